@@ -1,0 +1,129 @@
+//! `PodReport`: everything that podconfig did to one pod, the single object to look at.
+
+// Each printer column has a type, and the lint takes that for a repetition.
+#![allow(clippy::duplicated_attributes)]
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{InterfaceAddress, Mac, Reason, shape};
+
+/// Nothing to ask for: a report is written by the daemon alone.
+#[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[kube(
+    group = "podconfig.dev",
+    version = "v1alpha1",
+    kind = "PodReport",
+    namespaced,
+    status = "PodReportStatus",
+    category = "podconfig",
+    doc = "Tells everything that podconfig did to the pod of the same name. Written by the daemon \
+           of the pod's node, and gone with the pod.",
+    printcolumn(name = "Node", type_ = "string", json_path = ".status.node"),
+    printcolumn(name = "Links", type_ = "string", json_path = ".status.summary.links"),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].status"#
+    ),
+    printcolumn(
+        name = "Addresses",
+        type_ = "string",
+        json_path = ".status.summary.addresses"
+    ),
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp"
+    )
+)]
+pub struct PodReportSpec {}
+
+/// All of the report; it stands under `status` so that `kubectl wait` finds its conditions.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PodReportStatus {
+    /// The uid of the pod: another one is another pod of the same name.
+    #[serde(default, rename = "podUID")]
+    pub pod_uid: String,
+    /// The name of the node that the pod runs on.
+    #[serde(default)]
+    pub node: String,
+    /// The container id of the pod's sandbox.
+    #[serde(default)]
+    pub sandbox: String,
+    /// Every link that a PodConfig asks for in this pod, granted or not.
+    #[serde(default)]
+    #[schemars(length(max = 1024))]
+    pub links: Vec<LinkReport>,
+    /// `Ready`: whether the pod has every link that is asked for.
+    #[serde(default)]
+    #[schemars(schema_with = "shape::conditions")]
+    pub conditions: Vec<Condition>,
+    /// The whole in a few words.
+    #[serde(default)]
+    pub summary: Summary,
+}
+
+/// What became of one link.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LinkReport {
+    /// The interface name in the pod.
+    pub name: String,
+    /// The name of the PodConfig that asks for it.
+    pub pod_config: String,
+    /// The kind of link: `veth`.
+    pub kind: String,
+    /// `Ready`, `Pending` (comes by itself once something outside changes) or `Failed`.
+    pub state: LinkState,
+    /// Why it is so, one word of a closed list.
+    pub reason: Reason,
+    /// Why it is so, in words; the kernel's own where the kernel refused.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+    /// The Ethernet address that the interface has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub mac: Option<Mac>,
+    /// The largest packet that the interface takes, in bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mtu: Option<i32>,
+    /// The addresses that the interface has.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<String>")]
+    pub addresses: Vec<InterfaceAddress>,
+    /// The name of the host end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_interface: Option<String>,
+    /// The name of the bridge, as the node has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bridge: Option<String>,
+    /// When podconfig last changed something of this link.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_change: Option<Time>,
+}
+
+/// How a link stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum LinkState {
+    /// As wanted.
+    Ready,
+    /// Will come by itself once something outside changes.
+    Pending,
+    /// Refused or failed.
+    Failed,
+}
+
+/// Strings for the columns of `kubectl get`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Summary {
+    /// `2/3`: ready of wanted.
+    #[serde(default)]
+    pub links: String,
+    /// All addresses of all links, commas between.
+    #[serde(default)]
+    pub addresses: String,
+}

@@ -1,0 +1,125 @@
+//! Schemas that the derive cannot make by itself: bounds, list kinds and CEL rules. Every rule is
+//! written in functions that an apiserver from 1.31 and the offline check evaluate alike.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use schemars::{JsonSchema as _, Schema, SchemaGenerator, json_schema};
+use serde_json::{Value, json};
+
+/// What an interface may be called, on the node and in a pod, and none of the bytes that the kernel,
+/// a path or a shell would take for something else.
+const INTERFACE: (&str, &str) = (
+    "self.matches('^[A-Za-z0-9_][A-Za-z0-9_.-]*$')",
+    "an interface name has only letters, digits, '.', '_' and '-', and starts with none of '.' and '-'",
+);
+
+/// CEL rules with the message of each, as `x-kubernetes-validations` wants them.
+pub(crate) fn rules(rules: &[(&str, &str)]) -> Value {
+    rules
+        .iter()
+        .map(|(rule, message)| json!({"rule": rule, "message": message}))
+        .collect()
+}
+
+/// The name of a link.
+pub(crate) fn link_name(_: &mut SchemaGenerator) -> Schema {
+    let reserved = (
+        "!(self in ['lo', 'eth0', 'all', 'default'])",
+        "lo, eth0, all and default are never podconfig's; give the link another name",
+    );
+    json_schema!({
+        "type": "string", "minLength": 1, "maxLength": 15,
+        "x-kubernetes-validations": rules(&[INTERFACE, reserved]),
+    })
+}
+
+/// The name of an interface of the node.
+pub(crate) fn node_interface(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "string", "minLength": 1, "maxLength": 15,
+        "x-kubernetes-validations": rules(&[INTERFACE]),
+    })
+}
+
+/// Names of interfaces of the node, at most 64.
+pub(crate) fn node_interfaces(generator: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "array", "maxItems": 64, "items": node_interface(generator)})
+}
+
+/// The name of a tenant's bridge: hashed on the node, so a label and no interface name.
+pub(crate) fn bridge_name(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "string", "minLength": 1, "maxLength": 63,
+        "x-kubernetes-validations": rules(&[(
+            "self.matches('^[a-z0-9]([a-z0-9-]*[a-z0-9])?$')",
+            "a bridge name has only lower-case letters, digits and '-', and starts and ends with no '-'",
+        )]),
+    })
+}
+
+/// A gateway's address. Link-local is right here: `fe80::1` is what routers call themselves.
+pub(crate) fn gateway(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "string", "maxLength": 39,
+        "x-kubernetes-validations": rules(&[
+            ("isIP(self)", "write one IP address with no prefix length, such as 10.99.0.1 or fd99::1"),
+            (
+                "!isIP(self) || ip(self).isGlobalUnicast() || ip(self).isLinkLocalUnicast()",
+                "a gateway is one neighbour: no loopback, multicast, broadcast or unspecified address",
+            ),
+        ]),
+    })
+}
+
+/// A label selector with bounds, and the one rule of selectors that a schema alone lets pass.
+pub(crate) fn label_selector(_: &mut SchemaGenerator) -> Schema {
+    let value = json!({
+        "type": "string", "maxLength": 63,
+        "x-kubernetes-validations": rules(&[(
+            "self.matches('^(([A-Za-z0-9][A-Za-z0-9_.-]*)?[A-Za-z0-9])?$')",
+            "a label value has only letters, digits, '-', '_' and '.', and starts and ends with a letter or digit",
+        )]),
+    });
+    let operator = json!({
+        "type": "string", "enum": ["In", "NotIn", "Exists", "DoesNotExist"],
+        "description": "In and NotIn compare with the values; Exists and DoesNotExist ask for the key alone.",
+    });
+    let values = json!({
+        "type": "array", "maxItems": 64, "items": value, "x-kubernetes-list-type": "atomic",
+        "description": "At least one for In and NotIn, at most 64; none for Exists and DoesNotExist.",
+    });
+    let expression = json!({
+        "type": "object",
+        "required": ["key", "operator"],
+        "properties": {
+            "key": {"type": "string", "minLength": 1, "maxLength": 317, "description": "The name of the label."},
+            "operator": operator,
+            "values": values,
+        },
+        "x-kubernetes-validations": rules(&[(
+            "(self.operator in ['In', 'NotIn']) == (has(self.values) && size(self.values) > 0)",
+            "In and NotIn need values; Exists and DoesNotExist take none",
+        )]),
+    });
+    json_schema!({
+        "type": "object",
+        "x-kubernetes-map-type": "atomic",
+        "properties": {
+            "matchLabels": {
+                "type": "object", "maxProperties": 32, "additionalProperties": value,
+                "description": "Labels and the value that each must have. All must fit. At most 32.",
+            },
+            "matchExpressions": {
+                "type": "array", "maxItems": 32, "items": expression, "x-kubernetes-list-type": "atomic",
+                "description": "Further demands on labels. All must fit. At most 32.",
+            },
+        },
+    })
+}
+
+/// Conditions as Kubernetes keeps them: one of each type.
+pub(crate) fn conditions(generator: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array", "maxItems": 16, "items": Condition::json_schema(generator),
+        "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"],
+    })
+}
