@@ -1,0 +1,243 @@
+//! The command line of the installer, read by hand. It must never guess: what is unknown, said twice or
+//! empty is an error.
+
+use std::path::PathBuf;
+
+use super::mode::Mode;
+
+/// What the person asked for.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Command {
+    Help(&'static str),
+    Install(Options),
+    Uninstall(Options),
+}
+
+/// The folders and the manner; each verb reads what concerns it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    pub mode: Mode,
+    pub conf_dir: PathBuf,
+    pub bin_dir: PathBuf,
+    pub cache_dir: PathBuf,
+    pub records: String,
+    pub watch: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            mode: Mode::Inline,
+            conf_dir: "/etc/cni/net.d".into(),
+            bin_dir: "/opt/cni/bin".into(),
+            cache_dir: "/var/lib/cni/results".into(),
+            records: "/run/podconfig/records".into(),
+            watch: false,
+        }
+    }
+}
+
+const INSTALL_HELP: &str = "\
+Put podconfig-cni into a node's CNI chain: the binary first, then the chain entry.
+Run again, it changes nothing. Nothing but the entry is ever changed.
+
+usage: podconfig-cni install [flags]
+
+  --mode MODE      how the entry joins the chain (default inline)
+      inline       appended to the first conf file, the one that the runtime reads;
+                   a .conf or .json becomes a .conflist and is kept beside it
+      owned        in a copy of that file which sorts before it and follows its changes;
+                   use it with --watch
+      drop-in      in a file of its own, <conf-dir>/<network>/99-podconfig.conf; needs a
+                   runtime with libcni 1.3 (containerd 2.1, CRI-O 1.33), older ones ignore
+                   it without a word; CRI-O does not call it when a pod ends
+  --conf-dir DIR   where the runtime reads its chains (default /etc/cni/net.d)
+  --bin-dir DIR    where the runtime looks for plugins (default /opt/cni/bin)
+  --records DIR    where the plugin writes its records (default /run/podconfig/records)
+  --watch          stay, and put the entry back when somebody takes it out; wait while
+                   there is no chain yet. SIGTERM ends it and leaves the entry in place
+
+exit codes: 0 installed, 1 failed or refused, 2 wrong flags, 3 no chain to join yet,
+4 somebody took the entry out again three times within a minute
+";
+
+const UNINSTALL_HELP: &str = "\
+Take podconfig-cni out of a node's CNI chain: the entry first, whichever mode put it there,
+then the binary, unless the cached result of a pod that still runs names it.
+Stop `podconfig-cni install --watch` before. The records are left to the daemon.
+
+usage: podconfig-cni uninstall [flags]
+
+  --conf-dir DIR   where the runtime reads its chains (default /etc/cni/net.d)
+  --bin-dir DIR    where the runtime looks for plugins (default /opt/cni/bin)
+  --records DIR    understood, so that both verbs take the same flags; nothing there is touched
+  --cache-dir DIR  where the runtime keeps results (default /var/lib/cni/results)
+
+exit codes: 0 the entry is out (and the binary gone or, as told, left), 1 failed or refused,
+2 wrong flags, 4 somebody put the entry back meanwhile
+";
+
+/// Reads `install …` or `uninstall …`.
+pub fn parse(args: &[String]) -> Result<Command, String> {
+    let (verb, flags) = args.split_first().ok_or("say install or uninstall")?;
+    let (help, known): (_, &[&str]) = match verb.as_str() {
+        "install" => (
+            INSTALL_HELP,
+            &["--mode", "--conf-dir", "--bin-dir", "--records", "--watch"],
+        ),
+        "uninstall" => (
+            UNINSTALL_HELP,
+            &["--conf-dir", "--bin-dir", "--records", "--cache-dir"],
+        ),
+        other => return Err(format!("unknown verb {other:?}: say install or uninstall")),
+    };
+    if flags.iter().any(|flag| flag == "--help" || flag == "-h") {
+        return Ok(Command::Help(help));
+    }
+    let hint = |text: String| format!("{text} (podconfig-cni {verb} --help tells more)");
+    let options = read(flags, known).map_err(hint)?;
+    Ok(if verb == "install" {
+        Command::Install(options)
+    } else {
+        Command::Uninstall(options)
+    })
+}
+
+fn read(flags: &[String], known: &[&str]) -> Result<Options, String> {
+    let mut options = Options::default();
+    let mut seen: Vec<&str> = Vec::new();
+    let mut words = flags.iter().map(String::as_str);
+    while let Some(word) = words.next() {
+        let (flag, inline) = match word.split_once('=') {
+            Some((flag, value)) => (flag, Some(value)),
+            None => (word, None),
+        };
+        if !known.contains(&flag) {
+            return Err(format!(
+                "unknown flag {flag:?}; known are {}",
+                known.join(", ")
+            ));
+        }
+        if seen.contains(&flag) {
+            return Err(format!("{flag} is given twice"));
+        }
+        seen.push(flag);
+        if flag == "--watch" {
+            if let Some(value) = inline {
+                return Err(format!("--watch takes no value, not {value:?}"));
+            }
+            options.watch = true;
+            continue;
+        }
+        let value = inline.or_else(|| words.next()).unwrap_or_default();
+        set(&mut options, flag, value)?;
+    }
+    Ok(options)
+}
+
+fn set(options: &mut Options, flag: &str, value: &str) -> Result<(), String> {
+    if value.is_empty() || value.starts_with("--") {
+        return Err(format!("{flag} wants a value"));
+    }
+    match flag {
+        "--mode" => options.mode = mode(value)?,
+        "--conf-dir" => options.conf_dir = folder(flag, value)?,
+        "--bin-dir" => options.bin_dir = folder(flag, value)?,
+        "--cache-dir" => options.cache_dir = folder(flag, value)?,
+        _ => {
+            folder(flag, value)?;
+            options.records = value.to_owned();
+        }
+    }
+    Ok(())
+}
+
+fn mode(value: &str) -> Result<Mode, String> {
+    let known = Mode::ALL.into_iter().find(|mode| mode.word() == value);
+    known.ok_or_else(|| format!("unknown mode {value:?}: say inline, owned or drop-in"))
+}
+
+/// The runtime calls the plugin from a working folder of its own, so a path must start at the root.
+fn folder(flag: &str, value: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(value);
+    let climbs = path
+        .components()
+        .any(|part| part == std::path::Component::ParentDir);
+    if !path.is_absolute() || climbs {
+        return Err(format!(
+            "{flag} wants an absolute path without \"..\", not {value:?}"
+        ));
+    }
+    Ok(path)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Command, String> {
+        let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+        parse(&words)
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_a_common_node() {
+        assert_eq!(
+            parsed("install").unwrap(),
+            Command::Install(Options::default())
+        );
+        assert_eq!(
+            parsed("uninstall").unwrap(),
+            Command::Uninstall(Options::default())
+        );
+    }
+
+    #[test]
+    fn a_value_may_follow_an_equals_sign_or_a_space() {
+        let wanted = Options {
+            mode: Mode::DropIn,
+            conf_dir: "/a".into(),
+            watch: true,
+            ..Options::default()
+        };
+        assert_eq!(
+            parsed("install --mode=drop-in --conf-dir /a --watch").unwrap(),
+            Command::Install(wanted)
+        );
+    }
+
+    #[test]
+    fn help_is_given_whatever_else_is_wrong() {
+        assert_eq!(
+            parsed("install --what --help").unwrap(),
+            Command::Help(INSTALL_HELP)
+        );
+        assert_eq!(
+            parsed("uninstall -h").unwrap(),
+            Command::Help(UNINSTALL_HELP)
+        );
+    }
+
+    #[test]
+    fn nonsense_is_told_and_never_guessed() {
+        for (line, said) in [
+            ("remove", "unknown verb"),
+            ("install --conf", "unknown flag"),
+            ("install extra", "unknown flag"),
+            ("install --watch --watch", "twice"),
+            ("install --watch=yes", "no value"),
+            ("install --mode", "wants a value"),
+            ("install --mode --watch", "wants a value"),
+            ("install --mode=", "wants a value"),
+            ("install --mode chained", "unknown mode"),
+            ("install --records run", "absolute"),
+            ("install --bin-dir /opt/../cni", "absolute"),
+            ("install --cache-dir /x", "unknown flag"),
+            ("uninstall --mode inline", "unknown flag"),
+        ] {
+            let text = parsed(line).unwrap_err();
+            assert!(text.contains(said), "{line}: {text}");
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! The chain entry: the one object that is ours in a runtime's configuration.
+
+use serde::Serialize;
+use serde_json::Value;
+use serde_json::ser::{PrettyFormatter, Serializer};
+
+/// The object a runtime hands to the plugin as its configuration.
+#[derive(Debug, Clone, Serialize)]
+pub struct Entry {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    #[serde(rename = "recordsDir")]
+    records_dir: String,
+    /// The file that the one around this entry is a copy of. Runtimes pass unknown keys of a plugin
+    /// through, whereas a key beside `plugins` might be refused.
+    #[serde(rename = "copyOf", skip_serializing_if = "Option::is_none")]
+    copy_of: Option<String>,
+    capabilities: Capabilities,
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct Capabilities {
+    #[serde(rename = "io.kubernetes.cri.pod-annotations")]
+    annotations: bool,
+}
+
+impl Entry {
+    pub fn new(records: &str) -> Entry {
+        Entry {
+            kind: crate::PLUGIN_TYPE,
+            records_dir: records.to_owned(),
+            copy_of: None,
+            capabilities: Capabilities { annotations: true },
+        }
+    }
+
+    /// The entry of a file that is a copy of another.
+    pub fn in_copy_of(self, original: impl Into<String>) -> Entry {
+        Entry {
+            copy_of: Some(original.into()),
+            ..self
+        }
+    }
+
+    /// Whether a plugin object says the same, however it is written.
+    pub fn is_said_by(&self, text: &str) -> bool {
+        let ours = serde_json::to_value(self).ok();
+        ours.is_some() && ours == serde_json::from_str::<Value>(text).ok()
+    }
+
+    /// On one line, as for a file that keeps its plugins on one.
+    pub fn on_one_line(&self) -> String {
+        serde_json::to_string(self).expect("strings and a bool can always be written")
+    }
+
+    /// Over several lines, each after the first behind `margin`.
+    pub fn on_lines(&self, newline: &str, margin: &str) -> String {
+        let unit: &[u8] = if margin.contains('\t') { b"\t" } else { b"  " };
+        let mut text = Vec::new();
+        let mut writer = Serializer::with_formatter(&mut text, PrettyFormatter::with_indent(unit));
+        self.serialize(&mut writer)
+            .expect("strings and a bool can always be written");
+        String::from_utf8_lossy(&text).replace('\n', &format!("{newline}{margin}"))
+    }
+}

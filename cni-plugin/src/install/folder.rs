@@ -1,0 +1,241 @@
+//! The conf folder as it is now: every file a runtime may load, what we set aside, our drop-ins.
+//! Read once, then judged without another look at the disk.
+
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+use nix::libc;
+
+use super::chain;
+use super::draft::{Owner, Version};
+use super::failure::{Failure, Kind};
+
+/// Behind the name of a file that was turned into a list; no runtime loads what ends so.
+pub const SAVED: &str = ".podconfig-saved";
+/// The name of our file in a network's drop-in folder: last in its order.
+pub const DROP_IN: &str = "99-podconfig.conf";
+/// Larger than any chain by far; what is larger is not read at all.
+pub const MAX_BYTES: u64 = 1024 * 1024;
+
+#[derive(Debug)]
+pub struct Folder {
+    pub path: PathBuf,
+    /// What a runtime would load, in its order.
+    pub files: Vec<ConfFile>,
+    /// The originals that we set aside, by the name they had.
+    pub saved: Vec<ConfFile>,
+    /// The drop-in files that are ours.
+    pub drop_ins: Vec<DropIn>,
+}
+
+#[derive(Debug)]
+pub struct ConfFile {
+    pub name: String,
+    pub is_link: bool,
+    pub content: Result<Content, Failure>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Content {
+    pub text: String,
+    pub owner: Owner,
+    pub version: Version,
+}
+
+#[derive(Debug)]
+pub struct DropIn {
+    pub path: PathBuf,
+    pub text: String,
+}
+
+impl Folder {
+    pub fn read(path: &Path) -> Result<Folder, Failure> {
+        let failed = |error: io::Error| Failure::machine("read", path, &error);
+        let mut folder = Folder {
+            path: path.to_owned(),
+            files: vec![],
+            saved: vec![],
+            drop_ins: vec![],
+        };
+        for entry in fs::read_dir(path).map_err(failed)? {
+            folder.add(&entry.map_err(failed)?)?;
+        }
+        // Runtimes sort by bytes.
+        folder.files.sort_by(|a, b| a.name.cmp(&b.name));
+        folder.saved.sort_by(|a, b| a.name.cmp(&b.name));
+        folder.drop_ins.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok(folder)
+    }
+
+    fn add(&mut self, entry: &fs::DirEntry) -> Result<(), Failure> {
+        let path = entry.path();
+        let kind = entry
+            .file_type()
+            .map_err(|error| Failure::machine("look at", &path, &error))?;
+        let name = entry.file_name();
+        if kind.is_dir() {
+            // Runtimes skip folders, whatever their name.
+            self.drop_ins.extend(our_drop_in(&path));
+            return Ok(());
+        }
+        let lossy = name.to_string_lossy();
+        if let Some(original) = lossy
+            .strip_suffix(SAVED)
+            .filter(|original| is_loaded(original))
+        {
+            self.saved.push(ConfFile {
+                name: original.to_owned(),
+                is_link: kind.is_symlink(),
+                content: read(&path),
+            });
+        } else if is_loaded(&lossy) {
+            if name.to_str().is_none() {
+                return Err(Failure::refused(format!(
+                    "read {}: the name is not UTF-8",
+                    path.display()
+                )));
+            }
+            let content = read(&path).map_err(|failure| match failure.kind {
+                // What a link points to does not come and go as files do.
+                Kind::Unsettled if kind.is_symlink() => Failure::new(Kind::NoChain, failure.text),
+                _ => failure,
+            });
+            self.files.push(ConfFile {
+                name: lossy.into_owned(),
+                is_link: kind.is_symlink(),
+                content,
+            });
+        }
+        Ok(())
+    }
+
+    pub fn file(&self, name: &str) -> Option<&ConfFile> {
+        self.files.iter().find(|file| file.name == name)
+    }
+
+    pub fn saved(&self, name: &str) -> Option<&ConfFile> {
+        self.saved.iter().find(|file| file.name == name)
+    }
+}
+
+impl ConfFile {
+    pub fn is_list(&self) -> bool {
+        self.name.ends_with(".conflist")
+    }
+
+    /// The name that the file has, or gets, as a list.
+    pub fn list_name(&self) -> String {
+        let stem = self
+            .name
+            .rsplit_once('.')
+            .map_or(self.name.as_str(), |(stem, _)| stem);
+        format!("{stem}.conflist")
+    }
+
+    /// The text as a list of plugins.
+    pub fn list(&self) -> Result<String, Failure> {
+        let content = self.content.clone()?;
+        if self.is_list() {
+            Ok(content.text)
+        } else {
+            chain::wrapped(&content.text)
+        }
+    }
+}
+
+/// containerd and CRI-O go by what follows the last dot; a hidden file is no exception.
+fn is_loaded(name: &str) -> bool {
+    matches!(
+        name.rsplit_once('.'),
+        Some((_, "conf" | "conflist" | "json"))
+    )
+}
+
+fn our_drop_in(folder: &Path) -> Option<DropIn> {
+    let path = folder.join(DROP_IN);
+    let content = read(&path).ok()?;
+    chain::is_our_plugin(&content.text).then_some(DropIn {
+        path,
+        text: content.text,
+    })
+}
+
+/// Reads a whole regular file of a bearable size; never waits for a writer, as a pipe would make it.
+pub fn read(path: &Path) -> Result<Content, Failure> {
+    let failed = |error: io::Error| match error.kind() {
+        io::ErrorKind::NotFound => Failure::new(Kind::Unsettled, format!("it is gone ({error})")),
+        _ => Failure::new(Kind::Unread, format!("it cannot be read ({error})")),
+    };
+    // Looked at before it is opened: to open a device may already set it going.
+    judge(&fs::metadata(path).map_err(failed)?)?;
+    let file = File::options()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
+        .open(path)
+        .map_err(failed)?;
+    let metadata = file.metadata().map_err(failed)?;
+    judge(&metadata)?;
+    let mut bytes = Vec::new();
+    file.take(MAX_BYTES + 1)
+        .read_to_end(&mut bytes)
+        .map_err(failed)?;
+    if bytes.len() as u64 > MAX_BYTES {
+        return Err(Failure::new(Kind::Unread, "it is larger than 1 MiB"));
+    }
+    let text =
+        String::from_utf8(bytes).map_err(|_| Failure::new(Kind::Unread, "it is not UTF-8"))?;
+    let (owner, version) = (Owner::of(&metadata), Version::of(&metadata));
+    Ok(Content {
+        text,
+        owner,
+        version,
+    })
+}
+
+fn judge(metadata: &fs::Metadata) -> Result<(), Failure> {
+    if !metadata.is_file() {
+        return Err(Failure::refused("it is not a regular file"));
+    }
+    if metadata.len() > MAX_BYTES {
+        return Err(Failure::new(Kind::Unread, "it is larger than 1 MiB"));
+    }
+    Ok(())
+}
+
+/// Keeps two installers from working in one folder at once; gone with the program.
+#[derive(Debug)]
+pub struct Lock(#[allow(dead_code)] Flock<File>);
+
+impl Lock {
+    pub fn take(path: &Path, patience: Duration) -> Result<Lock, Failure> {
+        if !path.is_dir() {
+            let text = "it is no folder. Name the one that the runtime reads its chains from with --conf-dir";
+            return Err(Failure::new(
+                Kind::NoChain,
+                format!("join the chain in {}: {text}", path.display()),
+            ));
+        }
+        let mut folder =
+            File::open(path).map_err(|error| Failure::machine("open", path, &error))?;
+        let deadline = Instant::now() + patience;
+        loop {
+            match Flock::lock(folder, FlockArg::LockExclusiveNonblock) {
+                Ok(lock) => return Ok(Lock(lock)),
+                Err((back, Errno::EWOULDBLOCK)) if Instant::now() < deadline => folder = back,
+                Err((_, error)) => {
+                    let text = format!(
+                        "lock {}: {error}; another installer is at work there",
+                        path.display()
+                    );
+                    return Err(Failure::new(Kind::Unsettled, text));
+                }
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+}

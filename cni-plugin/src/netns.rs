@@ -1,0 +1,138 @@
+//! The door to a network namespace: open, verify, enter; the only `setns` of the project.
+//! No thread may ever come back from a foreign namespace, and no namespace may be held longer than its use.
+
+mod error;
+mod folders;
+mod identity;
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, open};
+use nix::sched::{CloneFlags, setns};
+use nix::sys::stat::Mode;
+use nix::sys::statfs::{NSFS_MAGIC, fstatfs};
+
+pub use error::{NetnsError, NetnsErrorKind};
+pub use folders::NetnsFolders;
+pub use identity::Identity;
+
+/// How a namespace is opened: never through to a terminal or a child, never waiting for a FIFO's writer.
+const FLAGS: OFlag = OFlag::O_RDONLY
+    .union(OFlag::O_CLOEXEC)
+    .union(OFlag::O_NONBLOCK)
+    .union(OFlag::O_NOCTTY);
+
+/// An open network namespace, proved to be one. It lives as long as this does, also without
+/// processes and links: keep it only while it is used.
+#[derive(Debug)]
+pub struct Netns {
+    fd: OwnedFd,
+    identity: Identity,
+}
+
+impl Netns {
+    /// The namespace of the calling thread.
+    pub fn own() -> Result<Self, NetnsError> {
+        // A socket knows its namespace at a third of the price of /proc, but tells it only to an administrator.
+        let fd = identity::own_by_socket();
+        let fd = fd.or_else(|_| open_path(Path::new("/proc/thread-self/ns/net")))?;
+        check_type(&fd)?;
+        let identity = Identity::of_own(fd.as_fd())?;
+        Ok(Self { fd, identity })
+    }
+
+    /// A namespace that somebody handed over as an fd, for example from `SIOCGSKNS`. Never the caller's own.
+    pub fn from_fd(fd: OwnedFd) -> Result<Self, NetnsError> {
+        Self::from_fd_beside(fd, None)
+    }
+
+    /// The same, where the caller's own is known already.
+    fn from_fd_beside(fd: OwnedFd, own: Option<Identity>) -> Result<Self, NetnsError> {
+        let own = own.map_or_else(|| Self::own().map(|own| own.identity), Ok)?;
+        Self::verified(fd)?.not(own)
+    }
+
+    /// A namespace at a path that the runtime itself named in this very call: links are
+    /// followed, because its word is all there is. Records are opened by [`NetnsFolders::open`].
+    pub fn as_told(path: &Path) -> Result<Self, NetnsError> {
+        let told = open_path(path).and_then(Self::from_fd);
+        told.map_err(|error| error.at(path))
+    }
+
+    /// Which namespace it is.
+    pub fn identity(&self) -> Identity {
+        self.identity
+    }
+
+    /// Runs `f` inside, on a thread that lives for this alone: whatever happens in `f`, no thread
+    /// returns from there. A panic in `f` becomes an error (where panics unwind).
+    pub fn enter<T: Send>(&self, f: impl FnOnce() -> T + Send) -> Result<T, NetnsError> {
+        enter(self.fd.as_fd(), f)
+    }
+
+    fn verified(fd: OwnedFd) -> Result<Self, NetnsError> {
+        check_type(&fd)?;
+        let identity = Identity::read(fd.as_fd())?;
+        Ok(Self { fd, identity })
+    }
+
+    fn not(self, own: Identity) -> Result<Self, NetnsError> {
+        if self.identity.is_file_of(&own) || self.identity.cookie == own.cookie {
+            return Err(NetnsErrorKind::Own.into());
+        }
+        Ok(self)
+    }
+}
+
+impl AsFd for Netns {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+fn open_path(path: &Path) -> Result<OwnedFd, NetnsError> {
+    open(path, FLAGS, Mode::empty()).map_err(|errno| NetnsErrorKind::Open(errno).at(path))
+}
+
+/// Proves that an fd is a network namespace: by its file system, then by what the kernel says of it.
+fn check_type(fd: &OwnedFd) -> Result<(), NetnsError> {
+    let system = fstatfs(fd).map_err(NetnsErrorKind::Verify)?;
+    if system.filesystem_type() != NSFS_MAGIC {
+        return Err(NetnsErrorKind::NotANamespace.into());
+    }
+    match identity::namespace_type(fd.as_fd()) {
+        Ok(kind) if kind == CloneFlags::CLONE_NEWNET.bits() => Ok(()),
+        Ok(_) => Err(NetnsErrorKind::OtherType.into()),
+        Err(errno) => Err(NetnsErrorKind::Verify(errno).into()),
+    }
+}
+
+fn enter<T: Send>(fd: BorrowedFd<'_>, f: impl FnOnce() -> T + Send) -> Result<T, NetnsError> {
+    let inside = || -> Result<T, Errno> {
+        setns(fd, CloneFlags::CLONE_NEWNET)?;
+        Ok(f())
+    };
+    let thread = std::thread::Builder::new().name("in-netns".into());
+    std::thread::scope(|scope| {
+        let thread = thread.spawn_scoped(scope, inside);
+        match thread
+            .map_err(|error| NetnsErrorKind::Thread(error.to_string()))?
+            .join()
+        {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(errno)) => Err(NetnsErrorKind::Enter(errno).into()),
+            Err(panic) => Err(NetnsErrorKind::Panicked(text_of(panic.as_ref())).into()),
+        }
+    })
+}
+
+fn text_of(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;

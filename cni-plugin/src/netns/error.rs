@@ -1,0 +1,98 @@
+//! Why a namespace could not be opened or entered.
+//! It must keep apart what is gone from what only could not be looked at: links are removed for the first.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+
+/// What happened, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NetnsError {
+    pub path: Option<PathBuf>,
+    pub kind: NetnsErrorKind,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NetnsErrorKind {
+    /// The path lies in none of the folders that namespaces may be opened in.
+    OutsideFolders,
+    /// The folder itself could not be opened: nothing is known about what it holds.
+    Folder(Errno),
+    /// The file could not be opened.
+    Open(Errno),
+    /// The file is there, but no namespace is mounted on it (any more).
+    NotANamespace,
+    /// A namespace of another type.
+    OtherType,
+    /// The caller's own namespace: nothing may be done to it by way of a record.
+    Own,
+    /// The kernel did not say what the fd is.
+    Verify(Errno),
+    /// The kernel gives no cookie, so one namespace cannot be told from the next.
+    Cookie(Errno),
+    Enter(Errno),
+    Thread(String),
+    /// What ran inside panicked.
+    Panicked(String),
+}
+
+impl NetnsErrorKind {
+    pub(super) fn at(self, path: &Path) -> NetnsError {
+        NetnsError::from(self).at(path)
+    }
+}
+
+impl NetnsError {
+    pub(super) fn at(self, path: &Path) -> Self {
+        Self {
+            path: Some(path.to_owned()),
+            ..self
+        }
+    }
+
+    /// Whether this proves that no namespace is at the path: the file is not there, or nothing is
+    /// mounted on it. Anything else proves nothing.
+    pub fn is_gone(&self) -> bool {
+        matches!(
+            self.kind,
+            NetnsErrorKind::Open(Errno::ENOENT) | NetnsErrorKind::NotANamespace
+        )
+    }
+}
+
+impl From<NetnsErrorKind> for NetnsError {
+    fn from(kind: NetnsErrorKind) -> Self {
+        Self { path: None, kind }
+    }
+}
+
+impl fmt::Display for NetnsErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OutsideFolders => f.write_str("lies outside of the folders that are allowed"),
+            Self::Folder(errno) => write!(f, "cannot open its folder: {}", errno.desc()),
+            Self::Open(Errno::ELOOP) => f.write_str("cannot open it: it is a link"),
+            Self::Open(errno) => write!(f, "cannot open it: {}", errno.desc()),
+            Self::NotANamespace => f.write_str("is not a namespace"),
+            Self::OtherType => f.write_str("is a namespace of another type"),
+            Self::Own => f.write_str("is the caller's own namespace"),
+            Self::Verify(errno) => write!(f, "cannot find out what it is: {}", errno.desc()),
+            Self::Cookie(errno) => write!(f, "cannot read its cookie: {}", errno.desc()),
+            Self::Enter(errno) => write!(f, "cannot enter it: {}", errno.desc()),
+            Self::Thread(text) => write!(f, "cannot start a thread: {text}"),
+            Self::Panicked(text) => write!(f, "what ran inside panicked: {text}"),
+        }
+    }
+}
+
+impl fmt::Display for NetnsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.path {
+            Some(path) => write!(f, "network namespace {path:?}: {}", self.kind),
+            None => write!(f, "network namespace: {}", self.kind),
+        }
+    }
+}
+
+impl std::error::Error for NetnsError {}

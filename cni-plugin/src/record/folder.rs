@@ -1,0 +1,223 @@
+//! The folder of records: one file for each sandbox and interface, replaced whole or not at all.
+//! It must never follow a link, wait for a FIFO, or believe a file that somebody else could have written.
+
+mod disk;
+
+use std::fs::{DirBuilder, File};
+use std::io::{self, Read};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, open, openat};
+use nix::sys::stat::{Mode, SFlag, fstat};
+use nix::unistd::{UnlinkatFlags, unlinkat};
+
+use super::{MAX_RECORD_BYTES, Record, RecordError, RecordErrorKind as Kind, reading};
+
+/// The folder of records of one node.
+#[derive(Debug, Clone)]
+pub struct RecordFolder {
+    path: PathBuf,
+}
+
+impl RecordFolder {
+    /// Names a folder; nothing is opened or made yet.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into() }
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The file name of a sandbox's record; names that no runtime gives are refused.
+    pub fn file_name(&self, container_id: &str, ifname: &str) -> Result<String, RecordError> {
+        reading::file_name(container_id, ifname).map_err(|(field, problem)| {
+            RecordError::in_field(Kind::BadName, &self.path, field, problem)
+        })
+    }
+
+    /// Puts a record in its place, over an older one of the same sandbox and interface. No fsync:
+    /// the folder is meant to vanish at a reboot, as its namespaces do.
+    pub fn write(&self, record: &Record) -> Result<String, RecordError> {
+        let name = self.file_name(&record.container_id, &record.ifname)?;
+        let path = self.path.join(&name);
+        if let Some((field, problem)) = record.flaw() {
+            return Err(RecordError::in_field(
+                Kind::Malformed,
+                &path,
+                field,
+                problem,
+            ));
+        }
+        let text = serde_json::to_vec(record)
+            .map_err(|error| RecordError::new(Kind::Malformed, &path, error.to_string()))?;
+        if text.len() > MAX_RECORD_BYTES {
+            let problem = format!("{} bytes are more than {MAX_RECORD_BYTES}", text.len());
+            return Err(RecordError::new(Kind::TooLarge, &path, problem));
+        }
+        let folder = self.open_or_make()?;
+        match disk::replace(&folder, &name, &text) {
+            Err(Errno::ENOSPC | Errno::EDQUOT) => {
+                self.sweep_in(&folder)?;
+                disk::replace(&folder, &name, &text)
+            }
+            other => other,
+        }
+        .map_err(|errno| io_error(&path, "cannot write it", errno))?;
+        Ok(name)
+    }
+
+    /// Takes a record away. One that is gone already is as good.
+    pub fn remove(&self, container_id: &str, ifname: &str) -> Result<(), RecordError> {
+        let name = self.file_name(container_id, ifname)?;
+        let folder = match self.open() {
+            Err(error) if error.kind == Kind::Missing => return Ok(()),
+            other => other?,
+        };
+        match unlinkat(&folder, name.as_str(), UnlinkatFlags::NoRemoveDir) {
+            Ok(()) | Err(Errno::ENOENT) => Ok(()),
+            Err(errno) => Err(io_error(&self.path.join(name), "cannot remove it", errno)),
+        }
+    }
+
+    /// Reads one record by its file name.
+    pub fn read(&self, file_name: &str) -> Result<Record, RecordError> {
+        let path = self.path.join(file_name);
+        if file_name.contains('/') || !disk::is_record_name(file_name) {
+            let problem = "no record has such a file name";
+            return Err(RecordError::new(Kind::BadName, &path, problem));
+        }
+        self.read_in(&self.open()?, file_name)
+    }
+
+    /// Every record, in the order of the names, each with what is wrong with it. Temporary
+    /// files and files without a record's ending are not records.
+    pub fn list(&self) -> io::Result<Vec<(String, Result<Record, RecordError>)>> {
+        let folder = self.open().map_err(as_io)?;
+        let mut names = disk::names_in(&folder)?;
+        names.retain(|name| disk::is_record_name(name));
+        names.sort_unstable();
+        let read = |name: String| {
+            let record = self.read_in(&folder, &name);
+            (name, record)
+        };
+        let mut entries: Vec<_> = names.into_iter().map(read).collect();
+        // What went away between the two looks was never there.
+        entries.retain(|(_, entry)| !matches!(entry, Err(error) if error.kind == Kind::Missing));
+        Ok(entries)
+    }
+
+    /// Takes away what writers left that died in the middle, and says how much that was.
+    pub fn sweep(&self) -> Result<usize, RecordError> {
+        self.sweep_in(&self.open()?)
+    }
+
+    fn sweep_in(&self, folder: &OwnedFd) -> Result<usize, RecordError> {
+        disk::sweep(folder)
+            .map_err(|error| RecordError::new(Kind::Io, &self.path, error.to_string()))
+    }
+
+    fn read_in(&self, folder: &OwnedFd, name: &str) -> Result<Record, RecordError> {
+        let path = self.path.join(name);
+        if name.contains(char::REPLACEMENT_CHARACTER) {
+            let problem = "its name is not UTF-8";
+            return Err(RecordError::new(Kind::BadName, &path, problem));
+        }
+        let flags = OFlag::O_RDONLY
+            | OFlag::O_NOFOLLOW
+            | OFlag::O_NONBLOCK
+            | OFlag::O_NOCTTY
+            | OFlag::O_CLOEXEC;
+        let file = openat(folder, name, flags, Mode::empty()).map_err(|errno| match errno {
+            Errno::ENOENT => RecordError::new(Kind::Missing, &path, "there is none"),
+            Errno::ELOOP => RecordError::new(Kind::Untrusted, &path, "is a symbolic link"),
+            Errno::ENXIO => RecordError::new(Kind::Untrusted, &path, "is not a plain file"),
+            errno => io_error(&path, "cannot open it", errno),
+        })?;
+        let stat = fstat(&file).map_err(|errno| io_error(&path, "cannot stat it", errno))?;
+        if let Some(problem) = disk::distrust(&stat, SFlag::S_IFREG) {
+            return Err(RecordError::new(Kind::Untrusted, &path, problem));
+        }
+        let mut text = Vec::new();
+        let read = File::from(file)
+            .take(MAX_RECORD_BYTES as u64 + 1)
+            .read_to_end(&mut text);
+        read.map_err(|error| {
+            RecordError::new(Kind::Io, &path, format!("cannot read it: {error}"))
+        })?;
+        if text.len() > MAX_RECORD_BYTES {
+            let problem = format!("is larger than {MAX_RECORD_BYTES} bytes");
+            return Err(RecordError::new(Kind::TooLarge, &path, problem));
+        }
+        reading::parse(&path, &text)
+    }
+
+    fn open_or_make(&self) -> Result<OwnedFd, RecordError> {
+        match self.open() {
+            Err(error) if error.kind == Kind::Missing => {
+                self.make().map_err(|error| {
+                    RecordError::new(
+                        Kind::Io,
+                        &self.path,
+                        format!("cannot make the folder: {error}"),
+                    )
+                })?;
+                self.open()
+            }
+            other => other,
+        }
+    }
+
+    /// The folder itself for root alone; what leads to it as usual.
+    fn make(&self) -> io::Result<()> {
+        if let Some(parent) = self.path.parent() {
+            DirBuilder::new()
+                .recursive(true)
+                .mode(0o755)
+                .create(parent)?;
+        }
+        match DirBuilder::new().mode(0o700).create(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Opens the folder and refuses one in which others could plant or swap files.
+    fn open(&self) -> Result<OwnedFd, RecordError> {
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let folder = open(&self.path, flags, Mode::empty()).map_err(|errno| match errno {
+            Errno::ENOENT => RecordError::new(Kind::Missing, &self.path, "there is no such folder"),
+            // The kernel says ENOTDIR of a link as well when it must be a folder.
+            Errno::ENOTDIR | Errno::ELOOP => RecordError::new(
+                Kind::Untrusted,
+                &self.path,
+                "is not a folder, or a symbolic link",
+            ),
+            errno => io_error(&self.path, "cannot open the folder", errno),
+        })?;
+        let stat = fstat(&folder).map_err(|errno| io_error(&self.path, "cannot stat it", errno))?;
+        match disk::distrust(&stat, SFlag::S_IFDIR) {
+            Some(problem) => Err(RecordError::new(Kind::Untrusted, &self.path, problem)),
+            None => Ok(folder),
+        }
+    }
+}
+
+fn io_error(path: &Path, deed: &str, errno: Errno) -> RecordError {
+    RecordError::new(Kind::Io, path, format!("{deed}: {}", errno.desc()))
+}
+
+fn as_io(error: RecordError) -> io::Error {
+    let kind = match error.kind {
+        Kind::Missing => io::ErrorKind::NotFound,
+        Kind::Untrusted => io::ErrorKind::PermissionDenied,
+        _ => io::ErrorKind::Other,
+    };
+    io::Error::new(kind, error)
+}
+
+#[cfg(test)]
+mod tests;

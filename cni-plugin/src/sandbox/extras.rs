@@ -1,0 +1,131 @@
+//! What a record can do without: addresses and annotations. What is odd is left out, and said.
+//! Nothing here may cost a sandbox its record.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use serde_json::value::RawValue;
+
+use crate::json::Members;
+use crate::record::{MAX_RECORD_BYTES, Record, is_cidr};
+use crate::request::Request;
+
+/// The capability under which containerd and CRI-O pass a pod's annotations.
+const ANNOTATIONS: &str = "io.kubernetes.cri.pod-annotations";
+
+/// The addresses of a result, as far as they are addresses.
+pub fn addresses(result: &str, remarks: &mut Vec<String>) -> Vec<String> {
+    match read_addresses(result) {
+        Ok(texts) => {
+            let (good, bad): (Vec<_>, Vec<_>) = texts.into_iter().partition(|text| is_cidr(text));
+            remarks.extend(
+                bad.first()
+                    .map(|text| format!("left out of the record: address {text:?}")),
+            );
+            good
+        }
+        Err(problem) => {
+            remarks.push(format!("left out of the record: prevResult.ips: {problem}"));
+            Vec::new()
+        }
+    }
+}
+
+fn read_addresses(result: &str) -> Result<Vec<String>, String> {
+    let members = Members::parse(result.as_bytes()).map_err(|error| error.to_string())?;
+    let Some(ips) = members.value("ips") else {
+        return Ok(Vec::new());
+    };
+    let ips: Vec<Members<'_>> =
+        serde_json::from_str(ips.get()).map_err(|error| error.to_string())?;
+    let texts = ips.iter().map(|ip| {
+        let address = ip.string("address");
+        address.map(|text| text.map(Cow::into_owned))
+    });
+    texts.filter_map(Result::transpose).collect()
+}
+
+/// The pod's annotations, where the chain entry declares the capability.
+pub fn annotations(request: &Request<'_>, remarks: &mut Vec<String>) -> BTreeMap<String, String> {
+    let read = |value: &RawValue| -> Result<BTreeMap<String, String>, String> {
+        let members = Members::parse(value.get().as_bytes()).map_err(|error| error.to_string())?;
+        let pair = |(key, value): (&str, &RawValue)| {
+            let text: Result<String, _> = serde_json::from_str(value.get());
+            let text = text.map_err(|error| format!("{key:?}: {error}"))?;
+            Ok((key.to_owned(), text))
+        };
+        members.iter().map(pair).collect()
+    };
+    let config = request.runtime_config(ANNOTATIONS);
+    let found = config.and_then(|value| value.map(read).transpose());
+    found
+        .map(Option::unwrap_or_default)
+        .unwrap_or_else(|problem| {
+            remarks.push(format!("left out of the record: annotations: {problem}"));
+            BTreeMap::new()
+        })
+}
+
+/// Takes out the largest annotations until the record has a legal size.
+pub fn fit(record: &mut Record, remarks: &mut Vec<String>) {
+    let size = |record: &Record| serde_json::to_vec(record).map_or(0, |text| text.len());
+    // Escaped, a byte can become six; only what might be too large is measured.
+    let rough: usize = record
+        .annotations
+        .iter()
+        .map(|(key, text)| key.len() + text.len() + 6)
+        .sum();
+    if rough < MAX_RECORD_BYTES / 8 {
+        return;
+    }
+    while size(record) > MAX_RECORD_BYTES {
+        let largest = record
+            .annotations
+            .iter()
+            .max_by_key(|(key, text)| key.len() + text.len());
+        let Some(key) = largest.map(|(key, _)| key.clone()) else {
+            return;
+        };
+        record.annotations.remove(&key);
+        remarks.push(format!("left out of the record: annotation {key:?}: the record would pass {MAX_RECORD_BYTES} bytes"));
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_that_are_none_are_left_out() {
+        let mut remarks = Vec::new();
+        let result = r#"{"ips":[{"address":"10.0.0.7/24"},{"address":"nonsense"},{},{"address":"fd00::7/64"}]}"#;
+        assert_eq!(
+            addresses(result, &mut remarks),
+            ["10.0.0.7/24", "fd00::7/64"]
+        );
+        assert_eq!(remarks.len(), 1);
+        for odd in [
+            r#"{"ips":7}"#,
+            r#"{"ips":[7]}"#,
+            r#"{"ips":[{"address":7}]}"#,
+            "{\"\\ud800\":1}",
+        ] {
+            assert!(addresses(odd, &mut remarks).is_empty());
+        }
+        assert_eq!(remarks.len(), 5);
+    }
+
+    #[test]
+    fn the_largest_annotation_goes_first() {
+        let mut record = crate::record::tests::sample();
+        record.annotations = BTreeMap::from([
+            ("big".into(), "\u{1}".repeat(20_000)),
+            ("small".into(), "x".into()),
+        ]);
+        let mut remarks = Vec::new();
+        fit(&mut record, &mut remarks);
+        assert_eq!(record.annotations.keys().collect::<Vec<_>>(), ["small"]);
+        assert!(remarks[0].contains("\"big\""));
+    }
+}
