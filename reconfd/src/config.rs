@@ -1,0 +1,196 @@
+//! Flags and environment. Everything is checked here, so that a wrong value is told at once and in
+//! words, and nothing behind it meets an unparsed string. No credentials ever go through a flag.
+
+use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr};
+
+use clap::{Parser, ValueEnum};
+use nix::sys::utsname::uname;
+use tracing_subscriber::EnvFilter;
+
+/// Makes each recorded pod's network links what the PodConfigs say.
+#[derive(Clone, Debug, PartialEq, Eq, Parser)]
+#[command(name = "reconfd", version)]
+pub struct Config {
+    /// Where the objects come from: directory:PATH, a folder of manifests
+    #[arg(long, env = "PODCONFIG_SOURCE")]
+    pub source: Source,
+
+    /// The folder of the plugin's records
+    #[arg(long, env = "PODCONFIG_RECORDS", value_name = "PATH")]
+    pub records: PathBuf,
+
+    /// The folder for reports; by default that of the manifests with "-reports" behind its name
+    #[arg(long, env = "PODCONFIG_REPORTS", value_name = "PATH")]
+    pub reports: Option<PathBuf>,
+
+    /// A folder that pods' network namespaces may be in; may be given more than once, or with colons between
+    #[arg(
+        long = "netns-folder",
+        env = "PODCONFIG_NETNS_FOLDERS",
+        value_name = "PATH",
+        value_delimiter = ':',
+        default_value = "/run/netns"
+    )]
+    pub netns_folders: Vec<PathBuf>,
+
+    /// The folder that the switch is pinned in
+    #[arg(
+        long,
+        env = "PODCONFIG_SWITCH_FOLDER",
+        value_name = "PATH",
+        default_value = "/run/netns"
+    )]
+    pub switch_folder: PathBuf,
+
+    /// Tells several installations on one node apart: a DNS label of at most 20 characters
+    #[arg(long, env = "PODCONFIG_INSTALLATION", value_name = "NAME", default_value = "default", value_parser = installation)]
+    pub installation: String,
+
+    /// The folder for the daemon's lock
+    #[arg(
+        long,
+        env = "PODCONFIG_RUN_DIR",
+        value_name = "PATH",
+        default_value = "/run/podconfig"
+    )]
+    pub run_dir: PathBuf,
+
+    /// Where /livez, /readyz and /metrics are: ADDRESS:PORT, or off
+    #[arg(
+        long,
+        env = "PODCONFIG_LISTEN",
+        value_name = "ADDR",
+        default_value = "127.0.0.1:9478"
+    )]
+    pub listen: Listen,
+
+    /// The name of this node in reports; by default the host's
+    #[arg(long, env = "PODCONFIG_NODE_NAME", value_name = "NAME", default_value_t = host_name(), value_parser = node_name)]
+    pub node_name: String,
+
+    /// auto: text on a terminal, JSON otherwise
+    #[arg(
+        long,
+        env = "PODCONFIG_LOG_FORMAT",
+        value_name = "FORMAT",
+        value_enum,
+        default_value_t
+    )]
+    pub log_format: LogFormat,
+
+    /// error, warn, info, debug or trace, or a filter such as info,reconfd::node=debug
+    #[arg(long, env = "RUST_LOG", value_name = "LEVEL", default_value = "info", value_parser = log_filter)]
+    pub log: String,
+}
+
+/// Where objects come from and where reports go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    Directory(PathBuf),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listen {
+    Off,
+    At(SocketAddr),
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    #[default]
+    Auto,
+    Text,
+    Json,
+}
+
+impl Config {
+    /// The folder for reports. A folder inside of the manifests would feed the daemon its own words.
+    pub fn reports(&self) -> Result<PathBuf, String> {
+        let Source::Directory(manifests) = &self.source;
+        let reports = self.reports.clone().unwrap_or_else(|| {
+            let mut beside = manifests.components().as_path().as_os_str().to_owned();
+            beside.push("-reports");
+            beside.into()
+        });
+        if reports.starts_with(manifests) {
+            let (reports, manifests) = (reports.display(), manifests.display());
+            return Err(format!(
+                "the folder for reports {reports} is inside of the manifests in {manifests}"
+            ));
+        }
+        Ok(reports)
+    }
+}
+
+impl FromStr for Source {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once(':') {
+            Some(("directory", "")) => Err("directory: needs a path behind the colon".to_owned()),
+            Some(("directory", path)) => Ok(Self::Directory(path.into())),
+            _ if text == "cluster" || text.starts_with("cluster:") => {
+                Err("the cluster source is not in this version yet; use directory:PATH".to_owned())
+            }
+            _ => Err("not a source; use directory:PATH".to_owned()),
+        }
+    }
+}
+
+impl FromStr for Listen {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "off" {
+            return Ok(Self::Off);
+        }
+        let wrong = |_| {
+            "not an address with a port, such as 127.0.0.1:9478 or [::]:9478, and not off"
+                .to_owned()
+        };
+        text.parse().map(Self::At).map_err(wrong)
+    }
+}
+
+impl fmt::Display for LogFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.to_possible_value()
+            .map_or(Ok(()), |value| f.write_str(value.get_name()))
+    }
+}
+
+fn installation(text: &str) -> Result<String, String> {
+    if text.len() > 20 {
+        return Err(format!(
+            "{} characters long; at most 20 fit into the marks on links",
+            text.len()
+        ));
+    }
+    let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    if text.is_empty() || !text.bytes().all(inner) || text.starts_with('-') || text.ends_with('-') {
+        return Err("not a DNS label: a to z, 0 to 9 and inner hyphens".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+fn node_name(text: &str) -> Result<String, String> {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
+    if text.is_empty() || text.len() > 253 || !text.bytes().all(allowed) {
+        return Err("not a host name; say --node-name NAME".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+fn log_filter(text: &str) -> Result<String, String> {
+    EnvFilter::try_new(text)
+        .map(|_| text.to_owned())
+        .map_err(|error| error.to_string())
+}
+
+/// Empty where the host has none, which is then refused like any other bad name.
+fn host_name() -> String {
+    uname()
+        .map(|host| host.nodename().to_string_lossy().into_owned())
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,172 @@
+#![allow(clippy::unwrap_used)]
+
+use std::path::Path;
+
+use clap::CommandFactory as _;
+
+use super::*;
+
+const NEEDED: [&str; 5] = [
+    "reconfd",
+    "--source",
+    "directory:/etc/podconfig",
+    "--records",
+    "/run/podconfig/records",
+];
+
+fn with(more: &[&str]) -> Result<Config, String> {
+    Config::try_parse_from(NEEDED.iter().chain(more)).map_err(|error| error.to_string())
+}
+
+#[test]
+fn the_flags_hold_together() {
+    Config::command().debug_assert();
+}
+
+#[test]
+fn two_flags_are_enough() {
+    let config = with(&[]).unwrap();
+    assert_eq!(config.source, Source::Directory("/etc/podconfig".into()));
+    assert_eq!(config.records, Path::new("/run/podconfig/records"));
+    assert_eq!(config.netns_folders, [Path::new("/run/netns")]);
+    assert_eq!(config.installation, "default");
+    assert_eq!(config.listen, Listen::At("127.0.0.1:9478".parse().unwrap()));
+    assert_eq!(config.node_name, host_name());
+    assert_eq!(config.log_format, LogFormat::Auto);
+}
+
+#[test]
+fn without_a_source_or_records_nothing_starts() {
+    assert!(Config::try_parse_from(["reconfd"]).is_err());
+    assert!(
+        Config::try_parse_from(&NEEDED[..3])
+            .unwrap_err()
+            .to_string()
+            .contains("--records")
+    );
+}
+
+#[test]
+fn the_cluster_source_is_said_to_come_later() {
+    for text in ["cluster", "cluster:https://10.0.0.1"] {
+        assert!(
+            text.parse::<Source>()
+                .unwrap_err()
+                .contains("not in this version yet")
+        );
+    }
+}
+
+#[test]
+fn a_source_that_is_none_is_refused_in_words() {
+    for text in [
+        "",
+        "/etc/podconfig",
+        "directory",
+        "directory:",
+        "file:/x",
+        "Directory:/x",
+    ] {
+        assert!(
+            text.parse::<Source>().unwrap_err().contains("directory:"),
+            "{text}"
+        );
+    }
+    assert_eq!("directory:a:b".parse(), Ok(Source::Directory("a:b".into())));
+}
+
+#[test]
+fn several_netns_folders_may_be_given() {
+    let config = with(&[
+        "--netns-folder",
+        "/run/netns",
+        "--netns-folder",
+        "/var/run/docker/netns",
+    ])
+    .unwrap();
+    assert_eq!(config.netns_folders.len(), 2);
+    assert_eq!(
+        with(&["--netns-folder", "/a:/b"]).unwrap().netns_folders,
+        [Path::new("/a"), Path::new("/b")]
+    );
+}
+
+#[test]
+fn an_installation_is_a_short_dns_label() {
+    assert!(with(&["--installation", "second-2"]).is_ok());
+    for odd in [
+        "",
+        "-a",
+        "a-",
+        "A",
+        "a.b",
+        "a/b",
+        "a:b",
+        "../x",
+        "ä",
+        "a b",
+        "twenty-one-characters",
+    ] {
+        assert!(installation(odd).is_err(), "{odd}");
+    }
+    assert!(installation(&"a".repeat(20)).is_ok());
+}
+
+#[test]
+fn listening_can_be_turned_off() {
+    assert_eq!(with(&["--listen", "off"]).unwrap().listen, Listen::Off);
+    assert_eq!(
+        "[::1]:80".parse(),
+        Ok(Listen::At("[::1]:80".parse().unwrap()))
+    );
+    for odd in [
+        "",
+        "9478",
+        ":9478",
+        "localhost",
+        "127.0.0.1",
+        "127.0.0.1:99999",
+        "OFF",
+    ] {
+        assert!(odd.parse::<Listen>().is_err(), "{odd}");
+    }
+}
+
+#[test]
+fn reports_lie_beside_the_manifests_and_never_among_them() {
+    assert_eq!(
+        with(&[]).unwrap().reports().unwrap(),
+        Path::new("/etc/podconfig-reports")
+    );
+    let trailing = Config {
+        source: Source::Directory("/etc/podconfig/".into()),
+        ..with(&[]).unwrap()
+    };
+    assert_eq!(
+        trailing.reports().unwrap(),
+        Path::new("/etc/podconfig-reports")
+    );
+    for among in ["/etc/podconfig", "/etc/podconfig/reports"] {
+        assert!(
+            with(&["--reports", among])
+                .unwrap()
+                .reports()
+                .unwrap_err()
+                .contains("inside of the manifests")
+        );
+    }
+    assert_eq!(
+        with(&["--reports", "/r"]).unwrap().reports().unwrap(),
+        Path::new("/r")
+    );
+}
+
+#[test]
+fn a_log_filter_or_a_node_name_that_is_none_is_refused() {
+    assert!(with(&["--log", "info,reconfd::node=debug"]).is_ok());
+    assert!(with(&["--log", "reconfd=loud"]).is_err());
+    assert!(with(&["--log-format", "xml"]).is_err());
+    for odd in ["", "a b", "a\nb", "a/b"] {
+        assert!(node_name(odd).is_err(), "{odd}");
+    }
+}

@@ -1,0 +1,228 @@
+//! `/livez`, `/readyz` and `/metrics`: reads what others have written down, and never waits for them.
+//! Whoever connects can cost little: few connections, one request each, and not for long.
+
+use std::{
+    convert::Infallible,
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
+use http_body_util::Full;
+use hyper::{
+    Method, Request, Response, StatusCode,
+    body::Bytes,
+    header::{ALLOW, CONTENT_TYPE, HeaderValue},
+    server::conn::http1,
+    service::service_fn,
+};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+
+use crate::metrics::Metrics;
+
+/// How the daemon is: written by the controller, read by the probes.
+#[derive(Clone, Debug)]
+pub struct Health(Arc<Signs>);
+
+#[derive(Debug)]
+struct Signs {
+    started: Instant,
+    /// Milliseconds after the start.
+    heartbeat: AtomicU64,
+    passed: AtomicBool,
+    pinned: AtomicBool,
+}
+
+/// A controller that has not beaten for so long hangs.
+const PULSE: Duration = Duration::from_secs(30);
+const CONNECTIONS: usize = 64;
+const HEADERS_WITHIN: Duration = Duration::from_secs(5);
+const ANSWERED_WITHIN: Duration = Duration::from_secs(10);
+const FINISH_WITHIN: Duration = Duration::from_millis(500);
+const HEADER_BYTES: usize = 16 * 1024;
+const INDEX: &str = "reconfd\n\n/livez\n/readyz\n/metrics\n";
+const TEXT: &str = "text/plain; charset=utf-8";
+const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+impl Default for Health {
+    /// Alive, and ready for nothing yet.
+    fn default() -> Self {
+        Self(Arc::new(Signs {
+            started: Instant::now(),
+            heartbeat: AtomicU64::new(0),
+            passed: AtomicBool::new(false),
+            pinned: AtomicBool::new(false),
+        }))
+    }
+}
+
+impl Health {
+    /// The controller goes on.
+    pub fn beat(&self) {
+        let since = u64::try_from(self.0.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.0.heartbeat.store(since, Relaxed);
+    }
+
+    /// Every recorded pod has been looked at once.
+    pub fn first_pass_done(&self) {
+        self.0.passed.store(true, Relaxed);
+    }
+
+    /// Whether the switch is where it should be.
+    pub fn set_switch_pinned(&self, pinned: bool) {
+        self.0.pinned.store(pinned, Relaxed);
+    }
+
+    /// Why the daemon should be started anew, if it should.
+    pub fn live(&self) -> Result<(), String> {
+        self.live_at(Instant::now())
+    }
+
+    fn live_at(&self, now: Instant) -> Result<(), String> {
+        let last = self.0.started + Duration::from_millis(self.0.heartbeat.load(Relaxed));
+        match now.saturating_duration_since(last) {
+            silence if silence < PULSE => Ok(()),
+            silence => Err(format!(
+                "the controller has been silent for {} s",
+                silence.as_secs()
+            )),
+        }
+    }
+
+    /// Why nobody should count on the daemon yet, if so.
+    pub fn ready(&self) -> Result<(), String> {
+        self.live()?;
+        let missing = [
+            (
+                &self.0.passed,
+                "the first pass over the pods is not complete",
+            ),
+            (
+                &self.0.pinned,
+                "the switch is not pinned where it should be",
+            ),
+        ];
+        let missing: Vec<&str> = missing
+            .iter()
+            .filter(|(sign, _)| !sign.load(Relaxed))
+            .map(|(_, why)| *why)
+            .collect();
+        if missing.is_empty() {
+            Ok(())
+        } else {
+            Err(missing.join("; "))
+        }
+    }
+}
+
+/// Answers until `shutdown` ends; what is being answered then gets a moment to finish.
+pub async fn serve(
+    listener: TcpListener,
+    health: Health,
+    metrics: Metrics,
+    shutdown: impl Future<Output = ()>,
+) {
+    let mut shutdown = std::pin::pin!(shutdown);
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            () = &mut shutdown => break,
+            Some(_) = connections.join_next() => {}
+            accepted = listener.accept(), if connections.len() < CONNECTIONS => match accepted {
+                Ok((stream, _)) => {
+                    connections.spawn(one(stream, health.clone(), metrics.clone()));
+                }
+                Err(error) => {
+                    tracing::warn!("accept a connection to the probes: {error}");
+                    // Out of file descriptors, most likely; there is no hurry.
+                    sleep(Duration::from_millis(100)).await;
+                }
+            },
+        }
+    }
+    drop(listener);
+    let finish = async { while connections.join_next().await.is_some() {} };
+    let _ = timeout(FINISH_WITHIN, finish).await;
+}
+
+/// One connection, one request.
+async fn one(stream: TcpStream, health: Health, metrics: Metrics) {
+    let service = service_fn(|request: Request<_>| {
+        let answer = answer(request.method(), request.uri().path(), &health, &metrics);
+        async { Ok::<_, Infallible>(answer) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADERS_WITHIN)
+        .keep_alive(false)
+        .max_buf_size(HEADER_BYTES)
+        .serve_connection(TokioIo::new(stream), service);
+    match timeout(ANSWERED_WITHIN, connection).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!("answer a probe: {error}"),
+        Err(_) => {
+            tracing::debug!("answer a probe: the other end took longer than {ANSWERED_WITHIN:?}")
+        }
+    }
+}
+
+fn answer(
+    method: &Method,
+    path: &str,
+    health: &Health,
+    metrics: &Metrics,
+) -> Response<Full<Bytes>> {
+    if !matches!(*method, Method::GET | Method::HEAD) {
+        let mut refusal = text(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "only GET and HEAD\n".to_owned(),
+        );
+        refusal
+            .headers_mut()
+            .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        return refusal;
+    }
+    match path {
+        "/" => text(StatusCode::OK, INDEX.to_owned()),
+        "/livez" => verdict(health.live()),
+        "/readyz" => verdict(health.ready()),
+        "/metrics" => {
+            let mut answer = text(StatusCode::OK, metrics.encode());
+            answer
+                .headers_mut()
+                .insert(CONTENT_TYPE, HeaderValue::from_static(OPENMETRICS));
+            answer
+        }
+        _ => text(
+            StatusCode::NOT_FOUND,
+            "there is /livez, /readyz and /metrics\n".to_owned(),
+        ),
+    }
+}
+
+fn verdict(health: Result<(), String>) -> Response<Full<Bytes>> {
+    match health {
+        Ok(()) => text(StatusCode::OK, "ok\n".to_owned()),
+        Err(why) => text(StatusCode::SERVICE_UNAVAILABLE, why + "\n"),
+    }
+}
+
+fn text(status: StatusCode, body: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    *response.status_mut() = status;
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(TEXT));
+    response
+}
+
+#[cfg(test)]
+mod tests;

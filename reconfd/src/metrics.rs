@@ -1,0 +1,147 @@
+//! What the daemon counts. Labels are closed sets, never a pod's name: the number of series does not
+//! grow with the cluster. No global: whoever counts holds one of these.
+
+use std::{sync::Arc, time::Duration};
+
+use crds::{Reason, report::LinkState};
+use nix::errno::Errno;
+use prometheus_client::{encoding::text, metrics::gauge::Gauge, registry::Registry};
+
+/// The series: their labels, names and helps.
+mod series;
+use series::{Ended, Links, Numbers, OfKind, Operated, Operation, Refused};
+
+/// A clone counts into the same numbers.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    registry: Arc<Registry>,
+    numbers: Numbers,
+}
+
+/// What was done to a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Op {
+    Make,
+    Change,
+    Remove,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let numbers = Numbers::new();
+        let mut registry = Registry::with_prefix("reconfd");
+        numbers.register_work(&mut registry);
+        numbers.register_state(&mut registry);
+        Self {
+            registry: Arc::new(registry),
+            numbers,
+        }
+    }
+}
+
+impl Metrics {
+    /// A pass over one pod ended: `LinkReady` when all is as wanted, else with the first trouble's reason.
+    pub fn reconciled(&self, result: Reason, took: Duration) {
+        self.numbers
+            .reconciles
+            .get_or_create(&Ended {
+                result: result.as_str(),
+            })
+            .inc();
+        self.numbers.reconcile_duration.observe(took.as_secs_f64());
+    }
+
+    /// One link was made, changed or removed, or it was not.
+    pub fn operated(&self, op: Op, kind: &'static str, done: bool, took: Duration) {
+        let (op, result) = (op.as_str(), if done { "ok" } else { "failed" });
+        self.numbers
+            .operations
+            .get_or_create(&Operated { op, kind, result })
+            .inc();
+        self.numbers
+            .operation_duration
+            .get_or_create(&Operation { op, kind })
+            .observe(took.as_secs_f64());
+    }
+
+    /// How many links of a kind are in a state now.
+    pub fn set_links(&self, kind: &'static str, state: LinkState, links: usize) {
+        let state = match state {
+            LinkState::Ready => "Ready",
+            LinkState::Pending => "Pending",
+            LinkState::Failed => "Failed",
+        };
+        set(
+            &self.numbers.links.get_or_create(&Links { kind, state }),
+            links,
+        );
+    }
+
+    /// Somebody else undid a link and it was put right.
+    pub fn drift_repaired(&self, kind: &'static str) {
+        self.numbers
+            .drift_repairs
+            .get_or_create(&OfKind { kind })
+            .inc();
+    }
+
+    /// How many pods of this node have a record, and how many have none.
+    pub fn set_pods(&self, recorded: usize, unrecorded: usize) {
+        set(&self.numbers.pods_recorded, recorded);
+        set(&self.numbers.pods_unrecorded, unrecorded);
+    }
+
+    /// The kernel refused a message; `errno` as the message has it, of either sign.
+    pub fn netlink_refused(&self, errno: i32) {
+        let errno = format!("{:?}", Errno::from_raw(errno.saturating_abs()));
+        self.numbers
+            .netlink_errors
+            .get_or_create(&Refused { errno })
+            .inc();
+    }
+
+    /// So many messages were sent that change something.
+    pub fn netlink_changes(&self, messages: usize) {
+        self.numbers.netlink_changes.inc_by(messages as u64);
+    }
+
+    pub fn set_refused_manifests(&self, manifests: usize) {
+        set(&self.numbers.refused_manifests, manifests);
+    }
+
+    /// For how long the oldest wish has waited; zero when none waits.
+    pub fn set_oldest_unapplied(&self, age: Duration) {
+        self.numbers.oldest_unapplied.set(age.as_secs_f64());
+    }
+
+    pub fn set_switch_pinned(&self, pinned: bool) {
+        self.numbers.switch_pinned.set(i64::from(pinned));
+    }
+
+    /// All of it in the OpenMetrics text format.
+    pub fn encode(&self) -> String {
+        let mut text = String::new();
+        // Writing to a String does not fail; an empty answer would be told by the scraper.
+        if text::encode(&mut text, &self.registry).is_err() {
+            text.clear();
+        }
+        text
+    }
+}
+
+impl Op {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Make => "make",
+            Self::Change => "change",
+            Self::Remove => "remove",
+        }
+    }
+}
+
+fn set(gauge: &Gauge, number: usize) {
+    gauge.set(i64::try_from(number).unwrap_or(i64::MAX));
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,167 @@
+//! The series: their labels, their names and what they say. What is counted when is not known here.
+
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{
+        counter::Counter,
+        family::Family,
+        gauge::Gauge,
+        histogram::{Histogram, exponential_buckets},
+        info::Info,
+    },
+    registry::{Registry, Unit},
+};
+
+#[derive(Clone, Debug)]
+pub struct Numbers {
+    pub reconciles: Family<Ended, Counter>,
+    pub reconcile_duration: Histogram,
+    pub operations: Family<Operated, Counter>,
+    pub operation_duration: Family<Operation, Histogram>,
+    pub links: Family<Links, Gauge>,
+    pub drift_repairs: Family<OfKind, Counter>,
+    pub pods_recorded: Gauge,
+    pub pods_unrecorded: Gauge,
+    pub netlink_errors: Family<Refused, Counter>,
+    pub netlink_changes: Counter,
+    pub refused_manifests: Gauge,
+    pub oldest_unapplied: Gauge<f64, AtomicU64>,
+    pub switch_pinned: Gauge,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Ended {
+    pub result: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Operation {
+    pub op: &'static str,
+    pub kind: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Operated {
+    pub op: &'static str,
+    pub kind: &'static str,
+    pub result: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Links {
+    pub kind: &'static str,
+    pub state: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct OfKind {
+    pub kind: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Refused {
+    pub errno: String,
+}
+
+impl Numbers {
+    pub fn new() -> Self {
+        Self {
+            reconciles: Family::default(),
+            reconcile_duration: durations(),
+            operations: Family::default(),
+            operation_duration: Family::new_with_constructor(durations),
+            links: Family::default(),
+            drift_repairs: Family::default(),
+            pods_recorded: Gauge::default(),
+            pods_unrecorded: Gauge::default(),
+            netlink_errors: Family::default(),
+            netlink_changes: Counter::default(),
+            refused_manifests: Gauge::default(),
+            oldest_unapplied: Gauge::default(),
+            switch_pinned: Gauge::default(),
+        }
+    }
+
+    pub fn register_work(&self, to: &mut Registry) {
+        let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+        to.register("build", "The version that runs", version);
+        to.register(
+            "reconciles",
+            "Passes over one pod, by how they ended",
+            self.reconciles.clone(),
+        );
+        let help = "How long a pass over one pod took";
+        to.register_with_unit(
+            "reconcile_duration",
+            help,
+            Unit::Seconds,
+            self.reconcile_duration.clone(),
+        );
+        to.register(
+            "link_operations",
+            "Links made, changed and removed",
+            self.operations.clone(),
+        );
+        let help = "How long making, changing or removing a link took";
+        to.register_with_unit(
+            "link_operation_duration",
+            help,
+            Unit::Seconds,
+            self.operation_duration.clone(),
+        );
+        let help = "Links put right after somebody else undid them";
+        to.register("drift_repairs", help, self.drift_repairs.clone());
+        to.register(
+            "netlink_errors",
+            "Messages that the kernel refused",
+            self.netlink_errors.clone(),
+        );
+        to.register(
+            "netlink_changes",
+            "Messages sent that change something",
+            self.netlink_changes.clone(),
+        );
+    }
+
+    pub fn register_state(&self, to: &mut Registry) {
+        to.register(
+            "links",
+            "Links that are asked for, by state",
+            self.links.clone(),
+        );
+        to.register(
+            "pods_recorded",
+            "Pods whose network namespace is known",
+            self.pods_recorded.clone(),
+        );
+        to.register(
+            "pods_unrecorded",
+            "Pods that no record tells of",
+            self.pods_unrecorded.clone(),
+        );
+        to.register(
+            "refused_manifests",
+            "Manifests that are refused now",
+            self.refused_manifests.clone(),
+        );
+        let help = "For how long the oldest wish has waited";
+        to.register_with_unit(
+            "oldest_unapplied",
+            help,
+            Unit::Seconds,
+            self.oldest_unapplied.clone(),
+        );
+        to.register(
+            "switch_pinned",
+            "Whether the switch is where it should be",
+            self.switch_pinned.clone(),
+        );
+    }
+}
+
+/// From 0.1 ms, less than one netlink message takes, to 6.5 s.
+fn durations() -> Histogram {
+    Histogram::new(exponential_buckets(0.0001, 2.0, 17))
+}

@@ -1,0 +1,233 @@
+//! The machine: namespaces, the switch, links. Knows nothing of Kubernetes.
+//!
+//! The kernel is the database: what is here in memory is a reading of it, kept true by events, and
+//! may be thrown away and read again at any time.
+
+/// Steps applied: the only place where links are made, changed and removed.
+pub mod act;
+/// What the kernel tells unasked.
+pub mod events;
+/// Links, wanted and present, and their netlink messages; pure.
+pub mod links;
+/// What the kernel told, taken in and told on.
+mod listen;
+/// A blocking rtnetlink socket.
+pub mod netlink;
+/// Which links of ours a pod has.
+pub mod present;
+/// Network settings that netlink does not know.
+pub mod procfs;
+/// Links taken away, in sets.
+pub mod remove;
+/// One link as the kernel shows it.
+pub mod row;
+/// A visit to one pod.
+pub mod sandbox;
+/// A namespace that the daemon lives beside for good.
+pub mod space;
+/// podconfig's own network namespace on this node.
+pub mod switch;
+
+use std::{
+    collections::{HashMap, HashSet},
+    io,
+    path::{Path, PathBuf},
+};
+
+use cni_plugin::{
+    netns::{Netns, NetnsFolders},
+    record::Record,
+};
+
+pub use listen::{Happening, InPod};
+
+use self::{
+    events::Events,
+    links::{Place, bridge},
+    netlink::{Changes, Error},
+    procfs::Procfs,
+    row::Row,
+    sandbox::{Sandbox, Unreachable},
+    space::Space,
+    switch::Pin,
+};
+
+/// Everything through which the daemon touches this machine.
+pub struct Machine {
+    pub installation: String,
+    pub changes: Changes,
+    pub pin: Pin,
+    pub switch: Space,
+    pub node: Space,
+    procfs: Procfs,
+    folders: NetnsFolders,
+    boot_id: String,
+    /// Bridges in the switch by name.
+    bridges: HashMap<String, u32>,
+    /// Host ends by the uid of the pod that their mark names.
+    ends: HashMap<String, HashSet<(Place, u32)>>,
+    /// Pinned entries of the forwarding tables: port and MAC address.
+    pinned: HashSet<(Place, u32, [u8; 6])>,
+    /// Bridges of the switch that keep bridge protocol frames to themselves.
+    guarded: HashSet<u32>,
+    /// Links that could not be finished; they go together, when the pass has tried them all.
+    pub unfinished: Vec<(Place, u32)>,
+}
+
+impl Machine {
+    pub fn open(
+        installation: &str,
+        switch_folder: &Path,
+        netns_folders: &[PathBuf],
+    ) -> io::Result<Self> {
+        let changes = Changes::default();
+        let procfs = Procfs::open()?;
+        let pin = Pin::find_or_make(switch_folder, installation, &procfs, &changes)?;
+        let own = || Netns::own().map_err(io::Error::other);
+        let again = |netns: &Netns| {
+            use std::os::fd::AsFd;
+            let fd = netns.as_fd().try_clone_to_owned()?;
+            Netns::from_fd(fd).map_err(io::Error::other)
+        };
+        let switch = Space::open(again(&pin.netns)?, &changes, Events::of_all_netns)
+            .map_err(io::Error::other)?;
+        let node = Space::open(own()?, &changes, Events::of_links).map_err(io::Error::other)?;
+        let mut machine = Self {
+            installation: installation.into(),
+            changes,
+            pin,
+            switch,
+            node,
+            procfs,
+            folders: NetnsFolders::new(netns_folders),
+            boot_id: std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?
+                .trim()
+                .into(),
+            bridges: HashMap::new(),
+            ends: HashMap::new(),
+            pinned: HashSet::new(),
+            guarded: HashSet::new(),
+            unfinished: Vec::new(),
+        };
+        machine.read_by_heart().map_err(io::Error::other)?;
+        Ok(machine)
+    }
+
+    /// Opens a recorded pod's namespace and makes sure that its events are heard.
+    pub fn visit(&mut self, record: &Record) -> Result<Sandbox, Unreachable> {
+        let netns = sandbox::open(&self.folders, record, &self.boot_id)?;
+        let in_switch = self.switch.number_of(&netns)?;
+        Ok(Sandbox::new(netns, in_switch, &self.procfs, &self.changes)?)
+    }
+
+    /// Reads all that is kept in memory anew.
+    pub fn read_again(&mut self) -> Result<(), Error> {
+        self.switch.read_all()?;
+        self.node.read_all()?;
+        self.read_by_heart()
+    }
+
+    /// Keeps what is known by heart true to what was heard.
+    pub(crate) fn remember(&mut self, place: Place, before: Option<&Row>, now: Option<&Row>) {
+        for (row, is_there) in before
+            .map(|row| (row, false))
+            .into_iter()
+            .chain(now.map(|row| (row, true)))
+        {
+            if let Some(mark) = present::mark_of(row, &self.installation) {
+                let ends = self.ends.entry(mark.pod_uid).or_default();
+                if is_there {
+                    ends.insert((place, row.index))
+                } else {
+                    ends.remove(&(place, row.index))
+                };
+            }
+        }
+        if let (Some(row), None) = (before, now) {
+            self.pinned
+                .retain(|(at, index, _)| (*at, *index) != (place, row.index));
+        }
+        if place == Place::Switch {
+            self.remember_bridge(before, now);
+        }
+    }
+
+    fn remember_bridge(&mut self, before: Option<&Row>, now: Option<&Row>) {
+        if let Some(row) = now.filter(|row| row.is_kind("bridge")) {
+            self.bridges.insert(row.name.clone(), row.index);
+        }
+        if let (Some(row), None) = (before.filter(|row| row.is_kind("bridge")), now) {
+            self.bridges.remove(&row.name);
+            self.guarded.remove(&row.index);
+        }
+    }
+
+    fn read_by_heart(&mut self) -> Result<(), Error> {
+        self.ends.clear();
+        self.bridges.clear();
+        let rows: Vec<(Place, Row)> = [(Place::Switch, &self.switch), (Place::Node, &self.node)]
+            .into_iter()
+            .flat_map(|(place, space)| space.links.values().map(move |row| (place, row.clone())))
+            .collect();
+        for (place, row) in rows {
+            self.remember(place, None, Some(&row));
+        }
+        let pins = |place, space: &mut Space| -> Result<HashSet<_>, Error> {
+            Ok(read_pins(space)?
+                .into_iter()
+                .map(|(index, mac)| (place, index, mac))
+                .collect())
+        };
+        self.pinned = pins(Place::Switch, &mut self.switch)?;
+        self.pinned.extend(pins(Place::Node, &mut self.node)?);
+        self.guarded = self.switch.socket.dump(
+            "list multicast entries",
+            &bridge::list_guards(),
+            |all: &mut HashSet<u32>, _, body| {
+                all.extend(bridge::read_guard(body));
+            },
+        )?;
+        Ok(())
+    }
+
+    pub fn bridge_index(&self, name: &str) -> Option<u32> {
+        self.bridges.get(name).copied()
+    }
+
+    /// Makes the switch's own settings, its guards and its pin hold. Says what was otherwise.
+    pub fn keep_switch(&mut self, thoroughly: bool) -> io::Result<Option<&'static str>> {
+        if thoroughly {
+            self.pin.enforce(&self.procfs)?;
+        }
+        let missing: Vec<(String, u32)> = self
+            .bridges
+            .iter()
+            .filter(|(_, index)| !self.guarded.contains(index))
+            .map(|(name, index)| (name.clone(), *index))
+            .collect();
+        for (name, index) in missing {
+            self.switch
+                .socket
+                .change(bridge::guard(&name, index))
+                .map_err(io::Error::other)?;
+            self.guarded.insert(index);
+        }
+        if self.pin.holds() {
+            return Ok(None);
+        }
+        self.pin.pin()?;
+        Ok(Some(
+            "somebody unmounted the switch's namespace; it was pinned again",
+        ))
+    }
+}
+
+fn read_pins(space: &mut Space) -> Result<Vec<(u32, [u8; 6])>, Error> {
+    space.socket.dump(
+        "list forwarding entries",
+        &bridge::list_macs(),
+        |all: &mut Vec<_>, _, body| {
+            all.extend(bridge::read_mac(body));
+        },
+    )
+}

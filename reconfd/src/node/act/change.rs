@@ -1,0 +1,157 @@
+//! A link that is there, changed in place: the host side, the pod's side, and the mark last.
+
+use std::os::fd::{AsFd, AsRawFd};
+
+use netlink_packet_route::RouteNetlinkMessage;
+use nix::errno::Errno;
+use rtnetlink::LinkUnspec;
+
+use super::{Made, first_error, taken};
+use crate::node::{
+    Machine,
+    links::{
+        GROUP, Place, Present, Want,
+        edit::Edit,
+        requests::{host_edit, mark, pod_edit, slaac},
+    },
+    netlink::{Error, Request},
+    sandbox::Sandbox,
+};
+
+impl Machine {
+    /// Changes a link that is there, in place.
+    pub fn change(
+        &mut self,
+        sandbox: &mut Sandbox,
+        present: &Present,
+        want: &Want,
+        edits: &[Edit],
+    ) -> Result<Made, Error> {
+        let mut present = present.clone();
+        let mut place = present.place;
+        let bridge = self.bridge_for(want)?;
+        let mac = want.link.mac.unwrap_or(present.host.mac);
+        if self.has_mac(want, bridge, mac) {
+            return Err(taken(mac));
+        }
+        if let Some(Edit::Move(to)) = edits.iter().find(|e| matches!(e, Edit::Move(_))) {
+            present.host.index = self.move_host_end(&present, *to)?;
+            place = *to;
+            self.quieten_if_node(want)?;
+        }
+        let host: Vec<Request> = edits
+            .iter()
+            .filter(|e| !e.in_pod() && **e != Edit::Mark)
+            .flat_map(|e| host_edit(e, &present, want, bridge))
+            .collect();
+        let answers = self.space(place).socket.batch(&host);
+        self.remember_pins(edits, place, present.host.index);
+        first_error(answers)?;
+        self.remember_port(edits, place, present.host.index);
+        Self::change_in_pod(sandbox, &present, want, edits)?;
+        if edits.contains(&Edit::Mark) {
+            let mark = mark(present.host.index, want);
+            self.space(place).socket.change(mark)?;
+        }
+        let pod = present.pod.as_ref().map_or(0, |pod| pod.index);
+        Ok(Made {
+            mac,
+            host: present.host.index,
+            pod,
+            bridge,
+        })
+    }
+
+    fn change_in_pod(
+        sandbox: &mut Sandbox,
+        present: &Present,
+        want: &Want,
+        edits: &[Edit],
+    ) -> Result<(), Error> {
+        let Some(pod) = &present.pod else {
+            return Ok(());
+        };
+        let requests: Vec<Request> = edits
+            .iter()
+            .filter(|e| e.in_pod())
+            .flat_map(|e| pod_edit(e, pod.index, want))
+            .collect();
+        let setting = edits.iter().find_map(|e| match e {
+            Edit::Slaac(accept) => Some(slaac(&pod.name, *accept)),
+            _ => None,
+        });
+        if requests.is_empty() && setting.is_none() {
+            return Ok(());
+        }
+        let answers = sandbox.act(&setting.unwrap_or_default(), &requests)?;
+        let refused = first_error(answers);
+        if edits.contains(&Edit::PodMtu) && refused.is_ok() {
+            // A link that grows beyond 1280 begins to speak IPv6, with the settings of a new link.
+            sandbox.act(&slaac(&want.link.name, want.link.slaac), &[])?;
+        }
+        match &refused {
+            // Before Linux 6.2 a link that is up can not be renamed.
+            Err(Error {
+                errno: Errno::EBUSY,
+                ..
+            }) if edits.contains(&Edit::Rename) => {
+                let down = LinkUnspec::new_with_index(pod.index).down().build();
+                let mut again = vec![Request::new(
+                    format!("lower {}", pod.name),
+                    0,
+                    RouteNetlinkMessage::SetLink(down),
+                )];
+                again.extend(pod_edit(&Edit::Rename, pod.index, want));
+                again.extend(pod_edit(&Edit::RaisePod, pod.index, want));
+                again.extend(requests);
+                sandbox.act(&[], &again).map(drop)
+            }
+            _ => refused,
+        }
+    }
+
+    /// A bridge tells of a port's flags only in messages that are not listened to.
+    fn remember_port(&mut self, edits: &[Edit], place: Place, index: u32) {
+        let set = edits.iter().find_map(|edit| match edit {
+            Edit::Port(port) => Some(*port),
+            _ => None,
+        });
+        if let (Some(port), Some(row)) = (set, self.space(place).links.get_mut(&index)) {
+            row.port = Some(port);
+        }
+    }
+
+    /// Takes the host end to the other namespace; its number there.
+    fn move_host_end(&mut self, present: &Present, to: Place) -> Result<u32, Error> {
+        let index = self.space(to).take_index();
+        let fd = self.space(to).netns.as_fd().as_raw_fd();
+        let group = if to == Place::Node { GROUP } else { 0 };
+        // Down before it leaves: it must not speak in the node's namespace before its settings hold.
+        let mut away = LinkUnspec::new_with_index(present.host.index)
+            .down()
+            .link_group(group)
+            .setns_by_fd(fd)
+            .build();
+        let new_index = i32::try_from(index).unwrap_or_default();
+        away.attributes
+            .push(netlink_packet_route::link::LinkAttribute::NewIfIndex(
+                new_index,
+            ));
+        let deed = format!("move {} to another namespace", present.host.name);
+        self.space(present.place).socket.change(Request::new(
+            deed,
+            0,
+            RouteNetlinkMessage::SetLink(away),
+        ))?;
+        Ok(index)
+    }
+
+    fn remember_pins(&mut self, edits: &[Edit], place: Place, index: u32) {
+        for edit in edits {
+            if let Edit::Pin { old, new } = edit {
+                old.map(|old| self.pinned.remove(&(place, index, old)));
+                self.pinned.insert((place, index, *new));
+            }
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! Addresses of a link ↔ netlink messages, pure. They must go through a socket of the link's own
+//! namespace: the kernel ignores a target namespace here and hits the sender's link of that number.
+
+use std::net::IpAddr;
+
+use ipnetwork::IpNetwork;
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_REPLACE, Parseable};
+use netlink_packet_route::{
+    AddressFamily, RouteNetlinkMessage,
+    address::{
+        AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage, AddressProtocol,
+        AddressScope,
+    },
+};
+
+use crate::node::{
+    events::PROTOCOL,
+    netlink::{Body, Request},
+};
+
+/// An address as the kernel has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Present {
+    /// The link's number.
+    pub index: u32,
+    pub network: IpNetwork,
+    /// Carries our protocol number: put there by this project and not by the pod.
+    pub ours: bool,
+}
+
+/// Whether the kernel makes the route to the address's network by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PrefixRoute {
+    Kernel,
+    /// The node answers for the network: the pod must not look for it on the wire.
+    Not,
+}
+
+pub fn add(index: u32, network: IpNetwork, prefix_route: PrefixRoute) -> Request {
+    let mut message = message(index, network);
+    // No duplicate address detection: it would keep the address unusable for more than a second.
+    let mut flags = AddressFlags::Permanent | AddressFlags::Nodad;
+    if prefix_route == PrefixRoute::Not {
+        flags |= AddressFlags::Noprefixroute;
+    }
+    message.header.flags = AddressHeaderFlags::Permanent | AddressHeaderFlags::Nodad;
+    message.attributes.push(AddressAttribute::Flags(flags));
+    message
+        .attributes
+        .push(AddressAttribute::Protocol(AddressProtocol::Other(PROTOCOL)));
+    if let IpNetwork::V4(v4) = network
+        && v4.prefix() < 31
+    {
+        message
+            .attributes
+            .push(AddressAttribute::Broadcast(v4.broadcast()));
+    }
+    Request::new(
+        format!("add address {network}"),
+        NLM_F_CREATE | NLM_F_REPLACE,
+        RouteNetlinkMessage::NewAddress(message),
+    )
+}
+
+pub fn delete(index: u32, network: IpNetwork) -> Request {
+    let message = message(index, network);
+    Request::deletion(
+        format!("delete address {network}"),
+        RouteNetlinkMessage::DelAddress(message),
+    )
+}
+
+fn message(index: u32, network: IpNetwork) -> AddressMessage {
+    let mut message = AddressMessage::default();
+    message.header.family = if network.is_ipv4() {
+        AddressFamily::Inet
+    } else {
+        AddressFamily::Inet6
+    };
+    message.header.prefix_len = network.prefix();
+    message.header.scope = match network.ip() {
+        IpAddr::V4(v4) if v4.is_link_local() => AddressScope::Link,
+        _ => AddressScope::Universe,
+    };
+    message.header.index = index;
+    message
+        .attributes
+        .push(AddressAttribute::Local(network.ip()));
+    message
+        .attributes
+        .push(AddressAttribute::Address(network.ip()));
+    message
+}
+
+/// The question for all addresses of a namespace.
+pub fn list() -> Body {
+    Body::Route(RouteNetlinkMessage::GetAddress(AddressMessage::default()))
+}
+
+/// From everything behind the netlink header.
+pub fn read(body: &[u8]) -> Option<Present> {
+    let message = AddressMessage::parse(body).ok()?;
+    let (mut local, mut address, mut ours) = (None, None, false);
+    for attribute in message.attributes {
+        match attribute {
+            AddressAttribute::Local(ip) => local = Some(ip),
+            AddressAttribute::Address(ip) => address = Some(ip),
+            AddressAttribute::Protocol(AddressProtocol::Other(number)) => ours = number == PROTOCOL,
+            _ => (),
+        }
+    }
+    let network = IpNetwork::new(local.or(address)?, message.header.prefix_len).ok()?;
+    Some(Present {
+        index: message.header.index,
+        network,
+        ours,
+    })
+}

@@ -1,0 +1,218 @@
+//! Pure: what must change to make a present link the wanted one, in place and in order.
+
+use std::collections::BTreeSet;
+
+use ipnetwork::IpNetwork;
+
+use super::{
+    HostEnd, Kind, Place, Present, Route, Want, address::PrefixRoute, bridge, route, veth,
+};
+use crate::node::row::Port;
+
+/// One change to a link that is there. Each may be repeated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Edit {
+    /// The host end goes to the other namespace; everything on the host side is set anew behind it.
+    Move(Place),
+    /// The host end joins the bridge that the link names.
+    Join,
+    /// The bridge port's flags, and the host end up.
+    Port(Port),
+    RaiseHost,
+    /// The forwarding entry: the address that goes, if one does, and the one that comes.
+    Pin {
+        old: Option<[u8; 6]>,
+        new: [u8; 6],
+    },
+    HostMtu,
+    HostMac([u8; 6]),
+    AddHostAddress(IpNetwork),
+    DeleteHostAddress(IpNetwork),
+    AddHostRoute(Route),
+    DeleteHostRoute(Route),
+    Rename,
+    PodMtu,
+    PodMac([u8; 6]),
+    Slaac(bool),
+    RaisePod,
+    AddAddress(IpNetwork, PrefixRoute),
+    DeleteAddress(IpNetwork),
+    AddRoute(Route),
+    DeleteRoute(Route),
+    /// Last: a mark that says "done" must be true.
+    Mark,
+}
+
+impl Edit {
+    /// Whether the change is made on the pod's side.
+    pub fn in_pod(&self) -> bool {
+        use Edit as E;
+        matches!(
+            self,
+            E::Rename
+                | E::PodMtu
+                | E::PodMac(_)
+                | E::Slaac(_)
+                | E::RaisePod
+                | E::AddAddress(..)
+                | E::DeleteAddress(_)
+                | E::AddRoute(_)
+                | E::DeleteRoute(_)
+        )
+    }
+}
+
+/// The edits from `present` to `want`, none if all is right; `bridge` is the number of the bridge
+/// that the link names, where there is one. `None`: it can not be mended, only made anew.
+pub fn edits(present: &Present, want: &Want, bridge: Option<u32>) -> Option<Vec<Edit>> {
+    let mut edits = Vec::new();
+    host_side(present, want, bridge, &mut edits);
+    pod_side(present, want, &mut edits)?;
+    if present.mark.as_ref() != Some(&want.mark) {
+        edits.push(Edit::Mark);
+    }
+    Some(edits)
+}
+
+/// The MAC address that the link shall have: the one it was made with, unless one is asked for.
+fn wanted_mac(present: &Present, want: &Want) -> [u8; 6] {
+    want.link.mac.unwrap_or(present.host.mac)
+}
+
+fn host_side(present: &Present, want: &Want, bridge_index: Option<u32>, edits: &mut Vec<Edit>) {
+    let Kind::Veth(veth) = &want.link.kind;
+    let host = &present.host;
+    let mac = wanted_mac(present, want);
+    let moved = present.place != want.link.kind.place();
+    if moved {
+        edits.push(Edit::Move(want.link.kind.place()));
+    }
+    if host.mtu != want.host_mtu {
+        edits.push(Edit::HostMtu);
+    }
+    if host.mac != mac {
+        edits.push(Edit::HostMac(mac));
+    }
+    match &veth.host_end {
+        HostEnd::Bridge { .. } | HostEnd::HostBridge(_) => {
+            // A bridge without a number is yet to be made.
+            let joins = moved || bridge_index.is_none() || host.master != bridge_index;
+            if joins {
+                edits.push(Edit::Join);
+            }
+            let port = bridge::port(veth.learning);
+            if joins || host.port != Some(port) || !host.up {
+                edits.push(Edit::Port(port));
+            }
+            if joins || !host.pinned || host.mac != mac {
+                let old = (!joins && host.mac != mac).then_some(host.mac);
+                edits.push(Edit::Pin { old, new: mac });
+            }
+            routed(present, &[], &BTreeSet::new(), edits);
+        }
+        HostEnd::Routed => {
+            if host.master.is_some() {
+                edits.push(Edit::Join);
+            }
+            if moved || !host.up {
+                edits.push(Edit::RaiseHost);
+            }
+            routed(
+                present,
+                &veth::gateways(&want.link),
+                &veth::host_routes(&want.link),
+                edits,
+            );
+        }
+    }
+}
+
+fn routed(
+    present: &Present,
+    addresses: &[IpNetwork],
+    routes: &BTreeSet<Route>,
+    edits: &mut Vec<Edit>,
+) {
+    let host = &present.host;
+    edits.extend(
+        host.routes
+            .difference(routes)
+            .cloned()
+            .map(Edit::DeleteHostRoute),
+    );
+    edits.extend(
+        addresses
+            .iter()
+            .filter(|a| !host.addresses.contains(a))
+            .copied()
+            .map(Edit::AddHostAddress),
+    );
+    edits.extend(
+        host.addresses
+            .iter()
+            .filter(|a| !addresses.contains(a))
+            .copied()
+            .map(Edit::DeleteHostAddress),
+    );
+    edits.extend(
+        routes
+            .difference(&host.routes)
+            .cloned()
+            .map(Edit::AddHostRoute),
+    );
+}
+
+fn pod_side(present: &Present, want: &Want, edits: &mut Vec<Edit>) -> Option<()> {
+    let pod = present.pod.as_ref()?;
+    let link = &want.link;
+    let mac = wanted_mac(present, want);
+    let mut when = |needed: bool, edit: Edit| edits.extend(needed.then_some(edit));
+    when(pod.name != link.name, Edit::Rename);
+    when(pod.mtu != link.mtu, Edit::PodMtu);
+    when(pod.mac != Some(mac), Edit::PodMac(mac));
+    when(pod.slaac != link.slaac, Edit::Slaac(link.slaac));
+    when(!pod.up, Edit::RaisePod);
+    // What comes, comes before what goes: an address that stays must never be alone with neither.
+    let has = |network: &IpNetwork| pod.addresses.iter().any(|a| a.network == *network);
+    let prefix_route = veth::prefix_route(&link.kind);
+    edits.extend(
+        link.addresses
+            .iter()
+            .filter(|a| !has(a))
+            .map(|a| Edit::AddAddress(*a, prefix_route)),
+    );
+    let gone = pod
+        .addresses
+        .iter()
+        .filter(|a| a.ours && !link.addresses.contains(&a.network))
+        .map(|a| a.network);
+    let gone: Vec<IpNetwork> = gone.collect();
+    edits.extend(gone.iter().copied().map(Edit::DeleteAddress));
+    // Where secondaries are not promoted, the kernel takes them away with the first of their subnet.
+    let is_taken_along =
+        |kept: &&IpNetwork| kept.is_ipv4() && gone.iter().any(|gone| same_subnet(gone, kept));
+    let kept = link.addresses.iter().filter(is_taken_along);
+    edits.extend(kept.map(|a| Edit::AddAddress(*a, prefix_route)));
+    let routes: BTreeSet<Route> = veth::pod_routes(link)
+        .into_iter()
+        .map(route::plain)
+        .collect();
+    edits.extend(
+        pod.routes
+            .difference(&routes)
+            .cloned()
+            .map(Edit::DeleteRoute),
+    );
+    // Ways to a gateway before the ways through it.
+    let mut missing: Vec<Route> = routes.difference(&pod.routes).cloned().collect();
+    missing.sort_by_key(|route| route.via.is_some());
+    edits.extend(missing.into_iter().map(Edit::AddRoute));
+    Some(())
+}
+
+fn same_subnet(a: &IpNetwork, b: &IpNetwork) -> bool {
+    (a.network(), a.prefix()) == (b.network(), b.prefix())
+}
+
+#[cfg(test)]
+mod tests;

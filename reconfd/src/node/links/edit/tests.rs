@@ -1,0 +1,276 @@
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+use crate::node::links::{HostSide, Link, Mark, PodSide, Veth, address};
+
+const MAC: [u8; 6] = [0x0a, 0x58, 10, 9, 0, 5];
+const OTHER_MAC: [u8; 6] = [0x0a, 0x58, 10, 9, 0, 6];
+const BRIDGE: u32 = 70;
+
+fn net(text: &str) -> IpNetwork {
+    text.parse().unwrap()
+}
+
+fn way(to: &str, via: Option<&str>) -> Route {
+    Route {
+        to: net(to),
+        via: via.map(|via| via.parse().unwrap()),
+        metric: None,
+        table: None,
+    }
+}
+
+fn on_namespace_bridge() -> HostEnd {
+    HostEnd::Bridge {
+        name: "pcbabcdefghijkl".into(),
+        stands_for: "shop/lan".into(),
+    }
+}
+
+fn want(host_end: HostEnd) -> Want {
+    let veth = Veth {
+        host_end,
+        learning: false,
+    };
+    Want {
+        link: Link {
+            name: "data0".into(),
+            kind: Kind::Veth(veth),
+            mtu: 1500,
+            mac: None,
+            addresses: vec![net("10.9.0.5/24")],
+            routes: BTreeSet::from([way("10.20.0.0/16", Some("10.9.0.1"))]),
+            slaac: false,
+        },
+        mark: Mark {
+            installation: "home".into(),
+            pod_uid: "pod-1".into(),
+            podconfig_uid: "config-1".into(),
+            link: "data0".into(),
+            spec_hash: "0123".into(),
+        },
+        host_name: "pcabcdefghijklm".into(),
+        host_mtu: 1500,
+    }
+}
+
+/// What the kernel shows of a link on a namespace's bridge that was just made as wanted.
+fn fresh(want: &Want) -> Present {
+    Present {
+        mark: Some(want.mark.clone()),
+        place: want.link.kind.place(),
+        host: HostSide {
+            index: 7,
+            name: want.host_name.clone(),
+            up: true,
+            mtu: want.host_mtu,
+            mac: MAC,
+            master: Some(BRIDGE),
+            port: Some(bridge::port(false)),
+            pinned: true,
+            addresses: Vec::new(),
+            routes: BTreeSet::new(),
+        },
+        pod: Some(PodSide {
+            index: 3,
+            name: want.link.name.clone(),
+            up: true,
+            mtu: want.link.mtu,
+            mac: Some(MAC),
+            slaac: false,
+            addresses: want.link.addresses.iter().map(|a| ours(*a)).collect(),
+            routes: want.link.routes.clone(),
+        }),
+    }
+}
+
+fn ours(network: IpNetwork) -> address::Present {
+    address::Present {
+        index: 3,
+        network,
+        ours: true,
+    }
+}
+
+/// The edits of a link on a namespace's bridge, after something was done to it or to the wish.
+fn after(deed: impl FnOnce(&mut Present, &mut Want)) -> Vec<Edit> {
+    let mut want = want(on_namespace_bridge());
+    let mut present = fresh(&want);
+    deed(&mut present, &mut want);
+    edits(&present, &want, Some(BRIDGE)).unwrap()
+}
+
+fn in_pod(present: &mut Present) -> &mut PodSide {
+    present.pod.as_mut().unwrap()
+}
+
+#[test]
+fn a_fresh_link_is_left_alone() {
+    assert_eq!(after(|_, _| ()), []);
+}
+
+#[test]
+fn a_fresh_routed_link_is_left_alone_too() {
+    let want = want(HostEnd::Routed);
+    let mut present = fresh(&want);
+    present.host.master = None;
+    present.host.port = None;
+    present.host.pinned = false;
+    present.host.addresses = veth::gateways(&want.link);
+    present.host.routes = veth::host_routes(&want.link);
+    in_pod(&mut present).routes = veth::pod_routes(&want.link);
+    assert_eq!(edits(&present, &want, None), Some(Vec::new()));
+}
+
+#[test]
+fn an_mtu_that_the_pod_changed_is_set_again_on_its_side_alone() {
+    assert_eq!(after(|now, _| in_pod(now).mtu = 1400), [Edit::PodMtu]);
+}
+
+#[test]
+fn a_new_mtu_is_set_on_both_ends() {
+    let edits = after(|_, want| {
+        want.link.mtu = 9000;
+        want.host_mtu = 9000;
+    });
+    assert_eq!(edits, [Edit::HostMtu, Edit::PodMtu]);
+}
+
+#[test]
+fn an_address_that_the_pod_deleted_comes_back() {
+    let edits = after(|now, _| in_pod(now).addresses.clear());
+    let back = Edit::AddAddress(net("10.9.0.5/24"), PrefixRoute::Kernel);
+    assert_eq!(edits, [back]);
+}
+
+#[test]
+fn an_address_that_the_pod_gave_itself_is_not_ours_to_delete() {
+    let edits = after(|now, _| {
+        in_pod(now).addresses.push(address::Present {
+            ours: false,
+            ..ours(net("192.0.2.1/32"))
+        });
+    });
+    assert_eq!(edits, []);
+}
+
+#[test]
+fn a_new_address_is_there_before_the_old_one_goes() {
+    let edits = after(|_, want| want.link.addresses = vec![net("10.9.0.8/24")]);
+    let expected = [
+        Edit::AddAddress(net("10.9.0.8/24"), PrefixRoute::Kernel),
+        Edit::DeleteAddress(net("10.9.0.5/24")),
+        // Again: where secondaries are not promoted, it went with the first of its subnet.
+        Edit::AddAddress(net("10.9.0.8/24"), PrefixRoute::Kernel),
+    ];
+    assert_eq!(edits, expected);
+}
+
+#[test]
+fn a_route_to_another_gateway_gives_way_to_the_one_asked_for() {
+    let stray = way("10.20.0.0/16", Some("10.9.0.99"));
+    let edits = after(|now, _| in_pod(now).routes = BTreeSet::from([stray.clone()]));
+    let asked = way("10.20.0.0/16", Some("10.9.0.1"));
+    assert_eq!(edits, [Edit::DeleteRoute(stray), Edit::AddRoute(asked)]);
+}
+
+#[test]
+fn the_way_to_a_gateway_comes_before_the_way_through_it() {
+    // In the order of destinations the way through the gateway would be the first.
+    let direct = way("172.16.0.1/32", None);
+    let through = way("10.20.0.0/16", Some("172.16.0.1"));
+    let edits = after(|now, want| {
+        want.link.routes = BTreeSet::from([direct.clone(), through.clone()]);
+        in_pod(now).routes.clear();
+    });
+    assert_eq!(edits, [Edit::AddRoute(direct), Edit::AddRoute(through)]);
+}
+
+#[test]
+fn a_host_end_taken_off_its_bridge_joins_again_and_is_set_up_as_a_port() {
+    let edits = after(|now, _| now.host.master = None);
+    let pin = Edit::Pin {
+        old: None,
+        new: MAC,
+    };
+    assert_eq!(edits, [Edit::Join, Edit::Port(bridge::port(false)), pin]);
+}
+
+#[test]
+fn a_port_that_learns_on_the_sly_has_its_flags_set_and_nothing_else() {
+    let edits = after(|now, _| now.host.port = Some(bridge::port(true)));
+    assert_eq!(edits, [Edit::Port(bridge::port(false))]);
+}
+
+#[test]
+fn a_mac_address_that_the_pod_changed_is_the_old_one_again() {
+    let edits = after(|now, _| in_pod(now).mac = Some(OTHER_MAC));
+    assert_eq!(edits, [Edit::PodMac(MAC)]);
+}
+
+#[test]
+fn a_new_mac_address_takes_the_pin_of_the_old_one_along() {
+    let edits = after(|_, want| want.link.mac = Some(OTHER_MAC));
+    let pin = Edit::Pin {
+        old: Some(MAC),
+        new: OTHER_MAC,
+    };
+    let expected = [Edit::HostMac(OTHER_MAC), pin, Edit::PodMac(OTHER_MAC)];
+    assert_eq!(edits, expected);
+}
+
+#[test]
+fn a_pod_end_that_was_renamed_and_lowered_is_named_before_it_is_raised() {
+    let edits = after(|now, _| {
+        in_pod(now).name = "mine".into();
+        in_pod(now).up = false;
+    });
+    assert_eq!(edits, [Edit::Rename, Edit::RaisePod]);
+}
+
+#[test]
+fn a_host_end_that_moves_to_the_node_is_set_up_anew_there() {
+    let was = want(on_namespace_bridge());
+    let shall = want(HostEnd::HostBridge("br0".into()));
+    let edits = edits(&fresh(&was), &shall, Some(BRIDGE)).unwrap();
+    // Another bridge of the same number in another namespace is another bridge.
+    let pin = Edit::Pin {
+        old: None,
+        new: MAC,
+    };
+    let port = Edit::Port(bridge::port(false));
+    assert_eq!(edits, [Edit::Move(Place::Node), Edit::Join, port, pin]);
+}
+
+#[test]
+fn a_mark_that_says_another_thing_is_written_when_all_else_is_done() {
+    let edits = after(|_, want| {
+        want.mark.spec_hash = "4567".into();
+        want.link.slaac = true;
+    });
+    assert_eq!(edits, [Edit::Slaac(true), Edit::Mark]);
+}
+
+#[test]
+fn a_link_whose_pod_end_is_lost_can_not_be_mended() {
+    let want = want(on_namespace_bridge());
+    let mut present = fresh(&want);
+    present.pod = None;
+    assert_eq!(edits(&present, &want, Some(BRIDGE)), None);
+}
+
+#[test]
+fn each_edit_goes_to_the_side_that_it_is_of() {
+    let edits = after(|now, want| {
+        now.host.up = false;
+        now.host.mtu = 1280;
+        in_pod(now).mtu = 1280;
+        want.link.addresses.clear();
+        want.mark.spec_hash.clear();
+    });
+    let (inside, outside): (Vec<_>, Vec<_>) = edits.into_iter().partition(Edit::in_pod);
+    let gone = Edit::DeleteAddress(net("10.9.0.5/24"));
+    assert_eq!(inside, [Edit::PodMtu, gone]);
+    let port = Edit::Port(bridge::port(false));
+    assert_eq!(outside, [Edit::HostMtu, port, Edit::Mark]);
+}

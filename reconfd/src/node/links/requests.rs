@@ -1,0 +1,151 @@
+//! Edits → netlink messages, pure: what is sent for each change to a link, and for a new one behind
+//! the message that makes it.
+
+use std::collections::BTreeSet;
+
+use netlink_packet_route::RouteNetlinkMessage;
+use rtnetlink::LinkUnspec;
+
+use super::{
+    HostEnd, Kind, Present, Route, Want, address, bridge, edit::Edit, mark::other_end, route, veth,
+    wall,
+};
+use crate::node::netlink::Request;
+
+/// All that a new host end needs behind the message that makes it.
+pub fn host_side_requests(want: &Want, index: u32, mac: [u8; 6]) -> Vec<Request> {
+    let Kind::Veth(veth) = &want.link.kind;
+    let mut requests = vec![mark(index, want)];
+    requests.extend(wall_of(want, index));
+    match veth.host_end {
+        HostEnd::Bridge { .. } | HostEnd::HostBridge(_) => {
+            requests.push(bridge::set_port(
+                &want.host_name,
+                index,
+                bridge::port(veth.learning),
+            ));
+            requests.push(bridge::pin_mac(&want.host_name, index, mac));
+        }
+        HostEnd::Routed => {
+            requests.push(raise(&want.host_name, index));
+            requests.extend(
+                veth::gateways(&want.link)
+                    .into_iter()
+                    .map(|a| address::add(index, a, address::PrefixRoute::Kernel)),
+            );
+            requests.extend(
+                veth::host_routes(&want.link)
+                    .iter()
+                    .map(|r| route::add(index, r)),
+            );
+        }
+    }
+    requests
+}
+
+/// Before it is on a bridge of the node, and before it is up.
+fn wall_of(want: &Want, index: u32) -> Vec<Request> {
+    let Kind::Veth(veth) = &want.link.kind;
+    match veth.host_end {
+        HostEnd::HostBridge(_) => wall::against_bridge_protocols(&want.host_name, index),
+        HostEnd::Bridge { .. } | HostEnd::Routed => Vec::new(),
+    }
+}
+
+/// A change on the host side; none where the edit is of the pod's side.
+pub fn host_edit(edit: &Edit, present: &Present, want: &Want, bridge: Option<u32>) -> Vec<Request> {
+    let index = present.host.index;
+    let name = &want.host_name;
+    let set =
+        |deed: String, message| vec![Request::new(deed, 0, RouteNetlinkMessage::SetLink(message))];
+    match edit {
+        Edit::Join => {
+            let join = bridge::join(name, index, bridge.unwrap_or_default());
+            wall_of(want, index).into_iter().chain([join]).collect()
+        }
+        Edit::Port(port) => vec![bridge::set_port(name, index, *port)],
+        Edit::RaiseHost => vec![raise(name, index)],
+        Edit::Pin { old, new } => {
+            let old = old.map(|old| bridge::unpin_mac(name, index, old));
+            old.into_iter()
+                .chain([bridge::pin_mac(name, index, *new)])
+                .collect()
+        }
+        Edit::HostMtu => set(
+            format!("set the MTU of {name}"),
+            LinkUnspec::new_with_index(index).mtu(want.host_mtu).build(),
+        ),
+        Edit::HostMac(mac) => set(
+            format!("set the MAC address of {name}"),
+            LinkUnspec::new_with_index(index)
+                .address(other_end(*mac).to_vec())
+                .build(),
+        ),
+        Edit::AddHostAddress(a) => vec![address::add(index, *a, address::PrefixRoute::Kernel)],
+        Edit::DeleteHostAddress(a) => vec![address::delete(index, *a)],
+        Edit::AddHostRoute(r) => vec![route::add(index, r)],
+        Edit::DeleteHostRoute(r) => vec![route::delete(index, r)],
+        _ => Vec::new(),
+    }
+}
+
+/// A change on the pod's side; none where the edit is of the host side.
+pub fn pod_edit(edit: &Edit, index: u32, want: &Want) -> Vec<Request> {
+    let name = &want.link.name;
+    let link = || LinkUnspec::new_with_index(index);
+    let set =
+        |deed: String, message| vec![Request::new(deed, 0, RouteNetlinkMessage::SetLink(message))];
+    match edit {
+        Edit::Rename => set(
+            format!("name the link {name} again"),
+            link().name(name.clone()).build(),
+        ),
+        Edit::PodMtu => set(
+            format!("set the MTU of {name}"),
+            link().mtu(want.link.mtu).build(),
+        ),
+        Edit::PodMac(mac) => set(
+            format!("set the MAC address of {name}"),
+            link().address(mac.to_vec()).build(),
+        ),
+        Edit::RaisePod => vec![raise(name, index)],
+        Edit::AddAddress(network, prefix_route) => {
+            vec![address::add(index, *network, *prefix_route)]
+        }
+        Edit::DeleteAddress(network) => vec![address::delete(index, *network)],
+        Edit::AddRoute(r) => vec![route::add(index, r)],
+        Edit::DeleteRoute(r) => vec![route::delete(index, r)],
+        _ => Vec::new(),
+    }
+}
+
+/// Says whose the link is, and that it is done.
+pub fn mark(index: u32, want: &Want) -> Request {
+    let alias = LinkUnspec::new_with_index(index)
+        .alias(want.mark.to_string())
+        .build();
+    Request::new(
+        format!("mark {}", want.host_name),
+        0,
+        RouteNetlinkMessage::SetLink(alias),
+    )
+}
+
+pub fn raise(name: &str, index: u32) -> Request {
+    let up = LinkUnspec::new_with_index(index).up().build();
+    Request::new(format!("raise {name}"), 0, RouteNetlinkMessage::SetLink(up))
+}
+
+/// Ways to a gateway before the ways through it.
+pub fn in_order(routes: &BTreeSet<Route>) -> Vec<&Route> {
+    let (direct, through): (Vec<_>, Vec<_>) = routes.iter().partition(|r| r.via.is_none());
+    direct.into_iter().chain(through).collect()
+}
+
+/// The settings that say whether router advertisements are taken.
+pub fn slaac(name: &str, accept: bool) -> Vec<(String, &'static str)> {
+    let value = if accept { "1" } else { "0" };
+    ["accept_ra", "autoconf"]
+        .map(|setting| (format!("{name}/{setting}"), value))
+        .into()
+}

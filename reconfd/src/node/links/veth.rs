@@ -1,0 +1,157 @@
+//! veth ↔ netlink messages, pure.
+
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    os::fd::RawFd,
+};
+
+use ipnetwork::IpNetwork;
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
+use netlink_packet_route::{
+    RouteNetlinkMessage,
+    link::{InfoData, InfoVeth},
+};
+use rtnetlink::{LinkMessageBuilder, LinkUnspec, LinkVeth};
+
+use super::{
+    GROUP, HostEnd, Kind, Link, Place, Route,
+    address::PrefixRoute,
+    mark::{self, other_end},
+    route,
+};
+use crate::node::netlink::Request;
+
+/// The gateway of every routed link, on its host end: link-local, so that it collides with nothing.
+pub const GATEWAY_V4: Ipv4Addr = Ipv4Addr::new(169, 254, 1, 1);
+pub const GATEWAY_V6: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
+
+/// The two ends of a veth that is to be made.
+pub struct Ends<'a> {
+    pub host_name: &'a str,
+    pub host_mtu: u32,
+    pub host_index: u32,
+    pub place: Place,
+    /// The bridge's number.
+    pub bridge: Option<u32>,
+    pub pod_index: u32,
+    pub pod_netns: RawFd,
+    pub mac: [u8; 6],
+}
+
+/// Both ends in their namespaces with name, MTU, MAC address and group, in one message: a conflict at
+/// either end leaves nothing behind.
+pub fn create(link: &Link, ends: &Ends<'_>) -> Request {
+    let peer = LinkUnspec::new_with_name(&link.name)
+        .index(ends.pod_index)
+        .mtu(link.mtu)
+        .address(ends.mac.to_vec())
+        .link_group(GROUP)
+        .setns_by_fd(ends.pod_netns)
+        .build();
+    let mut host = LinkMessageBuilder::<LinkVeth>::new_with_info_kind(
+        netlink_packet_route::link::InfoKind::Veth,
+    )
+    .name(ends.host_name.to_owned())
+    .index(ends.host_index)
+    .mtu(ends.host_mtu)
+    .address(other_end(ends.mac).to_vec())
+    .set_info_data(InfoData::Veth(InfoVeth::Peer(peer)));
+    if ends.place == Place::Node {
+        host = host.link_group(GROUP);
+    }
+    if let Some(bridge) = ends.bridge {
+        host = host.controller(bridge);
+    }
+    let deed = format!("create veth {} (host end {})", link.name, ends.host_name);
+    Request::new(
+        deed,
+        NLM_F_CREATE | NLM_F_EXCL,
+        RouteNetlinkMessage::NewLink(host.build()),
+    )
+}
+
+/// Whether the kernel shall make the route to an address's network: behind a routed link nobody
+/// answers for it but the gateway.
+pub fn prefix_route(kind: &Kind) -> PrefixRoute {
+    let Kind::Veth(veth) = kind;
+    match veth.host_end {
+        HostEnd::Routed => PrefixRoute::Not,
+        HostEnd::Bridge { .. } | HostEnd::HostBridge(_) => PrefixRoute::Kernel,
+    }
+}
+
+/// The routes in the pod: those asked for, and behind a routed link the way to the gateway and
+/// through it to the addresses' networks.
+pub fn pod_routes(link: &Link) -> BTreeSet<Route> {
+    let Kind::Veth(veth) = &link.kind;
+    if veth.host_end != HostEnd::Routed {
+        return link.routes.iter().cloned().map(route::plain).collect();
+    }
+    let plain = |to, via| Route {
+        to,
+        via,
+        metric: None,
+        table: None,
+    };
+    let mut routes = BTreeSet::new();
+    for address in &link.addresses {
+        let gateway = gateway(address);
+        // An IPv6 gateway is link-local and needs no way to it.
+        if address.is_ipv4() {
+            // A metric of its own: another routed link, or Calico's eth0, has the same gateway.
+            let hash = mark::hashed_mac(&[link.name.as_bytes()]);
+            let metric = u32::from_be_bytes([0, hash[1], hash[2], hash[3]]) | 1 << 24;
+            routes.insert(Route {
+                metric: Some(metric),
+                ..plain(IpNetwork::from(gateway), None)
+            });
+        }
+        if address.network() != address.broadcast() {
+            let network = IpNetwork::new(address.network(), address.prefix());
+            routes.extend(network.map(|network| plain(network, Some(gateway))));
+        }
+    }
+    routes.extend(link.routes.iter().map(|asked| {
+        let via = asked.via.or(Some(gateway(&asked.to)));
+        route::plain(Route {
+            via,
+            ..asked.clone()
+        })
+    }));
+    routes
+}
+
+/// The addresses on the host end of a routed link.
+pub fn gateways(link: &Link) -> Vec<IpNetwork> {
+    let v4 = link
+        .addresses
+        .iter()
+        .any(IpNetwork::is_ipv4)
+        .then(|| IpNetwork::new(GATEWAY_V4.into(), 32));
+    let v6 = link
+        .addresses
+        .iter()
+        .any(IpNetwork::is_ipv6)
+        .then(|| IpNetwork::new(GATEWAY_V6.into(), 64));
+    [v4, v6].into_iter().flatten().flatten().collect()
+}
+
+/// The node's routes to a pod behind a routed link.
+pub fn host_routes(link: &Link) -> BTreeSet<Route> {
+    let to = |address: &IpNetwork| Route {
+        to: address.ip().into(),
+        via: None,
+        metric: None,
+        table: None,
+    };
+    link.addresses.iter().map(to).collect()
+}
+
+fn gateway(network: &IpNetwork) -> IpAddr {
+    if network.is_ipv4() {
+        GATEWAY_V4.into()
+    } else {
+        GATEWAY_V6.into()
+    }
+}

@@ -1,0 +1,185 @@
+//! What the kernel told, taken in: the machine's own reading is kept true, and whoever decides gets
+//! to know what happened, of each link only how it is now.
+
+use std::collections::HashMap;
+
+use super::{
+    Machine,
+    events::{RTM_DELADDR, RTM_DELLINK, RTM_DELNSID, RTM_DELROUTE, RTM_NEWLINK},
+    links::{self, Place},
+    netlink::Error,
+    present,
+    row::Row,
+    space::{Word, read_number},
+};
+
+/// What an event says to the one who decides.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Happening {
+    /// Something is otherwise in the pod whose namespace has this number in the switch.
+    InPod { number: i32, what: InPod },
+    /// A namespace has ended, and its number is free.
+    PodGone(i32),
+    /// A host end, or what was one.
+    HostEnd {
+        place: Place,
+        before: Option<Row>,
+        now: Option<Row>,
+    },
+    /// A link of the node that is no host end of ours: a bridge that came or went, say.
+    NodeLink {
+        before: Option<Row>,
+        now: Option<Row>,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum InPod {
+    /// A link as it is now.
+    Link(Box<Row>),
+    LinkGone(u32),
+    /// An address of the link with this number is gone.
+    AddressGone(u32),
+    /// A route of ours is gone.
+    RouteGone,
+}
+
+impl Machine {
+    /// Takes in all that the kernel has told. `Ok(None)`: events were lost, everything was read again
+    /// and everything must be looked at.
+    pub fn listen(&mut self) -> Result<Option<Vec<Happening>>, Error> {
+        let mut happenings = Vec::new();
+        let lost =
+            self.listen_to_switch(&mut happenings)? | self.listen_to_node(&mut happenings)?;
+        if !lost {
+            return Ok(Some(last_words(happenings)));
+        }
+        self.read_again()?;
+        Ok(None)
+    }
+
+    fn listen_to_switch(&mut self, out: &mut Vec<Happening>) -> Result<bool, Error> {
+        // Read where it lies: the messages of a burst are a hundred times as large as what they say.
+        let mut heard = Vec::new();
+        let lost = self
+            .switch
+            .events
+            .drain(|number, kind, body| heard.extend(Heard::read(number, kind, body)));
+        for word in heard {
+            match word {
+                Heard::Here(word) => {
+                    if let Some((before, now)) = self.switch.hear(word) {
+                        self.remember(Place::Switch, before.as_ref(), now.as_ref());
+                        out.push(Happening::HostEnd {
+                            place: Place::Switch,
+                            before,
+                            now,
+                        });
+                    }
+                }
+                Heard::Elsewhere(happening) => out.push(happening),
+            }
+        }
+        lost.map_err(|e| Error::io("listen in the switch", &e))
+    }
+
+    fn listen_to_node(&mut self, out: &mut Vec<Happening>) -> Result<bool, Error> {
+        let mut heard = Vec::new();
+        let lost = self
+            .node
+            .events
+            .drain(|_, kind, body| heard.extend(Word::read(kind, body)));
+        for word in heard {
+            if let Some((before, now)) = self.node.hear(word) {
+                self.remember(Place::Node, before.as_ref(), now.as_ref());
+                let ours = |row: &Option<Row>| {
+                    row.as_ref()
+                        .is_some_and(|r| present::mark_of(r, &self.installation).is_some())
+                };
+                out.push(match ours(&before) || ours(&now) {
+                    true => Happening::HostEnd {
+                        place: Place::Node,
+                        before,
+                        now,
+                    },
+                    false => Happening::NodeLink { before, now },
+                });
+            }
+        }
+        lost.map_err(|e| Error::io("listen in the node's namespace", &e))
+    }
+}
+
+/// One message of the switch's socket.
+enum Heard {
+    Here(Word),
+    Elsewhere(Happening),
+}
+
+impl Heard {
+    fn read(number: Option<i32>, kind: u16, body: &[u8]) -> Option<Self> {
+        match (number, kind) {
+            (_, RTM_DELNSID) => {
+                read_number(body).map(|number| Self::Elsewhere(Happening::PodGone(number)))
+            }
+            (None, _) => Word::read(kind, body).map(Self::Here),
+            (Some(number), kind) => {
+                in_pod(kind, body).map(|what| Self::Elsewhere(Happening::InPod { number, what }))
+            }
+        }
+    }
+}
+
+impl Happening {
+    fn become_later(&mut self, later: Self) {
+        match (self, later) {
+            (Self::HostEnd { now, .. }, Self::HostEnd { now: later, .. }) => *now = later,
+            (earlier, later) => *earlier = later,
+        }
+    }
+}
+
+/// Of all that was told of one link only how it is now: on its way there it passes through states, such
+/// as being down, that nobody brought about on purpose.
+fn last_words(happenings: Vec<Happening>) -> Vec<Happening> {
+    let mut places: HashMap<(bool, i32, u32), usize> = HashMap::new();
+    let mut last: Vec<Happening> = Vec::with_capacity(happenings.len());
+    for happening in happenings {
+        let key = match &happening {
+            Happening::InPod {
+                number,
+                what: InPod::Link(row),
+            } => (true, *number, row.index),
+            Happening::InPod {
+                number,
+                what: InPod::LinkGone(index),
+            } => (true, *number, *index),
+            Happening::HostEnd { place, before, now } => {
+                let index = now.as_ref().or(before.as_ref()).map_or(0, |row| row.index);
+                (false, *place as i32, index)
+            }
+            Happening::InPod { .. } | Happening::PodGone(_) | Happening::NodeLink { .. } => {
+                last.push(happening);
+                continue;
+            }
+        };
+        match places.get(&key) {
+            Some(at) => last[*at].become_later(happening),
+            None => {
+                places.insert(key, last.len());
+                last.push(happening);
+            }
+        }
+    }
+    last
+}
+
+fn in_pod(kind: u16, body: &[u8]) -> Option<InPod> {
+    match kind {
+        RTM_NEWLINK => Row::read(body).map(|row| InPod::Link(Box::new(row))),
+        RTM_DELLINK => Row::read(body).map(|row| InPod::LinkGone(row.index)),
+        RTM_DELADDR => links::address::read(body).map(|address| InPod::AddressGone(address.index)),
+        RTM_DELROUTE => Some(InPod::RouteGone),
+        _ => None,
+    }
+}

@@ -1,0 +1,163 @@
+//! rtnetlink by hand: requests, the kernel's answers, and the walk through a datagram. The socket
+//! that carries them is blocking.
+
+use std::{
+    borrow::Cow,
+    io,
+    sync::{Arc, atomic::AtomicU64},
+};
+
+use netlink_packet_core::Emitable;
+use netlink_packet_route::RouteNetlinkMessage;
+use nix::errno::Errno;
+
+/// A blocking socket.
+mod socket;
+pub use socket::Socket;
+
+const NLMSG_HDR: usize = 16;
+
+/// How many messages that change something were sent: a restart must send none.
+pub type Changes = Arc<AtomicU64>;
+
+/// What the kernel answered to one request.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{deed}: {}", self.said())]
+pub struct Error {
+    /// What was tried, and on what: `create veth data0`.
+    pub deed: String,
+    pub errno: Errno,
+    /// The kernel's extended-ack text; often empty.
+    pub text: String,
+}
+
+impl Error {
+    pub fn io(deed: impl Into<String>, error: &io::Error) -> Self {
+        let errno = error.raw_os_error().map_or(Errno::EIO, Errno::from_raw);
+        Self {
+            deed: deed.into(),
+            errno,
+            text: String::new(),
+        }
+    }
+
+    fn said(&self) -> String {
+        let number = self.errno as i32;
+        match self.text.as_str() {
+            "" => format!("{} (os error {number})", self.errno.desc()),
+            text => format!("{text} ({}, os error {number})", self.errno.desc()),
+        }
+    }
+}
+
+/// One message of a batch.
+#[derive(Clone, Debug)]
+pub struct Request {
+    pub deed: Cow<'static, str>,
+    /// Beside REQUEST and ACK.
+    pub flags: u16,
+    pub body: Body,
+    /// Refusals that say that it is done already: a deletion of what is not there, say.
+    pub forgiven: &'static [Errno],
+}
+
+#[derive(Clone, Debug)]
+pub enum Body {
+    Route(RouteNetlinkMessage),
+    /// What the typed messages do not know: the message type and everything behind the header.
+    Raw(u16, Vec<u8>),
+}
+
+impl Request {
+    pub fn new(
+        deed: impl Into<Cow<'static, str>>,
+        flags: u16,
+        message: RouteNetlinkMessage,
+    ) -> Self {
+        Self::of_body(deed, flags, Body::Route(message))
+    }
+
+    pub fn of_body(deed: impl Into<Cow<'static, str>>, flags: u16, body: Body) -> Self {
+        Self {
+            deed: deed.into(),
+            flags,
+            body,
+            forgiven: &[],
+        }
+    }
+
+    /// Something that is made, or is there already.
+    pub fn repeatable(deed: impl Into<Cow<'static, str>>, flags: u16, body: Body) -> Self {
+        Self {
+            forgiven: &[Errno::EEXIST],
+            ..Self::of_body(deed, flags, body)
+        }
+    }
+
+    /// A deletion, which may be repeated.
+    pub fn deletion(deed: impl Into<Cow<'static, str>>, message: RouteNetlinkMessage) -> Self {
+        Self {
+            forgiven: &[
+                Errno::ESRCH,
+                Errno::EADDRNOTAVAIL,
+                Errno::ENOENT,
+                Errno::ENODEV,
+            ],
+            ..Self::new(deed, 0, message)
+        }
+    }
+
+    fn answered(&self, errno: Errno, text: String) -> Result<(), Error> {
+        match self.forgiven.contains(&errno) {
+            true => Ok(()),
+            false => Err(Error {
+                deed: self.deed.to_string(),
+                errno,
+                text,
+            }),
+        }
+    }
+}
+
+impl Body {
+    fn kind(&self) -> u16 {
+        match self {
+            Self::Route(message) => message.message_type(),
+            Self::Raw(kind, _) => *kind,
+        }
+    }
+
+    fn append(&self, flags: u16, sequence: u32, out: &mut Vec<u8>) {
+        let length = match self {
+            Self::Route(message) => message.buffer_len(),
+            Self::Raw(_, bytes) => bytes.len(),
+        };
+        let start = out.len();
+        out.extend_from_slice(&((NLMSG_HDR + length) as u32).to_ne_bytes());
+        out.extend_from_slice(&self.kind().to_ne_bytes());
+        out.extend_from_slice(&flags.to_ne_bytes());
+        out.extend_from_slice(&sequence.to_ne_bytes());
+        out.extend_from_slice(&0u32.to_ne_bytes());
+        out.resize((start + NLMSG_HDR + length).next_multiple_of(4), 0);
+        let room = &mut out[start + NLMSG_HDR..start + NLMSG_HDR + length];
+        match self {
+            Self::Route(message) => message.emit(room),
+            Self::Raw(_, bytes) => room.copy_from_slice(bytes),
+        }
+    }
+}
+
+/// Walks the messages of one datagram: type, flags, sequence, body.
+pub fn messages(mut bytes: &[u8], mut each: impl FnMut(u16, u16, u32, &[u8])) {
+    while let Some(header) = bytes.first_chunk::<NLMSG_HDR>() {
+        let length = u32::from_ne_bytes([header[0], header[1], header[2], header[3]]) as usize;
+        if length < NLMSG_HDR || length > bytes.len() {
+            return;
+        }
+        let kind = u16::from_ne_bytes([header[4], header[5]]);
+        let flags = u16::from_ne_bytes([header[6], header[7]]);
+        let sequence = u32::from_ne_bytes([header[8], header[9], header[10], header[11]]);
+        each(kind, flags, sequence, &bytes[NLMSG_HDR..length]);
+        bytes = &bytes[length.next_multiple_of(4).min(bytes.len())..];
+    }
+}

@@ -1,0 +1,273 @@
+//! A blocking rtnetlink socket: batches of changes in one send, and dumps.
+//!
+//! The kernel does all the work of a request inside `send`, so there is nothing here to await; the
+//! socket lives on the controller's own thread, or on one that dies with the visit to a pod.
+
+use std::{io, sync::atomic::Ordering};
+
+use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NlasIterator};
+use netlink_sys::{SocketAddr, protocols::NETLINK_ROUTE};
+use nix::{
+    errno::Errno,
+    sys::{
+        socket::{setsockopt, sockopt::ReceiveTimeout},
+        time::{TimeVal, TimeValLike},
+    },
+};
+
+use crate::node::events::borrow;
+
+use super::{Body, Changes, Error, NLMSG_HDR, Request, messages};
+
+const NLMSG_ERROR: u16 = 2;
+const NLMSG_DONE: u16 = 3;
+const NLM_F_CAPPED: u16 = 0x100;
+const NLM_F_ACK_TLVS: u16 = 0x200;
+const NLMSGERR_ATTR_MSG: u16 = 1;
+const NLM_F_DUMP_INTR: u16 = 0x10;
+/// A dump's answers come in pieces of at most 32 KiB.
+const BUFFER: usize = 32 * 1024;
+/// If each of so many is refused, the refusals still fit into the socket's queue.
+const MOST_AT_ONCE: usize = 64;
+/// The kernel answers before `send` returns: an answer that is not there then was lost.
+const PATIENCE: i64 = 5;
+/// A dump that the kernel calls torn is asked again this often.
+const TORN_DUMPS: usize = 5;
+
+/// A socket in the network namespace of the thread that opened it, wherever it is used later.
+pub struct Socket {
+    socket: netlink_sys::Socket,
+    sequence: u32,
+    changes: Changes,
+    buffer: Vec<u8>,
+}
+
+impl Socket {
+    pub fn open(changes: &Changes) -> io::Result<Self> {
+        let mut socket = netlink_sys::Socket::new(NETLINK_ROUTE)?;
+        socket.bind_auto()?;
+        socket.connect(&SocketAddr::new(0, 0))?;
+        setsockopt(
+            &borrow(&socket),
+            ReceiveTimeout,
+            &TimeVal::seconds(PATIENCE),
+        )?;
+        socket.set_ext_ack(true)?;
+        socket.set_cap_ack(true)?;
+        socket.set_netlink_get_strict_chk(true)?;
+        Ok(Self {
+            socket,
+            sequence: 0,
+            changes: changes.clone(),
+            buffer: Vec::new(),
+        })
+    }
+
+    /// Sends all requests in as few system calls as may be; the kernel takes them in order and a failed
+    /// one stops no other. One answer per request, in their order.
+    pub fn batch(&mut self, requests: &[Request]) -> Vec<Result<(), Error>> {
+        let parts = requests.chunks(MOST_AT_ONCE);
+        parts.flat_map(|part| self.send(part)).collect()
+    }
+
+    fn send(&mut self, requests: &[Request]) -> Vec<Result<(), Error>> {
+        let mut answers: Vec<Result<(), Error>> = requests.iter().map(|_| Ok(())).collect();
+        let Some(last) = requests.len().checked_sub(1) else {
+            return answers;
+        };
+        let first = self.sequence.wrapping_add(1);
+        let mut out = Vec::with_capacity(256 * requests.len());
+        for (place, request) in requests.iter().enumerate() {
+            // Failures answer unasked: only the last needs to say that it is through.
+            let ack = if place == last { NLM_F_ACK } else { 0 };
+            self.sequence = self.sequence.wrapping_add(1);
+            request
+                .body
+                .append(NLM_F_REQUEST | ack | request.flags, self.sequence, &mut out);
+        }
+        self.changes
+            .fetch_add(requests.len() as u64, Ordering::Relaxed);
+        if let Err(error) = self.socket.send(&out, 0) {
+            return requests
+                .iter()
+                .map(|r| Err(Error::io(&*r.deed, &error)))
+                .collect();
+        }
+        if let Err(error) = self.collect(first, &mut answers, requests) {
+            answers[last] = Err(Error::io(&*requests[last].deed, &error));
+        }
+        answers
+    }
+
+    /// Sends one request and waits for the kernel's word.
+    pub fn change(&mut self, request: Request) -> Result<(), Error> {
+        self.batch(&[request]).pop().unwrap_or(Ok(()))
+    }
+
+    fn collect(
+        &mut self,
+        first: u32,
+        answers: &mut [Result<(), Error>],
+        requests: &[Request],
+    ) -> io::Result<()> {
+        loop {
+            let mut done = false;
+            self.receive(|kind, flags, sequence, body| {
+                let place = sequence.wrapping_sub(first) as usize;
+                if kind != NLMSG_ERROR || place >= answers.len() {
+                    return;
+                }
+                done |= place + 1 == answers.len();
+                if let Some((errno, text)) = refusal(kind, flags, body) {
+                    answers[place] = requests[place].answered(errno, text);
+                }
+            })?;
+            if done {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Asks for all objects of a kind; `each` gets every answer's type and everything behind the
+    /// netlink header. A dump that changes under the reader is read again from the start, after
+    /// `restart`.
+    pub fn dump<T: Default>(
+        &mut self,
+        deed: &str,
+        body: &Body,
+        mut each: impl FnMut(&mut T, u16, &[u8]),
+    ) -> Result<T, Error> {
+        for _ in 0..TORN_DUMPS {
+            let mut found = T::default();
+            if self.dump_once(deed, body, |kind, bytes| each(&mut found, kind, bytes))? {
+                return Ok(found);
+            }
+        }
+        Err(Error {
+            deed: deed.into(),
+            errno: Errno::EINTR,
+            text: "the table changes faster than it can be read".into(),
+        })
+    }
+
+    fn dump_once(
+        &mut self,
+        deed: &str,
+        body: &Body,
+        mut each: impl FnMut(u16, &[u8]),
+    ) -> Result<bool, Error> {
+        self.sequence = self.sequence.wrapping_add(1);
+        let wanted = self.sequence;
+        let mut out = Vec::with_capacity(64);
+        body.append(NLM_F_REQUEST | NLM_F_DUMP, wanted, &mut out);
+        let failed = |error: io::Error| Error::io(deed, &error);
+        self.socket.send(&out, 0).map_err(failed)?;
+        let (mut done, mut whole, mut refused) = (false, true, None);
+        while !done {
+            self.receive(|kind, flags, sequence, body| {
+                if sequence != wanted {
+                    return;
+                }
+                whole &= flags & NLM_F_DUMP_INTR == 0;
+                match kind {
+                    // A dump that strict checking refuses says so inside of DONE.
+                    NLMSG_DONE | NLMSG_ERROR => {
+                        done = true;
+                        refused = refusal(kind, flags, body);
+                    }
+                    kind => each(kind, body),
+                }
+            })
+            .map_err(failed)?;
+        }
+        match refused {
+            Some((errno, text)) => Err(Error {
+                deed: deed.into(),
+                errno,
+                text,
+            }),
+            None => Ok(whole),
+        }
+    }
+
+    /// Asks for one object; `None` where the kernel has none of that name or number.
+    pub fn get<T>(
+        &mut self,
+        deed: &str,
+        body: &Body,
+        read: impl Fn(&[u8]) -> Option<T>,
+    ) -> Result<Option<T>, Error> {
+        self.sequence = self.sequence.wrapping_add(1);
+        let wanted = self.sequence;
+        let mut out = Vec::with_capacity(64);
+        body.append(NLM_F_REQUEST, wanted, &mut out);
+        let failed = |error: io::Error| Error::io(deed, &error);
+        self.socket.send(&out, 0).map_err(failed)?;
+        let mut answer = None;
+        while answer.is_none() {
+            self.receive(|kind, flags, sequence, body| {
+                if sequence != wanted {
+                    return;
+                }
+                answer = Some(match kind {
+                    NLMSG_ERROR => refusal(kind, flags, body).map_or(Ok(None), Err),
+                    _ => Ok(read(body)),
+                });
+            })
+            .map_err(failed)?;
+        }
+        match answer {
+            Some(Err((Errno::ENODEV | Errno::ENOENT, _))) | None => Ok(None),
+            Some(Err((errno, text))) => Err(Error {
+                deed: deed.into(),
+                errno,
+                text,
+            }),
+            Some(Ok(found)) => Ok(found),
+        }
+    }
+
+    /// Gives back what only a conversation needs; hundreds of sockets may wait for their next one.
+    pub fn rest(&mut self) {
+        self.buffer = Vec::new();
+    }
+
+    /// Reads one datagram and hands over its messages: type, flags, sequence, body.
+    fn receive(&mut self, each: impl FnMut(u16, u16, u32, &[u8])) -> io::Result<()> {
+        self.buffer.clear();
+        self.buffer.reserve(BUFFER);
+        self.socket.recv(&mut self.buffer, 0)?;
+        messages(&self.buffer, each);
+        Ok(())
+    }
+}
+
+/// The error in the body of NLMSG_ERROR or NLMSG_DONE, with the extended-ack text.
+fn refusal(kind: u16, flags: u16, body: &[u8]) -> Option<(Errno, String)> {
+    let code = i32::from_ne_bytes(*body.first_chunk::<4>()?);
+    if code >= 0 {
+        return None;
+    }
+    let mut text = String::new();
+    if flags & NLM_F_ACK_TLVS != 0 {
+        // An error quotes the request, or only its header; the end of a dump quotes nothing.
+        let quoted = match (kind, flags & NLM_F_CAPPED) {
+            (NLMSG_DONE, _) => 0,
+            (_, 0) => body
+                .get(4..8)
+                .map_or(0, |b| u32::from_ne_bytes([b[0], b[1], b[2], b[3]]) as usize),
+            _ => NLMSG_HDR,
+        };
+        let attributes = body
+            .get(4 + quoted.next_multiple_of(4)..)
+            .unwrap_or_default();
+        for attribute in NlasIterator::new(attributes).flatten() {
+            if attribute.kind() == NLMSGERR_ATTR_MSG {
+                text = String::from_utf8_lossy(attribute.value())
+                    .trim_end_matches('\0')
+                    .to_owned();
+            }
+        }
+    }
+    Some((Errno::from_raw(-code), text))
+}

@@ -1,0 +1,196 @@
+//! Which links of ours a pod has: host ends by their marks, pod ends by the number that the host end
+//! names. What a tenant can write, a name, an alias, a group, is never asked.
+
+use std::collections::{BTreeSet, HashSet};
+
+use netlink_packet_route::AddressFamily;
+
+use super::{
+    Machine,
+    links::{
+        GROUP, HostSide, Mark, Place, PodSide, Present, Route, VETH, address,
+        mark::{host_end_name, is_host_end_name, other_end},
+    },
+    netlink::{Error, Socket},
+    row::Row,
+    sandbox::{Inside, Sandbox, read_addresses, read_routes},
+};
+
+/// The links of ours that a pod has, and host ends of a sandbox that it had before.
+pub type Found = (Vec<Present>, Vec<(Place, u32)>);
+
+/// The mark of a host end of this installation. Another link is not ours, whatever its alias says.
+pub fn mark_of(row: &Row, installation: &str) -> Option<Mark> {
+    if !row.is_kind(VETH) || !is_host_end_name(&row.name) {
+        return None;
+    }
+    row.mark().filter(|mark| mark.installation == installation)
+}
+
+/// What a crash left between a link's first message and its mark.
+fn is_half_made(row: &Row, place: Place) -> bool {
+    let unmarked = row.is_kind(VETH) && row.mark().is_none();
+    match place {
+        // All that is in the switch is ours.
+        Place::Switch => unmarked,
+        Place::Node => {
+            unmarked && row.alias.is_none() && row.group == GROUP && is_host_end_name(&row.name)
+        }
+    }
+}
+
+impl Machine {
+    /// The uids of all pods that a host end's mark names.
+    pub fn pods_with_links(&self) -> Vec<String> {
+        self.ends
+            .iter()
+            .filter(|(_, ends)| !ends.is_empty())
+            .map(|(uid, _)| uid.clone())
+            .collect()
+    }
+
+    /// Host ends of a pod, with their marks.
+    pub fn ends_of(&self, pod_uid: &str) -> Vec<(Place, Row, Mark)> {
+        let ends = self.ends.get(pod_uid).into_iter().flatten();
+        ends.filter_map(|(place, index)| {
+            let space = if *place == Place::Switch {
+                &self.switch
+            } else {
+                &self.node
+            };
+            let row = space.links.get(index)?.clone();
+            let mark = mark_of(&row, &self.installation)?;
+            Some((*place, row, mark))
+        })
+        .collect()
+    }
+
+    /// Links that nobody finished and nobody will.
+    pub fn half_made(&self) -> Vec<(Place, u32)> {
+        let of = |place: Place, rows: &std::collections::HashMap<u32, Row>| {
+            let half = rows.values().filter(|row| is_half_made(row, place));
+            half.map(|row| (place, row.index)).collect::<Vec<_>>()
+        };
+        [
+            of(Place::Switch, &self.switch.links),
+            of(Place::Node, &self.node.links),
+        ]
+        .concat()
+    }
+
+    /// Bridges in the switch that have no port, once `going` is gone.
+    pub fn idle_bridges(&self, going: &HashSet<(Place, u32)>) -> Vec<(String, u32)> {
+        let stays = |row: &&Row| !going.contains(&(Place::Switch, row.index));
+        let used: BTreeSet<u32> = self
+            .switch
+            .links
+            .values()
+            .filter(stays)
+            .filter_map(|row| row.master)
+            .collect();
+        self.bridges
+            .iter()
+            .filter(|(_, index)| !used.contains(index))
+            .map(|(name, index)| (name.clone(), *index))
+            .collect()
+    }
+
+    /// The links of ours that a pod has, and host ends of a sandbox that it had before.
+    pub fn present(
+        &mut self,
+        sandbox: &Sandbox,
+        id: &str,
+        pod_uid: &str,
+        inside: &Inside,
+    ) -> Result<Found, Error> {
+        let (mut present, mut stale) = (Vec::new(), Vec::new());
+        let ends = self.ends_of(pod_uid);
+        let around = match ends.iter().any(|(place, ..)| *place == Place::Node) {
+            true => Around::read(&mut self.node.socket)?,
+            false => Around::default(),
+        };
+        for (place, row, mark) in ends {
+            if row.name != host_end_name(id, &mark.link) {
+                stale.push((place, row.index));
+                continue;
+            }
+            let number = match place {
+                Place::Switch => sandbox.in_switch,
+                Place::Node => self.node.number_of(&sandbox.netns)?,
+            };
+            let is_here = row.peer_netns == Some(number);
+            let pod = row
+                .peer
+                .filter(|_| is_here)
+                .and_then(|peer| pod_side(inside, peer));
+            let host = self.host_side(place, &row, &around);
+            present.push(Present {
+                mark: Some(mark),
+                place,
+                host,
+                pod,
+            });
+        }
+        Ok((present, stale))
+    }
+
+    fn host_side(&self, place: Place, row: &Row, around: &Around) -> HostSide {
+        let mac = other_end(row.mac.unwrap_or_default());
+        let here = |index: u32| place == Place::Node && index == row.index;
+        let addresses = around.addresses.iter().filter(|a| a.ours && here(a.index));
+        let routes = around.routes.iter().filter(|(index, _)| here(*index));
+        HostSide {
+            index: row.index,
+            name: row.name.clone(),
+            up: row.up,
+            mtu: row.mtu,
+            mac,
+            master: row.master,
+            port: row.port,
+            pinned: self.pinned.contains(&(place, row.index, mac)),
+            addresses: addresses.map(|a| a.network).collect(),
+            routes: routes.map(|(_, route)| route.clone()).collect(),
+        }
+    }
+}
+
+/// What of ours is on the host ends in the node's namespace, read once for all of a pod's.
+#[derive(Default)]
+struct Around {
+    addresses: Vec<address::Present>,
+    routes: Vec<(u32, Route)>,
+}
+
+impl Around {
+    fn read(socket: &mut Socket) -> Result<Self, Error> {
+        let addresses = read_addresses(socket)?;
+        let mut routes = read_routes(socket, AddressFamily::Inet)?;
+        routes.extend(read_routes(socket, AddressFamily::Inet6)?);
+        Ok(Self { addresses, routes })
+    }
+}
+
+fn pod_side(inside: &Inside, index: u32) -> Option<PodSide> {
+    let row = inside.links.get(&index)?;
+    let routes: BTreeSet<Route> = inside
+        .routes
+        .iter()
+        .filter(|(at, _)| *at == index)
+        .map(|(_, route)| route.clone())
+        .collect();
+    Some(PodSide {
+        index,
+        name: row.name.clone(),
+        up: row.up,
+        mtu: row.mtu,
+        mac: row.mac,
+        slaac: row.accept_ra.is_some_and(|accept| accept != 0),
+        addresses: inside
+            .addresses
+            .iter()
+            .filter(|a| a.index == index)
+            .cloned()
+            .collect(),
+        routes,
+    })
+}

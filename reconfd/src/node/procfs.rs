@@ -1,0 +1,104 @@
+//! Network settings that netlink does not know, through a procfs of our own: in a container the
+//! ordinary `/proc/sys` is read-only. `sys/net` shows the namespace of the thread that opens a file.
+
+use std::{
+    fs::File,
+    io::{self, Read, Write},
+    os::fd::OwnedFd,
+};
+
+use rustix::{
+    fs::{Mode, OFlags, openat},
+    mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen},
+};
+
+pub struct Procfs(OwnedFd);
+
+impl Procfs {
+    /// A detached mount that ends with the process; the ordinary `/proc` where the kernel or its
+    /// keepers refuse one.
+    pub fn open() -> io::Result<Self> {
+        let detached = || {
+            let fs = fsopen("proc", FsOpenFlags::FSOPEN_CLOEXEC)?;
+            fsconfig_create(&fs)?;
+            fsmount(&fs, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())
+        };
+        let ordinary = |_| {
+            rustix::fs::open(
+                "/proc",
+                OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+                Mode::empty(),
+            )
+        };
+        Ok(Self(detached().or_else(ordinary)?))
+    }
+
+    /// Sets `net/<name>` in the calling thread's network namespace.
+    pub fn set(&self, name: &str, value: &str) -> io::Result<()> {
+        let mut file = self.file(name, OFlags::WRONLY)?;
+        file.write_all(value.as_bytes())
+            .map_err(|e| told("write", name, &e))
+    }
+
+    /// Makes sure of a setting that need not exist (a module that is not loaded); says whether it was
+    /// otherwise.
+    pub fn ensure(&self, name: &str, value: &str) -> io::Result<bool> {
+        let mut now = String::new();
+        match self.file(name, OFlags::RDONLY) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            file => file?.read_to_string(&mut now)?,
+        };
+        if now.trim() == value {
+            return Ok(false);
+        }
+        self.set(name, value).map(|()| true)
+    }
+
+    /// The IPv6 settings of the links of the calling thread's network namespace, for whichever thread
+    /// uses them later; `None` where the kernel has no IPv6.
+    pub fn ipv6_settings(&self) -> io::Result<Option<LinkSettings>> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        match openat(&self.0, "sys/net/ipv6/conf", flags, Mode::empty()) {
+            Ok(fd) => Ok(Some(LinkSettings(fd))),
+            Err(rustix::io::Errno::NOENT) => Ok(None),
+            Err(errno) => Err(told("open", "ipv6/conf", &errno.into())),
+        }
+    }
+
+    fn file(&self, name: &str, flags: OFlags) -> io::Result<File> {
+        let path = format!("sys/net/{name}");
+        let fd = openat(
+            &self.0,
+            path,
+            flags | OFlags::CLOEXEC | OFlags::NOFOLLOW,
+            Mode::empty(),
+        );
+        Ok(fd
+            .map_err(|errno| told("open", name, &io::Error::from(errno)))?
+            .into())
+    }
+}
+
+/// A folder of settings that stays that of its namespace, wherever its holder goes.
+pub struct LinkSettings(OwnedFd);
+
+impl LinkSettings {
+    /// Sets `<link>/<setting>`.
+    pub fn set(&self, name: &str, value: &str) -> io::Result<()> {
+        let flags = OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let file = match openat(&self.0, name, flags, Mode::empty()) {
+            // Below an MTU of 1280 a link speaks no IPv6 and has no settings for it.
+            Err(rustix::io::Errno::NOENT) => return Ok(()),
+            file => file,
+        };
+        let mut file: File = file
+            .map_err(|errno| told("open", name, &errno.into()))?
+            .into();
+        file.write_all(value.as_bytes())
+            .map_err(|e| told("write", name, &e))
+    }
+}
+
+fn told(deed: &str, name: &str, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{deed} net/{name}: {error}"))
+}

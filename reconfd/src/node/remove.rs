@@ -1,0 +1,116 @@
+//! Links taken away, in sets: one deletion waits out a grace period of the kernel, about 16 ms, and
+//! one deletion of a whole group waits it out once.
+
+use std::collections::HashSet;
+
+use netlink_packet_route::{
+    RouteNetlinkMessage,
+    link::{LinkAttribute, LinkMessage},
+};
+use rtnetlink::LinkUnspec;
+
+use super::{
+    Machine,
+    act::first_error,
+    links::{Place, mark::is_host_end_name},
+    netlink::{Error, Request},
+    space::{Space, read_links},
+};
+
+/// Link groups that a set of victims is gathered in; the first that no link is in.
+const SCRATCH_GROUPS: std::ops::Range<u32> = 0x7063_7000..0x7063_7fff;
+
+impl Machine {
+    /// Removes links by number. One that is gone already is removed.
+    pub fn remove(&mut self, links: &[(Place, u32)]) -> Result<(), Error> {
+        for place in [Place::Switch, Place::Node] {
+            let of_place = links.iter().filter(|(at, _)| *at == place);
+            let mut indexes: Vec<u32> = of_place.map(|(_, index)| *index).collect();
+            if indexes.is_empty() {
+                continue;
+            }
+            let space = self.space(place);
+            if place == Place::Node {
+                keep_ours(space, &mut indexes)?;
+            }
+            match indexes[..] {
+                [] => (),
+                [index] => one(space, index)?,
+                _ => set(space, &indexes)?,
+            }
+            // Known to be gone before it is heard.
+            for index in indexes {
+                let gone = self.space(place).links.remove(&index);
+                self.remember(place, gone.as_ref(), None);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// In the node's namespace others make links as well, and a number whose link has just gone may be
+/// theirs by now.
+fn keep_ours(space: &mut Space, indexes: &mut Vec<u32>) -> Result<(), Error> {
+    let now = read_links(&mut space.socket)?;
+    let is_same = |index: &u32| {
+        let name = now.get(index).map(|row| &row.name);
+        name.is_some_and(|name| {
+            is_host_end_name(name) && space.links.get(index).is_none_or(|row| row.name == *name)
+        })
+    };
+    indexes.retain(is_same);
+    Ok(())
+}
+
+fn one(space: &mut Space, index: u32) -> Result<(), Error> {
+    let message = LinkUnspec::new_with_index(index).build();
+    let name = space
+        .links
+        .get(&index)
+        .map_or_else(|| format!("number {index}"), |row| row.name.clone());
+    space.socket.change(Request::deletion(
+        format!("delete link {name}"),
+        RouteNetlinkMessage::DelLink(message),
+    ))
+}
+
+/// A group deletion takes whatever is in the group, so the group must hold the victims and no other:
+/// it is empty before, and its members are read again after they were gathered.
+fn set(space: &mut Space, indexes: &[u32]) -> Result<(), Error> {
+    let taken: HashSet<u32> = read_links(&mut space.socket)?
+        .values()
+        .map(|row| row.group)
+        .collect();
+    let Some(group) = SCRATCH_GROUPS
+        .into_iter()
+        .find(|group| !taken.contains(group))
+    else {
+        return indexes.iter().try_for_each(|index| one(space, *index));
+    };
+    let gather: Vec<Request> = indexes
+        .iter()
+        .map(|index| {
+            let message = LinkUnspec::new_with_index(*index).link_group(group).build();
+            Request::deletion(
+                format!("gather link number {index}"),
+                RouteNetlinkMessage::SetLink(message),
+            )
+        })
+        .collect();
+    first_error(space.socket.batch(&gather))?;
+    let gathered: HashSet<u32> = read_links(&mut space.socket)?
+        .values()
+        .filter(|row| row.group == group)
+        .map(|row| row.index)
+        .collect();
+    if !gathered.iter().all(|index| indexes.contains(index)) {
+        return indexes.iter().try_for_each(|index| one(space, *index));
+    }
+    let mut message = LinkMessage::default();
+    message.attributes.push(LinkAttribute::Group(group));
+    let deed = format!("delete {} links", gathered.len());
+    space.socket.change(Request::deletion(
+        deed,
+        RouteNetlinkMessage::DelLink(message),
+    ))
+}

@@ -1,0 +1,191 @@
+//! A visit to one pod: its namespace opened by its record and proved, what is in it read, what must
+//! change in it changed. Open, act, close: a descriptor that is kept would keep a dead pod's links.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    io,
+};
+
+use cni_plugin::{
+    netns::{Netns, NetnsFolders},
+    record::Record,
+};
+use netlink_packet_route::AddressFamily;
+
+use super::{
+    links::{Route, address, route},
+    netlink::{Changes, Error, Request, Socket},
+    procfs::{LinkSettings, Procfs},
+    row::Row,
+    space::read_links,
+};
+
+/// Why a pod can not be visited.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unreachable {
+    #[error("the network namespace {0} is gone")]
+    Gone(String),
+    #[error("{0}")]
+    Untrusted(String),
+    #[error(transparent)]
+    Kernel(#[from] Error),
+}
+
+/// A pod's namespace, open.
+pub struct Sandbox {
+    pub netns: Netns,
+    /// Its number as the switch counts.
+    pub in_switch: i32,
+    /// Stays in the pod's namespace, whichever thread uses it.
+    socket: Socket,
+    /// So does this. `None`: the kernel has no IPv6.
+    settings: Option<LinkSettings>,
+}
+
+/// How much of a pod is read beside its links.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Depth {
+    pub addresses: bool,
+    pub routes: bool,
+    pub rules: bool,
+}
+
+/// What is in a pod's namespace, as far as podconfig looks.
+#[derive(Clone, Debug, Default)]
+pub struct Inside {
+    pub links: HashMap<u32, Row>,
+    pub addresses: Vec<address::Present>,
+    /// Ours alone, by the number of their link.
+    pub routes: Vec<(u32, Route)>,
+    pub rules: BTreeSet<route::Rule>,
+}
+
+/// Opens the namespace that a record names, if it is still that one.
+pub fn open(folders: &NetnsFolders, record: &Record, boot_id: &str) -> Result<Netns, Unreachable> {
+    let path = record.netns.display().to_string();
+    if record.boot_id != boot_id {
+        return Err(Unreachable::Gone(format!(
+            "{path} (recorded before the last boot)"
+        )));
+    }
+    if !record.netns.exists() {
+        return Err(Unreachable::Gone(path));
+    }
+    let netns = folders
+        .open(&record.netns)
+        .map_err(|e| Unreachable::Untrusted(e.to_string()))?;
+    let identity = netns.identity();
+    if identity.cookie != record.cookie || record.cookie == 0 {
+        return Err(Unreachable::Gone(format!(
+            "{path} (another namespace has its place)"
+        )));
+    }
+    Ok(netns)
+}
+
+impl Sandbox {
+    /// One thread visits the namespace, brings back what stays there, and dies.
+    pub fn new(
+        netns: Netns,
+        in_switch: i32,
+        procfs: &Procfs,
+        changes: &Changes,
+    ) -> Result<Self, Error> {
+        let brought =
+            netns.enter(|| Ok::<_, io::Error>((Socket::open(changes)?, procfs.ipv6_settings()?)));
+        let entered = brought.map_err(|e| {
+            Error::io(
+                format!("enter the pod's namespace ({e})"),
+                &io::Error::other(""),
+            )
+        })?;
+        let (socket, settings) =
+            entered.map_err(|e| Error::io("open a netlink socket in the pod", &e))?;
+        Ok(Self {
+            netns,
+            in_switch,
+            socket,
+            settings,
+        })
+    }
+
+    /// Reads the pod's links, and what else is asked for.
+    pub fn look(&mut self, depth: Depth) -> Result<Inside, Error> {
+        let socket = &mut self.socket;
+        let mut inside = Inside {
+            links: read_links(socket)?,
+            ..Inside::default()
+        };
+        if depth.addresses {
+            inside.addresses = read_addresses(socket)?;
+        }
+        for family in [AddressFamily::Inet, AddressFamily::Inet6] {
+            if depth.routes {
+                inside.routes.extend(read_routes(socket, family)?);
+            }
+            if depth.rules {
+                inside.rules.extend(read_rules(socket, family)?);
+            }
+        }
+        socket.rest();
+        Ok(inside)
+    }
+
+    /// Sends a batch inside the pod, behind the settings of its links; one answer per request.
+    pub fn act(
+        &mut self,
+        settings: &[(String, &str)],
+        requests: &[Request],
+    ) -> Result<Vec<Result<(), Error>>, Error> {
+        if let Some(folder) = &self.settings {
+            for (name, value) in settings {
+                folder
+                    .set(name, value)
+                    .map_err(|e| Error::io(format!("set {name}"), &e))?;
+            }
+        }
+        Ok(self.socket.batch(requests))
+    }
+}
+
+/// All addresses of the socket's namespace.
+pub fn read_addresses(socket: &mut Socket) -> Result<Vec<address::Present>, Error> {
+    socket.dump(
+        "list addresses",
+        &address::list(),
+        |all: &mut Vec<_>, _, body| {
+            all.extend(address::read(body));
+        },
+    )
+}
+
+/// Routes of ours in one family.
+pub fn read_routes(socket: &mut Socket, family: AddressFamily) -> Result<Vec<(u32, Route)>, Error> {
+    let found = socket.dump(
+        "list routes",
+        &route::list(family),
+        |all: &mut Vec<_>, _, body| all.extend(route::read(body)),
+    );
+    no_such_family(found)
+}
+
+fn read_rules(socket: &mut Socket, family: AddressFamily) -> Result<Vec<route::Rule>, Error> {
+    let found = socket.dump(
+        "list rules",
+        &route::list_rules(family),
+        |all: &mut Vec<_>, _, body| all.extend(route::read_rule(body)),
+    );
+    no_such_family(found)
+}
+
+/// A kernel without IPv6, or without rules, has none.
+fn no_such_family<T: Default>(found: Result<T, Error>) -> Result<T, Error> {
+    use nix::errno::Errno;
+    match found {
+        Err(Error {
+            errno: Errno::EAFNOSUPPORT | Errno::EOPNOTSUPP | Errno::ENOENT,
+            ..
+        }) => Ok(T::default()),
+        found => found,
+    }
+}

@@ -1,0 +1,177 @@
+//! A namespace that the daemon lives beside for good, the switch or the node's own: a socket to
+//! change it, a socket that hears of changes, and its links kept true by what is heard.
+
+use std::{collections::HashMap, io, os::fd::AsFd};
+
+use cni_plugin::netns::Netns;
+use netlink_packet_core::NlasIterator;
+use netlink_packet_route::{
+    RouteNetlinkMessage,
+    link::{LinkAttribute, LinkExtentMask, LinkMessage},
+};
+use nix::errno::Errno;
+
+use super::{
+    events::{Events, RTM_DELLINK, RTM_NEWLINK},
+    netlink::{Body, Changes, Error, Request, Socket},
+    row::Row,
+};
+
+const RTM_GETNSID: u16 = 90;
+const NETNSA_NSID: u16 = 1;
+const NETNSA_FD: u16 = 3;
+const RTM_NEWNSID: u16 = 88;
+
+/// What one link event says.
+#[derive(Clone, Debug)]
+pub enum Word {
+    Link(Row),
+    Gone(u32),
+}
+
+impl Word {
+    pub fn read(kind: u16, body: &[u8]) -> Option<Self> {
+        match kind {
+            RTM_NEWLINK => Row::read(body).map(Self::Link),
+            RTM_DELLINK => Row::read(body).map(|row| Self::Gone(row.index)),
+            _ => None,
+        }
+    }
+}
+
+pub struct Space {
+    pub netns: Netns,
+    pub socket: Socket,
+    pub events: Events,
+    pub links: HashMap<u32, Row>,
+    /// Numbers are never given twice, so that a late message can not hit a newer link.
+    next_index: u32,
+}
+
+impl Space {
+    /// `events` must have been opened before the links are read, or a change between is lost.
+    pub fn open(
+        netns: Netns,
+        changes: &Changes,
+        events: impl FnOnce() -> io::Result<Events> + Send,
+    ) -> Result<Self, Error> {
+        let (events, socket) = netns
+            .enter(|| Ok::<_, io::Error>((events()?, Socket::open(changes)?)))
+            .map_err(|e| Error::io("enter namespace", &io::Error::other(e.to_string())))?
+            .map_err(|e| Error::io("open netlink socket", &e))?;
+        let mut space = Self {
+            netns,
+            socket,
+            events,
+            links: HashMap::new(),
+            next_index: 1,
+        };
+        space.read_all()?;
+        Ok(space)
+    }
+
+    /// Reads all links again: at the start, and after events were lost.
+    pub fn read_all(&mut self) -> Result<(), Error> {
+        self.links = read_links(&mut self.socket)?;
+        let highest = self.links.keys().max().copied().unwrap_or_default();
+        self.next_index = self.next_index.max(highest + 1);
+        Ok(())
+    }
+
+    /// A free interface number.
+    pub fn take_index(&mut self) -> u32 {
+        let index = self.next_index;
+        self.next_index += 1;
+        index
+    }
+
+    pub fn link_called(&self, name: &str) -> Option<&Row> {
+        self.links.values().find(|row| row.is_called(name))
+    }
+
+    /// Takes in one link event of this namespace; the link as it was before and is now, where the
+    /// event says anything.
+    pub fn hear(&mut self, word: Word) -> Option<(Option<Row>, Option<Row>)> {
+        match word {
+            Word::Link(row) => {
+                self.next_index = self.next_index.max(row.index + 1);
+                let before = self.links.insert(row.index, row.clone());
+                Some((before, Some(row)))
+            }
+            Word::Gone(index) => Some((self.links.remove(&index), None)),
+        }
+    }
+
+    /// The number that `netns` has in this namespace; one is given to it where it has none.
+    pub fn number_of(&mut self, netns: &Netns) -> Result<i32, Error> {
+        if let Some(number) = self.ask_number(netns)? {
+            return Ok(number);
+        }
+        let body = Body::Raw(RTM_NEWNSID, nsid_message(netns, true));
+        let request = Request::of_body("number the pod's namespace", 0, body);
+        match self.socket.change(request) {
+            // Somebody was quicker: a veth between the two gives a number as well.
+            Ok(())
+            | Err(Error {
+                errno: Errno::EEXIST,
+                ..
+            }) => (),
+            Err(error) => return Err(error),
+        }
+        let missing = || Error {
+            deed: "number the pod's namespace".into(),
+            errno: Errno::ENOENT,
+            text: String::new(),
+        };
+        self.ask_number(netns)?.ok_or_else(missing)
+    }
+
+    fn ask_number(&mut self, netns: &Netns) -> Result<Option<i32>, Error> {
+        let body = Body::Raw(RTM_GETNSID, nsid_message(netns, false));
+        let number =
+            self.socket
+                .get("ask the number of the pod's namespace", &body, read_number)?;
+        Ok(number.filter(|number| *number >= 0))
+    }
+}
+
+/// `struct rtgenmsg`, padded, and the namespace by descriptor; "any number" where one is to be given.
+fn nsid_message(netns: &Netns, give: bool) -> Vec<u8> {
+    use std::os::fd::AsRawFd;
+    let mut bytes = vec![0; 4];
+    let mut put = |kind: u16, value: i32| {
+        bytes.extend_from_slice(&8u16.to_ne_bytes());
+        bytes.extend_from_slice(&kind.to_ne_bytes());
+        bytes.extend_from_slice(&value.to_ne_bytes());
+    };
+    if give {
+        put(NETNSA_NSID, -1);
+    }
+    put(NETNSA_FD, netns.as_fd().as_raw_fd());
+    bytes
+}
+
+/// The number that a message about a namespace names.
+pub fn read_number(body: &[u8]) -> Option<i32> {
+    let attributes = NlasIterator::new(body.get(4..)?);
+    let number = attributes.flatten().find(|a| a.kind() == NETNSA_NSID)?;
+    Some(i32::from_ne_bytes(number.value().try_into().ok()?))
+}
+
+/// All links of the namespace that the socket is in, without their counters.
+pub fn read_links(socket: &mut Socket) -> Result<HashMap<u32, Row>, Error> {
+    let mut message = LinkMessage::default();
+    message
+        .attributes
+        .push(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]));
+    let body = Body::Route(RouteNetlinkMessage::GetLink(message));
+    socket.dump(
+        "list links",
+        &body,
+        |links: &mut HashMap<u32, Row>, _, bytes| {
+            if let Some(row) = Row::read(bytes) {
+                links.insert(row.index, row);
+            }
+        },
+    )
+}

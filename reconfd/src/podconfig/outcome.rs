@@ -1,0 +1,52 @@
+//! What became of each link of one pod: made by the controller, told by `report`.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use crds::{Reason, report::LinkState};
+use ipnetwork::IpNetwork;
+
+/// What the controller knows of a pod on this node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pod {
+    pub namespace: String,
+    pub name: String,
+    pub uid: String,
+    pub labels: BTreeMap<String, String>,
+    pub namespace_labels: BTreeMap<String, String>,
+    /// The container id of its sandbox.
+    pub sandbox: String,
+}
+
+/// One pass over one pod, as it ended.
+#[derive(Clone, Debug)]
+pub struct PodOutcome {
+    pub pod: Arc<Pod>,
+    /// Every link that a PodConfig asks for in this pod, granted or not, in the order of asking.
+    pub links: Vec<LinkOutcome>,
+    /// What is wrong with the pod as a whole (its record, its namespace), if anything.
+    pub trouble: Option<(Reason, String)>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct LinkOutcome {
+    pub name: String,
+    /// The name of the PodConfig.
+    pub podconfig: String,
+    pub kind: &'static str,
+    pub state: LinkState,
+    pub reason: Reason,
+    pub message: String,
+    /// What is present, if the link is.
+    pub present: Option<PresentFacts>,
+    /// Seconds since the epoch and nanoseconds of the last change that was made to the link.
+    pub last_change: Option<std::time::SystemTime>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PresentFacts {
+    pub mac: [u8; 6],
+    pub mtu: u32,
+    pub addresses: Vec<IpNetwork>,
+    pub host_interface: Option<String>,
+    pub bridge: Option<String>,
+}

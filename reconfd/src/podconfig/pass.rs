@@ -1,0 +1,158 @@
+//! One pass over the pods that something happened to: fetch and decide for each, take away in one
+//! set what must go, then make and change, then see what the kernel said, then tell.
+
+use std::{
+    collections::HashMap,
+    io,
+    sync::Arc,
+    sync::atomic::Ordering,
+    time::{Duration, Instant},
+};
+
+use crds::{PodConfig, PodConfigPolicy};
+
+use super::{Controller, Telling, plan::Bridges};
+use crate::node::{Machine, row::Row};
+
+/// Steps done: links taken away in one set, made, changed, and what they are now.
+mod apply;
+/// Fetch and decide.
+mod look;
+/// Links without a record, and pods without one.
+mod unrecorded;
+/// What a pass knows of one pod, and what it does to it.
+mod work;
+use work::Work;
+
+/// In one pass so many sandboxes are kept open between looking and acting; of more, each is opened
+/// anew, so that the descriptors of a large burst do not add up.
+const KEPT_OPEN: usize = 256;
+/// A pod that changes as fast as it is looked at must not keep the others waiting.
+const ROUNDS: usize = 8;
+
+/// The objects as they were when the pass began, read once for all of its pods.
+struct Picture {
+    policies: Vec<Arc<PodConfigPolicy>>,
+    configs: HashMap<String, Vec<Arc<PodConfig>>>,
+}
+
+/// Whether any policy limits how many pods of a namespace have links.
+pub(super) fn are_pods_counted(policies: &[Arc<PodConfigPolicy>]) -> bool {
+    let limits = policies
+        .iter()
+        .filter_map(|policy| policy.spec.limits.as_ref());
+    limits
+        .into_iter()
+        .any(|limits| limits.pods_per_namespace.is_some())
+}
+
+impl Bridges for Machine {
+    fn of_namespace(&self, name: &str) -> Option<u32> {
+        self.bridge_index(name)
+    }
+
+    fn of_node(&self, name: &str) -> Option<&Row> {
+        self.node.link_called(name)
+    }
+}
+
+impl Controller {
+    /// Passes until nothing is left to look at.
+    pub(super) fn passes(&mut self) -> io::Result<()> {
+        for _ in 0..ROUNDS {
+            if self.dirty.is_empty() && self.unsure.is_empty() {
+                break;
+            }
+            self.pass()?;
+            self.to_tell.push(Telling::Done);
+        }
+        for telling in self.to_tell.drain(..) {
+            // A teller that has ended has told why.
+            let _ = self.telling.send(telling);
+        }
+        self.count();
+        Ok(())
+    }
+
+    fn count(&mut self) {
+        let unrecorded = self
+            .machine
+            .pods_with_links()
+            .iter()
+            .filter(|uid| !self.pods.has(uid))
+            .count();
+        self.metrics.set_pods(self.pods.count(), unrecorded);
+        let sent = self.machine.changes.load(Ordering::Relaxed);
+        self.metrics
+            .netlink_changes((sent - self.changes_told) as usize);
+        self.changes_told = sent;
+        let oldest = self
+            .settled
+            .values()
+            .filter_map(|settled| settled.unapplied_since)
+            .min();
+        self.metrics
+            .set_oldest_unapplied(oldest.map_or(Duration::ZERO, |since| since.elapsed()));
+    }
+
+    fn pass(&mut self) -> io::Result<()> {
+        let started = Instant::now();
+        let uids = std::mem::take(&mut self.dirty);
+        let mut picture = Picture {
+            policies: self.objects.policies(),
+            configs: HashMap::new(),
+        };
+        let keep_open = uids.len() <= KEPT_OPEN;
+        let mut works = Vec::with_capacity(uids.len());
+        let mut victims = Vec::new();
+        for uid in uids {
+            match self.pods.known(&uid, &self.objects) {
+                Some(known) => works.push(self.look(known, &mut picture, keep_open)),
+                None => victims.extend(self.look_at_orphan(&uid, &picture)),
+            }
+        }
+        self.take_away(&mut works, victims);
+        for work in &mut works {
+            self.act(work);
+        }
+        let unfinished = std::mem::take(&mut self.machine.unfinished);
+        if let Err(error) = self.machine.remove(&unfinished) {
+            tracing::error!("remove links that could not be finished: {error}");
+        }
+        // The echo of what was done, and what somebody else did meanwhile.
+        for work in &works {
+            self.settle(work);
+        }
+        self.hear()?;
+        self.expect_echo(&works);
+        for work in works {
+            self.tell(work, started);
+        }
+        self.tell_unrecorded(&mut picture);
+        Ok(())
+    }
+
+    /// What is gone because it was taken away raises no alarm.
+    fn expect_echo(&mut self, works: &[Work]) {
+        for work in works.iter().filter(|work| work.has_changed()) {
+            if let Some(settled) = self.settled.get_mut(work.uid()) {
+                settled.alarmed = false;
+            }
+        }
+    }
+
+    fn tell(&mut self, work: Work, started: Instant) {
+        self.metrics.reconciled(work.result(), started.elapsed());
+        for error in work.errors() {
+            self.metrics.netlink_refused(error.errno as i32);
+        }
+        let none = HashMap::new();
+        let changed = self
+            .settled
+            .get(work.uid())
+            .map_or(&none, |settled| &settled.changed);
+        let _ = self
+            .telling
+            .send(Telling::Pod(Box::new(work.outcome(changed))));
+    }
+}

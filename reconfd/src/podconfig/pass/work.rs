@@ -1,0 +1,239 @@
+//! What a pass knows of one pod and does to it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    time::SystemTime,
+};
+
+use crds::Reason;
+use nix::errno::Errno;
+
+use self::standing::{Standing, standing, stands};
+use crate::{
+    node::{
+        act::Made,
+        links::{HostEnd, Kind, Mark, Place, Present, Want, route, veth},
+        netlink::{Error, Request},
+        row::Row,
+        sandbox::{Sandbox, Unreachable},
+    },
+    podconfig::{
+        outcome::LinkOutcome,
+        plan::{Plan, Step},
+        pods::Known,
+        wanted::{Granted, Wanted},
+    },
+};
+
+/// What is written down of it when the pass is through.
+mod settle;
+/// A link that is there.
+pub mod standing;
+/// What became of each link, in words.
+pub mod verdict;
+
+pub struct Work {
+    pub known: Known,
+    pub sandbox: Option<Sandbox>,
+    pub granted: Vec<Granted>,
+    refused: Vec<LinkOutcome>,
+    pub plan: Plan,
+    /// Links that are there, by name, as they are at the end of the pass.
+    pub standing: BTreeMap<String, Standing>,
+    /// What the kernel refused, by link.
+    errors: HashMap<String, Error>,
+    /// Links whose steps mend what somebody undid.
+    pub repairs: Vec<String>,
+    pub mended: Vec<(String, &'static str)>,
+    /// Links that somebody took away while they were made.
+    undone: Vec<String>,
+    touched: HashMap<String, SystemTime>,
+    pub trouble: Option<(Reason, String)>,
+    pub next_index: u32,
+    pub has_rules: bool,
+}
+
+impl Work {
+    pub fn new(known: Known) -> Self {
+        Self {
+            known,
+            sandbox: None,
+            granted: Vec::new(),
+            refused: Vec::new(),
+            plan: Plan::default(),
+            standing: BTreeMap::new(),
+            errors: HashMap::new(),
+            repairs: Vec::new(),
+            mended: Vec::new(),
+            undone: Vec::new(),
+            touched: HashMap::new(),
+            trouble: None,
+            next_index: 1,
+            has_rules: false,
+        }
+    }
+
+    pub fn uid(&self) -> &str {
+        &self.known.pod.uid
+    }
+
+    pub fn judged(&mut self, judged: Wanted) {
+        self.granted = judged.granted;
+        self.refused = judged.refused;
+    }
+
+    /// Takes in what was found in the kernel.
+    pub fn stand(&mut self, present: &[Present]) {
+        let standing = present
+            .iter()
+            .filter_map(|p| Some((p.mark.as_ref()?.link.clone(), standing(p))));
+        self.standing = standing.collect();
+    }
+
+    pub fn removals(&self) -> impl Iterator<Item = (Place, u32, String)> {
+        self.plan.steps.iter().filter_map(|step| match step {
+            Step::Remove { place, index, link } => Some((*place, *index, link.clone())),
+            _ => None,
+        })
+    }
+
+    /// Names of the namespace bridges that the pod's links are on or will be.
+    pub fn bridges(&self) -> impl Iterator<Item = &str> {
+        self.granted
+            .iter()
+            .filter_map(|granted| match &granted.link.kind {
+                Kind::Veth(veth) => match &veth.host_end {
+                    HostEnd::Bridge { name, .. } => Some(name.as_str()),
+                    HostEnd::HostBridge(_) | HostEnd::Routed => None,
+                },
+            })
+    }
+
+    /// The PodConfigs that ask for something here, granted or not.
+    fn asked(&self) -> BTreeSet<String> {
+        let granted = self.granted.iter().map(|granted| &granted.podconfig);
+        granted
+            .chain(self.refused.iter().map(|refused| &refused.podconfig))
+            .cloned()
+            .collect()
+    }
+
+    pub fn asks_for_routes(&self) -> bool {
+        self.granted
+            .iter()
+            .any(|granted| !veth::pod_routes(&granted.link).is_empty())
+    }
+
+    pub fn asks_for_tables(&self) -> bool {
+        let mut routes = self.granted.iter().flat_map(|granted| &granted.link.routes);
+        routes.any(|route| route.table.is_some())
+    }
+
+    /// Whether anything was made or changed.
+    pub fn has_changed(&self) -> bool {
+        !self.touched.is_empty()
+    }
+
+    pub fn has_nothing_to_do(&self) -> bool {
+        self.plan
+            .steps
+            .iter()
+            .all(|step| matches!(step, Step::Remove { .. }))
+    }
+
+    pub fn removed(&mut self, link: &str, removed: &Result<(), Error>) {
+        match removed {
+            Ok(()) => drop(self.standing.remove(link)),
+            Err(error) => drop(self.errors.insert(link.into(), error.clone())),
+        }
+    }
+
+    /// A link of that name that could not be taken away stands in the way of the new one.
+    pub fn may_create(&self, link: &str) -> bool {
+        !self.errors.contains_key(link)
+    }
+
+    pub fn made(&mut self, want: &Want, made: Result<Made, Error>) {
+        match made {
+            Ok(made) => {
+                self.standing
+                    .insert(want.link.name.clone(), stands(want, &made));
+                self.done(want);
+            }
+            // It was there a moment ago, or its first message would have failed.
+            Err(error) if error.errno == Errno::ENODEV => self.undone.push(want.link.name.clone()),
+            Err(error) => drop(self.errors.insert(want.link.name.clone(), error)),
+        }
+    }
+
+    pub fn changed(&mut self, want: &Want, changed: Result<Made, Error>) {
+        match changed {
+            Ok(made) => {
+                self.standing
+                    .insert(want.link.name.clone(), stands(want, &made));
+                self.done(want);
+            }
+            Err(error) if error.errno == Errno::ENODEV => {
+                self.standing.remove(&want.link.name);
+                self.undone.push(want.link.name.clone());
+            }
+            Err(error) => drop(self.errors.insert(want.link.name.clone(), error)),
+        }
+    }
+
+    fn done(&mut self, want: &Want) {
+        let name = &want.link.name;
+        self.touched.insert(name.clone(), SystemTime::now());
+        if self.repairs.contains(name) {
+            self.mended.push((name.clone(), want.link.kind.name()));
+        }
+    }
+
+    /// Whether the kernel refused something that may go through another time.
+    pub fn failed(&self) -> bool {
+        !self.errors.is_empty() || matches!(self.trouble, Some((Reason::KernelRefused, _)))
+    }
+
+    pub fn errors(&self) -> impl Iterator<Item = &Error> {
+        self.errors.values()
+    }
+}
+
+/// What is told of a pod that can not be visited.
+pub fn trouble(error: Unreachable) -> (Reason, String) {
+    let reason = match error {
+        Unreachable::Gone(_) => Reason::NamespaceGone,
+        Unreachable::Untrusted(_) => Reason::BadRecord,
+        Unreachable::Kernel(_) => Reason::KernelRefused,
+    };
+    (reason, error.to_string())
+}
+
+/// The step that takes a host end away.
+pub fn removal((place, row, mark): (Place, Row, Mark)) -> Step {
+    Step::Remove {
+        place,
+        index: row.index,
+        link: mark.link,
+    }
+}
+
+/// Links whose steps bring back what was there with the same specification: somebody undid them.
+pub fn repairs(plan: &Plan, hashes: &HashMap<String, String>) -> Vec<String> {
+    let undone = |want: &Want| hashes.get(&want.link.name) == Some(&want.mark.spec_hash);
+    let mended = plan.steps.iter().filter_map(|step| match step {
+        Step::Create(want) | Step::Change { want, .. } if undone(want) => {
+            Some(want.link.name.clone())
+        }
+        _ => None,
+    });
+    mended.collect()
+}
+
+pub fn rule_request(step: &Step) -> Option<Request> {
+    match step {
+        Step::AddRule(rule) => Some(route::add_rule(rule)),
+        Step::DeleteRule(rule) => Some(route::delete_rule(rule)),
+        _ => None,
+    }
+}

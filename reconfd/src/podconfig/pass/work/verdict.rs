@@ -1,0 +1,153 @@
+//! What became of each link of a pod, in words: state, reason, message. Pure.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::SystemTime,
+};
+
+use crds::{Reason, report::LinkState};
+use nix::errno::Errno;
+
+use super::{Work, standing::facts};
+use crate::podconfig::{
+    outcome::{LinkOutcome, Pod, PodOutcome},
+    wanted::{self, Granted, Wanted},
+};
+
+impl Work {
+    /// The word that the pass ended with, for the metric.
+    pub fn result(&self) -> Reason {
+        match (&self.trouble, self.errors.is_empty()) {
+            (Some((reason, _)), _) => *reason,
+            (None, false) => Reason::KernelRefused,
+            (None, true) => Reason::LinkReady,
+        }
+    }
+
+    pub fn outcome(self, changed: &HashMap<String, SystemTime>) -> PodOutcome {
+        let granted = self
+            .granted
+            .iter()
+            .map(|granted| (granted.order, self.link_outcome(granted, changed)))
+            .collect::<Vec<_>>();
+        PodOutcome {
+            pod: self.known.pod.clone(),
+            links: wanted::in_order(granted, self.refused),
+            trouble: self.trouble,
+        }
+    }
+
+    fn link_outcome(
+        &self,
+        granted: &Granted,
+        changed: &HashMap<String, SystemTime>,
+    ) -> LinkOutcome {
+        let name = &granted.link.name;
+        let standing = self.standing.get(name);
+        let (state, reason, message) = self.verdict(granted, standing.is_some());
+        LinkOutcome {
+            name: name.clone(),
+            podconfig: granted.podconfig.clone(),
+            kind: granted.link.kind.name(),
+            state,
+            reason,
+            message,
+            present: standing.map(|s| facts(s, granted)),
+            last_change: changed.get(name).copied(),
+        }
+    }
+
+    fn verdict(&self, granted: &Granted, stands: bool) -> (LinkState, Reason, String) {
+        let name = &granted.link.name;
+        if let Some(error) = self.errors.get(name) {
+            let reason = match error.errno {
+                Errno::EADDRINUSE => Reason::AddressTaken,
+                _ => Reason::KernelRefused,
+            };
+            return (LinkState::Failed, reason, error.to_string());
+        }
+        if let Some(hindered) = self
+            .plan
+            .hindered
+            .iter()
+            .find(|hindered| hindered.link == *name)
+        {
+            let state = match hindered.reason {
+                Reason::BridgeNotFound | Reason::BackingOff => LinkState::Pending,
+                _ => LinkState::Failed,
+            };
+            return (state, hindered.reason, hindered.message.clone());
+        }
+        if self.undone.contains(name) {
+            let message =
+                "somebody in the pod took the link away while it was made; it is made again".into();
+            return (LinkState::Pending, Reason::BackingOff, message);
+        }
+        match (&self.trouble, stands) {
+            (Some((reason, message)), _) => (LinkState::Pending, *reason, message.clone()),
+            (None, true) => (LinkState::Ready, Reason::LinkReady, String::new()),
+            (None, false) => (LinkState::Pending, Reason::Reconciling, String::new()),
+        }
+    }
+}
+
+/// A link that was granted by the policies and refused by what else there is.
+pub fn refused(granted: &Granted, reason: Reason, message: String) -> LinkOutcome {
+    LinkOutcome {
+        name: granted.link.name.clone(),
+        podconfig: granted.podconfig.clone(),
+        kind: granted.link.kind.name(),
+        state: LinkState::Failed,
+        reason,
+        message,
+        present: None,
+        last_change: None,
+    }
+}
+
+/// What is told of a pod that is selected and that no record speaks of.
+pub fn unrecorded(pod: Pod, judged: Wanted, among_bad: bool) -> PodOutcome {
+    let mut message = "no record says where the pod's network namespace is".to_owned();
+    // Whose a bad record is nobody knows: what is in it is for the log, not for a tenant.
+    message += match among_bad {
+        true => "; among the records is one that can not be believed, which the daemon's log names",
+        false => "; a pod that was started before the plugin was installed has none",
+    };
+    let links = judged.granted.iter().map(|granted| {
+        let waiting = LinkOutcome {
+            state: LinkState::Pending,
+            ..refused(granted, Reason::NoRecord, message.clone())
+        };
+        (granted.order, waiting)
+    });
+    let links = wanted::in_order(links.collect::<Vec<_>>(), judged.refused);
+    PodOutcome {
+        pod: Arc::new(pod),
+        links,
+        trouble: Some((Reason::NoRecord, message)),
+    }
+}
+
+/// Puts later refusals among the earlier ones, all in the order of asking.
+pub fn merge(
+    earlier: Vec<LinkOutcome>,
+    later: Vec<(usize, LinkOutcome)>,
+    granted: &[Granted],
+) -> Vec<LinkOutcome> {
+    if later.is_empty() {
+        return earlier;
+    }
+    let taken: Vec<usize> = granted
+        .iter()
+        .map(|g| g.order)
+        .chain(later.iter().map(|(order, _)| *order))
+        .collect();
+    let mut free = (0..).filter(|order| !taken.contains(order));
+    let mut all: BTreeMap<usize, LinkOutcome> = earlier
+        .into_iter()
+        .filter_map(|outcome| Some((free.next()?, outcome)))
+        .collect();
+    all.extend(later);
+    all.into_values().collect()
+}

@@ -1,0 +1,363 @@
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use super::*;
+use crate::node::links::{HostSide, Link, Mark, PodSide, Route, Veth, address, bridge};
+
+const MAC: [u8; 6] = [0x0a, 0x58, 10, 9, 0, 5];
+
+/// The bridges of a node, by name, and one of a namespace.
+#[derive(Default)]
+struct Node {
+    rows: Vec<Row>,
+}
+
+impl Bridges for Node {
+    fn of_namespace(&self, name: &str) -> Option<u32> {
+        (name == "pcblan").then_some(70)
+    }
+
+    fn of_node(&self, name: &str) -> Option<&Row> {
+        self.rows.iter().find(|row| row.is_called(name))
+    }
+}
+
+fn row(index: u32, name: &str, kind: &str) -> Row {
+    Row {
+        index,
+        name: name.into(),
+        kind: Some(kind.into()),
+        mtu: 1500,
+        ..Row::default()
+    }
+}
+
+fn want(name: &str, host_end: HostEnd) -> Want {
+    let veth = Veth {
+        host_end,
+        learning: false,
+    };
+    Want {
+        link: Link {
+            name: name.into(),
+            kind: Kind::Veth(veth),
+            mtu: 1400,
+            mac: None,
+            addresses: vec!["10.9.0.5/24".parse().unwrap()],
+            routes: BTreeSet::new(),
+            slaac: false,
+        },
+        mark: Mark {
+            installation: "home".into(),
+            pod_uid: "pod-1".into(),
+            podconfig_uid: "config-1".into(),
+            link: name.into(),
+            spec_hash: "0123".into(),
+        },
+        host_name: format!("pc{name}"),
+        host_mtu: 1400,
+    }
+}
+
+fn on_lan(name: &str) -> Want {
+    let host_end = HostEnd::Bridge {
+        name: "pcblan".into(),
+        stands_for: "shop/lan".into(),
+    };
+    want(name, host_end)
+}
+
+fn on_host_bridge(name: &str, bridge: &str) -> Want {
+    want(name, HostEnd::HostBridge(bridge.into()))
+}
+
+/// A link on the namespace's bridge as it is after it was made.
+fn made(want: &Want, index: u32) -> Present {
+    let address = |network: &_| address::Present {
+        index: 3,
+        network: *network,
+        ours: true,
+    };
+    Present {
+        mark: Some(want.mark.clone()),
+        place: Place::Switch,
+        host: HostSide {
+            index,
+            name: want.host_name.clone(),
+            up: true,
+            mtu: want.host_mtu,
+            mac: MAC,
+            master: Some(70),
+            port: Some(bridge::port(false)),
+            pinned: true,
+            addresses: Vec::new(),
+            routes: BTreeSet::new(),
+        },
+        pod: Some(PodSide {
+            index: 3,
+            name: want.link.name.clone(),
+            up: true,
+            mtu: want.link.mtu,
+            mac: Some(MAC),
+            slaac: false,
+            addresses: want.link.addresses.iter().map(address).collect(),
+            routes: BTreeSet::new(),
+        }),
+    }
+}
+
+/// The plan for a pod, and what is there beside the links that are ours.
+#[derive(Default)]
+struct Pod {
+    granted: Vec<Want>,
+    present: Vec<Present>,
+    stale: Vec<(Place, u32)>,
+    inside: Vec<Row>,
+    rules: BTreeSet<Rule>,
+    node: Node,
+}
+
+impl Pod {
+    fn plan(self) -> Plan {
+        plan(Situation {
+            granted: self.granted,
+            present: self.present,
+            stale: self.stale,
+            inside: &self
+                .inside
+                .into_iter()
+                .map(|row| (row.index, row))
+                .collect(),
+            rules: &self.rules,
+            bridges: &self.node,
+        })
+    }
+}
+
+fn removal(index: u32, link: &str) -> Step {
+    Step::Remove {
+        place: Place::Switch,
+        index,
+        link: link.into(),
+    }
+}
+
+/// The one link that is hindered, and why; nothing is done about it.
+fn hindered(plan: &Plan) -> (&str, Reason) {
+    assert_eq!(plan.steps, []);
+    let [hindered] = plan.hindered.as_slice() else {
+        panic!("not one link is hindered: {:?}", plan.hindered);
+    };
+    (&hindered.link, hindered.reason)
+}
+
+#[test]
+fn a_link_that_is_not_there_is_made() {
+    let plan = Pod {
+        granted: vec![on_lan("data0")],
+        ..Pod::default()
+    }
+    .plan();
+    assert_eq!(plan.steps, [Step::Create(Box::new(on_lan("data0")))]);
+    assert_eq!(plan.hindered, []);
+}
+
+#[test]
+fn a_pod_that_has_what_it_shall_have_is_left_in_peace() {
+    let plan = Pod {
+        granted: vec![on_lan("data0")],
+        present: vec![made(&on_lan("data0"), 7)],
+        inside: vec![row(3, "data0", "veth")],
+        ..Pod::default()
+    }
+    .plan();
+    assert!(plan.is_quiet(), "{:?}", plan.steps);
+    assert_eq!(plan.hindered, []);
+}
+
+#[test]
+fn a_link_that_was_undone_is_changed_in_place() {
+    let mut present = made(&on_lan("data0"), 7);
+    present.host.up = false;
+    let plan = Pod {
+        granted: vec![on_lan("data0")],
+        present: vec![present.clone()],
+        ..Pod::default()
+    }
+    .plan();
+    let change = Step::Change {
+        present: Box::new(present),
+        want: Box::new(on_lan("data0")),
+        edits: vec![Edit::Port(bridge::port(false))],
+    };
+    assert_eq!(plan.steps, [change]);
+}
+
+#[test]
+fn a_link_that_nobody_asks_for_any_more_goes_and_the_other_stays() {
+    let plan = Pod {
+        granted: vec![on_lan("data0")],
+        present: vec![made(&on_lan("old0"), 8), made(&on_lan("data0"), 7)],
+        ..Pod::default()
+    }
+    .plan();
+    assert_eq!(plan.steps, [removal(8, "old0")]);
+}
+
+#[test]
+fn a_link_whose_pod_end_is_lost_goes_before_it_is_made_anew() {
+    let mut present = made(&on_lan("data0"), 7);
+    present.pod = None;
+    let plan = Pod {
+        granted: vec![on_lan("data0")],
+        present: vec![present],
+        ..Pod::default()
+    }
+    .plan();
+    let again = Step::Create(Box::new(on_lan("data0")));
+    assert_eq!(plan.steps, [removal(7, "data0"), again]);
+}
+
+#[test]
+fn a_host_end_of_an_earlier_sandbox_goes_beside_the_one_that_is_made() {
+    let plan = Pod {
+        granted: vec![on_lan("data0")],
+        stale: vec![(Place::Switch, 9)],
+        ..Pod::default()
+    }
+    .plan();
+    let create = Step::Create(Box::new(on_lan("data0")));
+    assert_eq!(plan.steps, [create, removal(9, "")]);
+}
+
+#[test]
+fn a_bridge_that_the_node_lacks_is_waited_for() {
+    let plan = Pod {
+        granted: vec![on_host_bridge("data0", "br0")],
+        ..Pod::default()
+    }
+    .plan();
+    assert_eq!(hindered(&plan), ("data0", Reason::BridgeNotFound));
+}
+
+#[test]
+fn a_network_card_is_not_taken_for_a_bridge() {
+    let plan = Pod {
+        granted: vec![on_host_bridge("data0", "eth1")],
+        node: Node {
+            rows: vec![row(20, "eth1", "vlan")],
+        },
+        ..Pod::default()
+    }
+    .plan();
+    assert_eq!(hindered(&plan), ("data0", Reason::NotABridge));
+}
+
+#[test]
+fn more_mtu_than_the_bridge_of_the_node_has_is_refused() {
+    let mut big = on_host_bridge("data0", "br0");
+    big.link.mtu = 1501;
+    let plan = Pod {
+        granted: vec![big],
+        node: Node {
+            rows: vec![row(20, "br0", "bridge")],
+        },
+        ..Pod::default()
+    }
+    .plan();
+    assert_eq!(hindered(&plan), ("data0", Reason::MTUTooLarge));
+}
+
+#[test]
+fn a_small_link_does_not_pull_down_the_bridge_of_the_node() {
+    let plan = Pod {
+        granted: vec![on_host_bridge("data0", "br0")],
+        node: Node {
+            rows: vec![row(20, "br0", "bridge")],
+        },
+        ..Pod::default()
+    }
+    .plan();
+    let [Step::Create(want)] = plan.steps.as_slice() else {
+        panic!("not one link is made: {:?}", plan.steps);
+    };
+    assert_eq!((want.link.mtu, want.host_mtu), (1400, 1500));
+}
+
+#[test]
+fn one_bridge_under_two_names_takes_only_the_first_link() {
+    let mut bridge = row(20, "br0", "bridge");
+    bridge.altnames = vec!["lan".into()];
+    let plan = Pod {
+        granted: vec![
+            on_host_bridge("data0", "br0"),
+            on_host_bridge("data1", "lan"),
+        ],
+        node: Node { rows: vec![bridge] },
+        ..Pod::default()
+    }
+    .plan();
+    let [Step::Create(first)] = plan.steps.as_slice() else {
+        panic!("not one link is made: {:?}", plan.steps);
+    };
+    assert_eq!(first.link.name, "data0");
+    let [second] = plan.hindered.as_slice() else {
+        panic!("not one link is hindered: {:?}", plan.hindered);
+    };
+    assert_eq!(
+        (second.link.as_str(), second.reason),
+        ("data1", Reason::SameSegment)
+    );
+}
+
+#[test]
+fn a_link_of_the_pods_own_keeps_its_name() {
+    let plan = Pod {
+        granted: vec![on_lan("data0")],
+        inside: vec![row(2, "data0", "dummy")],
+        ..Pod::default()
+    }
+    .plan();
+    assert_eq!(hindered(&plan), ("data0", Reason::ForeignLink));
+}
+
+#[test]
+fn a_link_whose_bridge_is_gone_is_not_taken_away() {
+    let want = on_host_bridge("data0", "br0");
+    let mut present = made(&want, 7);
+    present.place = Place::Node;
+    present.host.master = None;
+    let plan = Pod {
+        granted: vec![want],
+        present: vec![present],
+        ..Pod::default()
+    }
+    .plan();
+    assert_eq!(hindered(&plan), ("data0", Reason::BridgeNotFound));
+}
+
+#[test]
+fn a_table_of_its_own_is_asked_by_the_links_addresses_and_no_others() {
+    let mut want = on_lan("data0");
+    want.link.routes.insert(Route {
+        to: "10.20.0.0/16".parse().unwrap(),
+        via: None,
+        metric: None,
+        table: Some(100),
+    });
+    let rule = |from: &str| Rule {
+        from: from.parse().unwrap(),
+        table: 100,
+    };
+    let plan = Pod {
+        granted: vec![want.clone()],
+        rules: BTreeSet::from([rule("10.9.0.4")]),
+        ..Pod::default()
+    }
+    .plan();
+    let expected = [
+        Step::DeleteRule(rule("10.9.0.4")),
+        Step::AddRule(rule("10.9.0.5")),
+        Step::Create(Box::new(want)),
+    ];
+    assert_eq!(plan.steps, expected);
+}

@@ -1,0 +1,173 @@
+//! The pods of this node: their records, found by uid, by name and by file.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use cni_plugin::record::{Record, RecordErrorKind, RecordFolder};
+use crds::Reason;
+
+/// What is known of one pod.
+mod known;
+pub use known::Known;
+
+pub struct Pods {
+    folder: RecordFolder,
+    /// By file name.
+    records: BTreeMap<String, Arc<Record>>,
+    /// Files that are no records, and why.
+    bad: BTreeMap<String, String>,
+    /// File names by pod uid.
+    by_uid: HashMap<String, BTreeSet<String>>,
+    /// Whose a namespace is, by its cookie: the first record wins.
+    netns: HashMap<u64, String>,
+}
+
+impl Pods {
+    pub fn new(folder: RecordFolder) -> Self {
+        Self {
+            folder,
+            records: BTreeMap::new(),
+            bad: BTreeMap::new(),
+            by_uid: HashMap::new(),
+            netns: HashMap::new(),
+        }
+    }
+
+    /// Reads the whole folder again; uids of all pods that it speaks of or spoke of.
+    pub fn read_all(&mut self) -> Vec<String> {
+        let mut touched = self.uids();
+        let listed = match self.folder.list() {
+            Ok(listed) => listed,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+            Err(error) => {
+                tracing::error!("list records: {error}");
+                return touched;
+            }
+        };
+        self.records.clear();
+        self.by_uid.clear();
+        self.netns.clear();
+        self.bad
+            .retain(|file, _| listed.iter().any(|(listed, _)| listed == file));
+        for (file, record) in listed {
+            match record {
+                Ok(record) => touched.push(self.insert(file, record)),
+                Err(error) => self.doubt(&file, &error.to_string()),
+            }
+        }
+        touched
+    }
+
+    fn doubt(&mut self, file: &str, why: &str) {
+        if self.bad.insert(file.into(), why.into()).as_deref() != Some(why) {
+            tracing::warn!(file = ?file, reason = %Reason::BadRecord, "{why}");
+        }
+    }
+
+    /// Whether there is a file in the folder that is no record.
+    pub fn has_bad_ones(&self) -> bool {
+        !self.bad.is_empty()
+    }
+
+    /// Reads one record again; uids of the pods that it speaks of or spoke of.
+    pub fn read(&mut self, file: &str) -> Vec<String> {
+        let mut touched: Vec<String> = self.forget(file).into_iter().collect();
+        match self.folder.read(file) {
+            Ok(record) => touched.push(self.insert(file.into(), record)),
+            Err(error) if error.kind == RecordErrorKind::Missing => drop(self.bad.remove(file)),
+            Err(error) => self.doubt(file, &error.to_string()),
+        }
+        touched
+    }
+
+    fn insert(&mut self, file: String, record: Record) -> String {
+        self.bad.remove(&file);
+        let uid = uid_of(&record);
+        self.by_uid
+            .entry(uid.clone())
+            .or_default()
+            .insert(file.clone());
+        self.netns
+            .entry(record.cookie)
+            .or_insert_with(|| uid.clone());
+        self.records.insert(file, Arc::new(record));
+        uid
+    }
+
+    fn forget(&mut self, file: &str) -> Option<String> {
+        let record = self.records.remove(file)?;
+        let uid = uid_of(&record);
+        if let Some(files) = self.by_uid.get_mut(&uid) {
+            files.remove(file);
+            if files.is_empty() {
+                self.by_uid.remove(&uid);
+            }
+        }
+        let others = self
+            .records
+            .values()
+            .find(|other| other.cookie == record.cookie)
+            .map(|other| uid_of(other));
+        match others {
+            Some(other) => self.netns.insert(record.cookie, other),
+            None => self.netns.remove(&record.cookie),
+        };
+        Some(uid)
+    }
+
+    pub fn uids(&self) -> Vec<String> {
+        self.by_uid.keys().cloned().collect()
+    }
+
+    /// The pod that comes next in the order of uids, from the start again behind the last.
+    pub fn uid_after(&self, uid: Option<&str>) -> Option<String> {
+        let uids = || self.by_uid.keys();
+        let later = uids()
+            .filter(|other| uid.is_none_or(|uid| other.as_str() > uid))
+            .min();
+        later.or_else(|| uids().min()).cloned()
+    }
+
+    pub fn count(&self) -> usize {
+        self.by_uid.len()
+    }
+
+    pub fn has(&self, uid: &str) -> bool {
+        self.by_uid.contains_key(uid)
+    }
+
+    pub fn uids_in(&self, namespace: &str) -> Vec<String> {
+        self.records
+            .values()
+            .filter(|record| record.pod_namespace == namespace)
+            .map(|record| uid_of(record))
+            .collect()
+    }
+
+    pub fn uids_of(&self, namespace: &str, name: &str) -> Vec<String> {
+        let of = self
+            .records
+            .values()
+            .filter(|record| record.pod_namespace == namespace && record.pod_name == name);
+        of.map(|record| uid_of(record)).collect()
+    }
+
+    /// The newest record of a pod: a sandbox that was made again has a later one.
+    fn newest(&self, uid: &str) -> Option<&Arc<Record>> {
+        let files = self.by_uid.get(uid)?;
+        files
+            .iter()
+            .filter_map(|file| self.records.get(file))
+            .max_by(|a, b| (&a.time, &a.container_id).cmp(&(&b.time, &b.container_id)))
+    }
+}
+
+/// Old runtimes pass no uid: the sandbox's own id stands for it.
+fn uid_of(record: &Record) -> String {
+    record
+        .pod_uid
+        .clone()
+        .unwrap_or_else(|| record.container_id.clone())
+}

@@ -1,0 +1,166 @@
+//! What is known of one pod: its newest record and its object, brought together, and what is wrong
+//! with them before anybody has looked at its namespace.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use cni_plugin::record::Record;
+use crds::Reason;
+
+use super::Pods;
+use crate::{
+    podconfig::outcome::Pod,
+    source::{Objects, PodMeta},
+};
+
+/// A uid goes into a link's alias, between colons.
+const LONGEST_UID: usize = 64;
+
+/// A pod with the record of its newest sandbox.
+#[derive(Clone, Debug)]
+pub struct Known {
+    pub pod: Arc<Pod>,
+    pub record: Arc<Record>,
+    /// Another pod has its name now, and so this one is gone.
+    pub is_replaced: bool,
+    /// What is wrong with it before anybody has looked at its namespace.
+    pub trouble: Option<(Reason, String)>,
+}
+
+impl Pods {
+    /// The labels of a recorded pod, where its object is known.
+    pub fn labels(&self, uid: &str, objects: &Objects) -> BTreeMap<String, String> {
+        let record = self.newest(uid);
+        let object = record.and_then(|record| objects.pod(&record.pod_namespace, &record.pod_name));
+        object
+            .and_then(|object| object.metadata.labels.clone())
+            .unwrap_or_default()
+    }
+
+    pub fn known(&self, uid: &str, objects: &Objects) -> Option<Known> {
+        let record = self.newest(uid)?.clone();
+        let (namespace, name) = (record.pod_namespace.clone(), record.pod_name.clone());
+        let object = objects.pod(&namespace, &name);
+        let stranger = object
+            .as_ref()
+            .and_then(|o| o.metadata.uid.clone())
+            .filter(|other| record.pod_uid.as_ref().is_some_and(|own| own != other));
+        let labels = object
+            .and_then(|object| object.metadata.labels.clone())
+            .unwrap_or_default();
+        let pod = Pod {
+            uid: uid.into(),
+            labels,
+            namespace_labels: objects.namespace_labels(&namespace),
+            sandbox: record.container_id.clone(),
+            namespace,
+            name,
+        };
+        let successor = stranger.or_else(|| self.successor(uid, &record));
+        let is_replaced = successor.is_some();
+        let trouble = self.trouble(uid, &record, successor);
+        Some(Known {
+            pod: Arc::new(pod),
+            record,
+            is_replaced,
+            trouble,
+        })
+    }
+
+    /// A later pod of the same name: Kubernetes gives a name anew only when its pod is gone.
+    fn successor(&self, uid: &str, record: &Record) -> Option<String> {
+        record.pod_uid.as_ref()?;
+        let others = self
+            .uids_of(&record.pod_namespace, &record.pod_name)
+            .into_iter()
+            .filter(|other| other != uid);
+        let later = |other: &String| {
+            self.newest(other)
+                .is_some_and(|newest| newest.pod_uid.is_some() && newest.time > record.time)
+        };
+        others.into_iter().find(later)
+    }
+
+    fn trouble(
+        &self,
+        uid: &str,
+        record: &Record,
+        stranger: Option<String>,
+    ) -> Option<(Reason, String)> {
+        let path = record.netns.display();
+        if uid.len() > LONGEST_UID
+            || !uid
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+        {
+            return Some((Reason::BadRecord, format!("the uid {uid:?} is not one")));
+        }
+        if let Some(other) = stranger {
+            return Some((
+                Reason::NamespaceGone,
+                format!("the record is of an earlier pod of this name, whose uid is now {other}"),
+            ));
+        }
+        let owner = self
+            .netns
+            .get(&record.cookie)
+            .filter(|owner| *owner != uid && record.cookie != 0)?;
+        Some((
+            Reason::BadRecord,
+            format!("the network namespace {path} is recorded for another pod, uid {owner}"),
+        ))
+    }
+
+    /// Pods of a namespace that no record speaks of. One whose uid nobody knows goes by its name.
+    pub fn unrecorded(&self, namespace: &str, objects: &Objects) -> Vec<Pod> {
+        let here = self
+            .records
+            .values()
+            .filter(|record| record.pod_namespace == namespace);
+        let recorded: HashMap<&str, Option<&str>> = here
+            .map(|record| (record.pod_name.as_str(), record.pod_uid.as_deref()))
+            .collect();
+        let is_missing = |object: &Arc<PodMeta>| {
+            let own = object.metadata.uid.as_deref();
+            match recorded.get(object.metadata.name.as_deref().unwrap_or_default()) {
+                Some(Some(uid)) => own.is_some_and(|own| own != *uid && !self.has(own)),
+                Some(None) => false,
+                None => true,
+            }
+        };
+        let missing = objects.pods_of(namespace).into_iter().filter(is_missing);
+        let pod = |object: Arc<PodMeta>| {
+            let name = object.metadata.name.clone().unwrap_or_default();
+            Pod {
+                uid: object
+                    .metadata
+                    .uid
+                    .clone()
+                    .unwrap_or_else(|| format!("{namespace}/{name}")),
+                labels: object.metadata.labels.clone().unwrap_or_default(),
+                namespace_labels: objects.namespace_labels(namespace),
+                sandbox: String::new(),
+                namespace: namespace.into(),
+                name,
+            }
+        };
+        missing.map(pod).collect()
+    }
+
+    /// The place of a pod among those of its namespace for which `counts` holds, the oldest first.
+    pub fn rank(&self, known: &Known, counts: impl Fn(&str) -> bool) -> usize {
+        let own = (&known.record.time, &known.pod.uid);
+        self.uids_in(&known.pod.namespace)
+            .into_iter()
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .filter(|uid| *uid != known.pod.uid && counts(uid))
+            .filter(|uid| {
+                self.newest(uid)
+                    .is_some_and(|record| (&record.time, uid) < own)
+            })
+            .count()
+    }
+}

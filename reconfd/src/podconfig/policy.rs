@@ -1,0 +1,253 @@
+//! Pure: may this namespace have this link? Default deny: what no single rule allows as a whole is
+//! refused, and nothing is ever allowed by putting two rules together.
+
+use std::{collections::BTreeMap, fmt::Display};
+
+use crds::{
+    PodConfigPolicy, Reason,
+    podconfig::{Link, Veth},
+    policy::{Macs, Rule},
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use kube::core::{Selector, SelectorExt};
+
+/// What one rule has against a link.
+mod verdict;
+use verdict::Verdict;
+
+/// What an allowed link may do beside being there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Permit {
+    /// Whether the bridge may learn addresses behind the link: every rule that allows it says `macs: Any`.
+    pub learning: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    pub reason: Reason,
+    pub message: String,
+}
+
+/// How much the policies of a namespace allow. `None`: none of them says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    pub links_per_pod: Option<usize>,
+    pub pods_per_namespace: Option<usize>,
+}
+
+/// The policies that speak of a namespace.
+#[derive(Debug, Default)]
+pub struct Selected<'a> {
+    /// By name, so that nothing depends on the order in which they came.
+    pub policies: Vec<&'a PodConfigPolicy>,
+    /// One sentence for each policy whose selector makes no sense; such a policy selects nothing.
+    pub troubles: Vec<String>,
+}
+
+/// Where the host end of a veth is asked to be: exactly one place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place<'a> {
+    Bridge(&'a str),
+    HostBridge(&'a str),
+    Routed,
+}
+
+/// The routing table `main`, which needs no permission.
+pub const MAIN_TABLE: i64 = 254;
+const LONGEST_MESSAGE: usize = 500;
+const LONGEST_NAME: usize = 64;
+const LISTED: usize = 6;
+
+/// The policies whose `namespaceSelector` selects a namespace with these labels.
+pub fn selecting<'a>(
+    policies: impl IntoIterator<Item = &'a PodConfigPolicy>,
+    namespace_labels: &BTreeMap<String, String>,
+) -> Selected<'a> {
+    let mut selected = Selected::default();
+    for policy in policies {
+        match selector(&policy.spec.namespace_selector) {
+            Ok(selector) if selector.matches(namespace_labels) => selected.policies.push(policy),
+            Ok(_) => {}
+            Err(why) => selected.troubles.push(bounded(format!(
+                "policy {} selects nothing: namespaceSelector {why}",
+                name_of(policy)
+            ))),
+        }
+    }
+    selected
+        .policies
+        .sort_by(|a, b| a.metadata.name.cmp(&b.metadata.name));
+    selected.troubles.sort_unstable();
+    selected
+}
+
+/// A label selector ready to match. Refuses what Kubernetes refuses: a `NotIn` that forgot its values
+/// would otherwise select everything.
+pub fn selector(selector: &LabelSelector) -> Result<Selector, String> {
+    for requirement in selector.match_expressions.iter().flatten() {
+        let values = requirement.values.as_ref().is_some_and(|v| !v.is_empty());
+        let key = clipped(&requirement.key);
+        match (requirement.operator.as_str(), values) {
+            ("In" | "NotIn", true) | ("Exists" | "DoesNotExist", false) => {}
+            ("In" | "NotIn", false) => {
+                return Err(format!(
+                    "{} of key {key} needs values",
+                    requirement.operator
+                ));
+            }
+            ("Exists" | "DoesNotExist", true) => {
+                return Err(format!(
+                    "{} of key {key} takes no values",
+                    requirement.operator
+                ));
+            }
+            (other, _) => {
+                return Err(format!(
+                    "operator {} of key {key} is not In, NotIn, Exists or DoesNotExist",
+                    clipped(other)
+                ));
+            }
+        }
+    }
+    Selector::try_from(selector.clone()).map_err(|error| error.to_string())
+}
+
+/// Judges a link by the policies that select its namespace: one rule must allow all of it.
+pub fn judge(link: &Link, policies: &[&PodConfigPolicy]) -> Result<Permit, Refusal> {
+    let refused = |reason, message| Refusal {
+        reason,
+        message: bounded(message),
+    };
+    let veth = link
+        .veth
+        .as_ref()
+        .ok_or("the link has no kind; it needs veth".to_owned());
+    let place = veth
+        .and_then(|veth| place(veth).map_err(|why| format!("veth {why}")))
+        .map_err(|why| refused(Reason::Invalid, why))?;
+    if policies.is_empty() {
+        let message = "no PodConfigPolicy selects the namespace".to_owned();
+        return Err(refused(Reason::NoPolicy, message));
+    }
+    let mut allowing = Vec::new();
+    let mut nearest: Option<(Verdict, &PodConfigPolicy, usize)> = None;
+    for (policy, number, rule) in rules(policies) {
+        let verdict = Verdict::of(link, place, rule);
+        if verdict.objections.is_empty() {
+            allowing.push(rule);
+        } else if nearest
+            .as_ref()
+            .is_none_or(|(other, ..)| verdict.distance() < other.distance())
+        {
+            nearest = Some((verdict, policy, number));
+        }
+    }
+    if !allowing.is_empty() {
+        let learning = allowing.iter().all(|rule| rule.macs == Some(Macs::Any));
+        return Ok(Permit { learning });
+    }
+    let message = nearest.map_or_else(
+        || {
+            let names = listed(policies.iter().map(|policy| name_of(policy)));
+            format!("none of the policies that select the namespace has a rule ({names})")
+        },
+        |(verdict, policy, number)| {
+            format!(
+                "{} (policy {}, rule {number})",
+                verdict.told(),
+                name_of(policy)
+            )
+        },
+    );
+    Err(refused(Reason::NotAllowed, message))
+}
+
+/// The limits of a namespace: of several policies the highest of each. A policy that does not name a
+/// limit has no say in it; so a general policy without limits does not undo those of a special one.
+pub fn limits(policies: &[&PodConfigPolicy]) -> Limits {
+    let highest = |limit: fn(&crds::policy::Limits) -> Option<i32>| {
+        let named = policies
+            .iter()
+            .filter_map(|p| p.spec.limits.as_ref().and_then(limit));
+        named.max().map(|n| usize::try_from(n).unwrap_or(0))
+    };
+    Limits {
+        links_per_pod: highest(|l| l.links_per_pod),
+        pods_per_namespace: highest(|l| l.pods_per_namespace),
+    }
+}
+
+/// The one place that a veth names, or what is wrong with it.
+pub fn place(veth: &Veth) -> Result<Place<'_>, &'static str> {
+    match (&veth.bridge, &veth.host_bridge, &veth.routed) {
+        (Some(name), None, None) => Ok(Place::Bridge(name)),
+        (None, Some(name), None) => Ok(Place::HostBridge(name)),
+        (None, None, Some(_)) => Ok(Place::Routed),
+        (None, None, None) => Err("names no place; it needs bridge, hostBridge or routed"),
+        _ => Err("names more than one of bridge, hostBridge and routed"),
+    }
+}
+
+/// A message that fits into a condition, whatever names a tenant put into it.
+pub fn bounded(mut message: String) -> String {
+    if message.len() > LONGEST_MESSAGE {
+        let mut end = LONGEST_MESSAGE - '…'.len_utf8();
+        while !message.is_char_boundary(end) {
+            end -= 1;
+        }
+        message.truncate(end);
+        message.push('…');
+    }
+    message
+}
+
+/// A name in quotes, escaped and not too long.
+pub fn clipped(name: &str) -> String {
+    match name.char_indices().nth(LONGEST_NAME) {
+        Some((end, _)) => format!("{:?}…", &name[..end]),
+        None => format!("{name:?}"),
+    }
+}
+
+fn rules<'a>(
+    policies: &'a [&PodConfigPolicy],
+) -> impl Iterator<Item = (&'a PodConfigPolicy, usize, &'a Rule)> {
+    policies.iter().flat_map(|p| {
+        p.spec
+            .allow
+            .iter()
+            .enumerate()
+            .map(|(n, rule)| (*p, n + 1, rule))
+    })
+}
+
+fn not_among<T>(allowed: &[T], spell: impl Fn(&T) -> String) -> String {
+    match allowed {
+        [] => "is not allowed: the rule lists none".to_owned(),
+        some => format!("is not among [{}]", listed(some.iter().map(spell))),
+    }
+}
+
+fn listed(mut items: impl Iterator<Item = String>) -> String {
+    let first: Vec<String> = items.by_ref().take(LISTED).collect();
+    let more = match items.count() {
+        0 => String::new(),
+        more => format!(", and {more} more"),
+    };
+    format!("{}{more}", first.join(", "))
+}
+
+fn escaped(item: &impl Display) -> String {
+    item.to_string()
+        .chars()
+        .take(LONGEST_NAME)
+        .flat_map(char::escape_debug)
+        .collect()
+}
+
+fn name_of(policy: &PodConfigPolicy) -> String {
+    escaped(&policy.metadata.name.as_deref().unwrap_or("without a name"))
+}
+
+#[cfg(test)]
+mod tests;

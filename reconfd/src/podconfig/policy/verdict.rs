@@ -1,0 +1,134 @@
+//! Pure: what one rule has against a link, each field held against its plural in the rule. Never looks
+//! at a second rule.
+
+use crds::{
+    podconfig::{Link, Route, Slaac},
+    policy::{Bridges, Macs, Rule, SlaacRule, VethRule},
+};
+use ipnetwork::IpNetwork;
+
+use super::{MAIN_TABLE, Place, clipped, escaped, listed, not_among};
+
+pub(super) struct Verdict {
+    /// 0: the rule allows the place; 1: it allows others of that kind; 2: none of that kind.
+    off_place: u8,
+    pub objections: Vec<String>,
+}
+
+impl Verdict {
+    pub fn of(link: &Link, place: Place<'_>, rule: &Rule) -> Self {
+        let mut objections = Vec::new();
+        let off_place = match may_be_at(place, rule.veth.as_ref()) {
+            Ok(()) => 0,
+            Err((off_place, objection)) => {
+                objections.push(objection);
+                off_place
+            }
+        };
+        objections.extend(
+            link.addresses
+                .iter()
+                .filter_map(|a| against_address(a.network(), rule)),
+        );
+        objections.extend(
+            link.routes
+                .iter()
+                .filter_map(|route| against_route(route, rule)),
+        );
+        if let Some(mac) = link.mac.filter(|_| rule.macs != Some(Macs::Any)) {
+            objections.push(format!("mac {mac} needs macs: Any, which is not there"));
+        }
+        if link.slaac == Some(Slaac::Accept) && rule.slaac != Some(SlaacRule::Allowed) {
+            objections.push("slaac Accept needs slaac: Allowed, which is not there".to_owned());
+        }
+        Self {
+            off_place,
+            objections,
+        }
+    }
+
+    /// How far the rule is from allowing the link.
+    pub fn distance(&self) -> (u8, usize) {
+        (self.off_place, self.objections.len())
+    }
+
+    pub fn told(&self) -> String {
+        let more = match self.objections.len() {
+            0 | 1 => String::new(),
+            n => format!(", and {} more", n - 1),
+        };
+        let first = self.objections.first().map_or("", String::as_str);
+        format!("{first}{more}")
+    }
+}
+
+fn may_be_at(place: Place<'_>, rule: Option<&VethRule>) -> Result<(), (u8, String)> {
+    match place {
+        Place::Bridge(_) if rule.is_some_and(|r| r.bridges == Some(Bridges::Own)) => Ok(()),
+        Place::Bridge(name) => Err((
+            2,
+            format!(
+                "veth.bridge {} needs bridges: Own, which is not there",
+                clipped(name)
+            ),
+        )),
+        Place::Routed if rule.is_some_and(|r| r.routed.is_some()) => Ok(()),
+        Place::Routed => Err((
+            2,
+            "veth.routed needs routed: {}, which is not there".to_owned(),
+        )),
+        Place::HostBridge(name) => {
+            let allowed = rule.map_or(&[][..], |r| &r.host_bridges);
+            if allowed.iter().any(|bridge| bridge == name) {
+                return Ok(());
+            }
+            let among = not_among(allowed, escaped);
+            Err((
+                if allowed.is_empty() { 2 } else { 1 },
+                format!("veth.hostBridge {} {among}", clipped(name)),
+            ))
+        }
+    }
+}
+
+/// An address is allowed where `addresses` holds it. Its network is a route that comes with it, so
+/// that all of the network must lie in `addresses` or in `routes`: a /8 is not asked for as an address.
+fn against_address(address: IpNetwork, rule: &Rule) -> Option<String> {
+    let network = IpNetwork::new(address.network(), address.prefix()).unwrap_or(address);
+    let alone = IpNetwork::from(address.ip());
+    if !rule.addresses.iter().any(|prefix| prefix.holds(alone)) {
+        return Some(format!(
+            "addresses {address} {}",
+            not_among(&rule.addresses, escaped)
+        ));
+    }
+    let mut wide = rule.addresses.iter().chain(&rule.routes);
+    (!wide.any(|prefix| prefix.holds(network))).then(|| {
+        let prefixes = listed(rule.addresses.iter().chain(&rule.routes).map(escaped));
+        format!("addresses {address}: its network {network} reaches beyond [{prefixes}]")
+    })
+}
+
+fn against_route(route: &Route, rule: &Rule) -> Option<String> {
+    if !rule
+        .routes
+        .iter()
+        .any(|prefix| prefix.holds(route.to.network()))
+    {
+        return Some(format!(
+            "routes to {} {}",
+            route.to,
+            not_among(&rule.routes, escaped)
+        ));
+    }
+    let table = route.table.filter(|table| *table != MAIN_TABLE)?;
+    if rule
+        .tables
+        .iter()
+        .any(|range| (range.min..=range.max).contains(&table))
+    {
+        return None;
+    }
+    let among = not_among(&rule.tables, |range| format!("{}-{}", range.min, range.max));
+    Some(format!("routes to {} table {table} {among}", route.to))
+}

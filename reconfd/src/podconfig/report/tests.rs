@@ -1,0 +1,445 @@
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::{sync::Arc, time::Duration};
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::podconfig::outcome::PresentFacts;
+
+fn at(seconds: u64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_millis(1_767_225_600_123 + seconds * 1000)
+}
+
+fn pod(name: &str) -> Arc<Pod> {
+    Arc::new(Pod {
+        namespace: "tenant-a".into(),
+        name: name.into(),
+        uid: format!("uid-{name}"),
+        labels: [("app".to_owned(), "cnf".to_owned())].into(),
+        namespace_labels: Default::default(),
+        sandbox: "0123abc".into(),
+    })
+}
+
+fn ready(name: &str) -> LinkOutcome {
+    LinkOutcome {
+        name: name.into(),
+        podconfig: "data".into(),
+        kind: "veth",
+        state: LinkState::Ready,
+        reason: Reason::LinkReady,
+        message: String::new(),
+        present: Some(PresentFacts {
+            mac: [0x0a, 0x58, 10, 99, 0, 10],
+            mtu: 1500,
+            addresses: vec![
+                "10.99.0.10/24".parse().unwrap(),
+                "fd99::10/64".parse().unwrap(),
+            ],
+            host_interface: Some("pcabcdefghijklm".into()),
+            bridge: Some("pcbabcdefghijkl".into()),
+        }),
+        last_change: Some(at(0)),
+    }
+}
+
+fn failed(name: &str, reason: Reason, message: &str) -> LinkOutcome {
+    let state = LinkState::Failed;
+    LinkOutcome {
+        state,
+        reason,
+        message: message.into(),
+        present: None,
+        last_change: None,
+        ..ready(name)
+    }
+}
+
+fn pending(name: &str) -> LinkOutcome {
+    LinkOutcome {
+        state: LinkState::Pending,
+        ..failed(
+            name,
+            Reason::BridgeNotFound,
+            "there is no bridge \"br-lan\"",
+        )
+    }
+}
+
+fn outcome(name: &str, links: Vec<LinkOutcome>) -> PodOutcome {
+    PodOutcome {
+        pod: pod(name),
+        links,
+        trouble: None,
+    }
+}
+
+fn config(selector: Value) -> PodConfig {
+    let object = json!({"apiVersion": "podconfig.dev/v1alpha1", "kind": "PodConfig",
+        "metadata": {"name": "data", "namespace": "tenant-a", "generation": 7},
+        "spec": {"podSelector": selector, "links": [{"name": "data0", "veth": {"bridge": "blue"}}]}});
+    serde_json::from_value(object).unwrap()
+}
+
+fn status(outcomes: &[PodOutcome]) -> PodConfigStatus {
+    config_status(
+        &config(json!({"matchLabels": {"app": "cnf"}})),
+        outcomes.iter(),
+        None,
+        at(0),
+    )
+}
+
+fn condition<'a>(conditions: &'a [Condition], type_: &str) -> &'a Condition {
+    conditions
+        .iter()
+        .find(|condition| condition.type_ == type_)
+        .unwrap()
+}
+
+fn told(conditions: &[Condition]) -> Vec<(&str, &str, &str)> {
+    conditions
+        .iter()
+        .map(|c| (c.type_.as_str(), c.status.as_str(), c.reason.as_str()))
+        .collect()
+}
+
+#[test]
+fn a_report_belongs_to_its_pod_and_holds_nothing_up() {
+    let metadata = pod_metadata(&pod("web-0"));
+    assert_eq!(
+        (metadata.name.as_deref(), metadata.namespace.as_deref()),
+        (Some("web-0"), Some("tenant-a"))
+    );
+    let owner = &metadata.owner_references.unwrap()[0];
+    assert_eq!(
+        [&owner.api_version, &owner.kind, &owner.name, &owner.uid],
+        ["v1", "Pod", "web-0", "uid-web-0"]
+    );
+    assert_eq!(owner.block_owner_deletion, None);
+}
+
+#[test]
+fn a_report_says_what_the_pod_has() {
+    let refused = failed(
+        "lan0",
+        Reason::NotAllowed,
+        "veth.hostBridge \"br-x\" is not among [br-lan]",
+    );
+    let status = pod_status(
+        &outcome("web-0", vec![ready("data0"), refused, pending("lan1")]),
+        "node-1",
+        None,
+        at(0),
+    );
+    assert_eq!(
+        (
+            status.pod_uid.as_str(),
+            status.node.as_str(),
+            status.sandbox.as_str()
+        ),
+        ("uid-web-0", "node-1", "0123abc")
+    );
+    assert_eq!(
+        (
+            status.summary.links.as_str(),
+            status.summary.addresses.as_str()
+        ),
+        ("1/3", "10.99.0.10/24,fd99::10/64")
+    );
+    let link = serde_json::to_value(&status.links[0]).unwrap();
+    assert_eq!(
+        link,
+        json!({"name": "data0", "podConfig": "data", "kind": "veth", "state": "Ready", "reason": "LinkReady",
+            "mac": "0a:58:0a:63:00:0a", "mtu": 1500, "addresses": ["10.99.0.10/24", "fd99::10/64"],
+            "hostInterface": "pcabcdefghijklm", "bridge": "pcbabcdefghijkl", "lastChange": "2026-01-01T00:00:00Z"})
+    );
+    assert_eq!(
+        told(&status.conditions),
+        [
+            ("Ready", "False", "NotAllowed"),
+            ("Progressing", "True", "BridgeNotFound"),
+            ("Degraded", "True", "NotAllowed")
+        ]
+    );
+    let message = &condition(&status.conditions, "Ready").message;
+    assert_eq!(
+        message,
+        "link \"lan0\": veth.hostBridge \"br-x\" is not among [br-lan]"
+    );
+}
+
+#[test]
+fn a_pod_with_all_its_links_is_ready() {
+    let status = pod_status(
+        &outcome("web-0", vec![ready("data0")]),
+        "node-1",
+        None,
+        at(0),
+    );
+    assert_eq!(
+        told(&status.conditions),
+        [
+            ("Ready", "True", "LinkReady"),
+            ("Progressing", "False", "LinkReady"),
+            ("Degraded", "False", "LinkReady")
+        ]
+    );
+}
+
+#[test]
+fn a_pod_in_trouble_is_not_ready_even_without_links() {
+    let trouble = Some((Reason::BadRecord, "the record is a symlink".to_owned()));
+    let status = pod_status(
+        &PodOutcome {
+            trouble,
+            ..outcome("web-0", vec![])
+        },
+        "node-1",
+        None,
+        at(0),
+    );
+    let ready = condition(&status.conditions, "Ready");
+    assert_eq!(
+        (ready.status.as_str(), ready.reason.as_str()),
+        ("False", "BadRecord")
+    );
+    assert_eq!(ready.message, "the record is a symlink");
+}
+
+#[test]
+fn the_same_outcome_later_is_the_same_report() {
+    let outcome = outcome("web-0", vec![ready("data0"), pending("lan0")]);
+    let first = pod_status(&outcome, "node-1", None, at(0));
+    let read_back = serde_json::from_value(serde_json::to_value(&first).unwrap()).unwrap();
+    assert_eq!(
+        pod_status(&outcome, "node-1", Some(&read_back), at(60)),
+        first
+    );
+}
+
+#[test]
+fn a_time_changes_with_the_status_and_with_nothing_else() {
+    let at_first = pod_status(
+        &outcome("web-0", vec![pending("lan0")]),
+        "node-1",
+        None,
+        at(0),
+    );
+    let worse = outcome(
+        "web-0",
+        vec![failed("lan0", Reason::KernelRefused, "no buffer space")],
+    );
+    let then = pod_status(&worse, "node-1", Some(&at_first), at(60));
+    let time = |status: &PodReportStatus, type_| {
+        condition(&status.conditions, type_)
+            .last_transition_time
+            .clone()
+    };
+    assert_eq!(time(&then, "Ready"), time(&at_first, "Ready"));
+    assert_eq!(condition(&then.conditions, "Ready").reason, "KernelRefused");
+    assert_ne!(time(&then, "Degraded"), time(&at_first, "Degraded"));
+}
+
+#[test]
+fn a_new_pod_of_the_same_name_starts_its_own_times() {
+    let of = outcome("web-0", vec![ready("data0")]);
+    let old = PodReportStatus {
+        pod_uid: "another".into(),
+        ..pod_status(&of, "node-1", None, at(0))
+    };
+    let new = pod_status(&of, "node-1", Some(&old), at(60));
+    assert_ne!(
+        new.conditions[0].last_transition_time,
+        old.conditions[0].last_transition_time
+    );
+}
+
+#[test]
+fn a_podconfig_is_ready_when_every_selected_pod_has_its_links() {
+    let status = status(&[
+        outcome("web-1", vec![ready("data0")]),
+        outcome("web-0", vec![ready("data0")]),
+    ]);
+    assert_eq!(
+        (status.selected, status.configured, status.failed),
+        (2, 2, 0)
+    );
+    assert_eq!(
+        (status.observed_generation, status.selector.as_str()),
+        (Some(7), "app=cnf")
+    );
+    assert_eq!(
+        condition(&status.conditions, "Ready").reason,
+        "AllPodsConfigured"
+    );
+    assert!(
+        status
+            .conditions
+            .iter()
+            .all(|c| c.observed_generation == Some(7))
+    );
+}
+
+#[test]
+fn a_podconfig_that_selects_nobody_is_ready() {
+    let mut elsewhere = (*pod("web-0")).clone();
+    elsewhere.namespace = "tenant-b".into();
+    let elsewhere = PodOutcome {
+        pod: Arc::new(elsewhere),
+        ..outcome("web-0", vec![ready("data0")])
+    };
+    let mut unlabelled = (*pod("web-1")).clone();
+    unlabelled.labels.clear();
+    let unlabelled = PodOutcome {
+        pod: Arc::new(unlabelled),
+        ..outcome("web-1", vec![])
+    };
+    let status = status(&[elsewhere, unlabelled]);
+    assert_eq!(status.selected, 0);
+    assert_eq!(
+        told(&status.conditions),
+        [
+            ("Ready", "True", "NoPodsSelected"),
+            ("Progressing", "False", "NoPodsSelected"),
+            ("Degraded", "False", "NoPodsSelected")
+        ]
+    );
+}
+
+#[test]
+fn one_reason_for_all_failures_is_the_reason() {
+    let refused = || {
+        vec![failed(
+            "data0",
+            Reason::NoPolicy,
+            "no PodConfigPolicy selects the namespace",
+        )]
+    };
+    let status = status(&[outcome("web-1", refused()), outcome("web-0", refused())]);
+    let ready = condition(&status.conditions, "Ready");
+    assert_eq!(
+        (ready.status.as_str(), ready.reason.as_str()),
+        ("False", "NoPolicy")
+    );
+    assert_eq!(
+        ready.message,
+        "(1 of 2) pod web-0, link \"data0\": no PodConfigPolicy selects the namespace"
+    );
+}
+
+#[test]
+fn failures_of_several_kinds_are_told_as_failed_pods_and_the_first_five_are_shown() {
+    let mut outcomes: Vec<PodOutcome> = (0..8)
+        .map(|n| {
+            outcome(
+                &format!("web-{n}"),
+                vec![failed("data0", Reason::NotAllowed, "no")],
+            )
+        })
+        .collect();
+    outcomes[7].links[0].reason = Reason::ForeignLink;
+    outcomes.reverse();
+    let status = status(&outcomes);
+    assert_eq!(condition(&status.conditions, "Ready").reason, "PodsFailed");
+    assert_eq!(
+        (status.selected, status.configured, status.failed),
+        (8, 0, 8)
+    );
+    let pods: Vec<&str> = status.failures.iter().map(|f| f.pod.as_str()).collect();
+    assert_eq!(pods, ["web-0", "web-1", "web-2", "web-3", "web-4"]);
+}
+
+#[test]
+fn what_another_podconfig_suffers_is_not_ours() {
+    let other = LinkOutcome {
+        podconfig: "other".into(),
+        ..failed("x", Reason::NotAllowed, "no")
+    };
+    let status = status(&[outcome("web-0", vec![ready("data0"), other])]);
+    assert_eq!((status.configured, status.failed), (1, 0));
+}
+
+#[test]
+fn a_pod_that_waits_is_neither_configured_nor_failed() {
+    let gone = PodOutcome {
+        trouble: Some((Reason::NamespaceGone, "gone".into())),
+        ..outcome("web-2", vec![])
+    };
+    let status = status(&[
+        outcome("web-0", vec![pending("data0")]),
+        outcome("web-1", vec![]),
+        gone,
+    ]);
+    assert_eq!(
+        (status.selected, status.configured, status.failed),
+        (3, 0, 0)
+    );
+    assert_eq!(condition(&status.conditions, "Progressing").status, "True");
+    assert_eq!(condition(&status.conditions, "Degraded").status, "False");
+    assert!(status.failures.is_empty());
+}
+
+#[test]
+fn a_pod_without_a_record_is_a_failure_of_its_podconfig() {
+    let lost = PodOutcome {
+        trouble: Some((Reason::NoRecord, "started before the plugin".into())),
+        ..outcome("web-0", vec![])
+    };
+    let status = status(&[lost]);
+    assert_eq!((status.failed, status.failures[0].link.as_str()), (1, ""));
+    assert_eq!(
+        condition(&status.conditions, "Ready").message,
+        "pod web-0: started before the plugin"
+    );
+}
+
+#[test]
+fn a_selector_that_makes_no_sense_is_told_in_the_status() {
+    let odd =
+        config(json!({"matchExpressions": [{"key": "app", "operator": "NotIn", "values": []}]}));
+    let status = config_status(
+        &odd,
+        [outcome("web-0", vec![ready("data0")])].iter(),
+        None,
+        at(0),
+    );
+    let ready = condition(&status.conditions, "Ready");
+    assert_eq!(
+        (
+            status.selected,
+            ready.status.as_str(),
+            ready.reason.as_str()
+        ),
+        (0, "False", "Invalid")
+    );
+    assert_eq!(
+        ready.message,
+        "podSelector NotIn of key \"app\" needs values"
+    );
+    assert!(status.failures.is_empty());
+}
+
+#[test]
+fn no_message_is_longer_than_a_condition_should_be() {
+    let status = status(&[outcome(
+        "web-0",
+        vec![failed("data0", Reason::KernelRefused, &"é".repeat(9999))],
+    )]);
+    assert!(status.conditions.iter().all(|c| c.message.len() <= 500));
+    assert!(status.failures[0].message.len() <= 500);
+}
+
+#[test]
+fn a_tenant_with_too_many_wishes_still_gets_a_report() {
+    let wishes = (0..2000)
+        .map(|n| failed(&format!("n{n}"), Reason::TooManyLinks, "no"))
+        .collect();
+    let status = pod_status(&outcome("web-0", wishes), "node-1", None, at(0));
+    assert_eq!(
+        (status.links.len(), status.summary.links.as_str()),
+        (1024, "0/2000")
+    );
+}

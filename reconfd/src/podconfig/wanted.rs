@@ -1,0 +1,271 @@
+//! Pure: a pod, the PodConfigs and the policies → the links that the pod shall have, and why it shall
+//! not have the others. The order of the inputs never matters: who asked first does.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use crds::{PodConfig, PodConfigPolicy, Reason, podconfig, report::LinkState};
+use kube::core::SelectorExt;
+
+use super::{
+    outcome::{LinkOutcome, Pod},
+    policy::{self, Refusal, bounded, clipped},
+};
+use crate::node::links::{HostEnd, Kind, Link, Mark, VETH, Veth};
+
+/// From the API's link to the node's.
+mod convert;
+use convert::link_of;
+/// The fingerprint of a link.
+mod print;
+pub use print::spec_hash;
+
+/// The links of one pod, judged.
+#[derive(Debug, Default)]
+pub struct Wanted {
+    /// In the order of asking.
+    pub granted: Vec<Granted>,
+    /// In the order of asking.
+    pub refused: Vec<LinkOutcome>,
+    /// Sentences for the log: selectors of policies and PodConfigs that make no sense.
+    pub troubles: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Granted {
+    pub link: Link,
+    pub mark: Mark,
+    /// The name of the PodConfig.
+    pub podconfig: String,
+    /// The place among all that is asked for in this pod, refused or not.
+    pub order: usize,
+}
+
+/// Where the policies do not say how many links a pod may have.
+pub const LINKS_PER_POD: usize = 32;
+
+/// Everything that is asked for in this pod, granted or refused. `rank` is the place of this pod among
+/// the configured pods of its namespace on this node, from 0.
+pub fn wanted(
+    pod: &Pod,
+    rank: usize,
+    configs: &[Arc<PodConfig>],
+    policies: &[Arc<PodConfigPolicy>],
+    installation: &str,
+) -> Wanted {
+    let (asking, mut troubles) = asking(pod, configs);
+    if asking.is_empty() {
+        return Wanted {
+            troubles,
+            ..Wanted::default()
+        };
+    }
+    let selected = policy::selecting(policies.iter().map(Arc::as_ref), &pod.namespace_labels);
+    troubles.extend(selected.troubles);
+    let mut judge = Judge {
+        pod,
+        installation,
+        limits: policy::limits(&selected.policies),
+        policies: selected.policies,
+        rank,
+        names: BTreeMap::new(),
+        segments: BTreeMap::new(),
+        granted: 0,
+    };
+    let mut wanted = Wanted {
+        troubles,
+        ..Wanted::default()
+    };
+    let wishes = asking
+        .iter()
+        .flat_map(|config| config.spec.links.iter().map(move |wish| (*config, wish)));
+    for (order, (config, wish)) in wishes.enumerate() {
+        match judge.grant(config, wish) {
+            Ok(link) => wanted.granted.push(Granted {
+                mark: mark(pod, config, &link, installation),
+                link,
+                podconfig: name_of(config).to_owned(),
+                order,
+            }),
+            Err(refusal) => wanted.refused.push(outcome(config, wish, refusal)),
+        }
+    }
+    wanted
+}
+
+/// Puts what became of the granted links (each with its `order`) and the refused ones back into the
+/// order of asking.
+pub fn in_order(
+    granted: impl IntoIterator<Item = (usize, LinkOutcome)>,
+    refused: Vec<LinkOutcome>,
+) -> Vec<LinkOutcome> {
+    let mut granted: BTreeMap<usize, LinkOutcome> = granted.into_iter().collect();
+    let (mut refused, mut all) = (refused.into_iter(), Vec::new());
+    for order in 0.. {
+        match granted.remove(&order).or_else(|| refused.next()) {
+            Some(outcome) => all.push(outcome),
+            // A gap without a refusal: the caller left a granted link out.
+            None if granted.is_empty() => break,
+            None => {}
+        }
+    }
+    all
+}
+
+/// Whether the PodConfig selects pods with these labels; a selector that makes no sense selects none.
+pub fn selects(config: &PodConfig, labels: &BTreeMap<String, String>) -> bool {
+    policy::selector(&config.spec.pod_selector).is_ok_and(|selector| selector.matches(labels))
+}
+
+/// The PodConfigs that select the pod, the oldest first: one without a time of creation is the newest,
+/// for it cannot prove otherwise.
+fn asking<'a>(pod: &Pod, configs: &'a [Arc<PodConfig>]) -> (Vec<&'a PodConfig>, Vec<String>) {
+    let (mut asking, mut troubles) = (Vec::new(), Vec::new());
+    let own =
+        |config: &&Arc<PodConfig>| config.metadata.namespace.as_deref() == Some(&pod.namespace);
+    for config in configs.iter().filter(own) {
+        match policy::selector(&config.spec.pod_selector) {
+            Ok(selector) if selector.matches(&pod.labels) => asking.push(&**config),
+            Ok(_) => {}
+            Err(why) => troubles.push(bounded(format!(
+                "podconfig {}/{} selects nothing: podSelector {why}",
+                pod.namespace,
+                name_of(config)
+            ))),
+        }
+    }
+    let age = |config: &PodConfig| {
+        let meta = &config.metadata;
+        let created = meta.creation_timestamp.clone();
+        (
+            created.is_none(),
+            created,
+            meta.name.clone(),
+            meta.uid.clone(),
+        )
+    };
+    asking.sort_by_cached_key(|config| age(config));
+    troubles.sort_unstable();
+    (asking, troubles)
+}
+
+/// One pod's links being judged, one after the other.
+struct Judge<'a> {
+    pod: &'a Pod,
+    installation: &'a str,
+    policies: Vec<&'a PodConfigPolicy>,
+    limits: policy::Limits,
+    rank: usize,
+    /// Interface name → the PodConfig that asked for it first, granted or not: what is wrong with the
+    /// older one must not decide over who is the older one.
+    names: BTreeMap<&'a str, &'a str>,
+    /// Where the granted links are → their names.
+    segments: BTreeMap<HostEnd, &'a str>,
+    granted: usize,
+}
+
+impl<'a> Judge<'a> {
+    fn grant(&mut self, config: &'a PodConfig, wish: &'a podconfig::Link) -> Result<Link, Refusal> {
+        self.name_is_free(config, wish)?;
+        let permit = policy::judge(wish, &self.policies)?;
+        let link = link_of(wish, permit, &self.pod.namespace, self.installation)?;
+        let Kind::Veth(Veth { host_end, .. }) = &link.kind;
+        self.segment_is_free(host_end)?;
+        self.is_within_limits()?;
+        if *host_end != HostEnd::Routed {
+            self.segments.insert(host_end.clone(), &wish.name);
+        }
+        self.granted += 1;
+        Ok(link)
+    }
+
+    fn name_is_free(
+        &mut self,
+        config: &'a PodConfig,
+        wish: &'a podconfig::Link,
+    ) -> Result<(), Refusal> {
+        let Some(winner) = self.names.insert(&wish.name, name_of(config)) else {
+            return Ok(());
+        };
+        self.names.insert(&wish.name, winner);
+        let name = clipped(&wish.name);
+        refuse(
+            Reason::LinkNameTaken,
+            format!("the older podconfig {winner} asks for a link {name} in this pod"),
+        )
+    }
+
+    fn segment_is_free(&self, host_end: &HostEnd) -> Result<(), Refusal> {
+        let Some(first) = self.segments.get(host_end) else {
+            return Ok(());
+        };
+        let segment = match host_end {
+            HostEnd::Bridge { stands_for, .. } => format!("bridge {}", clipped(stands_for)),
+            HostEnd::HostBridge(name) => format!("host bridge {}", clipped(name)),
+            HostEnd::Routed => return Ok(()),
+        };
+        refuse(
+            Reason::SameSegment,
+            format!(
+                "link {} of this pod is on {segment} already",
+                clipped(first)
+            ),
+        )
+    }
+
+    fn is_within_limits(&self) -> Result<(), Refusal> {
+        let links = self.limits.links_per_pod.unwrap_or(LINKS_PER_POD);
+        if self.granted >= links {
+            return refuse(
+                Reason::TooManyLinks,
+                format!("the policies allow {links} links per pod"),
+            );
+        }
+        match self.limits.pods_per_namespace {
+            Some(pods) if self.rank >= pods => refuse(
+                Reason::TooManyPods,
+                format!(
+                    "the policies allow {pods} configured pods in the namespace; this is number {}",
+                    self.rank + 1
+                ),
+            ),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn mark(pod: &Pod, config: &PodConfig, link: &Link, installation: &str) -> Mark {
+    Mark {
+        installation: installation.to_owned(),
+        pod_uid: pod.uid.clone(),
+        podconfig_uid: config.metadata.uid.clone().unwrap_or_default(),
+        link: link.name.clone(),
+        spec_hash: spec_hash(link),
+    }
+}
+
+fn outcome(config: &PodConfig, wish: &podconfig::Link, refusal: Refusal) -> LinkOutcome {
+    LinkOutcome {
+        name: wish.name.clone(),
+        podconfig: name_of(config).to_owned(),
+        kind: VETH,
+        state: LinkState::Failed,
+        reason: refusal.reason,
+        message: refusal.message,
+        present: None,
+        last_change: None,
+    }
+}
+
+fn refuse(reason: Reason, message: String) -> Result<(), Refusal> {
+    Err(Refusal {
+        reason,
+        message: bounded(message),
+    })
+}
+
+fn name_of(config: &PodConfig) -> &str {
+    config.metadata.name.as_deref().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;

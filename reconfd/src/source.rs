@@ -1,0 +1,257 @@
+//! Where objects come from and where reports go. Both sources feed the same stores, so that nothing
+//! downstream knows which one it is.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use crds::{PodConfig, PodConfigPolicy};
+use k8s_openapi::api::core::v1::{Namespace, Pod};
+use kube::{
+    Resource,
+    core::PartialObjectMeta,
+    runtime::{
+        reflector::{
+            ObjectRef,
+            store::{Store, Writer},
+        },
+        watcher::Event,
+    },
+};
+use serde::Serialize;
+
+/// A folder of manifests, watched.
+pub mod directory;
+/// The CRD's schema, defaults and CEL rules, compiled once and held against a manifest.
+pub mod schema;
+
+pub type PodMeta = PartialObjectMeta<Pod>;
+pub type NamespaceMeta = PartialObjectMeta<Namespace>;
+
+/// The label that every namespace carries, whatever its manifest says.
+const NAME_LABEL: &str = "kubernetes.io/metadata.name";
+
+/// What a source says after it has changed the stores.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Change {
+    PodConfig {
+        namespace: String,
+        name: String,
+    },
+    /// Some policy came, went or changed.
+    Policy,
+    Namespace(String),
+    Pod {
+        namespace: String,
+        name: String,
+    },
+    /// The record of this file name; without a name: any of them.
+    Records(Option<String>),
+    /// Anything may have changed.
+    All,
+}
+
+/// A manifest, or a part of one, that was not taken.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Refusal {
+    pub file: String,
+    /// Counted from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub document: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line: Option<u64>,
+    /// `PodConfig tenant-a/data-plane`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub object: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub field: Option<String>,
+    pub message: String,
+}
+
+impl Refusal {
+    /// Where it is, without the object: `a.yaml, document 2, line 7`.
+    pub fn place(&self) -> String {
+        let mut place = self.file.clone();
+        if let Some(document) = self.document {
+            place += &format!(", document {document}");
+        }
+        if let Some(line) = self.line {
+            place += &format!(", line {line}");
+        }
+        place
+    }
+
+    /// What is wrong: `spec.links[0].mtu: too large`.
+    pub fn fault(&self) -> String {
+        match &self.field {
+            Some(field) if !field.is_empty() => format!("{field}: {}", self.message),
+            _ => self.message.clone(),
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", self.place())?;
+        if let Some(object) = &self.object {
+            write!(f, "{object}: ")?;
+        }
+        f.write_str(&self.fault())
+    }
+}
+
+/// The objects as they are now: cheap to clone, cheap to read, never waits for a source.
+#[derive(Clone)]
+pub struct Objects {
+    podconfigs: Store<PodConfig>,
+    policies: Store<PodConfigPolicy>,
+    pods: Store<PodMeta>,
+    namespaces: Store<NamespaceMeta>,
+    refusals: Arc<RwLock<Arc<[Refusal]>>>,
+}
+
+/// The other end of [`Objects`]: a source writes the events of its watches here.
+pub struct Feed {
+    podconfigs: Writer<PodConfig>,
+    policies: Writer<PodConfigPolicy>,
+    pods: Writer<PodMeta>,
+    namespaces: Writer<NamespaceMeta>,
+    refusals: Arc<RwLock<Arc<[Refusal]>>>,
+}
+
+impl Feed {
+    pub fn new() -> Self {
+        Self {
+            podconfigs: Writer::default(),
+            policies: Writer::default(),
+            pods: Writer::default(),
+            namespaces: Writer::default(),
+            refusals: Arc::new(RwLock::new(Arc::new([]))),
+        }
+    }
+
+    pub fn objects(&self) -> Objects {
+        Objects {
+            podconfigs: self.podconfigs.as_reader(),
+            policies: self.policies.as_reader(),
+            pods: self.pods.as_reader(),
+            namespaces: self.namespaces.as_reader(),
+            refusals: self.refusals.clone(),
+        }
+    }
+
+    pub fn podconfig(&mut self, event: &Event<PodConfig>) {
+        self.podconfigs.apply_watcher_event(event);
+    }
+    pub fn policy(&mut self, event: &Event<PodConfigPolicy>) {
+        self.policies.apply_watcher_event(event);
+    }
+    pub fn pod(&mut self, event: &Event<PodMeta>) {
+        self.pods.apply_watcher_event(event);
+    }
+    pub fn namespace(&mut self, event: &Event<NamespaceMeta>) {
+        self.namespaces.apply_watcher_event(event);
+    }
+    pub fn refusals(&mut self, refusals: Arc<[Refusal]>) {
+        *self
+            .refusals
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = refusals;
+    }
+}
+
+impl Default for Feed {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Objects {
+    pub fn podconfig(&self, namespace: &str, name: &str) -> Option<Arc<PodConfig>> {
+        self.podconfigs.get(&ObjectRef::new(name).within(namespace))
+    }
+    pub fn podconfigs(&self) -> Vec<Arc<PodConfig>> {
+        self.podconfigs.state()
+    }
+    pub fn podconfigs_of(&self, namespace: &str) -> Vec<Arc<PodConfig>> {
+        self.podconfigs
+            .state_filter(|podconfig| is_in(podconfig, namespace))
+    }
+    pub fn policies(&self) -> Vec<Arc<PodConfigPolicy>> {
+        self.policies.state()
+    }
+    pub fn pod(&self, namespace: &str, name: &str) -> Option<Arc<PodMeta>> {
+        self.pods.get(&ObjectRef::new(name).within(namespace))
+    }
+    pub fn pods(&self) -> Vec<Arc<PodMeta>> {
+        self.pods.state()
+    }
+    pub fn pods_of(&self, namespace: &str) -> Vec<Arc<PodMeta>> {
+        self.pods.state_filter(|pod| is_in(pod, namespace))
+    }
+
+    /// A namespace that no object speaks of exists all the same, with the label of its name alone.
+    pub fn namespace_labels(&self, name: &str) -> BTreeMap<String, String> {
+        let namespace = self.namespaces.get(&ObjectRef::new(name));
+        let labels = namespace.and_then(|namespace| namespace.metadata.labels.clone());
+        let mut labels = labels.unwrap_or_default();
+        labels.insert(NAME_LABEL.into(), name.into());
+        labels
+    }
+
+    /// Everything that is refused at this moment, in the order of files and lines.
+    pub fn refusals(&self) -> Arc<[Refusal]> {
+        self.refusals
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+}
+
+fn is_in(object: &impl Resource, namespace: &str) -> bool {
+    object.meta().namespace.as_deref() == Some(namespace)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_namespace_without_a_manifest_has_the_label_of_its_name() {
+        let labels = Feed::new().objects().namespace_labels("tenant-a");
+        assert_eq!(
+            labels,
+            BTreeMap::from([(NAME_LABEL.into(), "tenant-a".into())])
+        );
+    }
+
+    #[test]
+    fn a_namespace_cannot_take_the_name_label_of_another() {
+        let mut feed = Feed::new();
+        let mut namespace = NamespaceMeta::default();
+        namespace.metadata.name = Some("tenant-a".into());
+        namespace.metadata.labels =
+            Some(BTreeMap::from([(NAME_LABEL.into(), "kube-system".into())]));
+        feed.namespace(&Event::Apply(namespace));
+        assert_eq!(
+            feed.objects().namespace_labels("tenant-a")[NAME_LABEL],
+            "tenant-a"
+        );
+    }
+
+    #[test]
+    fn a_refusal_names_file_document_line_object_and_field() {
+        let refusal = Refusal {
+            file: "a.yaml".into(),
+            document: Some(2),
+            line: Some(7),
+            object: Some("PodConfig t/x".into()),
+            field: Some("spec.links[0].mtu".into()),
+            message: "70000 is more than 65535".into(),
+        };
+        let text = "a.yaml, document 2, line 7: PodConfig t/x: spec.links[0].mtu: 70000 is more than 65535";
+        assert_eq!(refusal.to_string(), text);
+    }
+}

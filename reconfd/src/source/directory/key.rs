@@ -1,0 +1,165 @@
+//! Which object a manifest speaks of: kind, namespace and name, each checked, so that a key is safe
+//! as a part of a path.
+
+use std::fmt;
+
+use serde_json::{Map, Value};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    PodConfig,
+    PodConfigPolicy,
+    Pod,
+    Namespace,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key {
+    pub kind: Kind,
+    /// Empty for a kind that lives in none.
+    pub namespace: String,
+    pub name: String,
+}
+
+impl Kind {
+    fn of(api_version: &str, kind: &str) -> Option<Self> {
+        match (api_version, kind) {
+            ("podconfig.dev/v1alpha1", "PodConfig") => Some(Self::PodConfig),
+            ("podconfig.dev/v1alpha1", "PodConfigPolicy") => Some(Self::PodConfigPolicy),
+            ("v1", "Pod") => Some(Self::Pod),
+            ("v1", "Namespace") => Some(Self::Namespace),
+            _ => None,
+        }
+    }
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::PodConfig => "PodConfig",
+            Self::PodConfigPolicy => "PodConfigPolicy",
+            Self::Pod => "Pod",
+            Self::Namespace => "Namespace",
+        }
+    }
+    fn namespaced(self) -> bool {
+        matches!(self, Self::PodConfig | Self::Pod)
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.namespace.as_str() {
+            "" => write!(f, "{} {}", self.kind.as_str(), self.name),
+            namespace => write!(f, "{} {namespace}/{}", self.kind.as_str(), self.name),
+        }
+    }
+}
+
+/// Why something is not an object of ours.
+pub struct Stranger {
+    pub field: &'static str,
+    pub message: String,
+    /// It may be one of ours, misspelt.
+    pub obscure: bool,
+}
+
+pub fn text<'a>(value: &'a Value, field: &str) -> Option<&'a str> {
+    value.get(field).and_then(Value::as_str)
+}
+
+/// Which object this is; a namespace that is not given is filled in.
+pub fn key_of(value: &mut Value) -> Result<Key, Stranger> {
+    let stranger = |field, message| Stranger {
+        field,
+        message,
+        obscure: true,
+    };
+    if !value.is_object() {
+        return Err(stranger(
+            "",
+            "is not an object with apiVersion, kind and metadata".into(),
+        ));
+    }
+    let kind = kind_of(value)?;
+    let Some(Value::Object(metadata)) = value.get_mut("metadata") else {
+        return Err(stranger(
+            "metadata",
+            "is missing, or is not an object".into(),
+        ));
+    };
+    if kind.namespaced()
+        && metadata
+            .get("namespace")
+            .is_none_or(|n| n.is_null() || n == "")
+    {
+        metadata.insert("namespace".into(), "default".into());
+    }
+    let name = name_of(metadata, "name").map_err(|message| stranger("metadata.name", message))?;
+    let namespace = match (kind.namespaced(), metadata.get("namespace")) {
+        (true, _) => name_of(metadata, "namespace")
+            .map_err(|message| stranger("metadata.namespace", message))?,
+        (false, None | Some(Value::Null)) => String::new(),
+        (false, Some(_)) => {
+            let message = format!("a {} lives in no namespace", kind.as_str());
+            return Err(stranger("metadata.namespace", message));
+        }
+    };
+    Ok(Key {
+        kind,
+        namespace,
+        name,
+    })
+}
+
+fn kind_of(value: &Value) -> Result<Kind, Stranger> {
+    let absent = |field| Stranger {
+        field,
+        message: "is missing, or is not text".into(),
+        obscure: true,
+    };
+    let api_version = text(value, "apiVersion").ok_or_else(|| absent("apiVersion"))?;
+    let kind = text(value, "kind").ok_or_else(|| absent("kind"))?;
+    Kind::of(api_version, kind).ok_or_else(|| Stranger {
+        field: "kind",
+        message: format!(
+            "{kind:?} of {api_version:?} has no meaning here; what has: PodConfig and PodConfigPolicy of \
+             podconfig.dev/v1alpha1, Pod, Namespace and List of v1"
+        ),
+        // What belongs to others can stand beside ours for good, and hides nothing.
+        obscure: api_version.starts_with(crds::GROUP) || Kind::of("v1", kind).is_some(),
+    })
+}
+
+/// A name that Kubernetes takes, which makes it one that is safe in a path.
+fn name_of(metadata: &Map<String, Value>, field: &str) -> Result<String, String> {
+    let name = match metadata.get(field) {
+        None | Some(Value::Null) => return Err("is missing".into()),
+        Some(Value::String(name)) => name,
+        Some(other) => return Err(format!("{other} is not text (quote it)")),
+    };
+    let longest = if field == "namespace" { 63 } else { 253 };
+    let dotted = field != "namespace";
+    if is_name(name, longest, dotted) {
+        Ok(name.clone())
+    } else {
+        Err(format!(
+            "{:?} is no name: lower-case letters, digits and '-'{}, at most {longest}",
+            name.chars().take(80).collect::<String>(),
+            if dotted { " and '.'" } else { "" }
+        ))
+    }
+}
+
+pub fn is_name(name: &str, longest: usize, dotted: bool) -> bool {
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    let label = |label: &str| {
+        let bytes = label.as_bytes();
+        bytes.iter().all(|b| plain(*b) || *b == b'-')
+            && bytes.first().is_some_and(|b| plain(*b))
+            && bytes.last().is_some_and(|b| plain(*b))
+    };
+    name.len() <= longest
+        && if dotted {
+            name.split('.').all(label)
+        } else {
+            label(name)
+        }
+}

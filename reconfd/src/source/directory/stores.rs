@@ -1,0 +1,138 @@
+//! What is in force, put into the stores: each object stamped as an API server would, each difference
+//! told as a change. Whoever reads the stores never sees a refused version.
+
+use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::{core::PartialObjectMeta, runtime::watcher::Event};
+
+use super::{
+    identity::Identities,
+    key::{Key, Kind},
+    read::Object,
+    shelf::{Shelf, Touched},
+};
+use crate::source::{Change, Feed, Refusal};
+
+pub struct Stores {
+    feed: Feed,
+    identities: Identities,
+    /// What the stores hold, as the manifests say it.
+    in_force: BTreeMap<Key, Arc<Object>>,
+}
+
+impl Stores {
+    pub fn new(feed: Feed) -> Self {
+        Self {
+            feed,
+            identities: Identities::default(),
+            in_force: BTreeMap::new(),
+        }
+    }
+
+    pub fn refusals(&mut self, refusals: Arc<[Refusal]>) {
+        self.feed.refusals(refusals);
+    }
+
+    /// The first filling; `modified` says since when a file is there, for what nobody remembers.
+    pub fn fill(
+        &mut self,
+        identities: Identities,
+        shelf: &Shelf,
+        touched: &Touched,
+        modified: impl Fn(&str) -> SystemTime,
+    ) {
+        self.identities = identities;
+        self.ready();
+        for key in touched {
+            let seen = shelf
+                .in_force(key)
+                .map_or_else(SystemTime::now, |(file, _)| modified(file));
+            self.put(shelf, key, seen);
+        }
+        let in_force = &self.in_force;
+        self.identities.keep(|key| in_force.contains_key(key));
+    }
+
+    /// Brings the stores up to date with the shelf.
+    pub fn settle(&mut self, shelf: &Shelf, touched: &Touched) -> Vec<Change> {
+        let now = SystemTime::now();
+        let changed = touched.iter().filter(|key| self.put(shelf, key, now));
+        let mut changes: Vec<Change> = changed.map(change).collect();
+        changes.dedup();
+        changes
+    }
+
+    /// Empty stores are complete as well: nobody shall wait for them.
+    fn ready(&mut self) {
+        self.feed.podconfig(&Event::Init);
+        self.feed.podconfig(&Event::InitDone);
+        self.feed.policy(&Event::Init);
+        self.feed.policy(&Event::InitDone);
+        self.feed.pod(&Event::Init);
+        self.feed.pod(&Event::InitDone);
+        self.feed.namespace(&Event::Init);
+        self.feed.namespace(&Event::InitDone);
+    }
+
+    fn put(&mut self, shelf: &Shelf, key: &Key, seen: SystemTime) -> bool {
+        let new = shelf
+            .in_force(key)
+            .map(|(_, provided)| provided.object.clone());
+        if self.in_force.get(key) == new.as_ref() {
+            return false;
+        }
+        match new {
+            Some(object) => {
+                self.apply(key, &object, seen);
+                self.in_force.insert(key.clone(), object);
+            }
+            None => {
+                let old = self.in_force.remove(key);
+                old.iter().for_each(|object| self.delete(object));
+                self.identities.forget(key);
+            }
+        }
+        true
+    }
+
+    fn apply(&mut self, key: &Key, object: &Object, seen: SystemTime) {
+        match object {
+            Object::PodConfig(podconfig) => {
+                let mut podconfig = podconfig.clone();
+                self.identities.stamp(key, &mut podconfig, seen);
+                self.feed.podconfig(&Event::Apply(*podconfig));
+            }
+            Object::Policy(policy) => self.feed.policy(&Event::Apply(*policy.clone())),
+            Object::Pod(metadata) => self.feed.pod(&Event::Apply(partial(metadata))),
+            Object::Namespace(metadata) => self.feed.namespace(&Event::Apply(partial(metadata))),
+        }
+    }
+
+    fn delete(&mut self, object: &Object) {
+        match object {
+            Object::PodConfig(podconfig) => self.feed.podconfig(&Event::Delete(*podconfig.clone())),
+            Object::Policy(policy) => self.feed.policy(&Event::Delete(*policy.clone())),
+            Object::Pod(metadata) => self.feed.pod(&Event::Delete(partial(metadata))),
+            Object::Namespace(metadata) => self.feed.namespace(&Event::Delete(partial(metadata))),
+        }
+    }
+}
+
+fn partial<K>(metadata: &ObjectMeta) -> PartialObjectMeta<K> {
+    PartialObjectMeta {
+        types: None,
+        metadata: metadata.clone(),
+        _phantom: std::marker::PhantomData,
+    }
+}
+
+fn change(key: &Key) -> Change {
+    let (namespace, name) = (key.namespace.clone(), key.name.clone());
+    match key.kind {
+        Kind::PodConfig => Change::PodConfig { namespace, name },
+        Kind::PodConfigPolicy => Change::Policy,
+        Kind::Pod => Change::Pod { namespace, name },
+        Kind::Namespace => Change::Namespace(name),
+    }
+}

@@ -1,0 +1,272 @@
+use super::*;
+
+#[test]
+fn every_sample_is_admitted_and_typed() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../conf/samples");
+    let mut kinds = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let value: Value = serde_saphyr::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+        let kind = value["kind"].as_str().unwrap().to_owned();
+        let report = Schema::of(&crds::definition::pod_report()).unwrap();
+        let schema = Schema::for_kind(&kind).unwrap_or(&report);
+        let admitted = schema
+            .admit(value)
+            .unwrap_or_else(|faults| panic!("{path:?}: {:?}", told(&faults)));
+        match kind.as_str() {
+            "PodConfig" => drop(serde_json::from_value::<crds::PodConfig>(admitted).unwrap()),
+            "PodConfigPolicy" => {
+                drop(serde_json::from_value::<crds::PodConfigPolicy>(admitted).unwrap())
+            }
+            "PodReport" => drop(
+                serde_json::from_value::<crds::PodReport>(admitted)
+                    .unwrap()
+                    .status
+                    .unwrap(),
+            ),
+            _ => {}
+        }
+        kinds.push(kind);
+    }
+    kinds.sort();
+    let wanted = [
+        "Namespace",
+        "Pod",
+        "PodConfig",
+        "PodConfig",
+        "PodConfig",
+        "PodConfigPolicy",
+        "PodReport",
+    ];
+    assert_eq!(kinds, wanted);
+}
+
+/// This code asks the rules itself, for speed; kube's own evaluation of the same CRD must agree.
+#[test]
+fn the_rules_say_what_kube_makes_of_them() {
+    let crd = serde_json::to_value(crds::definition::pod_config()).unwrap();
+    let rules =
+        kube::core::cel::compile_schema(&crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]);
+    let mut verdicts = [0, 0];
+    for prefix in [
+        "10.0.0.1/24",
+        "10.0.0.0/24",
+        "127.0.0.1/8",
+        "fd99::1/64",
+        "10.0.0.1",
+        "010.0.0.1/8",
+    ] {
+        for link in [
+            format!("{{name: a, veth: {{bridge: b}}, addresses: ['{prefix}']}}"),
+            format!("{{name: a, veth: {{bridge: b}}, mtu: 1000, routes: [{{to: '{prefix}'}}]}}"),
+            format!("{{name: lo, veth: {{bridge: b}}, addresses: ['{prefix}']}}"),
+            format!(
+                "{{name: a, veth: {{bridge: b, routed: {{}}}}, mtu: 1000, addresses: ['{prefix}']}}"
+            ),
+        ] {
+            let yaml = links(&format!("[{link}]"));
+            let value: Value = serde_saphyr::from_str(&yaml).unwrap();
+            let theirs = kube::core::cel::validate_compiled(&rules, &value, None);
+            let (ours, theirs) = (
+                admit_yaml(&yaml).map_err(|f| f.len()),
+                theirs.map_err(|e| e.len()),
+            );
+            assert_eq!(ours.map(drop), theirs, "{link}");
+            verdicts[usize::from(theirs.is_ok())] += 1;
+        }
+    }
+    assert!(verdicts.iter().all(|&count| count >= 3), "{verdicts:?}");
+}
+
+#[test]
+fn the_full_size_is_admitted() {
+    let addresses: Vec<String> = (1..=8).map(|n| format!("10.0.{n}.1/24")).collect();
+    let routes: Vec<String> = (0..16)
+        .map(|n| {
+            format!("{{to: 172.{n}.0.0/16, via: 10.0.1.2, metric: 4294967295, table: 4294967295}}")
+        })
+        .collect();
+    let all: Vec<String> = (0..32)
+        .map(|n| format!("{{name: data{n}, veth: {{bridge: b{n}}}, mtu: 65535, addresses: [{}], routes: [{}]}}", addresses.join(", "), routes.join(", ")))
+        .collect();
+    let admitted = admit_yaml(&links(&format!("[{}]", all.join(", ")))).unwrap();
+    let typed: crds::PodConfig = serde_json::from_value(admitted).unwrap();
+    assert_eq!(
+        (typed.spec.links.len(), typed.spec.links[31].routes.len()),
+        (32, 16)
+    );
+}
+
+#[test]
+fn what_is_odd_but_right_is_admitted() {
+    for link in [
+        "{name: a, veth: {bridge: b}}",
+        "{name: _a.b-c_9, veth: {hostBridge: br.10}}",
+        "{name: fifteen-letters, veth: {routed: {}}}",
+        "{name: a, veth: {bridge: b}, mtu: 68, addresses: [10.0.0.1/8]}",
+        "{name: a, veth: {bridge: b}, mtu: 1280, addresses: ['fd99::10/64']}",
+        "{name: a, veth: {bridge: b}, addresses: [10.0.0.0/31, 10.0.0.1/32, 'fd99::/128', '2001:DB8::A/64']}",
+        "{name: a, veth: {bridge: b}, mac: '02:00:00:00:00:00'}",
+        "{name: a, veth: {bridge: b}, mac: 0A:58:0A:63:00:0A, slaac: Ignore}",
+        "{name: a, veth: {bridge: b}, routes: [{to: 0.0.0.0/0}, {to: '::/0', via: 'fe80::1', metric: 0, table: 252}]}",
+    ] {
+        let admitted = admit_yaml(&links(&format!("[{link}]")))
+            .unwrap_or_else(|f| panic!("{link}: {:?}", told(&f)));
+        serde_json::from_value::<crds::PodConfig>(admitted).unwrap();
+    }
+}
+
+#[test]
+fn defaults_are_filled_in() {
+    let admitted = admit_yaml(&policy("{namespaceSelector: {}}")).unwrap();
+    assert_eq!(admitted["spec"]["allow"], json!([]));
+}
+
+#[test]
+fn an_object_without_a_namespace_is_in_default() {
+    for metadata in [
+        "{name: a}",
+        "{name: a, namespace: }",
+        "{name: a, namespace: ''}",
+    ] {
+        let admitted = admit_yaml(&pod(metadata)).unwrap();
+        assert_eq!(admitted["metadata"]["namespace"], "default");
+    }
+    let admitted = admit_yaml("{apiVersion: v1, kind: Namespace, metadata: {name: a}}").unwrap();
+    assert!(admitted["metadata"].get("namespace").is_none());
+}
+
+#[test]
+fn a_status_in_a_manifest_is_dropped() {
+    let yaml = links("[{name: a, veth: {bridge: b}}]")
+        .replace(", spec:", ", status: {conditions: nonsense}, spec:");
+    assert!(admit_yaml(&yaml).unwrap().get("status").is_none());
+}
+
+#[test]
+fn what_kubectl_prints_of_an_object_is_admitted_again() {
+    let metadata = "{name: a, namespace: b, uid: 0d4f2a6e, generation: 3, resourceVersion: '17', creationTimestamp: null,
+        annotations: {kubectl.kubernetes.io/last-applied-configuration: '{}', Example.com/Note: ''},
+        labels: {app.kubernetes.io/name: cnf, empty: ''}, finalizers: [],
+        ownerReferences: [{apiVersion: apps/v1, kind: StatefulSet, name: x, uid: z, controller: true}]}";
+    admit_yaml(&pod(metadata)).unwrap();
+}
+
+#[test]
+fn a_pod_may_have_anything_in_its_spec() {
+    let yaml = "{apiVersion: v1, kind: Pod, metadata: {name: a}, spec: {containers: [{whatever: 1e3}]}, status: {phase: Running}}";
+    assert_eq!(admit_yaml(yaml).unwrap()["status"]["phase"], "Running");
+}
+
+#[test]
+fn no_other_kind_has_a_schema() {
+    for kind in ["", "pod", "Secret", "PodReport", "podconfig", "PodConfig "] {
+        assert!(Schema::for_kind(kind).is_none(), "{kind:?}");
+    }
+}
+
+#[test]
+fn a_rule_on_the_change_counts_only_where_there_was_an_object() {
+    let mut crd = crds::definition::pod_config();
+    let schema = crd.spec.versions[0]
+        .schema
+        .as_mut()
+        .unwrap()
+        .open_api_v3_schema
+        .as_mut()
+        .unwrap();
+    let spec = schema.properties.as_mut().unwrap().get_mut("spec").unwrap();
+    let links_schema = spec.properties.as_mut().unwrap().get_mut("links").unwrap();
+    let k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::JSONSchemaPropsOrArray::Schema(item) =
+        links_schema.items.as_mut().unwrap()
+    else {
+        panic!("links have one schema")
+    };
+    item.x_kubernetes_validations.as_mut().unwrap().push(
+        serde_json::from_value(json!({
+            "rule": "self.mtu == oldSelf.mtu", "message": "mtu stays", "fieldPath": ".mtu"
+        }))
+        .unwrap(),
+    );
+    let schema = Schema::of(&crd).unwrap();
+    let object = |links_text: &str| serde_saphyr::from_str::<Value>(&links(links_text)).unwrap();
+    let old = schema
+        .admit(object("[{name: a, veth: {bridge: x}, mtu: 1500}]"))
+        .unwrap();
+    schema
+        .admit_update(&old, object("[{name: b, veth: {bridge: x}, mtu: 1400}]"))
+        .unwrap();
+    schema
+        .admit_update(
+            &old,
+            object("[{name: b, veth: {bridge: x}}, {name: a, veth: {bridge: x}, mtu: 1500}]"),
+        )
+        .unwrap();
+    let faults = schema.admit_update(
+        &old,
+        object("[{name: b, veth: {bridge: x}}, {name: a, veth: {bridge: x}, mtu: 1400}]"),
+    );
+    assert_eq!(told(&faults.unwrap_err()), ["spec.links[1].mtu: mtu stays"]);
+}
+
+#[test]
+fn a_schema_word_that_nobody_checks_is_refused() {
+    let mut crd = crds::definition::pod_config();
+    let schema = crd.spec.versions[0]
+        .schema
+        .as_mut()
+        .unwrap()
+        .open_api_v3_schema
+        .as_mut()
+        .unwrap();
+    schema.any_of = Some(Vec::new());
+    assert!(format!("{:#}", Schema::of(&crd).err().unwrap()).contains("anyOf"));
+}
+
+/// `cargo test --release -p reconfd --lib what_the_schema_costs -- --ignored --nocapture` prints the cost.
+#[test]
+#[ignore = "a measurement, not a test"]
+fn what_the_schema_costs() {
+    let memory = || {
+        fs::read_to_string("/proc/self/status")
+            .unwrap()
+            .lines()
+            .find(|l| l.starts_with("VmRSS"))
+            .unwrap()
+            .to_owned()
+    };
+    let before = memory();
+    let start = std::time::Instant::now();
+    Schema::for_kind("PodConfig").unwrap();
+    println!(
+        "compiled in {:?}; {before} before, {} after",
+        start.elapsed(),
+        memory()
+    );
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../conf/samples");
+    for sample in [
+        "podconfig-veth-bridge",
+        "podconfig-veth-host-bridge",
+        "podconfigpolicy",
+        "pod",
+    ] {
+        let text = fs::read_to_string(folder.join(sample).with_extension("yaml")).unwrap();
+        let value: Value = serde_saphyr::from_str(&text).unwrap();
+        let schema = Schema::for_kind(value["kind"].as_str().unwrap()).unwrap();
+        let time = |work: &dyn Fn()| {
+            (0..20)
+                .map(|_| {
+                    let start = std::time::Instant::now();
+                    (0..100).for_each(|_| work());
+                    start.elapsed() / 100
+                })
+                .min()
+                .unwrap()
+        };
+        let parse = time(&|| drop(serde_saphyr::from_str::<Value>(&text).unwrap()));
+        let copy = time(&|| drop(value.clone()));
+        let admit = time(&|| drop(schema.admit(value.clone()).unwrap()));
+        println!("{sample}: admit {:?}, YAML {parse:?}", admit - copy);
+    }
+    println!("{} in the end", memory());
+}
