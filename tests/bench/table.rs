@@ -1,0 +1,129 @@
+//! The table that people read: ratios first, then what they are ratios of.
+
+use crate::cost::{Cost, Ratio};
+
+#[derive(Default)]
+pub struct Table {
+    lines: Vec<Line>,
+    met: usize,
+    missed: Vec<String>,
+}
+
+enum Line {
+    Title(String),
+    Row {
+        what: String,
+        ratio: Option<Ratio>,
+        of: String,
+        cpu: Option<f64>,
+        wall: Option<f64>,
+    },
+    Note(String),
+}
+
+impl Table {
+    pub fn title(&mut self, text: &str) {
+        self.lines.push(Line::Title(text.to_owned()));
+    }
+
+    pub fn note(&mut self, text: impl Into<String>) {
+        self.lines.push(Line::Note(text.into()));
+    }
+
+    /// What one deed costs, in itself.
+    pub fn row(&mut self, what: &str, cost: Cost) {
+        self.row_to(what, cost, None, "");
+    }
+
+    /// The same with its ratio to another.
+    pub fn row_to(&mut self, what: &str, cost: Cost, ratio: Option<Ratio>, of: &str) {
+        let shown = |value: f64| (value.is_finite() && value > 0.0).then_some(value);
+        let (cpu, wall) = (shown(cost.cpu), shown(cost.wall));
+        self.lines.push(Line::Row {
+            what: what.into(),
+            ratio,
+            of: of.into(),
+            cpu,
+            wall,
+        });
+    }
+
+    /// A limit from above.
+    pub fn bar(&mut self, what: &str, bar: f64, got: Ratio) {
+        let text = format!(
+            "bar {bar:.3}, got {:.3} ({:.3} to {:.3})",
+            got.value, got.least, got.most
+        );
+        self.judge(what, &text, got.value <= bar);
+    }
+
+    /// The same for a single figure, with its unit.
+    pub fn bar_on(&mut self, what: &str, bar: f64, got: f64, unit: &str) {
+        self.judge(
+            what,
+            &format!("bar {bar}{unit}, got {got:.3}{unit}"),
+            got <= bar,
+        );
+    }
+
+    pub fn judge(&mut self, what: &str, figures: &str, met: bool) {
+        let verdict = if met { "met" } else { "MISSED" };
+        let text = format!("{verdict:<6}  {what}: {figures}");
+        if met {
+            self.met += 1;
+        } else {
+            self.missed.push(format!("{what}: {figures}"));
+        }
+        self.note(text);
+    }
+
+    pub fn print(&self) {
+        let width = self.lines.iter().map(Line::width).max().unwrap_or_default();
+        println!(
+            "{:<width$}  {:>8}  {:<17}  {:>12}  {:>12}",
+            "", "ratio", "(span) to", "CPU us", "wall us"
+        );
+        self.lines.iter().for_each(|line| line.print(width));
+        println!("\n{} bars met, {} missed", self.met, self.missed.len());
+        self.missed
+            .iter()
+            .for_each(|missed| println!("  MISSED  {missed}"));
+    }
+}
+
+impl Line {
+    fn width(&self) -> usize {
+        match self {
+            Self::Row { what, .. } => what.chars().count() + 2,
+            _ => 0,
+        }
+    }
+
+    fn print(&self, width: usize) {
+        match self {
+            Self::Title(text) => println!("\n{text}"),
+            Self::Note(text) => println!("    {text}"),
+            Self::Row {
+                what,
+                ratio,
+                of,
+                cpu,
+                wall,
+            } => {
+                let figure = |value: &Option<f64>| {
+                    value.map_or_else(String::new, |value| format!("{value:.0}"))
+                };
+                let value = ratio.map_or_else(String::new, |r| format!("x{:.2}", r.value));
+                let span = ratio.map_or_else(String::new, |r| {
+                    format!("({:.2}-{:.2}) {of}", r.least, r.most)
+                });
+                println!(
+                    "  {what:<0$}  {value:>8}  {span:<17}  {1:>12}  {2:>12}",
+                    width - 2,
+                    figure(cpu),
+                    figure(wall)
+                );
+            }
+        }
+    }
+}

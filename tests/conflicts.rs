@@ -1,0 +1,244 @@
+//! Wishes that meet something: a bridge that is not there, a name that is taken, another wish.
+
+use std::{thread::sleep, time::Duration};
+
+use crate::support::{
+    look::addresses,
+    manifests::{config, config_born, config_for, on_bridge},
+    node::TestNode,
+    wait::{eventually, seen, stays},
+};
+
+#[test]
+fn a_host_bridge_may_come_later_and_go_away() {
+    let node = TestNode::new();
+    node.allow_everything();
+    let _daemon = node.daemon();
+    let pod = node.bare_pod("tenant-a", "web-0");
+    let links = "[{name: lan0, veth: {hostBridge: br-lan}, addresses: [192.168.7.10/24]}]";
+    node.apply("lan", &config("tenant-a", "lan", "web-0", links));
+    let told = pod.reason("lan0", "BridgeNotFound");
+    assert!(
+        told["message"].as_str().unwrap().contains("br-lan"),
+        "{told}"
+    );
+    node.add_bridge("br-lan", "192.168.7.1/24");
+    pod.ready("lan0");
+    pod.ping("192.168.7.1");
+    node.run(&["ip", "link", "delete", "br-lan"]);
+    pod.reason("lan0", "BridgeNotFound");
+    node.add_bridge("br-lan", "192.168.7.1/24");
+    pod.ready("lan0");
+    pod.ping("192.168.7.1");
+}
+
+#[test]
+fn a_host_bridge_that_is_no_bridge_is_refused() {
+    let node = TestNode::new();
+    node.allow_everything();
+    node.run(&[
+        "ip",
+        "link",
+        "add",
+        "br-lan",
+        "type",
+        "veth",
+        "peer",
+        "name",
+        "br-lan-peer",
+    ]);
+    let _daemon = node.daemon();
+    let pod = node.bare_pod("tenant-a", "web-0");
+    let links = "[{name: lan0, veth: {hostBridge: br-lan}, addresses: [192.168.7.10/24]}]";
+    node.apply("lan", &config("tenant-a", "lan", "web-0", links));
+    pod.reason("lan0", "NotABridge");
+    assert_eq!(node.ours_on_node(), Vec::<serde_json::Value>::new());
+}
+
+/// Attack 18: two PodConfigs want the same interface name.
+#[test]
+fn of_two_podconfigs_for_one_name_the_older_wins_and_the_other_is_told() {
+    let node = TestNode::new();
+    node.allow_own_bridges();
+    let _daemon = node.daemon();
+    let pod = node.bare_pod("tenant-a", "web-0");
+    let (old, young) = (
+        on_bridge("data0", "blue", "10.1.0.1/24"),
+        on_bridge("data0", "red", "10.2.0.1/24"),
+    );
+    node.apply(
+        "b",
+        &config_born("tenant-a", "young", "2026-02-01T00:00:00Z", "web-0", &young),
+    );
+    assert_eq!(addresses(&pod.ready("data0")), ["10.2.0.1/24"]);
+    node.apply(
+        "a",
+        &config_born("tenant-a", "old", "2026-01-01T00:00:00Z", "web-0", &old),
+    );
+    eventually("the older one's link is there", || {
+        let link = pod.find("data0").ok_or("no link")?;
+        seen(addresses(&link) == ["10.1.0.1/24"], link)
+    });
+    eventually("the other is told", || {
+        let status = node.status("tenant-a", "young").ok_or("no status")?;
+        let text = status["status"]["failures"].to_string();
+        seen(
+            text.contains("LinkNameTaken") && text.contains("old"),
+            status,
+        )
+    });
+    node.withdraw("a");
+    eventually("the other takes over", || {
+        let link = pod.find("data0").ok_or("no link")?;
+        seen(addresses(&link) == ["10.2.0.1/24"], link)
+    });
+}
+
+#[test]
+fn a_link_of_that_name_that_is_not_ours_is_never_touched() {
+    let node = TestNode::new();
+    node.allow_own_bridges();
+    let _daemon = node.daemon();
+    let pod = node.bare_pod("tenant-a", "web-0");
+    pod.shell(
+        "ip link add data0 type veth peer name tenants-own; ip address add 10.66.0.1/24 dev data0",
+    );
+    let before = pod.find("data0").unwrap();
+    node.connect("tenant-a", "web-0", "data0", "10.1.0.1/24");
+    pod.reason("data0", "ForeignLink");
+    assert_eq!(pod.find("data0").unwrap(), before);
+    node.is_clean();
+    node.withdraw("tenant-a-web-0");
+    sleep(Duration::from_millis(100));
+    assert_eq!(
+        pod.find("data0").unwrap(),
+        before,
+        "not even when nobody wants the name any more"
+    );
+    node.connect("tenant-a", "web-0", "data0", "10.1.0.1/24");
+    pod.reason("data0", "ForeignLink");
+    pod.run(&["ip", "link", "delete", "data0"]);
+    pod.ready("data0");
+}
+
+/// Attack 9: a selector that would fit pods of another namespace.
+#[test]
+fn pods_of_other_namespaces_are_never_selected() {
+    let node = TestNode::new();
+    node.allow_own_bridges();
+    let _daemon = node.daemon();
+    let (mine, other) = (
+        node.bare_pod("tenant-a", "web"),
+        node.bare_pod("tenant-b", "web"),
+    );
+    node.apply(
+        "all",
+        &config_for(
+            "tenant-a",
+            "all",
+            "{}",
+            "[{name: data0, veth: {bridge: blue}}]",
+        ),
+    );
+    mine.ready("data0");
+    stays(
+        "the other namespace's pod has nothing",
+        Duration::from_millis(150),
+        || {
+            let found = other.find("data0");
+            seen(
+                found.is_none() && other.report().is_none(),
+                format!("{found:?}"),
+            )
+        },
+    );
+}
+
+#[test]
+fn of_many_quick_edits_the_last_one_counts() {
+    let node = TestNode::new();
+    node.allow_own_bridges();
+    let _daemon = node.daemon();
+    let pod = node.bare_pod("tenant-a", "web-0");
+    for number in 1..=60 {
+        node.connect("tenant-a", "web-0", "data0", &format!("10.1.0.{number}/24"));
+        sleep(Duration::from_millis(number % 5));
+    }
+    eventually("the last address, and no other", || {
+        let link = pod.find("data0").ok_or("no link")?;
+        seen(addresses(&link) == ["10.1.0.60/24"], link)
+    });
+}
+
+/// Attack 12: a way that leads nowhere. What the kernel does not take, it says why in its own words.
+#[test]
+fn a_route_through_a_gateway_that_is_off_link_is_told_in_the_kernels_words() {
+    let node = TestNode::new();
+    node.allow_everything();
+    let _daemon = node.daemon();
+    let pod = node.bare_pod("tenant-a", "web-0");
+    let through = |gateway: &str| {
+        let links = format!(
+            "[{{name: data0, veth: {{bridge: blue}}, addresses: [10.1.0.1/24], \
+             routes: [{{to: 172.20.0.0/16, via: {gateway}}}]}}]"
+        );
+        node.apply("x", &config("tenant-a", "x", "web-0", &links));
+    };
+    through("10.99.0.1");
+    let told = pod.reason("data0", "KernelRefused");
+    let message = told["message"].as_str().unwrap();
+    assert!(message.contains("172.20.0.0/16"), "the deed: {message}");
+    assert!(
+        message.contains("invalid gateway") || message.contains("unreachable"),
+        "the kernel's text: {message}"
+    );
+    eventually("no half-made link stays", || {
+        let found = (pod.find("data0"), node.host_ends());
+        seen(found == (None, Vec::new()), format!("{found:?}"))
+    });
+    through("10.1.0.254");
+    pod.ready("data0");
+    assert_eq!(node.host_ends().len(), 1);
+}
+
+/// Attack 11: a link that the bridge cannot carry.
+#[test]
+fn a_link_wider_than_its_host_bridge_waits_for_the_bridge_to_grow() {
+    let node = TestNode::new();
+    node.add_bridge("br-lan", "192.168.7.1/24");
+    node.run(&["ip", "link", "set", "br-lan", "mtu", "1400"]);
+    node.allow_everything();
+    let _daemon = node.daemon();
+    let pod = node.bare_pod("tenant-a", "web-0");
+    let links =
+        "[{name: lan0, veth: {hostBridge: br-lan}, mtu: 1500, addresses: [192.168.7.10/24]}]";
+    node.apply("lan", &config("tenant-a", "lan", "web-0", links));
+    let told = pod.reason("lan0", "MTUTooLarge");
+    let message = told["message"].as_str().unwrap();
+    assert!(
+        message.contains("1400") && message.contains("1500"),
+        "{message}"
+    );
+    assert!(pod.find("lan0").is_none());
+    node.run(&["ip", "link", "set", "br-lan", "mtu", "1500"]);
+    assert_eq!(pod.ready("lan0")["mtu"], 1500);
+    pod.ping("192.168.7.1");
+}
+
+/// Attack 11: a bridge without an MTU of its own takes the smallest of its ports.
+#[test]
+fn a_small_link_does_not_make_its_host_bridge_small() {
+    let node = TestNode::new();
+    node.add_bridge("br-lan", "192.168.7.1/24");
+    node.allow_everything();
+    let _daemon = node.daemon();
+    let pod = node.bare_pod("tenant-a", "web-0");
+    let links =
+        "[{name: lan0, veth: {hostBridge: br-lan}, mtu: 1280, addresses: [192.168.7.10/24]}]";
+    node.apply("lan", &config("tenant-a", "lan", "web-0", links));
+    assert_eq!(pod.ready("lan0")["mtu"], 1280);
+    assert_eq!(node.ip(&["link", "show", "br-lan"])[0]["mtu"], 1500);
+    let port = &node.ip(&["link", "show", "master", "br-lan"])[0];
+    assert_eq!(port["mtu"], 1500, "the end on the bridge is as wide as it");
+    pod.ping("192.168.7.1");
+}

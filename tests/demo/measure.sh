@@ -1,0 +1,51 @@
+# When things happened, by the kernel's own events: `ip -ts monitor` stamps each as it hears it, in
+# microseconds. Nothing here looks at a link again and again.
+
+watching=()
+
+# Listens in each pod; returns when all listen.
+watch() {
+    local pod
+    watching=()
+    for pod in "$@"; do
+        ip -n "$pod" -ts -o monitor link address >"/run/demo/events-$pod" 2>&1 &
+        watching+=($!)
+        await "ip monitor does not listen in $pod" listens $!
+    done
+}
+
+# Whether the process has a socket of the routing family that hears of changes.
+listens() {
+    awk '$2 == 0 && $4 != "00000000" { found = 1 } END { exit !found }' "/proc/$1/net/netlink"
+}
+
+stop_watching() {
+    kill "${watching[@]}"
+    wait "${watching[@]}" 2>/dev/null || true
+    watching=()
+}
+
+# heard POD PATTERN: the time of the first such event, or failure.
+heard() {
+    local line
+    line=$(grep -m 1 -E -- "$2" "/run/demo/events-$1") || return 1
+    line=${line#[}
+    date -d "${line%%]*}" +%s.%6N
+}
+
+# milliseconds FROM TO, with one digit.
+milliseconds() {
+    awk -v from="$1" -v to="$2" 'BEGIN { printf "%.1f", (to - from) * 1000 }'
+}
+
+# since_written PATTERN POD…: waits for the event in all of them; ms from $written_at to the last one.
+since_written() {
+    local pattern=$1 last=0 pod at
+    shift
+    for pod in "$@"; do
+        await "no event in $pod matches $pattern" heard "$pod" "$pattern"
+        at=$(heard "$pod" "$pattern")
+        last=$(printf '%s\n%s\n' "$last" "$at" | sort -n | tail -n 1)
+    done
+    milliseconds "$written_at" "$last"
+}

@@ -1,0 +1,251 @@
+//! Pods and links come, go, and come back; each time exactly what is wanted is there.
+
+use std::{thread::sleep, time::Duration};
+
+use serde_json::json;
+
+use crate::support::{
+    chain,
+    look::{addresses, index},
+    manifests::{config_for, on_bridge},
+    node::TestNode,
+    wait::{eventually, seen, stays},
+};
+
+#[test]
+fn a_pod_that_ends_in_order_leaves_nothing() {
+    let node = TestNode::new();
+    node.allow_own_bridges();
+    let _daemon = node.daemon();
+    let pod = node.pod("tenant-a", "web-0");
+    node.connect("tenant-a", "web-0", "data0", "10.1.0.1/24");
+    pod.ready("data0");
+    pod.delete();
+    node.is_clean();
+    assert_eq!(node.records(), Vec::<std::path::PathBuf>::new());
+    eventually("the report goes with the pod", || {
+        let report = node.report("tenant-a", "web-0");
+        seen(report.is_none(), format!("{report:?}"))
+    });
+}
+
+#[test]
+fn a_pod_whose_namespace_vanishes_leaves_nothing() {
+    let node = TestNode::new();
+    node.allow_own_bridges();
+    let _daemon = node.daemon();
+    let pod = node.bare_pod("tenant-a", "web-0");
+    let kept = node.bare_pod("tenant-a", "kept");
+    node.connect("tenant-a", "web-0", "data0", "10.1.0.1/24");
+    node.connect("tenant-a", "kept", "data0", "10.1.0.2/24");
+    pod.ready("data0");
+    let before = index(&kept.ready("data0"));
+    pod.vanish();
+    eventually("one host end is left", || {
+        let ends = node.host_ends();
+        seen(ends.len() == 1, format!("{ends:?}"))
+    });
+    assert_eq!(index(&kept.link("data0")), before);
+    eventually(
+        "the report says what happened, or is gone with the pod",
+        || {
+            let told = pod.reported("data0");
+            seen(
+                told.as_ref().is_none_or(|t| t["reason"] == "NamespaceGone"),
+                format!("{told:?}"),
+            )
+        },
+    );
+}
+
+#[test]
+fn the_namespace_of_a_dead_pod_is_not_kept_alive() {
+    let node = TestNode::new();
+    node.allow_own_bridges();
+    let daemon = node.daemon();
+    let pod = node.bare_pod("tenant-a", "web-0");
+    node.connect("tenant-a", "web-0", "data0", "10.1.0.1/24");
+    pod.ready("data0");
+    // A witness that only the death of the namespace can take: its veth to the node.
+    node.run(&[
+        "ip",
+        "link",
+        "add",
+        "witness",
+        "type",
+        "veth",
+        "peer",
+        "name",
+        "w1",
+        "netns",
+        pod.netns_name(),
+    ]);
+    pod.vanish();
+    eventually("the namespace died", || {
+        let links = node.ip(&["link", "show"]);
+        seen(
+            !links.to_string().contains("\"witness\""),
+            format!("{links}\n{:?}", daemon.open_files()),
+        )
+    });
+}
+
+#[test]
+fn a_label_that_goes_takes_the_links_and_brings_them_back() {
+    let node = TestNode::new();
+    node.allow_own_bridges();
+    let _daemon = node.daemon();
+    let mut pod = node.bare_pod("tenant-a", "web-0");
+    let selector = "{matchExpressions: [{key: role, operator: In, values: [cnf]}]}";
+    node.apply(
+        "x",
+        &config_for(
+            "tenant-a",
+            "x",
+            selector,
+            &on_bridge("data0", "blue", "10.1.0.1/24"),
+        ),
+    );
+    eventually("nobody is selected", || {
+        let status = node.status("tenant-a", "x").ok_or("no status")?;
+        seen(
+            status["status"].to_string().contains("NoPodsSelected"),
+            status,
+        )
+    });
+    assert!(pod.find("data0").is_none());
+    pod.relabel(json!({"role": "cnf"}));
+    pod.ready("data0");
+    pod.relabel(json!({"role": "other"}));
+    pod.lacks("data0");
+    node.is_clean();
+    pod.relabel(json!({"role": "cnf"}));
+    pod.link("data0");
+}
+
+#[test]
+fn a_new_sandbox_of_the_same_pod_gets_the_links_again() {
+    let node = TestNode::new();
+    node.allow_own_bridges();
+    let _daemon = node.daemon();
+    let mut pod = node.pod("tenant-a", "web-0");
+    node.connect("tenant-a", "web-0", "data0", "10.1.0.1/24");
+    let before = pod.ready("data0");
+    pod.restart_sandbox();
+    let after = pod.link("data0");
+    assert_eq!(addresses(&after), addresses(&before));
+    assert_eq!(after["address"], before["address"]);
+    eventually("only the new sandbox has a host end", || {
+        let ends = node.host_ends();
+        seen(ends.len() == 1, format!("{ends:?}"))
+    });
+    eventually("the report names the new sandbox", || {
+        let report = pod.report().ok_or("no report")?;
+        seen(
+            report["status"]["sandbox"] == pod.attachment.container.as_str(),
+            report,
+        )
+    });
+}
+
+#[test]
+fn a_container_that_restarts_changes_nothing() {
+    let node = TestNode::new();
+    node.allow_own_bridges();
+    let daemon = node.daemon();
+    let pod = node.pod("tenant-a", "web-0");
+    node.connect("tenant-a", "web-0", "data0", "10.1.0.1/24");
+    let before = index(&pod.ready("data0"));
+    let changes = daemon.metric("reconfd_netlink_changes_total");
+    node.shell(&format!(
+        "ip netns pids {} | xargs kill -9",
+        pod.netns_name()
+    ));
+    pod.spawn(&["sleep", "infinity"]);
+    sleep(Duration::from_millis(200));
+    assert_eq!(index(&pod.link("data0")), before);
+    assert!((daemon.metric("reconfd_netlink_changes_total") - changes).abs() < 0.5);
+}
+
+/// Attack 6: the pod is swapped for another of the same name.
+#[test]
+fn another_pod_of_the_same_name_is_another_pod() {
+    let node = TestNode::new();
+    node.allow_own_bridges();
+    let _daemon = node.daemon();
+    let first = node.bare_pod("tenant-a", "db-0");
+    node.connect("tenant-a", "db-0", "data0", "10.1.0.1/24");
+    first.ready("data0");
+    // The new pod's record and manifest come while the old sandbox is still there.
+    let second = node.bare_pod("tenant-a", "db-0");
+    second.link("data0");
+    first.lacks("data0");
+    eventually("the report is of the new pod", || {
+        let report = second.report().ok_or("no report")?;
+        seen(
+            report["status"]["podUID"] == second.attachment.uid.as_str(),
+            report,
+        )
+    });
+    assert_eq!(node.host_ends().len(), 1);
+}
+
+#[test]
+fn a_record_may_come_before_the_pod_and_the_pod_before_its_podconfig() {
+    let node = TestNode::new();
+    node.allow_own_bridges();
+    let pod = node.bare_pod("tenant-a", "late");
+    node.withdraw("pod-tenant-a-late");
+    node.connect("tenant-a", "late", "data0", "10.1.0.1/24");
+    let _daemon = node.daemon();
+    stays(
+        "a record without a pod gets nothing",
+        Duration::from_millis(150),
+        || {
+            let found = pod.find("data0");
+            seen(found.is_none(), format!("{found:?}"))
+        },
+    );
+    let mut pod = pod;
+    pod.relabel(json!({"pod": "late"}));
+    pod.ready("data0");
+}
+
+#[test]
+fn a_pod_without_a_record_is_told() {
+    let node = TestNode::new();
+    node.allow_own_bridges();
+    let _daemon = node.daemon();
+    let pod = node.bare_pod("tenant-a", "web-0");
+    let record = pod.record();
+    let content = std::fs::read(&record).unwrap();
+    std::fs::remove_file(&record).unwrap();
+    node.connect("tenant-a", "web-0", "data0", "10.1.0.1/24");
+    pod.reason("data0", "NoRecord");
+    let name = record.file_name().unwrap().to_string_lossy().into_owned();
+    node.plant_record(&name, &content);
+    pod.ready("data0");
+    // A missing record is not a dead pod.
+    std::fs::remove_file(&record).unwrap();
+    let before = index(&pod.link("data0"));
+    stays(
+        "the link outlives its record",
+        Duration::from_millis(200),
+        || {
+            let found = pod.find("data0").ok_or("the link is gone")?;
+            seen(index(&found) == before, found)
+        },
+    );
+}
+
+#[test]
+fn a_del_that_comes_twice_or_for_nobody_is_forgiven() {
+    let node = TestNode::new();
+    let pod = node.bare_pod("tenant-a", "web-0");
+    let entry = json!({"type": "podconfig-cni", "recordsDir": chain::RECORDS});
+    for _ in 0..2 {
+        let output = chain::invoke(&node, &pod.attachment, "DEL", &entry, None);
+        assert!(output.status.success(), "{output:?}");
+    }
+    assert_eq!(node.records(), Vec::<std::path::PathBuf>::new());
+}

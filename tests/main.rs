@@ -1,0 +1,44 @@
+//! Node tests: the real programs on a real kernel, each story on a throwaway node of its own.
+//! They need root, and no cluster. `make test` runs them.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+/// Addresses and routes change one by one.
+mod addresses;
+/// Links change without going down.
+mod change;
+/// Wishes that meet something: a missing bridge, a taken name, another wish.
+mod conflicts;
+/// A disk that is full or takes no writes.
+mod disk;
+/// What the stories are told with does what it says.
+mod harness;
+/// Killed in the middle of anything.
+mod killed;
+/// Pods come, go, and come back.
+mod life;
+/// Broken manifests disturb nothing.
+mod manifests;
+/// Probes, metrics, signals, one daemon per installation.
+mod ops;
+/// What one pod may do to another.
+mod peers;
+/// Default deny, judged at every reconcile.
+mod policy;
+/// Records that nobody should trust.
+mod records;
+/// Started again: what is right is not touched, and what is not is made right.
+mod restart;
+/// Routed veths, and routes.
+mod routed;
+/// What each field of a rule allows.
+mod rules;
+/// What a pod may do to the node from a segment.
+mod segments;
+mod support;
+/// The switch itself.
+mod switch;
+/// A tenant with root in the pod.
+mod tenant;
+/// Every form of a veth on a bridge.
+mod veth;

@@ -1,0 +1,49 @@
+//! What stories are told with: a throwaway node, its pods, the real daemon, and waiting.
+//! Nothing here knows how podconfig works inside; the kernel's state is read with iproute2 alone.
+
+use std::{env, path::PathBuf};
+
+/// Runs CNI chains as a container runtime does.
+pub mod chain;
+/// The real daemon.
+pub mod daemon;
+/// The one place that enters a namespace.
+pub mod enter;
+/// Frames, byte by byte.
+pub mod frame;
+/// Links of the kernel, as iproute2 tells them.
+pub mod look;
+/// YAML.
+pub mod manifests;
+/// The kernel's events.
+pub mod monitor;
+/// The throwaway node.
+pub mod node;
+/// Counted pings.
+pub mod ping;
+/// Pods.
+pub mod pod;
+/// Waiting.
+pub mod wait;
+/// Packet sockets.
+pub mod wire;
+
+/// A program of this project: named by the environment, or built beside the test binary.
+pub fn binary(variable: &str, name: &str) -> String {
+    let path = env::var_os(variable).map_or_else(|| beside(name), PathBuf::from);
+    assert!(
+        path.exists(),
+        "{} is missing: run `make test`, or name the program in {variable}",
+        path.display()
+    );
+    path.to_string_lossy().into_owned()
+}
+
+/// `target/<profile>/deps/node-…` → `target/<profile>/<name>`.
+fn beside(name: &str) -> PathBuf {
+    let me = env::current_exe().expect("a program knows its path");
+    me.ancestors()
+        .nth(2)
+        .expect("a test binary is in a deps folder")
+        .join(name)
+}
