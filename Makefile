@@ -1,0 +1,31 @@
+# Everything a person does here, one word each. `make` alone prints the list.
+# On a fresh Debian 12 machine with rustup's Rust, as root, each word does its own set-up.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help demo test bench build lint crds setup
+
+help:
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: setup ## show podconfig at work on a throwaway node; needs root, leaves nothing behind
+	@tests/demo.sh
+
+test: setup ## formatting, lints, invariants, unit tests, stories on throwaway nodes; needs root
+	@.ci/test
+
+bench: setup ## what podconfig costs, as ratios, in one table; needs root (PARTS="plugin one many")
+	@. .ci/build && "$$RELEASE_FOLDER/bench" $(PARTS)
+
+build: setup ## the daemon and the static plugin, optimised, into target/
+	@. .ci/build && printf '%s\n' "$$RECONFD_BIN" "$$PODCONFIG_CNI_BIN"
+
+lint: setup ## formatting, lints and invariants alone; changes nothing
+	@.ci/test lint
+
+crds: setup ## write crds/*.yaml anew from the types in crds/src
+	@UPDATE=1 cargo test --locked --quiet --package crds --test generated
+
+setup:
+	@.ci/setup
