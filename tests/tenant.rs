@@ -4,6 +4,7 @@ use std::{thread::sleep, time::Duration};
 
 use crate::support::{
     look::{OUR_GROUP, addresses, index},
+    manifests::{config, policy},
     node::TestNode,
     pod::TestPod,
     wait::{eventually, seen, stays, within},
@@ -257,6 +258,34 @@ fn a_tenant_that_undoes_everything_at_once_is_slowed_down_and_others_are_served(
             seen(link["operstate"] == "UP", link)
         },
     );
+}
+
+/// Attack 17: who undoes one link for ever must not keep another that was taken away.
+#[test]
+fn a_tenant_that_undoes_one_link_does_not_keep_another_that_was_withdrawn() {
+    let node = TestNode::new();
+    node.allow_own_bridges();
+    let _daemon = node.daemon();
+    let (pod, _neighbour) = victim_and_neighbour(&node);
+    let second = "[{name: data1, veth: {bridge: red}, addresses: [10.2.0.1/24]}]";
+    node.apply("second", &config("tenant-a", "second", "a", second));
+    pod.ready("data1");
+    pod.spawn(&[
+        "sh",
+        "-c",
+        "while :; do ip link delete data0 2>/dev/null; sleep 0.01; done",
+    ]);
+    // By now each repair waits for seconds.
+    sleep(Duration::from_secs(4));
+    pod.reason("data0", "BackingOff");
+    let only_blue = "[{veth: {bridges: Own}, addresses: [10.1.0.0/16]}]";
+    node.apply("policy", &policy("own-bridges", "{}", only_blue));
+    within(Duration::from_millis(700), "data1 is gone", || {
+        let found = pod.find("data1");
+        seen(found.is_none(), format!("{found:?}"))
+    });
+    pod.reason("data0", "BackingOff");
+    pod.reason("data1", "NotAllowed");
 }
 
 /// The kernel answers the tenant's own deeds; the daemon must not.

@@ -172,34 +172,27 @@ impl Controller {
         }
     }
 
-    /// Takes over the plan; what was undone too often waits.
-    fn hold_back(&mut self, work: &mut Work, plan: Plan) {
-        let now = Instant::now();
+    /// Takes over the plan. What was undone too often waits, and nothing else does: a pod that undoes
+    /// one link must not keep another that was taken from it.
+    fn hold_back(&mut self, work: &mut Work, mut plan: Plan) {
         let settled = self.settled.entry(work.uid().into()).or_default();
         work.repairs = work::repairs(&plan, &settled.hashes);
-        if !work.repairs.is_empty() && settled.must_wait(now) {
-            let message = || {
-                "the pod undoes this link faster than it may be repaired; it is repaired later"
-                    .to_owned()
-            };
-            let back_off = |link: &String| Hindered {
-                link: link.clone(),
-                reason: Reason::BackingOff,
-                message: message(),
-            };
-            work.plan = Plan {
-                steps: Vec::new(),
-                hindered: work
-                    .repairs
-                    .iter()
-                    .map(back_off)
-                    .chain(plan.hindered)
-                    .collect(),
-            };
-            work.repairs.clear();
-            return;
+        if !work.repairs.is_empty() && settled.must_wait(Instant::now()) {
+            let waiting = std::mem::take(&mut work.repairs);
+            plan.steps.retain(|step| !work::is_of(step, &waiting));
+            plan.hindered.extend(waiting.into_iter().map(backing_off));
         }
         work.plan = plan;
+    }
+}
+
+fn backing_off(link: String) -> Hindered {
+    let message =
+        "the pod undoes this link faster than it may be repaired; it is repaired later".into();
+    Hindered {
+        link,
+        reason: Reason::BackingOff,
+        message,
     }
 }
 

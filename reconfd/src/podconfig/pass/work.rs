@@ -230,6 +230,15 @@ pub fn repairs(plan: &Plan, hashes: &HashMap<String, String>) -> Vec<String> {
     mended.collect()
 }
 
+/// Whether a step makes, changes or takes away one of these links.
+pub fn is_of(step: &Step, links: &[String]) -> bool {
+    match step {
+        Step::Create(want) | Step::Change { want, .. } => links.contains(&want.link.name),
+        Step::Remove { link, .. } => links.contains(link),
+        Step::AddRule(_) | Step::DeleteRule(_) => false,
+    }
+}
+
 pub fn rule_request(step: &Step) -> Option<Request> {
     match step {
         Step::AddRule(rule) => Some(route::add_rule(rule)),
