@@ -47,6 +47,42 @@ fn an_address_edit_keeps_the_others_even_where_secondaries_are_not_promoted() {
     assert_eq!(monitor.saw_down("data0"), Vec::<String>::new());
 }
 
+/// With the last address of a link the kernel drops its routes; that is nobody's undoing.
+#[test]
+fn an_address_edit_keeps_the_routes_even_where_secondaries_are_not_promoted() {
+    let node = TestNode::new();
+    node.allow_everything();
+    let daemon = node.daemon();
+    let (a, _b) = node.neighbours();
+    a.shell("for f in all default data0; do echo 0 >/proc/sys/net/ipv4/conf/$f/promote_secondaries; done");
+    for number in 11..19 {
+        rewrite(
+            &node,
+            &format!(
+                "[{{name: data0, veth: {{bridge: blue}}, addresses: [10.1.0.{number}/24], \
+                  routes: [{{to: 172.20.0.0/16, via: 10.1.0.2}}, \
+                  {{to: 0.0.0.0/0, via: 10.1.0.2, table: 200}}]}}]"
+            ),
+        );
+        eventually("the new address is reported", || {
+            let told = a.reported("data0").ok_or("no report")?;
+            let address = format!("10.1.0.{number}/24");
+            seen(told["addresses"] == serde_json::json!([address]), told)
+        });
+        let told = a.reported("data0").unwrap();
+        assert_eq!(told["reason"], "LinkReady", "{told}");
+        for table in ["main", "200"] {
+            let routes = a.ip(&["route", "show", "table", table, "proto", "112"]);
+            let gateways = routes.as_array().unwrap();
+            assert!(
+                gateways.len() == 1 && gateways[0]["gateway"] == "10.1.0.2",
+                "{table}: {routes}"
+            );
+        }
+    }
+    assert!(daemon.metric("reconfd_drift_repairs_total").abs() < 0.5);
+}
+
 #[test]
 fn an_address_of_the_other_family_comes_and_goes_alone() {
     let node = TestNode::new();

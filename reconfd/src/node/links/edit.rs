@@ -38,6 +38,8 @@ pub enum Edit {
     AddAddress(IpNetwork, PrefixRoute),
     DeleteAddress(IpNetwork),
     AddRoute(Route),
+    /// Makes sure of a route that an earlier edit may have taken along.
+    KeepRoute(Route),
     DeleteRoute(Route),
     /// Last: a mark that says "done" must be true.
     Mark,
@@ -57,6 +59,7 @@ impl Edit {
                 | E::AddAddress(..)
                 | E::DeleteAddress(_)
                 | E::AddRoute(_)
+                | E::KeepRoute(_)
                 | E::DeleteRoute(_)
         )
     }
@@ -203,10 +206,18 @@ fn pod_side(present: &Present, want: &Want, edits: &mut Vec<Edit>) -> Option<()>
             .cloned()
             .map(Edit::DeleteRoute),
     );
+    // With the last IPv4 address of a link the kernel drops all of its IPv4 routes, and where
+    // secondaries are not promoted, that may be so for a moment.
+    let is_dropped = |route: &&Route| route.to.is_ipv4() && gone.iter().any(IpNetwork::is_ipv4);
+    let kept = routes.intersection(&pod.routes).filter(is_dropped);
+    let missing = routes.difference(&pod.routes);
+    let mut coming: Vec<(&Route, Edit)> = missing
+        .map(|route| (route, Edit::AddRoute(route.clone())))
+        .chain(kept.map(|route| (route, Edit::KeepRoute(route.clone()))))
+        .collect();
     // Ways to a gateway before the ways through it.
-    let mut missing: Vec<Route> = routes.difference(&pod.routes).cloned().collect();
-    missing.sort_by_key(|route| route.via.is_some());
-    edits.extend(missing.into_iter().map(Edit::AddRoute));
+    coming.sort_by_key(|(route, _)| route.via.is_some());
+    edits.extend(coming.into_iter().map(|(_, edit)| edit));
     Some(())
 }
 

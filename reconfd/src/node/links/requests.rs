@@ -114,6 +114,7 @@ pub fn pod_edit(edit: &Edit, index: u32, want: &Want) -> Vec<Request> {
         }
         Edit::DeleteAddress(network) => vec![address::delete(index, *network)],
         Edit::AddRoute(r) => vec![route::add(index, r)],
+        Edit::KeepRoute(r) => vec![route::keep(index, r)],
         Edit::DeleteRoute(r) => vec![route::delete(index, r)],
         _ => Vec::new(),
     }

@@ -12,6 +12,7 @@ use netlink_packet_route::{
     },
     rule::{RuleAction, RuleAttribute, RuleMessage},
 };
+use nix::errno::Errno;
 use rtnetlink::RouteMessageBuilder;
 
 use super::{Route, veth::GATEWAY_V4};
@@ -55,6 +56,14 @@ pub fn add(index: u32, route: &Route) -> Request {
         NLM_F_CREATE | NLM_F_EXCL,
         RouteNetlinkMessage::NewRoute(message(index, route)),
     )
+}
+
+/// Adds a route that may still be there.
+pub fn keep(index: u32, route: &Route) -> Request {
+    Request {
+        forgiven: &[Errno::EEXIST],
+        ..add(index, route)
+    }
 }
 
 pub fn delete(index: u32, route: &Route) -> Request {

@@ -160,8 +160,27 @@ fn a_new_address_is_there_before_the_old_one_goes() {
     let expected = [
         Edit::AddAddress(net("10.9.0.8/24"), PrefixRoute::Kernel),
         Edit::DeleteAddress(net("10.9.0.5/24")),
-        // Again: where secondaries are not promoted, it went with the first of its subnet.
+        // Again: where secondaries are not promoted, it went with the first of its subnet, and with
+        // the last address all routes.
         Edit::AddAddress(net("10.9.0.8/24"), PrefixRoute::Kernel),
+        Edit::KeepRoute(way("10.20.0.0/16", Some("10.9.0.1"))),
+    ];
+    assert_eq!(edits, expected);
+}
+
+#[test]
+fn routes_that_went_with_an_address_come_back_behind_the_ways_to_their_gateways() {
+    let through = way("10.20.0.0/16", Some("172.16.0.1"));
+    let (direct, six) = (way("172.16.0.1/32", None), way("fd09::/64", None));
+    let edits = after(|now, want| {
+        want.link.addresses.clear();
+        want.link.routes = BTreeSet::from([direct.clone(), through.clone(), six.clone()]);
+        in_pod(now).routes = BTreeSet::from([direct.clone(), six]);
+    });
+    let expected = [
+        Edit::DeleteAddress(net("10.9.0.5/24")),
+        Edit::KeepRoute(direct),
+        Edit::AddRoute(through),
     ];
     assert_eq!(edits, expected);
 }
@@ -270,7 +289,8 @@ fn each_edit_goes_to_the_side_that_it_is_of() {
     });
     let (inside, outside): (Vec<_>, Vec<_>) = edits.into_iter().partition(Edit::in_pod);
     let gone = Edit::DeleteAddress(net("10.9.0.5/24"));
-    assert_eq!(inside, [Edit::PodMtu, gone]);
+    let kept = Edit::KeepRoute(way("10.20.0.0/16", Some("10.9.0.1")));
+    assert_eq!(inside, [Edit::PodMtu, gone, kept]);
     let port = Edit::Port(bridge::port(false));
     assert_eq!(outside, [Edit::HostMtu, port, Edit::Mark]);
 }
