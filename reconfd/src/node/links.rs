@@ -138,7 +138,8 @@ pub struct PodSide {
     pub up: bool,
     pub mtu: u32,
     pub mac: Option<[u8; 6]>,
-    pub slaac: bool,
+    /// `None`: the link speaks no IPv6, because of its MTU or because the kernel has none.
+    pub slaac: Option<bool>,
     pub addresses: Vec<address::Present>,
     pub routes: BTreeSet<Route>,
 }

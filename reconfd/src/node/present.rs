@@ -184,7 +184,7 @@ fn pod_side(inside: &Inside, index: u32) -> Option<PodSide> {
         up: row.up,
         mtu: row.mtu,
         mac: row.mac,
-        slaac: row.accept_ra.is_some_and(|accept| accept != 0),
+        slaac: row.accept_ra.map(|accept| accept != 0),
         addresses: inside
             .addresses
             .iter()

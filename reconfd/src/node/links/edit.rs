@@ -173,7 +173,8 @@ fn pod_side(present: &Present, want: &Want, edits: &mut Vec<Edit>) -> Option<()>
     when(pod.name != link.name, Edit::Rename);
     when(pod.mtu != link.mtu, Edit::PodMtu);
     when(pod.mac != Some(mac), Edit::PodMac(mac));
-    when(pod.slaac != link.slaac, Edit::Slaac(link.slaac));
+    let listens_wrongly = pod.slaac.is_some_and(|slaac| slaac != link.slaac);
+    when(listens_wrongly, Edit::Slaac(link.slaac));
     when(!pod.up, Edit::RaisePod);
     // What comes, comes before what goes: an address that stays must never be alone with neither.
     let has = |network: &IpNetwork| pod.addresses.iter().any(|a| a.network == *network);

@@ -98,7 +98,7 @@ fn made(want: &Want, index: u32) -> Present {
             up: true,
             mtu: want.link.mtu,
             mac: Some(MAC),
-            slaac: false,
+            slaac: Some(false),
             addresses: want.link.addresses.iter().map(address).collect(),
             routes: BTreeSet::new(),
         }),

@@ -77,7 +77,7 @@ fn fresh(want: &Want) -> Present {
             up: true,
             mtu: want.link.mtu,
             mac: Some(MAC),
-            slaac: false,
+            slaac: Some(false),
             addresses: want.link.addresses.iter().map(|a| ours(*a)).collect(),
             routes: want.link.routes.clone(),
         }),
@@ -259,6 +259,15 @@ fn a_host_end_that_moves_to_the_node_is_set_up_anew_there() {
     };
     let port = Edit::Port(bridge::port(false));
     assert_eq!(edits, [Edit::Move(Place::Node), Edit::Join, port, pin]);
+}
+
+#[test]
+fn a_link_too_narrow_for_ipv6_has_nothing_to_mend_about_router_advertisements() {
+    let edits = after(|now, want| {
+        want.link.slaac = true;
+        in_pod(now).slaac = None;
+    });
+    assert_eq!(edits, []);
 }
 
 #[test]
