@@ -59,6 +59,19 @@ fn a_pod_whose_namespace_vanishes_leaves_nothing() {
 }
 
 #[test]
+fn the_last_pod_on_a_bridge_takes_it_along_also_when_its_namespace_just_vanishes() {
+    let node = TestNode::new();
+    node.allow_own_bridges();
+    let _daemon = node.daemon();
+    let pod = node.bare_pod("tenant-a", "web-0");
+    node.connect("tenant-a", "web-0", "data0", "10.1.0.1/24");
+    pod.ready("data0");
+    pod.vanish();
+    node.is_clean();
+    assert_eq!(node.records().len(), 1, "nobody has called DEL");
+}
+
+#[test]
 fn the_namespace_of_a_dead_pod_is_not_kept_alive() {
     let node = TestNode::new();
     node.allow_own_bridges();

@@ -29,7 +29,9 @@ impl Controller {
             })
             .collect();
         victims.extend(of_pods.iter().map(|(_, _, place, index)| (*place, *index)));
-        let needed: HashSet<&str> = works.iter().flat_map(Work::bridges).collect();
+        // A pod in trouble gets no link now, and what it has keeps its bridge by itself.
+        let served = works.iter().filter(|work| work.trouble.is_none());
+        let needed: HashSet<&str> = served.flat_map(Work::bridges).collect();
         let going: HashSet<(Place, u32)> = victims.iter().copied().collect();
         let idle = self.machine.idle_bridges(&going);
         victims.extend(
