@@ -228,18 +228,27 @@ fn a_record_may_come_before_the_pod_and_the_pod_before_its_podconfig() {
 fn a_pod_without_a_record_is_told() {
     let node = TestNode::new();
     node.allow_own_bridges();
-    let _daemon = node.daemon();
+    let daemon = node.daemon();
+    let are_counted = |wanted: u32| {
+        eventually(&format!("{wanted} pods without a record"), || {
+            let counted = daemon.metric("reconfd_pods_unrecorded");
+            seen((counted - f64::from(wanted)).abs() < 0.5, counted)
+        });
+    };
     let pod = node.bare_pod("tenant-a", "web-0");
     let record = pod.record();
     let content = std::fs::read(&record).unwrap();
     std::fs::remove_file(&record).unwrap();
     node.connect("tenant-a", "web-0", "data0", "10.1.0.1/24");
     pod.reason("data0", "NoRecord");
+    are_counted(1);
     let name = record.file_name().unwrap().to_string_lossy().into_owned();
     node.plant_record(&name, &content);
     pod.ready("data0");
+    are_counted(0);
     // A missing record is not a dead pod.
     std::fs::remove_file(&record).unwrap();
+    are_counted(1);
     let before = index(&pod.link("data0"));
     stays(
         "the link outlives its record",

@@ -2,7 +2,7 @@
 //! set what must go, then make and change, then see what the kernel said, then tell.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     io,
     sync::Arc,
     sync::atomic::Ordering,
@@ -75,13 +75,11 @@ impl Controller {
     }
 
     fn count(&mut self) {
-        let unrecorded = self
-            .machine
-            .pods_with_links()
-            .iter()
-            .filter(|uid| !self.pods.has(uid))
-            .count();
-        self.metrics.set_pods(self.pods.count(), unrecorded);
+        // Some have links from the time when they had a record, some never had either.
+        let with_links = self.machine.pods_with_links();
+        let orphans = with_links.iter().filter(|uid| !self.pods.has(uid));
+        let unrecorded: HashSet<_> = orphans.chain(self.unrecorded.keys()).collect();
+        self.metrics.set_pods(self.pods.count(), unrecorded.len());
         let sent = self.machine.changes.load(Ordering::Relaxed);
         self.metrics
             .netlink_changes((sent - self.changes_told) as usize);
