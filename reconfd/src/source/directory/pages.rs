@@ -49,12 +49,14 @@ impl Pages {
 
     /// What could not be written before, once more; true if nothing is left.
     pub fn retry(&mut self) -> bool {
-        while let Some((page, text)) = self.pending.pop_first() {
+        for (page, text) in std::mem::take(&mut self.pending) {
             if let Err(error) = self.put(&page, text.as_deref()) {
                 self.complain(&page, &error);
                 self.pending.insert(page, text);
-                return false;
             }
+        }
+        if !self.pending.is_empty() {
+            return false;
         }
         if self.complained.take().is_some() {
             tracing::info!(folder = %self.root.display(), "reports can be written again");

@@ -211,6 +211,22 @@ fn a_full_disk_fails_nobody_and_gets_the_newest_text_later() {
 }
 
 #[test]
+fn a_page_that_can_not_be_written_keeps_no_other_waiting() {
+    let (_root, sink, reports) = folder();
+    fs::create_dir_all(&reports).unwrap();
+    for namespace in ["t", "u"] {
+        fs::write(reports.join(namespace), "in the way").unwrap();
+        sink.write_pod_report(&report(namespace, "p", "s"));
+    }
+    fs::remove_file(reports.join("u")).unwrap();
+    assert!(!sink.retry());
+    assert_eq!(sandbox(&reports.join("u/podreport-p.yaml")).unwrap(), "s");
+    fs::remove_file(reports.join("t")).unwrap();
+    assert!(sink.retry());
+    assert_eq!(sandbox(&reports.join("t/podreport-p.yaml")).unwrap(), "s");
+}
+
+#[test]
 fn a_read_only_disk_fails_nobody_and_is_tried_again() {
     on_a_small_disk(|disk, reports| {
         let sink = Sink::new(reports);
