@@ -77,9 +77,19 @@ impl Pods {
         match self.folder.read(file) {
             Ok(record) => touched.push(self.insert(file.into(), record)),
             Err(error) if error.kind == RecordErrorKind::Missing => drop(self.bad.remove(file)),
+            Err(error) if error.kind == RecordErrorKind::BadName && !self.is_listed(file) => {
+                self.bad.remove(file);
+            }
             Err(error) => self.doubt(file, &error.to_string()),
         }
         touched
+    }
+
+    /// By a look at all names: what could not be spelled was told with another name than it has.
+    fn is_listed(&self, file: &str) -> bool {
+        let names = std::fs::read_dir(self.folder.path());
+        let mut names = names.into_iter().flatten().flatten();
+        names.any(|entry| entry.file_name().to_string_lossy() == file)
     }
 
     fn insert(&mut self, file: String, record: Record) -> String {
@@ -171,3 +181,6 @@ fn uid_of(record: &Record) -> String {
         .clone()
         .unwrap_or_else(|| record.container_id.clone())
 }
+
+#[cfg(test)]
+mod tests;

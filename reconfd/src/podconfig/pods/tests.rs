@@ -1,0 +1,29 @@
+#![allow(clippy::unwrap_used)]
+
+use std::{ffi::OsStr, fs, os::unix::ffi::OsStrExt};
+
+use tempfile::TempDir;
+
+use super::*;
+
+/// An empty folder, which the plugin would have made for root alone.
+fn folder() -> (TempDir, Pods) {
+    let root = TempDir::new().unwrap();
+    let pods = Pods::new(RecordFolder::new(root.path()));
+    (root, pods)
+}
+
+#[test]
+fn a_file_that_is_no_record_is_held_against_the_others_only_while_it_is_there() {
+    for name in [&b"notes.txt"[..], b"per\xff.json", b"bad.json"] {
+        let (root, mut pods) = folder();
+        let name = OsStr::from_bytes(name);
+        fs::write(root.path().join(name), "hello").unwrap();
+        let told = name.to_string_lossy();
+        pods.read(&told);
+        assert!(pods.has_bad_ones(), "{told}");
+        fs::remove_file(root.path().join(name)).unwrap();
+        pods.read(&told);
+        assert!(!pods.has_bad_ones(), "{told}");
+    }
+}
