@@ -110,7 +110,7 @@ fn nothing_half_made(node: &TestNode) -> Result<(), String> {
     Ok(())
 }
 
-/// Attack 16: a panic aborts, wherever the daemon is; SIGKILL is no gentler.
+/// Attack 16: a panic ends the daemon, wherever it is; SIGKILL is no gentler.
 #[test]
 fn a_daemon_killed_in_the_middle_of_anything_leaves_nothing_half_made() {
     let node = TestNode::new();

@@ -32,7 +32,7 @@ pub struct Options {
     pub manifests: PathBuf,
     /// The plugin's folder; it may come later.
     pub records: PathBuf,
-    /// Where reports go; see [`beside`].
+    /// Where reports go.
     pub reports: PathBuf,
 }
 
@@ -106,19 +106,6 @@ impl Drop for Directory {
             let _ = thread.join();
         }
     }
-}
-
-/// Where reports go if nobody says otherwise: `<folder>.reports`.
-pub fn beside(manifests: &Path) -> PathBuf {
-    let whole = manifests
-        .canonicalize()
-        .unwrap_or_else(|_| manifests.to_owned());
-    let mut name = whole
-        .file_name()
-        .unwrap_or_else(|| "podconfig".as_ref())
-        .to_owned();
-    name.push(".reports");
-    whole.with_file_name(name)
 }
 
 fn check_apart(options: &Options) -> Result<(), Error> {

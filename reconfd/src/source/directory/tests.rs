@@ -12,7 +12,7 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{Directory, Options, Sink, beside, is_manifest};
+use super::{Directory, Options, Sink, is_manifest};
 use crate::source::{Change, Objects};
 
 mod editors;
@@ -97,7 +97,7 @@ impl Stage {
         self.root.path().join("records")
     }
     pub fn report(&self, page: &str) -> PathBuf {
-        self.root.path().join("manifests.reports").join(page)
+        self.root.path().join("reports").join(page)
     }
     pub fn yaml(&self, page: &str) -> Value {
         serde_saphyr::from_str(&fs::read_to_string(self.report(page)).unwrap()).unwrap()
@@ -167,7 +167,7 @@ pub fn until<T>(look: impl Fn() -> Option<T>, told: impl Fn() -> String) -> T {
 pub fn options(root: &TempDir) -> Options {
     let manifests = root.path().join("manifests");
     Options {
-        reports: beside(&manifests),
+        reports: root.path().join("reports"),
         manifests,
         records: root.path().join("records"),
     }
