@@ -83,6 +83,10 @@ pub struct PodConfigSpec {
         "!has(self.mtu) || self.mtu >= 1280 || !has(self.addresses) || !self.addresses.exists(a, a.contains(':'))",
         "IPv6 needs an mtu of at least 1280",
     ),
+    (
+        "!has(self.mtu) || self.mtu >= 1280 || !has(self.slaac) || self.slaac != 'Accept'",
+        "slaac: Accept needs an mtu of at least 1280",
+    ),
 ])))]
 pub struct Link {
     /// The name of the interface in the pod, and of the link here: 1 to 15 letters, digits, `.`, `_` and `-`.

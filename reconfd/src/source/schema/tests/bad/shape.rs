@@ -210,6 +210,11 @@ const NUMBERS: &[Case] = &[
     ),
     (
         link,
+        "{name: a, veth: {bridge: b}, mtu: 1279, slaac: Accept}",
+        &["spec.links[0]: slaac: Accept needs an mtu of at least 1280"],
+    ),
+    (
+        link,
         "{name: a, veth: {bridge: b}, routes: [{to: 10.0.0.0/8, metric: -1}]}",
         &["spec.links[0].routes[0].metric: -1 is less than 0"],
     ),
