@@ -3,9 +3,10 @@
 use std::{thread::sleep, time::Duration};
 
 use crate::support::{
-    look::addresses,
+    look::{addresses, index},
     manifests::{config, config_born, config_for, on_bridge},
     node::TestNode,
+    pod::TestPod,
     wait::{eventually, seen, stays},
 };
 
@@ -92,6 +93,64 @@ fn of_two_podconfigs_for_one_name_the_older_wins_and_the_other_is_told() {
         let link = pod.find("data0").ok_or("no link")?;
         seen(addresses(&link) == ["10.2.0.1/24"], link)
     });
+}
+
+/// Two pods that ask for one address, on blue: only a gets it.
+fn rivals(node: &TestNode) -> (TestPod<'_>, TestPod<'_>) {
+    node.allow_own_bridges();
+    let (a, b) = (
+        node.bare_pod("tenant-a", "a"),
+        node.bare_pod("tenant-a", "b"),
+    );
+    node.connect("tenant-a", "a", "data0", "10.1.0.1/24");
+    (a, b)
+}
+
+/// Attack 3: an address that another pod has.
+#[test]
+fn of_two_pods_with_one_address_the_second_waits_until_the_first_leaves() {
+    let node = TestNode::new();
+    let _daemon = node.daemon();
+    let (a, b) = rivals(&node);
+    a.ready("data0");
+    node.connect("tenant-a", "b", "data0", "10.1.0.1/16");
+    let told = b.reason("data0", "AddressTaken");
+    let message = told["message"].as_str().unwrap();
+    assert_eq!(message, "10.1.0.1 is held by pod a");
+    assert!(b.find("data0").is_none());
+    // On a segment of another namespace it is another address.
+    let c = node.bare_pod("tenant-b", "c");
+    node.connect("tenant-b", "c", "data0", "10.1.0.1/24");
+    c.ready("data0");
+    node.withdraw("tenant-a-a");
+    assert_eq!(addresses(&b.ready("data0")), ["10.1.0.1/16"]);
+}
+
+#[test]
+fn an_address_is_not_given_away_while_its_holder_can_not_be_looked_at() {
+    let node = TestNode::new();
+    let daemon = node.daemon();
+    let (a, b) = rivals(&node);
+    let before = index(&a.ready("data0"));
+    node.connect("tenant-a", "b", "data0", "10.1.0.1/24");
+    b.reason("data0", "AddressTaken");
+    daemon.may_open_files(false);
+    // Long enough for the daemon to look at each of them by itself.
+    sleep(Duration::from_millis(3500));
+    daemon.may_open_files(true);
+    a.ready("data0");
+    stays(
+        "the holder is the same",
+        Duration::from_millis(2500),
+        || {
+            let (first, second) = (a.find("data0").ok_or("no link")?, b.find("data0"));
+            seen(
+                index(&first) == before && second.is_none(),
+                format!("{first} {second:?}"),
+            )
+        },
+    );
+    b.reason("data0", "AddressTaken");
 }
 
 #[test]

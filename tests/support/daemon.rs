@@ -5,7 +5,7 @@ use std::{
     fs::{self, File},
     io::{Read, Write},
     net::TcpStream,
-    process::{Child, ExitStatus, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
     time::{Duration, Instant},
 };
 
@@ -219,6 +219,19 @@ impl Daemon<'_> {
         links
             .map(|target| target.to_string_lossy().into_owned())
             .collect()
+    }
+
+    /// From now on it can open nothing more, or as much as it likes again.
+    pub fn may_open_files(&self, may: bool) {
+        let limit = if may { 4096 } else { 3 };
+        let (pid, limit) = (self.pid.to_string(), format!("--nofile={limit}:"));
+        let status = Command::new("prlimit")
+            .args(["--pid", &pid, &limit])
+            .status();
+        assert!(
+            status.is_ok_and(|status| status.success()),
+            "prlimit (util-linux) is there"
+        );
     }
 
     pub fn is_alive(&self) -> bool {

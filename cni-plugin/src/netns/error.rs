@@ -61,6 +61,31 @@ impl NetnsError {
     }
 }
 
+impl NetnsErrorKind {
+    /// The kernel's word where the namespace only could not be looked at (no descriptor left, no
+    /// memory): another time may bring another answer.
+    pub fn passing(&self) -> Option<Errno> {
+        match self {
+            // What stands there is seen, and it is none: nothing, a link, a way out, a socket.
+            Self::Open(
+                Errno::ENOENT
+                | Errno::ENOTDIR
+                | Errno::ELOOP
+                | Errno::EXDEV
+                | Errno::ENXIO
+                | Errno::ENODEV,
+            ) => None,
+            Self::Folder(errno)
+            | Self::Open(errno)
+            | Self::Verify(errno)
+            | Self::Cookie(errno)
+            | Self::Enter(errno) => Some(*errno),
+            Self::Thread(_) => Some(Errno::EAGAIN),
+            _ => None,
+        }
+    }
+}
+
 impl From<NetnsErrorKind> for NetnsError {
     fn from(kind: NetnsErrorKind) -> Self {
         Self { path: None, kind }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use cni_plugin::{
-    netns::{Netns, NetnsFolders},
+    netns::{Netns, NetnsError, NetnsFolders},
     record::Record,
 };
 use netlink_packet_route::AddressFamily;
@@ -68,12 +68,10 @@ pub fn open(folders: &NetnsFolders, record: &Record, boot_id: &str) -> Result<Ne
             "{path} (recorded before the last boot)"
         )));
     }
-    if !record.netns.exists() {
+    if matches!(record.netns.try_exists(), Ok(false)) {
         return Err(Unreachable::Gone(path));
     }
-    let netns = folders
-        .open(&record.netns)
-        .map_err(|e| Unreachable::Untrusted(e.to_string()))?;
+    let netns = folders.open(&record.netns).map_err(not_opened)?;
     let identity = netns.identity();
     if identity.cookie != record.cookie || record.cookie == 0 {
         return Err(Unreachable::Gone(format!(
@@ -81,6 +79,18 @@ pub fn open(folders: &NetnsFolders, record: &Record, boot_id: &str) -> Result<Ne
         )));
     }
     Ok(netns)
+}
+
+/// A pod that only could not be looked at still has all of its links, and what they hold.
+fn not_opened(error: NetnsError) -> Unreachable {
+    match error.kind.passing() {
+        None => Unreachable::Untrusted(error.to_string()),
+        Some(errno) => Unreachable::Kernel(Error {
+            deed: "open the pod's network namespace".into(),
+            errno,
+            text: error.to_string(),
+        }),
+    }
 }
 
 impl Sandbox {
