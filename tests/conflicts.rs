@@ -153,6 +153,24 @@ fn an_address_is_not_given_away_while_its_holder_can_not_be_looked_at() {
     b.reason("data0", "AddressTaken");
 }
 
+/// A missing record is not a dead pod, also when nobody remembers the pod.
+#[test]
+fn the_address_of_a_pod_without_a_record_is_not_given_away_by_a_restart() {
+    let node = TestNode::new();
+    let daemon = node.daemon();
+    let (a, b) = rivals(&node);
+    a.ready("data0");
+    std::fs::remove_file(a.record()).unwrap();
+    daemon.kill();
+    node.connect("tenant-a", "b", "data0", "10.1.0.1/24");
+    let _daemon = node.daemon();
+    b.reason("data0", "AddressTaken");
+    assert!(a.find("data0").is_some() && b.find("data0").is_none());
+    node.withdraw("tenant-a-a");
+    b.ready("data0");
+    a.lacks("data0");
+}
+
 #[test]
 fn a_link_of_that_name_that_is_not_ours_is_never_touched() {
     let node = TestNode::new();

@@ -14,7 +14,7 @@ use crate::node::links::{HostEnd, Kind, Link, Mark, VETH, Veth};
 
 /// From the API's link to the node's.
 mod convert;
-use convert::link_of;
+pub use convert::link_of;
 /// The fingerprint of a link.
 mod print;
 pub use print::spec_hash;

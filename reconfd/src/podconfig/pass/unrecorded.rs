@@ -7,13 +7,13 @@ use crds::Reason;
 
 use super::{Picture, work::verdict};
 use crate::{
-    node::links::{Mark, Place},
+    node::links::{Link, Mark, Place},
     podconfig::{Controller, Telling, policy, wanted},
 };
 
 impl Controller {
     /// Links of a pod whose record is not there stay, as long as somebody still asks for them: a
-    /// missing record is not a dead pod.
+    /// missing record is not a dead pod. So do their addresses.
     pub(super) fn look_at_orphan(&mut self, uid: &str, picture: &Picture) -> Vec<(Place, u32)> {
         let ends = self.machine.ends_of(uid);
         if ends.is_empty() {
@@ -30,21 +30,33 @@ impl Controller {
                 .links
                 .iter()
                 .find(|link| link.name == mark.link)?;
-            let labels = self
-                .objects
-                .namespace_labels(config.metadata.namespace.as_deref()?);
+            let namespace = config.metadata.namespace.as_deref()?;
+            let labels = self.objects.namespace_labels(namespace);
             let selected = policy::selecting(picture.policies.iter().map(Arc::as_ref), &labels);
-            policy::judge(link, &selected.policies).ok()
+            let permit = policy::judge(link, &selected.policies).ok()?;
+            wanted::link_of(link, permit, namespace, &self.machine.installation).ok()
         };
-        let (kept, gone): (Vec<_>, Vec<_>) = ends
-            .into_iter()
-            .partition(|(_, _, mark)| is_asked_for(mark).is_some());
+        let (mut kept, mut gone) = (Vec::new(), Vec::new());
+        for (place, row, mark) in ends {
+            match is_asked_for(&mark) {
+                Some(link) => kept.push(link),
+                None => gone.push((place, row.index)),
+            }
+        }
         if !kept.is_empty() {
             tracing::info!(uid, links = kept.len(), reason = %Reason::NoRecord, "links of a pod without a record stay");
         }
-        gone.into_iter()
-            .map(|(place, row, _)| (place, row.index))
-            .collect()
+        self.hold(uid, &kept);
+        gone
+    }
+
+    /// What another pod holds already, it keeps: of two links that stand, none is taken away.
+    fn hold(&mut self, uid: &str, links: &[Link]) {
+        let freed = self.holders.keep(uid, links.iter());
+        self.dirty.extend(freed);
+        for link in links {
+            let _ = self.holders.take(uid, link);
+        }
     }
 
     /// Pods that are selected and that no record speaks of: nothing can be done, and that is told.

@@ -15,7 +15,7 @@ const DEFAULT_MTU: u32 = 1500;
 const RESERVED: [&str; 4] = ["lo", "eth0", "all", "default"];
 
 /// The wanted link, or what is wrong with the wish.
-pub(super) fn link_of(
+pub fn link_of(
     wish: &podconfig::Link,
     permit: Permit,
     namespace: &str,
