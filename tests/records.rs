@@ -213,6 +213,40 @@ fn a_record_that_claims_another_pods_namespace_is_refused() {
     });
 }
 
+/// Sandboxes of a pod are told apart by whether they are there; the clock only helps.
+#[test]
+fn a_clock_that_was_set_back_does_not_make_a_dead_sandbox_the_current_one() {
+    survives(|node, healthy, _| {
+        let mut pod = node.bare_pod("tenant-a", "twice");
+        node.connect("tenant-a", "twice", "data0", "10.1.0.7/24");
+        pod.ready("data0");
+        let (mut dead, record) = (content(&pod), pod.record());
+        let first = pod.attachment.container.clone();
+        pod.restart_sandbox();
+        let before = index(&pod.link("data0"));
+        dead["time"] = "2999-01-01T00:00:00.000000000Z".into();
+        let dead = dead.to_string();
+        let name = record.file_name().unwrap().to_string_lossy();
+        node.plant_record(&name, dead.as_bytes());
+        // A later pod of that name, if it were so: the pod's object knows better.
+        let other = dead
+            .replace(&pod.attachment.uid, "00000000-0000-4000-9000-000000000002")
+            .replace(&first, &"d".repeat(64));
+        node.plant_record(&file_name(healthy, &"d".repeat(64)), other.as_bytes());
+        stays("the link stays", Duration::from_millis(1500), || {
+            let link = pod.find("data0").ok_or("no link")?;
+            seen(index(&link) == before, link)
+        });
+        let told = pod.report().unwrap();
+        assert_eq!(
+            told["status"]["sandbox"],
+            pod.attachment.container.as_str(),
+            "{told}"
+        );
+        assert_eq!(told["status"]["links"][0]["reason"], "LinkReady", "{told}");
+    });
+}
+
 /// The inode number is reused within seconds; the cookie never.
 #[test]
 fn a_record_whose_namespace_was_recycled_is_not_believed() {

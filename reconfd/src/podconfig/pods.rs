@@ -16,6 +16,8 @@ pub struct Pods {
     folder: RecordFolder,
     /// By file name.
     records: BTreeMap<String, Arc<Record>>,
+    /// Files of records whose namespace was looked for and proved gone.
+    gone: BTreeSet<String>,
     /// Files that are no records, and why.
     bad: BTreeMap<String, String>,
     /// File names by pod uid.
@@ -29,6 +31,7 @@ impl Pods {
         Self {
             folder,
             records: BTreeMap::new(),
+            gone: BTreeSet::new(),
             bad: BTreeMap::new(),
             by_uid: HashMap::new(),
             netns: HashMap::new(),
@@ -49,6 +52,7 @@ impl Pods {
         self.records.clear();
         self.by_uid.clear();
         self.netns.clear();
+        self.gone.clear();
         self.bad
             .retain(|file, _| listed.iter().any(|(listed, _)| listed == file));
         for (file, record) in listed {
@@ -107,6 +111,7 @@ impl Pods {
     }
 
     fn forget(&mut self, file: &str) -> Option<String> {
+        self.gone.remove(file);
         let record = self.records.remove(file)?;
         let uid = uid_of(&record);
         if let Some(files) = self.by_uid.get_mut(&uid) {
@@ -164,13 +169,31 @@ impl Pods {
         of.map(|record| uid_of(record)).collect()
     }
 
-    /// The newest record of a pod: a sandbox that was made again has a later one.
+    /// The newest record of a pod: a sandbox that was made again has a later one. Clocks jump, so one
+    /// whose namespace is gone is not the newest while there is another.
     fn newest(&self, uid: &str) -> Option<&Arc<Record>> {
-        let files = self.by_uid.get(uid)?;
+        self.newest_file(uid).map(|(_, record)| record)
+    }
+
+    fn newest_file(&self, uid: &str) -> Option<(&String, &Arc<Record>)> {
+        let files = self.by_uid.get(uid)?.iter();
         files
-            .iter()
-            .filter_map(|file| self.records.get(file))
-            .max_by(|a, b| (&a.time, &a.container_id).cmp(&(&b.time, &b.container_id)))
+            .filter_map(|file| self.records.get_key_value(file))
+            .max_by(|a, b| self.age(a).cmp(&self.age(b)))
+    }
+
+    fn age<'r>(&self, (file, record): &(&String, &'r Arc<Record>)) -> (bool, &'r str, &'r str) {
+        let is_there = !self.gone.contains(*file);
+        (is_there, &record.time, &record.container_id)
+    }
+
+    /// Remembers that the namespace of the pod's newest record is gone; whether another record is left
+    /// to go by.
+    pub fn proved_gone(&mut self, uid: &str) -> bool {
+        let file = self.newest_file(uid).map(|(file, _)| file.clone());
+        self.gone.extend(file);
+        self.newest_file(uid)
+            .is_some_and(|(file, _)| !self.gone.contains(file))
     }
 }
 

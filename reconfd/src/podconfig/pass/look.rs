@@ -58,7 +58,15 @@ impl Controller {
                 work.trouble = Some(work::trouble(error));
                 work
             }
-            Err(error) => self.give_up(work, work::trouble(error)),
+            Err(error) => {
+                let is_gone = matches!(error, Unreachable::Gone(_));
+                if is_gone && self.pods.proved_gone(work.uid()) {
+                    // Its record was the later one by a clock that was set back since.
+                    let known = self.pods.known(work.uid(), &self.objects);
+                    return known.map_or(work, |known| self.look(known, picture, keep_open));
+                }
+                self.give_up(work, work::trouble(error))
+            }
         }
     }
 

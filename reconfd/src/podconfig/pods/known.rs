@@ -43,10 +43,7 @@ impl Pods {
         let record = self.newest(uid)?.clone();
         let (namespace, name) = (record.pod_namespace.clone(), record.pod_name.clone());
         let object = objects.pod(&namespace, &name);
-        let stranger = object
-            .as_ref()
-            .and_then(|o| o.metadata.uid.clone())
-            .filter(|other| record.pod_uid.as_ref().is_some_and(|own| own != other));
+        let named = object.as_ref().and_then(|o| o.metadata.uid.clone());
         let labels = object
             .and_then(|object| object.metadata.labels.clone())
             .unwrap_or_default();
@@ -58,7 +55,11 @@ impl Pods {
             namespace,
             name,
         };
-        let successor = stranger.or_else(|| self.successor(uid, &record));
+        let successor = match (named, &record.pod_uid) {
+            // Whose the name is now, the object knows; clocks jump.
+            (Some(named), Some(own)) => (named != *own).then_some(named),
+            _ => self.successor(uid, &record),
+        };
         let is_replaced = successor.is_some();
         let trouble = self.trouble(uid, &record, successor);
         Some(Known {
