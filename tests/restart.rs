@@ -4,8 +4,8 @@
 use std::{collections::BTreeMap, thread::sleep, time::Duration};
 
 use crate::support::{
-    look::{addresses, index},
-    manifests::config_for,
+    look::{addresses, index, names},
+    manifests::{config, config_for},
     node::TestNode,
     pod::TestPod,
     wait::{eventually, seen, within},
@@ -95,6 +95,46 @@ fn a_restart_with_two_hundred_links_changes_nothing_and_loses_no_packet() {
         "{} bytes resident",
         daemon.resident()
     );
+}
+
+/// Of every kind of link one, with all that a link can have.
+const ALL_KINDS: &str = "[\
+    {name: r0, veth: {routed: {}}, addresses: [172.31.5.7/32, 'fd31::7/128'], \
+     routes: [{to: 198.51.100.0/24}, {to: 'fd99::/64'}]}, \
+    {name: lan0, veth: {hostBridge: br-lan}, addresses: [192.168.7.10/24, 'fd07::10/64']}, \
+    {name: data0, veth: {bridge: blue}, mtu: 4000, mac: '02:11:22:33:44:55', \
+     addresses: [10.1.0.1/24, 10.1.0.2/24, 'fd01::1/64'], \
+     routes: [{to: 172.20.0.0/16, via: 10.1.0.254, metric: 77}, \
+     {to: 0.0.0.0/0, via: 10.1.0.254, table: 200}, {to: 'fd02::/64', via: 'fd01::2', table: 1000}]}, \
+    {name: ra0, veth: {bridge: red}, slaac: Accept}, \
+    {name: small0, veth: {bridge: green}, mtu: 1000, addresses: [10.3.0.1/24]}]";
+
+#[test]
+fn a_restart_changes_nothing_whatever_kinds_of_links_there_are() {
+    let node = TestNode::new();
+    node.add_bridge("br-lan", "192.168.7.1/24");
+    node.allow_everything();
+    let mut daemon = node.daemon();
+    let pods = [node.pod("tenant-a", "web-0")];
+    node.apply("all", &config("tenant-a", "all", "web-0", ALL_KINDS));
+    for link in ["r0", "lan0", "data0", "ra0", "small0"] {
+        pods[0].ready(link);
+    }
+    let all = |node: &TestNode| {
+        let on_node = names(&node.ip(&["link", "show"]));
+        (fingerprint(node, &pods), on_node)
+    };
+    sleep(Duration::from_millis(1200));
+    let before = all(&node);
+    for _ in 0..2 {
+        daemon.kill();
+        daemon = node.daemon();
+        // Long enough for a second look at the pod.
+        sleep(Duration::from_millis(1500));
+        let sent = daemon.metric("reconfd_netlink_changes_total");
+        assert!(sent.abs() < 0.5, "a restart sent {sent} changes");
+    }
+    assert_eq!(all(&node), before);
 }
 
 #[test]
