@@ -278,6 +278,50 @@ fn a_route_through_a_gateway_that_is_off_link_is_told_in_the_kernels_words() {
     assert_eq!(node.host_ends().len(), 1);
 }
 
+/// Attack 11: with the MAC address of the bridge or of its uplink a pod would take the node's traffic.
+#[test]
+fn a_link_with_the_mac_of_its_host_bridge_or_of_the_uplink_is_refused() {
+    let node = TestNode::new();
+    node.add_bridge("br-lan", "192.168.7.1/24");
+    node.shell(
+        "ip link set br-lan address 02:aa:00:00:00:01
+         ip link add uplink address 02:aa:00:00:00:02 type veth peer name far
+         ip link set uplink master br-lan up; ip link set far up",
+    );
+    node.allow_everything();
+    let _daemon = node.daemon();
+    let (pod, moving) = (
+        node.bare_pod("tenant-a", "web-0"),
+        node.bare_pod("tenant-a", "web-1"),
+    );
+    let with_mac = |pod: &str, address: &str, mac: &str| {
+        let links = format!(
+            "[{{name: lan0, veth: {{hostBridge: br-lan}}, mac: '{mac}', addresses: [{address}]}}]"
+        );
+        node.apply(pod, &config("tenant-a", pod, pod, &links));
+    };
+    with_mac("web-1", "192.168.7.11/24", "02:aa:00:00:00:03");
+    moving.ready("lan0");
+    for mac in ["02:aa:00:00:00:01", "02:aa:00:00:00:02"] {
+        with_mac("web-0", "192.168.7.10/24", mac);
+        eventually("that MAC address is refused", || {
+            let told = pod.reported("lan0").ok_or("no report")?;
+            let message = told["message"].as_str().unwrap_or_default();
+            let is_it = told["reason"] == "AddressTaken" && message.contains(mac);
+            seen(is_it, told)
+        });
+        assert!(pod.find("lan0").is_none());
+        // One that is there already does not change to it either.
+        with_mac("web-1", "192.168.7.11/24", mac);
+        moving.reason("lan0", "AddressTaken");
+        assert_eq!(moving.link("lan0")["address"], "02:aa:00:00:00:03");
+        with_mac("web-1", "192.168.7.11/24", "02:aa:00:00:00:03");
+        moving.ready("lan0");
+    }
+    with_mac("web-0", "192.168.7.10/24", "02:aa:00:00:00:04");
+    pod.ready("lan0");
+}
+
 /// Attack 11: a link that the bridge cannot carry.
 #[test]
 fn a_link_wider_than_its_host_bridge_waits_for_the_bridge_to_grow() {
