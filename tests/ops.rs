@@ -1,10 +1,20 @@
 //! What runs the daemon: probes, metrics, signals, logs, one daemon per installation.
 
-use std::{fs, time::Duration};
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    os::unix::process::CommandExt,
+    process::Stdio,
+    time::Duration,
+};
 
-use nix::sys::signal::Signal;
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 
 use crate::support::{
+    binary,
     daemon::Options,
     look::index,
     manifests::{config, on_bridge},
@@ -230,6 +240,114 @@ fn logs_are_json_and_say_pod_podconfig_and_link() {
             }
         }
         Err(log)
+    });
+}
+
+#[test]
+fn a_refused_manifest_is_in_the_log_with_its_file_document_and_field() {
+    let node = TestNode::new();
+    node.allow_own_bridges();
+    let daemon = node.daemon();
+    let good = config("tenant-a", "good", "x", "[{name: a, veth: {bridge: b}}]");
+    let bad = config(
+        "tenant-a",
+        "bad",
+        "x",
+        "[{name: a, veth: {bridge: b}, mtu: 67}]",
+    );
+    node.apply("pair", &format!("{good}---\n{bad}"));
+    eventually("a line about the refusal", || {
+        let log = daemon.log();
+        let mut lines = log
+            .lines()
+            .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+        let line = lines
+            .find(|line| line["message"].to_string().contains("67"))
+            .ok_or(log.clone())?;
+        let words = (
+            line["level"].as_str(),
+            line["file"].as_str(),
+            line["document"].as_u64(),
+            line["object"].as_str(),
+            line["field"].as_str(),
+        );
+        let wanted = (
+            Some("WARN"),
+            Some("pair.yaml"),
+            Some(2),
+            Some("PodConfig tenant-a/bad"),
+            Some("spec.links[0].mtu"),
+        );
+        seen(words == wanted, line)
+    });
+}
+
+#[test]
+fn the_log_is_text_on_a_terminal_and_json_elsewhere() {
+    let node = TestNode::new();
+    let line = format!(
+        "{} --source directory:/run/nowhere --records /run/podconfig/records",
+        binary("RECONFD_BIN", "reconfd")
+    );
+    let said = |words: &[&str]| {
+        let output = node.try_run(words);
+        let all = [output.stdout, output.stderr].concat();
+        String::from_utf8_lossy(&all).into_owned()
+    };
+    let on_terminal = said(&["script", "-qec", &line, "/dev/null"]);
+    assert!(
+        on_terminal.contains("ERROR") && on_terminal.contains("cannot watch /run/nowhere"),
+        "{on_terminal}"
+    );
+    assert!(!on_terminal.contains('{'), "{on_terminal}");
+    let elsewhere = said(&["sh", "-c", &line]);
+    let last = elsewhere.lines().last().unwrap_or_default();
+    let parsed: serde_json::Value = serde_json::from_str(last).expect(&elsewhere);
+    assert_eq!(parsed["level"], "ERROR", "{elsewhere}");
+}
+
+/// The demo promises that this machine stays as it is, also if somebody presses Ctrl-C.
+#[test]
+fn an_interrupted_demo_leaves_nothing() {
+    let node = TestNode::new();
+    let machine = || {
+        node.shell(
+            "ip -o link | cut -d: -f2; ip netns list; cut -d' ' -f5 /proc/self/mountinfo
+             cat /proc/[0-9]*/comm | grep -vxE 'sh|cat|ip|cut|grep' || true",
+        )
+    };
+    let before = machine();
+    let mut demo = node
+        .command("bash")
+        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/demo.sh"))
+        .env("RECONFD_BIN", binary("RECONFD_BIN", "reconfd"))
+        .env(
+            "PODCONFIG_CNI_BIN",
+            binary("PODCONFIG_CNI_BIN", "podconfig-cni"),
+        )
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .process_group(0)
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(demo.stdout.take().unwrap())
+        .lines()
+        .map_while(Result::ok);
+    let far = lines.find(|line| line.starts_with("5. "));
+    assert!(far.is_some(), "it tells its fifth chapter");
+    assert_ne!(machine(), before, "it runs");
+    kill(
+        Pid::from_raw(-i32::try_from(demo.id()).unwrap()),
+        Signal::SIGINT,
+    )
+    .unwrap();
+    // Its output ends with the last of its processes.
+    let rest: Vec<String> = lines.collect();
+    assert!(!rest.iter().any(|line| line.contains("That was podconfig")));
+    demo.wait().unwrap();
+    eventually("the machine is as it was", || {
+        let now = machine();
+        seen(now == before, format!("{now}\nbefore:\n{before}"))
     });
 }
 
