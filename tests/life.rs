@@ -1,6 +1,9 @@
 //! Pods and links come, go, and come back; each time exactly what is wanted is there.
 
-use std::{thread::sleep, time::Duration};
+use std::{
+    thread::sleep,
+    time::{Duration, Instant},
+};
 
 use serde_json::json;
 
@@ -9,7 +12,7 @@ use crate::support::{
     look::{addresses, index},
     manifests::{config_for, on_bridge},
     node::TestNode,
-    wait::{eventually, seen, stays},
+    wait::{eventually, seen, stays, within},
 };
 
 #[test]
@@ -134,6 +137,38 @@ fn a_label_that_goes_takes_the_links_and_brings_them_back() {
     node.is_clean();
     pod.relabel(json!({"role": "cnf"}));
     pod.link("data0");
+}
+
+/// Attack 10: every link that is made or taken away holds a lock of the whole kernel.
+#[test]
+fn a_label_that_flaps_makes_few_links_and_what_it_says_last_counts() {
+    let node = TestNode::new();
+    node.allow_own_bridges();
+    let daemon = node.daemon();
+    let mut pod = node.bare_pod("tenant-a", "web-0");
+    node.connect("tenant-a", "web-0", "data0", "10.1.0.1/24");
+    pod.ready("data0");
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(4) {
+        for label in ["other", "web-0"] {
+            pod.relabel(json!({"pod": label}));
+            sleep(Duration::from_millis(8));
+        }
+    }
+    let operations = daemon.metric("reconfd_link_operations_total");
+    assert!(operations < 110.0, "{operations} links made and removed");
+    pod.link("data0");
+    assert!(daemon.metric("reconfd_drift_repairs_total").abs() < 0.5);
+    pod.relabel(json!({"pod": "other"}));
+    within(
+        Duration::from_millis(500),
+        "the link is gone at once",
+        || {
+            let found = pod.find("data0");
+            seen(found.is_none(), format!("{found:?}"))
+        },
+    );
+    node.is_clean();
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
+use super::allowance::Allowance;
 use crate::node::{InPod, links::Place, row::Row};
 
 /// So many repairs follow at once; then each waits twice as long as the one before.
@@ -42,6 +43,8 @@ pub struct Settled {
     pub due: Option<Instant>,
     /// Since when something is not as wanted.
     pub unapplied_since: Option<Instant>,
+    /// How many links may be made now.
+    allowance: Allowance,
     chances: u32,
     last_chance: Option<Instant>,
     repairs: u32,
@@ -132,8 +135,18 @@ impl Settled {
         let Some(at) = self.not_before.filter(|at| *at > now) else {
             return false;
         };
-        self.due = Some(self.due.map_or(at, |due| due.min(at)));
+        self.look_at(at);
         true
+    }
+
+    /// Whether one more link may be made. If not, the pod is looked at again when it may.
+    pub fn may_make(&mut self, now: Instant) -> bool {
+        let taken = self.allowance.take(now);
+        taken.map_err(|at| self.look_at(at)).is_ok()
+    }
+
+    fn look_at(&mut self, at: Instant) {
+        self.due = Some(self.due.map_or(at, |due| due.min(at)));
     }
 
     /// Looks again soon, once for all that happens until then.

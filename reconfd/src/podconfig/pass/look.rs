@@ -183,25 +183,34 @@ impl Controller {
     /// Takes over the plan. What was undone too often waits, and nothing else does: a pod that undoes
     /// one link must not keep another that was taken from it.
     fn hold_back(&mut self, work: &mut Work, mut plan: Plan) {
+        let now = Instant::now();
         let settled = self.settled.entry(work.uid().into()).or_default();
         work.repairs = work::repairs(&plan, &settled.hashes);
-        if !work.repairs.is_empty() && settled.must_wait(Instant::now()) {
-            let waiting = std::mem::take(&mut work.repairs);
-            plan.steps.retain(|step| !work::is_of(step, &waiting));
-            plan.hindered.extend(waiting.into_iter().map(backing_off));
+        if !work.repairs.is_empty() && settled.must_wait(now) {
+            work.waiting = std::mem::take(&mut work.repairs);
+            let why =
+                "the pod undoes this link faster than it may be repaired; it is repaired later";
+            back_off(&mut plan, &work.waiting, why);
         }
+        let made = plan.steps.iter().filter_map(work::made_by);
+        let too_many: Vec<String> = made
+            .filter(|_| !settled.may_make(now))
+            .map(str::to_owned)
+            .collect();
+        let why = "the links of this pod come and go faster than they may be made; it follows soon";
+        back_off(&mut plan, &too_many, why);
         work.plan = plan;
     }
 }
 
-fn backing_off(link: String) -> Hindered {
-    let message =
-        "the pod undoes this link faster than it may be repaired; it is repaired later".into();
-    Hindered {
-        link,
+fn back_off(plan: &mut Plan, links: &[String], why: &str) {
+    plan.steps.retain(|step| !work::is_of(step, links));
+    let later = |link: &String| Hindered {
+        link: link.clone(),
         reason: Reason::BackingOff,
-        message,
-    }
+        message: why.into(),
+    };
+    plan.hindered.extend(links.iter().map(later));
 }
 
 /// What the machine shall make of a granted link.

@@ -44,6 +44,8 @@ pub struct Work {
     errors: HashMap<String, Error>,
     /// Links whose steps mend what somebody undid.
     pub repairs: Vec<String>,
+    /// Those of them that wait.
+    pub waiting: Vec<String>,
     pub mended: Vec<(String, &'static str)>,
     /// Links that somebody took away while they were made.
     undone: Vec<String>,
@@ -64,6 +66,7 @@ impl Work {
             standing: BTreeMap::new(),
             errors: HashMap::new(),
             repairs: Vec::new(),
+            waiting: Vec::new(),
             mended: Vec::new(),
             undone: Vec::new(),
             touched: HashMap::new(),
@@ -228,6 +231,14 @@ pub fn repairs(plan: &Plan, hashes: &HashMap<String, String>) -> Vec<String> {
         _ => None,
     });
     mended.collect()
+}
+
+/// The name of the link that a step makes.
+pub fn made_by(step: &Step) -> Option<&str> {
+    match step {
+        Step::Create(want) => Some(&want.link.name),
+        _ => None,
+    }
 }
 
 /// Whether a step makes, changes or takes away one of these links.

@@ -2,8 +2,6 @@
 
 use std::time::Instant;
 
-use crds::Reason;
-
 use super::Work;
 use crate::{
     node::links::{HostEnd, Kind},
@@ -82,9 +80,7 @@ impl Work {
 
     /// A link that waits for its repair is one that was undone: the repair counts as one.
     fn waits_for_repair(&self, name: &String) -> bool {
-        let mut hindered = self.plan.hindered.iter();
-        let held_back = hindered.any(|h| h.link == *name && h.reason == Reason::BackingOff);
-        held_back || self.undone.contains(name)
+        self.waiting.contains(name) || self.undone.contains(name)
     }
 }
 
