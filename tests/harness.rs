@@ -4,7 +4,8 @@ use std::{path::PathBuf, time::Duration};
 
 use crate::support::{
     enter::with_netns,
-    frame::{self, holds_token, plain},
+    fabric::{self, Fabric},
+    frame::{self, holds_token, plain, tagged, vlan_of},
     look::names,
     node::TestNode,
     wait::{eventually, seen},
@@ -218,4 +219,105 @@ fn bare_pods_are_quick_to_make() {
         start.elapsed()
     );
     assert_eq!(node.records().len(), pods.len());
+}
+
+#[test]
+fn nodes_on_a_wire_and_outsiders_reach_each_other() {
+    let fabric = Fabric::new(3);
+    for (from, to) in [(0, 1), (1, 2), (2, 0)] {
+        fabric[from].ping(&fabric::address(to));
+        fabric[from].ping(&fabric::address6(to));
+    }
+    let (first, second) = (fabric.outsider(), fabric.outsider());
+    fabric[0].ping(&first.address());
+    fabric[2].ping(&second.address6());
+    first.run(&["ping", "-n", "-c", "1", "-W", "2", &second.address()]);
+    first.run(&["ping", "-n", "-c", "1", "-W", "2", &fabric::address(1)]);
+}
+
+#[test]
+fn a_multicast_datagram_reaches_all_other_nodes() {
+    let fabric = Fabric::new(3);
+    let group: std::net::Ipv4Addr = "239.7.7.7".parse().unwrap();
+    let member = |number: usize| {
+        fabric[number].in_net(|| {
+            let socket = std::net::UdpSocket::bind("0.0.0.0:7777").unwrap();
+            let own = fabric::address(number).parse().unwrap();
+            socket.join_multicast_v4(&group, &own).unwrap();
+            socket
+                .set_read_timeout(Some(Duration::from_secs(2)))
+                .unwrap();
+            socket
+        })
+    };
+    let members = [member(1), member(2)];
+    fabric[0].in_net(|| {
+        let socket = std::net::UdpSocket::bind((fabric::address(0), 0)).unwrap();
+        socket.send_to(frame::TOKEN, (group, 7777)).unwrap();
+    });
+    for member in members {
+        let mut buffer = [0; 64];
+        assert_eq!(member.recv(&mut buffer).unwrap(), frame::TOKEN.len());
+    }
+}
+
+#[test]
+fn a_tap_hears_each_frame_on_the_wire_once_and_with_its_tag() {
+    let fabric = Fabric::new(2);
+    let (tap, outsider) = (fabric.tap(), fabric.outsider());
+    let (sender, plain) = (
+        outsider.wire(),
+        plain(frame::EVERYBODY, frame::mac("02:00:00:00:00:07")),
+    );
+    let receiver = Wire::on(&fabric[1].path("/proc/1/ns/net"), fabric::UPLINK);
+    sender.send(&plain);
+    sender.send(&tagged(7, &plain));
+    let ours = |tag| move |frame: &[u8]| holds_token(frame) && vlan_of(frame) == tag;
+    assert!(
+        receiver
+            .hears(Duration::from_secs(2), ours(Some(7)))
+            .is_some(),
+        "the tag does not arrive"
+    );
+    for tag in [None, Some(7)] {
+        assert!(
+            tap.hears(Duration::from_secs(2), ours(tag)).is_some(),
+            "{tag:?} is not heard"
+        );
+    }
+    assert_eq!(tap.counts(Duration::from_millis(100), holds_token), 0);
+}
+
+#[test]
+fn the_uplink_of_a_node_takes_another_mtu_and_comes_back_after_it_was_down() {
+    let fabric = Fabric::with_mtu(2, 9000);
+    let (first, second) = (&fabric[0], &fabric[1]);
+    let answered = |bytes: &str| {
+        let words = ["ping", "-n", "-c", "1", "-W", "1", "-M", "do", "-s", bytes];
+        let said = first.try_run(&[&words[..], &[&fabric::address(1)]].concat());
+        said.status.success()
+    };
+    first.ping(&fabric::address(1));
+    assert!(answered("8900"), "9000 is the MTU of both");
+    second.run(&["ip", "link", "set", fabric::UPLINK, "mtu", "1500"]);
+    assert!(!answered("8900"), "1500 is the MTU of one");
+    assert!(answered("1400"));
+    second.run(&["ip", "link", "set", fabric::UPLINK, "down"]);
+    assert!(!answered("1400"), "the other's link is down");
+    second.run(&["ip", "link", "set", fabric::UPLINK, "up"]);
+    first.ping(&fabric::address(1));
+}
+
+#[test]
+fn nodes_on_a_wire_have_pods_and_daemons_of_their_own() {
+    let fabric = Fabric::new(2);
+    let daemons: Vec<_> = fabric.nodes().iter().map(TestNode::daemon).collect();
+    for node in fabric.nodes() {
+        node.allow_everything();
+        let pod = node.bare_pod("tenant-a", "a");
+        node.connect("tenant-a", "a", "data0", "10.1.0.1/24");
+        pod.ready("data0");
+        assert_eq!(node.host_ends().len(), 1);
+    }
+    drop(daemons);
 }

@@ -9,6 +9,8 @@ pub mod chain;
 pub mod daemon;
 /// The one place that enters a namespace.
 pub mod enter;
+/// Several nodes on one wire.
+pub mod fabric;
 /// Frames, byte by byte.
 pub mod frame;
 /// Links of the kernel, as iproute2 tells them.

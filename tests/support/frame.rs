@@ -33,6 +33,18 @@ pub fn plain(to: Mac, from: Mac) -> Vec<u8> {
     ethernet(to, from, 0x88b5, TOKEN)
 }
 
+/// The frame as it is in a vlan, with its 802.1Q tag.
+pub fn tagged(vlan: u16, frame: &[u8]) -> Vec<u8> {
+    let (addresses, rest) = frame.split_at(12);
+    [addresses, &[0x81, 0], &vlan.to_be_bytes(), rest].concat()
+}
+
+/// The vlan that the outermost tag names.
+pub fn vlan_of(frame: &[u8]) -> Option<u16> {
+    let tag = frame.get(12..16)?;
+    (tag[..2] == [0x81, 0]).then(|| u16::from_be_bytes([tag[2], tag[3]]) & 0xfff)
+}
+
 /// A configuration BPDU of a bridge that wants to be the root.
 pub fn bpdu(from: Mac) -> Vec<u8> {
     let mut body = vec![0x42, 0x42, 3, 0, 0, 0, 0, 0];

@@ -75,6 +75,11 @@ impl TestNode {
         }
     }
 
+    /// Its pid 1, as the test sees it.
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
     /// A file of the node, as the test sees it.
     pub fn path(&self, inside: &str) -> PathBuf {
         PathBuf::from(format!("/proc/{}/root{inside}", self.pid))
@@ -257,13 +262,18 @@ impl Drop for TestNode {
 
 /// What a program printed that had to succeed.
 pub fn expect_success(words: &[&str], output: Output) -> String {
+    let errors = String::from_utf8_lossy(&output.stderr);
+    let hint = if errors.contains("Unknown device type") {
+        "This kernel cannot make such a link; `make test` tells the story on one that can."
+    } else {
+        ""
+    };
     assert!(
         output.status.success(),
-        "{}: {}\n{}{}",
+        "{}: {}\n{}{errors}{hint}",
         words.join(" "),
         output.status,
         String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
     );
     String::from_utf8_lossy(&output.stdout).into_owned()
 }

@@ -13,6 +13,7 @@ use nix::{
 };
 
 use super::{
+    node::TestNode,
     pod::TestPod,
     wait::{eventually, seen},
 };
@@ -26,6 +27,19 @@ pub struct Stream {
 pub struct Count {
     pub sent: u32,
     pub received: u32,
+}
+
+impl TestNode {
+    /// Waits for an answer to the node itself.
+    pub fn ping(&self, address: &str) {
+        eventually(&format!("the node reaches {address}"), || {
+            let output = self.try_run(&["ping", "-n", "-c", "1", "-W", "1", address]);
+            seen(
+                output.status.success(),
+                String::from_utf8_lossy(&output.stdout),
+            )
+        });
+    }
 }
 
 impl TestPod<'_> {

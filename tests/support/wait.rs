@@ -4,11 +4,23 @@
 use std::{
     cell::RefCell,
     fmt::Display,
+    fs,
+    sync::LazyLock,
     thread::sleep,
     time::{Duration, Instant},
 };
 
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// In the guest of `tests/vm.sh` a program takes a hundred times as long to start.
+static SLOWNESS: LazyLock<u32> = LazyLock::new(|| {
+    let processor = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    if processor.contains("User Mode Linux") {
+        4
+    } else {
+        1
+    }
+});
 
 thread_local! {
     static STEP_IN: RefCell<String> = const { RefCell::new(String::new()) };
@@ -33,6 +45,7 @@ pub fn within<T>(
     what: &str,
     mut probe: impl FnMut() -> Result<T, String>,
 ) -> T {
+    let patience = patience * *SLOWNESS;
     let start = Instant::now();
     let mut pause = Duration::from_millis(2);
     loop {

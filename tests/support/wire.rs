@@ -2,18 +2,19 @@
 
 use std::{
     ffi::CString,
+    io::IoSliceMut,
     os::fd::{AsRawFd, OwnedFd},
     path::Path,
     time::{Duration, Instant},
 };
 
 use nix::{
-    libc,
+    cmsg_space, libc,
     net::if_::if_nametoindex,
     sys::{
         socket::{
-            AddressFamily, LinkAddr, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrLike,
-            bind, recv, send, setsockopt, socket, sockopt,
+            AddressFamily, ControlMessageOwned, LinkAddr, MsgFlags, SockFlag, SockProtocol,
+            SockType, SockaddrLike, bind, recvmsg, send, setsockopt, socket, sockopt,
         },
         time::{TimeVal, TimeValLike},
     },
@@ -48,16 +49,35 @@ impl Wire {
     }
 
     /// The first frame that `wanted` likes and that others sent, if it comes in time.
+    /// It is whole: with the tag that the kernel takes out of a frame on its way in.
     pub fn hears(&self, span: Duration, wanted: impl Fn(&[u8]) -> bool) -> Option<Vec<u8>> {
         let start = Instant::now();
         let mut buffer = vec![0; 65_536];
         while start.elapsed() < span {
-            match recv(self.0.as_raw_fd(), &mut buffer, MsgFlags::empty()) {
-                Ok(length) if wanted(&buffer[..length]) => return Some(buffer[..length].to_vec()),
+            match self.receive(&mut buffer) {
+                Some(frame) if wanted(&frame) => return Some(frame),
                 _ => {}
             }
         }
         None
+    }
+
+    fn receive(&self, buffer: &mut [u8]) -> Option<Vec<u8>> {
+        let mut aside = cmsg_space!(libc::tpacket_auxdata);
+        let mut parts = [IoSliceMut::new(buffer)];
+        let message = recvmsg::<()>(
+            self.0.as_raw_fd(),
+            &mut parts,
+            Some(&mut aside),
+            MsgFlags::empty(),
+        )
+        .ok()?;
+        let tag = message.cmsgs().ok()?.find_map(|told| tag(&told));
+        let mut frame = message.iovs().next()?.to_vec();
+        if let Some(tag) = tag {
+            frame.splice(12..12, tag);
+        }
+        Some(frame)
     }
 
     pub fn counts(&self, span: Duration, wanted: impl Fn(&[u8]) -> bool) -> u64 {
@@ -68,6 +88,23 @@ impl Wire {
         }
         heard
     }
+}
+
+/// The 802.1Q tag in what the kernel tells beside a frame, a `tpacket_auxdata`.
+fn tag(told: &ControlMessageOwned) -> Option<[u8; 4]> {
+    let ControlMessageOwned::Unknown(told) = told else {
+        return None;
+    };
+    let bytes = &told.data_bytes;
+    let status = u32::from_ne_bytes(bytes.get(..4)?.try_into().ok()?);
+    let short = |at: usize| Some(u16::from_ne_bytes(bytes.get(at..at + 2)?.try_into().ok()?));
+    let (control, protocol) = (short(16)?.to_be_bytes(), short(18)?.to_be_bytes());
+    (status & libc::TP_STATUS_VLAN_VALID != 0).then_some([
+        protocol[0],
+        protocol[1],
+        control[0],
+        control[1],
+    ])
 }
 
 fn packet_socket() -> OwnedFd {
@@ -81,7 +118,24 @@ fn packet_socket() -> OwnedFd {
     let patience = TimeVal::milliseconds(20);
     setsockopt(&socket, sockopt::ReceiveTimeout, &patience).expect("a socket takes a timeout");
     setsockopt(&socket, sockopt::RcvBuf, &(8 << 20)).expect("a socket takes a buffer size");
+    ask_for_tags(&socket);
     socket
+}
+
+#[allow(unsafe_code)]
+fn ask_for_tags(socket: &OwnedFd) {
+    let yes: libc::c_int = 1;
+    // SAFETY: the pointer is to an int, of the size that is given, and lives through the call.
+    let answer = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_PACKET,
+            libc::PACKET_AUXDATA,
+            (&raw const yes).cast(),
+            size_of_val(&yes) as libc::socklen_t,
+        )
+    };
+    assert_eq!(answer, 0, "a packet socket tells what was in the tag");
 }
 
 #[allow(unsafe_code)]
