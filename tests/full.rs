@@ -1,0 +1,11 @@
+//! Node tests that need more of a kernel than most machines have: vlans above all.
+//! `make test` runs them on the machine's own kernel where that can, and in `tests/vm.sh` where not.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+/// The kernel does what the stories need.
+#[path = "full/harness.rs"]
+mod harness;
+// The other stories use all of it; these need not.
+#[allow(dead_code)]
+mod support;
