@@ -7,6 +7,8 @@
 pub mod act;
 /// What the kernel tells unasked.
 pub mod events;
+/// Only peers send into a tunnel.
+pub mod filter;
 /// Links, wanted and present, and their netlink messages; pure.
 pub mod links;
 /// What the kernel told, taken in and told on.

@@ -17,6 +17,9 @@ use nix::{
 
 use crate::node::events::borrow;
 
+/// Batches of which the kernel takes all or nothing.
+mod transaction;
+
 use super::{Body, Changes, Error, NLMSG_HDR, Request, messages};
 
 const NLMSG_ERROR: u16 = 2;
@@ -44,7 +47,12 @@ pub struct Socket {
 
 impl Socket {
     pub fn open(changes: &Changes) -> io::Result<Self> {
-        let mut socket = netlink_sys::Socket::new(NETLINK_ROUTE)?;
+        Self::open_for(NETLINK_ROUTE, changes)
+    }
+
+    /// A socket of another protocol than rtnetlink's.
+    pub fn open_for(protocol: isize, changes: &Changes) -> io::Result<Self> {
+        let mut socket = netlink_sys::Socket::new(protocol)?;
         socket.bind_auto()?;
         socket.connect(&SocketAddr::new(0, 0))?;
         setsockopt(

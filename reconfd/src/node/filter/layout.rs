@@ -1,0 +1,245 @@
+//! What the table must hold: chains, their rules, and sets. Pure.
+//!
+//! How a frame could come past, and why it does not:
+//!
+//! * *Hidden in a later fragment.* Only the first fragment has the ports, and only as much of the
+//!   VXLAN header as its sender put there; the kernel takes no overlapping ones, and no fragments of fragments. A fragment in which
+//!   the VNI of a port of ours cannot be read is dropped. IPv6 may hide even the ports, behind
+//!   extension headers that go on in the next fragment; the kernel catches most of these, not all, so
+//!   a first fragment without ports is dropped whatever it is for, as RFC 8200 wants. Where something
+//!   on the node reassembles before us (connection tracking), there is nothing to hide.
+//! * *Behind options and extension headers.* The kernel finds the transport header by walking them;
+//!   `th` is behind them all. Only an authentication header ends the walk: what is behind one enters
+//!   the stack again when it was found true, without it.
+//! * *Under another port, translated on the way* (DNAT, a Service). It is looked at again after the
+//!   translation: in `forward`, and in `input` behind IPVS too, which translates there.
+//! * *By way of another node*, whose address it then has (masquerading). That node's own filter drops
+//!   it in `prerouting` or `forward`, if it guards the tunnel.
+//! * *In a tunnel, or through IPsec.* What was unpacked enters the stack by the link that unpacked it.
+//! * *As UDP-Lite*: a vxlan socket takes UDP alone. A checksum of zero changes nothing here. The node's
+//!   own processes come by `lo`, which is nobody's underlay; those that send to others are trusted.
+//! * *Behind another frame.* A pod of this node may send a burst (`UDP_SEGMENT`), which passes here as
+//!   one packet with one VXLAN header to be seen, and is cut at the socket. If the first frame is of a
+//!   VNI that nobody guards, the others come with it. No rule can see a burst: see `Filter::close`.
+
+use std::collections::BTreeSet;
+
+use super::{
+    Guard, Tunnel,
+    expression::{
+        Compare, Expression, Header, accept, back, comes_from, compare, drop, fragment_header,
+        goto, is_in, is_of, is_udp, jump, link, load, mask,
+    },
+    name::{link_set, peer_set, port_chain, tunnel_chain},
+    source::{Element, Family, elements, ranges},
+    state::State,
+};
+
+#[derive(Debug, Default)]
+pub struct Layout {
+    pub chains: Vec<Chain>,
+    pub sets: Vec<Set>,
+}
+
+#[derive(Debug)]
+pub struct Chain {
+    pub name: String,
+    pub hook: Option<Hook>,
+    pub rules: Vec<Rule>,
+}
+
+/// Where in a packet's way a chain is run.
+#[derive(Clone, Copy, Debug)]
+pub struct Hook {
+    pub number: u32,
+    pub priority: i32,
+}
+
+#[derive(Debug)]
+pub struct Rule {
+    pub expressions: Vec<Expression>,
+    /// For people.
+    pub comment: Option<&'static str>,
+}
+
+#[derive(Debug)]
+pub struct Set {
+    pub name: String,
+    pub kind: Kind,
+    pub elements: BTreeSet<Element>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Sources(Family),
+    Links,
+}
+
+impl Layout {
+    pub fn of(state: &State) -> Self {
+        let ports = state.ports();
+        let mut layout = Self::default();
+        if ports.is_empty() {
+            return layout;
+        }
+        layout.chains.extend(base_chains(state, &ports));
+        for port in ports {
+            let tunnels = state.tunnels.keys().copied();
+            let tunnels = tunnels.filter(|tunnel| tunnel.port == port);
+            layout.chains.push(port_rules(port, tunnels));
+        }
+        for (tunnel, guard) in &state.tunnels {
+            layout.chains.push(tunnel_rules(*tunnel, guard));
+            layout.sets.extend(peers(*tunnel, guard));
+        }
+        layout.sets.extend(state.closed.iter().map(links));
+        layout
+    }
+}
+
+fn base_chains(state: &State, ports: &BTreeSet<u16>) -> [Chain; 3] {
+    let jumps = || -> Vec<Rule> {
+        let each = ports.iter();
+        each.map(|port| rule([&to(*port)[..], &[jump(&port_chain(*port))]]))
+            .collect()
+    };
+    let base = |name: &str, number, priority, more: Vec<Rule>| Chain {
+        name: name.into(),
+        hook: Some(Hook { number, priority }),
+        rules: jumps().into_iter().chain(more).collect(),
+    };
+    let closed = state.closed.keys().map(|port| {
+        let elsewhere = [link(), is_in(&link_set(*port), false), drop()];
+        rule([&to(*port)[..], &elsewhere]).saying("comes by no link of this port")
+    });
+    // Raw priority is before all translation; 200 is after the last of `input`.
+    [
+        base("prerouting", 0, -300, hidden_ports()),
+        base("forward", 2, -300, Vec::new()),
+        base("input", 1, 200, closed.collect()),
+    ]
+}
+
+/// Nobody but an attacker divides a packet before the ports.
+fn hidden_ports() -> Vec<Rule> {
+    let seen = [load(Header::Transport, 0, 4), any::<4>(), accept()];
+    let hidden = [
+        fragment_header(2, 2, false),
+        mask([0xff, 0xf8]),
+        compare(Compare::Equal, &[0, 0]),
+        drop(),
+    ];
+    vec![
+        rule([&seen]).saying("its ports can be read"),
+        rule([&is_of(Family::V6)[..], &hidden]).saying("hides its ports in a later fragment"),
+    ]
+}
+
+fn port_rules(port: u16, tunnels: impl Iterator<Item = Tunnel>) -> Chain {
+    let vni = || load(Header::Transport, 12, 3);
+    let tunnels = tunnels.map(|tunnel| {
+        let [_, number @ ..] = tunnel.vni.to_be_bytes();
+        let number = compare(Compare::Equal, &number);
+        rule([&[vni(), number, goto(&tunnel_chain(tunnel))]])
+    });
+    let more_fragments = [
+        load(Header::Network, 6, 2),
+        mask([0x20, 0]),
+        compare(Compare::Unequal, &[0, 0]),
+        drop(),
+    ];
+    let fragment_of_v6 = [
+        fragment_header(0, 1, true),
+        compare(Compare::Equal, &[1]),
+        drop(),
+    ];
+    let hides = "hides its VNI in a later fragment";
+    let rest = [
+        rule([&[vni(), any::<3>(), back()]]).saying("of a VNI that is not ours"),
+        rule([&is_of(Family::V4)[..], &more_fragments]).saying(hides),
+        rule([&is_of(Family::V6)[..], &fragment_of_v6]).saying(hides),
+    ];
+    Chain {
+        name: port_chain(port),
+        hook: None,
+        rules: tunnels.chain(rest).collect(),
+    }
+}
+
+fn tunnel_rules(tunnel: Tunnel, guard: &Guard) -> Chain {
+    let accepts = families(guard).map(|family| {
+        let here = [
+            link(),
+            compare(Compare::Equal, &guard.underlay.to_ne_bytes()),
+        ];
+        let set = peer_set(tunnel, guard.underlay, family);
+        let from = comes_from(family, &set);
+        rule([&here[..], &is_of(family), &from, &[accept()]])
+    });
+    Chain {
+        name: tunnel_chain(tunnel),
+        hook: None,
+        rules: accepts.chain([rule([&[drop()]])]).collect(),
+    }
+}
+
+fn peers(tunnel: Tunnel, guard: &Guard) -> impl Iterator<Item = Set> {
+    families(guard).map(move |family| Set {
+        name: peer_set(tunnel, guard.underlay, family),
+        kind: Kind::Sources(family),
+        elements: elements(&ranges(&guard.sources, family), family),
+    })
+}
+
+/// Those with sources; where there are none, an empty set says what the guard is.
+fn families(guard: &Guard) -> impl Iterator<Item = Family> {
+    let is_there = |family| {
+        let sources = &guard.sources;
+        sources
+            .iter()
+            .any(|network| Family::of(network.ip()) == family)
+            || sources.is_empty() && family == Family::V4
+    };
+    Family::BOTH
+        .into_iter()
+        .filter(move |family| is_there(*family))
+}
+
+fn links((port, links): (&u16, &BTreeSet<u32>)) -> Set {
+    let element = |link: &u32| Element {
+        key: link.to_ne_bytes().into(),
+        is_end: false,
+    };
+    Set {
+        name: link_set(*port),
+        kind: Kind::Links,
+        elements: links.iter().map(element).collect(),
+    }
+}
+
+fn to(port: u16) -> [Expression; 4] {
+    let [protocol, is_udp] = is_udp();
+    let is_port = compare(Compare::Equal, &port.to_be_bytes());
+    [protocol, is_udp, load(Header::Transport, 2, 2), is_port]
+}
+
+/// True of all that could be loaded.
+fn any<const LENGTH: usize>() -> Expression {
+    compare(Compare::AtLeast, &[0; LENGTH])
+}
+
+fn rule<const PARTS: usize>(parts: [&[Expression]; PARTS]) -> Rule {
+    Rule {
+        expressions: parts.concat(),
+        comment: None,
+    }
+}
+
+impl Rule {
+    fn saying(self, comment: &'static str) -> Self {
+        Self {
+            comment: Some(comment),
+            ..self
+        }
+    }
+}

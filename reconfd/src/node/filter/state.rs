@@ -1,0 +1,68 @@
+//! What the filter was told, and how a later daemon reads it from the table. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    Guard, Tunnel,
+    name::{read_link_set, read_peer_set},
+    reading::Found,
+    source::{Element, Family, networks, ranges, read_ranges},
+};
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct State {
+    pub tunnels: BTreeMap<Tunnel, Guard>,
+    /// Ports that are reached by these links alone.
+    pub closed: BTreeMap<u16, BTreeSet<u32>>,
+}
+
+impl State {
+    /// What the sets of a table say.
+    pub fn of(found: &Found) -> Self {
+        let mut state = Self::default();
+        for (name, set) in &found.sets {
+            if let Some((tunnel, underlay, family)) = read_peer_set(name) {
+                let guard = state.tunnels.entry(tunnel).or_insert_with(|| Guard {
+                    underlay,
+                    sources: BTreeSet::new(),
+                });
+                guard.underlay = underlay;
+                let ranges = read_ranges(&set.elements, family);
+                guard.sources.extend(networks(&ranges, family));
+            } else if let Some(port) = read_link_set(name) {
+                state
+                    .closed
+                    .insert(port, set.elements.iter().filter_map(link).collect());
+            }
+        }
+        state.forget_unused();
+        state
+    }
+
+    /// A port without tunnels is not ours to close.
+    pub fn forget_unused(&mut self) {
+        let used = self.ports();
+        self.closed.retain(|port, _| used.contains(port));
+    }
+
+    pub fn ports(&self) -> BTreeSet<u16> {
+        self.tunnels.keys().map(|tunnel| tunnel.port).collect()
+    }
+}
+
+impl Guard {
+    /// The same sources said in the one way in which they are read back.
+    pub fn tidy(self) -> Self {
+        let families = Family::BOTH.into_iter();
+        let sources = families.flat_map(|family| networks(&ranges(&self.sources, family), family));
+        Self {
+            underlay: self.underlay,
+            sources: sources.collect(),
+        }
+    }
+}
+
+fn link(element: &Element) -> Option<u32> {
+    let key = element.key.first_chunk::<4>()?;
+    Some(u32::from_ne_bytes(*key))
+}

@@ -1,0 +1,139 @@
+//! Batches of which the kernel takes all or nothing (nfnetlink).
+
+use std::{io, sync::atomic::Ordering};
+
+use netlink_packet_core::{NLM_F_ACK, NLM_F_REQUEST};
+use nix::{
+    errno::Errno,
+    sys::socket::{
+        setsockopt,
+        sockopt::{RcvBufForce, SndBufForce},
+    },
+};
+
+use crate::node::{
+    events::borrow,
+    netlink::{Body, Error, Request},
+};
+
+use super::{NLMSG_ERROR, Socket, refusal};
+
+const NFNL_MSG_BATCH_BEGIN: u16 = 0x10;
+const NFNL_MSG_BATCH_END: u16 = 0x11;
+/// What a refusal takes of the socket's queue, with room to spare.
+const REFUSAL: usize = 2048;
+
+impl Socket {
+    /// Sends all requests in one transaction of a netfilter subsystem: all of them happen at one
+    /// moment, or none does. Says the first refusal.
+    pub fn transaction(
+        &mut self,
+        deed: &str,
+        subsystem: u8,
+        requests: &[Request],
+    ) -> Result<(), Error> {
+        self.changes
+            .fetch_add(requests.len() as u64, Ordering::Relaxed);
+        self.converse(deed, subsystem, requests, true)
+    }
+
+    /// Asks whether the kernel would take the requests; nothing happens.
+    pub fn rehearse(
+        &mut self,
+        deed: &str,
+        subsystem: u8,
+        requests: &[Request],
+    ) -> Result<(), Error> {
+        self.converse(deed, subsystem, requests, false)
+    }
+
+    fn converse(
+        &mut self,
+        deed: &str,
+        subsystem: u8,
+        requests: &[Request],
+        finished: bool,
+    ) -> Result<(), Error> {
+        let first = self.sequence.wrapping_add(1);
+        let out = self.written(subsystem, requests, finished);
+        self.make_room(out.len(), requests.len());
+        self.socket
+            .send(&out, 0)
+            .map_err(|error| Error::io(deed, &error))?;
+        self.verdict(deed, first, requests)
+    }
+
+    /// The whole batch. Without its end the kernel tries all of it and takes it back.
+    fn written(&mut self, subsystem: u8, requests: &[Request], finished: bool) -> Vec<u8> {
+        let mut out = Vec::new();
+        let mut append = |body: &Body, flags| {
+            self.sequence = self.sequence.wrapping_add(1);
+            body.append(NLM_F_REQUEST | flags, self.sequence, &mut out);
+        };
+        append(&boundary(NFNL_MSG_BATCH_BEGIN, subsystem), 0);
+        for (place, request) in requests.iter().enumerate() {
+            // Refusals answer unasked: only the last needs to say that it is through.
+            let ack = if place + 1 == requests.len() {
+                NLM_F_ACK
+            } else {
+                0
+            };
+            append(&request.body, ack | request.flags);
+        }
+        if finished {
+            append(&boundary(NFNL_MSG_BATCH_END, subsystem), 0);
+        }
+        out
+    }
+
+    /// A batch must fit into one datagram, and a refusal of each message into the queue. Where this is
+    /// not allowed, the system's own limits hold.
+    fn make_room(&self, length: usize, requests: usize) {
+        const USUAL: usize = 208 << 10;
+        let socket = borrow(&self.socket);
+        let _ = setsockopt(&socket, SndBufForce, &USUAL.max(length));
+        let _ = setsockopt(&socket, RcvBufForce, &USUAL.max(requests * REFUSAL));
+    }
+
+    /// Waits for the first refusal or for the last message's answer. What still comes then is of
+    /// numbers that nobody waits for.
+    fn verdict(&mut self, deed: &str, first: u32, requests: &[Request]) -> Result<(), Error> {
+        let mut answer = None;
+        while answer.is_none() {
+            let received = self.receive(|kind, flags, sequence, body| {
+                let place = sequence.wrapping_sub(first) as usize;
+                if kind != NLMSG_ERROR || place > requests.len() || answer.is_some() {
+                    return;
+                }
+                // A refusal of the beginning is one of the whole.
+                let refused = place.checked_sub(1).map_or(deed, |at| &requests[at].deed);
+                match refusal(kind, flags, body) {
+                    Some((errno, text)) => {
+                        answer = Some(Err(Error {
+                            deed: refused.into(),
+                            errno,
+                            text,
+                        }));
+                    }
+                    None if place == requests.len() => answer = Some(Ok(())),
+                    None => (),
+                }
+            });
+            match received {
+                // Answers were lost, but never the first ones.
+                Err(error) if is_overrun(&error) => (),
+                received => received.map_err(|error| Error::io(deed, &error))?,
+            }
+        }
+        answer.unwrap_or(Ok(()))
+    }
+}
+
+fn is_overrun(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(Errno::ENOBUFS as i32)
+}
+
+/// `struct nfgenmsg`: no family, version 0, the subsystem in network order.
+fn boundary(kind: u16, subsystem: u8) -> Body {
+    Body::Raw(kind, vec![0, 0, 0, subsystem])
+}
