@@ -1,7 +1,7 @@
 //! Only peers send into a tunnel: one nft table of this installation in the node's namespace.
 //!
 //! A vxlan device takes a frame from whoever reaches its UDP port. The table drops what does not come
-//! from a peer, by the link that leads to the peers, before anything else on the node looks at it.
+//! from a peer, by the link that leads to the peers, if it is for this node or goes on to a peer.
 //! Every change replaces the whole table in one transaction, so that there is no moment between two
 //! tables; the table itself is the memory from which a later daemon goes on.
 //!
@@ -27,13 +27,6 @@
 //!         elements = { "eth0" }
 //!     }
 //!
-//!     chain prerouting {
-//!         type filter hook prerouting priority raw; policy accept;
-//!         udp dport 4789 jump port-4789
-//!         @th,0,32 >= 0x0 accept comment "its ports can be read"
-//!         frag frag-off 0 drop comment "hides its ports in a later fragment"
-//!     }
-//!
 //!     chain forward {
 //!         type filter hook forward priority raw; policy accept;
 //!         udp dport 4789 jump port-4789
@@ -43,18 +36,24 @@
 //!         type filter hook input priority 200; policy accept;
 //!         udp dport 4789 jump port-4789
 //!         udp dport 4789 iif != @port4789.links drop comment "comes by no link of this port"
+//!         @th,0,32 >= 0x0 accept comment "its ports can be read"
+//!         frag frag-off 0 drop comment "hides its ports in a later fragment"
 //!     }
 //!
 //!     chain port-4789 {
 //!         @th,96,24 0x273a goto vni10042.port4789
 //!         @th,96,24 >= 0x0 return comment "of a VNI that is not ours"
-//!         ip frag-off & 8192 != 0 drop comment "hides its VNI in a later fragment"
-//!         exthdr frag exists drop comment "hides its VNI in a later fragment"
+//!         ip frag-off & 8192 != 0 ip daddr @vni10042.port4789.if42.v4 drop comment "hides its VNI"
+//!         exthdr frag exists ip6 daddr @vni10042.port4789.if42.v6 drop comment "hides its VNI"
+//!         oif != 0 return comment "only passes this node"
+//!         exthdr frag exists drop comment "hides its VNI"
 //!     }
 //!
 //!     chain vni10042.port4789 {
 //!         iif "eth0" ip saddr @vni10042.port4789.if42.v4 accept
 //!         iif "eth0" ip6 saddr @vni10042.port4789.if42.v6 accept
+//!         oif != 0 ip daddr != @vni10042.port4789.if42.v4 accept comment "passes to no peer"
+//!         oif != 0 ip6 daddr != @vni10042.port4789.if42.v6 accept comment "passes to no peer"
 //!         drop
 //!     }
 //! }
@@ -103,7 +102,7 @@ pub struct Tunnel {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Guard {
     /// The link of the node by which frames must come. Not one of a VRF: what comes by such a link is
-    /// seen again as of the VRF, and dropped.
+    /// seen as of the VRF, and dropped.
     pub underlay: u32,
     /// From where, of one family or both. From nowhere, where there are none.
     pub sources: BTreeSet<IpNetwork>,

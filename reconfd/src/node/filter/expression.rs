@@ -102,6 +102,12 @@ pub fn link() -> Expression {
     meta(NFT_META_IIF)
 }
 
+/// The packet leaves by some link. Not so in `input`: there a kernel loads 0, or an older one nothing.
+pub fn goes_on() -> [Expression; 2] {
+    const NFT_META_OIF: u32 = 5;
+    [meta(NFT_META_OIF), compare(Compare::Unequal, &[0; 4])]
+}
+
 /// The packet's source is in the set.
 pub fn comes_from(family: Family, set: &str) -> [Expression; 2] {
     let (offset, length) = match family {
@@ -109,6 +115,15 @@ pub fn comes_from(family: Family, set: &str) -> [Expression; 2] {
         Family::V6 => (8, 16),
     };
     [load(Header::Network, offset, length), is_in(set, true)]
+}
+
+/// The packet's destination is in the set, or is not.
+pub fn goes_to(family: Family, set: &str, wanted: bool) -> [Expression; 2] {
+    let (offset, length) = match family {
+        Family::V4 => (16, 4),
+        Family::V6 => (24, 16),
+    };
+    [load(Header::Network, offset, length), is_in(set, wanted)]
 }
 
 /// What is loaded is in the set, or is not.

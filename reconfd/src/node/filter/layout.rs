@@ -1,26 +1,33 @@
 //! What the table must hold: chains, their rules, and sets. Pure.
 //!
+//! What only passes the node, between others with tunnels of the same numbers, is not ours to judge;
+//! what goes on to a peer is: he would take it for ours if it left under this node's address.
+//!
 //! How a frame could come past, and why it does not:
 //!
 //! * *Hidden in a later fragment.* Only the first fragment has the ports, and only as much of the
-//!   VXLAN header as its sender put there; the kernel takes no overlapping ones, and no fragments of fragments. A fragment in which
-//!   the VNI of a port of ours cannot be read is dropped. IPv6 may hide even the ports, behind
-//!   extension headers that go on in the next fragment; the kernel catches most of these, not all, so
-//!   a first fragment without ports is dropped whatever it is for, as RFC 8200 wants. Where something
-//!   on the node reassembles before us (connection tracking), there is nothing to hide.
+//!   VXLAN header as its sender put there; the kernel takes no overlapping ones, and no fragments of
+//!   fragments. IPv4 is whole again before `input`. Else a fragment in which the VNI of a port of ours
+//!   cannot be read is dropped, if it is for this node or a peer of any tunnel of the port. IPv6 may
+//!   hide even the ports, behind extension headers that go on in the next fragment; the kernel catches
+//!   most of these, not all, so a first fragment without ports is dropped in `input` whatever it is
+//!   for, as RFC 8200 wants, and by the peers' filters there. Where something on the node reassembles
+//!   before us (connection tracking, and so all translation), there is nothing to hide.
 //! * *Behind options and extension headers.* The kernel finds the transport header by walking them;
 //!   `th` is behind them all. Only an authentication header ends the walk: what is behind one enters
 //!   the stack again when it was found true, without it.
-//! * *Under another port, translated on the way* (DNAT, a Service). It is looked at again after the
+//! * *Under another port, translated on the way* (DNAT, a Service). It is looked at after the
 //!   translation: in `forward`, and in `input` behind IPVS too, which translates there.
 //! * *By way of another node*, whose address it then has (masquerading). That node's own filter drops
-//!   it in `prerouting` or `forward`, if it guards the tunnel.
+//!   it in `forward`, if it guards the tunnel and the frame goes to an address that is a peer's here.
+//!   To another address of a peer, on the same link, it passes: nothing tells it from a stranger's.
 //! * *In a tunnel, or through IPsec.* What was unpacked enters the stack by the link that unpacked it.
 //! * *As UDP-Lite*: a vxlan socket takes UDP alone. A checksum of zero changes nothing here. The node's
 //!   own processes come by `lo`, which is nobody's underlay; those that send to others are trusted.
 //! * *Behind another frame.* A pod of this node may send a burst (`UDP_SEGMENT`), which passes here as
 //!   one packet with one VXLAN header to be seen, and is cut at the socket. If the first frame is of a
-//!   VNI that nobody guards, the others come with it. No rule can see a burst: see `Filter::close`.
+//!   VNI that nobody guards, the others come with it. No rule can see a burst: see `Filter::close`,
+//!   which helps in `input` alone; one that is masqueraded on its way to a peer passes.
 
 use std::collections::BTreeSet;
 
@@ -28,7 +35,7 @@ use super::{
     Guard, Tunnel,
     expression::{
         Compare, Expression, Header, accept, back, comes_from, compare, drop, fragment_header,
-        goto, is_in, is_of, is_udp, jump, link, load, mask,
+        goes_on, goes_to, goto, is_in, is_of, is_udp, jump, link, load, mask,
     },
     name::{link_set, peer_set, port_chain, tunnel_chain},
     source::{Element, Family, elements, ranges},
@@ -84,9 +91,9 @@ impl Layout {
         }
         layout.chains.extend(base_chains(state, &ports));
         for port in ports {
-            let tunnels = state.tunnels.keys().copied();
-            let tunnels = tunnels.filter(|tunnel| tunnel.port == port);
-            layout.chains.push(port_rules(port, tunnels));
+            let guards = state.tunnels.iter();
+            let guards: Vec<_> = guards.filter(|(tunnel, _)| tunnel.port == port).collect();
+            layout.chains.push(port_rules(port, &guards));
         }
         for (tunnel, guard) in &state.tunnels {
             layout.chains.push(tunnel_rules(*tunnel, guard));
@@ -97,7 +104,7 @@ impl Layout {
     }
 }
 
-fn base_chains(state: &State, ports: &BTreeSet<u16>) -> [Chain; 3] {
+fn base_chains(state: &State, ports: &BTreeSet<u16>) -> [Chain; 2] {
     let jumps = || -> Vec<Rule> {
         let each = ports.iter();
         each.map(|port| rule([&to(*port)[..], &[jump(&port_chain(*port))]]))
@@ -112,16 +119,15 @@ fn base_chains(state: &State, ports: &BTreeSet<u16>) -> [Chain; 3] {
         let elsewhere = [link(), is_in(&link_set(*port), false), drop()];
         rule([&to(*port)[..], &elsewhere]).saying("comes by no link of this port")
     });
-    // Raw priority is before all translation; 200 is after the last of `input`.
+    // 200 is after all that translates in `input`. Nothing may follow what accepts.
     [
-        base("prerouting", 0, -300, hidden_ports()),
         base("forward", 2, -300, Vec::new()),
-        base("input", 1, 200, closed.collect()),
+        base("input", 1, 200, closed.chain(hidden_ports()).collect()),
     ]
 }
 
 /// Nobody but an attacker divides a packet before the ports.
-fn hidden_ports() -> Vec<Rule> {
+fn hidden_ports() -> [Rule; 2] {
     let seen = [load(Header::Transport, 0, 4), any::<4>(), accept()];
     let hidden = [
         fragment_header(2, 2, false),
@@ -129,66 +135,89 @@ fn hidden_ports() -> Vec<Rule> {
         compare(Compare::Equal, &[0, 0]),
         drop(),
     ];
-    vec![
+    [
         rule([&seen]).saying("its ports can be read"),
         rule([&is_of(Family::V6)[..], &hidden]).saying("hides its ports in a later fragment"),
     ]
 }
 
-fn port_rules(port: u16, tunnels: impl Iterator<Item = Tunnel>) -> Chain {
+fn port_rules(port: u16, guards: &[(&Tunnel, &Guard)]) -> Chain {
     let vni = || load(Header::Transport, 12, 3);
-    let tunnels = tunnels.map(|tunnel| {
+    let to_tunnels = guards.iter().map(|(tunnel, _)| {
         let [_, number @ ..] = tunnel.vni.to_be_bytes();
         let number = compare(Compare::Equal, &number);
-        rule([&[vni(), number, goto(&tunnel_chain(tunnel))]])
+        rule([&[vni(), number, goto(&tunnel_chain(**tunnel))]])
     });
-    let more_fragments = [
-        load(Header::Network, 6, 2),
-        mask([0x20, 0]),
-        compare(Compare::Unequal, &[0, 0]),
-        drop(),
-    ];
-    let fragment_of_v6 = [
-        fragment_header(0, 1, true),
-        compare(Compare::Equal, &[1]),
-        drop(),
-    ];
-    let hides = "hides its VNI in a later fragment";
-    let rest = [
-        rule([&[vni(), any::<3>(), back()]]).saying("of a VNI that is not ours"),
-        rule([&is_of(Family::V4)[..], &more_fragments]).saying(hides),
-        rule([&is_of(Family::V6)[..], &fragment_of_v6]).saying(hides),
-    ];
+    let rest = rule([&[vni(), any::<3>(), back()]]).saying("of a VNI that is not ours");
     Chain {
         name: port_chain(port),
         hook: None,
-        rules: tunnels.chain(rest).collect(),
+        rules: to_tunnels.chain([rest]).chain(hidden_vni(guards)).collect(),
     }
 }
 
+/// Whoever is no peer of any tunnel may be sent fragments in which no VNI can be read.
+fn hidden_vni(guards: &[(&Tunnel, &Guard)]) -> Vec<Rule> {
+    let hides = "hides its VNI";
+    let sets = guards
+        .iter()
+        .flat_map(|(tunnel, guard)| sets(**tunnel, guard));
+    let to_peer = |(family, set): (Family, String)| {
+        let to_peer = goes_to(family, &set, true);
+        rule([&in_fragments(family), &to_peer, &[drop()]]).saying(hides)
+    };
+    let passes = rule([&goes_on()[..], &[back()]]).saying("only passes this node");
+    // IPv4 is whole again in `input`.
+    let here = rule([&in_fragments(Family::V6), &[drop()]]).saying(hides);
+    sets.map(to_peer).chain([passes, here]).collect()
+}
+
+/// What is divided, or might be. Later fragments do not come so far: they have no port.
+fn in_fragments(family: Family) -> Vec<Expression> {
+    let is_divided: &[Expression] = match family {
+        Family::V4 => &[
+            load(Header::Network, 6, 2),
+            mask([0x20, 0]),
+            compare(Compare::Unequal, &[0, 0]),
+        ],
+        Family::V6 => &[fragment_header(0, 1, true), compare(Compare::Equal, &[1])],
+    };
+    [&is_of(family)[..], is_divided].concat()
+}
+
 fn tunnel_rules(tunnel: Tunnel, guard: &Guard) -> Chain {
-    let accepts = families(guard).map(|family| {
+    let accepts = sets(tunnel, guard).map(|(family, set)| {
         let here = [
             link(),
             compare(Compare::Equal, &guard.underlay.to_ne_bytes()),
         ];
-        let set = peer_set(tunnel, guard.underlay, family);
         let from = comes_from(family, &set);
         rule([&here[..], &is_of(family), &from, &[accept()]])
+    });
+    let passing = Family::BOTH.map(|family| {
+        let set = sets(tunnel, guard).find(|(other, _)| *other == family);
+        let to_others = set.map(|(_, set)| goes_to(family, &set, false));
+        let to_others = to_others.as_ref().map_or(&[][..], |is_so| is_so);
+        rule([&goes_on()[..], &is_of(family), to_others, &[accept()]]).saying("passes to no peer")
     });
     Chain {
         name: tunnel_chain(tunnel),
         hook: None,
-        rules: accepts.chain([rule([&[drop()]])]).collect(),
+        rules: accepts.chain(passing).chain([rule([&[drop()]])]).collect(),
     }
 }
 
 fn peers(tunnel: Tunnel, guard: &Guard) -> impl Iterator<Item = Set> {
-    families(guard).map(move |family| Set {
-        name: peer_set(tunnel, guard.underlay, family),
+    sets(tunnel, guard).map(|(family, name)| Set {
+        name,
         kind: Kind::Sources(family),
         elements: elements(&ranges(&guard.sources, family), family),
     })
+}
+
+/// What a tunnel's sets are called.
+fn sets(tunnel: Tunnel, guard: &Guard) -> impl Iterator<Item = (Family, String)> {
+    families(guard).map(move |family| (family, peer_set(tunnel, guard.underlay, family)))
 }
 
 /// Those with sources; where there are none, an empty set says what the guard is.

@@ -51,7 +51,8 @@ impl State {
 }
 
 impl Guard {
-    /// The same sources said in the one way in which they are read back.
+    /// The same sources said in the one way in which they are read back: in the fewest networks. What
+    /// is compared with `Filter::guarded` must be said so, or equal guards look different.
     pub fn tidy(self) -> Self {
         let families = Family::BOTH.into_iter();
         let sources = families.flat_map(|family| networks(&ranges(&self.sources, family), family));

@@ -22,6 +22,8 @@ mod mending;
 mod node;
 /// Packets written by hand.
 mod packet;
+/// Frames that only pass the node.
+mod passing;
 /// Network namespaces of the tests.
 mod place;
 /// The table in a real kernel.

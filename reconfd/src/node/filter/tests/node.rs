@@ -39,13 +39,7 @@ impl Node {
                 run(&format!("ip route add default via fd00:{net}::1"));
             });
         }
-        let local = "local fd00:9::1 udp6zerocsumrx";
-        for (vni, more) in [(OURS, ""), (OURS_V6, local), (OTHERS, "")] {
-            run(&format!(
-                "ip link add vx{vni} type vxlan id {vni} dstport {PORT} dev under {more}"
-            ));
-            run(&format!("ip link set vx{vni} up"));
-        }
+        add_tunnels("under", "fd00:9::1");
         let underlay = index("under");
         let ear = Ear::open();
         Self {
@@ -65,6 +59,26 @@ impl Node {
         filter
     }
 
+    /// Lets the node pass on what is for others. Who else has tunnels of the same numbers: the peer,
+    /// a stranger beside it (10.9.0.3, fd00:9::3), and the pod.
+    pub fn passes(&self) -> [Beyond; 2] {
+        for family in ["ipv4", "ipv6"] {
+            let forwarding = format!("/proc/sys/net/{family}/conf/all/forwarding");
+            std::fs::write(forwarding, "1").unwrap();
+        }
+        self.peer.does(|| {
+            run("ip addr add 10.9.0.3/24 dev eth0");
+            run("ip addr add fd00:9::3/64 dev eth0 nodad");
+        });
+        [(&self.peer, 9), (&self.pod, 8)].map(|(neighbour, net)| {
+            let ear = neighbour.does(move || {
+                add_tunnels("eth0", &format!("fd00:{net}::2"));
+                Ear::open()
+            });
+            Beyond(ear)
+        })
+    }
+
     /// What has arrived when a true peer's frames have, which were sent last.
     pub fn hears(&self) -> BTreeSet<String> {
         let mut heard = BTreeSet::new();
@@ -81,5 +95,33 @@ impl Node {
         thread::sleep(Duration::from_millis(50));
         heard.extend(self.ear.words());
         heard
+    }
+}
+
+/// Tunnels behind the node.
+pub struct Beyond(Ear);
+
+impl Beyond {
+    /// What has arrived when a frame of others' has that was sent last.
+    pub fn hears(&self, from: (&Neighbour, &str), to: &str) -> BTreeSet<String> {
+        plain(from.1, to, OTHERS, "last").sent_by(from.0);
+        let mut heard = BTreeSet::new();
+        eventually("last", || {
+            heard.extend(self.0.words());
+            heard.remove("last")
+        });
+        thread::sleep(Duration::from_millis(50));
+        heard.extend(self.0.words());
+        heard
+    }
+}
+
+fn add_tunnels(link: &str, local: &str) {
+    let local = format!("local {local} udp6zerocsumrx");
+    for (vni, more) in [(OURS, ""), (OURS_V6, &local), (OTHERS, "")] {
+        run(&format!(
+            "ip link add vx{vni} type vxlan id {vni} dstport {PORT} dev {link} {more}"
+        ));
+        run(&format!("ip link set vx{vni} up"));
     }
 }

@@ -62,9 +62,9 @@ pub fn divided_v4(from: IpAddr, to: IpAddr, word: &str, at: usize, options: u8) 
     }
 }
 
-/// Ways in which somebody may write IPv4 packets, from a stranger beside the peers.
-fn ways_of_v4() -> Vec<(&'static str, Sending)> {
-    let (from, to) = (ip("10.9.0.3"), ip("10.9.0.1"));
+fn ways_of_v4(from: &str, to: &str) -> Vec<(&'static str, Sending)> {
+    let plain = plain(from, to, OURS, "v4 plain");
+    let (from, to) = (ip(from), ip(to));
     let divided = |word, at, options| (word, divided_v4(from, to, word, at, options));
     let mut swapped = divided("v4 hidden, later part first", 8, 0);
     swapped.1.packets.reverse();
@@ -79,7 +79,7 @@ fn ways_of_v4() -> Vec<(&'static str, Sending)> {
         (word, Sending { to, packets })
     };
     vec![
-        ("v4 plain", plain("10.9.0.3", "10.9.0.1", OURS, "v4 plain")),
+        ("v4 plain", plain),
         behind_options,
         divided("v4 hidden behind the ports", 8, 0),
         divided("v4 hidden behind ports and options", 8, 40),
@@ -89,8 +89,9 @@ fn ways_of_v4() -> Vec<(&'static str, Sending)> {
     ]
 }
 
-fn ways_of_v6() -> Vec<(&'static str, Sending)> {
-    let (from, to) = (ip("fd00:9::3"), ip("fd00:9::1"));
+fn ways_of_v6(from: &str, to: &str) -> Vec<(&'static str, Sending)> {
+    let plain = plain(from, to, OURS_V6, "v6 plain");
+    let (from, to) = (ip(from), ip(to));
     let datagram = |word: &str| udp(PORT, &vxlan(OURS_V6, word));
     let whole = |word: &'static str, next, payload: Vec<u8>| {
         let packets = vec![v6(from, to, next, &payload)];
@@ -112,10 +113,7 @@ fn ways_of_v6() -> Vec<(&'static str, Sending)> {
     let f = "v6 hidden with its ports";
     let g = "v6 hidden with its ports in a long fragment";
     vec![
-        (
-            "v6 plain",
-            plain("fd00:9::3", "fd00:9::1", OURS_V6, "v6 plain"),
-        ),
+        ("v6 plain", plain),
         whole(a, OPTIONS, options(UDP, 8, &datagram(a))),
         whole(b, 0, options(OPTIONS, 16, &options(UDP, 512, &datagram(b)))),
         whole(c, FRAGMENT, fragment(UDP, 0, false, 1, &datagram(c))),
@@ -138,6 +136,8 @@ fn ways_of_v6() -> Vec<(&'static str, Sending)> {
     ]
 }
 
-pub fn all_ways() -> Vec<(&'static str, Sending)> {
-    ways_of_v4().into_iter().chain(ways_of_v6()).collect()
+/// Ways in which somebody may write packets; by their addresses of both families.
+pub fn all_ways(from: [&str; 2], to: [&str; 2]) -> Vec<(&'static str, Sending)> {
+    let ways = ways_of_v4(from[0], to[0]).into_iter();
+    ways.chain(ways_of_v6(from[1], to[1])).collect()
 }
