@@ -12,6 +12,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Cidr, InterfaceAddress, Mac, Reason, shape};
 
+/// `vlan`: 802.1Q.
+pub mod vlan;
+/// `vxlan`: tunnels.
+pub mod vxlan;
+
+pub use vlan::{Mode, Vlan};
+pub use vxlan::{Peers, Vxlan};
+
 /// What the namespace wants: which of its pods, and which links they get.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
@@ -76,8 +84,16 @@ pub struct PodConfigSpec {
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = shape::rules(&[
     (
-        "[has(self.veth)].exists_one(kind, kind)",
-        "a link has exactly one kind: veth",
+        "[has(self.veth), has(self.vlan), has(self.vxlan)].exists_one(kind, kind)",
+        "a link has exactly one kind: veth, vlan or vxlan",
+    ),
+    (
+        "!has(self.vlan) || !has(self.vlan.parentLink) || self.vlan.parentLink != self.name",
+        "a link cannot carry itself; parentLink is another link of the pod",
+    ),
+    (
+        "!has(self.vxlan) || !has(self.vxlan.underlayLink) || self.vxlan.underlayLink != self.name",
+        "a link cannot carry itself; underlayLink is another link of the pod",
     ),
     (
         "!has(self.mtu) || self.mtu >= 1280 || !has(self.addresses) || !self.addresses.exists(a, a.contains(':'))",
@@ -96,8 +112,15 @@ pub struct Link {
     /// A pair of virtual Ethernet devices: one end in the pod, the other on a bridge or routed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub veth: Option<Veth>,
+    /// An 802.1Q network of the node's surroundings, or a sub-interface of a link in the pod.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vlan: Option<Vlan>,
+    /// A tunnel to other nodes, or over a link in the pod.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vxlan: Option<Vxlan>,
     /// The largest packet, in bytes: 68 to 65535, with IPv6 at least 1280. Default: what the device
-    /// below can carry, 1500 where there is none.
+    /// below can carry, and that anew when it changes; 1500 where there is none. A vxlan carries 50
+    /// bytes less than its underlay, over IPv6 70.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 68, max = 65535))]
     pub mtu: Option<i32>,

@@ -7,6 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Cidr, shape};
 
+/// Rules for vlan and vxlan.
+pub mod segment;
+
+pub use segment::{IdRange, PortRange, Sharing, Unfiltered, VlanRule, VniRange, VxlanRule};
+
 /// For which namespaces, what their links may use, and how many.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
@@ -38,13 +43,19 @@ pub struct PodConfigPolicySpec {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = shape::rules(&[(
-    "[has(self.veth)].exists(kind, kind)",
-    "a rule without a kind of link allows nothing; add veth",
+    "[has(self.veth), has(self.vlan), has(self.vxlan)].exists(kind, kind)",
+    "a rule without a kind of link allows nothing; add veth, vlan or vxlan",
 )])))]
 pub struct Rule {
     /// Allows veths, to the places that it names. Default: no veth.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub veth: Option<VethRule>,
+    /// Allows vlans, as far as it says. Default: no vlan.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vlan: Option<VlanRule>,
+    /// Allows vxlans, as far as it says. Default: no vxlan.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vxlan: Option<VxlanRule>,
     /// Networks that the addresses of the link must lie in, at most 16. Default: no address.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "atomic"))]

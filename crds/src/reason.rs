@@ -43,6 +43,20 @@ pub enum Reason {
     NotABridge,
     /// The MTU is more than the device below can carry.
     MTUTooLarge,
+    /// Somebody else has the segment: another namespace, another pod, or the node itself.
+    SegmentInUse,
+    /// An older PodConfig wants the same segment with other peers or another underlay.
+    SegmentDiffers,
+    /// The device that carries the segment is not there.
+    ParentNotFound,
+    /// The device that carries the segment is down.
+    ParentDown,
+    /// The device that carries the segment has left the node's namespace.
+    ParentMoved,
+    /// The device that carries the segment is a port of a bridge or a bond.
+    ParentIsPort,
+    /// The kernel has no nf_tables, so nothing would keep strangers out of the tunnel.
+    NoPeerFilter,
     /// No record says where the pod's network namespace is.
     NoRecord,
     /// The record's namespace is gone or is not the recorded one.
@@ -59,7 +73,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of the list.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 30] = [
         Self::LinkReady,
         Self::AllPodsConfigured,
         Self::NoPodsSelected,
@@ -77,6 +91,13 @@ impl Reason {
         Self::BridgeNotFound,
         Self::NotABridge,
         Self::MTUTooLarge,
+        Self::SegmentInUse,
+        Self::SegmentDiffers,
+        Self::ParentNotFound,
+        Self::ParentDown,
+        Self::ParentMoved,
+        Self::ParentIsPort,
+        Self::NoPeerFilter,
         Self::NoRecord,
         Self::NamespaceGone,
         Self::BadRecord,
@@ -105,6 +126,13 @@ impl Reason {
             Self::BridgeNotFound => "BridgeNotFound",
             Self::NotABridge => "NotABridge",
             Self::MTUTooLarge => "MTUTooLarge",
+            Self::SegmentInUse => "SegmentInUse",
+            Self::SegmentDiffers => "SegmentDiffers",
+            Self::ParentNotFound => "ParentNotFound",
+            Self::ParentDown => "ParentDown",
+            Self::ParentMoved => "ParentMoved",
+            Self::ParentIsPort => "ParentIsPort",
+            Self::NoPeerFilter => "NoPeerFilter",
             Self::NoRecord => "NoRecord",
             Self::NamespaceGone => "NamespaceGone",
             Self::BadRecord => "BadRecord",

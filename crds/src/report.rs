@@ -75,7 +75,7 @@ pub struct LinkReport {
     pub name: String,
     /// The name of the PodConfig that asks for it.
     pub pod_config: String,
-    /// The kind of link: `veth`.
+    /// The kind of link: `veth`, `vlan` or `vxlan`.
     pub kind: String,
     /// `Ready`, `Pending` (comes by itself once something outside changes) or `Failed`.
     pub state: LinkState,

@@ -70,6 +70,41 @@ pub(crate) fn gateway(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
+/// Addresses of the other ends of a tunnel.
+pub(crate) fn peer_addresses(_: &mut SchemaGenerator) -> Schema {
+    let address = json!({
+        "type": "string", "maxLength": 39,
+        "x-kubernetes-validations": rules(&[
+            ("isIP(self)", "write one IP address with no prefix length, such as 10.77.0.2 or fd77::2"),
+            (
+                "!isIP(self) || ip(self).isGlobalUnicast()",
+                "a peer is one other node: no loopback, link-local, multicast, broadcast or unspecified address",
+            ),
+        ]),
+    });
+    json_schema!({
+        "type": "array", "minItems": 1, "maxItems": 64, "items": address, "x-kubernetes-list-type": "set",
+        "x-kubernetes-validations": rules(&[(
+            "self.all(peer, peer.contains(':') == self[0].contains(':'))",
+            "the peers of one tunnel are of one family: all IPv4 or all IPv6",
+        )]),
+    })
+}
+
+/// A multicast group.
+pub(crate) fn multicast_group(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "string", "maxLength": 39,
+        "x-kubernetes-validations": rules(&[
+            ("isIP(self)", "write one multicast address, such as 239.1.1.1 or ff05::100"),
+            (
+                "!isIP(self) || cidr('224.0.0.0/4').containsIP(ip(self)) || cidr('ff00::/8').containsIP(ip(self))",
+                "a group is a multicast address: 224.0.0.0/4 or ff00::/8",
+            ),
+        ]),
+    })
+}
+
 /// A label selector with bounds, and the one rule of selectors that a schema alone lets pass.
 pub(crate) fn label_selector(_: &mut SchemaGenerator) -> Schema {
     let value = json!({
