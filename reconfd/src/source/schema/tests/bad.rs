@@ -4,8 +4,11 @@ mod head;
 mod link;
 mod network;
 mod policy;
+mod segment;
 mod shape;
 mod size;
+mod vlan;
+mod vxlan;
 
 /// How the text becomes a manifest, the text, and exactly what is told of it, in this order.
 type Case = (fn(&str) -> String, &'static str, &'static [&'static str]);

@@ -35,6 +35,8 @@ fn every_sample_is_admitted_and_typed() {
         "PodConfig",
         "PodConfig",
         "PodConfig",
+        "PodConfig",
+        "PodConfig",
         "PodConfigPolicy",
         "PodReport",
     ];
@@ -78,6 +80,73 @@ fn the_rules_say_what_kube_makes_of_them() {
     assert!(verdicts.iter().all(|&count| count >= 3), "{verdicts:?}");
 }
 
+/// The same for links that reach beyond the node, and for the rules that allow them.
+#[test]
+fn the_rules_of_segments_say_what_kube_makes_of_them() {
+    let links = [
+        "{name: a, vlan: {parent: p, id: 1}}",
+        "{name: a, vlan: {parent: p, parentLink: q, id: 1}}",
+        "{name: a, vlan: {parentLink: a, id: 1}}",
+        "{name: a, vlan: {parentLink: b, id: 1, mode: Shared}}",
+        "{name: a, vlan: {parent: p, id: 1}, veth: {bridge: b}}",
+    ];
+    let ends = [
+        "{addresses: [10.77.0.2, 10.77.0.3]}",
+        "{addresses: ['fd77::2', '2001:DB8::2']}",
+        "{addresses: ['fd77::2', 10.77.0.2]}",
+        "{addresses: [10.77.0.2, '::ffff:10.77.0.3']}",
+        "{addresses: [169.254.0.1]}",
+        "{addresses: ['fe80::1']}",
+        "{addresses: ['ff05::1']}",
+        "{addresses: [255.255.255.255]}",
+        "{addresses: [10.77.0.2], group: 239.1.1.1}",
+        "{group: 239.1.1.1}",
+        "{group: 224.0.0.0}",
+        "{group: 240.0.0.0}",
+        "{group: 'ff05::100'}",
+        "{group: 'fe80::1'}",
+        "{}",
+    ];
+    let tunnel = |end: &&str| format!("{{name: a, vxlan: {{underlay: u, vni: 7, peers: {end}}}}}");
+    let links = links.map(ToOwned::to_owned).into_iter();
+    let links = links.chain(ends.iter().map(tunnel));
+    let rules = [
+        "{vlan: {ids: [{min: 1, max: 2}]}}",
+        "{vlan: {ids: [{min: 2, max: 1}]}}",
+        "{vlan: {ids: []}}",
+        "{vxlan: {vnis: [{min: 1, max: 2}], peers: [10.0.0.0/8]}}",
+        "{vxlan: {vnis: [{min: 1, max: 2}], peers: [10.0.0.1/8]}}",
+        "{vxlan: {vnis: [{min: 1, max: 2}], peers: []}}",
+        "{vxlan: {vnis: [{min: 1, max: 2}]}}",
+    ];
+    let rules = rules.map(|rule| policy(&format!("{{namespaceSelector: {{}}, allow: [{rule}]}}")));
+    agree(
+        &crds::definition::pod_config(),
+        &links
+            .map(|link| super::links(&format!("[{link}]")))
+            .collect::<Vec<_>>(),
+    );
+    agree(&crds::definition::pod_config_policy(), &rules);
+}
+
+fn agree(crd: &CustomResourceDefinition, manifests: &[String]) {
+    let crd = serde_json::to_value(crd).unwrap();
+    let rules =
+        kube::core::cel::compile_schema(&crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]);
+    let mut verdicts = [0, 0];
+    for yaml in manifests {
+        let value: Value = serde_saphyr::from_str(yaml).unwrap();
+        let theirs = kube::core::cel::validate_compiled(&rules, &value, None);
+        let (ours, theirs) = (
+            admit_yaml(yaml).map_err(|faults| faults.len()),
+            theirs.map_err(|errors| errors.len()),
+        );
+        assert_eq!(ours.map(drop), theirs, "{yaml}");
+        verdicts[usize::from(theirs.is_ok())] += 1;
+    }
+    assert!(verdicts.iter().all(|&count| count >= 2), "{verdicts:?}");
+}
+
 #[test]
 fn the_full_size_is_admitted() {
     let addresses: Vec<String> = (1..=8).map(|n| format!("10.0.{n}.1/24")).collect();
@@ -97,6 +166,36 @@ fn the_full_size_is_admitted() {
     );
 }
 
+/// As many tunnels, peers and rules as there may be: all of it is judged in a moment.
+#[test]
+fn the_full_size_of_segments_is_admitted() {
+    let start = std::time::Instant::now();
+    let peers: Vec<String> = (0..64)
+        .map(|n| format!("'fd77:7777:7777:7777:7777:7777:7777:{n:04x}'"))
+        .collect();
+    let tunnels: Vec<String> = (0..32)
+        .map(|n| format!("{{name: t{n}, vxlan: {{underlay: fifteen-letters, vni: 16777215, port: 65535, peers: {{addresses: [{}]}}}}}}", peers.join(", ")))
+        .collect();
+    let admitted = admit_yaml(&links(&format!("[{}]", tunnels.join(", ")))).unwrap();
+    let typed: crds::PodConfig = serde_json::from_value(admitted).unwrap();
+    let vxlan = typed.spec.links[31].vxlan.as_ref().unwrap();
+    assert_eq!(vxlan.peers.addresses.as_ref().map(Vec::len), Some(64));
+
+    let many = |item: String, count| vec![item; count].join(", ");
+    let devices: Vec<String> = (0..64).map(|n| format!("fifteen-let-{n:03}")).collect();
+    let devices = devices.join(", ");
+    let networks = many("'fd77:7777:7777:7777:7777:7777:7777:7777/128'".into(), 16);
+    let ranges = many("{min: 1, max: 4094}".into(), 16);
+    let rule = format!("{{vlan: {{parents: [{devices}], portParents: [{devices}], ids: [{ranges}], modes: [Shared, Exclusive]}},
+        vxlan: {{underlays: [{devices}], vnis: [{ranges}], ports: [{ranges}], peers: [{networks}], groups: [{networks}], modes: [Exclusive]}}}}");
+    let rules = many(rule, 64);
+    admit_yaml(&policy(&format!(
+        "{{namespaceSelector: {{}}, allow: [{rules}]}}"
+    )))
+    .unwrap();
+    assert!(start.elapsed() < std::time::Duration::from_secs(10));
+}
+
 #[test]
 fn what_is_odd_but_right_is_admitted() {
     for link in [
@@ -109,11 +208,40 @@ fn what_is_odd_but_right_is_admitted() {
         "{name: a, veth: {bridge: b}, mac: '02:00:00:00:00:00'}",
         "{name: a, veth: {bridge: b}, mac: 0A:58:0A:63:00:0A, slaac: Ignore}",
         "{name: a, veth: {bridge: b}, routes: [{to: 0.0.0.0/0}, {to: '::/0', via: 'fe80::1', metric: 0, table: 252}]}",
+        "{name: a, vlan: {parent: ens1f1.10_x-y, id: 1}}",
+        "{name: a, vlan: {parent: fifteen-letters, id: 4094, mode: Shared}, mtu: 9000, mac: '02:00:00:00:00:01', slaac: Accept, addresses: [10.99.0.10/24], routes: [{to: 172.20.0.0/16}]}",
+        "{name: a, vlan: {parent: a, id: 100, mode: Exclusive}}",
+        "{name: data0.200, vlan: {parentLink: data0, id: 200}}",
+        "{name: a, vlan: {parentLink: eth0, id: 200}}",
+        "{name: a, vxlan: {underlay: u, vni: 1, peers: {addresses: [10.77.0.2]}}}",
+        "{name: a, vxlan: {underlay: a, vni: 16777215, port: 1, mode: Exclusive, peers: {addresses: [10.77.0.2, 10.78.0.2]}}, mtu: 1400}",
+        "{name: a, vxlan: {underlay: u, vni: 7, port: 65535, mode: Shared, peers: {addresses: ['FD77:0::2', 'fd77::2']}}}",
+        "{name: a, vxlan: {underlay: u, vni: 7, peers: {group: 239.1.1.1}}}",
+        "{name: a, vxlan: {underlay: u, vni: 7, peers: {group: 'ff05::100'}}}",
+        "{name: a, vxlan: {underlayLink: eth0, vni: 7, port: 4789, peers: {addresses: [10.244.3.4]}}, addresses: [10.99.0.10/24]}",
     ] {
         let admitted = admit_yaml(&links(&format!("[{link}]")))
             .unwrap_or_else(|f| panic!("{link}: {:?}", told(&f)));
         serde_json::from_value::<crds::PodConfig>(admitted).unwrap();
     }
+}
+
+#[test]
+fn a_rule_with_every_word_about_segments_is_admitted_and_typed() {
+    let rules = "[{vlan: {parents: [trunk0], portParents: [bond0], ids: [{min: 1, max: 4094}, {min: 7, max: 7}], modes: [Exclusive, Shared], sharing: AcrossNamespaces}},
+        {vxlan: {underlays: [ens1f1], vnis: [{min: 1, max: 16777215}], ports: [{min: 1, max: 65535}], peers: [10.77.0.0/24, '::/0'], groups: [239.0.0.0/8, 'ff00::/8'], modes: [Shared], sharing: WithinNamespace, unfiltered: Denied}},
+        {veth: {bridges: Own}, vlan: {ids: [{min: 1, max: 1}]}, vxlan: {vnis: [{min: 1, max: 1}], peers: [10.0.0.0/8]}}]";
+    let admitted = admit_yaml(&policy(&format!(
+        "{{namespaceSelector: {{}}, allow: {rules}}}"
+    )))
+    .unwrap();
+    let typed: crds::PodConfigPolicy = serde_json::from_value(admitted).unwrap();
+    let [vlan, vxlan, all] = &typed.spec.allow[..] else {
+        panic!("three rules went in")
+    };
+    assert_eq!(vlan.vlan.as_ref().unwrap().port_parents, ["bond0"]);
+    assert_eq!(vxlan.vxlan.as_ref().unwrap().groups.len(), 2);
+    assert!(all.veth.is_some() && all.vlan.is_some() && all.vxlan.is_some());
 }
 
 #[test]

@@ -144,7 +144,12 @@ const PLACES: &[Case] = &[
     (
         link,
         "{name: a}",
-        &["spec.links[0]: a link has exactly one kind: veth"],
+        &["spec.links[0]: a link has exactly one kind: veth, vlan or vxlan"],
+    ),
+    (
+        link,
+        "{name: a, veth: {bridge: b}, vlan: {parent: p, id: 1}}",
+        &["spec.links[0]: a link has exactly one kind: veth, vlan or vxlan"],
     ),
     (
         link,

@@ -124,8 +124,8 @@ const UNKNOWN: &[Case] = &[
     ),
     (
         link,
-        "{name: a, vlan: {parent: trunk0, id: 100}}",
-        &["spec.links[0].vlan: unknown field"],
+        "{name: a, macvlan: {parent: trunk0}}",
+        &["spec.links[0].macvlan: unknown field"],
     ),
     (
         link,
