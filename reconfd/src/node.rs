@@ -7,7 +7,7 @@
 pub mod act;
 /// What the kernel tells unasked.
 pub mod events;
-/// Only peers send into a tunnel.
+/// The filter that lets only peers into a tunnel.
 pub mod filter;
 /// Links, wanted and present, and their netlink messages; pure.
 pub mod links;
@@ -27,12 +27,15 @@ pub mod row;
 pub mod sandbox;
 /// A namespace that the daemon lives beside for good.
 pub mod space;
+/// What segments are on, and what belongs to them.
+mod surroundings;
 /// podconfig's own network namespace on this node.
 pub mod switch;
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     io,
+    net::IpAddr,
     path::{Path, PathBuf},
 };
 
@@ -45,10 +48,11 @@ pub use listen::{Happening, InPod};
 
 use self::{
     events::Events,
-    links::{Place, bridge},
+    filter::Filter,
+    links::{Place, bridge, requests},
     netlink::{Changes, Error},
     procfs::Procfs,
-    row::Row,
+    row::{Port, Row},
     sandbox::{Sandbox, Unreachable},
     space::Space,
     switch::Pin,
@@ -70,8 +74,15 @@ pub struct Machine {
     ends: HashMap<String, HashSet<(Place, u32)>>,
     /// Pinned entries of the forwarding tables: port and MAC address.
     pinned: HashSet<(Place, u32, [u8; 6])>,
-    /// Bridges of the switch that keep bridge protocol frames to themselves.
-    guarded: HashSet<u32>,
+    pub filter: Filter,
+    /// Devices of segments, in the switch, by name.
+    devices: HashMap<String, u32>,
+    /// The other ends of tunnels in the switch, by the number of the device.
+    peers: HashMap<u32, BTreeSet<IpAddr>>,
+    /// The node's own addresses; `None`: not asked since the pass began.
+    own_addresses: Option<BTreeSet<IpAddr>>,
+    /// Links of the node that somebody took to another namespace, by name.
+    moved: HashSet<String>,
     /// Links that could not be finished; they go together, when the pass has tried them all.
     pub unfinished: Vec<(Place, u32)>,
 }
@@ -96,7 +107,7 @@ impl Machine {
         let node = Space::open(own()?, &changes, Events::of_links).map_err(io::Error::other)?;
         let mut machine = Self {
             installation: installation.into(),
-            changes,
+            changes: changes.clone(),
             pin,
             switch,
             node,
@@ -108,7 +119,11 @@ impl Machine {
             bridges: HashMap::new(),
             ends: HashMap::new(),
             pinned: HashSet::new(),
-            guarded: HashSet::new(),
+            filter: Filter::open(installation, &changes).map_err(io::Error::other)?,
+            devices: HashMap::new(),
+            peers: HashMap::new(),
+            own_addresses: None,
+            moved: HashSet::new(),
             unfinished: Vec::new(),
         };
         machine.read_by_heart().map_err(io::Error::other)?;
@@ -120,6 +135,24 @@ impl Machine {
         let netns = sandbox::open(&self.folders, record, &self.boot_id)?;
         let in_switch = self.switch.number_of(&netns)?;
         Ok(Sandbox::new(netns, in_switch, &self.procfs, &self.changes)?)
+    }
+
+    /// Reads all that is kept in memory anew, and says whether anything of what no event tells is
+    /// otherwise than it was left.
+    pub fn check(&mut self) -> Result<bool, Error> {
+        let before = (self.pinned.clone(), self.peers.clone(), self.ports());
+        self.read_again()?;
+        Ok(before != (self.pinned.clone(), self.peers.clone(), self.ports()))
+    }
+
+    /// What each port of the switch does with frames.
+    fn ports(&self) -> HashMap<u32, Option<Port>> {
+        let ports = self
+            .switch
+            .links
+            .values()
+            .filter(|row| row.master.is_some());
+        ports.map(|row| (row.index, row.port)).collect()
     }
 
     /// Reads all that is kept in memory anew.
@@ -149,8 +182,12 @@ impl Machine {
             self.pinned
                 .retain(|(at, index, _)| (*at, *index) != (place, row.index));
         }
-        if place == Place::Switch {
-            self.remember_bridge(before, now);
+        match place {
+            Place::Switch => {
+                self.remember_bridge(before, now);
+                self.remember_device(before, now);
+            }
+            Place::Node => self.remember_leaving(before, now),
         }
     }
 
@@ -160,13 +197,13 @@ impl Machine {
         }
         if let (Some(row), None) = (before.filter(|row| row.is_kind("bridge")), now) {
             self.bridges.remove(&row.name);
-            self.guarded.remove(&row.index);
         }
     }
 
     fn read_by_heart(&mut self) -> Result<(), Error> {
         self.ends.clear();
         self.bridges.clear();
+        self.devices.clear();
         let rows: Vec<(Place, Row)> = [(Place::Switch, &self.switch), (Place::Node, &self.node)]
             .into_iter()
             .flat_map(|(place, space)| space.links.values().map(move |row| (place, row.clone())))
@@ -182,13 +219,7 @@ impl Machine {
         };
         self.pinned = pins(Place::Switch, &mut self.switch)?;
         self.pinned.extend(pins(Place::Node, &mut self.node)?);
-        self.guarded = self.switch.socket.dump(
-            "list multicast entries",
-            &bridge::list_guards(),
-            |all: &mut HashSet<u32>, _, body| {
-                all.extend(bridge::read_guard(body));
-            },
-        )?;
+        self.peers = surroundings::read_peers(&mut self.switch)?;
         Ok(())
     }
 
@@ -196,24 +227,20 @@ impl Machine {
         self.bridges.get(name).copied()
     }
 
-    /// Makes the switch's own settings, its guards and its pin hold. Says what was otherwise.
+    /// Makes the switch's own settings, its bridges and its pin hold. Says what was otherwise.
     pub fn keep_switch(&mut self, thoroughly: bool) -> io::Result<Option<&'static str>> {
         if thoroughly {
             self.pin.enforce(&self.procfs)?;
         }
-        let missing: Vec<(String, u32)> = self
-            .bridges
-            .iter()
-            .filter(|(_, index)| !self.guarded.contains(index))
-            .map(|(name, index)| (name.clone(), *index))
+        let lowered = self
+            .switch
+            .links
+            .values()
+            .filter(|row| row.is_kind("bridge") && !row.up);
+        let raise: Vec<_> = lowered
+            .map(|row| requests::raise(&row.name, row.index))
             .collect();
-        for (name, index) in missing {
-            self.switch
-                .socket
-                .change(bridge::guard(&name, index))
-                .map_err(io::Error::other)?;
-            self.guarded.insert(index);
-        }
+        act::first_error(self.switch.socket.batch(&raise)).map_err(io::Error::other)?;
         if self.pin.holds() {
             return Ok(None);
         }

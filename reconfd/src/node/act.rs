@@ -7,10 +7,10 @@ use nix::errno::Errno;
 use super::{
     Machine,
     links::{
-        HostEnd, Kind, Place, Want, address, bridge,
+        HostEnd, Kind, Place, VETH, Veth, Want, bridge,
         mark::{bridge_alias, is_host_end_name, other_end},
-        requests::{host_side_requests, in_order, raise, slaac},
-        route, veth,
+        requests::{host_side_requests, pod_side_requests, slaac},
+        veth,
     },
     netlink::{Error, Request},
     row::Row,
@@ -20,6 +20,10 @@ use super::{
 
 /// A link that is there, changed in place.
 mod change;
+/// A vlan or a vxlan in a pod.
+mod device;
+/// What pods of the node share beyond it.
+mod segment;
 
 /// Numbers that others took between our look and our message.
 const INDEX_TRIES: u32 = 8;
@@ -30,34 +34,45 @@ impl Machine {
         &mut self,
         sandbox: &mut Sandbox,
         want: &Want,
-        (namespace, pod): (&str, &str),
+        owner: (&str, &str),
         pod_index: u32,
     ) -> Result<Made, Error> {
-        let bridge = self.bridge_for(want)?;
-        let mac = self.free_mac(want, bridge, (namespace, pod))?;
-        let index = self.create_pair(sandbox, want, mac, pod_index, bridge)?;
-        let finished = Self::finish(sandbox, want, index.pod);
-        if finished.is_err() {
-            self.unfinished.push((want.link.kind.place(), index.host));
+        match &want.link.kind {
+            Kind::Veth(veth) => self.create_veth(sandbox, (want, veth), owner, pod_index),
+            Kind::Device(device) => self.create_device(sandbox, (want, device), owner, pod_index),
         }
-        finished.map(|()| Made { bridge, ..index })
+    }
+
+    fn create_veth(
+        &mut self,
+        sandbox: &mut Sandbox,
+        (want, veth): (&Want, &Veth),
+        owner: (&str, &str),
+        pod_index: u32,
+    ) -> Result<Made, Error> {
+        let bridge = self.bridge_for(want, veth)?;
+        let mac = self.free_mac((want, veth), bridge, owner)?;
+        let made = self.create_pair(sandbox, (want, veth), mac, pod_index, bridge)?;
+        let finished = Self::finish(sandbox, want, made.pod);
+        if let (Err(_), Some(host)) = (&finished, made.host) {
+            self.unfinished.push(host);
+        }
+        finished.map(|()| made)
     }
 
     fn create_pair(
         &mut self,
         sandbox: &mut Sandbox,
-        want: &Want,
+        (want, veth): (&Want, &Veth),
         mac: [u8; 6],
         pod_index: u32,
         bridge: Option<u32>,
     ) -> Result<Made, Error> {
-        let place = want.link.kind.place();
+        let place = veth.host_end.place();
         let mut pod_index = pod_index;
         for attempt in 0.. {
             let host_index = self.space(place).take_index();
             let ends = veth::Ends {
-                host_name: &want.host_name,
-                host_mtu: want.host_mtu,
                 host_index,
                 place,
                 bridge,
@@ -65,12 +80,12 @@ impl Machine {
                 pod_netns: sandbox.netns.as_fd().as_raw_fd(),
                 mac,
             };
-            let create = veth::create(&want.link, &ends);
-            match self.create_host_side(want, create, host_index, mac) {
+            let create = veth::create(want, &ends);
+            match self.create_host_side((want, veth), create, host_index, mac) {
                 Ok(()) => {
                     self.expect(place, host_index, want, bridge, mac);
                     return Ok(Made {
-                        host: host_index,
+                        host: Some((place, host_index)),
                         pod: pod_index,
                         bridge,
                         mac,
@@ -88,13 +103,13 @@ impl Machine {
     /// taken the number, and the others must wait for the first to succeed.
     fn create_host_side(
         &mut self,
-        want: &Want,
+        (want, veth): (&Want, &Veth),
         create: Request,
         index: u32,
         mac: [u8; 6],
     ) -> Result<(), Refused> {
-        let follow = host_side_requests(want, index, mac);
-        let place = want.link.kind.place();
+        let follow = host_side_requests(want, veth, index, mac);
+        let place = veth.host_end.place();
         let followed = match place {
             Place::Switch => {
                 let mut all = vec![create];
@@ -105,7 +120,7 @@ impl Machine {
             }
             Place::Node => {
                 self.node.socket.change(create).map_err(Refused::Create)?;
-                self.quieten(want)
+                self.quieten(want, veth)
                     .and_then(|()| first_error(self.node.socket.batch(&follow)))
             }
         };
@@ -121,13 +136,13 @@ impl Machine {
     /// on that bridge. An address outlives the IP address that it was derived from.
     fn free_mac(
         &self,
-        want: &Want,
+        (want, veth): (&Want, &Veth),
         bridge: Option<u32>,
         (namespace, pod): (&str, &str),
     ) -> Result<[u8; 6], Error> {
         let derived = || want.link.derived_mac(namespace, pod);
         let mac = want.link.mac.unwrap_or_else(derived);
-        match (self.has_mac(want, bridge, mac), want.link.mac) {
+        match (self.has_mac((want, veth), bridge, mac), want.link.mac) {
             (false, _) => Ok(mac),
             (true, None) => Ok(want.link.own_mac(namespace, pod)),
             (true, Some(_)) => Err(taken(mac)),
@@ -135,14 +150,14 @@ impl Machine {
     }
 
     /// Whether another link of ours on that bridge, another port or the bridge itself has the MAC address.
-    fn has_mac(&self, want: &Want, bridge: Option<u32>, mac: [u8; 6]) -> bool {
-        let space = match want.link.kind.place() {
+    fn has_mac(&self, (want, veth): (&Want, &Veth), bridge: Option<u32>, mac: [u8; 6]) -> bool {
+        let space = match veth.host_end.place() {
             Place::Switch => &self.switch,
             Place::Node => &self.node,
         };
         bridge.is_some()
             && space.links.values().any(|row| {
-                let is_ours = is_host_end_name(&row.name);
+                let is_ours = row.is_kind(VETH) && is_host_end_name(&row.name);
                 match row.master == bridge {
                     true if is_ours => {
                         row.name != want.host_name && row.mac == Some(other_end(mac))
@@ -163,7 +178,7 @@ impl Machine {
             mac: Some(other_end(mac)),
             alias: Some(want.mark.to_string()),
             master: bridge,
-            kind: Some(want.link.kind.name().into()),
+            kind: Some(VETH.into()),
             ..Row::default()
         };
         self.space(place).links.insert(index, row);
@@ -171,12 +186,11 @@ impl Machine {
 
     /// A host end in the node's namespace takes no router advertisement, and on a bridge speaks no
     /// IPv6 of its own. Before it is up.
-    fn quieten(&self, want: &Want) -> Result<(), Error> {
-        let Kind::Veth(veth) = &want.link.kind;
+    fn quieten(&self, want: &Want, veth: &Veth) -> Result<(), Error> {
         let name = &want.host_name;
         let settings: &[(&str, &str)] = match veth.host_end {
             HostEnd::Routed => &[("accept_ra", "0"), ("autoconf", "0")],
-            HostEnd::Bridge { .. } | HostEnd::HostBridge(_) => {
+            HostEnd::Bridge { .. } | HostEnd::HostBridge(_) | HostEnd::Segment(_) => {
                 &[("accept_ra", "0"), ("autoconf", "0"), ("disable_ipv6", "1")]
             }
         };
@@ -198,18 +212,7 @@ impl Machine {
     /// The pod's side of a new link.
     fn finish(sandbox: &mut Sandbox, want: &Want, index: u32) -> Result<(), Error> {
         let link = &want.link;
-        let mut requests = vec![raise(&link.name, index)];
-        let prefix_route = veth::prefix_route(&link.kind);
-        requests.extend(
-            link.addresses
-                .iter()
-                .map(|network| address::add(index, *network, prefix_route)),
-        );
-        requests.extend(
-            in_order(&veth::pod_routes(link))
-                .into_iter()
-                .map(|r| route::add(index, r)),
-        );
+        let requests = pod_side_requests(want, index);
         let answers = sandbox.act(&slaac(&link.name, link.slaac), &requests)?;
         first_error(answers)
     }
@@ -219,36 +222,44 @@ impl Machine {
         first_error(sandbox.act(&[], requests)?)
     }
 
-    fn quieten_if_node(&self, want: &Want) -> Result<(), Error> {
-        match want.link.kind.place() {
-            Place::Node => self.quieten(want),
+    fn quieten_if_node(&self, want: &Want, veth: &Veth) -> Result<(), Error> {
+        match veth.host_end.place() {
+            Place::Node => self.quieten(want, veth),
             Place::Switch => Ok(()),
         }
     }
 
     /// The number of the bridge that the link's host end belongs on; a namespace's bridge is made
     /// here with its first link.
-    fn bridge_for(&mut self, want: &Want) -> Result<Option<u32>, Error> {
-        let Kind::Veth(veth) = &want.link.kind;
+    fn bridge_for(&mut self, want: &Want, veth: &Veth) -> Result<Option<u32>, Error> {
         match &veth.host_end {
             HostEnd::Routed => Ok(None),
+            HostEnd::Segment(segment) => self.segment(segment, want).map(Some),
             HostEnd::HostBridge(name) => Ok(self.node.link_called(name).map(|row| row.index)),
-            HostEnd::Bridge { name, stands_for } => {
-                if let Some(index) = self.bridge_index(name) {
-                    return Ok(Some(index));
-                }
-                let index = self.switch.take_index();
-                let alias = bridge_alias(&self.installation, stands_for);
-                first_error(
-                    self.switch
-                        .socket
-                        .batch(&bridge::create(name, index, &alias)),
-                )?;
-                self.guarded.insert(index);
-                self.bridges.insert(name.clone(), index);
-                Ok(Some(index))
-            }
+            HostEnd::Bridge { name, stands_for } => self.bridge(name, stands_for).map(Some),
         }
+    }
+
+    /// The number of a bridge in the switch, which is made if it is not there.
+    fn bridge(&mut self, name: &str, stands_for: &str) -> Result<u32, Error> {
+        if let Some(index) = self.bridge_index(name) {
+            return Ok(index);
+        }
+        let index = self.switch.take_index();
+        let alias = bridge_alias(&self.installation, stands_for);
+        let create = bridge::create(name, index, &alias);
+        first_error(self.switch.socket.batch(&create))?;
+        self.bridges.insert(name.to_owned(), index);
+        let row = Row {
+            index,
+            name: name.to_owned(),
+            up: true,
+            alias: Some(alias),
+            kind: Some("bridge".into()),
+            ..Row::default()
+        };
+        self.switch.links.insert(index, row);
+        Ok(index)
     }
 
     pub fn space(&mut self, place: Place) -> &mut Space {
@@ -262,7 +273,8 @@ impl Machine {
 /// The numbers of a link's parts.
 #[derive(Clone, Copy, Debug)]
 pub struct Made {
-    pub host: u32,
+    /// `None`: the link is in the pod as a whole.
+    pub host: Option<(Place, u32)>,
     pub pod: u32,
     pub bridge: Option<u32>,
     pub mac: [u8; 6],

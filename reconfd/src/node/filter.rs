@@ -78,9 +78,9 @@ mod attribute;
 /// What a rule is made of.
 mod expression;
 /// What the table must hold.
-mod layout;
+pub mod layout;
 /// The table's netlink messages.
-mod message;
+pub mod message;
 /// What tables, chains and sets are called.
 mod name;
 /// The table as the kernel shows it.
@@ -88,7 +88,7 @@ mod reading;
 /// Sources of frames, and the elements of a set.
 mod source;
 /// What the filter was told.
-mod state;
+pub mod state;
 #[cfg(test)]
 mod tests;
 

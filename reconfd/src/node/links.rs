@@ -5,8 +5,12 @@
 pub mod address;
 /// Bridges in the switch and their ports ↔ messages.
 pub mod bridge;
+/// vlan and vxlan ↔ messages.
+pub mod device;
 /// What must change to make a present link the wanted one.
 pub mod edit;
+/// The kinds of links, and where their other ends are.
+pub mod kind;
 /// Whose a link is.
 pub mod mark;
 /// Edits → messages.
@@ -22,9 +26,11 @@ use std::{collections::BTreeSet, net::IpAddr};
 
 use ipnetwork::IpNetwork;
 
+pub use device::{Device, Segment};
+pub use kind::{HostEnd, Kind, Place, VETH, Veth};
 pub use mark::Mark;
 
-use super::row::Port;
+use super::{filter::Guard, row::Port};
 
 /// The link group of everything of ours outside of the switch ("pcfg").
 pub const GROUP: u32 = 0x7063_6667;
@@ -35,8 +41,8 @@ pub struct Link {
     /// The interface name in the pod.
     pub name: String,
     pub kind: Kind,
-    /// Bytes.
-    pub mtu: u32,
+    /// Bytes; `None`: what the device below can carry.
+    pub mtu: Option<u32>,
     /// `None`: derived from the first address when the link is made, and kept ever after.
     pub mac: Option<[u8; 6]>,
     /// In the order of the object: the first IPv4 one gives the MAC address.
@@ -44,40 +50,6 @@ pub struct Link {
     pub routes: BTreeSet<Route>,
     /// Whether router advertisements are taken.
     pub slaac: bool,
-}
-
-/// What the kernel and people call a veth; every link that has a host end is one.
-pub const VETH: &str = "veth";
-
-/// The closed set of link kinds.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Kind {
-    Veth(Veth),
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Veth {
-    pub host_end: HostEnd,
-    /// Whether the bridge learns addresses behind this link (`macs: Any`).
-    pub learning: bool,
-}
-
-/// Where the end that is not in the pod is.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum HostEnd {
-    /// On a bridge in the switch; the name on the node and what it stands for, `<namespace>/<bridge>`.
-    Bridge { name: String, stands_for: String },
-    /// On a bridge of the node, by name or altname.
-    HostBridge(String),
-    /// In the node's namespace, with the gateway addresses on it.
-    Routed,
-}
-
-/// The two namespaces that a host end can be in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Place {
-    Switch,
-    Node,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -98,6 +70,54 @@ pub struct Want {
     /// The host end's MTU: on a bridge of the node the bridge's own, or a small port would pull down
     /// the MTU of the whole bridge.
     pub host_mtu: u32,
+    /// Bytes: what the link says, or the device below it.
+    pub mtu: u32,
+    /// What is known of a vlan or a vxlan before its surroundings are looked at.
+    pub ground: Option<Ground>,
+    /// What it needs of a vlan or a vxlan, once they were.
+    pub device: Option<WantDevice>,
+}
+
+/// What is decided about a vlan or a vxlan, whatever it stands on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ground {
+    /// The namespace that has the segment.
+    pub owner: String,
+    /// The parent may be a port of a bridge or a bond.
+    pub on_port: bool,
+    /// The tunnel may be there without a filter.
+    pub unfiltered: bool,
+    /// Other pods of the node have the segment as well, and rules of their own.
+    pub is_shared: bool,
+    /// The other ends, without the addresses of the end itself.
+    pub peers: BTreeSet<IpAddr>,
+    /// Where frames of a tunnel to a group may come from.
+    pub sources: Vec<IpNetwork>,
+}
+
+/// A vlan or a vxlan that is to be, with its surroundings as they were found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WantDevice {
+    /// The parent's number, on the node or in the pod.
+    pub parent: u32,
+    pub mtu: u32,
+    /// The parent is up, and so may the device be.
+    pub up: bool,
+    /// The namespace that has the segment.
+    pub owner: String,
+    /// The other ends, without the node's own addresses.
+    pub peers: BTreeSet<IpAddr>,
+    /// Who may send into the tunnel; `None`: no filter is needed, or none is to be had.
+    pub guard: Option<Guard>,
+}
+
+/// A vlan or a vxlan of ours in a pod.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PresentDevice {
+    /// `None`: somebody stripped it, or the device is half made.
+    pub mark: Option<Mark>,
+    pub pod: PodSide,
+    pub peers: BTreeSet<IpAddr>,
 }
 
 /// A link of ours as the kernel has it, both ends.
@@ -142,26 +162,6 @@ pub struct PodSide {
     pub slaac: Option<bool>,
     pub addresses: Vec<address::Present>,
     pub routes: BTreeSet<Route>,
-}
-
-impl Kind {
-    /// The names of all kinds.
-    pub const NAMES: [&'static str; 1] = [VETH];
-
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Veth(_) => VETH,
-        }
-    }
-
-    pub fn place(&self) -> Place {
-        match self {
-            Self::Veth(veth) => match veth.host_end {
-                HostEnd::Bridge { .. } => Place::Switch,
-                HostEnd::HostBridge(_) | HostEnd::Routed => Place::Node,
-            },
-        }
-    }
 }
 
 impl Link {

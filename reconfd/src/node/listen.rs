@@ -30,6 +30,8 @@ pub enum Happening {
     NodeLink {
         before: Option<Row>,
         now: Option<Row>,
+        /// It has gone to another namespace.
+        moved: bool,
     },
 }
 
@@ -38,6 +40,12 @@ pub enum InPod {
     /// A link as it is now.
     Link(Box<Row>),
     LinkGone(u32),
+    /// It has gone to another namespace, as the pod counts them, and has that number there.
+    LinkLeft {
+        index: u32,
+        netns: i32,
+        there: u32,
+    },
     /// An address of the link with this number is gone.
     AddressGone(u32),
     /// A route of ours is gone.
@@ -77,7 +85,7 @@ impl Machine {
                         });
                     }
                 }
-                Heard::Elsewhere(happening) => out.push(happening),
+                Heard::Elsewhere(happening) => out.push(*happening),
             }
         }
         lost.map_err(|e| Error::io("listen in the switch", &e))
@@ -90,6 +98,7 @@ impl Machine {
             .events
             .drain(|_, kind, body| heard.extend(Word::read(kind, body)));
         for word in heard {
+            let moved = matches!(word, Word::Gone { moved: true, .. });
             if let Some((before, now)) = self.node.hear(word) {
                 self.remember(Place::Node, before.as_ref(), now.as_ref());
                 let ours = |row: &Option<Row>| {
@@ -102,7 +111,7 @@ impl Machine {
                         before,
                         now,
                     },
-                    false => Happening::NodeLink { before, now },
+                    false => Happening::NodeLink { before, now, moved },
                 });
             }
         }
@@ -113,19 +122,17 @@ impl Machine {
 /// One message of the switch's socket.
 enum Heard {
     Here(Word),
-    Elsewhere(Happening),
+    Elsewhere(Box<Happening>),
 }
 
 impl Heard {
     fn read(number: Option<i32>, kind: u16, body: &[u8]) -> Option<Self> {
         match (number, kind) {
-            (_, RTM_DELNSID) => {
-                read_number(body).map(|number| Self::Elsewhere(Happening::PodGone(number)))
-            }
+            (_, RTM_DELNSID) => read_number(body)
+                .map(|number| Self::Elsewhere(Box::new(Happening::PodGone(number)))),
             (None, _) => Word::read(kind, body).map(Self::Here),
-            (Some(number), kind) => {
-                in_pod(kind, body).map(|what| Self::Elsewhere(Happening::InPod { number, what }))
-            }
+            (Some(number), kind) => in_pod(kind, body)
+                .map(|what| Self::Elsewhere(Box::new(Happening::InPod { number, what }))),
         }
     }
 }
@@ -152,7 +159,7 @@ fn last_words(happenings: Vec<Happening>) -> Vec<Happening> {
             } => (true, *number, row.index),
             Happening::InPod {
                 number,
-                what: InPod::LinkGone(index),
+                what: InPod::LinkGone(index) | InPod::LinkLeft { index, .. },
             } => (true, *number, *index),
             Happening::HostEnd { place, before, now } => {
                 let index = now.as_ref().or(before.as_ref()).map_or(0, |row| row.index);
@@ -174,10 +181,21 @@ fn last_words(happenings: Vec<Happening>) -> Vec<Happening> {
     last
 }
 
+fn gone(row: Row) -> InPod {
+    match row.left_for {
+        Some((netns, there)) => InPod::LinkLeft {
+            index: row.index,
+            netns,
+            there,
+        },
+        None => InPod::LinkGone(row.index),
+    }
+}
+
 fn in_pod(kind: u16, body: &[u8]) -> Option<InPod> {
     match kind {
         RTM_NEWLINK => Row::read(body).map(|row| InPod::Link(Box::new(row))),
-        RTM_DELLINK => Row::read(body).map(|row| InPod::LinkGone(row.index)),
+        RTM_DELLINK => Row::read(body).map(gone),
         RTM_DELADDR => links::address::read(body).map(|address| InPod::AddressGone(address.index)),
         RTM_DELROUTE => Some(InPod::RouteGone),
         _ => None,

@@ -14,7 +14,12 @@ use super::{
     netlink::{Error, Socket},
     row::Row,
     sandbox::{Inside, Sandbox, read_addresses, read_routes},
+    surroundings::is_device,
 };
+
+/// Devices that are in the pod as a whole.
+mod devices;
+pub use devices::Candidate;
 
 /// The links of ours that a pod has, and host ends of a sandbox that it had before.
 pub type Found = (Vec<Present>, Vec<(Place, u32)>);
@@ -27,14 +32,16 @@ pub fn mark_of(row: &Row, installation: &str) -> Option<Mark> {
     row.mark().filter(|mark| mark.installation == installation)
 }
 
-/// What a crash left between a link's first message and its mark.
-fn is_half_made(row: &Row, place: Place) -> bool {
-    let unmarked = row.is_kind(VETH) && row.mark().is_none();
+/// What a crash left between a link's first message and its mark. All that is in the switch is ours: one
+/// that is not known by its name and mark there is nobody's.
+fn is_half_made(row: &Row, place: Place, installation: &str) -> bool {
     match place {
-        // All that is in the switch is ours.
-        Place::Switch => unmarked,
+        Place::Switch => row.is_kind(VETH) && mark_of(row, installation).is_none(),
         Place::Node => {
-            unmarked && row.alias.is_none() && row.group == GROUP && is_host_end_name(&row.name)
+            row.is_kind(VETH)
+                && row.alias.is_none()
+                && row.group == GROUP
+                && is_host_end_name(&row.name)
         }
     }
 }
@@ -68,7 +75,9 @@ impl Machine {
     /// Links that nobody finished and nobody will.
     pub fn half_made(&self) -> Vec<(Place, u32)> {
         let of = |place: Place, rows: &std::collections::HashMap<u32, Row>| {
-            let half = rows.values().filter(|row| is_half_made(row, place));
+            let half = rows
+                .values()
+                .filter(|row| is_half_made(row, place, &self.installation));
             half.map(|row| (place, row.index)).collect::<Vec<_>>()
         };
         [
@@ -86,6 +95,8 @@ impl Machine {
             .links
             .values()
             .filter(stays)
+            // The way out of a segment uses its bridge for nobody.
+            .filter(|row| !is_device(row))
             .filter_map(|row| row.master)
             .collect();
         self.bridges
@@ -170,7 +181,7 @@ impl Around {
     }
 }
 
-fn pod_side(inside: &Inside, index: u32) -> Option<PodSide> {
+pub(super) fn pod_side(inside: &Inside, index: u32) -> Option<PodSide> {
     let row = inside.links.get(&index)?;
     let routes: BTreeSet<Route> = inside
         .routes

@@ -7,6 +7,10 @@ use netlink_packet_core::{NlaBuffer, NlasIterator};
 
 use super::links::Mark;
 
+/// What a vlan or a vxlan says of itself.
+mod data;
+pub use data::RowData;
+
 const IFLA_ADDRESS: u16 = 1;
 const IFLA_IFNAME: u16 = 3;
 const IFLA_MTU: u16 = 4;
@@ -17,12 +21,17 @@ const IFLA_AF_SPEC: u16 = 26;
 const IFLA_IFALIAS: u16 = 20;
 const IFLA_GROUP: u16 = 27;
 const IFLA_LINK_NETNSID: u16 = 37;
+const IFLA_NEW_NETNSID: u16 = 45;
+const IFLA_NEW_IFINDEX: u16 = 49;
 const IFLA_PROP_LIST: u16 = 52;
 const IFLA_ALT_IFNAME: u16 = 53;
 const IFLA_INFO_KIND: u16 = 1;
+const IFLA_INFO_DATA: u16 = 2;
+const IFLA_INFO_SLAVE_KIND: u16 = 4;
 const IFLA_INFO_SLAVE_DATA: u16 = 5;
 const IFLA_BRPORT_LEARNING: u16 = 8;
 const IFLA_BRPORT_UNICAST_FLOOD: u16 = 9;
+const IFLA_BRPORT_LOCKED: u16 = 39;
 const AF_INET6: u16 = 10;
 const IFLA_INET6_CONF: u16 = 2;
 /// Its place in the array of IPv6 settings.
@@ -41,14 +50,20 @@ pub struct Row {
     pub mac: Option<[u8; 6]>,
     pub group: u32,
     pub alias: Option<String>,
-    /// The other end's index, for a veth.
+    /// The other end's index, for a veth; the parent's, for a vlan.
     pub peer: Option<u32>,
     /// Where the other end is, in this namespace's own numbering; `None`: here.
     pub peer_netns: Option<i32>,
     pub master: Option<u32>,
+    /// The master is a VRF, which only routes for it.
+    pub in_vrf: bool,
     pub kind: Option<String>,
-    /// For a bridge's port: learning and unicast flood.
+    /// For a vlan or a vxlan.
+    pub data: Option<RowData>,
+    /// For a bridge's port: what it does with frames.
     pub port: Option<Port>,
+    /// Of a link that is gone from here to another namespace: the namespace's number, and the link's there.
+    pub left_for: Option<(i32, u32)>,
     /// The setting of that name; 0 ignores router advertisements.
     pub accept_ra: Option<i32>,
 }
@@ -57,6 +72,8 @@ pub struct Row {
 pub struct Port {
     pub learning: bool,
     pub flood: bool,
+    /// Takes frames only from addresses that the forwarding table has for this port.
+    pub locked: bool,
 }
 
 impl Row {
@@ -92,14 +109,30 @@ impl Row {
                 self.altnames = names.map(|a| text(a.value())).collect();
             }
             IFLA_AF_SPEC => self.accept_ra = accept_ra(value),
-            IFLA_LINKINFO => NlasIterator::new(value)
-                .flatten()
-                .for_each(|a| match a.kind() {
-                    IFLA_INFO_KIND => self.kind = Some(text(a.value())),
-                    IFLA_INFO_SLAVE_DATA => self.port = Some(port(a.value())),
-                    _ => (),
-                }),
+            IFLA_LINKINFO => self.take_info(value),
+            IFLA_NEW_NETNSID => {
+                let there = number(value).map(u32::cast_signed);
+                self.left_for = there.map(|netns| (netns, self.index));
+            }
+            IFLA_NEW_IFINDEX => {
+                let index = number(value).unwrap_or(self.index);
+                self.left_for = self.left_for.map(|(netns, _)| (netns, index));
+            }
             _ => (),
+        }
+    }
+
+    /// The kernel names the kind before it tells its data.
+    fn take_info(&mut self, info: &[u8]) {
+        for attribute in NlasIterator::new(info).flatten() {
+            let value = attribute.value();
+            match attribute.kind() {
+                IFLA_INFO_KIND => self.kind = Some(text(value)),
+                IFLA_INFO_DATA => self.data = RowData::read(self.kind.as_deref(), value),
+                IFLA_INFO_SLAVE_KIND => self.in_vrf = text(value) == "vrf",
+                IFLA_INFO_SLAVE_DATA => self.port = Some(port(value)),
+                _ => (),
+            }
         }
     }
 
@@ -110,6 +143,11 @@ impl Row {
 
     pub fn is_kind(&self, kind: &str) -> bool {
         self.kind.as_deref() == Some(kind)
+    }
+
+    /// Whether all that it hears is somebody else's: a bridge's, a bond's.
+    pub fn is_port(&self) -> bool {
+        self.master.is_some() && !self.in_vrf
     }
 
     pub fn is_called(&self, name: &str) -> bool {
@@ -124,6 +162,7 @@ fn port(value: &[u8]) -> Port {
         match attribute.kind() {
             IFLA_BRPORT_LEARNING => port.learning = on,
             IFLA_BRPORT_UNICAST_FLOOD => port.flood = on,
+            IFLA_BRPORT_LOCKED => port.locked = on,
             _ => (),
         }
     }

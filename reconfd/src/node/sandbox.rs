@@ -4,6 +4,7 @@
 use std::{
     collections::{BTreeSet, HashMap},
     io,
+    net::IpAddr,
 };
 
 use cni_plugin::{
@@ -17,7 +18,8 @@ use super::{
     netlink::{Changes, Error, Request, Socket},
     procfs::{LinkSettings, Procfs},
     row::Row,
-    space::read_links,
+    space::{ask_number, read_links},
+    surroundings::{ends_of_tunnel, is_device},
 };
 
 /// Why a pod can not be visited.
@@ -43,7 +45,7 @@ pub struct Sandbox {
 }
 
 /// How much of a pod is read beside its links.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Depth {
     pub addresses: bool,
     pub routes: bool,
@@ -126,7 +128,8 @@ impl Sandbox {
             links: read_links(socket)?,
             ..Inside::default()
         };
-        if depth.addresses {
+        // Whose a vlan or a vxlan is, its addresses tell as well.
+        if depth.addresses || inside.links.values().any(is_device) {
             inside.addresses = read_addresses(socket)?;
         }
         for family in [AddressFamily::Inet, AddressFamily::Inet6] {
@@ -139,6 +142,16 @@ impl Sandbox {
         }
         socket.rest();
         Ok(inside)
+    }
+
+    /// The number that another namespace has in the pod's; `None`: no link leads there.
+    pub fn number_of(&mut self, other: &Netns) -> Result<Option<i32>, Error> {
+        ask_number(&mut self.socket, other)
+    }
+
+    /// The other ends of one of the pod's tunnels.
+    pub fn peers(&mut self, index: u32) -> Result<BTreeSet<IpAddr>, Error> {
+        ends_of_tunnel(&mut self.socket, index)
     }
 
     /// Sends a batch inside the pod, behind the settings of its links; one answer per request.

@@ -25,15 +25,22 @@ const RTM_NEWNSID: u16 = 88;
 /// What one link event says.
 #[derive(Clone, Debug)]
 pub enum Word {
-    Link(Row),
-    Gone(u32),
+    Link(Box<Row>),
+    Gone {
+        index: u32,
+        /// To another namespace.
+        moved: bool,
+    },
 }
 
 impl Word {
     pub fn read(kind: u16, body: &[u8]) -> Option<Self> {
         match kind {
-            RTM_NEWLINK => Row::read(body).map(Self::Link),
-            RTM_DELLINK => Row::read(body).map(|row| Self::Gone(row.index)),
+            RTM_NEWLINK => Row::read(body).map(|row| Self::Link(Box::new(row))),
+            RTM_DELLINK => Row::read(body).map(|row| Self::Gone {
+                index: row.index,
+                moved: row.left_for.is_some(),
+            }),
             _ => None,
         }
     }
@@ -95,16 +102,16 @@ impl Space {
         match word {
             Word::Link(row) => {
                 self.next_index = self.next_index.max(row.index + 1);
-                let before = self.links.insert(row.index, row.clone());
-                Some((before, Some(row)))
+                let before = self.links.insert(row.index, (*row).clone());
+                Some((before, Some(*row)))
             }
-            Word::Gone(index) => Some((self.links.remove(&index), None)),
+            Word::Gone { index, .. } => Some((self.links.remove(&index), None)),
         }
     }
 
     /// The number that `netns` has in this namespace; one is given to it where it has none.
     pub fn number_of(&mut self, netns: &Netns) -> Result<i32, Error> {
-        if let Some(number) = self.ask_number(netns)? {
+        if let Some(number) = ask_number(&mut self.socket, netns)? {
             return Ok(number);
         }
         let body = Body::Raw(RTM_NEWNSID, nsid_message(netns, true));
@@ -123,16 +130,15 @@ impl Space {
             errno: Errno::ENOENT,
             text: String::new(),
         };
-        self.ask_number(netns)?.ok_or_else(missing)
+        ask_number(&mut self.socket, netns)?.ok_or_else(missing)
     }
+}
 
-    fn ask_number(&mut self, netns: &Netns) -> Result<Option<i32>, Error> {
-        let body = Body::Raw(RTM_GETNSID, nsid_message(netns, false));
-        let number =
-            self.socket
-                .get("ask the number of the pod's namespace", &body, read_number)?;
-        Ok(number.filter(|number| *number >= 0))
-    }
+/// The number that a namespace has in the socket's own.
+pub fn ask_number(socket: &mut Socket, netns: &Netns) -> Result<Option<i32>, Error> {
+    let body = Body::Raw(RTM_GETNSID, nsid_message(netns, false));
+    let number = socket.get("ask the number of a namespace", &body, read_number)?;
+    Ok(number.filter(|number| *number >= 0))
 }
 
 /// `struct rtgenmsg`, padded, and the namespace by descriptor; "any number" where one is to be given.

@@ -10,9 +10,9 @@ use super::{Made, first_error, taken};
 use crate::node::{
     Machine,
     links::{
-        GROUP, Place, Present, Want,
+        GROUP, Place, PodSide, Present, Veth, Want,
         edit::Edit,
-        requests::{host_edit, mark, pod_edit, slaac},
+        requests::{host_edit, mark, pod_edit, slaac, wall_before_joining},
     },
     netlink::{Error, Request},
     sandbox::Sandbox,
@@ -24,20 +24,25 @@ impl Machine {
         &mut self,
         sandbox: &mut Sandbox,
         present: &Present,
-        want: &Want,
+        (want, veth): (&Want, &Veth),
         edits: &[Edit],
     ) -> Result<Made, Error> {
         let mut present = present.clone();
         let mut place = present.place;
-        let bridge = self.bridge_for(want)?;
+        let bridge = self.bridge_for(want, veth)?;
         let mac = want.link.mac.unwrap_or(present.host.mac);
-        if self.has_mac(want, bridge, mac) {
+        if self.has_mac((want, veth), bridge, mac) {
             return Err(taken(mac));
         }
         if let Some(Edit::Move(to)) = edits.iter().find(|e| matches!(e, Edit::Move(_))) {
             present.host.index = self.move_host_end(&present, *to)?;
             place = *to;
-            self.quieten_if_node(want)?;
+            self.quieten_if_node(want, veth)?;
+        }
+        if edits.contains(&Edit::Join) {
+            // Alone: a link must not join without it.
+            let wall = wall_before_joining(&present, want, veth);
+            first_error(self.space(place).socket.batch(&wall))?;
         }
         let host: Vec<Request> = edits
             .iter()
@@ -48,7 +53,9 @@ impl Machine {
         self.remember_pins(edits, place, present.host.index);
         first_error(answers)?;
         self.remember_port(edits, place, present.host.index);
-        Self::change_in_pod(sandbox, &present, want, edits)?;
+        if let Some(pod) = &present.pod {
+            Self::change_in_pod(sandbox, pod, want, edits)?;
+        }
         if edits.contains(&Edit::Mark) {
             let mark = mark(present.host.index, want);
             self.space(place).socket.change(mark)?;
@@ -56,21 +63,18 @@ impl Machine {
         let pod = present.pod.as_ref().map_or(0, |pod| pod.index);
         Ok(Made {
             mac,
-            host: present.host.index,
+            host: Some((place, present.host.index)),
             pod,
             bridge,
         })
     }
 
-    fn change_in_pod(
+    pub(super) fn change_in_pod(
         sandbox: &mut Sandbox,
-        present: &Present,
+        pod: &PodSide,
         want: &Want,
         edits: &[Edit],
     ) -> Result<(), Error> {
-        let Some(pod) = &present.pod else {
-            return Ok(());
-        };
         let requests: Vec<Request> = edits
             .iter()
             .filter(|e| e.in_pod())

@@ -14,22 +14,18 @@ use crate::node::{
     row::Port,
 };
 
-const RTM_NEWMDB: u16 = 84;
-const RTM_GETMDB: u16 = 86;
-const MDBA_MDB: u16 = 1;
-const MDBA_SET_ENTRY: u16 = 1;
-const MDB_PERMANENT: u8 = 1;
-const AF_BRIDGE: u8 = 7;
-/// Where a bridge's own protocol (STP) speaks. A host-joined entry of the forwarding table takes
-/// such frames to the bridge itself, which ignores them, and to no port.
-const BPDU: [u8; 6] = [0x01, 0x80, 0xc2, 0, 0, 0];
+/// So many addresses may be learned on a bridge, where the kernel can count them (Linux 6.7): who floods
+/// it must not eat the node's memory, nor make its tables too long to read.
+const MOST_LEARNED: u32 = 8192;
 
-/// Makes a bridge under a number of the caller's choice. `alias` is for people.
+/// Makes a bridge under a number of the caller's choice. `alias` is for people. It sends multicast to
+/// every port: snooping would believe a pod that plays the querier, and take the others' groups away.
 pub fn create(name: &str, index: u32, alias: &str) -> Vec<Request> {
     let bridge = LinkBridge::new(name)
         .index(index)
         .stp_state(BridgeStpState::Disabled)
-        .mcast_snooping(true)
+        .mcast_snooping(false)
+        .fdb_max_learned(MOST_LEARNED)
         .build();
     let raise = LinkUnspec::new_with_index(index).alias(alias).up().build();
     vec![
@@ -43,74 +39,34 @@ pub fn create(name: &str, index: u32, alias: &str) -> Vec<Request> {
             0,
             RouteNetlinkMessage::SetLink(raise),
         ),
-        // Some kernels take no such entry before the bridge is up; it has no port yet.
-        guard(name, index),
     ]
 }
 
-/// Keeps a pod's BPDU from the other ports.
-pub fn guard(name: &str, index: u32) -> Request {
-    let mut body = port_message(index);
-    // `struct br_mdb_entry`: number, state, flags, vid, address (16 bytes), protocol, padding.
-    let mut entry = index.to_ne_bytes().to_vec();
-    entry.extend([MDB_PERMANENT, 0, 0, 0]);
-    entry.extend(BPDU);
-    entry.resize(28, 0);
-    body.extend(((4 + entry.len()) as u16).to_ne_bytes());
-    body.extend(MDBA_SET_ENTRY.to_ne_bytes());
-    body.extend(entry);
-    let deed = format!("keep bridge protocol frames to bridge {name}");
-    Request::of_body(
-        deed,
-        NLM_F_CREATE | NLM_F_REPLACE,
-        Body::Raw(RTM_NEWMDB, body),
-    )
-}
-
-/// The question for the multicast tables of all bridges.
-pub fn list_guards() -> Body {
-    Body::Raw(RTM_GETMDB, port_message(0))
-}
-
-/// The number of the bridge, where this is a table that holds the guard.
-pub fn read_guard(body: &[u8]) -> Vec<u32> {
-    let index = body
-        .get(4..8)
-        .map(|b| u32::from_ne_bytes([b[0], b[1], b[2], b[3]]));
-    let table = body.get(8..).unwrap_or_default();
-    let guarded = netlink_packet_core::NlasIterator::new(table)
-        .flatten()
-        .any(|a| a.kind() == MDBA_MDB && a.value().windows(6).any(|window| window == BPDU));
-    index.filter(|_| guarded).into_iter().collect()
-}
-
-/// `struct br_port_msg`: family, padding, number.
-fn port_message(index: u32) -> Vec<u8> {
-    let mut body = vec![AF_BRIDGE, 0, 0, 0];
-    body.extend(index.to_ne_bytes());
-    body
-}
-
-/// What a port of ours must be: nothing is learned from a pod and nothing unknown goes to it, so that
-/// a pod can take no other's traffic, unless a policy lets it have any address (`macs: Any`).
+/// What a port of ours must be: nothing is learned from a pod, nothing unknown goes to it, and what it
+/// sends under another address than its own goes nowhere, on this node or beyond. So a pod can take no
+/// other's traffic, unless a policy lets it have any address (`macs: Any`).
 pub fn port(learning: bool) -> Port {
     Port {
         learning,
         flood: learning,
+        locked: !learning,
     }
 }
 
-/// Sets a port's flags and raises it, in this order: no frame passes before the flags hold.
-pub fn set_port(name: &str, index: u32, port: Port) -> Request {
+/// Sets a port's flags and raises it, if it shall be up, in this order: no frame passes before the flags hold.
+pub fn set_port(name: &str, index: u32, port: Port, up: bool) -> Request {
     let flags = vec![
         InfoBridgePort::Learning(port.learning),
         InfoBridgePort::UnicastFlood(port.flood),
+        InfoBridgePort::Locked(port.locked),
     ];
-    let message = LinkUnspec::new_with_index(index)
+    let mut message = LinkUnspec::new_with_index(index)
         .set_port_kind(InfoPortKind::Bridge)
-        .set_port_data(InfoPortData::BridgePort(flags))
-        .up()
-        .build();
+        .set_port_data(InfoPortData::BridgePort(flags));
+    if up {
+        message = message.up();
+    }
+    let message = message.build();
     Request::new(
         format!("set bridge port {name}"),
         0,
@@ -128,7 +84,8 @@ pub fn join(name: &str, index: u32, bridge: u32) -> Request {
     )
 }
 
-/// The forwarding entry that makes a MAC address the port's alone.
+/// The forwarding entry that makes a MAC address the port's alone. Sticky: a frame that comes with that
+/// address by a port that learns must not take the entry there.
 pub fn pin_mac(name: &str, index: u32, mac: [u8; 6]) -> Request {
     let message = neighbour(index, mac);
     let deed = format!("pin the MAC address of {name}");
@@ -152,7 +109,7 @@ fn neighbour(index: u32, mac: [u8; 6]) -> NeighbourMessage {
     message.header.family = AddressFamily::Bridge;
     message.header.ifindex = index;
     message.header.state = NeighbourState::Noarp;
-    message.header.flags = NeighbourFlags::Controller;
+    message.header.flags = NeighbourFlags::Controller | NeighbourFlags::Sticky;
     message.header.kind = RouteType::Unspec;
     message
         .attributes

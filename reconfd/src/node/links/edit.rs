@@ -1,11 +1,12 @@
 //! Pure: what must change to make a present link the wanted one, in place and in order.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, net::IpAddr};
 
 use ipnetwork::IpNetwork;
 
 use super::{
-    HostEnd, Kind, Place, Present, Route, Want, address::PrefixRoute, bridge, route, veth,
+    HostEnd, Place, PodSide, Present, PresentDevice, Route, Veth, Want, address::PrefixRoute,
+    bridge, route, veth,
 };
 use crate::node::row::Port;
 
@@ -41,6 +42,9 @@ pub enum Edit {
     /// Makes sure of a route that an earlier edit may have taken along.
     KeepRoute(Route),
     DeleteRoute(Route),
+    /// Of a tunnel that is in the pod.
+    AddPeer(IpAddr),
+    DeletePeer(IpAddr),
     /// Last: a mark that says "done" must be true.
     Mark,
 }
@@ -61,20 +65,57 @@ impl Edit {
                 | E::AddRoute(_)
                 | E::KeepRoute(_)
                 | E::DeleteRoute(_)
+                | E::AddPeer(_)
+                | E::DeletePeer(_)
         )
     }
 }
 
 /// The edits from `present` to `want`, none if all is right; `bridge` is the number of the bridge
 /// that the link names, where there is one. `None`: it can not be mended, only made anew.
-pub fn edits(present: &Present, want: &Want, bridge: Option<u32>) -> Option<Vec<Edit>> {
+pub fn edits(
+    present: &Present,
+    want: &Want,
+    veth: &Veth,
+    bridge: Option<u32>,
+) -> Option<Vec<Edit>> {
     let mut edits = Vec::new();
-    host_side(present, want, bridge, &mut edits);
-    pod_side(present, want, &mut edits)?;
+    host_side(present, want, (veth, bridge), &mut edits);
+    pod_side(
+        present.pod.as_ref()?,
+        want,
+        wanted_mac(present, want),
+        &mut edits,
+    );
     if present.mark.as_ref() != Some(&want.mark) {
         edits.push(Edit::Mark);
     }
     Some(edits)
+}
+
+/// The edits to a device that is in the pod.
+pub fn device_edits(present: &PresentDevice, want: &Want) -> Vec<Edit> {
+    let mut edits = Vec::new();
+    // Nobody but the pod has seen which address it was given: it keeps what it has.
+    let mac = want.link.mac.or(present.pod.mac).unwrap_or_default();
+    pod_side(&present.pod, want, mac, &mut edits);
+    if let Some(device) = &want.device {
+        let (wanted, now) = (&device.peers, &present.peers);
+        edits.extend(wanted.difference(now).copied().map(Edit::AddPeer));
+        edits.extend(now.difference(wanted).copied().map(Edit::DeletePeer));
+        // A device whose parent is down can not be up, and has no routes.
+        let waits = |edit: &Edit| {
+            matches!(
+                edit,
+                Edit::RaisePod | Edit::AddRoute(_) | Edit::KeepRoute(_)
+            )
+        };
+        edits.retain(|edit| device.up || !waits(edit));
+    }
+    if present.mark.as_ref() != Some(&want.mark) {
+        edits.push(Edit::Mark);
+    }
+    edits
 }
 
 /// The MAC address that the link shall have: the one it was made with, unless one is asked for.
@@ -82,13 +123,17 @@ fn wanted_mac(present: &Present, want: &Want) -> [u8; 6] {
     want.link.mac.unwrap_or(present.host.mac)
 }
 
-fn host_side(present: &Present, want: &Want, bridge_index: Option<u32>, edits: &mut Vec<Edit>) {
-    let Kind::Veth(veth) = &want.link.kind;
+fn host_side(
+    present: &Present,
+    want: &Want,
+    (veth, bridge_index): (&Veth, Option<u32>),
+    edits: &mut Vec<Edit>,
+) {
     let host = &present.host;
     let mac = wanted_mac(present, want);
-    let moved = present.place != want.link.kind.place();
+    let moved = present.place != veth.host_end.place();
     if moved {
-        edits.push(Edit::Move(want.link.kind.place()));
+        edits.push(Edit::Move(veth.host_end.place()));
     }
     if host.mtu != want.host_mtu {
         edits.push(Edit::HostMtu);
@@ -97,7 +142,7 @@ fn host_side(present: &Present, want: &Want, bridge_index: Option<u32>, edits: &
         edits.push(Edit::HostMac(mac));
     }
     match &veth.host_end {
-        HostEnd::Bridge { .. } | HostEnd::HostBridge(_) => {
+        HostEnd::Bridge { .. } | HostEnd::HostBridge(_) | HostEnd::Segment(_) => {
             // A bridge without a number is yet to be made.
             let joins = moved || bridge_index.is_none() || host.master != bridge_index;
             if joins {
@@ -165,13 +210,11 @@ fn routed(
     );
 }
 
-fn pod_side(present: &Present, want: &Want, edits: &mut Vec<Edit>) -> Option<()> {
-    let pod = present.pod.as_ref()?;
+fn pod_side(pod: &PodSide, want: &Want, mac: [u8; 6], edits: &mut Vec<Edit>) {
     let link = &want.link;
-    let mac = wanted_mac(present, want);
     let mut when = |needed: bool, edit: Edit| edits.extend(needed.then_some(edit));
     when(pod.name != link.name, Edit::Rename);
-    when(pod.mtu != link.mtu, Edit::PodMtu);
+    when(pod.mtu != want.mtu, Edit::PodMtu);
     when(pod.mac != Some(mac), Edit::PodMac(mac));
     let listens_wrongly = pod.slaac.is_some_and(|slaac| slaac != link.slaac);
     when(listens_wrongly, Edit::Slaac(link.slaac));
@@ -219,7 +262,6 @@ fn pod_side(present: &Present, want: &Want, edits: &mut Vec<Edit>) -> Option<()>
     // Ways to a gateway before the ways through it.
     coming.sort_by_key(|(route, _)| route.via.is_some());
     edits.extend(coming.into_iter().map(|(_, edit)| edit));
-    Some(())
 }
 
 fn same_subnet(a: &IpNetwork, b: &IpNetwork) -> bool {

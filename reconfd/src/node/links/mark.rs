@@ -5,6 +5,8 @@ use std::{fmt, str::FromStr};
 
 use sha2::{Digest, Sha256};
 
+use super::device::Data;
+
 const PREFIX: &str = "podconfig:v1";
 
 /// Whose a link is: the text of its alias.
@@ -83,6 +85,23 @@ pub fn bridge_name(installation: &str, namespace: &str, bridge: &str) -> String 
             12
         )
     )
+}
+
+/// The name of a segment's bridge in the switch: `pcb` and 12 characters, of what tells the segment from
+/// all others on the node.
+pub fn segment_name(installation: &str, data: &Data, parent: &str) -> String {
+    let what = match data {
+        Data::Vlan(id) => format!("vlan {id} on {parent}"),
+        Data::Vxlan(vxlan) => format!("vxlan {} port {}", vxlan.vni, vxlan.port),
+    };
+    // No namespace has an empty name: no bridge of a tenant comes to the same one.
+    bridge_name(installation, "", &what)
+}
+
+/// Who has the bridge of that alias.
+pub fn bridge_owner<'a>(alias: &'a str, installation: &str) -> Option<&'a str> {
+    let stands_for = alias.strip_prefix(&bridge_alias(installation, ""))?;
+    stands_for.split_once('/').map(|(owner, _)| owner)
 }
 
 /// Whether a name has the form of our host ends.
@@ -185,6 +204,8 @@ mod tests {
             "pcbxazgp4ssj7hq"
         );
         assert_eq!(host_end_name("0123abc", "data0"), "pcji3niuqwbm5h3");
+        let vlan = segment_name("default", &Data::Vlan(100), "trunk0");
+        assert_eq!(vlan, "pcb6ny2hkepsrez");
     }
 
     #[test]

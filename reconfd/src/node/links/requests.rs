@@ -7,23 +7,19 @@ use netlink_packet_route::RouteNetlinkMessage;
 use rtnetlink::LinkUnspec;
 
 use super::{
-    HostEnd, Kind, Present, Route, Want, address, bridge, edit::Edit, mark::other_end, route, veth,
-    wall,
+    GROUP, HostEnd, Present, Route, Veth, Want, address, bridge, device::peers, edit::Edit,
+    mark::other_end, route, veth, wall,
 };
 use crate::node::netlink::Request;
 
 /// All that a new host end needs behind the message that makes it.
-pub fn host_side_requests(want: &Want, index: u32, mac: [u8; 6]) -> Vec<Request> {
-    let Kind::Veth(veth) = &want.link.kind;
+pub fn host_side_requests(want: &Want, veth: &Veth, index: u32, mac: [u8; 6]) -> Vec<Request> {
     let mut requests = vec![mark(index, want)];
-    requests.extend(wall_of(want, index));
+    requests.extend(wall_of(want, veth, index));
     match veth.host_end {
-        HostEnd::Bridge { .. } | HostEnd::HostBridge(_) => {
-            requests.push(bridge::set_port(
-                &want.host_name,
-                index,
-                bridge::port(veth.learning),
-            ));
+        HostEnd::Bridge { .. } | HostEnd::HostBridge(_) | HostEnd::Segment(_) => {
+            let port = bridge::port(veth.learning);
+            requests.push(bridge::set_port(&want.host_name, index, port, true));
             requests.push(bridge::pin_mac(&want.host_name, index, mac));
         }
         HostEnd::Routed => {
@@ -43,13 +39,20 @@ pub fn host_side_requests(want: &Want, index: u32, mac: [u8; 6]) -> Vec<Request>
     requests
 }
 
-/// Before it is on a bridge of the node, and before it is up.
-fn wall_of(want: &Want, index: u32) -> Vec<Request> {
-    let Kind::Veth(veth) = &want.link.kind;
+/// Before it is up, and so before its bridge hears of it.
+fn wall_of(want: &Want, veth: &Veth, index: u32) -> Vec<Request> {
     match veth.host_end {
-        HostEnd::HostBridge(_) => wall::against_bridge_protocols(&want.host_name, index),
-        HostEnd::Bridge { .. } | HostEnd::Routed => Vec::new(),
+        HostEnd::Routed => Vec::new(),
+        _ => wall::raise(&want.host_name, index, veth.leads_to_vlans()),
     }
+}
+
+/// The wall of a link that is there, anew, before it joins another bridge.
+pub fn wall_before_joining(present: &Present, want: &Want, veth: &Veth) -> Vec<Request> {
+    let index = present.host.index;
+    let mut wall = vec![wall::raze(&want.host_name, index)];
+    wall.extend(wall_of(want, veth, index));
+    wall
 }
 
 /// A change on the host side; none where the edit is of the pod's side.
@@ -59,11 +62,8 @@ pub fn host_edit(edit: &Edit, present: &Present, want: &Want, bridge: Option<u32
     let set =
         |deed: String, message| vec![Request::new(deed, 0, RouteNetlinkMessage::SetLink(message))];
     match edit {
-        Edit::Join => {
-            let join = bridge::join(name, index, bridge.unwrap_or_default());
-            wall_of(want, index).into_iter().chain([join]).collect()
-        }
-        Edit::Port(port) => vec![bridge::set_port(name, index, *port)],
+        Edit::Join => vec![bridge::join(name, index, bridge.unwrap_or_default())],
+        Edit::Port(port) => vec![bridge::set_port(name, index, *port, true)],
         Edit::RaiseHost => vec![raise(name, index)],
         Edit::Pin { old, new } => {
             let old = old.map(|old| bridge::unpin_mac(name, index, old));
@@ -102,7 +102,7 @@ pub fn pod_edit(edit: &Edit, index: u32, want: &Want) -> Vec<Request> {
         ),
         Edit::PodMtu => set(
             format!("set the MTU of {name}"),
-            link().mtu(want.link.mtu).build(),
+            link().mtu(want.mtu).build(),
         ),
         Edit::PodMac(mac) => set(
             format!("set the MAC address of {name}"),
@@ -116,8 +116,45 @@ pub fn pod_edit(edit: &Edit, index: u32, want: &Want) -> Vec<Request> {
         Edit::AddRoute(r) => vec![route::add(index, r)],
         Edit::KeepRoute(r) => vec![route::keep(index, r)],
         Edit::DeleteRoute(r) => vec![route::delete(index, r)],
+        Edit::AddPeer(peer) => vec![peers::add(name, index, *peer)],
+        Edit::DeletePeer(peer) => vec![peers::delete(name, index, *peer)],
         _ => Vec::new(),
     }
+}
+
+/// Says whose a device in the pod is: the group that it was made with, and the mark.
+pub fn device_mark(index: u32, want: &Want) -> Request {
+    let mark = LinkUnspec::new_with_index(index)
+        .alias(want.mark.to_string())
+        .link_group(GROUP)
+        .build();
+    Request::new(
+        format!("mark {}", want.link.name),
+        0,
+        RouteNetlinkMessage::SetLink(mark),
+    )
+}
+
+/// All that a link needs in the pod behind the message that makes it: the other ends of a tunnel, up,
+/// addresses, routes.
+pub fn pod_side_requests(want: &Want, index: u32) -> Vec<Request> {
+    let (link, device) = (&want.link, want.device.as_ref());
+    let in_pod = device.filter(|_| link.kind.is_device());
+    let ends = in_pod.into_iter().flat_map(|device| &device.peers);
+    let mut requests: Vec<Request> = ends
+        .map(|peer| peers::add(&link.name, index, *peer))
+        .collect();
+    let is_up = in_pod.is_none_or(|device| device.up);
+    if is_up {
+        requests.push(raise(&link.name, index));
+    }
+    let prefix_route = veth::prefix_route(&link.kind);
+    let addresses = link.addresses.iter();
+    requests.extend(addresses.map(|network| address::add(index, *network, prefix_route)));
+    let routes = veth::pod_routes(link);
+    let routes = if is_up { routes } else { BTreeSet::new() };
+    requests.extend(in_order(&routes).into_iter().map(|r| route::add(index, r)));
+    requests
 }
 
 /// Says whose the link is, and that it is done.

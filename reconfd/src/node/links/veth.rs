@@ -15,7 +15,7 @@ use netlink_packet_route::{
 use rtnetlink::{LinkMessageBuilder, LinkUnspec, LinkVeth};
 
 use super::{
-    GROUP, HostEnd, Kind, Link, Place, Route,
+    GROUP, HostEnd, Kind, Link, Place, Route, Want,
     address::PrefixRoute,
     mark::{self, other_end},
     route,
@@ -27,9 +27,7 @@ pub const GATEWAY_V4: Ipv4Addr = Ipv4Addr::new(169, 254, 1, 1);
 pub const GATEWAY_V6: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
 
 /// The two ends of a veth that is to be made.
-pub struct Ends<'a> {
-    pub host_name: &'a str,
-    pub host_mtu: u32,
+pub struct Ends {
     pub host_index: u32,
     pub place: Place,
     /// The bridge's number.
@@ -41,10 +39,11 @@ pub struct Ends<'a> {
 
 /// Both ends in their namespaces with name, MTU, MAC address and group, in one message: a conflict at
 /// either end leaves nothing behind.
-pub fn create(link: &Link, ends: &Ends<'_>) -> Request {
+pub fn create(want: &Want, ends: &Ends) -> Request {
+    let link = &want.link;
     let peer = LinkUnspec::new_with_name(&link.name)
         .index(ends.pod_index)
-        .mtu(link.mtu)
+        .mtu(want.mtu)
         .address(ends.mac.to_vec())
         .link_group(GROUP)
         .setns_by_fd(ends.pod_netns)
@@ -52,9 +51,9 @@ pub fn create(link: &Link, ends: &Ends<'_>) -> Request {
     let mut host = LinkMessageBuilder::<LinkVeth>::new_with_info_kind(
         netlink_packet_route::link::InfoKind::Veth,
     )
-    .name(ends.host_name.to_owned())
+    .name(want.host_name.clone())
     .index(ends.host_index)
-    .mtu(ends.host_mtu)
+    .mtu(want.host_mtu)
     .address(other_end(ends.mac).to_vec())
     .set_info_data(InfoData::Veth(InfoVeth::Peer(peer)));
     if ends.place == Place::Node {
@@ -63,7 +62,7 @@ pub fn create(link: &Link, ends: &Ends<'_>) -> Request {
     if let Some(bridge) = ends.bridge {
         host = host.controller(bridge);
     }
-    let deed = format!("create veth {} (host end {})", link.name, ends.host_name);
+    let deed = format!("create veth {} (host end {})", link.name, want.host_name);
     Request::new(
         deed,
         NLM_F_CREATE | NLM_F_EXCL,
@@ -74,18 +73,20 @@ pub fn create(link: &Link, ends: &Ends<'_>) -> Request {
 /// Whether the kernel shall make the route to an address's network: behind a routed link nobody
 /// answers for it but the gateway.
 pub fn prefix_route(kind: &Kind) -> PrefixRoute {
-    let Kind::Veth(veth) = kind;
-    match veth.host_end {
-        HostEnd::Routed => PrefixRoute::Not,
-        HostEnd::Bridge { .. } | HostEnd::HostBridge(_) => PrefixRoute::Kernel,
+    match is_routed(kind) {
+        true => PrefixRoute::Not,
+        false => PrefixRoute::Kernel,
     }
+}
+
+fn is_routed(kind: &Kind) -> bool {
+    matches!(kind, Kind::Veth(veth) if veth.host_end == HostEnd::Routed)
 }
 
 /// The routes in the pod: those asked for, and behind a routed link the way to the gateway and
 /// through it to the addresses' networks.
 pub fn pod_routes(link: &Link) -> BTreeSet<Route> {
-    let Kind::Veth(veth) = &link.kind;
-    if veth.host_end != HostEnd::Routed {
+    if !is_routed(&link.kind) {
         return link.routes.iter().cloned().map(route::plain).collect();
     }
     let plain = |to, via| Route {

@@ -1,15 +1,19 @@
-//! What a pod may not say to a bridge of the node ↔ netlink messages, pure.
+//! What a pod may not say to a bridge ↔ netlink messages, pure. The host end drops it: a bridge that
+//! speaks no spanning tree hands on the protocol frames of others, and one of the node is not ours to
+//! change.
 //!
-//! A bridge that speaks no spanning tree hands on the protocol frames of others. One of a pod that
-//! left by the node's uplink would make the switch behind it shut the port, or change its tree. In
-//! podconfig's own switch the bridge keeps them (see `bridge::guard`); a bridge of the node is not
-//! ours to change, so the pod's own host end drops them.
+//! A protocol frame of a pod that left by an uplink would make the switch behind it shut the port, or
+//! change its tree. And a frame with a tag of the pod's own would be in whatever vlan it names: on a
+//! plain uplink at once, and behind the tag of the pod's vlan where a switch takes the first tag off as
+//! its native vlan's. No rule lists these vlans.
 
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
+use nix::errno::Errno;
 
 use crate::node::netlink::{Body, Request};
 
 const RTM_NEWQDISC: u16 = 36;
+const RTM_DELQDISC: u16 = 37;
 const RTM_NEWTFILTER: u16 = 44;
 const TCA_KIND: u16 = 1;
 const TCA_OPTIONS: u16 = 2;
@@ -24,19 +28,84 @@ const INGRESS: u32 = 0xffff_fff2;
 const PRIORITY: u32 = 1;
 const ETH_P_ALL: u16 = 3;
 
-/// Drops what the pod sends to 01:80:c2:00:00:00 to :0f, before the bridge sees it.
-pub fn against_bridge_protocols(name: &str, index: u32) -> Vec<Request> {
-    let deed = || format!("keep bridge protocol frames of the pod behind {name}");
+/// `struct sock_filter`: code, jump if true, jump if false, value.
+pub type Instruction = (u16, u8, u8, u32);
+
+// TC_ACT_SHOT, TC_ACT_UNSPEC.
+const DROP: Instruction = (0x06, 0, 0, 2);
+const PASS: Instruction = (0x06, 0, 0, u32::MAX);
+
+/// Frames to 01:80:c2:00:00:00 to :0f, and to Cisco's 01:00:0c:cc:cc:c0 to :cf: the first four bytes,
+/// and the next two without the last four bits.
+const PROTOCOLS: [Instruction; 11] = [
+    (0x20, 0, 0, 0),
+    (0x15, 0, 3, 0x0180_c200),
+    (0x28, 0, 0, 4),
+    (0x54, 0, 0, 0xfff0),
+    (0x15, 4, 0, 0),
+    (0x15, 0, 4, 0x0100_0ccc),
+    (0x28, 0, 0, 4),
+    (0x54, 0, 0, 0xfff0),
+    (0x15, 0, 1, 0xccc0),
+    DROP,
+    PASS,
+];
+
+/// The same, and frames with a tag: one that the kernel has taken off and remembers
+/// (SKF_AD_VLAN_TAG_PRESENT), and one that still stands in the frame, of 802.1Q, 802.1ad or their forerunner.
+const PROTOCOLS_AND_TAGS: [Instruction; 17] = [
+    (0x20, 0, 0, 0),
+    (0x15, 0, 3, 0x0180_c200),
+    (0x28, 0, 0, 4),
+    (0x54, 0, 0, 0xfff0),
+    (0x15, 10, 0, 0),
+    (0x15, 0, 3, 0x0100_0ccc),
+    (0x28, 0, 0, 4),
+    (0x54, 0, 0, 0xfff0),
+    (0x15, 6, 0, 0xccc0),
+    (0x30, 0, 0, 0xffff_f030),
+    (0x15, 0, 4, 0),
+    (0x28, 0, 0, 12),
+    (0x15, 2, 0, 0x8100),
+    (0x15, 1, 0, 0x88a8),
+    (0x15, 0, 1, 0x9100),
+    DROP,
+    PASS,
+];
+
+/// Drops what the pod sends to bridges themselves, and where it leads to vlans what it sends with a tag
+/// of its own, before the bridge sees it.
+pub fn raise(name: &str, index: u32, leads_to_vlans: bool) -> Vec<Request> {
+    let deed = || format!("keep bridge protocol and tagged frames of the pod behind {name}");
     let mut place = message(index, CLSACT_HANDLE, CLSACT, 0);
     attribute(&mut place, TCA_KIND, b"clsact\0");
     let protocol = u32::from(ETH_P_ALL.to_be());
     let mut filter = message(index, 1, INGRESS, PRIORITY << 16 | protocol);
     attribute(&mut filter, TCA_KIND, b"bpf\0");
-    attribute(&mut filter, TCA_OPTIONS, &options());
+    attribute(&mut filter, TCA_OPTIONS, &options(program(leads_to_vlans)));
     let flags = NLM_F_CREATE | NLM_F_EXCL;
     [(RTM_NEWQDISC, place), (RTM_NEWTFILTER, filter)]
         .map(|(kind, body)| Request::repeatable(deed(), flags, Body::Raw(kind, body)))
         .into()
+}
+
+/// What the kernel runs over every frame that the pod sends.
+pub fn program(leads_to_vlans: bool) -> &'static [Instruction] {
+    match leads_to_vlans {
+        true => &PROTOCOLS_AND_TAGS,
+        false => &PROTOCOLS,
+    }
+}
+
+/// Takes the wall away: another is needed now, or none.
+pub fn raze(name: &str, index: u32) -> Request {
+    let mut place = message(index, CLSACT_HANDLE, CLSACT, 0);
+    attribute(&mut place, TCA_KIND, b"clsact\0");
+    let deed = format!("take frames of the pod behind {name} as they are");
+    Request {
+        forgiven: &[Errno::ENOENT, Errno::EINVAL],
+        ..Request::of_body(deed, 0, Body::Raw(RTM_DELQDISC, place))
+    }
 }
 
 /// `struct tcmsg`: family and padding, number, handle, parent, info.
@@ -47,30 +116,18 @@ fn message(index: u32, handle: u32, parent: u32, info: u32) -> Vec<u8> {
         .collect()
 }
 
-fn options() -> Vec<u8> {
-    /// `struct sock_filter`: code, jump if true, jump if false, value.
-    const PROGRAM: [(u16, u8, u8, u32); 7] = [
-        // The first four bytes of the frame, and the next two without the last four bits.
-        (0x20, 0, 0, 0),
-        (0x15, 0, 4, 0x0180_c200),
-        (0x28, 0, 0, 4),
-        (0x54, 0, 0, 0xfff0),
-        (0x15, 0, 1, 0),
-        // TC_ACT_SHOT, TC_ACT_UNSPEC.
-        (0x06, 0, 0, 2),
-        (0x06, 0, 0, u32::MAX),
-    ];
+fn options(instructions: &[Instruction]) -> Vec<u8> {
     let mut program = Vec::new();
-    for (code, yes, no, value) in PROGRAM {
+    for (code, yes, no, value) in instructions {
         program.extend(code.to_ne_bytes());
-        program.extend([yes, no]);
+        program.extend([*yes, *no]);
         program.extend(value.to_ne_bytes());
     }
     let mut options = Vec::new();
     attribute(
         &mut options,
         TCA_BPF_OPS_LEN,
-        &(PROGRAM.len() as u16).to_ne_bytes(),
+        &(instructions.len() as u16).to_ne_bytes(),
     );
     attribute(&mut options, TCA_BPF_OPS, &program);
     attribute(&mut options, TCA_BPF_NAME, b"podconfig\0");

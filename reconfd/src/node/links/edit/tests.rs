@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::node::links::{HostSide, Link, Mark, PodSide, Veth, address};
+use crate::node::links::{HostSide, Kind, Link, Mark, PodSide, Veth, address};
 
 const MAC: [u8; 6] = [0x0a, 0x58, 10, 9, 0, 5];
 const OTHER_MAC: [u8; 6] = [0x0a, 0x58, 10, 9, 0, 6];
@@ -36,7 +36,7 @@ fn want(host_end: HostEnd) -> Want {
         link: Link {
             name: "data0".into(),
             kind: Kind::Veth(veth),
-            mtu: 1500,
+            mtu: Some(1500),
             mac: None,
             addresses: vec![net("10.9.0.5/24")],
             routes: BTreeSet::from([way("10.20.0.0/16", Some("10.9.0.1"))]),
@@ -51,14 +51,24 @@ fn want(host_end: HostEnd) -> Want {
         },
         host_name: "pcabcdefghijklm".into(),
         host_mtu: 1500,
+        mtu: 1500,
+        ground: None,
+        device: None,
     }
+}
+
+fn veth(want: &Want) -> &Veth {
+    let Kind::Veth(veth) = &want.link.kind else {
+        unreachable!("all of these are veths")
+    };
+    veth
 }
 
 /// What the kernel shows of a link on a namespace's bridge that was just made as wanted.
 fn fresh(want: &Want) -> Present {
     Present {
         mark: Some(want.mark.clone()),
-        place: want.link.kind.place(),
+        place: veth(want).host_end.place(),
         host: HostSide {
             index: 7,
             name: want.host_name.clone(),
@@ -75,7 +85,7 @@ fn fresh(want: &Want) -> Present {
             index: 3,
             name: want.link.name.clone(),
             up: true,
-            mtu: want.link.mtu,
+            mtu: want.mtu,
             mac: Some(MAC),
             slaac: Some(false),
             addresses: want.link.addresses.iter().map(|a| ours(*a)).collect(),
@@ -97,7 +107,7 @@ fn after(deed: impl FnOnce(&mut Present, &mut Want)) -> Vec<Edit> {
     let mut want = want(on_namespace_bridge());
     let mut present = fresh(&want);
     deed(&mut present, &mut want);
-    edits(&present, &want, Some(BRIDGE)).unwrap()
+    edits(&present, &want, veth(&want), Some(BRIDGE)).unwrap()
 }
 
 fn in_pod(present: &mut Present) -> &mut PodSide {
@@ -119,7 +129,7 @@ fn a_fresh_routed_link_is_left_alone_too() {
     present.host.addresses = veth::gateways(&want.link);
     present.host.routes = veth::host_routes(&want.link);
     in_pod(&mut present).routes = veth::pod_routes(&want.link);
-    assert_eq!(edits(&present, &want, None), Some(Vec::new()));
+    assert_eq!(edits(&present, &want, veth(&want), None), Some(Vec::new()));
 }
 
 #[test]
@@ -130,7 +140,7 @@ fn an_mtu_that_the_pod_changed_is_set_again_on_its_side_alone() {
 #[test]
 fn a_new_mtu_is_set_on_both_ends() {
     let edits = after(|_, want| {
-        want.link.mtu = 9000;
+        want.mtu = 9000;
         want.host_mtu = 9000;
     });
     assert_eq!(edits, [Edit::HostMtu, Edit::PodMtu]);
@@ -251,7 +261,7 @@ fn a_pod_end_that_was_renamed_and_lowered_is_named_before_it_is_raised() {
 fn a_host_end_that_moves_to_the_node_is_set_up_anew_there() {
     let was = want(on_namespace_bridge());
     let shall = want(HostEnd::HostBridge("br0".into()));
-    let edits = edits(&fresh(&was), &shall, Some(BRIDGE)).unwrap();
+    let edits = edits(&fresh(&was), &shall, veth(&shall), Some(BRIDGE)).unwrap();
     // Another bridge of the same number in another namespace is another bridge.
     let pin = Edit::Pin {
         old: None,
@@ -284,7 +294,7 @@ fn a_link_whose_pod_end_is_lost_can_not_be_mended() {
     let want = want(on_namespace_bridge());
     let mut present = fresh(&want);
     present.pod = None;
-    assert_eq!(edits(&present, &want, Some(BRIDGE)), None);
+    assert_eq!(edits(&present, &want, veth(&want), Some(BRIDGE)), None);
 }
 
 #[test]

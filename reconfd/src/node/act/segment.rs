@@ -1,0 +1,227 @@
+//! What pods of the node share beyond it: a bridge in the switch, and on it a vlan or a vxlan whose
+//! parent stays in the node's namespace. Made with the first pod, kept true by every pod's pass.
+
+use std::{
+    collections::BTreeSet,
+    net::IpAddr,
+    os::fd::{AsFd, AsRawFd},
+};
+
+use nix::errno::Errno;
+
+use super::first_error;
+use crate::node::{
+    Machine,
+    links::{
+        Place, Segment, Want, WantDevice,
+        device::{
+            self, Site, peers,
+            shared::{self, Edit},
+        },
+    },
+    netlink::{Error, Request},
+    row::Row,
+    surroundings::{learned, read_peers},
+};
+
+static NOBODY: BTreeSet<IpAddr> = BTreeSet::new();
+
+impl Machine {
+    /// A segment as it is in the switch.
+    pub fn shared_device(&self, segment: &Segment) -> shared::Present<'_> {
+        let bridge = self.bridge_index(&segment.name);
+        let name = segment.device_name();
+        let device = self.devices.get(&name).copied();
+        let row = |index: Option<u32>| self.switch.links.get(&index?);
+        shared::Present {
+            bridge: row(bridge),
+            device: row(device),
+            peers: device
+                .and_then(|index| self.peers.get(&index))
+                .unwrap_or(&NOBODY),
+        }
+    }
+
+    /// Makes the segment's bridge and device what they shall be; the bridge's number.
+    pub fn segment(&mut self, segment: &Segment, want: &Want) -> Result<u32, Error> {
+        let Some(device) = &want.device else {
+            return Err(no_device(segment));
+        };
+        let bridge = self.bridge(&segment.name, &shared::stands_for(segment, &device.owner))?;
+        self.admit(&segment.data, device)?;
+        let present = self.shared_device(segment);
+        let found = present.device.map(|row| row.index);
+        match (
+            shared::edits(present, segment, device, &self.installation),
+            found,
+        ) {
+            (Some(edits), Some(index)) => self.edit_shared(segment, device, index, bridge, &edits),
+            (_, found) => {
+                if let Some(index) = found {
+                    self.remove(&[(Place::Switch, index)])?;
+                }
+                self.make_shared(segment, device, bridge)
+            }
+        }?;
+        Ok(bridge)
+    }
+
+    /// Lets only peers into a tunnel, before there is anything that they could send into.
+    pub(super) fn admit(&mut self, data: &device::Data, want: &WantDevice) -> Result<(), Error> {
+        let (device::Data::Vxlan(vxlan), Some(guard)) = (data, &want.guard) else {
+            return Ok(());
+        };
+        self.filter.guard(vxlan.tunnel(), guard.clone())
+    }
+
+    /// The parent is in the node's namespace, and so the message is sent there; the device is in the
+    /// switch from its first moment.
+    fn make_shared(
+        &mut self,
+        segment: &Segment,
+        want: &WantDevice,
+        bridge: u32,
+    ) -> Result<(), Error> {
+        let index = self.switch.take_index();
+        let name = segment.device_name();
+        let site = Site {
+            name: &name,
+            index,
+            parent: want.parent,
+            netns: Some(self.switch.netns.as_fd().as_raw_fd()),
+            mtu: want.mtu,
+            mac: None,
+            bridge: Some(bridge),
+            grouped: false,
+        };
+        let create = device::create(&segment.data, &site);
+        self.node.socket.change(create).map_err(in_use)?;
+        let row = Row {
+            index,
+            name: name.clone(),
+            up: false,
+            mtu: want.mtu,
+            mac: self.node.links.get(&want.parent).and_then(|row| row.mac),
+            peer: Some(want.parent),
+            master: Some(bridge),
+            kind: Some(segment.data.kind().into()),
+            data: Some(segment.data.as_row(want.parent)),
+            ..Row::default()
+        };
+        self.switch.links.insert(index, row);
+        self.devices.insert(name, index);
+        let made = self.edit_shared(segment, want, index, bridge, &shared::follow(want));
+        if made.is_err() {
+            self.unfinished.push((Place::Switch, index));
+        }
+        made
+    }
+
+    fn edit_shared(
+        &mut self,
+        segment: &Segment,
+        want: &WantDevice,
+        index: u32,
+        bridge: u32,
+        edits: &[Edit],
+    ) -> Result<(), Error> {
+        let requests: Vec<Request> = edits
+            .iter()
+            .map(|edit| shared::requests(edit, segment, (index, bridge), want, &self.installation))
+            .collect();
+        let mut done = first_error(self.switch.socket.batch(&requests)).map_err(in_use);
+        if done.is_ok() {
+            done = self.forget_ends(segment, index, edits);
+        }
+        if done.is_err() {
+            // How much of it was done, only the kernel knows.
+            self.peers = read_peers(&mut self.switch)?;
+            return done;
+        }
+        self.unfinished
+            .retain(|link| *link != (Place::Switch, index));
+        for edit in edits {
+            self.expect_shared(segment, want, (index, bridge), edit);
+        }
+        Ok(())
+    }
+
+    /// What was learned to be behind an end that is none any more would be sent there for minutes.
+    fn forget_ends(&mut self, segment: &Segment, index: u32, edits: &[Edit]) -> Result<(), Error> {
+        let gone = edits.iter().filter_map(|edit| match edit {
+            Edit::DeletePeer(peer) => Some(*peer),
+            _ => None,
+        });
+        let gone: BTreeSet<IpAddr> = gone.collect();
+        if gone.is_empty() {
+            return Ok(());
+        }
+        let name = segment.device_name();
+        let entries = learned(&mut self.switch.socket, index, &gone)?;
+        let forget = entries.into_iter().map(|entry| peers::forget(&name, entry));
+        let forget: Vec<Request> = forget.collect();
+        first_error(self.switch.socket.batch(&forget))
+    }
+
+    /// What was just changed is known before its echo is heard.
+    fn expect_shared(
+        &mut self,
+        segment: &Segment,
+        want: &WantDevice,
+        (index, bridge): (u32, u32),
+        edit: &Edit,
+    ) {
+        let peers = self.peers.entry(index).or_default();
+        match edit {
+            Edit::AddPeer(peer) => drop(peers.insert(*peer)),
+            Edit::DeletePeer(peer) => drop(peers.remove(peer)),
+            Edit::Owner => {
+                let alias = shared::alias(segment, &want.owner, &self.installation);
+                if let Some(row) = self.switch.links.get_mut(&bridge) {
+                    row.alias = Some(alias);
+                }
+            }
+            Edit::Mtu | Edit::Join | Edit::Port => {
+                let Some(row) = self.switch.links.get_mut(&index) else {
+                    return;
+                };
+                match edit {
+                    Edit::Mtu => row.mtu = want.mtu,
+                    Edit::Join => row.master = Some(bridge),
+                    _ => {
+                        row.port = Some(shared::WAY_OUT);
+                        row.up |= want.up;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The kernel knows one device of that parent and id, or of that identifier and port, on all of the
+/// node; and somebody who is no tunnel may have the port.
+pub(super) fn in_use(error: Error) -> Error {
+    let why = match error.errno {
+        Errno::EEXIST => "there is one on the node already",
+        Errno::EADDRINUSE => "something else on the node has the UDP port in use",
+        _ => return error,
+    };
+    let text = if error.text.is_empty() {
+        why.into()
+    } else {
+        error.text
+    };
+    Error {
+        errno: Errno::ENOTUNIQ,
+        text,
+        deed: error.deed,
+    }
+}
+
+fn no_device(segment: &Segment) -> Error {
+    Error {
+        deed: format!("find what {segment} is on"),
+        errno: Errno::ENODEV,
+        text: String::new(),
+    }
+}

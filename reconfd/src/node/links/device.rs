@@ -1,0 +1,303 @@
+//! vlan and vxlan devices ↔ netlink messages, pure: the one of a segment, in the switch, and one that
+//! is in a pod.
+
+use std::{
+    collections::BTreeSet,
+    fmt,
+    net::{IpAddr, Ipv6Addr},
+    os::fd::RawFd,
+};
+
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
+use netlink_packet_route::{
+    RouteNetlinkMessage,
+    link::{InfoData, InfoKind, InfoVlan, InfoVxlan, VlanProtocol},
+};
+use rtnetlink::{LinkMessageBuilder, LinkUnspec};
+
+use super::GROUP;
+use crate::node::{
+    filter::Tunnel,
+    netlink::{Body, Request},
+    row::RowData,
+};
+
+/// The other ends of a tunnel ↔ messages.
+pub mod peers;
+/// The device of a segment, in the switch.
+pub mod shared;
+
+/// Every hop of a node's network, and no more: what `ip` gives to what it sends.
+const TTL: u8 = 64;
+/// So many addresses may be learned behind a tunnel: who floods it must not eat the node's memory.
+const MOST_LEARNED: u32 = 8192;
+/// What a tunnel puts in front of each packet: the outer IP and UDP headers, its own, and the inner
+/// Ethernet header.
+const OVERHEAD_V4: u32 = 50;
+const OVERHEAD_V6: u32 = 70;
+
+/// The length of `struct ifinfomsg`.
+const IFINFO: usize = 16;
+const RTM_DELLINK: u16 = 17;
+const IFLA_TARGET_NETNSID: u16 = 46;
+
+pub const VLAN: &str = "vlan";
+pub const VXLAN: &str = "vxlan";
+
+/// What reaches beyond the node: a device on one of the node's, and the pods that share it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Segment {
+    /// The bridge's name in the switch, computed from what tells the segment from all others.
+    pub name: String,
+    /// The device of the node that carries it, by name or altname.
+    pub parent: String,
+    pub data: Data,
+}
+
+/// A device that is in the pod itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Device {
+    /// On a device of the node, for this pod alone.
+    Exclusive(Segment),
+    /// On a link of the pod, of this name; in another namespace the same name is another network.
+    Inside {
+        namespace: String,
+        carrier: String,
+        data: Data,
+    },
+}
+
+/// What a device is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Data {
+    /// The id in the 802.1Q tag.
+    Vlan(u16),
+    Vxlan(Vxlan),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Vxlan {
+    pub vni: u32,
+    pub port: u16,
+    pub ends: Ends,
+}
+
+/// Where the other ends of a tunnel are.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Ends {
+    Peers(BTreeSet<IpAddr>),
+    Group(IpAddr),
+}
+
+/// Where a device is made.
+pub struct Site<'a> {
+    pub name: &'a str,
+    pub index: u32,
+    /// The parent's number, where the sender of the message is.
+    pub parent: u32,
+    /// Where the device shall be; `None`: where the sender is.
+    pub netns: Option<RawFd>,
+    pub mtu: u32,
+    pub mac: Option<[u8; 6]>,
+    /// The bridge's number.
+    pub bridge: Option<u32>,
+    /// Whether it carries the project's link group: everywhere but in the switch.
+    pub grouped: bool,
+}
+
+impl Segment {
+    /// The device's name in the switch.
+    pub fn device_name(&self) -> String {
+        format!("pcd{}", self.name.get(3..).unwrap_or_default())
+    }
+}
+
+impl fmt::Display for Segment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} on {}", self.data, self.parent)
+    }
+}
+
+impl Device {
+    pub fn data(&self) -> &Data {
+        match self {
+            Self::Exclusive(segment) => &segment.data,
+            Self::Inside { data, .. } => data,
+        }
+    }
+}
+
+impl fmt::Display for Data {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Vlan(id) => write!(f, "vlan {id}"),
+            Self::Vxlan(Vxlan { vni, port, .. }) => write!(f, "vxlan {vni} port {port}"),
+        }
+    }
+}
+
+impl Data {
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Vlan(_) => VLAN,
+            Self::Vxlan(_) => VXLAN,
+        }
+    }
+
+    /// What the device can carry on a parent of that MTU.
+    pub fn mtu_on(&self, parent: u32) -> u32 {
+        match self {
+            Self::Vlan(_) => parent,
+            Self::Vxlan(vxlan) if vxlan.ends.is_ipv6() => parent.saturating_sub(OVERHEAD_V6),
+            Self::Vxlan(_) => parent.saturating_sub(OVERHEAD_V4),
+        }
+    }
+
+    /// As the kernel would tell it, on a parent of that number.
+    pub fn as_row(&self, parent: u32) -> RowData {
+        match self {
+            Self::Vlan(id) => RowData::Vlan { id: *id },
+            Self::Vxlan(vxlan) => RowData::Vxlan {
+                vni: vxlan.vni,
+                port: vxlan.port,
+                underlay: Some(parent),
+                group: match vxlan.ends {
+                    Ends::Group(group) => Some(group),
+                    Ends::Peers(_) => None,
+                },
+                takes_all: false,
+            },
+        }
+    }
+
+    /// The other ends that are written down one by one, without the end's own addresses.
+    pub fn peers(&self, own: &BTreeSet<IpAddr>) -> BTreeSet<IpAddr> {
+        match self {
+            Self::Vxlan(vxlan) => vxlan.ends.peers(own),
+            Self::Vlan(_) => BTreeSet::new(),
+        }
+    }
+
+    /// Whether a device that has these ends can have the wanted ones: it speaks one family for life.
+    pub fn suits(&self, ends: &BTreeSet<IpAddr>) -> bool {
+        match self {
+            Self::Vxlan(vxlan) => ends.iter().all(|end| end.is_ipv6() == vxlan.ends.is_ipv6()),
+            Self::Vlan(_) => true,
+        }
+    }
+
+    fn info(&self, parent: u32) -> (InfoKind, InfoData) {
+        match self {
+            Self::Vlan(id) => {
+                let data = vec![
+                    InfoVlan::Id(*id),
+                    InfoVlan::Protocol(VlanProtocol::Ieee8021Q),
+                ];
+                (InfoKind::Vlan, InfoData::Vlan(data))
+            }
+            Self::Vxlan(vxlan) => (InfoKind::Vxlan, InfoData::Vxlan(vxlan.info(parent))),
+        }
+    }
+}
+
+impl Vxlan {
+    /// What the filter knows it by.
+    pub fn tunnel(&self) -> Tunnel {
+        Tunnel {
+            vni: self.vni,
+            port: self.port,
+        }
+    }
+
+    fn info(&self, parent: u32) -> Vec<InfoVxlan> {
+        let mut info = vec![
+            InfoVxlan::Id(self.vni),
+            InfoVxlan::Link(parent),
+            InfoVxlan::Port(self.port),
+            InfoVxlan::Ttl(TTL),
+            InfoVxlan::Learning(true),
+            InfoVxlan::Limit(MOST_LEARNED),
+            // A checksum in the outer packet, over both families: a broken one is noticed.
+            InfoVxlan::UDPCsum(true),
+            InfoVxlan::UDPZeroCsumTX(false),
+            InfoVxlan::UDPZeroCsumRX(false),
+        ];
+        match self.ends {
+            Ends::Group(IpAddr::V4(group)) => info.push(InfoVxlan::Group(group)),
+            Ends::Group(IpAddr::V6(group)) => info.push(InfoVxlan::Group6(group)),
+            // Says nothing but the family.
+            Ends::Peers(_) if self.ends.is_ipv6() => {
+                info.push(InfoVxlan::Group6(Ipv6Addr::UNSPECIFIED));
+            }
+            Ends::Peers(_) => (),
+        }
+        info
+    }
+}
+
+impl Ends {
+    pub fn is_ipv6(&self) -> bool {
+        match self {
+            Self::Peers(peers) => peers.first().is_some_and(IpAddr::is_ipv6),
+            Self::Group(group) => group.is_ipv6(),
+        }
+    }
+
+    /// The peers that are written down one by one, without the node's own addresses.
+    pub fn peers(&self, own: &BTreeSet<IpAddr>) -> BTreeSet<IpAddr> {
+        match self {
+            Self::Peers(peers) => peers.difference(own).copied().collect(),
+            Self::Group(_) => BTreeSet::new(),
+        }
+    }
+}
+
+/// The device, straight in its namespace with name, MTU, MAC address, group and bridge, in one message.
+pub fn create(data: &Data, site: &Site<'_>) -> Request {
+    let (kind, info) = data.info(site.parent);
+    let mut device = LinkMessageBuilder::<()>::new_with_info_kind(kind)
+        .name(site.name.to_owned())
+        .index(site.index)
+        .mtu(site.mtu)
+        .set_info_data(info);
+    // A vxlan names its underlay in its own data.
+    if let Data::Vlan(_) = data {
+        device = device.link(site.parent);
+    }
+    if let Some(mac) = site.mac {
+        device = device.address(mac.to_vec());
+    }
+    if let Some(netns) = site.netns {
+        device = device.setns_by_fd(netns);
+    }
+    if let Some(bridge) = site.bridge {
+        device = device.controller(bridge);
+    }
+    if site.grouped {
+        device = device.link_group(GROUP);
+    }
+    Request::new(
+        format!("create {data} ({})", site.name),
+        NLM_F_CREATE | NLM_F_EXCL,
+        RouteNetlinkMessage::NewLink(device.build()),
+    )
+}
+
+pub fn delete(name: &str, index: u32) -> Request {
+    let device = LinkUnspec::new_with_index(index).build();
+    Request::deletion(
+        format!("delete {name}"),
+        RouteNetlinkMessage::DelLink(device),
+    )
+}
+
+/// Deletes a device in another namespace, by the number that the sender's has for it.
+pub fn delete_in(netns: i32, index: u32) -> Request {
+    let mut body = vec![0; IFINFO];
+    body[4..8].copy_from_slice(&index.to_ne_bytes());
+    body.extend(8u16.to_ne_bytes());
+    body.extend(IFLA_TARGET_NETNSID.to_ne_bytes());
+    body.extend(netns.to_ne_bytes());
+    let deed = format!("delete link number {index} in namespace {netns} of the pod's count");
+    Request::of_body(deed, 0, Body::Raw(RTM_DELLINK, body))
+}

@@ -1,0 +1,154 @@
+//! The other ends of a tunnel ↔ netlink messages, pure. Each is an entry for everybody (the MAC address
+//! of zeros) in the device's own forwarding table: what is for all is sent to each of them.
+
+use std::net::IpAddr;
+
+use netlink_packet_core::{NLM_F_APPEND, NLM_F_CREATE, NlasIterator};
+use nix::errno::Errno;
+
+use crate::node::netlink::{Body, Request};
+
+const RTM_NEWNEIGH: u16 = 28;
+const RTM_DELNEIGH: u16 = 29;
+const RTM_GETNEIGH: u16 = 30;
+const AF_BRIDGE: u8 = 7;
+const NUD_NOARP: u16 = 0x40;
+const NUD_PERMANENT: u16 = 0x80;
+const NTF_SELF: u8 = 2;
+const NDA_DST: u16 = 1;
+const NDA_LLADDR: u16 = 2;
+const HEADER: usize = 12;
+const EVERYBODY: [u8; 6] = [0; 6];
+
+pub fn add(name: &str, index: u32, peer: IpAddr) -> Request {
+    Request::of_body(
+        format!("add peer {peer} to {name}"),
+        NLM_F_CREATE | NLM_F_APPEND,
+        Body::Raw(RTM_NEWNEIGH, written(for_everybody(index, peer))),
+    )
+}
+
+pub fn delete(name: &str, index: u32, peer: IpAddr) -> Request {
+    let deed = format!("delete peer {peer} from {name}");
+    deletion(deed, for_everybody(index, peer))
+}
+
+/// Takes away what was learned to be behind a peer, which would be sent there for minutes.
+pub fn forget(name: &str, learned: Entry) -> Request {
+    deletion(format!("forget what is behind a peer of {name}"), learned)
+}
+
+fn deletion(deed: String, entry: Entry) -> Request {
+    Request {
+        forgiven: &[Errno::ENOENT],
+        ..Request::of_body(deed, 0, Body::Raw(RTM_DELNEIGH, written(entry)))
+    }
+}
+
+fn for_everybody(index: u32, peer: IpAddr) -> Entry {
+    Entry {
+        index,
+        mac: EVERYBODY,
+        peer,
+    }
+}
+
+/// `struct ndmsg` and its attributes.
+fn written(entry: Entry) -> Vec<u8> {
+    let mut bytes = head(entry.index, NUD_NOARP | NUD_PERMANENT, NTF_SELF);
+    let mut put = |kind: u16, value: &[u8]| {
+        bytes.extend(((4 + value.len()) as u16).to_ne_bytes());
+        bytes.extend(kind.to_ne_bytes());
+        bytes.extend(value);
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+    };
+    put(NDA_LLADDR, &entry.mac);
+    match entry.peer {
+        IpAddr::V4(v4) => put(NDA_DST, &v4.octets()),
+        IpAddr::V6(v6) => put(NDA_DST, &v6.octets()),
+    }
+    bytes
+}
+
+fn head(index: u32, state: u16, flags: u8) -> Vec<u8> {
+    let mut bytes = vec![AF_BRIDGE, 0, 0, 0];
+    bytes.extend(index.to_ne_bytes());
+    bytes.extend(state.to_ne_bytes());
+    bytes.extend([flags, 0]);
+    bytes
+}
+
+/// The question for the forwarding tables of all bridges and tunnels of a namespace.
+pub fn list() -> Body {
+    list_of(0)
+}
+
+/// The question for that of one tunnel: what else is in a pod, a tenant may make as long as it likes.
+pub fn list_of(index: u32) -> Body {
+    Body::Raw(RTM_GETNEIGH, head(index, 0, 0))
+}
+
+/// An entry of a tunnel's forwarding table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The device's number.
+    pub index: u32,
+    pub mac: [u8; 6],
+    /// The other end that it is behind.
+    pub peer: IpAddr,
+}
+
+impl Entry {
+    /// Whether it says where what is for everybody goes. A group that the device was made with is no
+    /// entry that anybody wrote.
+    pub fn is_for_everybody(&self) -> bool {
+        self.mac == EVERYBODY && !self.peer.is_multicast()
+    }
+}
+
+/// `None`: the entry is of a bridge.
+pub fn read(body: &[u8]) -> Option<Entry> {
+    let header = body.first_chunk::<HEADER>()?;
+    let index = u32::from_ne_bytes([header[4], header[5], header[6], header[7]]);
+    let (mut mac, mut peer) = (None, None);
+    for attribute in NlasIterator::new(body.get(HEADER..)?).flatten() {
+        let value = attribute.value();
+        match attribute.kind() {
+            NDA_LLADDR => mac = value.try_into().ok(),
+            NDA_DST => {
+                peer = match value.len() {
+                    4 => <[u8; 4]>::try_from(value).ok().map(IpAddr::from),
+                    _ => <[u8; 16]>::try_from(value).ok().map(IpAddr::from),
+                };
+            }
+            _ => (),
+        }
+    }
+    Some(Entry {
+        index,
+        mac: mac?,
+        peer: peer?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_is_read_as_it_was_written() {
+        for peer in ["10.77.0.2", "fd77::2"] {
+            let peer: IpAddr = peer.parse().expect("an address");
+            let entry = for_everybody(7, peer);
+            assert_eq!(read(&written(entry)), Some(entry));
+            assert!(entry.is_for_everybody());
+        }
+        assert_eq!(read(&[0; 4]), None, "what is torn is nothing");
+    }
+
+    #[test]
+    fn the_group_of_a_tunnel_is_no_peer() {
+        let group = for_everybody(7, "239.1.1.1".parse().expect("an address"));
+        assert!(!group.is_for_everybody());
+    }
+}

@@ -1,0 +1,264 @@
+//! What segments are on and what belongs to them: devices in the switch, the other ends of tunnels, the
+//! node's own addresses, and links of the node that somebody took away.
+
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    net::IpAddr,
+};
+
+use super::{
+    Machine,
+    filter::{Filter, Tunnel},
+    links::{
+        Place,
+        device::{
+            VLAN, VXLAN,
+            peers::{self, Entry},
+        },
+        mark::bridge_owner,
+    },
+    netlink::{Error, Socket},
+    row::{Row, RowData},
+    sandbox::read_addresses,
+    space::Space,
+};
+
+/// The other ends of tunnels, by the number of the device.
+pub type Peers = HashMap<u32, BTreeSet<IpAddr>>;
+
+pub fn is_device(row: &Row) -> bool {
+    row.is_kind(VLAN) || row.is_kind(VXLAN)
+}
+
+impl Machine {
+    pub(super) fn remember_device(&mut self, before: Option<&Row>, now: Option<&Row>) {
+        if let Some(row) = now.filter(|row| is_device(row)) {
+            self.devices.insert(row.name.clone(), row.index);
+        }
+        if let (Some(row), None) = (before.filter(|row| is_device(row)), now) {
+            self.peers.remove(&row.index);
+            if self.devices.get(&row.name) == Some(&row.index) {
+                self.devices.remove(&row.name);
+            }
+        }
+    }
+
+    /// A link that comes is no longer one that has left.
+    pub(super) fn remember_leaving(&mut self, before: Option<&Row>, now: Option<&Row>) {
+        match (before, now) {
+            (_, Some(row)) => self.moved.retain(|name| !row.is_called(name)),
+            (Some(row), None) => {
+                self.moved.remove(&row.name);
+            }
+            (None, None) => (),
+        }
+    }
+
+    /// Remembers that a link has left for another namespace. Of links that somebody's link is on alone:
+    /// with every pod that starts some leave.
+    pub fn has_left(&mut self, row: &Row) {
+        self.moved.insert(row.name.clone());
+        self.moved.extend(row.altnames.iter().cloned());
+    }
+
+    /// Whether a link of that name has left the node's namespace for another.
+    pub fn has_moved(&self, name: &str) -> bool {
+        self.moved.contains(name)
+    }
+
+    /// Bridges in the switch, and the namespaces that have them.
+    pub fn segment_owners(&self) -> Vec<(String, String)> {
+        let rows = self
+            .switch
+            .links
+            .values()
+            .filter(|row| row.is_kind("bridge"));
+        let owned = rows.filter_map(|row| {
+            let owner = bridge_owner(row.alias.as_deref()?, &self.installation)?;
+            Some((row.name.clone(), owner.to_owned()))
+        });
+        owned.collect()
+    }
+
+    /// Devices in the switch that stand on none of the bridges that stay.
+    pub fn idle_devices(&self, idle_bridges: &HashSet<u32>) -> Vec<(Place, u32)> {
+        let is_idle = |row: &&Row| {
+            is_device(row)
+                && row
+                    .master
+                    .is_none_or(|bridge| idle_bridges.contains(&bridge))
+        };
+        let idle = self.switch.links.values().filter(is_idle);
+        idle.map(|row| (Place::Switch, row.index)).collect()
+    }
+
+    /// A link of the node, not ours, that takes the same frames as a device with this data would.
+    pub fn rival_of(&self, parent: u32, data: &RowData) -> Option<&Row> {
+        self.node.links.values().find(|row| {
+            let same_parent = match data {
+                RowData::Vlan { .. } => row.peer == Some(parent) && row.peer_netns.is_none(),
+                RowData::Vxlan { .. } => true,
+            };
+            same_parent && row.data.is_some_and(|other| other.meets(data))
+        })
+    }
+
+    /// The node's own addresses, read once in a pass.
+    pub fn own_addresses(&mut self) -> Result<&BTreeSet<IpAddr>, Error> {
+        if self.own_addresses.is_none() {
+            let addresses = read_addresses(&mut self.node.socket)?;
+            let ips = addresses.iter().map(|address| address.network.ip());
+            self.own_addresses = Some(ips.collect());
+        }
+        Ok(self.own_addresses.get_or_insert_default())
+    }
+
+    /// Asks for the node's addresses again; whether they are others than before.
+    pub fn own_addresses_differ(&mut self) -> Result<bool, Error> {
+        let Some(before) = self.own_addresses.clone() else {
+            // Nobody has asked yet.
+            return Ok(false);
+        };
+        let addresses = read_addresses(&mut self.node.socket)?;
+        let now: BTreeSet<IpAddr> = addresses.iter().map(|a| a.network.ip()).collect();
+        let differ = before != now;
+        self.own_addresses = Some(now);
+        Ok(differ)
+    }
+
+    /// Devices whose parent is not in the node's namespace any more: a vlan goes on where its parent is.
+    pub fn stray_devices(&self) -> Vec<(Place, u32)> {
+        let is_stray = |row: &&Row| match row.data {
+            Some(RowData::Vlan { .. }) => row
+                .peer
+                .is_none_or(|parent| !self.node.links.contains_key(&parent)),
+            Some(RowData::Vxlan { .. }) | None => false,
+        };
+        let stray = self.switch.links.values().filter(is_stray);
+        stray.map(|row| (Place::Switch, row.index)).collect()
+    }
+
+    /// The bridges that the devices among these links are on.
+    pub fn bridges_of_devices(&self, links: &[(Place, u32)]) -> BTreeSet<u32> {
+        let in_switch = links.iter().filter(|(place, _)| *place == Place::Switch);
+        let rows = in_switch.filter_map(|(_, index)| self.switch.links.get(index));
+        rows.filter(|row| is_device(row))
+            .filter_map(|row| row.master)
+            .collect()
+    }
+
+    /// Looks for nf_tables again, where there were none; whether there are now.
+    pub fn open_filter(&mut self) -> Result<bool, Error> {
+        let filter = Filter::open(&self.installation, &self.changes)?;
+        let is_available = filter.is_available();
+        if is_available {
+            self.filter = filter;
+        }
+        Ok(is_available)
+    }
+
+    /// The filter keeps what has a device, and what is claimed.
+    pub fn keep_guards(
+        &mut self,
+        is_claimed: impl Fn(u32, u16) -> bool,
+        has_device: impl Fn(u32, u16) -> bool,
+    ) -> Result<(), Error> {
+        let there: HashSet<(u32, u16)> = self
+            .switch
+            .links
+            .values()
+            .filter_map(|row| match row.data {
+                Some(RowData::Vxlan { vni, port, .. }) => Some((vni, port)),
+                _ => None,
+            })
+            .collect();
+        self.filter.retain(|tunnel| {
+            there.contains(&(tunnel.vni, tunnel.port)) || is_claimed(tunnel.vni, tunnel.port)
+        })?;
+        self.close_ports(|tunnel| {
+            there.contains(&(tunnel.vni, tunnel.port)) || has_device(tunnel.vni, tunnel.port)
+        })
+    }
+
+    /// What comes for a port of ours by a link that no tunnel on it is on, is nobody's frame: a burst of
+    /// this node's own pods could carry one for us behind one for nobody. Where somebody else has a
+    /// tunnel on the port that may be on any link, all links stay open; and where ours does not come up,
+    /// the port may be that of a service.
+    fn close_ports(&mut self, stands: impl Fn(&Tunnel) -> bool) -> Result<(), Error> {
+        let mut links: HashMap<u16, BTreeSet<u32>> = HashMap::new();
+        let guarded = self.filter.guarded().iter();
+        for (tunnel, guard) in guarded.filter(|(tunnel, _)| stands(tunnel)) {
+            links.entry(tunnel.port).or_default().insert(guard.underlay);
+        }
+        let closed: Vec<u16> = self.filter.closed().keys().copied().collect();
+        for port in closed.into_iter().filter(|port| !links.contains_key(port)) {
+            self.filter.close(port, None)?;
+        }
+        for (port, mut ours) in links {
+            let others = self.node.links.values().filter_map(|row| match row.data {
+                Some(RowData::Vxlan {
+                    port: other,
+                    underlay,
+                    ..
+                }) if other == port => Some(underlay),
+                _ => None,
+            });
+            let others: Option<BTreeSet<u32>> = others.collect();
+            let open = others.map(|others| {
+                ours.extend(others);
+                ours
+            });
+            self.filter.close(port, open)?;
+        }
+        Ok(())
+    }
+}
+
+/// The other ends of the tunnels of a namespace.
+pub fn read_peers(space: &mut Space) -> Result<Peers, Error> {
+    peers_of(&mut space.socket)
+}
+
+fn peers_of(socket: &mut Socket) -> Result<Peers, Error> {
+    socket.dump(
+        "list the ends of tunnels",
+        &peers::list(),
+        |all: &mut Peers, _, body| {
+            if let Some(entry) = peers::read(body).filter(Entry::is_for_everybody) {
+                all.entry(entry.index).or_default().insert(entry.peer);
+            }
+        },
+    )
+}
+
+/// The other ends of one tunnel.
+pub fn ends_of_tunnel(socket: &mut Socket, index: u32) -> Result<BTreeSet<IpAddr>, Error> {
+    socket.dump(
+        "list the ends of a tunnel",
+        &peers::list_of(index),
+        |all: &mut BTreeSet<IpAddr>, _, body| {
+            let entry = peers::read(body).filter(Entry::is_for_everybody);
+            all.extend(
+                entry
+                    .filter(|entry| entry.index == index)
+                    .map(|entry| entry.peer),
+            );
+        },
+    )
+}
+
+/// What a tunnel has learned to be behind some of its ends.
+pub fn learned(
+    socket: &mut Socket,
+    index: u32,
+    ends: &BTreeSet<IpAddr>,
+) -> Result<Vec<Entry>, Error> {
+    socket.dump(
+        "list what is behind the ends of a tunnel",
+        &peers::list_of(index),
+        |all: &mut Vec<Entry>, _, body| {
+            let entry = peers::read(body).filter(|entry| entry.index == index);
+            all.extend(entry.filter(|entry| ends.contains(&entry.peer)));
+        },
+    )
+}
