@@ -3,24 +3,21 @@
 
 use std::{collections::BTreeMap, fmt::Display};
 
-use crds::{
-    PodConfigPolicy, Reason,
-    podconfig::{Link, Veth},
-    policy::{Macs, Rule},
-};
+use crds::{PodConfigPolicy, Reason, podconfig::Link, policy::Rule};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::core::{Selector, SelectorExt};
 
+/// What one rule has against a vlan or a vxlan.
+mod beyond;
+/// What an allowed link may do.
+mod permit;
 /// What one rule has against a link.
 mod verdict;
+/// What a link asks for.
+pub mod wish;
+pub use permit::{Grant, Permit};
 use verdict::Verdict;
-
-/// What an allowed link may do beside being there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Permit {
-    /// Whether the bridge may learn addresses behind the link: every rule that allows it says `macs: Any`.
-    pub learning: bool,
-}
+use wish::Wish;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
@@ -42,14 +39,6 @@ pub struct Selected<'a> {
     pub policies: Vec<&'a PodConfigPolicy>,
     /// One sentence for each policy whose selector makes no sense; such a policy selects nothing.
     pub troubles: Vec<String>,
-}
-
-/// Where the host end of a veth is asked to be: exactly one place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place<'a> {
-    Bridge(&'a str),
-    HostBridge(&'a str),
-    Routed,
 }
 
 /// The routing table `main`, which needs no permission.
@@ -118,13 +107,7 @@ pub fn judge(link: &Link, policies: &[&PodConfigPolicy]) -> Result<Permit, Refus
         reason,
         message: bounded(message),
     };
-    let veth = link
-        .veth
-        .as_ref()
-        .ok_or("the link has no kind; it needs veth".to_owned());
-    let place = veth
-        .and_then(|veth| place(veth).map_err(|why| format!("veth {why}")))
-        .map_err(|why| refused(Reason::Invalid, why))?;
+    let wish = Wish::of(link).map_err(|why| refused(Reason::Invalid, why))?;
     if policies.is_empty() {
         let message = "no PodConfigPolicy selects the namespace".to_owned();
         return Err(refused(Reason::NoPolicy, message));
@@ -132,7 +115,7 @@ pub fn judge(link: &Link, policies: &[&PodConfigPolicy]) -> Result<Permit, Refus
     let mut allowing = Vec::new();
     let mut nearest: Option<(Verdict, &PodConfigPolicy, usize)> = None;
     for (policy, number, rule) in rules(policies) {
-        let verdict = Verdict::of(link, place, rule);
+        let verdict = Verdict::of(link, wish, rule);
         if verdict.objections.is_empty() {
             allowing.push(rule);
         } else if nearest
@@ -143,8 +126,7 @@ pub fn judge(link: &Link, policies: &[&PodConfigPolicy]) -> Result<Permit, Refus
         }
     }
     if !allowing.is_empty() {
-        let learning = allowing.iter().all(|rule| rule.macs == Some(Macs::Any));
-        return Ok(Permit { learning });
+        return Ok(Permit::of(wish, &allowing));
     }
     let message = nearest.map_or_else(
         || {
@@ -174,17 +156,6 @@ pub fn limits(policies: &[&PodConfigPolicy]) -> Limits {
     Limits {
         links_per_pod: highest(|l| l.links_per_pod),
         pods_per_namespace: highest(|l| l.pods_per_namespace),
-    }
-}
-
-/// The one place that a veth names, or what is wrong with it.
-pub fn place(veth: &Veth) -> Result<Place<'_>, &'static str> {
-    match (&veth.bridge, &veth.host_bridge, &veth.routed) {
-        (Some(name), None, None) => Ok(Place::Bridge(name)),
-        (None, Some(name), None) => Ok(Place::HostBridge(name)),
-        (None, None, Some(_)) => Ok(Place::Routed),
-        (None, None, None) => Err("names no place; it needs bridge, hostBridge or routed"),
-        _ => Err("names more than one of bridge, hostBridge and routed"),
     }
 }
 

@@ -7,7 +7,12 @@ use crds::{
 };
 use ipnetwork::IpNetwork;
 
-use super::{MAIN_TABLE, Place, clipped, escaped, listed, not_among};
+use super::{
+    MAIN_TABLE,
+    beyond::{against_vlan, against_vxlan},
+    clipped, escaped, listed, not_among,
+    wish::{Place, Wish},
+};
 
 pub(super) struct Verdict {
     /// 0: the rule allows the place; 1: it allows others of that kind; 2: none of that kind.
@@ -16,13 +21,15 @@ pub(super) struct Verdict {
 }
 
 impl Verdict {
-    pub fn of(link: &Link, place: Place<'_>, rule: &Rule) -> Self {
-        let mut objections = Vec::new();
-        let off_place = match may_be_at(place, rule.veth.as_ref()) {
-            Ok(()) => 0,
-            Err((off_place, objection)) => {
-                objections.push(objection);
-                off_place
+    pub fn of(link: &Link, wish: Wish<'_>, rule: &Rule) -> Self {
+        let (off_place, mut objections) = match wish {
+            Wish::Veth(place) => match may_be_at(place, rule.veth.as_ref()) {
+                Ok(()) => (0, Vec::new()),
+                Err((off_place, objection)) => (off_place, vec![objection]),
+            },
+            Wish::Vlan(vlan, carrier) => against_vlan(vlan, carrier, rule.vlan.as_ref()),
+            Wish::Vxlan(vxlan, carrier, ends) => {
+                against_vxlan(vxlan, carrier, ends, rule.vxlan.as_ref())
             }
         };
         objections.extend(

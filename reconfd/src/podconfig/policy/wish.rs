@@ -1,0 +1,94 @@
+//! Pure: what kind of link is asked for, and where: exactly one.
+
+use std::net::IpAddr;
+
+use crds::podconfig::{Link, Mode, Veth, Vlan, Vxlan};
+
+/// The one kind that a link names.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Wish<'a> {
+    Veth(Place<'a>),
+    Vlan(&'a Vlan, Carrier<'a>),
+    Vxlan(&'a Vxlan, Carrier<'a>, Ends<'a>),
+}
+
+/// Where the host end of a veth is asked to be: exactly one place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place<'a> {
+    Bridge(&'a str),
+    HostBridge(&'a str),
+    Routed,
+}
+
+/// What a vlan or a vxlan is asked to be on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Carrier<'a> {
+    /// A device of the node, with the mode that is asked for.
+    Node(&'a str, Mode),
+    /// A link of the pod.
+    Pod(&'a str),
+}
+
+/// The other ends of a tunnel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ends<'a> {
+    Addresses(&'a [IpAddr]),
+    Group(IpAddr),
+}
+
+impl<'a> Wish<'a> {
+    /// What the link asks for, or what is wrong with it.
+    pub fn of(link: &'a Link) -> Result<Self, String> {
+        match (&link.veth, &link.vlan, &link.vxlan) {
+            (Some(veth), None, None) => place(veth)
+                .map(Self::Veth)
+                .map_err(|why| format!("veth {why}")),
+            (None, Some(vlan), None) => {
+                let carrier = carrier(&vlan.parent, &vlan.parent_link, vlan.mode);
+                let carrier = carrier.ok_or("vlan needs one of parent and parentLink")?;
+                Ok(Self::Vlan(vlan, carrier))
+            }
+            (None, None, Some(vxlan)) => {
+                let carrier = carrier(&vxlan.underlay, &vxlan.underlay_link, vxlan.mode);
+                let carrier = carrier.ok_or("vxlan needs one of underlay and underlayLink")?;
+                let ends = ends(vxlan).ok_or("vxlan.peers needs one of addresses and group")?;
+                Ok(Self::Vxlan(vxlan, carrier, ends))
+            }
+            (None, None, None) => {
+                Err("the link has no kind; it needs veth, vlan or vxlan".to_owned())
+            }
+            _ => Err("the link names more than one of veth, vlan and vxlan".to_owned()),
+        }
+    }
+}
+
+/// The one place that a veth names, or what is wrong with it.
+fn place(veth: &Veth) -> Result<Place<'_>, &'static str> {
+    match (&veth.bridge, &veth.host_bridge, &veth.routed) {
+        (Some(name), None, None) => Ok(Place::Bridge(name)),
+        (None, Some(name), None) => Ok(Place::HostBridge(name)),
+        (None, None, Some(_)) => Ok(Place::Routed),
+        (None, None, None) => Err("names no place; it needs bridge, hostBridge or routed"),
+        _ => Err("names more than one of bridge, hostBridge and routed"),
+    }
+}
+
+fn carrier<'a>(
+    node: &'a Option<String>,
+    pod: &'a Option<String>,
+    mode: Option<Mode>,
+) -> Option<Carrier<'a>> {
+    match (node, pod) {
+        (Some(name), None) => Some(Carrier::Node(name, mode.unwrap_or(Mode::Shared))),
+        (None, Some(name)) => Some(Carrier::Pod(name)),
+        _ => None,
+    }
+}
+
+fn ends(vxlan: &Vxlan) -> Option<Ends<'_>> {
+    match (&vxlan.peers.addresses, vxlan.peers.group) {
+        (Some(addresses), None) => Some(Ends::Addresses(addresses)),
+        (None, Some(group)) => Some(Ends::Group(group)),
+        _ => None,
+    }
+}
