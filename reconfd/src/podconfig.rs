@@ -9,6 +9,8 @@ mod allowance;
 mod hear;
 /// Who holds a static address on a segment.
 pub mod holders;
+/// What no event tells, looked at once a second.
+mod housekeeping;
 /// What became of each link of one pod.
 pub mod outcome;
 /// One pass over the pods that something happened to.
@@ -21,6 +23,8 @@ pub mod pods;
 pub mod policy;
 /// Pure: outcomes → PodReport and PodConfig status.
 pub mod report;
+/// Who has which segment.
+pub mod segments;
 /// What a pod looked like after its last pass, and how often it was undone.
 pub mod settled;
 /// Outcomes told to people: reports, status, log.
@@ -43,7 +47,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 pub use wake::{Inbox, Waker, inbox};
 
-use self::{holders::Holders, pods::Pods, settled::Settled, tell::Telling};
+use self::{holders::Holders, pods::Pods, segments::Segments, settled::Settled, tell::Telling};
 use crate::{
     http::Health,
     metrics::Metrics,
@@ -53,8 +57,6 @@ use crate::{
 
 /// How often the switch's pin is looked at, and the heart beats.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
-/// Of so many times, once the switch's settings are looked at as well.
-const THOROUGH: u32 = 10;
 
 pub struct Controller {
     pub machine: Machine,
@@ -70,10 +72,13 @@ pub struct Controller {
     /// Host ends → pod uid.
     host_ends: HashMap<(Place, u32), String>,
     holders: Holders,
+    segments: Segments,
     /// Pods that were told to have no record → namespace.
     unrecorded: HashMap<String, String>,
     /// Namespaces where that may have changed.
     unsure: BTreeSet<String>,
+    /// Every pod has been looked at once: what nobody has claimed by now is nobody's.
+    has_seen_all: bool,
     /// Pods that the next pass looks at.
     dirty: BTreeSet<String>,
     inbox: Inbox,
@@ -107,8 +112,10 @@ impl Controller {
             numbers: HashMap::new(),
             host_ends: HashMap::new(),
             holders: Holders::default(),
+            segments: Segments::default(),
             unrecorded: HashMap::new(),
             unsure: BTreeSet::new(),
+            has_seen_all: false,
             dirty: BTreeSet::new(),
             inbox,
             to_tell: Vec::new(),
@@ -150,9 +157,17 @@ impl Controller {
             self.machine.remove(&half_made).map_err(io::Error::other)?;
             self.hear()?;
         }
+        for (segment, owner) in self.machine.segment_owners() {
+            self.segments.recall(segment, owner);
+        }
+        self.hold_what_stands();
         self.dirty.extend(self.machine.pods_with_links());
         self.passes()?;
         self.touch_all();
+        self.passes()?;
+        self.has_seen_all = true;
+        let waiting = self.segments.forget_unclaimed();
+        self.dirty.extend(waiting);
         self.passes()?;
         self.health.first_pass_done();
         let _ = self.telling.send(Telling::Started);
@@ -190,32 +205,6 @@ impl Controller {
         let _ = self.inbox.bell.read();
         self.health.beat();
         Ok(())
-    }
-
-    fn housekeep(&mut self) {
-        self.last_housekeeping = Instant::now();
-        self.rounds += 1;
-        self.look_at_another();
-        let kept = self.machine.keep_switch(self.rounds % THOROUGH == 1);
-        self.health.set_switch_pinned(kept.is_ok());
-        self.metrics.set_switch_pinned(kept.is_ok());
-        match kept {
-            Ok(None) => (),
-            Ok(Some(mended)) => {
-                tracing::warn!(path = %self.machine.pin.path().display(), reason = "SwitchUnpinned", "{mended}")
-            }
-            Err(error) => tracing::error!(reason = "SwitchUnpinned", "keep the switch: {error}"),
-        }
-    }
-
-    /// What no event tells (a rule, the node's routes to a pod) is found by looking at one pod a second.
-    fn look_at_another(&mut self) {
-        let next = self.pods.uid_after(self.last_looked_at.as_deref());
-        if let Some(settled) = next.as_ref().and_then(|uid| self.settled.get_mut(uid)) {
-            settled.seen = false;
-        }
-        self.dirty.extend(next.clone());
-        self.last_looked_at = next;
     }
 
     /// What the sources said since the last look.

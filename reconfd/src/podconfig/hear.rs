@@ -2,7 +2,10 @@
 
 use std::{io, time::Instant};
 
-use super::{Controller, settled::Meaning};
+use super::{
+    Controller,
+    settled::{Meaning, Settled},
+};
 use crate::node::{Happening, InPod, links::Place, row::Row};
 
 impl Controller {
@@ -28,8 +31,8 @@ impl Controller {
                 Happening::HostEnd { place, before, now } => {
                     self.heard_of_host_end(place, before.as_ref(), now.as_ref())
                 }
-                Happening::NodeLink { before, now } => {
-                    self.heard_of_node(before.as_ref(), now.as_ref())
+                Happening::NodeLink { before, now, moved } => {
+                    self.heard_of_node(before.as_ref(), now.as_ref(), moved)
                 }
             }
         }
@@ -45,6 +48,7 @@ impl Controller {
         };
         let now = Instant::now();
         settled.alarmed |= matches!(what, InPod::AddressGone(_) | InPod::RouteGone);
+        settled.note_escape(what);
         match settled.meaning_of(what) {
             Meaning::Echo => (),
             Meaning::Chance => settled.look_soon(now),
@@ -58,6 +62,7 @@ impl Controller {
             return;
         };
         let Some(uid) = self.host_ends.get(&(place, index)) else {
+            self.heard_of_device(before, now);
             return;
         };
         let Some(settled) = self.settled.get_mut(uid) else {
@@ -68,25 +73,62 @@ impl Controller {
         }
     }
 
-    /// A bridge of the node came, went or changed its name or size.
-    fn heard_of_node(&mut self, before: Option<&Row>, now: Option<&Row>) {
+    /// The device of a segment came, went or is otherwise than it was left.
+    fn heard_of_device(&mut self, before: Option<&Row>, now: Option<&Row>) {
+        let row = before.or(now).filter(|row| row.data.is_some());
+        let Some(bridge) = row.and_then(|row| row.master) else {
+            return;
+        };
+        let essence = |row: &Row| (row.name.clone(), row.up, row.mtu, row.master);
+        if before.map(essence) == now.map(essence) {
+            return;
+        }
+        self.touch_users(bridge);
+    }
+
+    /// The pods that have a host end on a bridge in the switch.
+    pub(super) fn touch_users(&mut self, bridge: u32) {
+        let links = &self.machine.switch.links;
+        let is_on = |index| {
+            let row = links.get(index);
+            row.is_some_and(|row| row.master == Some(bridge))
+        };
+        let ends = self.host_ends.iter();
+        let users = ends.filter(|((place, index), _)| *place == Place::Switch && is_on(index));
+        let users: Vec<String> = users.map(|(_, uid)| uid.clone()).collect();
+        self.dirty.extend(users);
+    }
+
+    /// A link of the node came, went or changed: a bridge or a parent that somebody's link names, or
+    /// one that takes the frames of a segment.
+    fn heard_of_node(&mut self, before: Option<&Row>, now: Option<&Row>, moved: bool) {
         let essence = |row: &Row| {
+            let names = (row.name.clone(), row.altnames.clone());
             (
-                row.name.clone(),
-                row.altnames.clone(),
+                names,
                 row.kind.clone(),
                 row.mtu,
+                row.up,
+                row.master,
+                row.data,
             )
         };
         if before.map(essence) == now.map(essence) {
             return;
         }
-        let concerned = self.settled.iter().filter(|(_, settled)| {
-            [before, now]
-                .into_iter()
-                .flatten()
-                .any(|row| settled.host_bridges.iter().any(|name| row.is_called(name)))
-        });
+        let rows = || [before, now].into_iter().flatten();
+        let is_rival = rows().any(|row| row.data.is_some());
+        let named = |settled: &Settled| {
+            let mut names = settled.node_links.iter();
+            names.any(|name| rows().any(|row| row.is_called(name)))
+        };
+        if let Some(row) = before.filter(|_| moved && self.settled.values().any(named)) {
+            self.machine.has_left(row);
+        }
+        let concerned = self
+            .settled
+            .iter()
+            .filter(|(_, settled)| named(settled) || is_rival && !settled.node_links.is_empty());
         self.dirty
             .extend(concerned.map(|(uid, _)| uid.clone()).collect::<Vec<_>>());
     }

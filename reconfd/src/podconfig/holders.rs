@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use ipnetwork::IpNetwork;
 use std::net::IpAddr;
 
-use crate::node::links::{HostEnd, Kind, Link};
+use crate::node::links::{Device, HostEnd, Kind, Link};
 
 #[derive(Debug, Default)]
 pub struct Holders {
@@ -61,11 +61,20 @@ impl Holders {
 }
 
 fn places(link: &Link) -> impl Iterator<Item = (String, IpAddr)> {
-    let Kind::Veth(veth) = &link.kind;
-    let segment = match &veth.host_end {
-        HostEnd::Bridge { name, .. } => name.clone(),
-        HostEnd::HostBridge(name) => format!("node/{name}"),
-        HostEnd::Routed => "node".into(),
+    let segment = match &link.kind {
+        Kind::Veth(veth) => match &veth.host_end {
+            HostEnd::Bridge { name, .. } => name.clone(),
+            HostEnd::HostBridge(name) => format!("node/{name}"),
+            HostEnd::Routed => "node".into(),
+            HostEnd::Segment(segment) => segment.name.clone(),
+        },
+        Kind::Device(Device::Exclusive(segment)) => segment.name.clone(),
+        // Behind links of the same name there may be the same network.
+        Kind::Device(Device::Inside {
+            namespace,
+            carrier,
+            data,
+        }) => format!("{data} on {namespace}/{carrier}"),
     };
     link.addresses
         .iter()
@@ -89,7 +98,7 @@ mod tests {
                 host_end,
                 learning: false,
             }),
-            mtu: 1500,
+            mtu: Some(1500),
             mac: None,
             addresses: vec![address.parse().expect("an address")],
             routes: BTreeSet::new(),

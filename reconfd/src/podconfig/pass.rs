@@ -11,11 +11,18 @@ use std::{
 
 use crds::{PodConfig, PodConfigPolicy};
 
-use super::{Controller, Telling, plan::Bridges};
-use crate::node::{Machine, row::Row};
+use super::{Controller, Telling, plan::Surroundings};
+use crate::node::{
+    Machine,
+    filter::{Guard, Tunnel},
+    links::{Segment, device::shared},
+    row::{Row, RowData},
+};
 
 /// Steps done: links taken away in one set, made, changed, and what they are now.
 mod apply;
+/// What only one can have.
+mod claims;
 /// Fetch and decide.
 mod look;
 /// Links without a record, and pods without one.
@@ -46,13 +53,37 @@ pub(super) fn are_pods_counted(policies: &[Arc<PodConfigPolicy>]) -> bool {
         .any(|limits| limits.pods_per_namespace.is_some())
 }
 
-impl Bridges for Machine {
-    fn of_namespace(&self, name: &str) -> Option<u32> {
+impl Surroundings for Machine {
+    fn installation(&self) -> &str {
+        &self.installation
+    }
+
+    fn of_switch(&self, name: &str) -> Option<u32> {
         self.bridge_index(name)
     }
 
     fn of_node(&self, name: &str) -> Option<&Row> {
         self.node.link_called(name)
+    }
+
+    fn is_elsewhere(&self, name: &str) -> bool {
+        self.has_moved(name)
+    }
+
+    fn rival(&self, parent: u32, data: &RowData) -> Option<&Row> {
+        self.rival_of(parent, data)
+    }
+
+    fn shared(&self, segment: &Segment) -> shared::Present<'_> {
+        self.shared_device(segment)
+    }
+
+    fn has_filter(&self) -> bool {
+        self.filter.is_available()
+    }
+
+    fn guard(&self, tunnel: Tunnel) -> Option<&Guard> {
+        self.filter.guarded().get(&tunnel)
     }
 }
 
@@ -93,13 +124,17 @@ impl Controller {
             .set_oldest_unapplied(oldest.map_or(Duration::ZERO, |since| since.elapsed()));
     }
 
+    fn picture(&self) -> Picture {
+        Picture {
+            policies: self.objects.policies(),
+            configs: HashMap::new(),
+        }
+    }
+
     fn pass(&mut self) -> io::Result<()> {
         let started = Instant::now();
         let uids = std::mem::take(&mut self.dirty);
-        let mut picture = Picture {
-            policies: self.objects.policies(),
-            configs: HashMap::new(),
-        };
+        let mut picture = self.picture();
         let keep_open = uids.len() <= KEPT_OPEN;
         let mut works = Vec::with_capacity(uids.len());
         let mut victims = Vec::new();
@@ -120,14 +155,32 @@ impl Controller {
         // The echo of what was done, and what somebody else did meanwhile.
         for work in &works {
             self.settle(work);
+            self.release(work);
         }
         self.hear()?;
         self.expect_echo(&works);
+        self.keep_guards();
         for work in works {
-            self.tell(work, started);
+            // A link that others are on has come: they follow at once, and then all of it is told.
+            match work.has_made_a_carrier() {
+                true => drop(self.dirty.insert(work.uid().into())),
+                false => self.tell(work, started),
+            }
         }
         self.tell_unrecorded(&mut picture);
         Ok(())
+    }
+
+    fn keep_guards(&mut self) {
+        if !self.has_seen_all {
+            return;
+        }
+        let segments = &self.segments;
+        let is_claimed = |vni, port| segments.has_tunnel(vni, port, false);
+        let has_device = |vni, port| segments.has_tunnel(vni, port, true);
+        if let Err(error) = self.machine.keep_guards(is_claimed, has_device) {
+            tracing::error!("keep the peer filter: {error}");
+        }
     }
 
     /// What is gone because it was taken away raises no alarm.

@@ -5,13 +5,24 @@ use std::collections::{BTreeSet, HashMap};
 use crds::Reason;
 
 use crate::node::{
+    filter::{Guard, Tunnel},
     links::{
-        HostEnd, Kind, Place, Present, Want,
-        edit::{Edit, edits},
-        route::Rule,
+        Kind, Place, Present, PresentDevice, Segment, Want, WantDevice,
+        device::{Data, shared},
+        edit::Edit,
+        route::{self, Rule},
     },
-    row::Row,
+    netlink::Request,
+    row::{Row, RowData},
 };
+
+/// Vlans and vxlans that are in the pod as a whole.
+mod devices;
+/// What a link that reaches beyond the node stands on.
+mod ground;
+/// Links with a host end.
+mod veth;
+pub use devices::Inside;
 
 /// One change that brings present nearer to wanted.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,7 +33,21 @@ pub enum Step {
         want: Box<Want>,
         edits: Vec<Edit>,
     },
-    /// A host end, and with it the link.
+    /// The same for a device that is in the pod as a whole.
+    ChangeDevice {
+        present: Box<PresentDevice>,
+        want: Box<Want>,
+        edits: Vec<Edit>,
+    },
+    /// What the link shares with others is made what it shall be.
+    Segment(Box<Want>),
+    /// A device that is in the pod as a whole.
+    RemoveDevice {
+        index: u32,
+        name: String,
+        link: String,
+    },
+    /// A host end, and with it the link; or the device of a segment.
     Remove {
         place: Place,
         index: u32,
@@ -30,6 +55,35 @@ pub enum Step {
     },
     AddRule(Rule),
     DeleteRule(Rule),
+}
+
+impl Step {
+    /// The name of the link that it makes.
+    pub fn made(&self) -> Option<&str> {
+        match self {
+            Self::Create(want) => Some(&want.link.name),
+            _ => None,
+        }
+    }
+
+    /// Whether it makes, changes or takes away one of these links.
+    pub fn is_of(&self, links: &[String]) -> bool {
+        match self {
+            Self::Create(want) | Self::Change { want, .. } | Self::ChangeDevice { want, .. } => {
+                links.contains(&want.link.name)
+            }
+            Self::Remove { link, .. } | Self::RemoveDevice { link, .. } => links.contains(link),
+            Self::Segment(_) | Self::AddRule(_) | Self::DeleteRule(_) => false,
+        }
+    }
+
+    pub fn rule_request(&self) -> Option<Request> {
+        match self {
+            Self::AddRule(rule) => Some(route::add_rule(rule)),
+            Self::DeleteRule(rule) => Some(route::delete_rule(rule)),
+            _ => None,
+        }
+    }
 }
 
 /// A granted link that the machine is not ready for.
@@ -44,56 +98,68 @@ pub struct Hindered {
 pub struct Plan {
     pub steps: Vec<Step>,
     pub hindered: Vec<Hindered>,
+    /// The MTU that each link shall have, as what is below it says.
+    pub mtus: HashMap<String, u32>,
 }
 
-/// A link of the node that a host end shall join, as it is now.
-pub trait Bridges {
-    /// The number of a namespace's bridge in the switch, once it is made.
-    fn of_namespace(&self, name: &str) -> Option<u32>;
+/// Why a link is not as it is wanted.
+pub type Why = (Reason, String);
+
+/// What there is around a pod, as it is now.
+pub trait Surroundings {
+    fn installation(&self) -> &str;
+    /// The number of a bridge in the switch, once it is made.
+    fn of_switch(&self, name: &str) -> Option<u32>;
+    /// A link of the node, by name or altname.
     fn of_node(&self, name: &str) -> Option<&Row>;
+    /// Whether a link of that name has left the node's namespace for another.
+    fn is_elsewhere(&self, name: &str) -> bool;
+    /// A link of the node, not ours, that takes the same frames.
+    fn rival(&self, parent: u32, data: &RowData) -> Option<&Row>;
+    fn shared(&self, segment: &Segment) -> shared::Present<'_>;
+    fn has_filter(&self) -> bool;
+    fn guard(&self, tunnel: Tunnel) -> Option<&Guard>;
 }
 
 /// What is known of one pod when its steps are decided.
-pub struct Situation<'a, B> {
+pub struct Situation<'a, S> {
     pub granted: Vec<Want>,
     pub present: Vec<Present>,
     /// Host ends of sandboxes that the pod had before.
     pub stale: Vec<(Place, u32)>,
-    /// All links in the pod.
-    pub inside: &'a HashMap<u32, Row>,
+    pub inside: Inside<'a>,
     pub rules: &'a BTreeSet<Rule>,
-    pub bridges: &'a B,
+    pub around: &'a S,
 }
 
-pub fn plan<B: Bridges>(situation: Situation<'_, B>) -> Plan {
+pub fn plan<S: Surroundings>(situation: Situation<'_, S>) -> Plan {
     let Situation {
         granted,
         mut present,
         stale,
-        inside,
+        mut inside,
         rules,
-        bridges,
+        around,
     } = situation;
     let mut plan = Plan::default();
     plan.rules(&granted, rules);
     let mut joined = BTreeSet::new();
-    for mut want in granted {
-        let place = present.iter().position(|p| {
-            p.mark
-                .as_ref()
-                .is_some_and(|mark| mark.link == want.link.name)
-        });
-        let now = place.map(|place| present.swap_remove(place));
-        let twice = second_port(&want, bridges, &mut joined);
-        match twice.or_else(|| hindrance(&mut want, now.as_ref(), inside, bridges)) {
-            Some((reason, message)) => plan.hindered.push(Hindered {
-                link: want.link.name,
-                reason,
-                message,
-            }),
-            None => plan.towards(want, now, bridges),
+    for want in granted {
+        match want.link.kind.clone() {
+            Kind::Device(device) => plan.device(want, &device, &mut inside, around),
+            Kind::Veth(veth) => {
+                let is_this = |p: &Present| {
+                    let mark = p.mark.as_ref();
+                    mark.is_some_and(|mark| mark.link == want.link.name)
+                };
+                let place = present.iter().position(is_this);
+                let now = place.map(|place| present.swap_remove(place));
+                let twice = veth::second_port(&veth, around, &mut joined);
+                plan.veth(want, (&veth, now), twice, (inside.links, around));
+            }
         }
     }
+    plan.without(inside);
     plan.steps.extend(present.iter().map(|unwanted| {
         Step::Remove {
             place: unwanted.place,
@@ -114,29 +180,6 @@ pub fn plan<B: Bridges>(situation: Situation<'_, B>) -> Plan {
 }
 
 impl Plan {
-    fn towards<B: Bridges>(&mut self, want: Want, now: Option<Present>, bridges: &B) {
-        let Some(present) = now else {
-            self.steps.push(Step::Create(Box::new(want)));
-            return;
-        };
-        match edits(&present, &want, bridge_number(&want, bridges)) {
-            Some(edits) if edits.is_empty() => (),
-            Some(edits) => self.steps.push(Step::Change {
-                present: Box::new(present),
-                want: Box::new(want),
-                edits,
-            }),
-            None => {
-                self.steps.push(Step::Remove {
-                    place: present.place,
-                    index: present.host.index,
-                    link: want.link.name.clone(),
-                });
-                self.steps.push(Step::Create(Box::new(want)));
-            }
-        }
-    }
-
     /// A route in a table of its own is used by what comes from the link's addresses.
     fn rules(&mut self, granted: &[Want], present: &BTreeSet<Rule>) {
         let wanted: BTreeSet<Rule> = granted
@@ -169,73 +212,24 @@ impl Plan {
     }
 }
 
-/// Two names may lead to one bridge of the node: a pod with two ports on it could make a loop.
-fn second_port<B: Bridges>(
-    want: &Want,
-    bridges: &B,
-    joined: &mut BTreeSet<u32>,
-) -> Option<(Reason, String)> {
-    let Kind::Veth(veth) = &want.link.kind;
-    let HostEnd::HostBridge(name) = &veth.host_end else {
-        return None;
-    };
-    let index = bridges.of_node(name)?.index;
-    let message = || format!("the pod has another link on the bridge {name:?}");
-    (!joined.insert(index)).then(|| (Reason::SameSegment, message()))
+/// Whether nobody but the peers can send into the device.
+fn is_guarded<S: Surroundings>(data: &Data, want: &WantDevice, around: &S) -> bool {
+    match (data, &want.guard) {
+        (Data::Vxlan(vxlan), Some(guard)) => around.guard(vxlan.tunnel()) == Some(guard),
+        _ => true,
+    }
 }
 
-/// What keeps a granted link from being made or mended now. A link that is there stays as it is.
-fn hindrance<B: Bridges>(
-    want: &mut Want,
-    now: Option<&Present>,
-    inside: &HashMap<u32, Row>,
-    bridges: &B,
-) -> Option<(Reason, String)> {
-    let Kind::Veth(veth) = &want.link.kind;
-    if let HostEnd::HostBridge(name) = &veth.host_end {
-        let Some(row) = bridges.of_node(name) else {
-            return Some((
-                Reason::BridgeNotFound,
-                format!("the node has no bridge {name:?}; the link follows when it appears"),
-            ));
-        };
-        if !row.is_kind("bridge") {
-            let kind = row.kind.as_deref().unwrap_or("link without a kind");
-            return Some((
-                Reason::NotABridge,
-                format!("{name:?} is a {kind} on the node, not a bridge"),
-            ));
-        }
-        if want.link.mtu > row.mtu {
-            let message = format!(
-                "mtu {} is more than the {} of the bridge {name:?}",
-                want.link.mtu, row.mtu
-            );
-            return Some((Reason::MTUTooLarge, message));
-        }
-        want.host_mtu = row.mtu;
-    }
-    let own = now
-        .and_then(|present| present.pod.as_ref())
-        .map(|pod| pod.index);
+/// A link of the pod that has the name and is not ours.
+fn foreign(name: &str, own: Option<u32>, inside: &HashMap<u32, Row>) -> Option<Why> {
     let other = inside
         .values()
-        .find(|row| Some(row.index) != own && row.is_called(&want.link.name))?;
+        .find(|row| Some(row.index) != own && row.is_called(name))?;
     let kind = other.kind.as_deref().unwrap_or("network");
     let message = format!(
-        "the pod has a {kind} link {:?} that is not podconfig's; rename one of the two",
-        want.link.name
+        "the pod has a {kind} link {name:?} that is not podconfig's; rename one of the two"
     );
     Some((Reason::ForeignLink, message))
-}
-
-fn bridge_number<B: Bridges>(want: &Want, bridges: &B) -> Option<u32> {
-    let Kind::Veth(veth) = &want.link.kind;
-    match &veth.host_end {
-        HostEnd::Routed => None,
-        HostEnd::Bridge { name, .. } => bridges.of_namespace(name),
-        HostEnd::HostBridge(name) => bridges.of_node(name).map(|row| row.index),
-    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //! from somebody's undoing of it; and how often it was undone.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     time::{Duration, Instant, SystemTime},
 };
 
@@ -22,19 +22,32 @@ const PEACE: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Default)]
 pub struct Settled {
+    /// The sandbox that it had.
+    pub sandbox: String,
     /// Pod ends by number.
     pub pod_ends: HashMap<u32, PodEnd>,
     pub host_ends: HashMap<(Place, u32), HostEnd>,
-    /// Bridges of the node that its links name.
-    pub host_bridges: BTreeSet<String>,
-    /// Specification hashes of the links that stand, by name.
-    pub hashes: HashMap<String, String>,
+    /// Links of the node, bridges and parents, that its links name.
+    pub node_links: BTreeSet<String>,
+    /// Specification hashes and MTUs of the links that stand, by name.
+    pub hashes: HashMap<String, (String, u32)>,
+    /// The numbers of all devices of ours that were in this sandbox as a whole: that one has left may be
+    /// heard behind the look that missed it.
+    pub devices: HashSet<u32>,
+    /// Devices of ours that the pod has taken to namespaces of its own: where, and their numbers there.
+    pub escaped: Vec<(i32, u32)>,
+    /// Links of the pod that others of its links are on, by number.
+    pub carriers: HashMap<u32, Carrier>,
+    /// The segments of the links that stand, by their names.
+    pub segments: BTreeMap<String, String>,
     /// When each was last changed.
     pub changed: HashMap<String, SystemTime>,
     /// Whether links are missing that could be there if the pod changed.
     pub lacks: bool,
     pub has_routes: bool,
     pub has_rules: bool,
+    /// Whether it has, or shall have, vlans or vxlans in it as a whole.
+    pub has_devices: bool,
     /// Whether all that it says was seen in the kernel, and every event since was heard.
     pub seen: bool,
     /// The PodConfigs that ask for something in this pod.
@@ -66,6 +79,24 @@ pub enum Meaning {
     Undone,
 }
 
+/// What a link that is on another one takes from it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Carrier {
+    name: String,
+    mtu: u32,
+    up: bool,
+}
+
+impl From<&Row> for Carrier {
+    fn from(row: &Row) -> Self {
+        Self {
+            name: row.name.clone(),
+            mtu: row.mtu,
+            up: row.up,
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PodEnd {
     pub name: String,
@@ -81,6 +112,12 @@ pub struct HostEnd {
 }
 
 impl Settled {
+    /// The numbers of its links, if it still has that sandbox: in another they are somebody else's.
+    pub fn numbers(&self, sandbox: &str) -> HashSet<u32> {
+        let own = self.pod_ends.keys().copied();
+        own.filter(|_| self.sandbox == sandbox).collect()
+    }
+
     /// What an event in the pod means for its links.
     pub fn meaning_of(&self, what: &InPod) -> Meaning {
         let own = |undone: bool| {
@@ -94,12 +131,41 @@ impl Settled {
             InPod::Link(row) if self.pod_ends.contains_key(&row.index) => {
                 own(self.pod_end_differs(row))
             }
-            InPod::LinkGone(index) if self.pod_ends.contains_key(index) => Meaning::Undone,
-            InPod::Link(_) | InPod::LinkGone(_) if self.lacks => Meaning::Chance,
-            InPod::Link(_) | InPod::LinkGone(_) => Meaning::Echo,
+            InPod::Link(row) if self.is_otherwise(row) => Meaning::Chance,
+            InPod::LinkLeft { .. } if !self.escaped.is_empty() => Meaning::Undone,
+            InPod::LinkGone(index) | InPod::LinkLeft { index, .. }
+                if self.pod_ends.contains_key(index) =>
+            {
+                Meaning::Undone
+            }
+            InPod::Link(_) | InPod::LinkGone(_) | InPod::LinkLeft { .. } if self.lacks => {
+                Meaning::Chance
+            }
+            InPod::Link(_) | InPod::LinkGone(_) | InPod::LinkLeft { .. } => Meaning::Echo,
             InPod::AddressGone(index) => own(self.pod_ends.contains_key(index)),
             InPod::RouteGone => own(self.has_routes),
         }
+    }
+
+    /// A device that is in the pod as a whole has no host end to be pulled back by.
+    pub fn note_escape(&mut self, what: &InPod) {
+        let InPod::LinkLeft {
+            index,
+            netns,
+            there,
+        } = what
+        else {
+            return;
+        };
+        if self.devices.remove(index) {
+            self.escaped.push((*netns, *there));
+        }
+    }
+
+    /// A link that carries another is not what it was.
+    fn is_otherwise(&self, row: &Row) -> bool {
+        let carrier = self.carriers.get(&row.index);
+        carrier.is_some_and(|carrier| *carrier != Carrier::from(row))
     }
 
     fn pod_end_differs(&self, row: &Row) -> bool {
@@ -212,92 +278,4 @@ fn wait(times: u32) -> Duration {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_first_repairs_follow_at_once_and_later_ones_wait_longer_and_longer() {
-        let (mut settled, now) = (Settled::default(), Instant::now());
-        for _ in 0..FREE_REPAIRS {
-            settled.repaired(now);
-            assert!(settled.may_look_now(now));
-        }
-        settled.repaired(now);
-        assert!(settled.must_wait(now));
-        assert_eq!(settled.due, Some(now + FIRST_WAIT));
-        settled.repaired(now);
-        assert!(settled.must_wait(now + FIRST_WAIT));
-        assert!(!settled.must_wait(now + 2 * FIRST_WAIT));
-    }
-
-    #[test]
-    fn a_wait_is_told_once() {
-        let (mut settled, now) = (Settled::default(), Instant::now());
-        (0..=FREE_REPAIRS).for_each(|_| settled.repaired(now));
-        assert!(settled.may_look_now(now));
-        assert!(!settled.may_look_now(now));
-        assert!(settled.may_look_now(now + FIRST_WAIT));
-    }
-
-    #[test]
-    fn a_pod_left_in_peace_starts_afresh() {
-        let (mut settled, now) = (Settled::default(), Instant::now());
-        (0..20).for_each(|_| settled.repaired(now));
-        assert!(settled.must_wait(now + LONGEST_WAIT - Duration::from_millis(1)));
-        settled.repaired(now + PEACE + Duration::from_secs(1));
-        assert!(!settled.must_wait(now + PEACE + Duration::from_secs(1)));
-    }
-
-    #[test]
-    fn a_pod_that_plays_with_its_links_is_looked_at_less_and_less() {
-        let (mut settled, mut now) = (Settled::default(), Instant::now());
-        let mut looks = 0;
-        let end = now + Duration::from_secs(10);
-        while now < end {
-            settled.look_soon(now);
-            now += Duration::from_millis(1);
-            if settled.due.is_some_and(|due| due <= now) {
-                settled.due = None;
-                looks += 1;
-            }
-        }
-        assert!((2..12).contains(&looks), "{looks}");
-    }
-
-    #[test]
-    fn the_echo_of_our_own_doing_disturbs_nobody() {
-        let mut settled = Settled::default();
-        let end = PodEnd {
-            name: "data0".into(),
-            mtu: 1500,
-            mac: [1; 6],
-        };
-        settled.pod_ends.insert(7, end);
-        let echo = Row {
-            index: 7,
-            name: "data0".into(),
-            up: true,
-            mtu: 1500,
-            mac: Some([1; 6]),
-            ..Row::default()
-        };
-        let meaning = |row: Row| settled.meaning_of(&InPod::Link(Box::new(row)));
-        assert_eq!(meaning(echo.clone()), Meaning::Echo);
-        assert_eq!(
-            meaning(Row {
-                up: false,
-                ..echo.clone()
-            }),
-            Meaning::Undone
-        );
-        assert_eq!(
-            meaning(Row {
-                name: "mine".into(),
-                ..echo
-            }),
-            Meaning::Undone
-        );
-        assert_eq!(settled.meaning_of(&InPod::LinkGone(7)), Meaning::Undone);
-        assert_eq!(settled.meaning_of(&InPod::LinkGone(8)), Meaning::Echo);
-    }
-}
+mod tests;

@@ -8,9 +8,13 @@ use kube::core::SelectorExt;
 
 use super::{
     outcome::{LinkOutcome, Pod},
-    policy::{self, Refusal, bounded, clipped},
+    policy::{self, Permit, Refusal, bounded, clipped},
+    segments::Asker,
 };
-use crate::node::links::{HostEnd, Kind, Link, Mark, VETH, Veth};
+use crate::node::links::{
+    Device, HostEnd, Kind, Link, Mark, Segment, VETH, Veth,
+    device::{Data, VLAN, VXLAN},
+};
 
 /// From the API's link to the node's.
 mod convert;
@@ -26,6 +30,8 @@ pub struct Wanted {
     pub granted: Vec<Granted>,
     /// In the order of asking.
     pub refused: Vec<LinkOutcome>,
+    /// Links of the node that a link which was refused by another pod's claim would be on.
+    pub parents: Vec<String>,
     /// Sentences for the log: selectors of policies and PodConfigs that make no sense.
     pub troubles: Vec<String>,
 }
@@ -36,6 +42,9 @@ pub struct Granted {
     pub mark: Mark,
     /// The name of the PodConfig.
     pub podconfig: String,
+    /// The PodConfig as one who asks for a segment.
+    pub asker: Asker,
+    pub permit: Permit,
     /// The place among all that is asked for in this pod, refused or not.
     pub order: usize,
 }
@@ -80,10 +89,12 @@ pub fn wanted(
         .flat_map(|config| config.spec.links.iter().map(move |wish| (*config, wish)));
     for (order, (config, wish)) in wishes.enumerate() {
         match judge.grant(config, wish) {
-            Ok(link) => wanted.granted.push(Granted {
+            Ok((link, permit)) => wanted.granted.push(Granted {
                 mark: mark(pod, config, &link, installation),
                 link,
                 podconfig: name_of(config).to_owned(),
+                asker: asker(config),
+                permit,
                 order,
             }),
             Err(refusal) => wanted.refused.push(outcome(config, wish, refusal)),
@@ -133,19 +144,32 @@ fn asking<'a>(pod: &Pod, configs: &'a [Arc<PodConfig>]) -> (Vec<&'a PodConfig>, 
             ))),
         }
     }
-    let age = |config: &PodConfig| {
-        let meta = &config.metadata;
-        let created = meta.creation_timestamp.clone();
-        (
-            created.is_none(),
-            created,
-            meta.name.clone(),
-            meta.uid.clone(),
-        )
-    };
-    asking.sort_by_cached_key(|config| age(config));
+    asking.sort_by_cached_key(|config| asker(config));
     troubles.sort_unstable();
     (asking, troubles)
+}
+
+/// Whether what is asked for is a device that is in the pod as a whole.
+pub fn is_device(wish: &podconfig::Link) -> bool {
+    use policy::wish::{Carrier, Wish};
+    let carrier = match Wish::of(wish) {
+        Ok(Wish::Vlan(_, carrier) | Wish::Vxlan(_, carrier, _)) => carrier,
+        Ok(Wish::Veth(_)) | Err(_) => return false,
+    };
+    !matches!(carrier, Carrier::Node(_, podconfig::Mode::Shared))
+}
+
+/// Who asks, the older before the younger.
+pub fn asker(config: &PodConfig) -> Asker {
+    let meta = &config.metadata;
+    let created = meta.creation_timestamp.clone();
+    Asker {
+        is_ageless: created.is_none(),
+        created,
+        namespace: meta.namespace.clone().unwrap_or_default(),
+        name: name_of(config).to_owned(),
+        uid: meta.uid.clone().unwrap_or_default(),
+    }
 }
 
 /// One pod's links being judged, one after the other.
@@ -159,23 +183,27 @@ struct Judge<'a> {
     /// older one must not decide over who is the older one.
     names: BTreeMap<&'a str, &'a str>,
     /// Where the granted links are → their names.
-    segments: BTreeMap<HostEnd, &'a str>,
+    segments: BTreeMap<String, &'a str>,
     granted: usize,
 }
 
 impl<'a> Judge<'a> {
-    fn grant(&mut self, config: &'a PodConfig, wish: &'a podconfig::Link) -> Result<Link, Refusal> {
+    fn grant(
+        &mut self,
+        config: &'a PodConfig,
+        wish: &'a podconfig::Link,
+    ) -> Result<(Link, Permit), Refusal> {
         self.name_is_free(config, wish)?;
         let permit = policy::judge(wish, &self.policies)?;
-        let link = link_of(wish, permit, &self.pod.namespace, self.installation)?;
-        let Kind::Veth(Veth { host_end, .. }) = &link.kind;
-        self.segment_is_free(host_end)?;
+        let link = link_of(wish, &permit, &self.pod.namespace, self.installation)?;
+        let segment = segment(&link.kind);
+        self.segment_is_free(segment.as_deref())?;
         self.is_within_limits()?;
-        if *host_end != HostEnd::Routed {
-            self.segments.insert(host_end.clone(), &wish.name);
+        if let Some(segment) = segment {
+            self.segments.insert(segment, &wish.name);
         }
         self.granted += 1;
-        Ok(link)
+        Ok((link, permit))
     }
 
     fn name_is_free(
@@ -194,14 +222,11 @@ impl<'a> Judge<'a> {
         )
     }
 
-    fn segment_is_free(&self, host_end: &HostEnd) -> Result<(), Refusal> {
-        let Some(first) = self.segments.get(host_end) else {
+    fn segment_is_free(&self, segment: Option<&str>) -> Result<(), Refusal> {
+        let Some((segment, first)) =
+            segment.and_then(|segment| self.segments.get_key_value(segment))
+        else {
             return Ok(());
-        };
-        let segment = match host_end {
-            HostEnd::Bridge { stands_for, .. } => format!("bridge {}", clipped(stands_for)),
-            HostEnd::HostBridge(name) => format!("host bridge {}", clipped(name)),
-            HostEnd::Routed => return Ok(()),
         };
         refuse(
             Reason::SameSegment,
@@ -243,11 +268,41 @@ fn mark(pod: &Pod, config: &PodConfig, link: &Link, installation: &str) -> Mark 
     }
 }
 
+/// What two links of one pod can not both be on, in words; none for a routed link.
+fn segment(kind: &Kind) -> Option<String> {
+    let beyond = |segment: &Segment| match &segment.data {
+        // The kernel takes the frames of a tunnel for one device, whatever it is on.
+        data @ Data::Vxlan(_) => data.to_string(),
+        Data::Vlan(_) => segment.to_string(),
+    };
+    Some(match kind {
+        Kind::Veth(Veth { host_end, .. }) => match host_end {
+            HostEnd::Bridge { stands_for, .. } => format!("bridge {}", clipped(stands_for)),
+            HostEnd::HostBridge(name) => format!("host bridge {}", clipped(name)),
+            HostEnd::Routed => return None,
+            HostEnd::Segment(segment) => beyond(segment),
+        },
+        Kind::Device(Device::Exclusive(segment)) => beyond(segment),
+        Kind::Device(Device::Inside { carrier, data, .. }) => {
+            format!("{data} on {} in the pod", clipped(carrier))
+        }
+    })
+}
+
+/// The kind that is asked for, as far as the wish makes sense.
+fn kind_of(wish: &podconfig::Link) -> &'static str {
+    match (&wish.vlan, &wish.vxlan) {
+        (Some(_), _) => VLAN,
+        (_, Some(_)) => VXLAN,
+        (None, None) => VETH,
+    }
+}
+
 fn outcome(config: &PodConfig, wish: &podconfig::Link, refusal: Refusal) -> LinkOutcome {
     LinkOutcome {
         name: wish.name.clone(),
         podconfig: name_of(config).to_owned(),
-        kind: VETH,
+        kind: kind_of(wish),
         state: LinkState::Failed,
         reason: refusal.reason,
         message: refusal.message,

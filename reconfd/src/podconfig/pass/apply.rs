@@ -10,7 +10,9 @@ use crate::{
     metrics::Op,
     node::{
         Machine,
-        links::{Place, VETH},
+        act::Made,
+        links::{Kind, Place, VETH, Want},
+        netlink::Error,
         sandbox::Sandbox,
     },
     podconfig::{Controller, plan::Step},
@@ -33,17 +35,22 @@ impl Controller {
         let served = works.iter().filter(|work| work.trouble.is_none());
         let needed: HashSet<&str> = served.flat_map(Work::bridges).collect();
         let going: HashSet<(Place, u32)> = victims.iter().copied().collect();
-        let idle = self.machine.idle_bridges(&going);
-        victims.extend(
-            idle.iter()
-                .filter(|(name, _)| !needed.contains(name.as_str()))
-                .map(|(_, index)| (Place::Switch, *index)),
-        );
+        let mut idle = self.machine.idle_bridges(&going);
+        idle.retain(|(name, _)| !needed.contains(name.as_str()));
+        let idle: HashSet<u32> = idle.into_iter().map(|(_, index)| index).collect();
+        // With its last pod a segment goes as a whole.
+        victims.extend(self.machine.idle_devices(&idle));
+        victims.extend(idle.iter().map(|index| (Place::Switch, *index)));
         if victims.is_empty() {
             return;
         }
+        let bridges = self.machine.bridges_of_devices(&victims);
         let removed = self.machine.remove(&victims);
-        for (at, link, ..) in of_pods {
+        // Whoever is left on a segment whose device has gone may have it made again.
+        bridges
+            .into_iter()
+            .for_each(|bridge| self.touch_users(bridge));
+        for (at, link, ..) in of_pods.into_iter().filter(|(_, link, ..)| !link.is_empty()) {
             self.metrics
                 .operated(Op::Remove, VETH, removed.is_ok(), started.elapsed());
             works[at].removed(&link, &removed);
@@ -69,6 +76,7 @@ impl Controller {
             }
         };
         self.act_on_rules(work, &mut sandbox);
+        self.remove_devices(work, &mut sandbox);
         for step in std::mem::take(&mut work.plan.steps) {
             self.act_on_link(work, &mut sandbox, step);
         }
@@ -95,26 +103,77 @@ impl Controller {
                 want,
                 edits,
             } => {
-                let changed = self.machine.change(sandbox, &present, &want, &edits);
-                self.metrics.operated(
-                    Op::Change,
-                    want.link.kind.name(),
-                    changed.is_ok(),
-                    started.elapsed(),
-                );
-                work.changed(&want, changed);
+                let Kind::Veth(veth) = &want.link.kind else {
+                    return;
+                };
+                let changed = self
+                    .machine
+                    .change(sandbox, &present, (&want, veth), &edits);
+                self.changed(work, &want, changed, started);
             }
-            Step::Create(_) | Step::Remove { .. } | Step::AddRule(_) | Step::DeleteRule(_) => (),
+            Step::ChangeDevice {
+                present,
+                want,
+                edits,
+            } => {
+                let Kind::Device(device) = &want.link.kind else {
+                    return;
+                };
+                let changed =
+                    self.machine
+                        .change_device(sandbox, &present, (&want, device), &edits);
+                self.changed(work, &want, changed, started);
+            }
+            Step::Segment(want) => {
+                if let Some(segment) = want.link.kind.segment() {
+                    let kept = self.machine.segment(segment, &want);
+                    work.kept_segment(&want, kept);
+                }
+            }
+            Step::Create(_)
+            | Step::Remove { .. }
+            | Step::RemoveDevice { .. }
+            | Step::AddRule(_)
+            | Step::DeleteRule(_) => (),
+        }
+    }
+
+    fn changed(
+        &self,
+        work: &mut Work,
+        want: &Want,
+        changed: Result<Made, Error>,
+        started: Instant,
+    ) {
+        let kind = want.link.kind.name();
+        self.metrics
+            .operated(Op::Change, kind, changed.is_ok(), started.elapsed());
+        work.changed(want, changed);
+    }
+
+    /// Devices that are in the pod as a whole go before anything comes: the kernel knows one of a kind.
+    fn remove_devices(&mut self, work: &mut Work, sandbox: &mut Sandbox) {
+        let removals = work.device_removals();
+        if removals.is_empty() {
+            return;
+        }
+        let devices: Vec<(u32, String)> = removals
+            .iter()
+            .map(|(index, name, _)| (*index, name.clone()))
+            .collect();
+        let started = Instant::now();
+        let removed = Machine::remove_devices(sandbox, &devices);
+        for (.., link) in removals {
+            let kind = work.kind_of(&link);
+            self.metrics
+                .operated(Op::Remove, kind, removed.is_ok(), started.elapsed());
+            work.removed(&link, &removed);
         }
     }
 
     fn act_on_rules(&mut self, work: &mut Work, sandbox: &mut Sandbox) {
-        let requests: Vec<_> = work
-            .plan
-            .steps
-            .iter()
-            .filter_map(work::rule_request)
-            .collect();
+        let steps = work.plan.steps.iter();
+        let requests: Vec<_> = steps.filter_map(Step::rule_request).collect();
         if requests.is_empty() {
             return;
         }
@@ -134,7 +193,7 @@ impl Controller {
         self.host_ends.extend(
             work.standing
                 .values()
-                .map(|s| ((s.place, s.host_index), uid.clone())),
+                .filter_map(|s| Some((s.host?, uid.clone()))),
         );
         work.settle(settled, now);
         for (link, kind) in &work.mended {

@@ -1,25 +1,33 @@
 //! Fetch and decide: what one pod shall have, what it has, and the steps between the two. Nothing in
 //! the kernel is changed here.
 
-use std::time::Instant;
+use std::{
+    collections::{BTreeSet, HashMap},
+    net::IpAddr,
+    time::Instant,
+};
 
+use cni_plugin::record::Record;
 use crds::Reason;
 
 use super::{
     Picture, are_pods_counted,
-    work::{self, Work, verdict},
+    claims::grants,
+    work::{self, Work},
 };
 use crate::{
     node::{
-        links::{Want, mark::host_end_name},
+        Machine,
+        links::{Ground, Segment, Want, mark::host_end_name},
         netlink::Error,
-        sandbox::{Depth, Sandbox, Unreachable},
+        sandbox::{Depth, Inside, Sandbox, Unreachable},
     },
     podconfig::{
         Controller,
         outcome::Pod,
-        plan::{Hindered, Plan, Situation, plan},
+        plan::{self, Hindered, Plan, Situation, Step, plan},
         pods::Known,
+        settled::Carrier,
         wanted::{self, Granted},
     },
 };
@@ -42,7 +50,7 @@ impl Controller {
             work.judged(judged);
             return self.give_up(work, trouble);
         }
-        self.claim_addresses(&work.known.pod, &mut judged);
+        self.claim(&work.known.pod, &mut judged);
         work.judged(judged);
         match self.machine.visit(&work.known.record) {
             Ok(mut sandbox) => {
@@ -72,8 +80,7 @@ impl Controller {
 
     /// A pod that is not there, or not what its record says, holds nothing.
     fn give_up(&mut self, mut work: Work, trouble: (Reason, String)) -> Work {
-        let freed = self.holders.keep(work.uid(), [].into_iter());
-        self.dirty.extend(freed);
+        self.let_go(work.uid());
         work.trouble = Some(trouble);
         work
     }
@@ -109,70 +116,107 @@ impl Controller {
         judged
     }
 
-    /// Of pods that ask for the same address on a segment, the first gets it.
-    fn claim_addresses(&mut self, pod: &Pod, judged: &mut wanted::Wanted) {
-        let kept: Vec<_> = judged.granted.iter().map(|granted| &granted.link).collect();
-        let freed = self.holders.keep(&pod.uid, kept.into_iter());
-        self.dirty
-            .extend(freed.into_iter().filter(|uid| *uid != pod.uid));
-        let mut refused = Vec::new();
-        judged
-            .granted
-            .retain(|granted| match self.holders.take(&pod.uid, &granted.link) {
-                Ok(()) => true,
-                Err((holder, ip)) => {
-                    let name = self
-                        .pods
-                        .known(&holder, &self.objects)
-                        .map_or(holder, |known| known.pod.name.clone());
-                    refused.push((
-                        granted.order,
-                        verdict::refused(
-                            granted,
-                            Reason::AddressTaken,
-                            format!("{ip} is held by pod {name}"),
-                        ),
-                    ));
-                    false
-                }
-            });
-        let earlier = std::mem::take(&mut judged.refused);
-        judged.refused = verdict::merge(earlier, refused, &judged.granted);
-    }
-
     fn decide(&mut self, work: &mut Work, sandbox: &mut Sandbox) -> Result<(), Error> {
         let uid = work.uid().to_owned();
+        self.fetch_back(&uid, sandbox)?;
         let depth = self.depth(work);
         let inside = sandbox.look(depth)?;
         work.has_rules = !inside.rules.is_empty() || work.asks_for_tables();
         let (present, stale) =
             self.machine
                 .present(sandbox, &work.known.pod.sandbox, &uid, &inside)?;
+        let primary = primary(&work.known.record);
+        let candidates = self.machine.candidates(sandbox, &uid, &inside, &primary)?;
+        work.carriers = carriers(work, &inside);
         work.next_index = inside.links.keys().max().copied().unwrap_or_default() + 1;
-        work.stand(&present);
-        let granted = work
-            .granted
-            .iter()
-            .map(|granted| want(granted, &work.known.pod))
-            .collect();
+        work.stand(&present, &candidates);
+        let granted = self.wants(work, &inside)?;
+        let settled = self.settled.get(&uid);
+        let known = settled.map(|settled| settled.numbers(&work.known.pod.sandbox));
+        let known = known.unwrap_or_default();
         let situation = Situation {
+            inside: plan::Inside::new(&inside.links, candidates, &known, &granted),
             granted,
             present,
             stale,
-            inside: &inside.links,
             rules: &inside.rules,
-            bridges: &self.machine,
+            around: &self.machine,
         };
         let plan = plan(situation);
         self.hold_back(work, plan);
         Ok(())
     }
 
+    /// A device that the pod has hidden in a namespace of its own would outlive everything that allowed it.
+    fn fetch_back(&mut self, uid: &str, sandbox: &mut Sandbox) -> Result<(), Error> {
+        let settled = self.settled.get_mut(uid);
+        let escaped = settled.map(|settled| std::mem::take(&mut settled.escaped));
+        Machine::remove_hidden(sandbox, &escaped.unwrap_or_default())
+    }
+
+    /// What the machine shall make of the granted links.
+    fn wants(&mut self, work: &Work, inside: &Inside) -> Result<Vec<Want>, Error> {
+        let mut wants = Vec::with_capacity(work.granted.len());
+        for granted in &work.granted {
+            let link = &granted.link;
+            let mtu = link.mtu.unwrap_or_default();
+            wants.push(Want {
+                host_name: host_end_name(&work.known.pod.sandbox, &link.name),
+                host_mtu: mtu,
+                mtu,
+                ground: self.ground(work.uid(), granted, inside)?,
+                device: None,
+                link: link.clone(),
+                mark: granted.mark.clone(),
+            });
+        }
+        Ok(wants)
+    }
+
+    /// What is decided about the device of a link, if it has one.
+    fn ground(
+        &mut self,
+        uid: &str,
+        granted: &Granted,
+        inside: &Inside,
+    ) -> Result<Option<Ground>, Error> {
+        let kind = &granted.link.kind;
+        let Some(data) = kind.data() else {
+            return Ok(None);
+        };
+        let (owner, sources, own) = match kind.segment() {
+            Some(Segment { name, .. }) => (
+                self.segments.owner(name).unwrap_or_default().to_owned(),
+                self.segments.sources(name).to_vec(),
+                self.machine.own_addresses()?.clone(),
+            ),
+            None => (
+                granted.asker.namespace.clone(),
+                Vec::new(),
+                inside.addresses.iter().map(|a| a.network.ip()).collect(),
+            ),
+        };
+        let (on_port, unfiltered) = grants(granted, &owner);
+        Ok(Some(Ground {
+            on_port,
+            unfiltered,
+            is_shared: kind
+                .segment()
+                .is_some_and(|segment| self.segments.has_others(&segment.name, uid)),
+            peers: data.peers(&own),
+            sources,
+            owner,
+        }))
+    }
+
     /// What was there when the pod was last seen, and has not been reported undone since, is as it was:
     /// where there were no routes of ours none are looked for.
     fn depth(&self, work: &Work) -> Depth {
-        let has_ends = !self.machine.ends_of(work.uid()).is_empty();
         let settled = self.settled.get(work.uid()).filter(|settled| settled.seen);
+        // A device that is in the pod as a whole has no end that would tell of it.
+        let has_ends = !self.machine.ends_of(work.uid()).is_empty()
+            || work.asks_for_devices()
+            || settled.is_none_or(|settled| settled.has_devices);
         Depth {
             addresses: has_ends,
             routes: has_ends && (work.asks_for_routes() || settled.is_none_or(|s| s.has_routes)),
@@ -192,7 +236,7 @@ impl Controller {
                 "the pod undoes this link faster than it may be repaired; it is repaired later";
             back_off(&mut plan, &work.waiting, why);
         }
-        let made = plan.steps.iter().filter_map(work::made_by);
+        let made = plan.steps.iter().filter_map(Step::made);
         let too_many: Vec<String> = made
             .filter(|_| !settled.may_make(now))
             .map(str::to_owned)
@@ -204,7 +248,7 @@ impl Controller {
 }
 
 fn back_off(plan: &mut Plan, links: &[String], why: &str) {
-    plan.steps.retain(|step| !work::is_of(step, links));
+    plan.steps.retain(|step| !step.is_of(links));
     let later = |link: &String| Hindered {
         link: link.clone(),
         reason: Reason::BackingOff,
@@ -213,12 +257,19 @@ fn back_off(plan: &mut Plan, links: &[String], why: &str) {
     plan.hindered.extend(links.iter().map(later));
 }
 
-/// What the machine shall make of a granted link.
-fn want(granted: &Granted, pod: &Pod) -> Want {
-    Want {
-        host_name: host_end_name(&pod.sandbox, &granted.link.name),
-        host_mtu: granted.link.mtu,
-        link: granted.link.clone(),
-        mark: granted.mark.clone(),
-    }
+/// Links of the pod that others of its links are on, as they are.
+fn carriers(work: &Work, inside: &Inside) -> HashMap<u32, Carrier> {
+    let names = work
+        .granted
+        .iter()
+        .filter_map(|granted| granted.link.kind.carrier());
+    let rows = names.filter_map(|name| inside.links.values().find(|row| row.is_called(name)));
+    rows.map(|row| (row.index, Carrier::from(row))).collect()
+}
+
+/// The addresses that the runtime gave to the pod.
+pub(super) fn primary(record: &Record) -> BTreeSet<IpAddr> {
+    let addresses = record.addresses.iter();
+    let alone = |address: &String| address.split('/').next().and_then(|ip| ip.parse().ok());
+    addresses.filter_map(alone).collect()
 }

@@ -8,7 +8,12 @@ use crds::Reason;
 use super::{Picture, work::verdict};
 use crate::{
     node::links::{Link, Mark, Place},
-    podconfig::{Controller, Telling, policy, wanted},
+    podconfig::{
+        Controller, Telling,
+        policy::{self, Permit},
+        segments::Asker,
+        wanted,
+    },
 };
 
 impl Controller {
@@ -17,46 +22,47 @@ impl Controller {
     pub(super) fn look_at_orphan(&mut self, uid: &str, picture: &Picture) -> Vec<(Place, u32)> {
         let ends = self.machine.ends_of(uid);
         if ends.is_empty() {
-            self.forget(uid);
+            // A device that is in it as a whole goes on without a record, and nobody sees it.
+            if self.devices_of(uid).next().is_none() {
+                self.forget(uid);
+            }
             return Vec::new();
         }
-        let configs = self.objects.podconfigs();
-        let is_asked_for = |mark: &Mark| {
-            let config = configs
-                .iter()
-                .find(|config| config.metadata.uid.as_deref() == Some(&mark.podconfig_uid))?;
-            let link = config
-                .spec
-                .links
-                .iter()
-                .find(|link| link.name == mark.link)?;
-            let namespace = config.metadata.namespace.as_deref()?;
-            let labels = self.objects.namespace_labels(namespace);
-            let selected = policy::selecting(picture.policies.iter().map(Arc::as_ref), &labels);
-            let permit = policy::judge(link, &selected.policies).ok()?;
-            wanted::link_of(link, permit, namespace, &self.machine.installation).ok()
-        };
-        let (mut kept, mut gone) = (Vec::new(), Vec::new());
-        for (place, row, mark) in ends {
-            match is_asked_for(&mark) {
-                Some(link) => kept.push(link),
-                None => gone.push((place, row.index)),
-            }
-        }
+        let asked: Vec<_> = ends
+            .iter()
+            .filter_map(|(.., mark)| self.asked_for(mark, picture))
+            .collect();
+        let refused = self.hold(uid, &asked);
+        self.release_all_but(uid, &asked);
+        let kept: Vec<&String> = asked.iter().map(|(link, ..)| &link.name).collect();
+        let stays = |mark: &Mark| kept.contains(&&mark.link) && !refused.contains(&mark.link);
+        let (kept, gone): (Vec<_>, Vec<_>) = ends.into_iter().partition(|end| stays(&end.2));
         if !kept.is_empty() {
             tracing::info!(uid, links = kept.len(), reason = %Reason::NoRecord, "links of a pod without a record stay");
         }
-        self.hold(uid, &kept);
-        gone
+        gone.into_iter()
+            .map(|(place, row, _)| (place, row.index))
+            .collect()
     }
 
-    /// What another pod holds already, it keeps: of two links that stand, none is taken away.
-    fn hold(&mut self, uid: &str, links: &[Link]) {
-        let freed = self.holders.keep(uid, links.iter());
-        self.dirty.extend(freed);
-        for link in links {
-            let _ = self.holders.take(uid, link);
-        }
+    /// The link that a mark speaks of, if somebody still asks for it and may have it.
+    pub(super) fn asked_for(
+        &self,
+        mark: &Mark,
+        picture: &Picture,
+    ) -> Option<(Link, Asker, Permit)> {
+        let configs = self.objects.podconfigs();
+        let config = configs
+            .iter()
+            .find(|config| config.metadata.uid.as_deref() == Some(&mark.podconfig_uid))?;
+        let mut links = config.spec.links.iter();
+        let link = links.find(|link| link.name == mark.link)?;
+        let namespace = config.metadata.namespace.as_deref()?;
+        let labels = self.objects.namespace_labels(namespace);
+        let selected = policy::selecting(picture.policies.iter().map(Arc::as_ref), &labels);
+        let permit = policy::judge(link, &selected.policies).ok()?;
+        let link = wanted::link_of(link, &permit, namespace, &self.machine.installation);
+        Some((link.ok()?, wanted::asker(config), permit))
     }
 
     /// Pods that are selected and that no record speaks of: nothing can be done, and that is told.
@@ -103,8 +109,7 @@ impl Controller {
     }
 
     fn forget(&mut self, uid: &str) {
-        let freed = self.holders.keep(uid, [].into_iter());
-        self.dirty.extend(freed);
+        self.let_go(uid);
         self.numbers.retain(|_, owner| owner != uid);
         self.host_ends.retain(|_, owner| owner != uid);
         self.settled.remove(uid);

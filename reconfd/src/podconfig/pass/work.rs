@@ -8,12 +8,13 @@ use std::{
 use crds::Reason;
 use nix::errno::Errno;
 
-use self::standing::{Standing, standing, stands};
+use self::standing::{Standing, standing, standing_device, stands};
 use crate::{
     node::{
         act::Made,
-        links::{HostEnd, Kind, Mark, Place, Present, Want, route, veth},
-        netlink::{Error, Request},
+        links::{Device, Kind, Mark, Place, Present, Want, device::VLAN, veth},
+        netlink::Error,
+        present::Candidate,
         row::Row,
         sandbox::{Sandbox, Unreachable},
     },
@@ -21,6 +22,7 @@ use crate::{
         outcome::LinkOutcome,
         plan::{Plan, Step},
         pods::Known,
+        settled::Carrier,
         wanted::{Granted, Wanted},
     },
 };
@@ -37,6 +39,8 @@ pub struct Work {
     pub sandbox: Option<Sandbox>,
     pub granted: Vec<Granted>,
     refused: Vec<LinkOutcome>,
+    /// Links of the node that refused links would be on.
+    parents: Vec<String>,
     pub plan: Plan,
     /// Links that are there, by name, as they are at the end of the pass.
     pub standing: BTreeMap<String, Standing>,
@@ -51,6 +55,8 @@ pub struct Work {
     undone: Vec<String>,
     touched: HashMap<String, SystemTime>,
     pub trouble: Option<(Reason, String)>,
+    /// Links of the pod that others are on, by number.
+    pub carriers: HashMap<u32, Carrier>,
     pub next_index: u32,
     pub has_rules: bool,
 }
@@ -62,6 +68,7 @@ impl Work {
             sandbox: None,
             granted: Vec::new(),
             refused: Vec::new(),
+            parents: Vec::new(),
             plan: Plan::default(),
             standing: BTreeMap::new(),
             errors: HashMap::new(),
@@ -71,6 +78,7 @@ impl Work {
             undone: Vec::new(),
             touched: HashMap::new(),
             trouble: None,
+            carriers: HashMap::new(),
             next_index: 1,
             has_rules: false,
         }
@@ -83,14 +91,19 @@ impl Work {
     pub fn judged(&mut self, judged: Wanted) {
         self.granted = judged.granted;
         self.refused = judged.refused;
+        self.parents = judged.parents;
     }
 
     /// Takes in what was found in the kernel.
-    pub fn stand(&mut self, present: &[Present]) {
-        let standing = present
+    pub fn stand(&mut self, present: &[Present], candidates: &[Candidate]) {
+        let veths = present
             .iter()
             .filter_map(|p| Some((p.mark.as_ref()?.link.clone(), standing(p))));
-        self.standing = standing.collect();
+        let devices = candidates.iter().filter_map(|candidate| {
+            let mark = candidate.present.mark.as_ref()?;
+            Some((mark.link.clone(), standing_device(&candidate.present.pod)))
+        });
+        self.standing = veths.chain(devices).collect();
     }
 
     pub fn removals(&self) -> impl Iterator<Item = (Place, u32, String)> {
@@ -100,16 +113,34 @@ impl Work {
         })
     }
 
-    /// Names of the namespace bridges that the pod's links are on or will be.
+    /// Names of the bridges in the switch that the pod's links are on or will be.
     pub fn bridges(&self) -> impl Iterator<Item = &str> {
+        let granted = self.granted.iter();
+        granted.filter_map(|granted| granted.link.kind.switch_bridge())
+    }
+
+    /// Devices that go, and the links that they are.
+    pub fn device_removals(&self) -> Vec<(u32, String, String)> {
+        let steps = self.plan.steps.iter();
+        let removals = steps.filter_map(|step| match step {
+            Step::RemoveDevice { index, name, link } => Some((*index, name.clone(), link.clone())),
+            _ => None,
+        });
+        removals.collect()
+    }
+
+    pub fn asks_for_devices(&self) -> bool {
         self.granted
             .iter()
-            .filter_map(|granted| match &granted.link.kind {
-                Kind::Veth(veth) => match &veth.host_end {
-                    HostEnd::Bridge { name, .. } => Some(name.as_str()),
-                    HostEnd::HostBridge(_) | HostEnd::Routed => None,
-                },
-            })
+            .any(|granted| granted.link.kind.is_device())
+    }
+
+    /// Whether a link was made that another link of the pod is to be on.
+    pub fn has_made_a_carrier(&self) -> bool {
+        self.granted.iter().any(|granted| match &granted.link.kind {
+            Kind::Device(Device::Inside { carrier, .. }) => self.touched.contains_key(carrier),
+            _ => false,
+        })
     }
 
     /// The PodConfigs that ask for something here, granted or not.
@@ -184,6 +215,21 @@ impl Work {
         }
     }
 
+    /// What the link shares with others could not be made as it shall be.
+    pub fn kept_segment(&mut self, want: &Want, kept: Result<u32, Error>) {
+        if let Err(error) = kept {
+            self.errors.insert(want.link.name.clone(), error);
+        }
+    }
+
+    /// The kind of a link that goes, as far as it is still asked for.
+    pub fn kind_of(&self, link: &str) -> &'static str {
+        let mut granted = self.granted.iter();
+        granted
+            .find(|granted| granted.link.name == link)
+            .map_or(VLAN, |granted| granted.link.kind.name())
+    }
+
     fn done(&mut self, want: &Want) {
         let name = &want.link.name;
         self.touched.insert(name.clone(), SystemTime::now());
@@ -222,38 +268,18 @@ pub fn removal((place, row, mark): (Place, Row, Mark)) -> Step {
 }
 
 /// Links whose steps bring back what was there with the same specification: somebody undid them.
-pub fn repairs(plan: &Plan, hashes: &HashMap<String, String>) -> Vec<String> {
-    let undone = |want: &Want| hashes.get(&want.link.name) == Some(&want.mark.spec_hash);
+pub fn repairs(plan: &Plan, hashes: &HashMap<String, (String, u32)>) -> Vec<String> {
+    let undone = |want: &Want| {
+        let before = hashes.get(&want.link.name);
+        before.is_some_and(|(hash, mtu)| *hash == want.mark.spec_hash && *mtu == want.mtu)
+    };
     let mended = plan.steps.iter().filter_map(|step| match step {
-        Step::Create(want) | Step::Change { want, .. } if undone(want) => {
+        Step::Create(want) | Step::Change { want, .. } | Step::ChangeDevice { want, .. }
+            if undone(want) =>
+        {
             Some(want.link.name.clone())
         }
         _ => None,
     });
     mended.collect()
-}
-
-/// The name of the link that a step makes.
-pub fn made_by(step: &Step) -> Option<&str> {
-    match step {
-        Step::Create(want) => Some(&want.link.name),
-        _ => None,
-    }
-}
-
-/// Whether a step makes, changes or takes away one of these links.
-pub fn is_of(step: &Step, links: &[String]) -> bool {
-    match step {
-        Step::Create(want) | Step::Change { want, .. } => links.contains(&want.link.name),
-        Step::Remove { link, .. } => links.contains(link),
-        Step::AddRule(_) | Step::DeleteRule(_) => false,
-    }
-}
-
-pub fn rule_request(step: &Step) -> Option<Request> {
-    match step {
-        Step::AddRule(rule) => Some(route::add_rule(rule)),
-        Step::DeleteRule(rule) => Some(route::delete_rule(rule)),
-        _ => None,
-    }
 }

@@ -1,7 +1,13 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+/// Links that reach beyond the node, and devices in the pod.
+mod segments;
+
+use std::collections::HashSet;
+
 use super::*;
-use crate::node::links::{HostSide, Link, Mark, PodSide, Route, Veth, address, bridge};
+use crate::node::links::{HostEnd, HostSide, Link, Mark, PodSide, Route, Veth, address, bridge};
+use crate::node::present::Candidate;
 
 const MAC: [u8; 6] = [0x0a, 0x58, 10, 9, 0, 5];
 
@@ -9,11 +15,48 @@ const MAC: [u8; 6] = [0x0a, 0x58, 10, 9, 0, 5];
 #[derive(Default)]
 struct Node {
     rows: Vec<Row>,
+    /// Names of links that have gone to another namespace.
+    moved: Vec<String>,
+    /// The device of the one segment, in the switch.
+    device: Option<Row>,
+    bridge: Option<Row>,
+    lacks_filter: bool,
+    guard: Option<Guard>,
 }
 
-impl Bridges for Node {
-    fn of_namespace(&self, name: &str) -> Option<u32> {
+impl Surroundings for Node {
+    fn installation(&self) -> &str {
+        "home"
+    }
+
+    fn of_switch(&self, name: &str) -> Option<u32> {
         (name == "pcblan").then_some(70)
+    }
+
+    fn is_elsewhere(&self, name: &str) -> bool {
+        self.moved.iter().any(|moved| moved == name)
+    }
+
+    fn rival(&self, parent: u32, data: &RowData) -> Option<&Row> {
+        let same = |row: &&Row| row.peer == Some(parent) && row.data.is_some_and(|d| d.meets(data));
+        self.rows.iter().find(same)
+    }
+
+    fn shared(&self, _: &Segment) -> shared::Present<'_> {
+        static NOBODY: BTreeSet<std::net::IpAddr> = BTreeSet::new();
+        shared::Present {
+            bridge: self.bridge.as_ref(),
+            device: self.device.as_ref(),
+            peers: &NOBODY,
+        }
+    }
+
+    fn has_filter(&self) -> bool {
+        !self.lacks_filter
+    }
+
+    fn guard(&self, _: Tunnel) -> Option<&Guard> {
+        self.guard.as_ref()
     }
 
     fn of_node(&self, name: &str) -> Option<&Row> {
@@ -40,7 +83,7 @@ fn want(name: &str, host_end: HostEnd) -> Want {
         link: Link {
             name: name.into(),
             kind: Kind::Veth(veth),
-            mtu: 1400,
+            mtu: Some(1400),
             mac: None,
             addresses: vec!["10.9.0.5/24".parse().unwrap()],
             routes: BTreeSet::new(),
@@ -55,6 +98,9 @@ fn want(name: &str, host_end: HostEnd) -> Want {
         },
         host_name: format!("pc{name}"),
         host_mtu: 1400,
+        mtu: 1400,
+        ground: None,
+        device: None,
     }
 }
 
@@ -96,7 +142,7 @@ fn made(want: &Want, index: u32) -> Present {
             index: 3,
             name: want.link.name.clone(),
             up: true,
-            mtu: want.link.mtu,
+            mtu: want.mtu,
             mac: Some(MAC),
             slaac: Some(false),
             addresses: want.link.addresses.iter().map(address).collect(),
@@ -109,6 +155,8 @@ fn made(want: &Want, index: u32) -> Present {
 #[derive(Default)]
 struct Pod {
     granted: Vec<Want>,
+    candidates: Vec<Candidate>,
+    known: HashSet<u32>,
     present: Vec<Present>,
     stale: Vec<(Place, u32)>,
     inside: Vec<Row>,
@@ -118,17 +166,15 @@ struct Pod {
 
 impl Pod {
     fn plan(self) -> Plan {
+        let inside = self.inside.into_iter().map(|row| (row.index, row));
+        let inside: HashMap<u32, Row> = inside.collect();
         plan(Situation {
+            inside: Inside::new(&inside, self.candidates, &self.known, &self.granted),
             granted: self.granted,
             present: self.present,
             stale: self.stale,
-            inside: &self
-                .inside
-                .into_iter()
-                .map(|row| (row.index, row))
-                .collect(),
             rules: &self.rules,
-            bridges: &self.node,
+            around: &self.node,
         })
     }
 }
@@ -245,6 +291,7 @@ fn a_network_card_is_not_taken_for_a_bridge() {
         granted: vec![on_host_bridge("data0", "eth1")],
         node: Node {
             rows: vec![row(20, "eth1", "vlan")],
+            ..Node::default()
         },
         ..Pod::default()
     }
@@ -255,11 +302,12 @@ fn a_network_card_is_not_taken_for_a_bridge() {
 #[test]
 fn more_mtu_than_the_bridge_of_the_node_has_is_refused() {
     let mut big = on_host_bridge("data0", "br0");
-    big.link.mtu = 1501;
+    big.mtu = 1501;
     let plan = Pod {
         granted: vec![big],
         node: Node {
             rows: vec![row(20, "br0", "bridge")],
+            ..Node::default()
         },
         ..Pod::default()
     }
@@ -273,6 +321,7 @@ fn a_small_link_does_not_pull_down_the_bridge_of_the_node() {
         granted: vec![on_host_bridge("data0", "br0")],
         node: Node {
             rows: vec![row(20, "br0", "bridge")],
+            ..Node::default()
         },
         ..Pod::default()
     }
@@ -280,7 +329,7 @@ fn a_small_link_does_not_pull_down_the_bridge_of_the_node() {
     let [Step::Create(want)] = plan.steps.as_slice() else {
         panic!("not one link is made: {:?}", plan.steps);
     };
-    assert_eq!((want.link.mtu, want.host_mtu), (1400, 1500));
+    assert_eq!((want.mtu, want.host_mtu), (1400, 1500));
 }
 
 #[test]
@@ -292,7 +341,10 @@ fn one_bridge_under_two_names_takes_only_the_first_link() {
             on_host_bridge("data0", "br0"),
             on_host_bridge("data1", "lan"),
         ],
-        node: Node { rows: vec![bridge] },
+        node: Node {
+            rows: vec![bridge],
+            ..Node::default()
+        },
         ..Pod::default()
     }
     .plan();

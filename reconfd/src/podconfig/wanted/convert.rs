@@ -1,14 +1,24 @@
 //! Pure: the link of the API as the node understands it. Checks again what the schema has checked: what
 //! came in through an older schema must not get any further.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, net::IpAddr};
 
-use crds::{Reason, podconfig};
+use crds::{
+    Reason,
+    podconfig::{self, Mode},
+};
 use ipnetwork::IpNetwork;
 
 use crate::{
-    node::links::{HostEnd, Kind, Link, Route, Veth, mark::bridge_name},
-    podconfig::policy::{self, MAIN_TABLE, Permit, Place, Refusal, bounded, clipped},
+    node::links::{
+        Device, HostEnd, Kind, Link, Route, Segment, Veth,
+        device::{self, Data},
+        mark::{bridge_name, segment_name},
+    },
+    podconfig::policy::{
+        MAIN_TABLE, Permit, Refusal, bounded, clipped,
+        wish::{Carrier, Ends, Place, Wish},
+    },
 };
 
 const DEFAULT_MTU: u32 = 1500;
@@ -17,7 +27,7 @@ const RESERVED: [&str; 4] = ["lo", "eth0", "all", "default"];
 /// The wanted link, or what is wrong with the wish.
 pub fn link_of(
     wish: &podconfig::Link,
-    permit: Permit,
+    permit: &Permit,
     namespace: &str,
     installation: &str,
 ) -> Result<Link, Refusal> {
@@ -31,25 +41,19 @@ pub fn link_of(
             clipped(&wish.name)
         )));
     }
-    let veth = wish
-        .veth
-        .as_ref()
-        .ok_or_else(|| invalid("the link has no kind; it needs veth".to_owned()))?;
-    let place = policy::place(veth).map_err(|why| invalid(format!("veth {why}")))?;
-    let mtu = wish.mtu.map_or(Ok(DEFAULT_MTU), |mtu| {
+    let kind = kind(wish, permit.learning, namespace, installation).map_err(invalid)?;
+    let mtu = wish.mtu.map(|mtu| {
         u32::try_from(mtu)
             .ok()
             .filter(|mtu| (68..=65535).contains(mtu))
             .ok_or_else(|| invalid(format!("mtu {mtu} is not from 68 to 65535")))
-    })?;
+    });
+    let mtu = mtu.transpose()?.or(default_mtu(&kind));
     let mut seen = BTreeSet::new();
     let addresses = wish.addresses.iter().map(|a| a.network());
     Ok(Link {
         name: wish.name.clone(),
-        kind: Kind::Veth(Veth {
-            host_end: host_end(place, namespace, installation),
-            learning: permit.learning,
-        }),
+        kind,
         mtu,
         mac: wish.mac.map(|mac| mac.0),
         addresses: addresses.filter(|a| seen.insert(*a)).collect(),
@@ -61,6 +65,94 @@ pub fn link_of(
             .map_err(invalid)?,
         slaac: wish.slaac == Some(podconfig::Slaac::Accept),
     })
+}
+
+/// With nothing below it that says how much it carries, a link carries what Ethernet does.
+fn default_mtu(kind: &Kind) -> Option<u32> {
+    match kind {
+        Kind::Veth(veth) if !matches!(veth.host_end, HostEnd::Segment(_)) => Some(DEFAULT_MTU),
+        Kind::Veth(_) | Kind::Device(_) => None,
+    }
+}
+
+fn kind(
+    wish: &podconfig::Link,
+    learning: bool,
+    namespace: &str,
+    installation: &str,
+) -> Result<Kind, String> {
+    let (carrier, data) = match Wish::of(wish)? {
+        Wish::Veth(place) => {
+            let host_end = host_end(place, namespace, installation);
+            return Ok(Kind::Veth(Veth { host_end, learning }));
+        }
+        Wish::Vlan(vlan, carrier) => {
+            let id = u16::try_from(vlan.id)
+                .ok()
+                .filter(|id| (1..=4094).contains(id));
+            let id = id.ok_or_else(|| format!("vlan.id {} is not from 1 to 4094", vlan.id))?;
+            (carrier, Data::Vlan(id))
+        }
+        Wish::Vxlan(vxlan, carrier, ends) => (carrier, Data::Vxlan(tunnel(vxlan, ends)?)),
+    };
+    let segment = |parent: &str| Segment {
+        name: segment_name(installation, &data, parent),
+        parent: parent.to_owned(),
+        data: data.clone(),
+    };
+    Ok(match carrier {
+        Carrier::Node(parent, Mode::Shared) => Kind::Veth(Veth {
+            host_end: HostEnd::Segment(segment(parent)),
+            learning,
+        }),
+        Carrier::Node(parent, Mode::Exclusive) => Kind::Device(Device::Exclusive(segment(parent))),
+        Carrier::Pod(carrier) if carrier == wish.name => {
+            return Err(format!("{} can not carry itself", clipped(carrier)));
+        }
+        Carrier::Pod(carrier) if is_carrier(carrier) => Kind::Device(Device::Inside {
+            namespace: namespace.to_owned(),
+            carrier: carrier.to_owned(),
+            data,
+        }),
+        Carrier::Pod(carrier) => {
+            return Err(format!("{} is no name of a link", clipped(carrier)));
+        }
+    })
+}
+
+fn tunnel(vxlan: &podconfig::Vxlan, ends: Ends<'_>) -> Result<device::Vxlan, String> {
+    let vni = u32::try_from(vxlan.vni)
+        .ok()
+        .filter(|vni| (1..1 << 24).contains(vni));
+    Ok(device::Vxlan {
+        vni: vni.ok_or_else(|| format!("vxlan.vni {} is not from 1 to 16777215", vxlan.vni))?,
+        port: vxlan
+            .port()
+            .filter(|port| *port > 0)
+            .ok_or("vxlan.port is not from 1 to 65535")?,
+        ends: match ends {
+            Ends::Addresses(addresses) => device::Ends::Peers(peers(addresses)?),
+            Ends::Group(group) if group.is_multicast() => device::Ends::Group(group),
+            Ends::Group(group) => {
+                return Err(format!("vxlan.peers.group {group} is no multicast address"));
+            }
+        },
+    })
+}
+
+/// The other ends one by one: each another node, all of one family.
+fn peers(addresses: &[IpAddr]) -> Result<BTreeSet<IpAddr>, String> {
+    let peers: BTreeSet<IpAddr> = addresses.iter().map(IpAddr::to_canonical).collect();
+    let is_odd = |ip: &&IpAddr| ip.is_multicast() || ip.is_loopback() || ip.is_unspecified();
+    if let Some(odd) = peers.iter().find(is_odd) {
+        return Err(format!("vxlan.peers.addresses {odd} is no other node"));
+    }
+    let in_ipv4 = peers.iter().filter(|peer| peer.is_ipv4()).count();
+    match in_ipv4 == 0 || in_ipv4 == peers.len() {
+        _ if peers.is_empty() => Err("vxlan.peers.addresses names no other node".to_owned()),
+        true => Ok(peers),
+        false => Err("vxlan.peers.addresses are of two families".to_owned()),
+    }
 }
 
 fn host_end(place: Place<'_>, namespace: &str, installation: &str) -> HostEnd {
@@ -100,11 +192,13 @@ fn route(wish: &podconfig::Route) -> Result<Route, String> {
     })
 }
 
+/// What the kernel takes as a name.
+fn is_carrier(name: &str) -> bool {
+    let allowed = |b: u8| b.is_ascii_graphic() && !matches!(b, b'/' | b':' | b'%');
+    (1..=15).contains(&name.len()) && name.bytes().all(allowed) && !matches!(name, "." | "..")
+}
+
 /// What the kernel takes as a name, less what is not a tenant's to name or means more than one link.
 fn is_interface_name(name: &str) -> bool {
-    let allowed = |b: u8| b.is_ascii_graphic() && !matches!(b, b'/' | b':' | b'%');
-    (1..=15).contains(&name.len())
-        && name.bytes().all(allowed)
-        && !matches!(name, "." | "..")
-        && !RESERVED.contains(&name)
+    is_carrier(name) && !RESERVED.contains(&name)
 }

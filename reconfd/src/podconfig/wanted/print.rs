@@ -3,13 +3,17 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::node::links::{HostEnd, Kind, Link, Veth};
+use crate::node::links::{
+    Device, HostEnd, Kind, Link, Segment, Veth,
+    device::{Data, Ends},
+};
 
 /// 16 hexadecimal characters that stand for everything in the link that was asked for.
 pub fn spec_hash(link: &Link) -> String {
     let mut form = Canonical::default();
     form.text("podconfig:v1").text(&link.name).kind(&link.kind);
-    form.number(link.mtu)
+    // A link that carries what is below it carries asks for nothing.
+    form.number(link.mtu.unwrap_or_default())
         .bytes(link.mac.as_ref().map_or(&[], |mac| mac))
         .number(u32::from(link.slaac));
     form.count(link.addresses.len());
@@ -36,12 +40,46 @@ struct Canonical(Sha256);
 
 impl Canonical {
     fn kind(&mut self, kind: &Kind) -> &mut Self {
-        let Kind::Veth(Veth { host_end, learning }) = kind;
+        match kind {
+            Kind::Veth(veth) => self.veth(veth),
+            Kind::Device(Device::Exclusive(segment)) => self.text("exclusive").segment(segment),
+            Kind::Device(Device::Inside { carrier, data, .. }) => {
+                self.text("inside").text(carrier).data(data)
+            }
+        }
+    }
+
+    fn veth(&mut self, Veth { host_end, learning }: &Veth) -> &mut Self {
         self.text("veth").number(u32::from(*learning));
         match host_end {
             HostEnd::Bridge { name, stands_for } => self.text("bridge").text(name).text(stands_for),
             HostEnd::HostBridge(name) => self.text("hostBridge").text(name),
             HostEnd::Routed => self.text("routed"),
+            HostEnd::Segment(segment) => self.text("segment").segment(segment),
+        }
+    }
+
+    fn segment(&mut self, segment: &Segment) -> &mut Self {
+        self.text(&segment.parent).data(&segment.data)
+    }
+
+    fn data(&mut self, data: &Data) -> &mut Self {
+        let vxlan = match data {
+            Data::Vlan(id) => return self.text("vlan").number(u32::from(*id)),
+            Data::Vxlan(vxlan) => vxlan,
+        };
+        self.text("vxlan")
+            .number(vxlan.vni)
+            .number(u32::from(vxlan.port));
+        match &vxlan.ends {
+            Ends::Group(group) => self.text("group").text(&group.to_string()),
+            Ends::Peers(peers) => {
+                self.text("peers").count(peers.len());
+                for peer in peers {
+                    self.text(&peer.to_string());
+                }
+                self
+            }
         }
     }
 
@@ -70,118 +108,4 @@ impl Canonical {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use super::*;
-    use crate::node::links::Route;
-
-    fn link() -> Link {
-        Link {
-            name: "data0".into(),
-            kind: Kind::Veth(Veth {
-                host_end: HostEnd::HostBridge("br-lan".into()),
-                learning: false,
-            }),
-            mtu: 1500,
-            mac: None,
-            addresses: vec![
-                "10.99.0.10/24".parse().unwrap(),
-                "fd99::10/64".parse().unwrap(),
-            ],
-            routes: [route("172.20.0.0/16")].into(),
-            slaac: false,
-        }
-    }
-
-    fn route(to: &str) -> Route {
-        Route {
-            to: to.parse().unwrap(),
-            via: None,
-            metric: None,
-            table: None,
-        }
-    }
-
-    #[test]
-    fn the_hash_of_a_link_never_changes() {
-        assert_eq!(spec_hash(&link()), "c9ec789e36397a38");
-    }
-
-    fn all_differ(links: &[Link]) {
-        let hashes: BTreeSet<String> = links.iter().chain([&link()]).map(spec_hash).collect();
-        assert_eq!(hashes.len(), links.len() + 1);
-    }
-
-    #[test]
-    fn every_other_link_is_another_hash() {
-        let veth = |host_end, learning| Kind::Veth(Veth { host_end, learning });
-        let lan = || HostEnd::HostBridge("br-lan".into());
-        let own = HostEnd::Bridge {
-            name: "br-lan".into(),
-            stands_for: "a/b".into(),
-        };
-        let mut swapped = link();
-        swapped.addresses.reverse();
-        all_differ(&[
-            swapped,
-            Link {
-                name: "data1".into(),
-                ..link()
-            },
-            Link {
-                kind: veth(lan(), true),
-                ..link()
-            },
-            Link {
-                kind: veth(own, false),
-                ..link()
-            },
-            Link {
-                kind: veth(HostEnd::Routed, false),
-                ..link()
-            },
-            Link {
-                mtu: 9000,
-                ..link()
-            },
-            Link {
-                mac: Some([2, 0, 0, 0, 0, 1]),
-                ..link()
-            },
-            Link {
-                addresses: vec![],
-                ..link()
-            },
-            Link {
-                slaac: true,
-                ..link()
-            },
-        ]);
-    }
-
-    #[test]
-    fn every_other_route_is_another_hash() {
-        let with = |routes: Vec<Route>| Link {
-            routes: routes.into_iter().collect(),
-            ..link()
-        };
-        let base = route("172.20.0.0/16");
-        all_differ(&[
-            with(vec![]),
-            with(vec![base.clone(), route("172.21.0.0/16")]),
-            with(vec![Route {
-                via: Some("10.99.0.1".parse().unwrap()),
-                ..base.clone()
-            }]),
-            with(vec![Route {
-                metric: Some(100),
-                ..base.clone()
-            }]),
-            with(vec![Route {
-                table: Some(100),
-                ..base
-            }]),
-        ]);
-    }
-}
+mod tests;

@@ -9,6 +9,8 @@ use crate::node::links::{Route, mark::bridge_name};
 
 /// What holds for any input.
 mod properties;
+/// Links that reach beyond the node.
+mod segments;
 
 fn config(name: &str, minute: u32, links: Value) -> Arc<PodConfig> {
     selecting(name, minute, json!({}), links)
@@ -92,7 +94,7 @@ fn a_link_comes_out_as_the_node_understands_it() {
                 },
                 learning: false
             }),
-            mtu: 1500,
+            mtu: Some(1500),
             mac: None,
             addresses: vec![network("10.99.0.10/24"), network("fd99::10/64")],
             routes: [

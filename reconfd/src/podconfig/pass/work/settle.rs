@@ -1,14 +1,11 @@
 //! What a pod looks like when its pass is through, written down for the events and passes to come.
 
-use std::time::Instant;
+use std::{collections::BTreeMap, time::Instant};
 
 use super::Work;
-use crate::{
-    node::links::{HostEnd, Kind},
-    podconfig::{
-        settled::{self, Settled},
-        wanted::Granted,
-    },
+use crate::podconfig::{
+    settled::{self, Settled},
+    wanted::Granted,
 };
 
 impl Work {
@@ -34,6 +31,15 @@ impl Work {
 
     /// Both ends of every link, to tell the echo of what was done from what somebody does.
     fn settle_ends(&self, settled: &mut Settled) {
+        if settled.sandbox != self.known.pod.sandbox {
+            settled.sandbox = self.known.pod.sandbox.clone();
+            settled.devices.clear();
+            settled.escaped.clear();
+        }
+        let devices = self.standing.values().filter(|link| link.host.is_none());
+        settled
+            .devices
+            .extend(devices.filter_map(|link| link.pod_index));
         settled.pod_ends.clear();
         settled.host_ends.clear();
         for (name, link) in &self.standing {
@@ -43,7 +49,7 @@ impl Work {
                 mac: link.mac,
             };
             let host_end = settled::HostEnd {
-                name: link.host_name.clone(),
+                name: link.host_name.clone().unwrap_or_default(),
                 mtu: link.host_mtu,
                 master: link.master,
             };
@@ -52,7 +58,7 @@ impl Work {
                 .extend(link.pod_index.map(|index| (index, pod_end)));
             settled
                 .host_ends
-                .insert((link.place, link.host_index), host_end);
+                .extend(link.host.map(|host| (host, host_end)));
         }
         settled.has_routes = self.standing.values().any(|link| link.has_routes);
         settled.has_rules = self.has_rules;
@@ -62,13 +68,25 @@ impl Work {
     /// What was asked for, and what of it is there.
     fn settle_wishes(&self, settled: &mut Settled) {
         settled.configs = self.asked();
-        settled.host_bridges = self.granted.iter().filter_map(host_bridge).collect();
+        let on_node = self.granted.iter().filter_map(|g| g.link.kind.node_link());
+        let on_node = on_node.chain(self.parents.iter().map(String::as_str));
+        settled.node_links = on_node.map(str::to_owned).collect();
+        settled.carriers = self.carriers.clone();
+        if self.trouble.is_none() {
+            settled.segments = self.segments(&settled.segments);
+        }
+        settled.has_devices = self.asks_for_devices();
         settled.lacks = self.granted.len() > self.standing.len() || !self.plan.hindered.is_empty();
         let stand = |granted: &&Granted| {
             let name = &granted.link.name;
             self.standing.contains_key(name) || self.waits_for_repair(name)
         };
-        let hash = |granted: &Granted| (granted.link.name.clone(), granted.mark.spec_hash.clone());
+        // A link that follows the MTU of what is below it was not undone.
+        let hash = |granted: &Granted| {
+            let mtu = self.plan.mtus.get(&granted.link.name).copied();
+            let hash = (granted.mark.spec_hash.clone(), mtu.unwrap_or_default());
+            (granted.link.name.clone(), hash)
+        };
         settled.hashes = self.granted.iter().filter(stand).map(hash).collect();
         for (link, at) in &self.touched {
             settled.changed.insert(link.clone(), *at);
@@ -78,17 +96,22 @@ impl Work {
             .retain(|link, _| self.standing.contains_key(link));
     }
 
+    /// The segments that standing links use, also those that nobody asks for any more.
+    fn segments(&self, before: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+        let asked = self.granted.iter().filter_map(|granted| {
+            let segment = granted.link.kind.segment()?;
+            Some((&granted.link.name, &segment.name))
+        });
+        let asked: BTreeMap<&String, &String> = asked.collect();
+        let segment = |link| asked.get(link).copied().or_else(|| before.get(link));
+        let standing = self.standing.keys();
+        standing
+            .filter_map(|link| Some((link.clone(), segment(link)?.clone())))
+            .collect()
+    }
+
     /// A link that waits for its repair is one that was undone: the repair counts as one.
     fn waits_for_repair(&self, name: &String) -> bool {
         self.waiting.contains(name) || self.undone.contains(name)
-    }
-}
-
-fn host_bridge(granted: &Granted) -> Option<String> {
-    match &granted.link.kind {
-        Kind::Veth(veth) => match &veth.host_end {
-            HostEnd::HostBridge(name) => Some(name.clone()),
-            HostEnd::Bridge { .. } | HostEnd::Routed => None,
-        },
     }
 }

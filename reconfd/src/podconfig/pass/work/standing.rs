@@ -1,10 +1,12 @@
 //! A link that is there, as found or as just made: what the next events are compared with, and what
 //! the report tells of it.
 
+use ipnetwork::IpNetwork;
+
 use crate::{
     node::{
         act::Made,
-        links::{HostEnd, Kind, Place, Present, Want, veth},
+        links::{HostEnd, Kind, Place, PodSide, Present, Want, veth},
     },
     podconfig::{outcome::PresentFacts, wanted::Granted},
 };
@@ -12,53 +14,63 @@ use crate::{
 /// A link that is there.
 #[derive(Clone, Debug)]
 pub struct Standing {
-    pub place: Place,
-    pub host_index: u32,
-    pub host_name: String,
+    /// Where the host end is, its number and its name; `None`: the link is in the pod as a whole.
+    pub host: Option<(Place, u32)>,
+    pub host_name: Option<String>,
     pub master: Option<u32>,
     pub host_mtu: u32,
     pub pod_index: Option<u32>,
     pub mac: [u8; 6],
     pub mtu: u32,
     pub has_routes: bool,
-    pub addresses: Vec<ipnetwork::IpNetwork>,
+    pub addresses: Vec<IpNetwork>,
 }
 
 pub(super) fn standing(present: &Present) -> Standing {
     let host = &present.host;
     let pod = present.pod.as_ref();
     Standing {
-        place: present.place,
-        host_index: host.index,
-        host_name: host.name.clone(),
+        host: Some((present.place, host.index)),
+        host_name: Some(host.name.clone()),
         master: host.master,
         host_mtu: host.mtu,
         pod_index: pod.map(|pod| pod.index),
         mac: host.mac,
         mtu: pod.map_or(host.mtu, |pod| pod.mtu),
         has_routes: pod.is_some_and(|pod| !pod.routes.is_empty()),
-        addresses: pod
-            .map(|pod| {
-                pod.addresses
-                    .iter()
-                    .filter(|a| a.ours)
-                    .map(|a| a.network)
-                    .collect()
-            })
-            .unwrap_or_default(),
+        addresses: pod.map(addresses).unwrap_or_default(),
     }
+}
+
+/// Of a device that is in the pod as a whole.
+pub(super) fn standing_device(pod: &PodSide) -> Standing {
+    Standing {
+        host: None,
+        host_name: None,
+        master: None,
+        host_mtu: pod.mtu,
+        pod_index: Some(pod.index),
+        mac: pod.mac.unwrap_or_default(),
+        mtu: pod.mtu,
+        has_routes: !pod.routes.is_empty(),
+        addresses: addresses(pod),
+    }
+}
+
+fn addresses(pod: &PodSide) -> Vec<IpNetwork> {
+    let ours = pod.addresses.iter().filter(|address| address.ours);
+    ours.map(|address| address.network).collect()
 }
 
 pub(super) fn stands(want: &Want, made: &Made) -> Standing {
     Standing {
-        place: want.link.kind.place(),
-        host_index: made.host,
-        host_name: want.host_name.clone(),
+        host: made.host,
+        host_name: made.host.map(|_| want.host_name.clone()),
         master: made.bridge,
         host_mtu: want.host_mtu,
         pod_index: Some(made.pod),
         mac: made.mac,
-        mtu: want.link.mtu,
+        mtu: want.mtu,
         has_routes: !veth::pod_routes(&want.link).is_empty(),
         addresses: want.link.addresses.clone(),
     }
@@ -67,15 +79,16 @@ pub(super) fn stands(want: &Want, made: &Made) -> Standing {
 pub(super) fn facts(standing: &Standing, granted: &Granted) -> PresentFacts {
     let bridge = match &granted.link.kind {
         Kind::Veth(veth) => match &veth.host_end {
-            HostEnd::Bridge { name, .. } | HostEnd::HostBridge(name) => Some(name.clone()),
-            HostEnd::Routed => None,
+            HostEnd::HostBridge(name) => Some(name.as_str()),
+            host_end => host_end.switch_bridge(),
         },
+        Kind::Device(_) => None,
     };
     PresentFacts {
         mac: standing.mac,
         mtu: standing.mtu,
         addresses: standing.addresses.clone(),
-        host_interface: Some(standing.host_name.clone()),
-        bridge,
+        host_interface: standing.host_name.clone(),
+        bridge: bridge.map(str::to_owned),
     }
 }

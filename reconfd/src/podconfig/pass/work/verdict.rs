@@ -63,6 +63,7 @@ impl Work {
         if let Some(error) = self.errors.get(name) {
             let reason = match error.errno {
                 Errno::EADDRINUSE => Reason::AddressTaken,
+                Errno::ENOTUNIQ => Reason::SegmentInUse,
                 _ => Reason::KernelRefused,
             };
             return (LinkState::Failed, reason, error.to_string());
@@ -74,7 +75,11 @@ impl Work {
             .find(|hindered| hindered.link == *name)
         {
             let state = match hindered.reason {
-                Reason::BridgeNotFound | Reason::BackingOff => LinkState::Pending,
+                Reason::BridgeNotFound
+                | Reason::BackingOff
+                | Reason::ParentNotFound
+                | Reason::ParentDown
+                | Reason::ParentMoved => LinkState::Pending,
                 _ => LinkState::Failed,
             };
             return (state, hindered.reason, hindered.message.clone());

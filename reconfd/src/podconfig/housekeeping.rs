@@ -1,0 +1,99 @@
+//! What no event tells, looked at once a second: the switch's pin and settings, the peer filter, the node's
+//! own addresses, and one pod after the other.
+
+use std::time::Instant;
+
+use super::Controller;
+
+/// Of so many times, once the switch's settings are looked at as well.
+const THOROUGH: u32 = 10;
+
+impl Controller {
+    pub(super) fn housekeep(&mut self) {
+        self.last_housekeeping = Instant::now();
+        self.rounds += 1;
+        self.look_at_another();
+        self.keep_tunnels();
+        if self.rounds.is_multiple_of(THOROUGH) {
+            self.check();
+        }
+        let kept = self.machine.keep_switch(self.rounds % THOROUGH == 1);
+        self.health.set_switch_pinned(kept.is_ok());
+        self.metrics.set_switch_pinned(kept.is_ok());
+        match kept {
+            Ok(None) => (),
+            Ok(Some(mended)) => {
+                tracing::warn!(path = %self.machine.pin.path().display(), reason = "SwitchUnpinned", "{mended}")
+            }
+            Err(error) => tracing::error!(reason = "SwitchUnpinned", "keep the switch: {error}"),
+        }
+    }
+
+    /// What no event tells of tunnels: the filter's rules, and the node's own addresses, which are no
+    /// peers of its own.
+    fn keep_tunnels(&mut self) {
+        if !self.machine.filter.is_available() && self.rounds.is_multiple_of(THOROUGH) {
+            self.look_for_filter();
+        }
+        match self.machine.filter.verify() {
+            Ok(false) => (),
+            Ok(true) => tracing::warn!("somebody changed the peer filter; it was written again"),
+            Err(error) => tracing::error!("look at the peer filter: {error}"),
+        }
+        self.remove_stray_devices();
+        match self.machine.own_addresses_differ() {
+            Ok(false) => (),
+            Ok(true) => self.dirty.extend(self.segments.users_of_tunnels()),
+            Err(error) => tracing::error!("{error}"),
+        }
+    }
+
+    /// What no event tells of the switch's ports and tables, and what somebody has made unrecognisable.
+    fn check(&mut self) {
+        match self.machine.check() {
+            Ok(false) => (),
+            Ok(true) => {
+                tracing::debug!("tables or ports of the switch are not as they were remembered");
+                self.settled
+                    .values_mut()
+                    .for_each(|settled| settled.seen = false);
+                self.touch_all();
+            }
+            Err(error) => tracing::error!("read the switch again: {error}"),
+        }
+        let nobodys = self.machine.half_made();
+        if let Err(error) = self.machine.remove(&nobodys) {
+            tracing::error!("remove links that are nobody's: {error}");
+        }
+    }
+
+    fn remove_stray_devices(&mut self) {
+        let stray = self.machine.stray_devices();
+        let bridges = self.machine.bridges_of_devices(&stray);
+        if let Err(error) = self.machine.remove(&stray) {
+            tracing::error!("remove devices whose parent has gone: {error}");
+        }
+        bridges
+            .into_iter()
+            .for_each(|bridge| self.touch_users(bridge));
+    }
+
+    /// Somebody may have loaded the module since.
+    fn look_for_filter(&mut self) {
+        match self.machine.open_filter() {
+            Ok(true) => self.dirty.extend(self.segments.users_of_tunnels()),
+            Ok(false) => (),
+            Err(error) => tracing::error!("look for nf_tables: {error}"),
+        }
+    }
+
+    /// What no event tells (a rule, the node's routes to a pod) is found by looking at one pod a second.
+    fn look_at_another(&mut self) {
+        let next = self.pods.uid_after(self.last_looked_at.as_deref());
+        if let Some(settled) = next.as_ref().and_then(|uid| self.settled.get_mut(uid)) {
+            settled.seen = false;
+        }
+        self.dirty.extend(next.clone());
+        self.last_looked_at = next;
+    }
+}

@@ -1,0 +1,258 @@
+//! What only one can have: an address on a segment, and a segment on the node. The first to ask gets it.
+
+use std::collections::BTreeSet;
+
+use crds::Reason;
+
+use super::work::{Work, verdict};
+use crate::{
+    node::{
+        links::{Link, Mark, Segment, device::Data},
+        row::Row,
+        sandbox::Depth,
+    },
+    podconfig::{
+        Controller,
+        outcome::{LinkOutcome, Pod},
+        plan::Surroundings as _,
+        policy::Permit,
+        segments::{Asker, Claim},
+        wanted::{self, Granted, Wanted},
+    },
+};
+
+impl Controller {
+    /// Of pods that ask for the same address or for the same segment in different ways, the first gets it.
+    pub(super) fn claim(&mut self, pod: &Pod, judged: &mut Wanted) {
+        self.claim_segments(pod, judged);
+        self.claim_addresses(pod, judged);
+    }
+
+    fn claim_segments(&mut self, pod: &Pod, judged: &mut Wanted) {
+        let mut refused = Vec::new();
+        let mut parents = Vec::new();
+        judged.granted.retain(|granted| {
+            match self.claim_segment(&pod.uid, &granted.link, &granted.asker, &granted.permit) {
+                Ok(()) => true,
+                Err((reason, message)) => {
+                    parents.extend(granted.link.kind.node_link().map(str::to_owned));
+                    let refusal = verdict::refused(granted, reason, message);
+                    refused.push((granted.order, refusal));
+                    false
+                }
+            }
+        });
+        judged.parents = parents;
+        refuse(judged, refused);
+    }
+
+    /// What a pod neither asks for nor has any more is free, now that its links are gone.
+    pub(super) fn release(&mut self, work: &Work) {
+        if work.trouble.is_some() {
+            return;
+        }
+        let mut kept = names(work.granted.iter().map(|granted| &granted.link));
+        let settled = self.settled.get(work.uid());
+        kept.extend(
+            settled
+                .into_iter()
+                .flat_map(|s| s.segments.values().cloned()),
+        );
+        let freed = self.segments.keep(work.uid(), &kept);
+        self.touch_others(work.uid(), freed);
+    }
+
+    fn claim_segment(
+        &mut self,
+        uid: &str,
+        link: &Link,
+        asker: &Asker,
+        permit: &Permit,
+    ) -> Result<(), (Reason, String)> {
+        let Some(segment) = link.kind.segment() else {
+            return Ok(());
+        };
+        let claim = Claim {
+            pod: uid,
+            asker,
+            segment,
+            exclusive: link.kind.is_device(),
+            across: self.may_share(segment, permit),
+            sources: &permit.sources,
+        };
+        let (taken, news) = self.segments.take(&claim);
+        self.touch_others(uid, news);
+        taken
+    }
+
+    /// What lets others in is the rule that lets the segment be as it is on this machine, or a rule for
+    /// one namespace alone would let it be so for two.
+    fn may_share(&self, segment: &Segment, permit: &Permit) -> bool {
+        let machine = &self.machine;
+        let (on_port, unfiltered) = match segment.data {
+            Data::Vlan(_) => {
+                let parent = machine.of_node(&segment.parent);
+                (parent.is_some_and(Row::is_port), false)
+            }
+            Data::Vxlan(_) => (false, !machine.has_filter()),
+        };
+        permit.may_share(on_port, unfiltered)
+    }
+
+    fn claim_addresses(&mut self, pod: &Pod, judged: &mut Wanted) {
+        let kept: Vec<_> = judged.granted.iter().map(|granted| &granted.link).collect();
+        let freed = self.holders.keep(&pod.uid, kept.into_iter());
+        self.touch_others(&pod.uid, freed);
+        let mut refused = Vec::new();
+        judged
+            .granted
+            .retain(|granted| match self.holders.take(&pod.uid, &granted.link) {
+                Ok(()) => true,
+                Err((holder, ip)) => {
+                    let known = self.pods.known(&holder, &self.objects);
+                    let name = known.map_or(holder, |known| known.pod.name.clone());
+                    let message = format!("{ip} is held by pod {name}");
+                    let refusal = verdict::refused(granted, Reason::AddressTaken, message);
+                    refused.push((granted.order, refusal));
+                    false
+                }
+            });
+        refuse(judged, refused);
+    }
+
+    /// What another pod holds already, it keeps. The names of links that can not have their segment.
+    pub(super) fn hold(&mut self, uid: &str, links: &[(Link, Asker, Permit)]) -> Vec<String> {
+        let freed = self.holders.keep(uid, links.iter().map(|(link, ..)| link));
+        self.dirty.extend(freed);
+        let mut refused = Vec::new();
+        for (link, asker, permit) in links {
+            match self.claim_segment(uid, link, asker, permit) {
+                Ok(()) => drop(self.holders.take(uid, link)),
+                Err(_) => refused.push(link.name.clone()),
+            }
+        }
+        refused
+    }
+
+    /// Of a pod without a record: what nobody asks for any more goes.
+    pub(super) fn release_all_but(&mut self, uid: &str, links: &[(Link, Asker, Permit)]) {
+        let mut kept = names(links.iter().map(|(link, ..)| link));
+        kept.extend(self.devices_of(uid).cloned());
+        let freed = self.segments.keep(uid, &kept);
+        self.touch_others(uid, freed);
+    }
+
+    /// A pod that is not there holds nothing but what its links go on using.
+    pub(super) fn let_go(&mut self, uid: &str) {
+        let freed = self.holders.keep(uid, [].into_iter());
+        self.dirty.extend(freed);
+        let kept = self.used_segments(uid);
+        let freed = self.segments.keep(uid, &kept);
+        self.segments.wait_no_more(uid);
+        self.touch_others(uid, freed);
+    }
+
+    /// Segments whose bridge a host end of the pod is on, and those of devices in it, as long as its
+    /// namespace has not been heard to end.
+    fn used_segments(&self, uid: &str) -> BTreeSet<String> {
+        let links = &self.machine.switch.links;
+        let ends = self.machine.ends_of(uid).into_iter();
+        let bridges = ends.filter_map(|(_, row, _)| links.get(&row.master?));
+        let mut used: BTreeSet<String> = bridges.map(|row| row.name.clone()).collect();
+        used.extend(self.devices_of(uid).cloned());
+        used
+    }
+
+    /// Segments of devices in a pod that is not known to be gone.
+    pub(super) fn devices_of(&self, uid: &str) -> impl Iterator<Item = &String> {
+        let is_numbered = self.numbers.values().any(|owner| owner == uid);
+        let settled = self.settled.get(uid).filter(|_| is_numbered);
+        settled.into_iter().flat_map(|s| s.segments.values())
+    }
+
+    /// After a restart: links that stand have what they use before anybody else asks for it.
+    pub(in crate::podconfig) fn hold_what_stands(&mut self) {
+        let picture = self.picture();
+        let uids: BTreeSet<String> = self
+            .pods
+            .uids()
+            .into_iter()
+            .chain(self.machine.pods_with_links())
+            .collect();
+        for uid in uids {
+            let mut marks: Vec<Mark> = self
+                .machine
+                .ends_of(&uid)
+                .into_iter()
+                .map(|e| e.2)
+                .collect();
+            marks.extend(self.marks_in(&uid));
+            let asked = marks
+                .iter()
+                .filter_map(|mark| self.asked_for(mark, &picture));
+            let asked: Vec<_> = asked.collect();
+            self.hold(&uid, &asked);
+        }
+    }
+
+    /// The marks of devices that are in a pod as a whole.
+    fn marks_in(&mut self, uid: &str) -> Vec<Mark> {
+        let Some(known) = self.pods.known(uid, &self.objects) else {
+            return Vec::new();
+        };
+        let asks = self.objects.podconfigs_of(&known.pod.namespace);
+        let asks_for_devices = asks
+            .iter()
+            .any(|config| config.spec.links.iter().any(wanted::is_device));
+        if !asks_for_devices || known.trouble.is_some() {
+            return Vec::new();
+        }
+        let candidates = self.machine.visit(&known.record).map(|mut sandbox| {
+            let inside = sandbox.look(Depth::default())?;
+            let primary = super::look::primary(&known.record);
+            self.machine
+                .candidates(&mut sandbox, uid, &inside, &primary)
+        });
+        // One that can not be looked at now is looked at later, and told of then.
+        let candidates = candidates.ok().and_then(Result::ok).unwrap_or_default();
+        let marks = candidates.into_iter().filter(|candidate| candidate.marked);
+        marks.filter_map(|candidate| candidate.row.mark()).collect()
+    }
+
+    fn touch_others(&mut self, uid: &str, news: BTreeSet<String>) {
+        let others = news.into_iter().filter(|other| other != uid);
+        self.dirty.extend(others);
+    }
+}
+
+fn names<'a>(links: impl Iterator<Item = &'a Link>) -> BTreeSet<String> {
+    let segments = links.filter_map(|link| link.kind.segment());
+    segments
+        .map(|segment: &Segment| segment.name.clone())
+        .collect()
+}
+
+fn refuse(judged: &mut Wanted, refused: Vec<(usize, LinkOutcome)>) {
+    let earlier = std::mem::take(&mut judged.refused);
+    judged.refused = verdict::merge(earlier, refused, &judged.granted);
+}
+
+/// What one of the rules that allow the whole link lets its device do, beside the sharing that it needs.
+pub(super) fn grants(granted: &Granted, owner: &str) -> (bool, bool) {
+    let is_shared = owner != granted.asker.namespace;
+    let fit = || {
+        granted
+            .permit
+            .grants
+            .iter()
+            .filter(|grant| grant.across || !is_shared)
+    };
+    (
+        fit().any(|grant| grant.on_port),
+        fit().any(|grant| grant.unfiltered),
+    )
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

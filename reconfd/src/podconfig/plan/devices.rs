@@ -1,0 +1,256 @@
+//! Pure: the steps for vlans and vxlans that are in the pod as a whole.
+
+use std::collections::{HashMap, HashSet};
+
+use crds::Reason;
+
+use super::{Hindered, Plan, Step, Surroundings, Why, foreign, ground};
+use crate::node::{
+    links::{
+        Device, Kind, Want, WantDevice,
+        device::Data,
+        edit::{Edit, device_edits},
+    },
+    present::Candidate,
+    row::Row,
+};
+
+/// What is known of the pod's own devices.
+pub struct Inside<'a> {
+    /// All links in the pod.
+    pub links: &'a HashMap<u32, Row>,
+    pub candidates: Vec<Candidate>,
+    /// The numbers of links that this daemon has made or found before.
+    pub known: &'a HashSet<u32>,
+    /// Links of the pod that take no tags of its own.
+    pub untaggable: HashSet<String>,
+}
+
+impl<'a> Inside<'a> {
+    pub fn new(
+        links: &'a HashMap<u32, Row>,
+        candidates: Vec<Candidate>,
+        known: &'a HashSet<u32>,
+        granted: &[Want],
+    ) -> Self {
+        let is_walled = |want: &&Want| match &want.link.kind {
+            Kind::Veth(veth) => veth.leads_to_vlans(),
+            Kind::Device(_) => false,
+        };
+        let untaggable = granted.iter().filter(is_walled);
+        Self {
+            links,
+            candidates,
+            known,
+            untaggable: untaggable.map(|want| want.link.name.clone()).collect(),
+        }
+    }
+
+    /// The device that is this link, as far as the kernel tells: what the tenant can write is not enough.
+    fn take(&mut self, device: &Device, want: &WantDevice) -> Result<Option<Candidate>, Why> {
+        let place = self
+            .candidates
+            .iter()
+            .position(|candidate| is_same(candidate, device, want));
+        let Some(place) = place else {
+            return Ok(None);
+        };
+        let candidate = &self.candidates[place];
+        let is_ours = candidate.on_node
+            || candidate.grouped
+            || candidate.present.mark.is_some()
+            || self.known.contains(&candidate.row.index);
+        match is_ours {
+            true => Ok(Some(self.candidates.swap_remove(place))),
+            false => Err((
+                Reason::ForeignLink,
+                format!(
+                    "the pod has {} already, as {:?}, which is not podconfig's",
+                    device.data(),
+                    candidate.row.name
+                ),
+            )),
+        }
+    }
+}
+
+fn is_same(candidate: &Candidate, device: &Device, want: &WantDevice) -> bool {
+    let row = &candidate.row;
+    let is_at_home = match device {
+        Device::Exclusive(_) => candidate.on_node,
+        Device::Inside { .. } => row.peer_netns.is_none(),
+    };
+    let is_on_parent = match device.data() {
+        Data::Vlan(_) => row.peer == Some(want.parent),
+        Data::Vxlan(_) => true,
+    };
+    let is_of_family = device.data().suits(&candidate.present.peers);
+    is_at_home
+        && is_on_parent
+        && is_of_family
+        && row.data == Some(device.data().as_row(want.parent))
+}
+
+impl Plan {
+    pub(super) fn device<S: Surroundings>(
+        &mut self,
+        mut want: Want,
+        device: &Device,
+        inside: &mut Inside<'_>,
+        around: &S,
+    ) {
+        let stands = stand(&mut want, device, inside, around);
+        let found = match (&stands, &want.device) {
+            (Ok(_), Some(wanted)) => inside.take(device, wanted),
+            // One that is there and can not carry what is wanted now stays.
+            (Err(why), Some(wanted)) => {
+                if let Ok(Some(found)) = inside.take(device, wanted) {
+                    self.keep_device_up(&want, device, found, around);
+                }
+                Err(why.clone())
+            }
+            (Err(why), None) => Err(why.clone()),
+            (Ok(_), None) => Ok(None),
+        };
+        let link = want.link.name.clone();
+        self.mtus.insert(link.clone(), want.mtu);
+        let hinder = |(reason, message): Why| Hindered {
+            link: link.clone(),
+            reason,
+            message,
+        };
+        match found {
+            Err(why) => self.hindered.push(hinder(why)),
+            Ok(found) => {
+                let own = found.as_ref().map(|candidate| candidate.row.index);
+                if let Some(why) = foreign(&want.link.name, own, inside.links) {
+                    self.hindered.push(hinder(why));
+                    // It stays, under whatever name.
+                    if let Some(found) = found {
+                        self.keep_device_up(&want, device, found, around);
+                    }
+                    return;
+                }
+                self.hindered.extend(stands.ok().flatten().map(hinder));
+                self.towards_device(want, device, found, around);
+            }
+        }
+    }
+
+    /// A device that can not be all that is wanted is for the rest what the rules say now.
+    fn keep_device_up<S: Surroundings>(
+        &mut self,
+        want: &Want,
+        device: &Device,
+        found: Candidate,
+        around: &S,
+    ) {
+        let mut want = want.clone();
+        want.mtu = found.present.pod.mtu;
+        let mut edits = device_edits(&found.present, &want);
+        edits.retain(|edit| !matches!(edit, Edit::Rename | Edit::Mark));
+        self.change_device((want, device), found, edits, around);
+    }
+
+    fn towards_device<S: Surroundings>(
+        &mut self,
+        want: Want,
+        device: &Device,
+        found: Option<Candidate>,
+        around: &S,
+    ) {
+        let Some(found) = found else {
+            self.steps.push(Step::Create(Box::new(want)));
+            return;
+        };
+        let edits: Vec<Edit> = device_edits(&found.present, &want);
+        self.change_device((want, device), found, edits, around);
+    }
+
+    fn change_device<S: Surroundings>(
+        &mut self,
+        (want, device): (Want, &Device),
+        found: Candidate,
+        edits: Vec<Edit>,
+        around: &S,
+    ) {
+        let is_guarded = match (device, &want.device) {
+            (Device::Exclusive(segment), Some(wanted)) => {
+                super::is_guarded(&segment.data, wanted, around)
+            }
+            _ => true,
+        };
+        if edits.is_empty() && is_guarded {
+            return;
+        }
+        self.steps.push(Step::ChangeDevice {
+            present: Box::new(found.present),
+            want: Box::new(want),
+            edits,
+        });
+    }
+
+    /// What is left of ours is not wanted any more, or was never finished. First, so that nothing that
+    /// is made stands in its way.
+    pub(super) fn without(&mut self, inside: Inside<'_>) {
+        let is_ours = |candidate: &Candidate| {
+            let half_made = candidate.grouped && candidate.row.alias.is_none();
+            candidate.marked || half_made || inside.known.contains(&candidate.row.index)
+        };
+        let gone = inside.candidates.iter().filter(|c| is_ours(c));
+        let steps = gone.map(|candidate| Step::RemoveDevice {
+            index: candidate.row.index,
+            name: candidate.row.name.clone(),
+            link: candidate
+                .row
+                .mark()
+                .map_or_else(String::new, |mark| mark.link),
+        });
+        let steps: Vec<Step> = steps.collect();
+        self.steps.splice(0..0, steps);
+    }
+}
+
+/// Fills in what the device shall be; says so where its parent is there and down.
+fn stand<S: Surroundings>(
+    want: &mut Want,
+    device: &Device,
+    inside: &Inside<'_>,
+    around: &S,
+) -> Result<Option<Why>, Why> {
+    match device {
+        Device::Exclusive(segment) => ground::stand(want, segment, around),
+        Device::Inside { carrier, data, .. } => inside_of(want, carrier, data, inside),
+    }
+}
+
+/// A carrier is a link of the pod and nothing else: no name leads from here to a link of the node.
+fn inside_of(
+    want: &mut Want,
+    carrier: &str,
+    data: &Data,
+    inside: &Inside<'_>,
+) -> Result<Option<Why>, Why> {
+    let row = inside.links.values().find(|row| row.is_called(carrier));
+    let Some(row) = row else {
+        let message = format!("the pod has no link {carrier:?}; the link follows when it appears");
+        return Err((Reason::ParentNotFound, message));
+    };
+    if matches!(data, Data::Vlan(_)) && inside.untaggable.contains(carrier) {
+        let message =
+            format!("{carrier:?} leads out of the node, and takes no tags of the pod's own");
+        return Err((Reason::NotAllowed, message));
+    }
+    let carries = data.mtu_on(row.mtu);
+    let ground = want.ground.clone().unwrap_or_default();
+    want.device = Some(WantDevice {
+        parent: row.index,
+        mtu: carries,
+        up: row.up,
+        owner: ground.owner,
+        peers: ground.peers,
+        guard: None,
+    });
+    ground::carry(want, carries, carrier)?;
+    Ok((!row.up).then(|| ground::down(carrier)))
+}

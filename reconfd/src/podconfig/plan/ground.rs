@@ -1,0 +1,136 @@
+//! Pure: what a link that reaches beyond the node stands on, or what is wrong with that.
+
+use crds::Reason;
+use ipnetwork::IpNetwork;
+
+use super::{Surroundings, Why};
+use crate::node::{
+    filter::Guard,
+    links::{
+        Ground, Segment, Want, WantDevice,
+        device::{Data, Ends},
+    },
+    row::Row,
+};
+
+/// Fills in what the device of a segment shall be, and how much the link can carry; says so where the
+/// parent is there and down.
+pub(super) fn stand<S: Surroundings>(
+    want: &mut Want,
+    segment: &Segment,
+    around: &S,
+) -> Result<Option<Why>, Why> {
+    let ground = want.ground.clone().unwrap_or_default();
+    let parent = parent(segment, &ground, around)?;
+    let data = segment.data.as_row(parent.index);
+    if let Some(rival) = around.rival(parent.index, &data) {
+        let message = format!("the node itself has {} as {}", segment.data, rival.name);
+        return Err((Reason::SegmentInUse, message));
+    }
+    let guard = guard(segment, &ground, parent.index, around)?;
+    let carries = segment.data.mtu_on(parent.mtu);
+    want.host_mtu = carries;
+    want.device = Some(WantDevice {
+        parent: parent.index,
+        mtu: carries,
+        up: parent.up,
+        owner: ground.owner,
+        peers: ground.peers,
+        guard,
+    });
+    carry(want, carries, &segment.parent)?;
+    Ok((!parent.up).then(|| down(&segment.parent)))
+}
+
+fn parent<'a, S: Surroundings>(
+    segment: &Segment,
+    ground: &Ground,
+    around: &'a S,
+) -> Result<&'a Row, Why> {
+    let name = &segment.parent;
+    let Some(parent) = around.of_node(name) else {
+        return Err(match around.is_elsewhere(name) {
+            true => (
+                Reason::ParentMoved,
+                format!(
+                    "{name:?} has left the node's network namespace; the link follows when it is back"
+                ),
+            ),
+            false => (
+                Reason::ParentNotFound,
+                format!("the node has no link {name:?}; the link follows when it appears"),
+            ),
+        });
+    };
+    let is_vlan = matches!(segment.data, Data::Vlan(_));
+    if is_vlan && parent.is_port() && !ground.on_port {
+        let message = format!(
+            "{name:?} is a port of a bridge or a bond, which would lose {} to this link; the rule must name it in portParents",
+            segment.data
+        );
+        return Err((Reason::ParentIsPort, message));
+    }
+    Ok(parent)
+}
+
+/// Who may send into a tunnel. Without a filter everybody could.
+fn guard<S: Surroundings>(
+    segment: &Segment,
+    ground: &Ground,
+    underlay: u32,
+    around: &S,
+) -> Result<Option<Guard>, Why> {
+    let Data::Vxlan(vxlan) = &segment.data else {
+        return Ok(None);
+    };
+    if !around.has_filter() {
+        let message = "the kernel has no nf_tables to keep strangers out of the tunnel; the rule must say unfiltered: Allowed";
+        return match ground.unfiltered {
+            true => Ok(None),
+            false => Err((Reason::NoPeerFilter, message.to_owned())),
+        };
+    }
+    let sources = match &vxlan.ends {
+        Ends::Peers(_) => ground.peers.iter().copied().map(IpNetwork::from).collect(),
+        Ends::Group(group) => ground
+            .sources
+            .iter()
+            .filter(|source| source.is_ipv4() == group.is_ipv4())
+            .copied()
+            .collect(),
+    };
+    Ok(Some(Guard { underlay, sources }.tidy()))
+}
+
+/// The MTU of a link above a device: its own wish, where the device can carry it.
+pub(super) fn carry(want: &mut Want, carries: u32, below: &str) -> Result<(), Why> {
+    match want.link.mtu {
+        Some(mtu) if mtu > carries => Err((
+            Reason::MTUTooLarge,
+            format!("mtu {mtu} is more than the {carries} that a link on {below:?} can carry"),
+        )),
+        wish => {
+            want.mtu = wish.unwrap_or(carries);
+            Ok(())
+        }
+    }
+}
+
+pub(super) fn down(parent: &str) -> Why {
+    (
+        Reason::ParentDown,
+        format!("{parent:?} is down; the link works when it is up again"),
+    )
+}
+
+/// Whether a segment can not stay with this trouble: nothing may go on in its name.
+pub(super) fn must_go(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::ParentNotFound
+            | Reason::ParentMoved
+            | Reason::ParentIsPort
+            | Reason::SegmentInUse
+            | Reason::NoPeerFilter
+    )
+}

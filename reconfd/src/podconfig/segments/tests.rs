@@ -1,0 +1,237 @@
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+use crate::node::links::device::Vxlan;
+
+fn asker(namespace: &str, name: &str, year: i32) -> Asker {
+    let created = format!("{year}-01-01T00:00:00Z");
+    Asker {
+        is_ageless: false,
+        created: Some(serde_json::from_value(created.into()).unwrap()),
+        name: name.into(),
+        namespace: namespace.into(),
+        uid: format!("uid-of-{name}"),
+    }
+}
+
+fn tunnel(peers: &[&str]) -> Segment {
+    let peers = peers.iter().map(|peer| peer.parse().unwrap());
+    Segment {
+        name: "pcbtunnel".into(),
+        parent: "eth1".into(),
+        data: Data::Vxlan(Vxlan {
+            vni: 7,
+            port: 4789,
+            ends: Ends::Peers(peers.collect()),
+        }),
+    }
+}
+
+fn claim<'a>(pod: &'a str, asker: &'a Asker, segment: &'a Segment) -> Claim<'a> {
+    Claim {
+        pod,
+        asker,
+        segment,
+        exclusive: false,
+        across: false,
+        sources: &[],
+    }
+}
+
+impl Segments {
+    /// The pods that it is news to, or why it was refused.
+    fn took(&mut self, claim: &Claim<'_>) -> Result<BTreeSet<String>, Refusal> {
+        let (taken, news) = self.take(claim);
+        taken.map(|()| news)
+    }
+}
+
+fn set(pods: &[&str]) -> BTreeSet<String> {
+    pods.iter().map(|pod| (*pod).to_owned()).collect()
+}
+
+#[test]
+fn who_may_not_share_does_not_drive_out_those_who_do() {
+    let mut segments = Segments::default();
+    let (ours, theirs) = (asker("a", "ours", 2020), asker("b", "theirs", 2021));
+    let segment = tunnel(&["10.0.0.1"]);
+    let sharing = |pod, asker| Claim {
+        across: true,
+        ..claim(pod, asker, &segment)
+    };
+    segments.took(&sharing("p1", &ours)).unwrap();
+    segments.took(&sharing("p2", &theirs)).unwrap();
+    // Another pod of the first namespace, by a rule for that namespace alone.
+    let (reason, message) = segments.took(&claim("p3", &ours, &segment)).unwrap_err();
+    assert_eq!(reason, Reason::SegmentInUse);
+    assert!(message.contains("namespace b's"), "{message}");
+    assert!(segments.took(&sharing("p3", &ours)).is_ok());
+    // The rule that let the first pod share is withdrawn: the others must go, and are told.
+    assert_eq!(
+        segments.took(&claim("p1", &ours, &segment)),
+        Ok(set(&["p2"]))
+    );
+    assert!(segments.took(&sharing("p2", &theirs)).is_err());
+}
+
+#[test]
+fn a_segment_belongs_to_the_namespace_that_used_it_first() {
+    let mut segments = Segments::default();
+    let (ours, theirs) = (asker("a", "ours", 2020), asker("b", "theirs", 2019));
+    let segment = tunnel(&["10.0.0.1"]);
+    assert_eq!(segments.took(&claim("p1", &ours, &segment)), Ok(set(&[])));
+    let (reason, message) = segments.took(&claim("p2", &theirs, &segment)).unwrap_err();
+    assert_eq!(reason, Reason::SegmentInUse);
+    assert!(message.contains("namespace a's"), "{message}");
+    assert_eq!(
+        segments.keep("p1", &set(&[])),
+        set(&["p2"]),
+        "who waits is told"
+    );
+    assert_eq!(segments.took(&claim("p2", &theirs, &segment)), Ok(set(&[])));
+    assert_eq!(segments.owner("pcbtunnel"), Some("b"));
+}
+
+#[test]
+fn sharing_across_namespaces_takes_the_word_of_both_sides() {
+    let mut segments = Segments::default();
+    let (ours, theirs) = (asker("a", "ours", 2020), asker("b", "theirs", 2021));
+    let segment = tunnel(&["10.0.0.1"]);
+    let shared = |pod, asker| Claim {
+        across: true,
+        ..claim(pod, asker, &segment)
+    };
+    segments.took(&claim("p1", &ours, &segment)).unwrap();
+    segments.took(&shared("p2", &theirs)).unwrap_err();
+    segments.took(&shared("p1", &ours)).unwrap();
+    segments.took(&shared("p2", &theirs)).unwrap();
+    let news = segments.took(&claim("p1", &ours, &segment)).unwrap();
+    assert_eq!(
+        news,
+        set(&["p2"]),
+        "who shares less than before tells the others"
+    );
+    segments.took(&shared("p2", &theirs)).unwrap_err();
+}
+
+#[test]
+fn with_its_last_pod_an_owner_leaves_the_segment_to_who_is_left() {
+    let mut segments = Segments::default();
+    let (ours, theirs) = (asker("a", "ours", 2020), asker("b", "theirs", 2021));
+    let segment = tunnel(&["10.0.0.1"]);
+    for (pod, asker) in [("p1", &ours), ("p2", &theirs)] {
+        let claim = Claim {
+            across: true,
+            ..claim(pod, asker, &segment)
+        };
+        segments.took(&claim).unwrap();
+    }
+    assert_eq!(segments.keep("p1", &set(&[])), set(&["p2"]));
+    assert_eq!(segments.owner("pcbtunnel"), Some("b"));
+}
+
+#[test]
+fn of_two_podconfigs_that_differ_the_older_wins_whoever_came_first() {
+    let mut segments = Segments::default();
+    let (older, younger) = (asker("a", "older", 2019), asker("a", "younger", 2020));
+    let (one, other) = (tunnel(&["10.0.0.1"]), tunnel(&["10.0.0.2"]));
+    segments.took(&claim("p2", &younger, &other)).unwrap();
+    let news = segments.took(&claim("p1", &older, &one)).unwrap();
+    assert_eq!(news, set(&["p2"]));
+    let (reason, message) = segments.took(&claim("p2", &younger, &other)).unwrap_err();
+    assert_eq!(reason, Reason::SegmentDiffers);
+    assert!(
+        message.contains("older") && message.contains("10.0.0.2"),
+        "{message}"
+    );
+    assert_eq!(segments.took(&claim("p2", &younger, &one)), Ok(set(&[])));
+}
+
+#[test]
+fn an_edit_of_one_podconfig_is_news_to_all_of_its_pods() {
+    let mut segments = Segments::default();
+    let asker = asker("a", "ours", 2020);
+    let (before, after) = (tunnel(&["10.0.0.1"]), tunnel(&["10.0.0.2"]));
+    segments.took(&claim("p1", &asker, &before)).unwrap();
+    segments.took(&claim("p2", &asker, &before)).unwrap();
+    assert_eq!(
+        segments.took(&claim("p1", &asker, &after)),
+        Ok(set(&["p2"]))
+    );
+    assert_eq!(segments.took(&claim("p2", &asker, &after)), Ok(set(&[])));
+}
+
+#[test]
+fn mode_exclusive_shares_with_nobody() {
+    let mut segments = Segments::default();
+    let asker = asker("a", "ours", 2020);
+    let segment = tunnel(&["10.0.0.1"]);
+    let whole = |pod| Claim {
+        exclusive: true,
+        ..claim(pod, &asker, &segment)
+    };
+    segments.took(&whole("p1")).unwrap();
+    segments.took(&whole("p1")).unwrap();
+    assert_eq!(
+        segments.took(&claim("p2", &asker, &segment)).unwrap_err().0,
+        Reason::SegmentInUse
+    );
+    segments.keep("p1", &set(&[]));
+    segments.took(&claim("p2", &asker, &segment)).unwrap();
+    assert_eq!(
+        segments.took(&whole("p1")).unwrap_err().0,
+        Reason::SegmentInUse
+    );
+}
+
+#[test]
+fn over_a_restart_a_segment_stays_with_who_had_it() {
+    let mut segments = Segments::default();
+    let (ours, theirs) = (asker("a", "ours", 2020), asker("b", "theirs", 2019));
+    let segment = tunnel(&["10.0.0.1"]);
+    segments.recall("pcbtunnel".into(), "a".into());
+    segments.recall("pcbnobody".into(), "c".into());
+    segments.took(&claim("p2", &theirs, &segment)).unwrap_err();
+    segments.took(&claim("p1", &ours, &segment)).unwrap();
+    assert_eq!(segments.forget_unclaimed(), set(&["p2"]));
+    assert_eq!(segments.owner("pcbnobody"), None);
+    segments.took(&claim("p2", &theirs, &segment)).unwrap_err();
+}
+
+#[test]
+fn who_is_refused_what_it_had_stands_in_nobodys_way() {
+    let mut segments = Segments::default();
+    let (older, younger, youngest) = (
+        asker("a", "older", 2019),
+        asker("a", "younger", 2020),
+        asker("a", "youngest", 2021),
+    );
+    let (one, other) = (tunnel(&["10.0.0.1"]), tunnel(&["10.0.0.2"]));
+    segments.took(&claim("p2", &younger, &other)).unwrap();
+    segments.took(&claim("p1", &older, &one)).unwrap();
+    segments.took(&claim("p2", &younger, &other)).unwrap_err();
+    assert_eq!(segments.took(&claim("p3", &youngest, &one)), Ok(set(&[])));
+}
+
+#[test]
+fn what_the_oldest_lets_into_a_group_holds_for_all() {
+    let mut segments = Segments::default();
+    let (older, younger) = (asker("a", "older", 2019), asker("a", "younger", 2020));
+    let segment = tunnel(&["10.0.0.1"]);
+    let (wide, narrow) = (
+        ["10.0.0.0/8".parse().unwrap()],
+        ["10.1.0.0/16".parse().unwrap()],
+    );
+    let open = |pod, asker, sources| Claim {
+        sources,
+        ..claim(pod, asker, &segment)
+    };
+    segments.took(&open("p2", &younger, &wide)).unwrap();
+    assert_eq!(segments.sources("pcbtunnel"), wide);
+    let news = segments.took(&open("p1", &older, &narrow));
+    assert_eq!(news, Ok(set(&["p2"])));
+    assert_eq!(segments.took(&open("p2", &younger, &wide)), Ok(set(&[])));
+    assert_eq!(segments.sources("pcbtunnel"), narrow);
+    assert_eq!(segments.keep("p1", &set(&[])), set(&["p2"]));
+    assert_eq!(segments.sources("pcbtunnel"), wide);
+}
