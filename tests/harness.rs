@@ -19,7 +19,9 @@ fn two_namespaces() -> (TestNode, PathBuf, PathBuf) {
         "ip netns add left; ip netns add right
          ip -n left link add l0 type veth peer name r0 netns right
          ip -n left address add 10.9.0.1/24 dev l0; ip -n right address add 10.9.0.2/24 dev r0
-         ip -n left link set l0 up; ip -n right link set r0 up",
+         ip -n left link set l0 up; ip -n right link set r0 up
+         # A link that has just come up may lose the first frame.
+         ip netns exec left ping -q -n -c 1 -w 5 10.9.0.2",
     );
     let (left, right) = (node.path("/run/netns/left"), node.path("/run/netns/right"));
     (node, left, right)
@@ -251,6 +253,8 @@ fn a_multicast_datagram_reaches_all_other_nodes() {
         })
     };
     let members = [member(1), member(2)];
+    // A link that has just come up may lose the first frame.
+    (1..=2).for_each(|number| fabric[0].ping(&fabric::address(number)));
     fabric[0].in_net(|| {
         let socket = std::net::UdpSocket::bind((fabric::address(0), 0)).unwrap();
         socket.send_to(frame::TOKEN, (group, 7777)).unwrap();
@@ -265,6 +269,16 @@ fn a_multicast_datagram_reaches_all_other_nodes() {
 fn a_tap_hears_each_frame_on_the_wire_once_and_with_its_tag() {
     let fabric = Fabric::new(2);
     let (tap, outsider) = (fabric.tap(), fabric.outsider());
+    outsider.run(&[
+        "ping",
+        "-q",
+        "-n",
+        "-c",
+        "1",
+        "-w",
+        "5",
+        &fabric::address(1),
+    ]);
     let (sender, plain) = (
         outsider.wire(),
         plain(frame::EVERYBODY, frame::mac("02:00:00:00:00:07")),

@@ -42,3 +42,5 @@ mod switch;
 mod tenant;
 /// Every form of a veth on a bridge.
 mod veth;
+/// Tunnels between nodes.
+mod vxlan;

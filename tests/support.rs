@@ -19,6 +19,8 @@ pub mod look;
 pub mod manifests;
 /// The kernel's events.
 pub mod monitor;
+/// Words about multicast groups.
+pub mod multicast;
 /// The throwaway node.
 pub mod node;
 /// Counted pings.

@@ -1,7 +1,7 @@
 //! Manifests that are broken, each in a way of its own.
 
 /// A link in a PodConfig that is fine otherwise, and what the refusal must name.
-pub const LINKS: [(&str, &str); 37] = [
+pub const LINKS: [(&str, &str); 41] = [
     ("[]", "links"),
     ("{name: a}", "links"),
     ("[{veth: {bridge: b}}]", "name"),
@@ -73,7 +73,20 @@ pub const LINKS: [(&str, &str); 37] = [
         "[{name: a, veth: {bridge: b}, routes: [{to: 10.0.0.0/8, via: 10.1.0.1, table: 255}]}]",
         "table",
     ),
-    ("[{name: a, vlan: {parent: eth0, id: 7}}]", "vlan"),
+    ("[{name: a, ipvlan: {parent: eth0}}]", "ipvlan"),
+    ("[{name: a, vlan: {parent: eth0, id: 4095}}]", "id"),
+    (
+        "[{name: a, vlan: {parent: eth0, parentLink: data0, id: 7}}]",
+        "vlan",
+    ),
+    (
+        "[{name: a, vxlan: {underlay: eth1, vni: 16777216, peers: {group: 239.1.1.1}}}]",
+        "vni",
+    ),
+    (
+        "[{name: a, vxlan: {underlay: eth1, vni: 7, peers: {auto: {}}}}]",
+        "auto",
+    ),
     ("[{name: a, veth: {bridge: b}, slaac: accept}]", "slaac"),
 ];
 

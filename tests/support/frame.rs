@@ -200,7 +200,7 @@ fn six(
     ethernet(to, from, 0x86dd, &[head, body].concat())
 }
 
-fn checksum(bytes: &[u8]) -> u16 {
+pub fn checksum(bytes: &[u8]) -> u16 {
     let words = bytes
         .chunks(2)
         .map(|pair| u32::from(pair[0]) << 8 | u32::from(*pair.get(1).unwrap_or(&0)));

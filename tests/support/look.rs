@@ -60,6 +60,24 @@ impl TestNode {
             .collect()
     }
 
+    /// Devices of segments in the switch.
+    pub fn devices(&self) -> Vec<Value> {
+        let links = self.switch_ip(&["link", "show"]);
+        let is_device = |link: &&Value| {
+            let kind = &link["linkinfo"]["info_kind"];
+            kind == "vxlan" || kind == "vlan"
+        };
+        let all = links.as_array().into_iter().flatten();
+        all.filter(is_device).cloned().collect()
+    }
+
+    /// The one device of a segment in the switch.
+    pub fn device(&self) -> Value {
+        let devices = self.devices();
+        assert_eq!(devices.len(), 1, "{devices:?}");
+        devices[0].clone()
+    }
+
     fn in_switch_named(&self, start: &str, length: usize) -> Vec<Value> {
         let links = self.switch_ip(&["link", "show"]);
         let ours = links.as_array().into_iter().flatten().filter(|link| {

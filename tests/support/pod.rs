@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::{
     chain::{self, Attachment},
+    frame::{Mac, mac},
     node::{TestNode, expect_success, json as parse},
     wait::{eventually, seen},
 };
@@ -143,6 +144,12 @@ impl TestPod<'_> {
         let all = self.ip(&["address", "show"]);
         let found = all.as_array()?.iter().find(|one| one["ifname"] == link);
         found.cloned().map(settled)
+    }
+
+    /// The MAC address of a link that is there.
+    pub fn mac_of(&self, link: &str) -> Mac {
+        let found = self.find(link).expect("the link is there");
+        mac(found["address"].as_str().expect("a MAC address"))
     }
 
     /// The link, there and up; fails when it does not come.

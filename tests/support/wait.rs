@@ -12,7 +12,7 @@ use std::{
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// In the guest of `tests/vm.sh` a program takes a hundred times as long to start.
+/// In the guest of `tests/vm.sh` a program takes twenty times as long to start.
 static SLOWNESS: LazyLock<u32> = LazyLock::new(|| {
     let processor = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     if processor.contains("User Mode Linux") {
