@@ -6,6 +6,9 @@
 /// The kernel does what the stories need.
 #[path = "full/harness.rs"]
 mod harness;
+/// Links on 802.1Q networks.
+#[path = "full/vlan.rs"]
+mod vlan;
 // The other stories use all of it; these need not.
 #[allow(dead_code)]
 mod support;

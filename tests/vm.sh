@@ -8,6 +8,7 @@
 # The guest has the machine's own files, read-only. The current folder is writable, and /tmp is too,
 # but what is written to /tmp ends with the guest. Environment, arguments and current folder are passed
 # on, stdin is empty, stdout and stderr stay apart. It has one CPU and no network but its own.
+# What it needs itself is in a folder in /tmp, or in $VM_FOLDERS, while it runs.
 # Exit code: the command's; 124 when it ran out of time, 125 when there is no guest to ask.
 set -euo pipefail
 
@@ -106,7 +107,7 @@ fi
 (($# > 0)) || fail 'which command shall be run?'
 check_machine
 # A plain name: it becomes a word of the kernel's command line.
-folder=$(mktemp -d /tmp/podconfig-vm.XXXXXX)
+folder=$(mktemp -d "${VM_FOLDERS:-/tmp}/podconfig-vm.XXXXXX")
 trap '[[ -z ${guest:-} ]] || end_guest; rm -rf "$folder"' EXIT
 trap 'exit 130' INT TERM HUP
 pack "$@"
