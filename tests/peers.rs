@@ -3,8 +3,8 @@
 use std::{thread::sleep, time::Duration};
 
 use crate::support::{
-    frame::{self, EVERYBODY, Mac, holds_token, mac},
-    manifests::{config, config_for, on_bridge},
+    frame::{self, EVERYBODY, holds_token, mac},
+    manifests::{ANY_VETH, config, config_for, on_bridge, policy},
     node::TestNode,
     pod::TestPod,
     wait::{eventually, seen},
@@ -12,12 +12,6 @@ use crate::support::{
 };
 
 const LISTEN: Duration = Duration::from_millis(300);
-
-fn mac_of(pod: &TestPod<'_>, link: &str) -> Mac {
-    mac(pod.find(link).expect("the link is there")["address"]
-        .as_str()
-        .unwrap())
-}
 
 /// Attack 23: a router advertisement from a pod.
 #[test]
@@ -30,7 +24,7 @@ fn a_router_advertisement_of_a_pod_is_believed_by_nobody() {
     let wire = Wire::on(&a.netns(), "data0");
     let prefix = "fd66::".parse().unwrap();
     for _ in 0..3 {
-        wire.send(&frame::router_advertisement(mac_of(&a, "data0"), prefix));
+        wire.send(&frame::router_advertisement(a.mac_of("data0"), prefix));
     }
     assert!(
         heard
@@ -66,7 +60,7 @@ fn only_a_pod_that_asked_for_it_believes_its_neighbours_router_advertisement() {
     node.apply("c", &config("tenant-a", "c", "believer", links));
     believer.ready("data0");
     let wire = Wire::on(&a.netns(), "data0");
-    let message = frame::router_advertisement(mac_of(&a, "data0"), "fd66::".parse().unwrap());
+    let message = frame::router_advertisement(a.mac_of("data0"), "fd66::".parse().unwrap());
     eventually("the pod that asked has the prefix and the router", || {
         wire.send(&message);
         let address = believer.run(&["ip", "-6", "address", "show", "dev", "data0"]);
@@ -85,24 +79,16 @@ fn only_a_pod_that_asked_for_it_believes_its_neighbours_router_advertisement() {
     }
 }
 
-/// Attack 23: a pod takes its neighbour's MAC.
-#[test]
-fn a_stolen_mac_takes_no_traffic() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
-    let _daemon = node.daemon();
-    let (a, b) = node.neighbours();
-    let thief = node.bare_pod("tenant-a", "thief");
-    node.connect("tenant-a", "thief", "data0", "10.1.0.3/24");
-    thief.ready("data0");
-    let stolen = mac_of(&b, "data0");
+/// A thief speaks as another pod, to a third and to all: nobody's ping is lost, or heard by the thief.
+fn steals(thief: &TestPod<'_>, a: &TestPod<'_>, b: &TestPod<'_>) -> Wire {
+    let (from, stolen) = (a.mac_of("data0"), b.mac_of("data0"));
     let stream = a.ping_on("10.1.0.2");
     let (wire, heard) = (
         Wire::on(&thief.netns(), "data0"),
         Wire::on(&thief.netns(), "data0"),
     );
     for _ in 0..50 {
-        wire.send(&frame::plain(mac_of(&a, "data0"), stolen));
+        wire.send(&frame::plain(from, stolen));
         wire.send(&frame::plain(EVERYBODY, stolen));
         sleep(Duration::from_millis(4));
     }
@@ -113,11 +99,48 @@ fn a_stolen_mac_takes_no_traffic() {
         None,
         "the thief hears the neighbour's pings"
     );
+    wire
+}
+
+/// Attack 23: a pod takes its neighbour's MAC.
+#[test]
+fn a_stolen_mac_takes_no_traffic() {
+    let node = TestNode::new();
+    node.allow_own_bridges();
+    let _daemon = node.daemon();
+    let (a, b) = node.neighbours();
+    let thief = node.bare_pod("tenant-a", "thief");
+    node.connect("tenant-a", "thief", "data0", "10.1.0.3/24");
+    thief.ready("data0");
+    steals(&thief, &a, &b);
     let entries = node.switch_bridge(&["fdb", "show"]).to_string();
     assert!(
         entries.contains(&b.find("data0").unwrap()["address"].to_string()),
         "{entries}"
     );
+}
+
+/// Attack 23 from a pod that may have any MAC address: also one that another pod was given?
+#[test]
+fn a_mac_that_was_given_to_a_pod_is_not_to_be_had_by_one_that_may_have_any() {
+    let node = TestNode::new();
+    let any =
+        "{veth: {bridges: Own}, addresses: [10.1.0.128/25], routes: [10.1.0.0/24], macs: Any}";
+    let rules = format!(
+        "[{{veth: {{bridges: Own}}, addresses: [10.1.0.0/25], routes: [10.1.0.0/24]}}, {any}]"
+    );
+    node.apply("policy", &policy("both", "{}", &rules));
+    let _daemon = node.daemon();
+    let (a, b) = node.neighbours();
+    let thief = node.bare_pod("tenant-a", "thief");
+    node.connect("tenant-a", "thief", "data0", "10.1.0.200/24");
+    thief.ready("data0");
+    let wire = steals(&thief, &a, &b);
+    // One that nobody was given it may have.
+    let own = mac("02:00:00:00:00:99");
+    let witness = Wire::on(&b.netns(), "data0");
+    wire.send(&frame::plain(EVERYBODY, own));
+    assert!(witness.hears(LISTEN, holds_token).is_some());
 }
 
 #[test]
@@ -136,13 +159,13 @@ fn host_ends_learn_nothing_and_flood_nothing_unknown() {
     }
     let heard = Wire::on(&b.netns(), "data0");
     let wire = Wire::on(&a.netns(), "data0");
-    wire.send(&frame::plain(mac("02:99:99:99:99:99"), mac_of(&a, "data0")));
+    wire.send(&frame::plain(mac("02:99:99:99:99:99"), a.mac_of("data0")));
     assert_eq!(
         heard.hears(LISTEN, holds_token),
         None,
         "a frame to nobody is not for everybody"
     );
-    wire.send(&frame::plain(EVERYBODY, mac_of(&a, "data0")));
+    wire.send(&frame::plain(EVERYBODY, a.mac_of("data0")));
     assert!(
         heard.hears(LISTEN, holds_token).is_some(),
         "a frame to everybody is"
@@ -158,9 +181,9 @@ fn a_bpdu_of_a_pod_reaches_nobody() {
     let (a, b) = node.neighbours();
     let heard = Wire::on(&b.netns(), "data0");
     let wire = Wire::on(&a.netns(), "data0");
-    wire.send(&frame::bpdu(mac_of(&a, "data0")));
+    wire.send(&frame::bpdu(a.mac_of("data0")));
     assert_eq!(heard.hears(LISTEN, holds_token), None);
-    wire.send(&frame::plain(EVERYBODY, mac_of(&a, "data0")));
+    wire.send(&frame::plain(EVERYBODY, a.mac_of("data0")));
     assert!(
         heard.hears(LISTEN, holds_token).is_some(),
         "other frames pass"
@@ -192,9 +215,9 @@ fn a_bpdu_of_a_pod_leaves_by_no_port_of_a_host_bridge() {
     }
     let heard = Wire::on(&b.netns(), "data0");
     let wire = Wire::on(&a.netns(), "data0");
-    wire.send(&frame::bpdu(mac_of(&a, "data0")));
+    wire.send(&frame::bpdu(a.mac_of("data0")));
     assert_eq!(heard.hears(LISTEN, holds_token), None);
-    wire.send(&frame::plain(EVERYBODY, mac_of(&a, "data0")));
+    wire.send(&frame::plain(EVERYBODY, a.mac_of("data0")));
     assert!(
         heard.hears(LISTEN, holds_token).is_some(),
         "other frames pass"
@@ -204,6 +227,33 @@ fn a_bpdu_of_a_pod_leaves_by_no_port_of_a_host_bridge() {
         own_mac,
         "a pod changes nothing of the bridge"
     );
+}
+
+/// Attack 1 by another door: a vlan of a bridge of the node, which no rule lists.
+#[test]
+fn a_pod_reaches_no_vlan_of_a_host_bridge() {
+    let node = TestNode::new();
+    let vlans = "{vlan: {ids: [{min: 200, max: 200}]}}";
+    let rules = format!("[{ANY_VETH}, {vlans}]");
+    node.apply("policy", &policy("both", "{}", &rules));
+    node.add_bridge("br-lan", "192.168.7.1/24");
+    node.shell("ip link add up0 type veth peer name up1; ip link set up0 master br-lan up; ip link set up1 up");
+    let _daemon = node.daemon();
+    let a = node.bare_pod("tenant-a", "a");
+    let links = "[{name: data0, veth: {hostBridge: br-lan}}, \
+        {name: sub0, vlan: {parentLink: data0, id: 200}}]";
+    node.apply("a", &config("tenant-a", "a", "a", links));
+    a.ready("data0");
+    a.reason("sub0", "NotAllowed");
+    let (wire, uplink) = (
+        Wire::on(&a.netns(), "data0"),
+        Wire::on(&node.path("/proc/1/ns/net"), "up1"),
+    );
+    let plain = frame::plain(EVERYBODY, a.mac_of("data0"));
+    wire.send(&frame::tagged(200, &plain));
+    assert_eq!(uplink.hears(LISTEN, holds_token), None);
+    wire.send(&plain);
+    assert!(uplink.hears(LISTEN, holds_token).is_some());
 }
 
 #[test]
@@ -248,7 +298,7 @@ fn a_pod_that_moves_its_own_links_together_makes_no_storm_of_two_segments() {
     }
     a.shell("ip link add loop type bridge; ip link set data0 master loop; ip link set data1 master loop; ip link set loop up");
     let counted = Wire::on(&b.netns(), "data0");
-    Wire::on(&b.netns(), "data0").send(&frame::plain(EVERYBODY, mac_of(&b, "data0")));
+    Wire::on(&b.netns(), "data0").send(&frame::plain(EVERYBODY, b.mac_of("data0")));
     let heard = counted.counts(LISTEN, holds_token);
     assert!(heard <= 4, "{heard} copies of one frame");
 }

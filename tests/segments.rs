@@ -18,12 +18,6 @@ fn node_net(node: &TestNode) -> PathBuf {
     node.path("/proc/1/ns/net")
 }
 
-fn mac_of(pod: &TestPod<'_>, link: &str) -> Mac {
-    mac(pod.find(link).expect("the link is there")["address"]
-        .as_str()
-        .unwrap())
-}
-
 #[test]
 fn a_segment_works_under_bridge_filters_and_a_firewall_that_drops_what_is_forwarded() {
     let node = TestNode::new();
@@ -75,7 +69,7 @@ fn a_router_advertisement_over_a_routed_link_or_a_host_bridge_is_not_believed_by
     pod.ready("lan0");
     // A node that takes advertisements although it forwards.
     node.shell("echo 0 >/proc/sys/net/ipv6/conf/all/forwarding");
-    let from = mac_of(&pod, "r0");
+    let from = pod.mac_of("r0");
     Wire::on(&pod.netns(), "r0").send(&frame::router_advertisement(
         from,
         "fd66::".parse().unwrap(),
@@ -111,7 +105,7 @@ fn the_node_answers_no_question_that_is_asked_on_a_segment() {
     node.allow_own_bridges();
     let _daemon = node.daemon();
     let (a, _b) = node.wired_neighbours();
-    let (wire, me) = (Wire::on(&a.netns(), "data0"), mac_of(&a, "data0"));
+    let (wire, me) = (Wire::on(&a.netns(), "data0"), a.mac_of("data0"));
     let source: Ipv4Addr = "10.1.0.1".parse().unwrap();
     let of_node: Vec<Ipv4Addr> = ["192.168.7.1", "10.88.0.1", "127.0.0.1"]
         .map(|t| t.parse().unwrap())
@@ -173,7 +167,7 @@ fn only_the_other_pod_answers_the_group_of_all_nodes() {
         seen(text.contains("bytes from"), &text).map(|()| text)
     });
     let own: Vec<String> = [&a, &b]
-        .map(|pod| frame::link_local(mac_of(pod, "data0")).to_string())
+        .map(|pod| frame::link_local(pod.mac_of("data0")).to_string())
         .to_vec();
     for line in text.lines().filter(|line| line.contains("bytes from")) {
         assert!(
@@ -243,7 +237,7 @@ fn a_packet_to_the_bridge_or_to_any_address_of_the_node_reaches_nothing() {
     let port = mac(node.host_ends()[0]["address"].as_str().unwrap());
     let eth0 = bystander.find("eth0").unwrap();
     let far = eth0["addr_info"][0]["local"].as_str().unwrap().to_owned();
-    let (me, source) = (mac_of(&a, "data0"), "10.1.0.1".parse().unwrap());
+    let (me, source) = (a.mac_of("data0"), "10.1.0.1".parse().unwrap());
     for to in [bridge, port, EVERYBODY] {
         for target in [
             "192.168.7.1",
@@ -283,7 +277,7 @@ fn a_packet_to_any_ipv6_address_of_the_node_or_of_the_bridge_reaches_nothing() {
         .map(|link| mac(link["address"].as_str().unwrap()));
     let lan = &node.ip(&["link", "show", "br-lan"])[0];
     let lan = mac(lan["address"].as_str().unwrap());
-    let me = mac_of(&a, "data0");
+    let me = a.mac_of("data0");
     let targets = [
         "fd07::1".parse().unwrap(),
         "::1".parse().unwrap(),
