@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Shows podconfig at work on a throwaway node, on this machine, in less than a minute.
-# The node is a set of namespaces with a /run of its own: whatever way the demo ends, nothing of it
+# Shows podconfig at work on throwaway nodes, on this machine, in less than a minute.
+# A node is a set of namespaces with a /run of its own: whatever way the demo ends, nothing of it
 # stays. RECONFD_BIN and PODCONFIG_CNI_BIN name programs that are built already.
 set -euo pipefail
 
@@ -28,6 +28,6 @@ RECONFD_BIN=$(realpath "$RECONFD_BIN")
 PODCONFIG_CNI_BIN=$(realpath "$PODCONFIG_CNI_BIN")
 export RECONFD_BIN PODCONFIG_CNI_BIN
 
-# The story is pid 1 of the node: when it ends, the kernel ends all that it has started.
+# The story is pid 1 of the first node: when it ends, the kernel ends all that it has started.
 exec unshare --net --mount --pid --fork --kill-child --propagation private \
     bash "$DEMO_FOLDER/story.sh"

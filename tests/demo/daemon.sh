@@ -9,7 +9,7 @@ start_daemon() {
         --netns-folder /run/netns --switch-folder /run/netns --run-dir /run/podconfig
         --listen 127.0.0.1:9478 --log-format text)
     if [[ ${1:-} != quietly ]]; then
-        printf '%s   $ %s \\\n' "$bold" "${words[*]:0:3}"
+        printf '%s   %s %s \\\n' "$bold" "$prompt" "${words[*]:0:3}"
         printf '       %s \\\n' "${words[*]:3:4}" "${words[*]:7:4}"
         printf '       %s%s\n' "${words[*]:11}" "$plain"
     fi

@@ -8,15 +8,19 @@ watch() {
     local pod
     watching=()
     for pod in "$@"; do
-        ip -n "$pod" -ts -o monitor link address >"/run/demo/events-$pod" 2>&1 &
+        nsenter --net="$(netns_of "$pod")" ip -ts -o monitor link address >"/run/demo/events-$pod" 2>&1 &
         watching+=($!)
         await "ip monitor does not listen in $pod" listens $!
     done
 }
 
-# Whether the process has a socket of the routing family that hears of changes.
+# Whether the process has a socket of the routing family that hears of changes: one of its own, because
+# the daemon listens in the same namespaces.
 listens() {
-    awk '$2 == 0 && $4 != "00000000" { found = 1 } END { exit !found }' "/proc/$1/net/netlink"
+    local open
+    open=$(readlink "/proc/$1/fd/"* | tr -dc '0-9\n' | tr '\n' ' ')
+    awk -v open=" $open" '$2 == 0 && $4 != "00000000" && index(open, " " $10 " ") { found = 1 }
+        END { exit !found }' "/proc/$1/net/netlink"
 }
 
 stop_watching() {

@@ -4,7 +4,9 @@
 confdir=/run/demo/net.d
 bindir=/run/demo/bin
 results=/run/demo/results
-netns_of() { printf '/run/netns/%s' "$1"; }
+# Where a pod of another node is found from here: the root of that node.
+declare -A homes=()
+netns_of() { printf '%s/run/netns/%s' "${homes[$1]:-}" "$1"; }
 uid_of() { printf '00000000-0000-4000-8000-%s' "$(sha256sum <<<"$1" | cut -c1-12)"; }
 container_of() { sha256sum <<<"sandbox of $1" | cut -c1-64; }
 

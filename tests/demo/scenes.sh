@@ -2,6 +2,7 @@
 
 # A private /run, /proc and /sys, and the switches that every Kubernetes node has on.
 furnish() {
+    local subnet=${1:-10.88.0.0/16}
     mount -t proc proc /proc
     mount -t sysfs sysfs /sys
     mount -t tmpfs -o mode=755 run /run
@@ -10,7 +11,7 @@ furnish() {
     ip link set lo up
     echo 1 >/proc/sys/net/ipv4/ip_forward
     cp /usr/lib/cni/bridge /usr/lib/cni/host-local "$bindir"
-    cat >"$confdir/10-node.conflist" <<'JSON'
+    cat >"$confdir/10-node.conflist" <<JSON
 {
   "cniVersion": "1.0.0",
   "name": "node",
@@ -22,7 +23,7 @@ furnish() {
       "ipam": {
         "type": "host-local",
         "dataDir": "/run/demo/ipam",
-        "ranges": [[{"subnet": "10.88.0.0/16"}]],
+        "ranges": [[{"subnet": "$subnet"}]],
         "routes": [{"dst": "0.0.0.0/0"}]
       }
     }
@@ -45,15 +46,20 @@ the_pods() {
     for pod in "${pods[@]}"; do
         start_pod "$pod"
         show ip -n "$pod" -4 -brief address show
-        write "pod-$pod.yaml" >/dev/null <<YAML
-apiVersion: v1
-kind: Pod
-metadata: {namespace: $namespace, name: $pod, uid: $(uid_of "$pod"), labels: {app: cnf, pod: $pod}}
-YAML
+        tell_labels "$pod"
     done
     say 'The plugin changed nothing in them. It wrote down where they are:'
     show ls "$records"
     [[ $(find "$records" -name '[!.]*' -type f | wc -l) == 2 ]] || wrong 'there are two records'
+}
+
+# The pod's manifest, on its node alone.
+tell_labels() {
+    write "pod-$1.yaml" >/dev/null <<YAML
+apiVersion: v1
+kind: Pod
+metadata: {namespace: $namespace, name: $1, uid: $(uid_of "$1"), labels: {app: cnf, pod: $1}}
+YAML
 }
 
 the_daemon() {
@@ -105,30 +111,16 @@ default_deny() {
 
 # What the report says of the pod's links.
 show_link() {
-    printf '%s   $ cat %s%s\n' "$bold" "$(report "$1")" "$plain"
+    typed cat "$(report "$1")"
     awk '/^[^ ]/ { within = 0 } /^status:/ { within = 1 } within' "$(report "$1")" |
         awk '/^  [a-z]/ { within = 0 } /^  links:/ { within = 1 } within' | indented
 }
 
 the_policy() {
     title 'The administrator allows it'
-    watch "${pods[@]}"
-    write policy.yaml <<YAML
-apiVersion: v1
-kind: Namespace
-metadata: {name: $namespace, labels: {tier: cnf}}
----
-apiVersion: podconfig.dev/v1alpha1
-kind: PodConfigPolicy
-metadata: {name: telco}
-spec:
-  namespaceSelector: {matchLabels: {tier: cnf}}
-  allow:
-  - veth: {bridges: Own}
-    addresses: [10.99.0.0/16]
-    routes: [172.20.0.0/16]
-YAML
     local took
+    watch "${pods[@]}"
+    write policy.yaml < <(policy veths)
     took=$(since_written 'data0 +inet 10\.99\.' "${pods[@]}")
     since_written 'data0@.*[<,]UP[,>]' "${pods[@]}" >/dev/null
     stop_watching
@@ -140,7 +132,33 @@ YAML
     found "both running pods had data0 with its address $took ms after the policy was renamed into place"
 }
 
-carries() { ip -n "$1" link show data0 | grep -q 'state UP'; }
+# policy RULES…: what the administrator allows; each word prints rules.
+policy() {
+    local rules
+    cat <<YAML
+apiVersion: v1
+kind: Namespace
+metadata: {name: $namespace, labels: {tier: cnf}}
+---
+apiVersion: podconfig.dev/v1alpha1
+kind: PodConfigPolicy
+metadata: {name: telco}
+spec:
+  namespaceSelector: {matchLabels: {tier: cnf}}
+  allow:
+YAML
+    for rules in "$@"; do "$rules"; done
+}
+
+veths() {
+    cat <<'YAML'
+  - veth: {bridges: Own}
+    addresses: [10.99.0.0/16]
+    routes: [172.20.0.0/16]
+YAML
+}
+
+carries() { ip -n "$1" link show "${2:-data0}" | grep -q 'state UP'; }
 
 the_ping() {
     title 'The pods talk over it'
@@ -205,7 +223,7 @@ undone() {
     local pattern=$1
     shift
     watch cnf-0
-    printf '%s   $ %s%s\n' "$bold" "$*" "$plain"
+    typed "$@"
     written_at=$EPOCHREALTIME
     "$@"
     await 'data0 does not come back' heard_after_gone "$pattern"
@@ -252,7 +270,7 @@ the_kill() {
     local before after
     before=$(index_of cnf-0) && before+=" and $(index_of cnf-1)"
     counted_ping 400
-    printf '%s   $ kill -9 %s%s\n' "$bold" "$daemon" "$plain"
+    typed kill -9 "$daemon"
     kill_daemon
     start_daemon quietly
     [[ $(metric netlink_changes_total) == 0 ]] || wrong 'the restarted daemon changed something'
@@ -282,7 +300,8 @@ the_end() {
     [[ -z $(find "$records" -name '[!.]*' -type f) ]] || wrong 'a record outlived its pod'
     [[ ! -e $bindir/podconfig-cni ]] || wrong 'the plugin is still installed'
     found 'the pods ended in order, and the plugin is out of the chain'
-    kill "$daemon" && wait "$daemon" || wrong 'the daemon did not end well on SIGTERM'
+    { kill "$daemon" && wait "$daemon"; } || wrong 'the daemon did not end well on SIGTERM'
 }
 
-switch_is_empty() { [[ -z $(ip -n podconfig -o link show | grep -v ': lo:') ]]; }
+# Of the loopback it is never empty.
+switch_is_empty() { (($(ip -n podconfig -o link show | wc -l) <= 1)); }

@@ -2,20 +2,8 @@
 # The story itself, told on a throwaway node. It runs as pid 1 of the node's namespaces; what it
 # promises it checks, and the first promise that is not kept ends it with an error.
 set -euo pipefail
-export LC_ALL=C
-unset CDPATH
-
-objects=/run/podconfig/objects
-records=/run/podconfig/records
-reports=/run/podconfig/reports
-log=/run/demo/reconfd.log
-namespace=tenant-a
-pods=(cnf-0 cnf-1)
-
-for part in voice runtime measure daemon scenes; do
-    # shellcheck source=/dev/null
-    source "$DEMO_FOLDER/$part.sh"
-done
+# shellcheck source=node.sh
+source "$DEMO_FOLDER/node.sh"
 
 # Pid 1 of a node hears no signal that it has not asked for.
 trap 'exit 130' INT
@@ -23,7 +11,7 @@ trap 'exit 143' TERM HUP
 
 say "${bold}podconfig: running pods gain and lose network links${plain}"
 say
-say 'All of this happens on a throwaway node: network, mount and process namespaces of its own.'
+say 'All of this happens on throwaway nodes: network, mount and process namespaces of their own.'
 say 'This machine stays as it is, also if you press Ctrl-C.'
 
 furnish
@@ -37,6 +25,9 @@ the_edit
 the_tenant
 the_host_bridge
 the_kill
+the_second_node
+the_stranger
+the_vlan
 the_end
 
 say

@@ -1,12 +1,18 @@
 # How the demo speaks: sentences, the commands it runs with what they print, the YAML it writes.
-# Colour is for terminals alone.
+# Colour is for terminals alone; the first shell of the demo decides for those that it starts.
 
-if [[ -t 1 && -z ${NO_COLOR:-} ]]; then
+[[ -n ${DEMO_COLOUR:-} ]] || {
+    [[ -t 1 && -z ${NO_COLOR:-} ]] && DEMO_COLOUR=yes || DEMO_COLOUR=no
+    export DEMO_COLOUR
+}
+if [[ $DEMO_COLOUR == yes ]]; then
     bold=$'\e[1m' dim=$'\e[2m' green=$'\e[32m' red=$'\e[31m' plain=$'\e[0m'
 else
     bold='' dim='' green='' red='' plain=''
 fi
 chapter=0
+# Where there are several nodes, it says whose commands they are.
+prompt=${prompt:-$}
 
 title() {
     chapter=$((chapter + 1))
@@ -26,9 +32,14 @@ indented() {
     sed "s/^/     /"
 }
 
+# A command as it is typed.
+typed() {
+    printf '%s   %s %s%s\n' "$bold" "$prompt" "$*" "$plain"
+}
+
 # Prints a command, runs it, prints what it says.
 show() {
-    printf '%s   $ %s%s\n' "$bold" "$*" "$plain"
+    typed "$@"
     "$@" 2>&1 | indented
 }
 
@@ -39,23 +50,30 @@ quote() {
     printf '%s' "$plain"
 }
 
+# The folders that manifests go to: one for each node that shall read them.
+shelves=("$objects")
+
 # Writes a manifest into the folder that the daemon watches, by rename, as careful people do.
 # The time just before `mv` starts is left in $written_at: what is counted from it is never too short.
 write() {
-    local name=$1 text
+    local name=$1 text shelf
     text=$(cat)
-    printf '%s   %s/%s%s\n' "$bold" "$objects" "$name" "$plain"
+    printf '%s   %s%s\n' "$bold" "$objects/$name" "$plain"
     quote <<<"$text"
-    printf '%s\n' "$text" >"$objects/.$name.new"
+    for shelf in "${shelves[@]}"; do
+        printf '%s\n' "$text" >"$shelf/.$name.new"
+    done
     written_at=$EPOCHREALTIME
-    mv "$objects/.$name.new" "$objects/$name"
+    for shelf in "${shelves[@]}"; do
+        mv "$shelf/.$name.new" "$shelf/$name"
+    done
 }
 
 # Takes a manifest away.
 withdraw() {
-    printf '%s   $ rm %s%s\n' "$bold" "$objects/$1" "$plain"
+    typed rm "$objects/$1"
     written_at=$EPOCHREALTIME
-    rm "$objects/$1"
+    rm "${shelves[@]/%//$1}"
 }
 
 # What was promised and is not so ends the demo.
