@@ -13,6 +13,7 @@ use nix::{
     time::{ClockId, clock_getcpuclockid, clock_gettime},
     unistd::Pid,
 };
+use serde::{Deserialize, Serialize};
 
 /// Microseconds.
 #[derive(Clone, Copy, Debug, Default)]
@@ -26,7 +27,7 @@ pub struct Cost {
 pub struct Costs(pub Vec<Cost>);
 
 /// A ratio, and the least and greatest of its parts.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Ratio {
     pub value: f64,
     pub least: f64,
@@ -113,6 +114,15 @@ impl Costs {
         Self(self.0.iter().zip(&other.0).map(|(a, b)| *a + *b).collect())
     }
 
+    /// Of as many, or as few.
+    pub fn times(&self, factor: f64) -> Self {
+        let scaled = self.0.iter().map(|cost| Cost {
+            cpu: cost.cpu * factor,
+            wall: cost.wall * factor,
+        });
+        Self(scaled.collect())
+    }
+
     pub fn cpu_to(&self, other: &Self) -> Ratio {
         self.ratio(other, |cost| cost.cpu)
     }
@@ -165,8 +175,10 @@ impl Sub for Cost {
     }
 }
 
-fn median(values: impl Iterator<Item = f64>) -> f64 {
+pub fn median(values: impl Iterator<Item = f64>) -> f64 {
     let mut sorted: Vec<f64> = values.collect();
     sorted.sort_by(f64::total_cmp);
-    sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
+    let middle = |at: usize| sorted.get(at).copied().unwrap_or(f64::NAN);
+    // Of an even number there are two in the middle.
+    (middle(sorted.len().saturating_sub(1) / 2) + middle(sorted.len() / 2)) / 2.0
 }

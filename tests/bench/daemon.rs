@@ -112,13 +112,13 @@ impl Daemon {
             .sum())
     }
 
-    /// Resident kilobytes.
+    /// The most kilobytes that were ever resident.
     pub fn resident(&self) -> Result<f64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
         let line = status
             .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:"))
-            .context("a process has VmRSS")?;
+            .find_map(|line| line.strip_prefix("VmHWM:"))
+            .context("a process has VmHWM")?;
         Ok(line.trim().trim_end_matches(" kB").parse()?)
     }
 

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Result, bail};
 use nix::{
     poll::{PollFd, PollFlags, PollTimeout, poll},
-    sys::socket::SockFlag,
+    sys::socket::{SockFlag, SockProtocol},
 };
 
 use crate::wire::{Socket, attributes, number};
@@ -67,7 +67,11 @@ impl Ears {
     }
 
     fn open(place: Place) -> Result<Self> {
-        let socket = Socket::open(LINKS_AND_ADDRESSES, SockFlag::SOCK_NONBLOCK)?;
+        let socket = Socket::open(
+            SockProtocol::NetlinkRoute,
+            LINKS_AND_ADDRESSES,
+            SockFlag::SOCK_NONBLOCK,
+        )?;
         Ok(Self {
             socket,
             place,

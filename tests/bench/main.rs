@@ -1,10 +1,12 @@
 //! `make bench`: what podconfig costs, as ratios, in one run. It judges no time: it prints each bar,
 //! what was got, and whether that is met. Needs root; leaves nothing behind.
 
+mod cni;
 mod cost;
 mod daemon;
 mod ears;
 mod floor;
+mod guest;
 mod manifest;
 mod many;
 mod node;
@@ -12,14 +14,19 @@ mod one;
 mod paper;
 mod plugin;
 mod same;
+mod segment;
 mod table;
+mod traffic;
+mod tunnel;
+mod vlan;
 mod wire;
+mod wish;
 
 use std::{env, path::PathBuf, process::ExitCode};
 
 use anyhow::{Context, Result};
 
-use crate::{daemon::Daemon, table::Table};
+use crate::{daemon::Daemon, floor::Floor, table::Table, traffic::far, wish::By};
 
 /// The programs that are measured.
 pub struct Programs {
@@ -29,8 +36,16 @@ pub struct Programs {
 
 fn main() -> ExitCode {
     let mut table = Table::default();
-    let ran = run(&mut table);
-    table.print();
+    let mut parts: Vec<String> = env::args().skip(1).collect();
+    let is_guest = parts.first().is_some_and(|word| word == guest::PACKED);
+    if is_guest {
+        parts.remove(0);
+    }
+    let ran = run(&parts, is_guest, &mut table);
+    match table.packed() {
+        Ok(packed) if is_guest => println!("{packed}"),
+        _ => table.print(),
+    }
     match ran {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -40,7 +55,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(table: &mut Table) -> Result<()> {
+fn run(parts: &[String], is_guest: bool, table: &mut Table) -> Result<()> {
     let programs = Programs {
         plugin: program(
             "PODCONFIG_CNI_BIN",
@@ -49,29 +64,49 @@ fn run(table: &mut Table) -> Result<()> {
         daemon: program("RECONFD_BIN", "reconfd")?,
     };
     node::enter()?;
-    let load = std::fs::read_to_string("/proc/loadavg")?;
-    let cpus = std::thread::available_parallelism()?;
-    let load = load.split(' ').next().unwrap_or_default();
-    table.note(format!(
-        "{cpus} CPUs, load {load} before the start: what others do is in every figure"
-    ));
-    let parts: Vec<String> = env::args().skip(1).collect();
+    if let [word, number] = parts
+        && word == far::FAR
+    {
+        return far::be(number, &programs);
+    }
+    if !is_guest {
+        let load = std::fs::read_to_string("/proc/loadavg")?;
+        let cpus = std::thread::available_parallelism()?;
+        let load = load.split(' ').next().unwrap_or_default();
+        table.note(format!(
+            "{cpus} CPUs, load {load} before the start: what others do is in every figure"
+        ));
+    }
     let wanted = |part: &str| parts.is_empty() || parts.iter().any(|p| p == part);
     if wanted("plugin") {
         plugin::run(&programs, table)?;
     }
-    if !wanted("one") && !wanted("many") {
-        return Ok(());
+    if wanted("traffic") {
+        traffic::run(table)?;
     }
     node::apply("policy", manifest::POLICY)?;
-    let (daemon, _) = Daemon::start(&programs.daemon)?;
-    let floor = if wanted("one") {
-        one::run(&daemon, table)?
-    } else {
-        floor::Floor::new()?
-    };
+    let (mut daemon, _) = Daemon::start(&programs.daemon)?;
+    let mut floor = Floor::new()?;
+    if wanted("one") {
+        one::run(&daemon, &mut floor, table)?;
+    }
+    if wanted("tunnel") {
+        tunnel::run(&daemon, &mut floor, table)?;
+    }
+    if wanted("vlan") {
+        match (is_guest, guest::is_needed()?) {
+            (true, _) => vlan::run(&daemon, &mut floor, By::Wall, table)?,
+            (false, true) => guest::run("vlan", table)?,
+            (false, false) => vlan::run(&daemon, &mut floor, By::Cpu, table)?,
+        }
+    }
+    // While the daemon knows few other pods, for its memory is measured too; and behind what these
+    // would make dearer.
     if wanted("many") {
-        many::run(daemon, &programs, floor, table)?;
+        daemon = many::run(daemon, &programs, &mut floor, table)?;
+    }
+    if wanted("segment") {
+        segment::run(&daemon, &mut floor, table)?;
     }
     Ok(())
 }

@@ -12,7 +12,7 @@ use std::{
 
 use anyhow::{Result, anyhow, ensure};
 
-use figures::{Figures, single_deletions};
+use figures::{DELETIONS, Figures, single_deletions};
 
 use crate::{
     Programs,
@@ -35,13 +35,13 @@ const CHANGED_MTU: u32 = 1400;
 const MEGABYTES: f64 = 25.0;
 /// For up to two seconds behind a new link the kernel probes its IPv6 address, under the same lock
 /// that makes links: one's links must not be probed in the other's turn.
-const CALM: Duration = Duration::from_millis(2200);
+pub const CALM: Duration = Duration::from_millis(2200);
 
 /// The daemon's pods and the floor's.
-struct Field {
+struct Field<'a> {
     pods: Vec<Pod>,
     ears: Ears,
-    floor: Floor,
+    floor: &'a mut Floor,
     floor_pods: Vec<Pod>,
     floor_ears: Ears,
     bridges: Vec<u32>,
@@ -49,47 +49,50 @@ struct Field {
     kept_numbers: bool,
 }
 
-pub fn run(mut daemon: Daemon, programs: &Programs, floor: Floor, table: &mut Table) -> Result<()> {
+/// The daemon that runs at the end.
+pub fn run(
+    mut daemon: Daemon,
+    programs: &Programs,
+    floor: &mut Floor,
+    table: &mut Table,
+) -> Result<Daemon> {
     let mut field = Field::prepare(&daemon, floor)?;
-    let at_first = daemon.resident()?;
+    let (at_first, mut resident) = (daemon.resident()?, 0.0_f64);
     table.title(&format!("{PODS} pods with {} links each, all veth, {ROUNDS} rounds by turns; a row is for all {ALL}", LINKS.len()));
-    let mut single = Cost::default();
-    let mut resident = at_first;
-    for round in 1..=ROUNDS {
+    for _ in 0..ROUNDS {
         let hosts = field.by_hand()?;
         field.add(&daemon)?;
         field.change(&daemon)?;
         resident = resident.max(daemon.resident()?);
-        if round == ROUNDS {
-            daemon = restart(daemon, programs, &mut field.ears, table)?;
-            single = single_deletions(&field.floor, &hosts)?;
-        } else {
-            node::within("hub", || field.floor.delete_all(&hosts))?;
-        }
+        daemon = field.restart(daemon, programs)?;
+        let (few, others) = hosts.split_at(DELETIONS);
+        let single = single_deletions(field.floor, few)?;
+        field.figures.single.push(single.median());
+        node::within("hub", || field.floor.delete_all(others))?;
         field.remove(&daemon)?;
+        resident = resident.max(daemon.resident()?);
     }
-    field.figures.show(table, single);
+    field.figures.show(table);
     table.judge(
         "changed in place",
         "every link kept its number",
         field.kept_numbers,
     );
-    let resident = resident.max(daemon.resident()?) / 1024.0;
     table.note(format!(
-        "resident memory with 200 pods and no link, before: {:.1} MB",
+        "the most that was resident with 200 pods and no link, before: {:.1} MB",
         at_first / 1024.0
     ));
     table.bar_on(
-        "resident memory of the daemon, the most of all rounds",
+        "resident memory of the daemon, the most at any moment",
         MEGABYTES,
-        resident,
+        resident / 1024.0,
         " MB",
     );
-    Ok(())
+    Ok(daemon)
 }
 
-impl Field {
-    fn prepare(daemon: &Daemon, mut floor: Floor) -> Result<Self> {
+impl<'a> Field<'a> {
+    fn prepare(daemon: &Daemon, floor: &'a mut Floor) -> Result<Self> {
         let (pods, floor_pods) = (
             node::make_pods("many", PODS)?,
             node::make_pods("floor", PODS)?,
@@ -102,7 +105,7 @@ impl Field {
             node::within("podconfig", Ears::elsewhere)?,
             node::within("hub", Ears::elsewhere)?,
         );
-        node::record(&pods.iter().collect::<Vec<_>>())?;
+        node::record("many", &pods.iter().collect::<Vec<_>>())?;
         daemon.settle()?;
         let (figures, kept_numbers) = (Figures::default(), true);
         Ok(Self {
@@ -154,9 +157,9 @@ impl Field {
         let cost = self.wish(daemon, &text, "all links", |_| true)?;
         self.figures.add.push(cost);
         self.figures.parse.push(paper::parse(&text)?);
-        self.figures.write.push(paper::write(&paper::reports(
-            self.pods.iter().map(|pod| pod.name.as_str()),
-        )?)?);
+        let names = || self.pods.iter().map(|pod| pod.name.as_str());
+        let reports = paper::reports(names(), names())?;
+        self.figures.write.push(paper::write(&reports)?);
         Ok(())
     }
 
@@ -208,6 +211,25 @@ impl Field {
         });
         Ok(())
     }
+
+    fn restart(&mut self, daemon: Daemon, programs: &Programs) -> Result<Daemon> {
+        let (gone, ended) = (self.ears.gone, daemon.stop()?);
+        let (daemon, ready) = Daemon::start(&programs.daemon)?;
+        self.figures.restart.push(Cost {
+            cpu: daemon.cpu().cpu()?,
+            wall: micros(ready),
+        });
+        self.figures.end.push(Cost {
+            cpu: f64::NAN,
+            wall: micros(ended),
+        });
+        daemon.settle()?;
+        self.figures.sent_by_restart += Daemon::metric("reconfd_netlink_changes_total")?;
+        self.ears.hear()?;
+        let went = self.ears.gone - gone;
+        ensure!(went == 0, "{went} links went in the restart");
+        Ok(daemon)
+    }
 }
 
 fn address(first: u8, pod: usize, link: usize) -> Ipv4Addr {
@@ -225,7 +247,7 @@ fn manifests(pods: &[Pod], first: u8, mtu: u32) -> String {
             (*link, *bridge, address(first, pod.number, n))
         };
         let links: Vec<_> = LINKS.iter().enumerate().map(link).collect();
-        manifest::config(&pod.name, &pod.name, &links, mtu)
+        manifest::config(&pod.name, &links, mtu)
     };
     pods.iter().map(of_pod).collect()
 }
@@ -238,9 +260,10 @@ fn make_all(floor: &mut Floor, pods: &[Pod], bridges: &[u32]) -> Result<Vec<u32>
             hosts.push(floor.make(&Wish {
                 pod,
                 name,
-                address,
+                address: Some(address),
                 bridge: bridges[n],
                 mtu: MTU,
+                untagged: false,
             })?);
         }
     }
@@ -250,43 +273,4 @@ fn make_all(floor: &mut Floor, pods: &[Pod], bridges: &[u32]) -> Result<Vec<u32>
 /// Namespace and number of every link.
 fn numbers(ears: &Ears) -> BTreeSet<(i32, u32)> {
     ears.links.keys().copied().collect()
-}
-
-fn restart(
-    daemon: Daemon,
-    programs: &Programs,
-    ears: &mut Ears,
-    table: &mut Table,
-) -> Result<Daemon> {
-    let gone = ears.gone;
-    let ended = daemon.stop()?;
-    let (daemon, ready) = Daemon::start(&programs.daemon)?;
-    table.row(
-        "restart with all links, once: until ready",
-        Cost {
-            cpu: daemon.cpu().cpu()?,
-            wall: micros(ready),
-        },
-    );
-    table.row(
-        "  the end after SIGTERM, before it",
-        Cost {
-            cpu: 0.0,
-            wall: micros(ended),
-        },
-    );
-    daemon.settle()?;
-    let changes = Daemon::metric("reconfd_netlink_changes_total")?;
-    table.judge(
-        "restart sends no changing message",
-        &format!("{changes} sent"),
-        changes == 0.0,
-    );
-    ears.hear()?;
-    ensure!(
-        ears.gone == gone,
-        "{} links went in the restart",
-        ears.gone - gone
-    );
-    Ok(daemon)
 }

@@ -4,6 +4,7 @@
 use std::{
     fs::{self, File},
     path::{Path, PathBuf},
+    process::{Command, Stdio},
     thread,
 };
 
@@ -17,6 +18,8 @@ use nix::{
     sched::{CloneFlags, setns, unshare},
 };
 
+use crate::cost::ended;
+
 pub const OBJECTS: &str = "/run/podconfig/objects";
 pub const RECORDS: &str = "/run/podconfig/records";
 pub const REPORTS: &str = "/run/podconfig/reports";
@@ -29,6 +32,8 @@ pub const NAMESPACE: &str = "bench";
 #[derive(Clone, Debug)]
 pub struct Pod {
     pub name: String,
+    /// The first word of its name.
+    pub set: String,
     pub number: usize,
     pub identity: Identity,
 }
@@ -75,17 +80,29 @@ pub fn enter() -> Result<()> {
         nothing,
     )
     .context("mount sysfs")?;
-    raise_loopback()
+    ip("link set lo up")
 }
 
-fn raise_loopback() -> Result<()> {
-    let words = ["link", "set", "lo", "up"];
-    let status = std::process::Command::new("ip")
-        .args(words)
-        .status()
+pub fn ip(words: &str) -> Result<()> {
+    let child = Command::new("ip")
+        .args(words.split(' '))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
         .context("ip (iproute2) is needed")?;
-    anyhow::ensure!(status.success(), "ip link set lo up: {status}");
-    Ok(())
+    ended(child, &format!("ip {words}")).map(drop)
+}
+
+/// The node's `eth1`, made if it is not there; nobody is at its other end. Its number.
+pub fn uplink() -> Result<u32> {
+    let number = || fs::read_to_string("/sys/class/net/eth1/ifindex");
+    if number().is_err() {
+        ip("link add eth1 type veth peer name wire")?;
+        ip("link set wire up")?;
+        ip("address add 10.9.0.1/24 dev eth1")?;
+        ip("link set eth1 up")?;
+    }
+    Ok(number()?.trim().parse()?)
 }
 
 pub fn namespace_path(name: &str) -> PathBuf {
@@ -98,7 +115,7 @@ pub fn make_namespace<T: Send>(
     inside: impl FnOnce() -> Result<T> + Send,
 ) -> Result<(Identity, T)> {
     let path = namespace_path(name);
-    File::create(&path)?;
+    File::create_new(&path).with_context(|| path.display().to_string())?;
     in_thread(|| {
         unshare(CloneFlags::CLONE_NEWNET)?;
         let nothing = None::<&str>;
@@ -136,6 +153,7 @@ pub fn make_pods(prefix: &str, count: usize) -> Result<Vec<Pod>> {
         let (identity, ()) = make_namespace(&name, || Ok(()))?;
         Ok(Pod {
             name,
+            set: prefix.into(),
             number,
             identity,
         })
@@ -143,8 +161,8 @@ pub fn make_pods(prefix: &str, count: usize) -> Result<Vec<Pod>> {
     (0..count).map(make).collect()
 }
 
-/// What the plugin would have written about each, and then the manifest of all.
-pub fn record(pods: &[&Pod]) -> Result<()> {
+/// What the plugin would have written about each, and then the manifest of all, under that name.
+pub fn record(name: &str, pods: &[&Pod]) -> Result<()> {
     let folder = RecordFolder::new(RECORDS);
     for pod in pods {
         folder
@@ -152,7 +170,7 @@ pub fn record(pods: &[&Pod]) -> Result<()> {
             .map_err(|error| anyhow!("{error}"))?;
     }
     let text: String = pods.iter().map(|pod| manifest_of(pod)).collect();
-    apply("pods", &text)
+    apply(&format!("pods-{name}"), &text)
 }
 
 fn record_of(pod: &Pod) -> Result<Record> {
@@ -185,9 +203,10 @@ fn uid_of(pod: &Pod) -> String {
 
 fn manifest_of(pod: &Pod) -> String {
     format!(
-        "---\napiVersion: v1\nkind: Pod\nmetadata:\n  namespace: {NAMESPACE}\n  name: {0}\n  uid: {1}\n  labels:\n    pod: {0}\n",
+        "---\napiVersion: v1\nkind: Pod\nmetadata:\n  namespace: {NAMESPACE}\n  name: {0}\n  uid: {1}\n  labels:\n    pod: {0}\n    set: {2}\n",
         pod.name,
-        uid_of(pod)
+        uid_of(pod),
+        pod.set
     )
 }
 

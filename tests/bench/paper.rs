@@ -1,10 +1,11 @@
 //! What reading a wish and writing a report cost by themselves: in the daemon's sum they are inside,
 //! to the floor's they are added.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, time::Instant};
 
 use anyhow::{Context, Result, anyhow};
 use crds::PodConfig;
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use reconfd::source::schema::Schema;
 use serde_json::Value;
 
@@ -33,32 +34,56 @@ fn admit(schema: &Schema, document: &str) -> Result<PodConfig> {
     Ok(serde_json::from_value(value)?)
 }
 
-/// The reports of pods and PodConfigs by these names, as the daemon wrote them.
-pub fn reports<'a>(names: impl Iterator<Item = &'a str>) -> Result<Vec<String>> {
+/// The reports of these pods and PodConfigs, as the daemon wrote them.
+pub fn reports<'a>(
+    pods: impl Iterator<Item = &'a str>,
+    configs: impl Iterator<Item = &'a str>,
+) -> Result<Vec<String>> {
     let folder = Path::new(REPORTS).join(NAMESPACE);
-    let files = names.flat_map(|name| {
-        [
-            format!("podreport-{name}.yaml"),
-            format!("podconfig-{name}.yaml"),
-        ]
-    });
-    files
+    let of_pods = pods.map(|name| format!("podreport-{name}.yaml"));
+    let of_configs = configs.map(|name| format!("podconfig-{name}.yaml"));
+    of_pods
+        .chain(of_configs)
         .map(|file| fs::read_to_string(folder.join(&file)).with_context(|| file))
         .collect()
 }
 
-/// Writes each under a temporary name and renames it.
+/// Hears of reports the moment they are written.
+pub struct Told(Inotify);
+
+impl Told {
+    pub fn new() -> Result<Self> {
+        let folder = Path::new(REPORTS).join(NAMESPACE);
+        fs::create_dir_all(&folder)?;
+        let inotify = Inotify::init(InitFlags::IN_CLOEXEC)?;
+        inotify.add_watch(&folder, AddWatchFlags::IN_MOVED_TO)?;
+        Ok(Self(inotify))
+    }
+
+    /// Waits for the status of a PodConfig, which is written behind the reports of its pods.
+    pub fn until(&self, name: &str) -> Result<Instant> {
+        let file = format!("podconfig-{name}.yaml");
+        loop {
+            let events = self.0.read_events()?;
+            let mut names = events.iter().filter_map(|event| event.name.as_deref());
+            if names.any(|name| name == file.as_str()) {
+                return Ok(Instant::now());
+            }
+        }
+    }
+}
+
+/// Puts each into words, as values, and writes it under a temporary name and renames it.
 pub fn write(texts: &[String]) -> Result<Cost> {
     let folder = Path::new("/run/paper");
     fs::create_dir_all(folder)?;
+    let values = texts.iter().map(|text| serde_saphyr::from_str(text));
+    let values: Vec<Value> = values.collect::<Result<_, _>>()?;
     let (cost, ()) = Whose::Thread.cost(|| {
-        for (number, text) in texts.iter().enumerate() {
-            let (unfinished, name) = (
-                folder.join(format!(".{number}")),
-                folder.join(number.to_string()),
-            );
-            fs::write(&unfinished, text)?;
-            fs::rename(&unfinished, &name)?;
+        for (number, value) in values.iter().enumerate() {
+            let unfinished = folder.join(format!(".{number}"));
+            fs::write(&unfinished, serde_saphyr::to_string(value)?)?;
+            fs::rename(&unfinished, folder.join(number.to_string()))?;
         }
         Ok(())
     })?;

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::{
     Programs,
-    cost::{Costs, Whose, ended},
+    cost::{Costs, Whose, ended, median},
     node,
     table::Table,
 };
@@ -35,11 +35,18 @@ pub fn run(programs: &Programs, table: &mut Table) -> Result<()> {
     node::make_namespace(POD, || Ok(()))?;
     let plugins = plugins(programs)?;
     let mut costs = vec![vec![Costs::default(); plugins.len()]; VERBS.len()];
-    for _ in 0..ROUNDS {
+    for round in 0..ROUNDS {
         for (verb, costs) in VERBS.into_iter().zip(&mut costs) {
-            for (plugin, costs) in plugins.iter().zip(costs) {
-                let (cost, _) = Whose::Children.cost(|| call(plugin, verb))?;
-                costs.push(cost);
+            // Forth and back, and each is as often the first: what ran before leaves its traces.
+            for turn in 0..plugins.len() {
+                let step = if round % 2 == 0 {
+                    turn
+                } else {
+                    plugins.len() - turn
+                };
+                let at = (round / 2 + step) % plugins.len();
+                let (cost, ()) = Whose::Children.cost(|| call(&plugins[at], verb))?;
+                costs[at].push(cost);
             }
         }
     }
@@ -213,6 +220,5 @@ fn count(plugin: &Plugin) -> Result<Option<f64>> {
             _ => return Ok(None),
         }
     }
-    found.sort_by(f64::total_cmp);
-    Ok(found.get(found.len() / 2).copied())
+    Ok(Some(median(found.into_iter())))
 }

@@ -1,14 +1,16 @@
 //! The table that people read: ratios first, then what they are ratios of.
 
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+
 use crate::cost::{Cost, Ratio};
 
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
 pub struct Table {
     lines: Vec<Line>,
-    met: usize,
-    missed: Vec<String>,
 }
 
+#[derive(Serialize, Deserialize)]
 enum Line {
     Title(String),
     Row {
@@ -19,6 +21,10 @@ enum Line {
         wall: Option<f64>,
     },
     Note(String),
+    Verdict {
+        met: bool,
+        text: String,
+    },
 }
 
 impl Table {
@@ -48,6 +54,29 @@ impl Table {
         });
     }
 
+    /// All as text, for another process.
+    pub fn packed(&self) -> Result<String> {
+        Ok(serde_json::to_string(self)?)
+    }
+
+    /// Another process's table, behind this one's. Times of another kernel say nothing here: only the
+    /// ratios are kept.
+    pub fn append(&mut self, packed: &str) -> Result<()> {
+        let other: Self = serde_json::from_str(packed)?;
+        self.lines
+            .extend(other.lines.into_iter().map(Line::without_times));
+        Ok(())
+    }
+
+    /// A limit from below.
+    pub fn at_least(&mut self, what: &str, bar: f64, got: Ratio) {
+        let text = format!(
+            "bar at least {bar:.3}, got {:.3} ({:.3} to {:.3})",
+            got.value, got.least, got.most
+        );
+        self.judge(what, &text, got.value >= bar);
+    }
+
     /// A limit from above.
     pub fn bar(&mut self, what: &str, bar: f64, got: Ratio) {
         let text = format!(
@@ -67,14 +96,8 @@ impl Table {
     }
 
     pub fn judge(&mut self, what: &str, figures: &str, met: bool) {
-        let verdict = if met { "met" } else { "MISSED" };
-        let text = format!("{verdict:<6}  {what}: {figures}");
-        if met {
-            self.met += 1;
-        } else {
-            self.missed.push(format!("{what}: {figures}"));
-        }
-        self.note(text);
+        let text = format!("{what}: {figures}");
+        self.lines.push(Line::Verdict { met, text });
     }
 
     pub fn print(&self) {
@@ -84,10 +107,12 @@ impl Table {
             "", "ratio", "(span) to", "CPU us", "wall us"
         );
         self.lines.iter().for_each(|line| line.print(width));
-        println!("\n{} bars met, {} missed", self.met, self.missed.len());
-        self.missed
+        let verdicts = self.lines.iter().filter_map(Line::verdict);
+        let (met, missed): (Vec<_>, Vec<_>) = verdicts.partition(|(met, _)| *met);
+        println!("\n{} bars met, {} missed", met.len(), missed.len());
+        missed
             .iter()
-            .for_each(|missed| println!("  MISSED  {missed}"));
+            .for_each(|(_, missed)| println!("  MISSED  {missed}"));
     }
 }
 
@@ -99,10 +124,36 @@ impl Line {
         }
     }
 
+    fn verdict(&self) -> Option<(bool, &str)> {
+        match self {
+            Self::Verdict { met, text } => Some((*met, text)),
+            _ => None,
+        }
+    }
+
+    fn without_times(self) -> Self {
+        match self {
+            Self::Row {
+                what, ratio, of, ..
+            } => Self::Row {
+                what,
+                ratio,
+                of,
+                cpu: None,
+                wall: None,
+            },
+            line => line,
+        }
+    }
+
     fn print(&self, width: usize) {
         match self {
             Self::Title(text) => println!("\n{text}"),
             Self::Note(text) => println!("    {text}"),
+            Self::Verdict { met, text } => {
+                let verdict = if *met { "met" } else { "MISSED" };
+                println!("    {verdict:<6}  {text}");
+            }
             Self::Row {
                 what,
                 ratio,

@@ -20,6 +20,7 @@ use nix::{
 pub const CREATE: u16 = 0x400;
 pub const EXCL: u16 = 0x200;
 pub const REPLACE: u16 = 0x100;
+pub const APPEND: u16 = 0x800;
 const REQUEST: u16 = 1;
 const ACK: u16 = 4;
 const NLMSG_ERROR: u16 = 2;
@@ -33,6 +34,8 @@ pub struct Batch {
     bytes: Vec<u8>,
     last: usize,
     count: u32,
+    /// The message that the kernel shall answer to.
+    asked: u32,
 }
 
 impl Batch {
@@ -50,6 +53,14 @@ impl Batch {
         self.bytes[self.last..self.last + 4].copy_from_slice(&length.to_ne_bytes());
         self
     }
+
+    /// Asks for an answer to the message that was put in last, and to no other.
+    pub fn ask(&mut self) {
+        let flags = self.last + 6;
+        let asking = u16::from_ne_bytes([self.bytes[flags], self.bytes[flags + 1]]) | ACK;
+        self.bytes[flags..flags + 2].copy_from_slice(&asking.to_ne_bytes());
+        self.asked = self.count;
+    }
 }
 
 pub fn attribute(out: &mut Vec<u8>, kind: u16, value: &[u8]) {
@@ -66,27 +77,22 @@ pub fn nest(out: &mut Vec<u8>, kind: u16, inner: impl FnOnce(&mut Vec<u8>)) {
     out.resize(out.len().next_multiple_of(4), 0);
 }
 
-/// A route socket in the network namespace of the thread that opens it.
+/// A netlink socket in the network namespace of the thread that opens it.
 pub struct Socket(OwnedFd);
 
 impl Socket {
-    pub fn open(groups: u32, flags: SockFlag) -> Result<Self> {
+    pub fn open(protocol: SockProtocol, groups: u32, flags: SockFlag) -> Result<Self> {
         let flags = flags | SockFlag::SOCK_CLOEXEC;
-        let fd = socket(
-            AddressFamily::Netlink,
-            SockType::Raw,
-            flags,
-            SockProtocol::NetlinkRoute,
-        )?;
+        let fd = socket(AddressFamily::Netlink, SockType::Raw, flags, protocol)?;
         bind(fd.as_raw_fd(), &NetlinkAddr::new(0, groups))?;
         Ok(Self(fd))
     }
 
-    /// Sends all in one system call and waits for the kernel's word on the last.
+    /// Sends all in one system call and waits for the kernel's word on the one that asks, or the last.
     pub fn send(&self, batch: &mut Batch) -> Result<()> {
-        let flags = batch.last + 6;
-        let acked = u16::from_ne_bytes([batch.bytes[flags], batch.bytes[flags + 1]]) | ACK;
-        batch.bytes[flags..flags + 2].copy_from_slice(&acked.to_ne_bytes());
+        if batch.asked == 0 {
+            batch.ask();
+        }
         send(self.0.as_raw_fd(), &batch.bytes, MsgFlags::empty())?;
         let (mut buffer, mut through, mut refused) = ([0; 8192], false, None);
         while !through {
@@ -96,7 +102,7 @@ impl Socket {
                 if kind == NLMSG_ERROR && code != 0 && refused.is_none() {
                     refused = Some((sequence, Errno::from_raw(code.cast_signed().wrapping_neg())));
                 }
-                through |= sequence == batch.count;
+                through |= sequence == batch.asked;
             });
         }
         match refused {
