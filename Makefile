@@ -9,13 +9,13 @@ SHELL := /bin/bash
 help:
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: setup ## show podconfig at work on a throwaway node; needs root, leaves nothing behind
+demo: setup ## show podconfig at work on throwaway nodes; needs root, leaves nothing behind
 	@tests/demo.sh
 
 test: setup ## formatting, lints, invariants, unit tests, stories on throwaway nodes; needs root
 	@.ci/test
 
-bench: setup ## what podconfig costs, as ratios, in one table; needs root (PARTS="plugin one many")
+bench: setup ## what podconfig costs, as ratios, in one table; needs root (PARTS="plugin traffic one tunnel vlan many segment")
 	@. .ci/build && "$$RELEASE_FOLDER/bench" $(PARTS)
 
 build: setup ## the daemon and the static plugin, optimised, into target/
