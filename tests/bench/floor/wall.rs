@@ -25,7 +25,7 @@ pub fn raise(batch: &mut Batch, index: u32, untagged: bool) {
         attribute(out, 1, &text("bpf"));
         nest(out, 2, |out| {
             attribute(out, 4, &(program.len() as u16).to_ne_bytes());
-            attribute(out, 5, &bytes(program));
+            attribute(out, 5, &bytes(&program));
             attribute(out, 7, &text("podconfig"));
             attribute(out, 8, &1_u32.to_ne_bytes());
         });

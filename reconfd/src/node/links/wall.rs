@@ -37,7 +37,7 @@ const PASS: Instruction = (0x06, 0, 0, u32::MAX);
 
 /// Frames to 01:80:c2:00:00:00 to :0f, and to Cisco's 01:00:0c:cc:cc:c0 to :cf: the first four bytes,
 /// and the next two without the last four bits.
-const PROTOCOLS: [Instruction; 11] = [
+const PROTOCOLS: [Instruction; 10] = [
     (0x20, 0, 0, 0),
     (0x15, 0, 3, 0x0180_c200),
     (0x28, 0, 0, 4),
@@ -48,21 +48,11 @@ const PROTOCOLS: [Instruction; 11] = [
     (0x54, 0, 0, 0xfff0),
     (0x15, 0, 1, 0xccc0),
     DROP,
-    PASS,
 ];
 
-/// The same, and frames with a tag: one that the kernel has taken off and remembers
-/// (SKF_AD_VLAN_TAG_PRESENT), and one that still stands in the frame, of 802.1Q, 802.1ad or their forerunner.
-const PROTOCOLS_AND_TAGS: [Instruction; 17] = [
-    (0x20, 0, 0, 0),
-    (0x15, 0, 3, 0x0180_c200),
-    (0x28, 0, 0, 4),
-    (0x54, 0, 0, 0xfff0),
-    (0x15, 10, 0, 0),
-    (0x15, 0, 3, 0x0100_0ccc),
-    (0x28, 0, 0, 4),
-    (0x54, 0, 0, 0xfff0),
-    (0x15, 6, 0, 0xccc0),
+/// Frames with a tag: one that the kernel has taken off and remembers (SKF_AD_VLAN_TAG_PRESENT), and one
+/// that still stands in the frame, of 802.1Q, 802.1ad or their forerunner.
+const TAGS: [Instruction; 7] = [
     (0x30, 0, 0, 0xffff_f030),
     (0x15, 0, 4, 0),
     (0x28, 0, 0, 12),
@@ -70,7 +60,6 @@ const PROTOCOLS_AND_TAGS: [Instruction; 17] = [
     (0x15, 1, 0, 0x88a8),
     (0x15, 0, 1, 0x9100),
     DROP,
-    PASS,
 ];
 
 /// Drops what the pod sends to bridges themselves, and where it leads to vlans what it sends with a tag
@@ -82,19 +71,20 @@ pub fn raise(name: &str, index: u32, leads_to_vlans: bool) -> Vec<Request> {
     let protocol = u32::from(ETH_P_ALL.to_be());
     let mut filter = message(index, 1, INGRESS, PRIORITY << 16 | protocol);
     attribute(&mut filter, TCA_KIND, b"bpf\0");
-    attribute(&mut filter, TCA_OPTIONS, &options(program(leads_to_vlans)));
+    attribute(&mut filter, TCA_OPTIONS, &options(&program(leads_to_vlans)));
     let flags = NLM_F_CREATE | NLM_F_EXCL;
     [(RTM_NEWQDISC, place), (RTM_NEWTFILTER, filter)]
         .map(|(kind, body)| Request::repeatable(deed(), flags, Body::Raw(kind, body)))
         .into()
 }
 
-/// What the kernel runs over every frame that the pod sends.
-pub fn program(leads_to_vlans: bool) -> &'static [Instruction] {
-    match leads_to_vlans {
-        true => &PROTOCOLS_AND_TAGS,
-        false => &PROTOCOLS,
-    }
+/// What the kernel runs over every frame that the pod sends. What a part does not drop goes on behind it.
+pub fn program(leads_to_vlans: bool) -> Vec<Instruction> {
+    let tags: &[Instruction] = match leads_to_vlans {
+        true => &TAGS,
+        false => &[],
+    };
+    [&PROTOCOLS[..], tags, &[PASS]].concat()
 }
 
 /// Takes the wall away: another is needed now, or none.
