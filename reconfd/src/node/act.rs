@@ -1,6 +1,9 @@
 //! Steps applied: the only place where links are made and changed. What is sent is decided elsewhere.
 
-use std::os::fd::{AsFd, AsRawFd};
+use std::{
+    fmt,
+    os::fd::{AsFd, AsRawFd},
+};
 
 use nix::errno::Errno;
 
@@ -290,6 +293,15 @@ impl Refused {
     /// Whether another number may help.
     fn is_index(&self) -> bool {
         matches!(self, Self::Create(error) if matches!(error.errno, Errno::EBUSY | Errno::EEXIST))
+    }
+}
+
+/// The plan found what the link or the segment is on, or it would not be made.
+fn no_parent(what: &impl fmt::Display) -> Error {
+    Error {
+        deed: format!("find what {what} is on"),
+        errno: Errno::ENODEV,
+        text: String::new(),
     }
 }
 

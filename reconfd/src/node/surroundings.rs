@@ -106,9 +106,7 @@ impl Machine {
     /// The node's own addresses, read once in a pass.
     pub fn own_addresses(&mut self) -> Result<&BTreeSet<IpAddr>, Error> {
         if self.own_addresses.is_none() {
-            let addresses = read_addresses(&mut self.node.socket)?;
-            let ips = addresses.iter().map(|address| address.network.ip());
-            self.own_addresses = Some(ips.collect());
+            self.own_addresses = Some(self.read_own_addresses()?);
         }
         Ok(self.own_addresses.get_or_insert_default())
     }
@@ -119,11 +117,16 @@ impl Machine {
             // Nobody has asked yet.
             return Ok(false);
         };
-        let addresses = read_addresses(&mut self.node.socket)?;
-        let now: BTreeSet<IpAddr> = addresses.iter().map(|a| a.network.ip()).collect();
+        let now = self.read_own_addresses()?;
         let differ = before != now;
         self.own_addresses = Some(now);
         Ok(differ)
+    }
+
+    fn read_own_addresses(&mut self) -> Result<BTreeSet<IpAddr>, Error> {
+        let addresses = read_addresses(&mut self.node.socket)?;
+        let ips = addresses.iter().map(|address| address.network.ip());
+        Ok(ips.collect())
     }
 
     /// Devices whose parent is not in the node's namespace any more: a vlan goes on where its parent is.

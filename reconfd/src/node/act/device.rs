@@ -3,7 +3,7 @@
 
 use std::os::fd::{AsFd, AsRawFd};
 
-use super::{INDEX_TRIES, Made, Refused, first_error, segment::in_use};
+use super::{INDEX_TRIES, Made, Refused, first_error, no_parent, segment::in_use};
 use crate::node::{
     Machine,
     links::{
@@ -25,7 +25,7 @@ impl Machine {
         pod_index: u32,
     ) -> Result<Made, Error> {
         let Some(wanted) = &want.device else {
-            return Err(no_parent(want));
+            return Err(no_parent(&want.link.name));
         };
         self.admit_exclusive(device, wanted)?;
         let mac = mac_of(want, device, owner);
@@ -140,9 +140,7 @@ impl Machine {
             .collect();
         first_error(sandbox.act(&[], &requests)?)
     }
-}
 
-impl Machine {
     /// Removes devices that a pod has taken to other namespaces, by the pod's own numbers of these.
     pub fn remove_hidden(sandbox: &mut Sandbox, hidden: &[(i32, u32)]) -> Result<(), Error> {
         if hidden.is_empty() {
@@ -170,13 +168,5 @@ fn mac_of(want: &Want, device: &Device, (namespace, pod): (&str, &str)) -> Optio
                 .mac
                 .unwrap_or_else(|| want.link.derived_mac(namespace, pod)),
         ),
-    }
-}
-
-fn no_parent(want: &Want) -> Error {
-    Error {
-        deed: format!("find what {} is on", want.link.name),
-        errno: nix::errno::Errno::ENODEV,
-        text: String::new(),
     }
 }

@@ -9,7 +9,7 @@ use std::{
 
 use nix::errno::Errno;
 
-use super::first_error;
+use super::{first_error, no_parent};
 use crate::node::{
     Machine,
     links::{
@@ -45,7 +45,7 @@ impl Machine {
     /// Makes the segment's bridge and device what they shall be; the bridge's number.
     pub fn segment(&mut self, segment: &Segment, want: &Want) -> Result<u32, Error> {
         let Some(device) = &want.device else {
-            return Err(no_device(segment));
+            return Err(no_parent(segment));
         };
         let bridge = self.bridge(&segment.name, &shared::stands_for(segment, &device.owner))?;
         self.admit(&segment.data, device)?;
@@ -215,13 +215,5 @@ pub(super) fn in_use(error: Error) -> Error {
         errno: Errno::ENOTUNIQ,
         text,
         deed: error.deed,
-    }
-}
-
-fn no_device(segment: &Segment) -> Error {
-    Error {
-        deed: format!("find what {segment} is on"),
-        errno: Errno::ENODEV,
-        text: String::new(),
     }
 }

@@ -30,11 +30,12 @@ pub struct Grant {
 impl Permit {
     pub(super) fn of(wish: Wish<'_>, allowing: &[&Rule]) -> Self {
         let tunnels = allowing.iter().filter_map(|rule| rule.vxlan.as_ref());
-        let sources = tunnels.map(|rule| rule.peers.iter().map(|peer| peer.network()).collect());
+        let mut sources =
+            tunnels.map(|rule| rule.peers.iter().map(|peer| peer.network()).collect());
         Self {
             learning: allowing.iter().all(|rule| rule.macs == Some(Macs::Any)),
             grants: allowing.iter().map(|rule| Grant::of(wish, rule)).collect(),
-            sources: sources.take(1).next().unwrap_or_default(),
+            sources: sources.next().unwrap_or_default(),
         }
     }
 
