@@ -15,8 +15,10 @@ use crate::support::{
 
 /// A pod that floods its segment.
 mod floods;
-/// The device itself in the pod, and tunnels over the pod's own links.
+/// The device itself in the pod.
 mod inside;
+/// Tunnels over the pod's own links.
+mod over;
 /// Strangers, and what keeps them out of a tunnel.
 mod strangers;
 /// Tenants who do not trust each other.

@@ -205,8 +205,6 @@ fn a_tunnel_on_a_kernel_without_a_filter_takes_a_rule_that_says_so() {
     allow(node, &[rule]);
     if !has_filter {
         a.reason("tun0", "NoPeerFilter");
-        eventually("nobody can send into it any more", || {
-            seen(node.devices().is_empty(), format!("{:?}", node.devices()))
-        });
+        node.lacks_devices();
     }
 }

@@ -71,6 +71,14 @@ impl TestNode {
         all.filter(is_device).cloned().collect()
     }
 
+    /// Waits until no device of a segment is left in the switch.
+    pub fn lacks_devices(&self) {
+        eventually("no device of a segment is left", || {
+            let devices = self.devices();
+            seen(devices.is_empty(), format!("{devices:?}"))
+        });
+    }
+
     /// The one device of a segment in the switch.
     pub fn device(&self) -> Value {
         let devices = self.devices();

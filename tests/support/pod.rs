@@ -152,6 +152,14 @@ impl TestPod<'_> {
         mac(found["address"].as_str().expect("a MAC address"))
     }
 
+    /// Waits until the link has this MTU.
+    pub fn carries(&self, link: &str, mtu: u64) {
+        eventually(&format!("{link} carries {mtu}"), || {
+            let found = self.find(link).map(|link| link["mtu"].clone());
+            seen(found == Some(mtu.into()), format!("{found:?}"))
+        });
+    }
+
     /// The link, there and up; fails when it does not come.
     pub fn link(&self, link: &str) -> Value {
         let name = &self.attachment.name;

@@ -10,13 +10,6 @@ use crate::support::{
     wait::{eventually, seen},
 };
 
-fn mtu_is(pod: &TestPod<'_>, mtu: u64) {
-    eventually(&format!("the pod's link carries {mtu}"), || {
-        let found = pod.find("overlay").map(|link| link["mtu"].clone());
-        seen(found == Some(mtu.into()), format!("{found:?}"))
-    });
-}
-
 fn one_node() -> Fabric {
     Fabric::with_mtu(1, 1500)
 }
@@ -36,7 +29,7 @@ fn a_tunnel_follows_the_mtu_of_its_underlay_both_ways() {
     let before = (index(&a.ready("overlay")), index(&node.device()));
     for (underlay, link) in [(1400, 1350), (9000, 8950), (1500, 1450)] {
         node.run(&["ip", "link", "set", "eth1", "mtu", &underlay.to_string()]);
-        mtu_is(&a, link);
+        a.carries("overlay", link);
         assert_eq!(node.device()["mtu"], link);
         a.ready("overlay");
     }
@@ -61,10 +54,10 @@ fn a_wish_that_the_underlay_can_not_carry_is_told_and_comes_true_when_it_can() {
     assert!(a.find("overlay").is_some(), "a link that is there stays");
     node.run(&["ip", "link", "set", "eth1", "mtu", "1501"]);
     a.ready("overlay");
-    mtu_is(&a, 1451);
+    a.carries("overlay", 1451);
     let links = overlay(&peers(&[1]), "10.5.0.1/24", ", mtu: 1300");
     node.apply("a", &config("tenant-a", "a", "a", &links));
-    mtu_is(&a, 1300);
+    a.carries("overlay", 1300);
     assert_eq!(
         node.device()["mtu"],
         1451,
@@ -113,9 +106,7 @@ fn an_underlay_that_is_renamed_loses_the_tunnel_and_gets_it_back_with_its_name()
     let before = index(&a.ready("overlay"));
     node.run(&["ip", "link", "set", "eth1", "name", "other0"]);
     a.reason("overlay", "ParentNotFound");
-    eventually("no device is left", || {
-        seen(node.devices().is_empty(), format!("{:?}", node.devices()))
-    });
+    node.lacks_devices();
     node.run(&["ip", "link", "set", "other0", "name", "eth1"]);
     assert_eq!(index(&a.ready("overlay")), before, "the pod's end stayed");
     a.ping("10.5.0.2");
@@ -151,7 +142,7 @@ fn an_underlay_that_is_deleted_and_made_again_gets_its_tunnel_back() {
     a.reason("overlay", "ParentNotFound");
     node.shell("ip link add eth1 type bridge; ip link set eth1 up mtu 1400");
     assert_eq!(index(&a.ready("overlay")), before);
-    mtu_is(&a, 1350);
+    a.carries("overlay", 1350);
     assert_eq!(node.device()["mtu"], 1350);
 }
 

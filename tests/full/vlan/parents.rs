@@ -2,20 +2,8 @@
 
 use super::{VLANS, allow, joined, on_vlan, pair};
 use crate::support::{
-    fabric::Fabric,
-    look::index,
-    manifests::config,
-    node::TestNode,
-    pod::TestPod,
-    wait::{eventually, seen},
+    fabric::Fabric, look::index, manifests::config, node::TestNode, pod::TestPod,
 };
-
-fn mtu_is(pod: &TestPod<'_>, mtu: u64) {
-    eventually(&format!("the pod's link carries {mtu}"), || {
-        let found = pod.find("net0").map(|link| link["mtu"].clone());
-        seen(found == Some(mtu.into()), format!("{found:?}"))
-    });
-}
 
 /// Before Linux 6.2 a link that is up can not be renamed.
 fn rename(node: &TestNode, from: &str, to: &str) {
@@ -39,7 +27,7 @@ fn a_vlan_follows_the_mtu_of_its_parent_both_ways() {
     let before = (index(&a.ready("net0")), index(&node.device()));
     for mtu in [9000, 1500, 9000, 1400] {
         node.run(&["ip", "link", "set", "eth1", "mtu", &mtu.to_string()]);
-        mtu_is(&a, mtu);
+        a.carries("net0", mtu);
         assert_eq!(node.device()["mtu"], mtu);
         a.ready("net0");
     }
@@ -50,7 +38,7 @@ fn a_vlan_follows_the_mtu_of_its_parent_both_ways() {
     a.reason("net0", "MTUTooLarge");
     node.run(&["ip", "link", "set", "eth1", "mtu", "1500"]);
     a.ready("net0");
-    mtu_is(&a, 1401);
+    a.carries("net0", 1401);
 }
 
 /// The kernel takes a vlan down with its parent, and leaves it so.
@@ -106,9 +94,7 @@ fn a_parent_that_is_renamed_or_deleted_loses_the_vlan_and_gets_it_back() {
     let before = index(&a.ready("net0"));
     rename(node, "eth1", "other0");
     a.reason("net0", "ParentNotFound");
-    eventually("no vlan is left", || {
-        seen(node.devices().is_empty(), format!("{:?}", node.devices()))
-    });
+    node.lacks_devices();
     rename(node, "other0", "eth1");
     a.ready("net0");
     a.ping("10.6.0.2");
@@ -153,9 +139,7 @@ fn a_parent_that_becomes_a_port_is_left_to_its_bridge() {
         told["message"].as_str().unwrap().contains("portParents"),
         "{told}"
     );
-    eventually("the bridge has its id back", || {
-        seen(node.devices().is_empty(), format!("{:?}", node.devices()))
-    });
+    node.lacks_devices();
     node.run(&["ip", "link", "set", "eth1", "nomaster"]);
     a.ready("net0");
     node.run(&["ip", "link", "set", "eth1", "master", "br0"]);

@@ -4,6 +4,8 @@ use serde_json::{Value, json};
 
 use super::*;
 
+/// What a rule lets an allowed segment do.
+mod grants;
 /// What holds for any link and any rules.
 mod properties;
 /// Links that reach beyond the node.
