@@ -6,7 +6,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 };
 use kube::CustomResourceExt as _;
 
-use crate::{PodConfig, PodConfigPolicy, PodReport};
+use crate::{PeerSlice, PodConfig, PodConfigAllowance, PodConfigPolicy, PodReport};
 
 pub fn pod_config() -> CustomResourceDefinition {
     published(PodConfig::crd())
@@ -25,26 +25,58 @@ pub fn pod_report() -> CustomResourceDefinition {
     crd
 }
 
+/// Its rules have been judged in the policies that they come from; here they would be judged 256 at a
+/// time, which an apiserver does not grant.
+pub fn pod_config_allowance() -> CustomResourceDefinition {
+    let mut crd = published(PodConfigAllowance::crd());
+    for_every_schema(&mut crd, &mut |schema| {
+        schema.x_kubernetes_validations = None;
+    });
+    crd
+}
+
+pub fn peer_slice() -> CustomResourceDefinition {
+    published(PeerSlice::crd())
+}
+
 /// Every definition with the name of its file.
-pub fn all() -> [(&'static str, CustomResourceDefinition); 3] {
+pub fn all() -> [(&'static str, CustomResourceDefinition); 5] {
     [
         ("podconfigs.yaml", pod_config()),
         ("podconfigpolicies.yaml", pod_config_policy()),
+        ("podconfigallowances.yaml", pod_config_allowance()),
+        ("peerslices.yaml", peer_slice()),
         ("podreports.yaml", pod_report()),
     ]
 }
 
 fn published(mut crd: CustomResourceDefinition) -> CustomResourceDefinition {
-    for version in &mut crd.spec.versions {
-        if let Some(schema) = version
-            .schema
-            .as_mut()
-            .and_then(|s| s.open_api_v3_schema.as_mut())
-        {
-            tidy(schema);
+    for_every_schema(&mut crd, &mut tidy);
+    crd
+}
+
+fn for_every_schema(
+    crd: &mut CustomResourceDefinition,
+    change: &mut dyn FnMut(&mut JSONSchemaProps),
+) {
+    fn descend(schema: &mut JSONSchemaProps, change: &mut dyn FnMut(&mut JSONSchemaProps)) {
+        change(schema);
+        for (_, property) in schema.properties.iter_mut().flatten() {
+            descend(property, change);
+        }
+        if let Some(JSONSchemaPropsOrArray::Schema(items)) = &mut schema.items {
+            descend(items, change);
+        }
+        if let Some(JSONSchemaPropsOrBool::Schema(values)) = &mut schema.additional_properties {
+            descend(values, change);
         }
     }
-    crd
+    for version in &mut crd.spec.versions {
+        let schema = version.schema.as_mut();
+        if let Some(schema) = schema.and_then(|s| s.open_api_v3_schema.as_mut()) {
+            descend(schema, change);
+        }
+    }
 }
 
 /// The derive lets every optional field be `null`. A field that is not wanted is left out; `null` is
@@ -57,17 +89,6 @@ fn tidy(schema: &mut JSONSchemaProps) {
     }
     if let Some(text) = &mut schema.description {
         *text = text.replace('\n', " ");
-    }
-    schema
-        .properties
-        .iter_mut()
-        .flatten()
-        .for_each(|(_, property)| tidy(property));
-    if let Some(JSONSchemaPropsOrArray::Schema(items)) = &mut schema.items {
-        tidy(items);
-    }
-    if let Some(JSONSchemaPropsOrBool::Schema(values)) = &mut schema.additional_properties {
-        tidy(values);
     }
 }
 

@@ -3,10 +3,14 @@
 //! What a tenant writes is [`podconfig`], what an administrator allows is [`policy`], what was done
 //! to one pod is [`report`]. Every word that a condition can carry is in [`reason`].
 
+/// `PodConfigAllowance`: what the PodConfigs of one namespace may use.
+pub mod allowance;
 /// The CustomResourceDefinitions as they are published.
 pub mod definition;
 /// IP prefixes, interface addresses and MAC addresses as the API spells them.
 pub mod network;
+/// `PeerSlice`: the nodes that a tunnel leads to.
+pub mod peers;
 /// `PodConfig`: which pods, which links.
 pub mod podconfig;
 /// `PodConfigPolicy`: what the PodConfigs of which namespaces may use.
@@ -18,7 +22,9 @@ pub mod report;
 /// Bounds and rules that the derive cannot make by itself.
 mod shape;
 
+pub use allowance::{PodConfigAllowance, PodConfigAllowanceSpec};
 pub use network::{Cidr, InterfaceAddress, Mac};
+pub use peers::{Peer, PeerSlice, PeerSliceSpec};
 pub use podconfig::{PodConfig, PodConfigSpec, PodConfigStatus};
 pub use policy::{PodConfigPolicy, PodConfigPolicySpec};
 pub use reason::Reason;

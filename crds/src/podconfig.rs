@@ -18,7 +18,7 @@ pub mod vlan;
 pub mod vxlan;
 
 pub use vlan::{Mode, Vlan};
-pub use vxlan::{Peers, Vxlan};
+pub use vxlan::{AutoPeers, Peers, Vxlan};
 
 /// What the namespace wants: which of its pods, and which links they get.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -57,6 +57,12 @@ pub use vxlan::{Peers, Vxlan};
         name = "Selector",
         type_ = "string",
         json_path = ".status.selector",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Links",
+        type_ = "string",
+        json_path = ".status.links",
         priority = 1
     ),
     printcolumn(
@@ -219,6 +225,9 @@ pub struct PodConfigStatus {
     /// The pod selector as a string, as `kubectl get pods -l` takes it.
     #[serde(default)]
     pub selector: String,
+    /// The names of the links, commas between.
+    #[serde(default)]
+    pub links: String,
     /// `Ready`, `Progressing` and `Degraded`; each with one reason of a closed list.
     #[serde(default)]
     #[schemars(schema_with = "shape::conditions")]

@@ -69,11 +69,21 @@ pub enum Reason {
     SwitchUnpinned,
     /// The kernel refused.
     KernelRefused,
+    /// The pod uses the node's own network, or its runtime would not show it the link.
+    Unsupported,
+    /// No PodConfig selects the pod, which waits for one.
+    NotSelected,
+    /// An Event: the pod got the link.
+    LinkAdded,
+    /// An Event: the link was taken away.
+    LinkRemoved,
+    /// An Event: somebody had undone the link, and it was made whole again.
+    LinkRepaired,
 }
 
 impl Reason {
     /// Every reason, in the order of the list.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 35] = [
         Self::LinkReady,
         Self::AllPodsConfigured,
         Self::NoPodsSelected,
@@ -104,6 +114,11 @@ impl Reason {
         Self::BackingOff,
         Self::SwitchUnpinned,
         Self::KernelRefused,
+        Self::Unsupported,
+        Self::NotSelected,
+        Self::LinkAdded,
+        Self::LinkRemoved,
+        Self::LinkRepaired,
     ];
 
     /// The word itself.
@@ -139,6 +154,11 @@ impl Reason {
             Self::BackingOff => "BackingOff",
             Self::SwitchUnpinned => "SwitchUnpinned",
             Self::KernelRefused => "KernelRefused",
+            Self::Unsupported => "Unsupported",
+            Self::NotSelected => "NotSelected",
+            Self::LinkAdded => "LinkAdded",
+            Self::LinkRemoved => "LinkRemoved",
+            Self::LinkRepaired => "LinkRepaired",
         }
     }
 }

@@ -3,6 +3,8 @@
 // Each printer column has a type, and the lint takes that for a repetition.
 #![allow(clippy::duplicated_attributes)]
 
+use std::net::IpAddr;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::CustomResource;
 use schemars::JsonSchema;
@@ -19,6 +21,7 @@ use crate::{InterfaceAddress, Mac, Reason, shape};
     namespaced,
     status = "PodReportStatus",
     category = "podconfig",
+    selectable = ".status.node",
     doc = "Tells everything that podconfig did to the pod of the same name. Written by the daemon \
            of the pod's node, and gone with the pod.",
     printcolumn(name = "Node", type_ = "string", json_path = ".status.node"),
@@ -101,9 +104,26 @@ pub struct LinkReport {
     /// The name of the bridge, as the node has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bridge: Option<String>,
+    /// With `peers: {auto: {}}`: the end of the tunnel on this node, that the others send to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tunnel: Option<Tunnel>,
     /// When podconfig last changed something of this link.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_change: Option<Time>,
+}
+
+/// One end of a tunnel.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+pub struct Tunnel {
+    /// The VXLAN network identifier.
+    pub vni: i32,
+    /// The UDP port of the outer packets.
+    pub port: i32,
+    /// The address of the node on the underlay.
+    #[schemars(with = "String")]
+    pub address: IpAddr,
 }
 
 /// How a link stands.

@@ -1,22 +1,43 @@
 //! Flags and environment. Everything is checked here, so that a wrong value is told at once and in
 //! words, and nothing behind it meets an unparsed string. No credentials ever go through a flag.
 
-use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    str::FromStr,
+};
 
-use clap::{Parser, ValueEnum};
+use clap::Parser;
 use nix::sys::utsname::uname;
-use tracing_subscriber::EnvFilter;
+
+use crate::{cli::Logging, scope::Scope};
 
 /// Makes each recorded pod's network links what the PodConfigs say.
 #[derive(Clone, Debug, PartialEq, Eq, Parser)]
 #[command(name = "reconfd", version)]
 pub struct Config {
-    /// Where the objects come from: directory:PATH, a folder of manifests
+    /// Where the objects come from: cluster, the Kubernetes API; or directory:PATH, a folder of manifests
     #[arg(long, env = "PODCONFIG_SOURCE")]
     pub source: Source,
 
+    #[command(flatten)]
+    pub scope: Scope,
+
+    /// Set the condition podconfig.dev/ready of the pods that list it as a readiness gate
+    #[arg(long, env = "PODCONFIG_READINESS_GATE")]
+    pub readiness_gate: bool,
+
+    /// Keep the links in the pods' annotation k8s.v1.cni.cncf.io/network-status, as Multus does
+    #[arg(long, env = "PODCONFIG_NETWORK_STATUS")]
+    pub network_status: bool,
+
     /// The folder of the plugin's records
-    #[arg(long, env = "PODCONFIG_RECORDS", value_name = "PATH")]
+    #[arg(
+        long,
+        env = "PODCONFIG_RECORDS",
+        value_name = "PATH",
+        default_value = "/run/podconfig/records"
+    )]
     pub records: PathBuf,
 
     /// The folder for reports; by default that of the manifests with "-reports" behind its name
@@ -68,24 +89,14 @@ pub struct Config {
     #[arg(long, env = "PODCONFIG_NODE_NAME", value_name = "NAME", default_value_t = host_name(), value_parser = node_name)]
     pub node_name: String,
 
-    /// auto: text on a terminal, JSON otherwise
-    #[arg(
-        long,
-        env = "PODCONFIG_LOG_FORMAT",
-        value_name = "FORMAT",
-        value_enum,
-        default_value_t
-    )]
-    pub log_format: LogFormat,
-
-    /// error, warn, info, debug or trace, or a filter such as info,reconfd::node=debug
-    #[arg(long, env = "RUST_LOG", value_name = "LEVEL", default_value = "info", value_parser = log_filter)]
-    pub log: String,
+    #[command(flatten)]
+    pub logging: Logging,
 }
 
 /// Where objects come from and where reports go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
+    Cluster,
     Directory(PathBuf),
 }
 
@@ -95,18 +106,9 @@ pub enum Listen {
     At(SocketAddr),
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    #[default]
-    Auto,
-    Text,
-    Json,
-}
-
 impl Config {
-    /// The folder for reports. A folder inside of the manifests would feed the daemon its own words.
-    pub fn reports(&self) -> Result<PathBuf, String> {
-        let Source::Directory(manifests) = &self.source;
+    /// The folder for reports on these manifests. One inside of them would feed the daemon its own words.
+    pub fn reports(&self, manifests: &Path) -> Result<PathBuf, String> {
         let reports = self.reports.clone().unwrap_or_else(|| {
             let mut beside = manifests.components().as_path().as_os_str().to_owned();
             beside.push("-reports");
@@ -128,10 +130,12 @@ impl FromStr for Source {
         match text.split_once(':') {
             Some(("directory", "")) => Err("directory: needs a path behind the colon".to_owned()),
             Some(("directory", path)) => Ok(Self::Directory(path.into())),
-            _ if text == "cluster" || text.starts_with("cluster:") => {
-                Err("the cluster source is not in this version yet; use directory:PATH".to_owned())
-            }
-            _ => Err("not a source; use directory:PATH".to_owned()),
+            None if text == "cluster" => Ok(Self::Cluster),
+            Some(("cluster", _)) => Err(
+                "cluster takes nothing behind it; which cluster, KUBECONFIG says, or the pod's service account"
+                    .to_owned(),
+            ),
+            _ => Err("not a source; use cluster or directory:PATH".to_owned()),
         }
     }
 }
@@ -150,14 +154,7 @@ impl FromStr for Listen {
     }
 }
 
-impl fmt::Display for LogFormat {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.to_possible_value()
-            .map_or(Ok(()), |value| f.write_str(value.get_name()))
-    }
-}
-
-fn installation(text: &str) -> Result<String, String> {
+pub(crate) fn installation(text: &str) -> Result<String, String> {
     if text.len() > 20 {
         return Err(format!(
             "{} characters long; at most 20 fit into the marks on links",
@@ -177,12 +174,6 @@ fn node_name(text: &str) -> Result<String, String> {
         return Err("not a host name; say --node-name NAME".to_owned());
     }
     Ok(text.to_owned())
-}
-
-fn log_filter(text: &str) -> Result<String, String> {
-    EnvFilter::try_new(text)
-        .map(|_| text.to_owned())
-        .map_err(|error| error.to_string())
 }
 
 /// Empty where the host has none, which is then refused like any other bad name.

@@ -2,15 +2,14 @@
 
 use std::{io::IsTerminal, process::ExitCode};
 
-use clap::Parser;
-use reconfd::config::{Config, LogFormat};
+use reconfd::cli::{Cli, LogFormat, Logging};
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
-    let config = Config::parse();
+    let cli = Cli::parse();
     use_few_arenas();
-    start_logging(&config);
-    match reconfd::run(&config) {
+    start_logging(cli.logging());
+    match reconfd::run(&cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error:#}");
@@ -30,14 +29,14 @@ fn use_few_arenas() {
 #[cfg(not(target_env = "gnu"))]
 fn use_few_arenas() {}
 
-fn start_logging(config: &Config) {
-    let filter = EnvFilter::try_new(&config.log).unwrap_or_else(|_| EnvFilter::new("info"));
+fn start_logging(config: &Logging) {
+    let filter = EnvFilter::try_new(&config.filter).unwrap_or_else(|_| EnvFilter::new("info"));
     let terminal = std::io::stderr().is_terminal();
     let logger = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(terminal);
-    let text = match config.log_format {
+    let text = match config.format {
         LogFormat::Auto => terminal,
         LogFormat::Text => true,
         LogFormat::Json => false,

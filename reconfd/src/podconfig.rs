@@ -235,6 +235,7 @@ impl Controller {
                     self.touch_limited();
                     self.doubt_all();
                 }
+                Change::PeerSlice { namespace, .. } => self.touch_namespace(&namespace),
                 Change::Policy => self.touch_all(),
                 Change::All => {
                     self.pods.read_all();

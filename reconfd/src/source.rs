@@ -7,8 +7,8 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
-use crds::{PodConfig, PodConfigPolicy};
-use k8s_openapi::api::core::v1::{Namespace, Pod};
+use crds::{PeerSlice, PodConfig, PodConfigPolicy};
+use k8s_openapi::api::core::v1::Namespace;
 use kube::{
     Resource,
     core::PartialObjectMeta,
@@ -22,12 +22,17 @@ use kube::{
 };
 use serde::Serialize;
 
+/// The Kubernetes API.
+pub mod cluster;
 /// A folder of manifests, watched.
 pub mod directory;
+/// A pod as far as podconfig looks at it.
+pub mod pod;
 /// The CRD's schema, defaults and CEL rules, compiled once and held against a manifest.
 pub mod schema;
 
-pub type PodMeta = PartialObjectMeta<Pod>;
+pub use pod::Pod;
+
 pub type NamespaceMeta = PartialObjectMeta<Namespace>;
 
 /// The label that every namespace carries, whatever its manifest says.
@@ -43,6 +48,12 @@ pub enum Change {
     /// Some policy came, went or changed.
     Policy,
     Namespace(String),
+    /// The other ends of a tunnel of this namespace.
+    PeerSlice {
+        namespace: String,
+        vni: i32,
+        port: i32,
+    },
     Pod {
         namespace: String,
         name: String,
@@ -107,8 +118,9 @@ impl fmt::Display for Refusal {
 pub struct Objects {
     podconfigs: Store<PodConfig>,
     policies: Store<PodConfigPolicy>,
-    pods: Store<PodMeta>,
+    pods: Store<Pod>,
     namespaces: Store<NamespaceMeta>,
+    peer_slices: Store<PeerSlice>,
     refusals: Arc<RwLock<Arc<[Refusal]>>>,
 }
 
@@ -116,8 +128,9 @@ pub struct Objects {
 pub struct Feed {
     podconfigs: Writer<PodConfig>,
     policies: Writer<PodConfigPolicy>,
-    pods: Writer<PodMeta>,
+    pods: Writer<Pod>,
     namespaces: Writer<NamespaceMeta>,
+    peer_slices: Writer<PeerSlice>,
     refusals: Arc<RwLock<Arc<[Refusal]>>>,
 }
 
@@ -128,6 +141,7 @@ impl Feed {
             policies: Writer::default(),
             pods: Writer::default(),
             namespaces: Writer::default(),
+            peer_slices: Writer::default(),
             refusals: Arc::new(RwLock::new(Arc::new([]))),
         }
     }
@@ -138,6 +152,7 @@ impl Feed {
             policies: self.policies.as_reader(),
             pods: self.pods.as_reader(),
             namespaces: self.namespaces.as_reader(),
+            peer_slices: self.peer_slices.as_reader(),
             refusals: self.refusals.clone(),
         }
     }
@@ -148,11 +163,14 @@ impl Feed {
     pub fn policy(&mut self, event: &Event<PodConfigPolicy>) {
         self.policies.apply_watcher_event(event);
     }
-    pub fn pod(&mut self, event: &Event<PodMeta>) {
+    pub fn pod(&mut self, event: &Event<Pod>) {
         self.pods.apply_watcher_event(event);
     }
     pub fn namespace(&mut self, event: &Event<NamespaceMeta>) {
         self.namespaces.apply_watcher_event(event);
+    }
+    pub fn peer_slice(&mut self, event: &Event<PeerSlice>) {
+        self.peer_slices.apply_watcher_event(event);
     }
     pub fn refusals(&mut self, refusals: Arc<[Refusal]>) {
         *self
@@ -182,14 +200,19 @@ impl Objects {
     pub fn policies(&self) -> Vec<Arc<PodConfigPolicy>> {
         self.policies.state()
     }
-    pub fn pod(&self, namespace: &str, name: &str) -> Option<Arc<PodMeta>> {
+    pub fn pod(&self, namespace: &str, name: &str) -> Option<Arc<Pod>> {
         self.pods.get(&ObjectRef::new(name).within(namespace))
     }
-    pub fn pods(&self) -> Vec<Arc<PodMeta>> {
+    pub fn pods(&self) -> Vec<Arc<Pod>> {
         self.pods.state()
     }
-    pub fn pods_of(&self, namespace: &str) -> Vec<Arc<PodMeta>> {
+    pub fn pods_of(&self, namespace: &str) -> Vec<Arc<Pod>> {
         self.pods.state_filter(|pod| is_in(pod, namespace))
+    }
+
+    pub fn peer_slices_of(&self, namespace: &str) -> Vec<Arc<PeerSlice>> {
+        self.peer_slices
+            .state_filter(|slice| is_in(slice, namespace))
     }
 
     /// A namespace that no object speaks of exists all the same, with the label of its name alone.

@@ -23,6 +23,10 @@ pub const VXLAN_PORT: u16 = 4789;
         "!has(self.mode) || has(self.underlay)",
         "mode is about a device of the node; a vxlan on an underlayLink is the pod's alone",
     ),
+    (
+        "!has(self.peers.auto) || has(self.underlay)",
+        "peers.auto are other nodes; a vxlan on an underlayLink has addresses or a group",
+    ),
 ])))]
 pub struct Vxlan {
     /// The device of the node that the tunnel is on, by its name or altname (at most 15 bytes); only one
@@ -50,14 +54,18 @@ pub struct Vxlan {
     pub peers: Peers,
 }
 
-/// The other ends of a tunnel, one by one or as a multicast group. Exactly one of the two.
+/// The other ends of a tunnel: found, one by one, or as a multicast group. Exactly one of the three.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = shape::rules(&[(
-    "[has(self.addresses), has(self.group)].exists_one(way, way)",
-    "peers are told in exactly one way: addresses or group",
+    "[has(self.auto), has(self.addresses), has(self.group)].exists_one(way, way)",
+    "peers are told in exactly one way: auto, addresses or group",
 )])))]
 pub struct Peers {
+    /// `{}`: the nodes that run pods of this namespace on this VNI and port, found and kept current as pods
+    /// come, move and go. Of their addresses only those that the policy's `peers` hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auto: Option<AutoPeers>,
     /// IP addresses of the other ends, all of one family, at most 64; the node's own are left out. What is
     /// for all of the segment is sent to each of them, and only from them frames are taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -69,6 +77,10 @@ pub struct Peers {
     #[schemars(schema_with = "shape::multicast_group")]
     pub group: Option<IpAddr>,
 }
+
+/// Nothing to choose yet.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct AutoPeers {}
 
 impl Vxlan {
     /// The UDP port, the usual one where none is asked for; `None`: what is asked for is no port.

@@ -6,13 +6,7 @@ use clap::CommandFactory as _;
 
 use super::*;
 
-const NEEDED: [&str; 5] = [
-    "reconfd",
-    "--source",
-    "directory:/etc/podconfig",
-    "--records",
-    "/run/podconfig/records",
-];
+const NEEDED: [&str; 3] = ["reconfd", "--source", "directory:/etc/podconfig"];
 
 fn with(more: &[&str]) -> Result<Config, String> {
     Config::try_parse_from(NEEDED.iter().chain(more)).map_err(|error| error.to_string())
@@ -24,7 +18,7 @@ fn the_flags_hold_together() {
 }
 
 #[test]
-fn two_flags_are_enough() {
+fn one_flag_is_enough() {
     let config = with(&[]).unwrap();
     assert_eq!(config.source, Source::Directory("/etc/podconfig".into()));
     assert_eq!(config.records, Path::new("/run/podconfig/records"));
@@ -32,29 +26,19 @@ fn two_flags_are_enough() {
     assert_eq!(config.installation, "default");
     assert_eq!(config.listen, Listen::At("127.0.0.1:9478".parse().unwrap()));
     assert_eq!(config.node_name, host_name());
-    assert_eq!(config.log_format, LogFormat::Auto);
+    assert_eq!(config.logging.format, crate::cli::LogFormat::Auto);
 }
 
 #[test]
-fn without_a_source_or_records_nothing_starts() {
+fn without_a_source_nothing_starts() {
     assert!(Config::try_parse_from(["reconfd"]).is_err());
-    assert!(
-        Config::try_parse_from(&NEEDED[..3])
-            .unwrap_err()
-            .to_string()
-            .contains("--records")
-    );
 }
 
 #[test]
-fn the_cluster_source_is_said_to_come_later() {
-    for text in ["cluster", "cluster:https://10.0.0.1"] {
-        assert!(
-            text.parse::<Source>()
-                .unwrap_err()
-                .contains("not in this version yet")
-        );
-    }
+fn which_cluster_is_no_business_of_a_flag() {
+    assert_eq!("cluster".parse(), Ok(Source::Cluster));
+    let refused = "cluster:https://10.0.0.1".parse::<Source>().unwrap_err();
+    assert!(refused.contains("KUBECONFIG"), "{refused}");
 }
 
 #[test]
@@ -134,31 +118,20 @@ fn listening_can_be_turned_off() {
 
 #[test]
 fn reports_lie_beside_the_manifests_and_never_among_them() {
-    assert_eq!(
-        with(&[]).unwrap().reports().unwrap(),
-        Path::new("/etc/podconfig-reports")
-    );
-    let trailing = Config {
-        source: Source::Directory("/etc/podconfig/".into()),
-        ..with(&[]).unwrap()
+    let reports = |flags: &[&str], manifests: &str| {
+        let config = with(flags).unwrap();
+        config.reports(Path::new(manifests))
     };
-    assert_eq!(
-        trailing.reports().unwrap(),
-        Path::new("/etc/podconfig-reports")
-    );
-    for among in ["/etc/podconfig", "/etc/podconfig/reports"] {
-        assert!(
-            with(&["--reports", among])
-                .unwrap()
-                .reports()
-                .unwrap_err()
-                .contains("inside of the manifests")
-        );
+    for manifests in ["/etc/podconfig", "/etc/podconfig/"] {
+        let beside = reports(&[], manifests).unwrap();
+        assert_eq!(beside, Path::new("/etc/podconfig-reports"));
     }
-    assert_eq!(
-        with(&["--reports", "/r"]).unwrap().reports().unwrap(),
-        Path::new("/r")
-    );
+    for among in ["/etc/podconfig", "/etc/podconfig/reports"] {
+        let refused = reports(&["--reports", among], "/etc/podconfig").unwrap_err();
+        assert!(refused.contains("inside of the manifests"), "{refused}");
+    }
+    let named = reports(&["--reports", "/r"], "/etc/podconfig").unwrap();
+    assert_eq!(named, Path::new("/r"));
 }
 
 #[test]

@@ -123,7 +123,14 @@ pub fn config_status<'a>(
         of: "pod",
     };
     let generation = config.metadata.generation;
+    let names: Vec<&str> = config
+        .spec
+        .links
+        .iter()
+        .map(|link| link.name.as_str())
+        .collect();
     PodConfigStatus {
+        links: names.join(","),
         observed_generation: generation,
         selector: selector
             .map(|selector| selector.to_string())
@@ -224,6 +231,7 @@ fn link_report(link: &LinkOutcome) -> LinkReport {
             .unwrap_or_default(),
         host_interface: present.and_then(|facts| facts.host_interface.clone()),
         bridge: present.and_then(|facts| facts.bridge.clone()),
+        tunnel: None,
         last_change: link.last_change.map(time),
     }
 }

@@ -12,7 +12,7 @@ use crds::Reason;
 use super::Pods;
 use crate::{
     podconfig::outcome::Pod,
-    source::{Objects, PodMeta},
+    source::{self, Objects},
 };
 
 /// A uid goes into a link's alias, between colons.
@@ -123,7 +123,7 @@ impl Pods {
         let recorded: HashMap<&str, Option<&str>> = here
             .map(|record| (record.pod_name.as_str(), record.pod_uid.as_deref()))
             .collect();
-        let is_missing = |object: &Arc<PodMeta>| {
+        let is_missing = |object: &Arc<source::Pod>| {
             let own = object.metadata.uid.as_deref();
             match recorded.get(object.metadata.name.as_deref().unwrap_or_default()) {
                 Some(Some(uid)) => own.is_some_and(|own| own != *uid && !self.has(own)),
@@ -132,7 +132,7 @@ impl Pods {
             }
         };
         let missing = objects.pods_of(namespace).into_iter().filter(is_missing);
-        let pod = |object: Arc<PodMeta>| {
+        let pod = |object: Arc<source::Pod>| {
             let name = object.metadata.name.clone().unwrap_or_default();
             Pod {
                 uid: object

@@ -86,9 +86,10 @@ fn carrier<'a>(
 }
 
 fn ends(vxlan: &Vxlan) -> Option<Ends<'_>> {
-    match (&vxlan.peers.addresses, vxlan.peers.group) {
-        (Some(addresses), None) => Some(Ends::Addresses(addresses)),
-        (None, Some(group)) => Some(Ends::Group(group)),
+    let peers = &vxlan.peers;
+    match (&peers.auto, &peers.addresses, peers.group) {
+        (None, Some(addresses), None) => Some(Ends::Addresses(addresses)),
+        (None, None, Some(group)) => Some(Ends::Group(group)),
         _ => None,
     }
 }

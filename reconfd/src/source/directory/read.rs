@@ -12,7 +12,7 @@ use super::{
     documents::{self, Document, Lines},
     key::{Key, Kind, key_of, text},
 };
-use crate::source::Refusal;
+use crate::source::{Pod, Refusal};
 
 /// What the API server would say of an object of this kind: itself with its defaults filled in, or
 /// every (field, message) that is wrong.
@@ -29,7 +29,7 @@ const LONGEST_MESSAGE: usize = 1000;
 pub enum Object {
     PodConfig(Box<PodConfig>),
     Policy(Box<PodConfigPolicy>),
-    Pod(Box<ObjectMeta>),
+    Pod(Box<Pod>),
     Namespace(Box<ObjectMeta>),
 }
 
@@ -57,7 +57,8 @@ impl PartialEq for Object {
                 a.metadata == b.metadata && a.spec == b.spec
             }
             (Self::Policy(a), Self::Policy(b)) => a.metadata == b.metadata && a.spec == b.spec,
-            (Self::Pod(a), Self::Pod(b)) | (Self::Namespace(a), Self::Namespace(b)) => a == b,
+            (Self::Pod(a), Self::Pod(b)) => a == b,
+            (Self::Namespace(a), Self::Namespace(b)) => a == b,
             _ => false,
         }
     }
@@ -257,15 +258,20 @@ fn bounded(message: String) -> String {
 }
 
 fn typed(key: &Key, mut value: Value, admit: &Admit) -> Result<Object, Vec<(String, String)>> {
-    if let Some(members) = value.as_object_mut() {
+    // The status of a pod says where it is; that of any other object is for us to say.
+    if let (Some(members), true) = (value.as_object_mut(), key.kind != Kind::Pod) {
         members.remove("status");
     }
     let mut value = admit(key.kind.as_str(), value)?;
     Ok(match key.kind {
         Kind::PodConfig => Object::PodConfig(Box::new(whole(value)?)),
         Kind::PodConfigPolicy => Object::Policy(Box::new(whole(value)?)),
-        Kind::Pod => Object::Pod(metadata(&mut value)?),
-        Kind::Namespace => Object::Namespace(metadata(&mut value)?),
+        Kind::Pod => {
+            let metadata = metadata(&mut value)?;
+            let pod: Pod = whole(value)?;
+            Object::Pod(Box::new(Pod { metadata, ..pod }))
+        }
+        Kind::Namespace => Object::Namespace(Box::new(metadata(&mut value)?)),
     })
 }
 
@@ -274,19 +280,19 @@ fn whole<T: DeserializeOwned>(value: Value) -> Result<T, Vec<(String, String)>> 
 }
 
 /// The members that anybody here looks at.
-fn metadata(value: &mut Value) -> Result<Box<ObjectMeta>, Vec<(String, String)>> {
+fn metadata(value: &mut Value) -> Result<ObjectMeta, Vec<(String, String)>> {
     let metadata = value
         .get_mut("metadata")
         .map(Value::take)
         .unwrap_or_default();
     let whole: ObjectMeta = serde_json::from_value(metadata)
         .map_err(|error| vec![("metadata".into(), error.to_string())])?;
-    Ok(Box::new(ObjectMeta {
+    Ok(ObjectMeta {
         name: whole.name,
         namespace: whole.namespace,
         uid: whole.uid,
         labels: whole.labels,
         creation_timestamp: whole.creation_timestamp,
         ..ObjectMeta::default()
-    }))
+    })
 }

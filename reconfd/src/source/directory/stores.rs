@@ -73,6 +73,8 @@ impl Stores {
         self.feed.pod(&Event::InitDone);
         self.feed.namespace(&Event::Init);
         self.feed.namespace(&Event::InitDone);
+        self.feed.peer_slice(&Event::Init);
+        self.feed.peer_slice(&Event::InitDone);
     }
 
     fn put(&mut self, shelf: &Shelf, key: &Key, seen: SystemTime) -> bool {
@@ -104,7 +106,7 @@ impl Stores {
                 self.feed.podconfig(&Event::Apply(*podconfig));
             }
             Object::Policy(policy) => self.feed.policy(&Event::Apply(*policy.clone())),
-            Object::Pod(metadata) => self.feed.pod(&Event::Apply(partial(metadata))),
+            Object::Pod(pod) => self.feed.pod(&Event::Apply(*pod.clone())),
             Object::Namespace(metadata) => self.feed.namespace(&Event::Apply(partial(metadata))),
         }
     }
@@ -113,7 +115,7 @@ impl Stores {
         match object {
             Object::PodConfig(podconfig) => self.feed.podconfig(&Event::Delete(*podconfig.clone())),
             Object::Policy(policy) => self.feed.policy(&Event::Delete(*policy.clone())),
-            Object::Pod(metadata) => self.feed.pod(&Event::Delete(partial(metadata))),
+            Object::Pod(pod) => self.feed.pod(&Event::Delete(*pod.clone())),
             Object::Namespace(metadata) => self.feed.namespace(&Event::Delete(partial(metadata))),
         }
     }

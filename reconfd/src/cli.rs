@@ -1,0 +1,151 @@
+//! The command line: one program, and what it does beside being the daemon.
+
+use std::{ffi::OsString, fmt};
+
+use clap::{Args, Command, CommandFactory as _, FromArgMatches as _, Subcommand, ValueEnum};
+use tracing_subscriber::EnvFilter;
+
+use crate::{
+    config::{Config, Listen, installation},
+    scope::Scope,
+};
+
+/// Without a word behind the name it is the daemon.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cli {
+    Daemon(Box<Config>),
+    Other(Program),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+pub enum Program {
+    /// What sees more than one node of a cluster: status, allowances, peers; runs once
+    Controller(ControllerConfig),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct ControllerConfig {
+    /// Tells several installations in one cluster apart: a DNS label of at most 20 characters
+    #[arg(long, env = "PODCONFIG_INSTALLATION", value_name = "NAME", default_value = "default", value_parser = installation)]
+    pub installation: String,
+
+    #[command(flatten)]
+    pub scope: Scope,
+
+    /// Where /livez, /readyz and /metrics are: ADDRESS:PORT, or off
+    #[arg(
+        long,
+        env = "PODCONFIG_LISTEN",
+        value_name = "ADDR",
+        default_value = "0.0.0.0:9478"
+    )]
+    pub listen: Listen,
+
+    #[command(flatten)]
+    pub logging: Logging,
+}
+
+/// How the log is written, by every program.
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct Logging {
+    /// auto: text on a terminal, JSON otherwise
+    #[arg(
+        long = "log-format",
+        env = "PODCONFIG_LOG_FORMAT",
+        value_name = "FORMAT",
+        value_enum,
+        default_value_t
+    )]
+    pub format: LogFormat,
+
+    /// error, warn, info, debug or trace, or a filter such as info,reconfd::node=debug
+    #[arg(long = "log", env = "RUST_LOG", value_name = "LEVEL", default_value = "info", value_parser = log_filter)]
+    pub filter: String,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    #[default]
+    Auto,
+    Text,
+    Json,
+}
+
+impl Cli {
+    pub fn parse() -> Self {
+        Self::try_from_words(std::env::args_os()).unwrap_or_else(|error| error.exit())
+    }
+
+    fn try_from_words<W>(words: impl IntoIterator<Item = W>) -> Result<Self, clap::Error>
+    where
+        W: Into<OsString> + Clone,
+    {
+        let matches = Self::command().try_get_matches_from(words)?;
+        match matches.subcommand_name() {
+            Some(_) => Program::from_arg_matches(&matches).map(Self::Other),
+            None => Config::from_arg_matches(&matches).map(|config| Self::Daemon(Box::new(config))),
+        }
+    }
+
+    fn command() -> Command {
+        Program::augment_subcommands(Config::command())
+            .args_conflicts_with_subcommands(true)
+            .subcommand_negates_reqs(true)
+    }
+
+    pub fn logging(&self) -> &Logging {
+        match self {
+            Self::Daemon(config) => &config.logging,
+            Self::Other(Program::Controller(config)) => &config.logging,
+        }
+    }
+}
+
+impl fmt::Display for LogFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.to_possible_value()
+            .map_or(Ok(()), |value| f.write_str(value.get_name()))
+    }
+}
+
+fn log_filter(text: &str) -> Result<String, String> {
+    EnvFilter::try_new(text)
+        .map(|_| text.to_owned())
+        .map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_flags_hold_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn without_a_word_it_is_the_daemon() {
+        let cli = Cli::try_from_words(["reconfd", "--source", "cluster"]).unwrap();
+        assert!(matches!(cli, Cli::Daemon(_)), "{cli:?}");
+        assert!(Cli::try_from_words(["reconfd"]).is_err());
+    }
+
+    #[test]
+    fn a_further_program_needs_nothing_of_the_daemon() {
+        let words = [
+            "reconfd",
+            "controller",
+            "--namespaces",
+            "a,b",
+            "--log",
+            "debug",
+        ];
+        let cli = Cli::try_from_words(words).unwrap();
+        assert_eq!(cli.logging().filter, "debug");
+        let Cli::Other(Program::Controller(config)) = cli else {
+            unreachable!("{cli:?}");
+        };
+        assert_eq!(config.scope.namespaces, ["a", "b"]);
+    }
+}

@@ -1,0 +1,176 @@
+//! The daemon: its threads, from the first to the last. Links stay as they are when it ends.
+
+use std::{sync::mpsc, thread};
+
+use anyhow::{Context, anyhow, bail};
+use cni_plugin::record::RecordFolder;
+use nix::sys::{
+    resource::{Resource, getrlimit, setrlimit},
+    utsname::uname,
+};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+    sync::oneshot,
+};
+
+use crate::{
+    config::{Config, Listen, Source},
+    http::{self, Health},
+    lock,
+    metrics::Metrics,
+    node::Machine,
+    podconfig::{self, Controller, Waker, pods::Pods, tell::Teller},
+    source::{
+        Objects,
+        directory::{Directory, Options, Sink},
+        schema::Schema,
+    },
+};
+
+/// Runs until SIGTERM or SIGINT. Links stay as they are.
+pub fn run(config: &Config) -> anyhow::Result<()> {
+    check_kernel(uname()?.release().to_string_lossy().as_ref())?;
+    let _lock = lock::take(&config.run_dir, &config.installation)?;
+    allow_many_files()?;
+    let (metrics, health) = (Metrics::default(), Health::default());
+    let (waker, inbox) = podconfig::inbox().context("make the controller's bell")?;
+    let (objects, sink, _source) = open_source(config, &waker)?;
+    let machine = Machine::open(
+        &config.installation,
+        &config.switch_folder,
+        &config.netns_folders,
+    )?;
+    let (telling, tellings) = mpsc::channel();
+    let pods = Pods::new(RecordFolder::new(&config.records));
+    let controller = Controller::new(
+        machine,
+        objects.clone(),
+        pods,
+        (metrics.clone(), health.clone()),
+        telling,
+        inbox,
+    );
+    let teller = Teller::new(objects, sink, metrics.clone(), config.node_name.clone());
+    let (ended, end) = oneshot::channel();
+    let teller = thread::Builder::new()
+        .name("teller".into())
+        .spawn(move || teller.run(&tellings))?;
+    let controller = thread::Builder::new()
+        .name("controller".into())
+        .spawn(move || {
+            let result = controller.run();
+            let _ = ended.send(());
+            result
+        })?;
+    wait_for_the_end(config, (health, metrics), end)?;
+    waker.stop();
+    let result = controller
+        .join()
+        .map_err(|_| anyhow!("the controller panicked"))?;
+    teller.join().map_err(|_| anyhow!("the teller panicked"))?;
+    result.context("control links")
+}
+
+/// The oldest kernel that tells which addresses are ours (IFA_PROTO): before it, an address that is
+/// withdrawn could not be told from one that the pod gave itself.
+const OLDEST_KERNEL: (u32, u32) = (5, 18);
+
+fn check_kernel(release: &str) -> anyhow::Result<()> {
+    let mut numbers = release
+        .split(['.', '-'])
+        .map_while(|word| word.parse().ok());
+    let (major, minor) = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    if (major, minor) < OLDEST_KERNEL {
+        bail!("this kernel is Linux {release}; reconfd needs 5.18 or newer");
+    }
+    Ok(())
+}
+
+/// A burst over many pods holds some descriptors of each until its pass is through.
+fn allow_many_files() -> anyhow::Result<()> {
+    const ENOUGH: u64 = 4096;
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    if soft < ENOUGH.min(hard) {
+        setrlimit(Resource::RLIMIT_NOFILE, ENOUGH.min(hard), hard)?;
+    }
+    Ok(())
+}
+
+fn open_source(config: &Config, waker: &Waker) -> anyhow::Result<(Objects, Sink, Directory)> {
+    let Source::Directory(manifests) = &config.source else {
+        bail!("made in a moment");
+    };
+    let options = Options {
+        manifests: manifests.clone(),
+        records: config.records.clone(),
+        reports: config.reports(manifests).map_err(anyhow::Error::msg)?,
+    };
+    let waker = waker.clone();
+    Ok(Directory::start(
+        &options,
+        Box::new(admit),
+        move |change| waker.tell(change),
+    )?)
+}
+
+fn admit(kind: &str, value: serde_json::Value) -> Result<serde_json::Value, Vec<(String, String)>> {
+    let Some(schema) = Schema::for_kind(kind) else {
+        return Ok(value);
+    };
+    schema.admit(value).map_err(|faults| {
+        faults
+            .into_iter()
+            .map(|fault| (fault.field, fault.message))
+            .collect()
+    })
+}
+
+/// Serves the probes until a signal comes or the controller ends.
+fn wait_for_the_end(
+    config: &Config,
+    (health, metrics): (Health, Metrics),
+    end: oneshot::Receiver<()>,
+) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let (mut terminate, mut interrupt) = (
+            signal(SignalKind::terminate())?,
+            signal(SignalKind::interrupt())?,
+        );
+        let stopped = async {
+            tokio::select! {
+                _ = terminate.recv() => tracing::info!("SIGTERM: ending; links stay"),
+                _ = interrupt.recv() => tracing::info!("SIGINT: ending; links stay"),
+                _ = end => (),
+            }
+        };
+        match config.listen {
+            Listen::Off => stopped.await,
+            Listen::At(address) => {
+                let listener = TcpListener::bind(address)
+                    .await
+                    .with_context(|| format!("listen on {address}"))?;
+                http::serve(listener, health, metrics, stopped).await;
+            }
+        }
+        Ok(())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kernel_that_cannot_tell_whose_an_address_is_is_refused() {
+        for old in ["5.17.0", "4.18.0-553.el8_10.x86_64", "", "unknown"] {
+            assert!(check_kernel(old).is_err(), "{old}");
+        }
+        for new in ["5.18", "6.1.0-22-amd64", "6.18.44-fc", "10.0.0"] {
+            assert!(check_kernel(new).is_ok(), "{new}");
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! Which namespaces a copy of podconfig serves. Several copies on one node share them out, so that none
+//! undoes what another does.
+
+use clap::Args;
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
+pub struct Scope {
+    /// The namespaces that are served, commas between; nothing of any other is read or touched. Default: all
+    #[arg(
+        long,
+        env = "PODCONFIG_NAMESPACES",
+        value_name = "NAMES",
+        value_delimiter = ',',
+        value_parser = namespace,
+        conflicts_with = "except_namespaces"
+    )]
+    pub namespaces: Vec<String>,
+
+    /// All namespaces but these, commas between: those that another copy serves
+    #[arg(
+        long,
+        env = "PODCONFIG_EXCEPT_NAMESPACES",
+        value_name = "NAMES",
+        value_delimiter = ',',
+        value_parser = namespace
+    )]
+    pub except_namespaces: Vec<String>,
+}
+
+impl Scope {
+    pub fn serves(&self, namespace: &str) -> bool {
+        let is_among = |names: &[String]| names.iter().any(|name| name == namespace);
+        match self.namespaces.is_empty() {
+            true => !is_among(&self.except_namespaces),
+            false => is_among(&self.namespaces),
+        }
+    }
+
+    /// Whether only some namespaces may be asked about at all.
+    pub fn is_limited(&self) -> bool {
+        !self.namespaces.is_empty()
+    }
+}
+
+fn namespace(text: &str) -> Result<String, String> {
+    let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    let ends = text.starts_with('-') || text.ends_with('-');
+    match !text.is_empty() && text.len() <= 63 && text.bytes().all(inner) && !ends {
+        true => Ok(text.to_owned()),
+        false => Err("not the name of a namespace".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scope(namespaces: &[&str], except: &[&str]) -> Scope {
+        let owned = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+        Scope {
+            namespaces: owned(namespaces),
+            except_namespaces: owned(except),
+        }
+    }
+
+    #[test]
+    fn without_a_word_every_namespace_is_served() {
+        assert!(scope(&[], &[]).serves("tenant-a"));
+        assert!(!scope(&[], &[]).is_limited());
+    }
+
+    #[test]
+    fn of_two_copies_exactly_one_serves_a_namespace() {
+        let (own, rest) = (scope(&["tenant-a"], &[]), scope(&[], &["tenant-a"]));
+        for name in ["tenant-a", "tenant-b", "default"] {
+            assert_ne!(own.serves(name), rest.serves(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_namespace_is_refused() {
+        for odd in ["", "A", "a.b", "-a", "a-", "a b", &"a".repeat(64)] {
+            assert!(namespace(odd).is_err(), "{odd}");
+        }
+    }
+}

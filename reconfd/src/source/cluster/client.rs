@@ -1,0 +1,74 @@
+//! The way to the API server, and whether it is one that podconfig can work with.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use k8s_openapi::apimachinery::pkg::version::Info;
+use kube::{Client, Config};
+
+/// The oldest version whose admission and field selectors are what is relied on: 1.31.
+const OLDEST: (u32, u32) = (1, 31);
+/// How long a server that does not answer is left alone before it is asked again.
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// By KUBECONFIG where it is set, otherwise as the service account of the pod.
+pub async fn connect() -> anyhow::Result<Client> {
+    let config = Config::infer()
+        .await
+        .context("find the API server: set KUBECONFIG, or run in a pod with a service account")?;
+    tracing::info!(url = %config.cluster_url, "the API server");
+    Client::try_from(config).context("prepare the connection to the API server")
+}
+
+/// Waits until the server tells its version, and says whether it is new enough.
+pub async fn check_version(client: &Client, mut waiting: impl FnMut(&str)) -> anyhow::Result<()> {
+    loop {
+        match client.apiserver_version().await {
+            Ok(info) => return judge(&info),
+            Err(error) => waiting(&format!(
+                "the API server does not tell its version: {error}"
+            )),
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+fn judge(info: &Info) -> anyhow::Result<()> {
+    let number = |text: &str| {
+        let digits: String = text.chars().take_while(char::is_ascii_digit).collect();
+        digits.parse().unwrap_or(0)
+    };
+    let version = (number(&info.major), number(&info.minor));
+    if version < OLDEST {
+        bail!(
+            "the API server is Kubernetes {}; podconfig needs 1.31 or newer",
+            info.git_version
+        );
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn info(major: &str, minor: &str) -> Info {
+        Info {
+            major: major.into(),
+            minor: minor.into(),
+            git_version: format!("v{major}.{minor}.0"),
+            ..Info::default()
+        }
+    }
+
+    #[test]
+    fn an_old_api_server_is_refused_in_words() {
+        for (major, minor) in [("1", "30"), ("1", "9+"), ("0", "99"), ("", "")] {
+            let refused = judge(&info(major, minor)).expect_err(minor).to_string();
+            assert!(refused.contains("1.31 or newer"), "{refused}");
+        }
+        for (major, minor) in [("1", "31"), ("1", "36+"), ("2", "0")] {
+            assert!(judge(&info(major, minor)).is_ok(), "{major}.{minor}");
+        }
+    }
+}

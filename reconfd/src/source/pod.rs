@@ -1,0 +1,132 @@
+//! A pod as far as podconfig looks at it. The other fields of a pod, by far the most of its bytes, are
+//! skipped as they are read, so that a watch over many pods costs little.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde::{Deserialize, Serialize};
+
+/// The condition by which a pod waits for its links.
+pub const READINESS_GATE: &str = "podconfig.dev/ready";
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, kube::Resource)]
+#[resource(inherit = k8s_openapi::api::core::v1::Pod)]
+pub struct Pod {
+    #[serde(default)]
+    pub metadata: ObjectMeta,
+    #[serde(default)]
+    pub spec: PodSpec,
+    #[serde(default)]
+    pub status: PodStatus,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PodSpec {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node_name: Option<String>,
+    #[serde(default)]
+    pub host_network: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runtime_class_name: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub readiness_gates: Vec<ReadinessGate>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReadinessGate {
+    pub condition_type: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PodStatus {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase: Option<String>,
+    #[serde(
+        default,
+        rename = "podIPs",
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "addresses"
+    )]
+    pub pod_ips: Vec<PodIp>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<PodCondition>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PodIp {
+    pub ip: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PodCondition {
+    #[serde(rename = "type")]
+    pub type_: String,
+    pub status: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+impl Pod {
+    /// Whether the pod becomes ready only with its links.
+    pub fn has_gate(&self) -> bool {
+        let mut gates = self.spec.readiness_gates.iter();
+        gates.any(|gate| gate.condition_type == READINESS_GATE)
+    }
+
+    /// What the pod's own condition of the gate says.
+    pub fn gate(&self) -> Option<&PodCondition> {
+        let mut conditions = self.status.conditions.iter();
+        conditions.find(|condition| condition.type_ == READINESS_GATE)
+    }
+
+    /// Whether its containers have ended for good: nothing is done to it any more.
+    pub fn has_ended(&self) -> bool {
+        matches!(
+            self.status.phase.as_deref(),
+            Some("Succeeded") | Some("Failed")
+        )
+    }
+}
+
+/// A list that an API server leaves out or, in old versions, answers as `null`.
+fn addresses<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Vec<PodIp>, D::Error> {
+    Ok(Option::deserialize(from)?.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_pod_is_read_from_what_an_api_server_says() -> Result<(), serde_json::Error> {
+        let pod: Pod = serde_json::from_value(json!({
+            "apiVersion": "v1", "kind": "Pod",
+            "metadata": {"name": "a", "namespace": "t", "uid": "u"},
+            "spec": {
+                "containers": [{"name": "c", "image": "i"}], "nodeName": "n0", "hostNetwork": true,
+                "readinessGates": [{"conditionType": READINESS_GATE}],
+            },
+            "status": {
+                "phase": "Running", "podIPs": [{"ip": "10.0.0.1"}],
+                "conditions": [{"type": READINESS_GATE, "status": "False", "lastProbeTime": null}],
+            },
+        }))?;
+        assert_eq!(pod.spec.node_name.as_deref(), Some("n0"));
+        assert!(pod.spec.host_network && pod.has_gate() && !pod.has_ended());
+        assert_eq!(pod.status.pod_ips[0].ip, "10.0.0.1");
+        assert_eq!(pod.gate().map(|gate| gate.status.as_str()), Some("False"));
+        Ok(())
+    }
+
+    #[test]
+    fn the_metadata_of_a_pod_is_enough() -> Result<(), serde_json::Error> {
+        let pod: Pod = serde_json::from_value(json!({"metadata": {"name": "a"}}))?;
+        assert!(!pod.has_gate() && pod.gate().is_none() && !pod.spec.host_network);
+        Ok(())
+    }
+}
