@@ -26,8 +26,12 @@ use serde::Serialize;
 pub mod cluster;
 /// A folder of manifests, watched.
 pub mod directory;
+/// One folder that is watched.
+mod folder;
 /// A pod as far as podconfig looks at it.
 pub mod pod;
+/// The record folder, watched by itself.
+pub mod records;
 /// The CRD's schema, defaults and CEL rules, compiled once and held against a manifest.
 pub mod schema;
 

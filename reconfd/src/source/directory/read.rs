@@ -268,8 +268,11 @@ fn typed(key: &Key, mut value: Value, admit: &Admit) -> Result<Object, Vec<(Stri
         Kind::PodConfigPolicy => Object::Policy(Box::new(whole(value)?)),
         Kind::Pod => {
             let metadata = metadata(&mut value)?;
-            let pod: Pod = whole(value)?;
-            Object::Pod(Box::new(Pod { metadata, ..pod }))
+            Object::Pod(Box::new(Pod {
+                metadata,
+                spec: member(&mut value, "spec")?,
+                status: member(&mut value, "status")?,
+            }))
         }
         Kind::Namespace => Object::Namespace(Box::new(metadata(&mut value)?)),
     })
@@ -277,6 +280,18 @@ fn typed(key: &Key, mut value: Value, admit: &Admit) -> Result<Object, Vec<(Stri
 
 fn whole<T: DeserializeOwned>(value: Value) -> Result<T, Vec<(String, String)>> {
     serde_json::from_value(value).map_err(|error| vec![(String::new(), error.to_string())])
+}
+
+/// A member of the object, as empty as it gets where it is not there.
+fn member<T: DeserializeOwned + Default>(
+    value: &mut Value,
+    name: &str,
+) -> Result<T, Vec<(String, String)>> {
+    match value.get_mut(name).map(Value::take) {
+        None | Some(Value::Null) => Ok(T::default()),
+        Some(member) => serde_json::from_value(member)
+            .map_err(|error| vec![(name.to_owned(), error.to_string())]),
+    }
 }
 
 /// The members that anybody here looks at.

@@ -5,8 +5,8 @@ use std::{
     collections::BTreeMap,
     ffi::OsString,
     io,
-    os::{fd::AsFd, linux::fs::MetadataExt},
-    path::{Path, PathBuf},
+    os::fd::AsFd,
+    path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -16,9 +16,11 @@ use nix::{
     poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::{
         eventfd::EventFd,
-        inotify::{AddWatchFlags as Flags, InitFlags, Inotify, InotifyEvent, WatchDescriptor},
+        inotify::{AddWatchFlags as Flags, InitFlags, Inotify, InotifyEvent},
     },
 };
+
+use crate::source::folder::{ENTRIES, Folder, ITSELF};
 
 /// How soon a folder that is missing is looked for again, and one that is watched is held against its path.
 const MISSING: Duration = Duration::from_millis(250);
@@ -59,25 +61,15 @@ pub struct Watch {
     next_check: Instant,
 }
 
-struct Folder {
-    path: PathBuf,
-    flags: Flags,
-    /// With device and inode, to see whether the path leads elsewhere now.
-    watched: Option<(WatchDescriptor, (u64, u64))>,
-}
-
 impl Watch {
     /// Watches from now on; the folder of manifests must be there, the record folder need not.
     pub fn new(manifests: &Path, records: &Path) -> io::Result<Self> {
-        let entries =
-            Flags::IN_MOVED_TO | Flags::IN_MOVED_FROM | Flags::IN_CREATE | Flags::IN_DELETE;
-        let itself = Flags::IN_DELETE_SELF | Flags::IN_MOVE_SELF | Flags::IN_ONLYDIR;
         let content = Flags::IN_CLOSE_WRITE | Flags::IN_ATTRIB;
         let mut watch = Self {
             inotify: Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?,
             stop: Arc::new(EventFd::new()?),
-            manifests: Folder::new(manifests, entries | itself | content),
-            records: Folder::new(records, entries | itself | Flags::IN_CLOSE_WRITE),
+            manifests: Folder::new(manifests, ENTRIES | ITSELF | content),
+            records: Folder::new(records, ENTRIES | ITSELF | Flags::IN_CLOSE_WRITE),
             next_check: Instant::now() + MISSING,
         };
         watch.manifests.check(&watch.inotify)?;
@@ -92,7 +84,7 @@ impl Watch {
     }
 
     pub fn has_manifests(&self) -> bool {
-        self.manifests.watched.is_some()
+        self.manifests.is_watched()
     }
 
     /// Waits for something to happen, at most until then.
@@ -223,57 +215,5 @@ fn record(batch: &mut Batch, name: &str) {
     if !name.as_deref().is_some_and(|name| name.starts_with('.')) && !batch.records.contains(&name)
     {
         batch.records.push(name);
-    }
-}
-
-impl Folder {
-    fn new(path: &Path, flags: Flags) -> Self {
-        Self {
-            path: path.to_owned(),
-            flags,
-            watched: None,
-        }
-    }
-
-    fn is_watched(&self) -> bool {
-        self.watched.is_some()
-    }
-
-    fn is(&self, descriptor: WatchDescriptor) -> bool {
-        self.watched
-            .is_some_and(|(watched, _)| watched == descriptor)
-    }
-
-    /// An event of the folder itself.
-    fn lost(&mut self, inotify: &Inotify, mask: Flags) {
-        if mask.intersects(
-            Flags::IN_DELETE_SELF | Flags::IN_MOVE_SELF | Flags::IN_UNMOUNT | Flags::IN_IGNORED,
-        ) {
-            self.drop_watch(inotify);
-        }
-    }
-
-    fn drop_watch(&mut self, inotify: &Inotify) {
-        if let Some((descriptor, _)) = self.watched.take() {
-            // It may have gone with its folder.
-            let _ = inotify.rm_watch(descriptor);
-        }
-    }
-
-    /// Watches what the path leads to now; true if that is not what was watched before.
-    fn check(&mut self, inotify: &Inotify) -> io::Result<bool> {
-        let identity = match std::fs::metadata(&self.path) {
-            Ok(folder) => (folder.st_dev(), folder.st_ino()),
-            Err(error) => {
-                self.drop_watch(inotify);
-                return Err(error);
-            }
-        };
-        if self.watched.is_some_and(|(_, watched)| watched == identity) {
-            return Ok(false);
-        }
-        self.drop_watch(inotify);
-        self.watched = Some((inotify.add_watch(&self.path, self.flags)?, identity));
-        Ok(true)
     }
 }
