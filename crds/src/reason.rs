@@ -75,6 +75,8 @@ pub enum Reason {
     NotSelected,
     /// An Event: the pod got the link.
     LinkAdded,
+    /// An Event: the link was changed as its PodConfig was.
+    LinkChanged,
     /// An Event: the link was taken away.
     LinkRemoved,
     /// An Event: somebody had undone the link, and it was made whole again.
@@ -83,7 +85,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of the list.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 36] = [
         Self::LinkReady,
         Self::AllPodsConfigured,
         Self::NoPodsSelected,
@@ -117,6 +119,7 @@ impl Reason {
         Self::Unsupported,
         Self::NotSelected,
         Self::LinkAdded,
+        Self::LinkChanged,
         Self::LinkRemoved,
         Self::LinkRepaired,
     ];
@@ -157,6 +160,7 @@ impl Reason {
             Self::Unsupported => "Unsupported",
             Self::NotSelected => "NotSelected",
             Self::LinkAdded => "LinkAdded",
+            Self::LinkChanged => "LinkChanged",
             Self::LinkRemoved => "LinkRemoved",
             Self::LinkRepaired => "LinkRepaired",
         }

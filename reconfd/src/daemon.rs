@@ -20,13 +20,21 @@ use crate::{
     lock,
     metrics::Metrics,
     node::Machine,
-    podconfig::{self, Controller, Waker, pods::Pods, tell::Teller},
+    podconfig::{
+        self, Controller, Waker,
+        pods::Pods,
+        tell::{Manner, Teller},
+    },
     source::{
-        Objects,
-        directory::{Directory, Options, Sink},
+        Complete, Objects, Sink,
+        cluster::{self, Cluster},
+        directory::{self, Directory},
         schema::Schema,
     },
 };
+
+/// A source that runs until it is dropped.
+type Running = Box<dyn Send>;
 
 /// Runs until SIGTERM or SIGINT. Links stay as they are.
 pub fn run(config: &Config) -> anyhow::Result<()> {
@@ -35,14 +43,15 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
     allow_many_files()?;
     let (metrics, health) = (Metrics::default(), Health::default());
     let (waker, inbox) = podconfig::inbox().context("make the controller's bell")?;
-    let (objects, sink, _source) = open_source(config, &waker)?;
+    let signs = (health.clone(), metrics.clone());
+    let (objects, sink, complete, source) = open_source(config, signs, &waker)?;
     let machine = Machine::open(
         &config.installation,
         &config.switch_folder,
         &config.netns_folders,
     )?;
     let (telling, tellings) = mpsc::channel();
-    let pods = Pods::new(RecordFolder::new(&config.records));
+    let pods = Pods::new(RecordFolder::new(&config.records), config.scope.clone());
     let controller = Controller::new(
         machine,
         objects.clone(),
@@ -51,7 +60,12 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
         telling,
         inbox,
     );
-    let teller = Teller::new(objects, sink, metrics.clone(), config.node_name.clone());
+    let manner = Manner {
+        gate: config.readiness_gate,
+        network_status: config.network_status,
+    };
+    let node = config.node_name.clone();
+    let teller = Teller::new((objects, sink), metrics.clone(), node, manner);
     let (ended, end) = oneshot::channel();
     let teller = thread::Builder::new()
         .name("teller".into())
@@ -59,7 +73,7 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
     let controller = thread::Builder::new()
         .name("controller".into())
         .spawn(move || {
-            let result = controller.run();
+            let result = controller.run_once(&complete);
             let _ = ended.send(());
             result
         })?;
@@ -69,7 +83,9 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
         .join()
         .map_err(|_| anyhow!("the controller panicked"))?;
     teller.join().map_err(|_| anyhow!("the teller panicked"))?;
-    result.context("control links")
+    // Last: what the teller said is still to be written.
+    drop(source);
+    result
 }
 
 /// The oldest kernel that tells which addresses are ours (IFA_PROTO): before it, an address that is
@@ -97,21 +113,34 @@ fn allow_many_files() -> anyhow::Result<()> {
     Ok(())
 }
 
-fn open_source(config: &Config, waker: &Waker) -> anyhow::Result<(Objects, Sink, Directory)> {
-    let Source::Directory(manifests) = &config.source else {
-        bail!("made in a moment");
-    };
-    let options = Options {
-        manifests: manifests.clone(),
-        records: config.records.clone(),
-        reports: config.reports(manifests).map_err(anyhow::Error::msg)?,
-    };
+fn open_source(
+    config: &Config,
+    signs: (Health, Metrics),
+    waker: &Waker,
+) -> anyhow::Result<(Objects, Sink, Complete, Running)> {
     let waker = waker.clone();
-    Ok(Directory::start(
-        &options,
-        Box::new(admit),
-        move |change| waker.tell(change),
-    )?)
+    let notify = move |change| waker.tell(change);
+    match &config.source {
+        Source::Directory(manifests) => {
+            let options = directory::Options {
+                manifests: manifests.clone(),
+                records: config.records.clone(),
+                reports: config.reports(manifests).map_err(anyhow::Error::msg)?,
+            };
+            let (objects, sink, source) = Directory::start(&options, Box::new(admit), notify)?;
+            let sink = Sink::Directory(sink);
+            Ok((objects, sink, Complete::at_once(), Box::new(source)))
+        }
+        Source::Cluster => {
+            let options = cluster::Options {
+                node: config.node_name.clone(),
+                scope: config.scope.clone(),
+                records: config.records.clone(),
+            };
+            let (objects, sink, complete, source) = Cluster::start(options, signs, notify)?;
+            Ok((objects, Sink::Cluster(sink), complete, Box::new(source)))
+        }
+    }
 }
 
 fn admit(kind: &str, value: serde_json::Value) -> Result<serde_json::Value, Vec<(String, String)>> {

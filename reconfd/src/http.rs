@@ -5,7 +5,7 @@ use std::{
     convert::Infallible,
     future::Future,
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     time::{Duration, Instant},
@@ -39,6 +39,8 @@ struct Signs {
     heartbeat: AtomicU64,
     passed: AtomicBool,
     pinned: AtomicBool,
+    /// What a source waits for.
+    waiting: Mutex<Option<String>>,
 }
 
 /// A controller that has not beaten for so long hangs.
@@ -60,6 +62,7 @@ impl Default for Health {
             heartbeat: AtomicU64::new(0),
             passed: AtomicBool::new(false),
             pinned: AtomicBool::new(false),
+            waiting: Mutex::new(None),
         }))
     }
 }
@@ -79,6 +82,26 @@ impl Health {
     /// Whether the switch is where it should be.
     pub fn set_switch_pinned(&self, pinned: bool) {
         self.0.pinned.store(pinned, Relaxed);
+    }
+
+    /// Something from outside is waited for; whether that is news.
+    pub fn wait_for(&self, what: &str) -> bool {
+        let mut waiting = self.waiting();
+        let is_new = waiting.as_deref() != Some(what);
+        *waiting = Some(what.to_owned());
+        is_new
+    }
+
+    pub fn waits_no_more(&self) {
+        *self.waiting() = None;
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Option<String>> {
+        // A text is put in place as a whole, so a panic in between leaves nothing half-done.
+        self.0
+            .waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Why the daemon should be started anew, if it should.
@@ -110,11 +133,11 @@ impl Health {
                 "the switch is not pinned where it should be",
             ),
         ];
-        let missing: Vec<&str> = missing
+        let missing = missing
             .iter()
             .filter(|(sign, _)| !sign.load(Relaxed))
-            .map(|(_, why)| *why)
-            .collect();
+            .map(|(_, why)| (*why).to_owned());
+        let missing: Vec<String> = self.waiting().clone().into_iter().chain(missing).collect();
         if missing.is_empty() {
             Ok(())
         } else {

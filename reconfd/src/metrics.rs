@@ -9,7 +9,7 @@ use prometheus_client::{encoding::text, metrics::gauge::Gauge, registry::Registr
 
 /// The series: their labels, names and helps.
 mod series;
-use series::{Ended, Links, Numbers, OfKind, Operated, Operation, Refused};
+use series::{Ended, Links, Numbers, OfKind, Operated, Operation, Refused, Watched};
 
 /// A clone counts into the same numbers.
 #[derive(Clone, Debug)]
@@ -107,6 +107,28 @@ impl Metrics {
 
     pub fn set_refused_manifests(&self, manifests: usize) {
         set(&self.numbers.refused_manifests, manifests);
+    }
+
+    /// A watch of the API began anew after a failure.
+    pub fn watch_restarted(&self, resource: &'static str) {
+        let restarts = self
+            .numbers
+            .watch_restarts
+            .get_or_create(&Watched { resource });
+        restarts.inc();
+    }
+
+    /// Something was written to the API.
+    pub fn wrote(&self, resource: &'static str) {
+        self.numbers
+            .api_writes
+            .get_or_create(&Watched { resource })
+            .inc();
+    }
+
+    /// The API did not take a write.
+    pub fn write_refused(&self) {
+        self.numbers.api_write_failures.inc();
     }
 
     /// For how long the oldest wish has waited; zero when none waits.

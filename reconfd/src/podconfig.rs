@@ -42,6 +42,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use anyhow::Context as _;
 use kube::core::SelectorExt;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
@@ -52,7 +53,7 @@ use crate::{
     http::Health,
     metrics::Metrics,
     node::{Machine, links::Place},
-    source::{Change, Objects},
+    source::{Change, Complete, Objects},
 };
 
 /// How often the switch's pin is looked at, and the heart beats.
@@ -126,8 +127,20 @@ impl Controller {
         }
     }
 
+    /// Once the source has told all there is: before, what is missing may only not have been heard yet.
+    pub fn run_once(self, complete: &Complete) -> anyhow::Result<()> {
+        let go_on = || {
+            self.health.beat();
+            !self.inbox.stop.load(Ordering::Acquire)
+        };
+        match complete.wait(go_on)? {
+            true => self.run().context("control links"),
+            false => Ok(()),
+        }
+    }
+
     /// Until somebody says stop. Links stay as they are.
-    pub fn run(mut self) -> io::Result<()> {
+    fn run(mut self) -> io::Result<()> {
         self.start()?;
         while !self.inbox.stop.load(Ordering::Acquire) {
             self.wait()?;

@@ -4,10 +4,11 @@
 use std::{
     collections::BTreeMap,
     fmt,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, PoisonError, RwLock, mpsc},
+    time::Duration,
 };
 
-use crds::{PeerSlice, PodConfig, PodConfigPolicy};
+use crds::{PeerSlice, PodConfig, PodConfigPolicy, PodReport, PodReportStatus};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{
     Resource,
@@ -126,6 +127,8 @@ pub struct Objects {
     namespaces: Store<NamespaceMeta>,
     peer_slices: Store<PeerSlice>,
     refusals: Arc<RwLock<Arc<[Refusal]>>>,
+    /// Whether a pod that is not among the pods is none: an API server knows all of them.
+    knows_all_pods: bool,
 }
 
 /// The other end of [`Objects`]: a source writes the events of its watches here.
@@ -136,11 +139,13 @@ pub struct Feed {
     namespaces: Writer<NamespaceMeta>,
     peer_slices: Writer<PeerSlice>,
     refusals: Arc<RwLock<Arc<[Refusal]>>>,
+    knows_all_pods: bool,
 }
 
 impl Feed {
     pub fn new() -> Self {
         Self {
+            knows_all_pods: false,
             podconfigs: Writer::default(),
             policies: Writer::default(),
             pods: Writer::default(),
@@ -150,8 +155,17 @@ impl Feed {
         }
     }
 
+    /// Of a source that knows every pod of this node.
+    pub fn of_api() -> Self {
+        Self {
+            knows_all_pods: true,
+            ..Self::new()
+        }
+    }
+
     pub fn objects(&self) -> Objects {
         Objects {
+            knows_all_pods: self.knows_all_pods,
             podconfigs: self.podconfigs.as_reader(),
             policies: self.policies.as_reader(),
             pods: self.pods.as_reader(),
@@ -159,6 +173,20 @@ impl Feed {
             peer_slices: self.peer_slices.as_reader(),
             refusals: self.refusals.clone(),
         }
+    }
+
+    /// Empty stores are complete as well: nobody shall wait for them.
+    pub fn ready(&mut self) {
+        self.podconfig(&Event::Init);
+        self.podconfig(&Event::InitDone);
+        self.policy(&Event::Init);
+        self.policy(&Event::InitDone);
+        self.pod(&Event::Init);
+        self.pod(&Event::InitDone);
+        self.namespace(&Event::Init);
+        self.namespace(&Event::InitDone);
+        self.peer_slice(&Event::Init);
+        self.peer_slice(&Event::InitDone);
     }
 
     pub fn podconfig(&mut self, event: &Event<PodConfig>) {
@@ -207,6 +235,10 @@ impl Objects {
     pub fn pod(&self, namespace: &str, name: &str) -> Option<Arc<Pod>> {
         self.pods.get(&ObjectRef::new(name).within(namespace))
     }
+    /// Whether a pod that is not among the pods is none.
+    pub fn knows_all_pods(&self) -> bool {
+        self.knows_all_pods
+    }
     pub fn pods(&self) -> Vec<Arc<Pod>> {
         self.pods.state()
     }
@@ -234,6 +266,65 @@ impl Objects {
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
+    }
+}
+
+/// Where reports go.
+#[derive(Clone)]
+pub enum Sink {
+    Directory(directory::Sink),
+    Cluster(cluster::Sink),
+}
+
+impl Sink {
+    /// What was reported of a pod before this daemon started.
+    pub fn reported(&self, namespace: &str, name: &str) -> Option<PodReportStatus> {
+        match self {
+            Self::Directory(_) => None,
+            Self::Cluster(sink) => sink.written(namespace, name),
+        }
+    }
+
+    pub fn write_pod_report(&self, report: &PodReport) {
+        match self {
+            Self::Directory(sink) => sink.write_pod_report(report),
+            Self::Cluster(sink) => sink.write_pod_report(report),
+        }
+    }
+
+    pub fn remove_pod_report(&self, namespace: &str, name: &str, uid: &str) {
+        match self {
+            Self::Directory(sink) => sink.remove_pod_report(namespace, name),
+            Self::Cluster(sink) => sink.remove_pod_report(namespace, name, uid),
+        }
+    }
+}
+
+/// Whether all that a source has is in the stores.
+pub struct Complete(Option<mpsc::Receiver<anyhow::Result<()>>>);
+
+impl Complete {
+    pub fn at_once() -> Self {
+        Self(None)
+    }
+
+    pub fn once(told: mpsc::Receiver<anyhow::Result<()>>) -> Self {
+        Self(Some(told))
+    }
+
+    /// Waits for it as long as `go_on` says so, which is asked once a second; whether it is.
+    pub fn wait(&self, go_on: impl Fn() -> bool) -> anyhow::Result<bool> {
+        let Some(told) = &self.0 else {
+            return Ok(true);
+        };
+        while go_on() {
+            match told.recv_timeout(Duration::from_secs(1)) {
+                Ok(complete) => return complete.map(|()| true),
+                Err(mpsc::RecvTimeoutError::Timeout) => (),
+                Err(mpsc::RecvTimeoutError::Disconnected) => return Ok(false),
+            }
+        }
+        Ok(false)
     }
 }
 

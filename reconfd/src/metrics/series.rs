@@ -29,6 +29,9 @@ pub struct Numbers {
     pub refused_manifests: Gauge,
     pub oldest_unapplied: Gauge<f64, AtomicU64>,
     pub switch_pinned: Gauge,
+    pub watch_restarts: Family<Watched, Counter>,
+    pub api_writes: Family<Watched, Counter>,
+    pub api_write_failures: Counter,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -65,6 +68,11 @@ pub struct Refused {
     pub errno: String,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Watched {
+    pub resource: &'static str,
+}
+
 impl Numbers {
     pub fn new() -> Self {
         Self {
@@ -81,6 +89,9 @@ impl Numbers {
             refused_manifests: Gauge::default(),
             oldest_unapplied: Gauge::default(),
             switch_pinned: Gauge::default(),
+            watch_restarts: Family::default(),
+            api_writes: Family::default(),
+            api_write_failures: Counter::default(),
         }
     }
 
@@ -122,6 +133,22 @@ impl Numbers {
             "netlink_changes",
             "Messages sent that change something",
             self.netlink_changes.clone(),
+        );
+        self.register_api(to);
+    }
+
+    fn register_api(&self, to: &mut Registry) {
+        let help = "Watches of the API that began anew after a failure";
+        to.register("watch_restarts", help, self.watch_restarts.clone());
+        to.register(
+            "api_writes",
+            "Objects written to the API",
+            self.api_writes.clone(),
+        );
+        to.register(
+            "api_write_failures",
+            "Writes that the API did not take",
+            self.api_write_failures.clone(),
         );
     }
 

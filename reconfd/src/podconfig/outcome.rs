@@ -1,6 +1,6 @@
 //! What became of each link of one pod: made by the controller, told by `report`.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
 
 use crds::{Reason, report::LinkState};
 use ipnetwork::IpNetwork;
@@ -25,6 +25,12 @@ pub struct PodOutcome {
     pub links: Vec<LinkOutcome>,
     /// What is wrong with the pod as a whole (its record, its namespace), if anything.
     pub trouble: Option<(Reason, String)>,
+    /// When the pass began: what was changed since then, it changed.
+    pub since: SystemTime,
+    /// The names of links that it took away, also those that it made anew.
+    pub removed: Vec<String>,
+    /// The names of links that it mended, since somebody had undone them.
+    pub mended: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -38,8 +44,8 @@ pub struct LinkOutcome {
     pub message: String,
     /// What is present, if the link is.
     pub present: Option<PresentFacts>,
-    /// Seconds since the epoch and nanoseconds of the last change that was made to the link.
-    pub last_change: Option<std::time::SystemTime>,
+    /// When the link was last changed.
+    pub last_change: Option<SystemTime>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

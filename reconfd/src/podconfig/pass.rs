@@ -6,12 +6,12 @@ use std::{
     io,
     sync::Arc,
     sync::atomic::Ordering,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use crds::{PodConfig, PodConfigPolicy};
 
-use super::{Controller, Telling, plan::Surroundings};
+use super::{Controller, Telling, plan::Surroundings, pods::Known};
 use crate::node::{
     Machine,
     filter::{Guard, Tunnel},
@@ -132,7 +132,7 @@ impl Controller {
     }
 
     fn pass(&mut self) -> io::Result<()> {
-        let started = Instant::now();
+        let (started, since) = (Instant::now(), SystemTime::now());
         let uids = std::mem::take(&mut self.dirty);
         let mut picture = self.picture();
         let keep_open = uids.len() <= KEPT_OPEN;
@@ -140,8 +140,10 @@ impl Controller {
         let mut victims = Vec::new();
         for uid in uids {
             match self.pods.known(&uid, &self.objects) {
-                Some(known) => works.push(self.look(known, &mut picture, keep_open)),
-                None => victims.extend(self.look_at_orphan(&uid, &picture)),
+                Some(known) if !self.is_deleted(&known) => {
+                    works.push(self.look(known, &mut picture, keep_open));
+                }
+                _ => victims.extend(self.look_at_orphan(&uid, &picture)),
             }
         }
         self.take_away(&mut works, victims);
@@ -164,11 +166,18 @@ impl Controller {
             // A link that others are on has come: they follow at once, and then all of it is told.
             match work.has_made_a_carrier() {
                 true => drop(self.dirty.insert(work.uid().into())),
-                false => self.tell(work, started),
+                false => self.tell(work, started, since),
             }
         }
         self.tell_unrecorded(&mut picture);
         Ok(())
+    }
+
+    /// Whether the pod's object is gone before its sandbox: what it has it keeps, as far as it is asked
+    /// for, until the sandbox ends as well.
+    fn is_deleted(&self, known: &Known) -> bool {
+        let pod = &known.pod;
+        self.objects.knows_all_pods() && self.objects.pod(&pod.namespace, &pod.name).is_none()
     }
 
     fn keep_guards(&mut self) {
@@ -192,7 +201,7 @@ impl Controller {
         }
     }
 
-    fn tell(&mut self, work: Work, started: Instant) {
+    fn tell(&mut self, work: Work, started: Instant, since: SystemTime) {
         self.metrics.reconciled(work.result(), started.elapsed());
         for error in work.errors() {
             self.metrics.netlink_refused(error.errno as i32);
@@ -204,6 +213,6 @@ impl Controller {
             .map_or(&none, |settled| &settled.changed);
         let _ = self
             .telling
-            .send(Telling::Pod(Box::new(work.outcome(changed))));
+            .send(Telling::Pod(Box::new(work.outcome(changed, since))));
     }
 }

@@ -8,12 +8,16 @@ use std::{
 use cni_plugin::record::{Record, RecordErrorKind, RecordFolder};
 use crds::Reason;
 
+use crate::scope::Scope;
+
 /// What is known of one pod.
 mod known;
 pub use known::Known;
 
 pub struct Pods {
     folder: RecordFolder,
+    /// Records of pods that another copy serves are none of ours.
+    scope: Scope,
     /// By file name.
     records: BTreeMap<String, Arc<Record>>,
     /// Files of records whose namespace was looked for and proved gone.
@@ -27,9 +31,10 @@ pub struct Pods {
 }
 
 impl Pods {
-    pub fn new(folder: RecordFolder) -> Self {
+    pub fn new(folder: RecordFolder, scope: Scope) -> Self {
         Self {
             folder,
+            scope,
             records: BTreeMap::new(),
             gone: BTreeSet::new(),
             bad: BTreeMap::new(),
@@ -57,7 +62,7 @@ impl Pods {
             .retain(|file, _| listed.iter().any(|(listed, _)| listed == file));
         for (file, record) in listed {
             match record {
-                Ok(record) => touched.push(self.insert(file, record)),
+                Ok(record) => touched.extend(self.insert(file, record)),
                 Err(error) => self.doubt(&file, &error.to_string()),
             }
         }
@@ -79,7 +84,7 @@ impl Pods {
     pub fn read(&mut self, file: &str) -> Vec<String> {
         let mut touched: Vec<String> = self.forget(file).into_iter().collect();
         match self.folder.read(file) {
-            Ok(record) => touched.push(self.insert(file.into(), record)),
+            Ok(record) => touched.extend(self.insert(file.into(), record)),
             Err(error) if error.kind == RecordErrorKind::Missing => drop(self.bad.remove(file)),
             Err(error) if error.kind == RecordErrorKind::BadName && !self.is_listed(file) => {
                 self.bad.remove(file);
@@ -96,8 +101,11 @@ impl Pods {
         names.any(|entry| entry.file_name().to_string_lossy() == file)
     }
 
-    fn insert(&mut self, file: String, record: Record) -> String {
+    fn insert(&mut self, file: String, record: Record) -> Option<String> {
         self.bad.remove(&file);
+        if !self.scope.serves(&record.pod_namespace) {
+            return None;
+        }
         let uid = uid_of(&record);
         self.by_uid
             .entry(uid.clone())
@@ -107,7 +115,7 @@ impl Pods {
             .entry(record.cookie)
             .or_insert_with(|| uid.clone());
         self.records.insert(file, Arc::new(record));
-        uid
+        Some(uid)
     }
 
     fn forget(&mut self, file: &str) -> Option<String> {

@@ -19,11 +19,16 @@ use super::{
 use crate::{
     metrics::Metrics,
     node::links::Kind,
-    source::{Objects, directory::Sink},
+    source::{Objects, Sink},
 };
 
 /// Outcomes as lines of the log.
 mod log;
+/// Outcomes as Events.
+mod notice;
+/// Outcomes as what a pod's own status says.
+mod pod;
+use notice::Notices;
 
 /// The first outcome after a while is told at once; those of a burst become one status.
 const COALESCE: Duration = Duration::from_millis(20);
@@ -61,15 +66,34 @@ pub struct Teller {
     pods_of: HashMap<(String, String), BTreeSet<String>>,
     stale: BTreeSet<(String, String)>,
     flushed: Instant,
+    /// What happened in this pass, by PodConfig.
+    notices: Notices,
+    manner: Manner,
+}
+
+/// What is told beside the reports, where there is an API.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Manner {
+    /// The condition of pods that wait for their links.
+    pub gate: bool,
+    /// The annotation that Multus' tools read.
+    pub network_status: bool,
 }
 
 impl Teller {
-    pub fn new(objects: Objects, sink: Sink, metrics: Metrics, node: String) -> Self {
+    pub fn new(
+        (objects, sink): (Objects, Sink),
+        metrics: Metrics,
+        node: String,
+        manner: Manner,
+    ) -> Self {
         Self {
             objects,
             sink,
             metrics,
             node,
+            notices: Notices::default(),
+            manner,
             outcomes: HashMap::new(),
             reports: HashMap::new(),
             statuses: HashMap::new(),
@@ -104,8 +128,12 @@ impl Teller {
             Telling::PodGone { uid } => self.tell_pod_gone(&uid),
             Telling::PodConfig { namespace, name } => drop(self.stale.insert((namespace, name))),
             Telling::AllPodConfigs => self.mark_all_stale(),
-            Telling::Done if self.flushed.elapsed() >= COALESCE => self.flush(),
-            Telling::Done => (),
+            Telling::Done => {
+                self.tell_notices();
+                if self.flushed.elapsed() >= COALESCE {
+                    self.flush();
+                }
+            }
             Telling::Started => self.tidy(),
         }
     }
@@ -117,15 +145,20 @@ impl Teller {
             .outcomes
             .values()
             .filter(|outcome| self.reports.contains_key(&outcome.pod.uid));
-        let pods =
-            reported.map(|outcome| (outcome.pod.namespace.as_str(), outcome.pod.name.as_str()));
-        let podconfigs: Vec<(String, String)> = self.stale.iter().cloned().collect();
-        self.sink.keep_only(
-            pods,
-            podconfigs
-                .iter()
-                .map(|(namespace, name)| (namespace.as_str(), name.as_str())),
-        );
+        match &self.sink {
+            Sink::Cluster(sink) => {
+                let uids: Vec<&str> = reported.map(|outcome| outcome.pod.uid.as_str()).collect();
+                sink.keep_only(&uids);
+            }
+            Sink::Directory(sink) => {
+                let pods = reported
+                    .map(|outcome| (outcome.pod.namespace.as_str(), outcome.pod.name.as_str()));
+                let podconfigs = self.stale.iter();
+                let podconfigs =
+                    podconfigs.map(|(namespace, name)| (namespace.as_str(), name.as_str()));
+                sink.keep_only(pods, podconfigs);
+            }
+        }
     }
 
     fn mark_all_stale(&mut self) {
@@ -152,7 +185,9 @@ impl Teller {
         let uid = outcome.pod.uid.clone();
         self.log(&outcome);
         if !self.is_superseded(&outcome) {
+            self.note(&outcome);
             self.report(&outcome);
+            self.tell_pod_itself(&outcome);
         }
         self.forget(&uid);
         self.mark_stale(&outcome);
@@ -191,14 +226,12 @@ impl Teller {
         let pod = &outcome.pod;
         if outcome.links.is_empty() {
             self.reports.remove(&pod.uid);
-            return self.sink.remove_pod_report(&pod.namespace, &pod.name);
+            let sink = &self.sink;
+            return sink.remove_pod_report(&pod.namespace, &pod.name, &pod.uid);
         }
-        let status = pod_status(
-            outcome,
-            &self.node,
-            self.reports.get(&pod.uid),
-            SystemTime::now(),
-        );
+        let reported = self.reports.get(&pod.uid).cloned();
+        let reported = reported.or_else(|| self.sink.reported(&pod.namespace, &pod.name));
+        let status = pod_status(outcome, &self.node, reported.as_ref(), SystemTime::now());
         if self.reports.get(&pod.uid) == Some(&status) {
             return;
         }
@@ -220,7 +253,7 @@ impl Teller {
             .values()
             .any(|other| (&other.pod.namespace, &other.pod.name) == (namespace, name));
         if !is_back {
-            self.sink.remove_pod_report(namespace, name);
+            self.sink.remove_pod_report(namespace, name, uid);
         }
     }
 
@@ -233,14 +266,20 @@ impl Teller {
         self.count();
         self.metrics
             .set_refused_manifests(self.objects.refusals().len());
-        self.sink.retry();
+        if let Sink::Directory(sink) = &self.sink {
+            sink.retry();
+        }
     }
 
+    /// On a cluster the controller does this, from the reports of all nodes.
     fn tell_podconfig(&mut self, namespace: String, name: String) {
+        let Sink::Directory(sink) = &self.sink else {
+            return;
+        };
         let key = (namespace, name);
         let Some(config) = self.objects.podconfig(&key.0, &key.1) else {
             self.statuses.remove(&key);
-            return self.sink.remove_podconfig(&key.0, &key.1);
+            return sink.remove_podconfig(&key.0, &key.1);
         };
         let pods = self.pods_of.get(&key).into_iter().flatten();
         let here = pods.filter_map(|uid| self.outcomes.get(uid));
@@ -250,7 +289,7 @@ impl Teller {
         }
         let mut told = (*config).clone();
         told.status = Some(status.clone());
-        self.sink.write_podconfig(&told);
+        sink.write_podconfig(&told);
         self.statuses.insert(key, status);
     }
 

@@ -1,6 +1,110 @@
-//! The cluster source: the Kubernetes API.
+//! The cluster source: the Kubernetes API. What is read there goes into the same stores as a folder's
+//! manifests; what is written there goes by a desk of its own, so that no link waits for the API.
 
+mod books;
+mod clerk;
 /// The way to the API server.
 pub mod client;
+mod desk;
+mod events;
+mod pods;
+mod reports;
+mod serve;
+mod stores;
 /// One kind of object, watched for good.
 pub mod watch;
+
+use std::{
+    fmt::Debug,
+    io,
+    path::PathBuf,
+    sync::mpsc,
+    thread::{Builder, JoinHandle},
+};
+
+use kube::{Api, Client, Resource, core::NamespaceResourceScope};
+use tokio::sync::oneshot;
+
+pub use self::{
+    desk::Sink,
+    events::Notice,
+    pods::{Gate, Network, PodWish},
+};
+use super::{Change, Complete, Feed, Objects, records::Records};
+use crate::{http::Health, metrics::Metrics, scope::Scope};
+
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The name of this node at the API.
+    pub node: String,
+    pub scope: Scope,
+    /// The plugin's folder; it may come later.
+    pub records: PathBuf,
+}
+
+/// The running source; when it is dropped, what is still to be written gets a moment, and it ends.
+#[must_use]
+pub struct Cluster {
+    _records: Records,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Cluster {
+    /// Returns at once: the API may be away. `notify` is called for each change after the objects have
+    /// changed.
+    pub fn start(
+        options: Options,
+        (health, metrics): (Health, Metrics),
+        notify: impl Fn(Change) + Clone + Send + 'static,
+    ) -> io::Result<(Objects, Sink, Complete, Self)> {
+        let feed = Feed::of_api();
+        let (objects, sink) = (feed.objects(), Sink::default());
+        let records = Records::watch(&options.records, notify.clone())?;
+        let (stop, stopped) = oneshot::channel();
+        let (complete, wait) = mpsc::channel();
+        let service = serve::Service {
+            options,
+            health,
+            metrics,
+            sink: sink.clone(),
+            complete,
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let thread = Builder::new().name("api".into());
+        let thread = thread.spawn(move || runtime.block_on(service.run(feed, &notify, stopped)))?;
+        let cluster = Self {
+            _records: records,
+            stop: Some(stop),
+            thread: Some(thread),
+        };
+        Ok((objects, sink, Complete::once(wait), cluster))
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        // A service that has ended hears nothing, and needs not.
+        self.stop.take().map(|stop| stop.send(()));
+        if let Some(thread) = self.thread.take() {
+            // A panic of its own has been told by the panic hook.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Where the objects of a kind are asked for: everywhere, or in each namespace that is served.
+pub fn apis<K>(client: &Client, scope: &Scope) -> Vec<Api<K>>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Debug,
+{
+    if !scope.is_limited() {
+        return vec![Api::all(client.clone())];
+    }
+    let namespaces = scope.namespaces.iter();
+    namespaces
+        .map(|namespace| Api::namespaced(client.clone(), namespace))
+        .collect()
+}

@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 /// The condition by which a pod waits for its links.
 pub const READINESS_GATE: &str = "podconfig.dev/ready";
 
+/// The annotation in which Multus tells of a pod's interfaces.
+pub const NETWORK_STATUS: &str = "k8s.v1.cni.cncf.io/network-status";
+
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, kube::Resource)]
 #[resource(inherit = k8s_openapi::api::core::v1::Pod)]
 pub struct Pod {

@@ -1,5 +1,5 @@
-//! Links whose pod has no record, and pods of which no record speaks. A missing record is never taken
-//! for a dead pod.
+//! Links whose pod has no record or no object any more, and pods of which no record speaks. What is missing
+//! is never taken for a dead pod.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -17,8 +17,8 @@ use crate::{
 };
 
 impl Controller {
-    /// Links of a pod whose record is not there stay, as long as somebody still asks for them: a
-    /// missing record is not a dead pod. So do their addresses.
+    /// Links of a pod whose record or object is not there stay, as long as somebody still asks for them:
+    /// its sandbox may go on. So do their addresses.
     pub(super) fn look_at_orphan(&mut self, uid: &str, picture: &Picture) -> Vec<(Place, u32)> {
         let ends = self.machine.ends_of(uid);
         if ends.is_empty() {
@@ -37,7 +37,7 @@ impl Controller {
         let kept: Vec<&String> = asked.iter().map(|(link, ..)| &link.name).collect();
         let stays = |mark: &Mark| kept.contains(&&mark.link) && !refused.contains(&mark.link);
         let (kept, gone): (Vec<_>, Vec<_>) = ends.into_iter().partition(|end| stays(&end.2));
-        if !kept.is_empty() {
+        if !kept.is_empty() && !self.pods.has(uid) {
             tracing::info!(uid, links = kept.len(), reason = %Reason::NoRecord, "links of a pod without a record stay");
         }
         gone.into_iter()

@@ -54,6 +54,8 @@ pub struct Work {
     /// Links that somebody took away while they were made.
     undone: Vec<String>,
     touched: HashMap<String, SystemTime>,
+    /// Links that were taken away.
+    taken: Vec<String>,
     pub trouble: Option<(Reason, String)>,
     /// Links of the pod that others are on, by number.
     pub carriers: HashMap<u32, Carrier>,
@@ -77,6 +79,7 @@ impl Work {
             mended: Vec::new(),
             undone: Vec::new(),
             touched: HashMap::new(),
+            taken: Vec::new(),
             trouble: None,
             carriers: HashMap::new(),
             next_index: 1,
@@ -177,7 +180,10 @@ impl Work {
 
     pub fn removed(&mut self, link: &str, removed: &Result<(), Error>) {
         match removed {
-            Ok(()) => drop(self.standing.remove(link)),
+            Ok(()) => {
+                self.standing.remove(link);
+                self.taken.push(link.into());
+            }
             Err(error) => drop(self.errors.insert(link.into(), error.clone())),
         }
     }

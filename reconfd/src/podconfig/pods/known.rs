@@ -131,7 +131,13 @@ impl Pods {
                 None => true,
             }
         };
-        let missing = objects.pods_of(namespace).into_iter().filter(is_missing);
+        // Before it has an address the runtime may not have called the plugin yet.
+        let is_running = |object: &Arc<source::Pod>| {
+            let is_going = object.metadata.deletion_timestamp.is_some() || object.has_ended();
+            !objects.knows_all_pods() || !is_going && !object.status.pod_ips.is_empty()
+        };
+        let objects_here = objects.pods_of(namespace).into_iter();
+        let missing = objects_here.filter(is_missing).filter(is_running);
         let pod = |object: Arc<source::Pod>| {
             let name = object.metadata.name.clone().unwrap_or_default();
             Pod {

@@ -9,7 +9,7 @@ use super::*;
 /// An empty folder, which the plugin would have made for root alone.
 fn folder() -> (TempDir, Pods) {
     let root = TempDir::new().unwrap();
-    let pods = Pods::new(RecordFolder::new(root.path()));
+    let pods = Pods::new(RecordFolder::new(root.path()), Scope::default());
     (root, pods)
 }
 

@@ -73,6 +73,9 @@ fn outcome(name: &str, links: Vec<LinkOutcome>) -> PodOutcome {
         pod: pod(name),
         links,
         trouble: None,
+        since: at(0),
+        removed: Vec::new(),
+        mended: Vec::new(),
     }
 }
 

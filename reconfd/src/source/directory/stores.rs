@@ -43,7 +43,7 @@ impl Stores {
         modified: impl Fn(&str) -> SystemTime,
     ) {
         self.identities = identities;
-        self.ready();
+        self.feed.ready();
         for key in touched {
             let seen = shelf
                 .in_force(key)
@@ -61,20 +61,6 @@ impl Stores {
         let mut changes: Vec<Change> = changed.map(change).collect();
         changes.dedup();
         changes
-    }
-
-    /// Empty stores are complete as well: nobody shall wait for them.
-    fn ready(&mut self) {
-        self.feed.podconfig(&Event::Init);
-        self.feed.podconfig(&Event::InitDone);
-        self.feed.policy(&Event::Init);
-        self.feed.policy(&Event::InitDone);
-        self.feed.pod(&Event::Init);
-        self.feed.pod(&Event::InitDone);
-        self.feed.namespace(&Event::Init);
-        self.feed.namespace(&Event::InitDone);
-        self.feed.peer_slice(&Event::Init);
-        self.feed.peer_slice(&Event::InitDone);
     }
 
     fn put(&mut self, shelf: &Shelf, key: &Key, seen: SystemTime) -> bool {

@@ -25,7 +25,7 @@ impl Work {
         }
     }
 
-    pub fn outcome(self, changed: &HashMap<String, SystemTime>) -> PodOutcome {
+    pub fn outcome(self, changed: &HashMap<String, SystemTime>, since: SystemTime) -> PodOutcome {
         let granted = self
             .granted
             .iter()
@@ -35,6 +35,9 @@ impl Work {
             pod: self.known.pod.clone(),
             links: wanted::in_order(granted, self.refused),
             trouble: self.trouble,
+            since,
+            removed: self.taken,
+            mended: self.mended.into_iter().map(|(link, _)| link).collect(),
         }
     }
 
@@ -131,6 +134,9 @@ pub fn unrecorded(pod: Pod, judged: Wanted, among_bad: bool) -> PodOutcome {
         pod: Arc::new(pod),
         links,
         trouble: Some((Reason::NoRecord, message)),
+        since: SystemTime::now(),
+        removed: Vec::new(),
+        mended: Vec::new(),
     }
 }
 

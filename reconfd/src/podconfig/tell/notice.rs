@@ -1,0 +1,240 @@
+//! Outcomes as Events: one on each pod that something happened to in a pass, and one on each PodConfig for all
+//! of its pods on this node.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, SystemTime},
+};
+
+use crds::{Reason, report::LinkState};
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::Resource as _;
+
+use super::Teller;
+use crate::{
+    podconfig::outcome::{LinkOutcome, Pod, PodOutcome},
+    source::{Sink, cluster::Notice},
+};
+
+/// So many pods are named in the Event on a PodConfig.
+const NAMED: usize = 5;
+
+/// What happened to links of one PodConfig in one pass, by what it was.
+#[derive(Debug, Default)]
+pub struct Notices(BTreeMap<(String, String), BTreeMap<Reason, Happened>>);
+
+/// In which pods something happened, and what was said of it first.
+#[derive(Debug, Default)]
+struct Happened {
+    pods: Vec<String>,
+    first: String,
+}
+
+/// One thing that happened to one link.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Line {
+    pub podconfig: String,
+    pub link: String,
+    pub reason: Reason,
+    /// `data0 192.168.100.7/24 in 3 ms`.
+    pub text: String,
+}
+
+impl Line {
+    fn is_warning(&self) -> bool {
+        is_warning(self.reason)
+    }
+}
+
+fn is_warning(reason: Reason) -> bool {
+    !matches!(
+        reason,
+        Reason::LinkAdded | Reason::LinkChanged | Reason::LinkRemoved
+    )
+}
+
+/// What happened to the links of a pod in one pass. Pure.
+pub fn lines(before: Option<&PodOutcome>, now: &PodOutcome) -> Vec<Line> {
+    let was = |name: &str, podconfig: &str| {
+        let links = before.map(|before| before.links.as_slice());
+        let mut links = links.unwrap_or_default().iter();
+        links.find(|link| link.name == name && link.podconfig == podconfig)
+    };
+    let of_links = now
+        .links
+        .iter()
+        .filter_map(|link| line(was(&link.name, &link.podconfig), link, now));
+    let mut lines: Vec<Line> = of_links.collect();
+    lines.extend(removed(before, now));
+    // What went wrong is told first.
+    lines.sort_by_key(|line| !line.is_warning());
+    lines
+}
+
+fn line(was: Option<&LinkOutcome>, link: &LinkOutcome, pod: &PodOutcome) -> Option<Line> {
+    let line = |reason, text| {
+        Some(Line {
+            podconfig: link.podconfig.clone(),
+            link: link.name.clone(),
+            reason,
+            text,
+        })
+    };
+    let is_news = was.is_none_or(|was| (was.state, was.reason) != (link.state, link.reason));
+    match link.state {
+        LinkState::Ready => {
+            let changed = link.last_change.filter(|at| *at >= pod.since)?;
+            let was_ready = was.is_some_and(|was| was.state == LinkState::Ready);
+            let reason = match was_ready {
+                _ if pod.mended.contains(&link.name) => Reason::LinkRepaired,
+                true => Reason::LinkChanged,
+                false => Reason::LinkAdded,
+            };
+            line(reason, what_it_is(link, changed, pod.since))
+        }
+        // A pod that ends is no news, nor is one that is not looked at yet.
+        _ if matches!(link.reason, Reason::NamespaceGone | Reason::Reconciling) => None,
+        _ if is_news => line(link.reason, format!("{}: {}", link.name, link.message)),
+        _ => None,
+    }
+}
+
+/// `data0 192.168.100.7/24 in 3 ms`.
+fn what_it_is(link: &LinkOutcome, changed: SystemTime, since: SystemTime) -> String {
+    let addresses = link.present.iter().flat_map(|facts| &facts.addresses);
+    let words = std::iter::once(link.name.clone()).chain(addresses.map(ToString::to_string));
+    let took = changed.duration_since(since).unwrap_or(Duration::ZERO);
+    let words: Vec<String> = words.collect();
+    format!("{} in {} ms", words.join(" "), took.as_millis().max(1))
+}
+
+/// Links that are not asked for any more, and were taken away.
+fn removed<'a>(
+    before: Option<&'a PodOutcome>,
+    now: &'a PodOutcome,
+) -> impl Iterator<Item = Line> + 'a {
+    let is_gone = |name: &&String| {
+        let mut links = now.links.iter();
+        !links.any(|link| link.name == **name && link.present.is_some())
+    };
+    now.removed.iter().filter(is_gone).map(move |name| {
+        let links = before.map(|before| before.links.as_slice());
+        let mut links = links.unwrap_or_default().iter();
+        let was = links.find(|link| link.name == *name && link.present.is_some());
+        Line {
+            podconfig: was.map(|was| was.podconfig.clone()).unwrap_or_default(),
+            link: name.clone(),
+            reason: Reason::LinkRemoved,
+            text: name.clone(),
+        }
+    })
+}
+
+impl Teller {
+    /// Tells the pod of what happened to its links, and keeps it for their PodConfigs.
+    pub(super) fn note(&mut self, outcome: &PodOutcome) {
+        let Sink::Cluster(sink) = &self.sink else {
+            return;
+        };
+        let lines = lines(self.outcomes.get(&outcome.pod.uid), outcome);
+        let Some(first) = lines.first() else {
+            return;
+        };
+        sink.tell(Notice {
+            regarding: reference(&outcome.pod),
+            is_warning: first.is_warning(),
+            reason: first.reason.to_string(),
+            note: on_pod(&lines),
+            action: links(&lines),
+        });
+        for line in lines.into_iter().filter(|line| !line.podconfig.is_empty()) {
+            self.notices.add(&outcome.pod, line);
+        }
+    }
+
+    /// The pass is through: each PodConfig is told once.
+    pub(super) fn tell_notices(&mut self) {
+        let Sink::Cluster(sink) = &self.sink else {
+            return;
+        };
+        for ((namespace, name), happened) in std::mem::take(&mut self.notices.0) {
+            let Some(config) = self.objects.podconfig(&namespace, &name) else {
+                continue;
+            };
+            let worst = happened.keys().find(|reason| is_warning(**reason));
+            let Some(reason) = worst.or_else(|| happened.keys().next()) else {
+                continue;
+            };
+            sink.tell(Notice {
+                regarding: config.object_ref(&()),
+                is_warning: is_warning(*reason),
+                reason: reason.to_string(),
+                note: on_podconfig(&happened, *reason, &self.node),
+                action: reason.to_string(),
+            });
+        }
+    }
+}
+
+impl Notices {
+    fn add(&mut self, pod: &Pod, line: Line) {
+        let key = (pod.namespace.clone(), line.podconfig);
+        let of_config = self.0.entry(key).or_default();
+        let happened = of_config.entry(line.reason).or_default();
+        if happened.pods.is_empty() {
+            happened.first = line.text;
+        }
+        if happened.pods.last() != Some(&pod.name) {
+            happened.pods.push(pod.name.clone());
+        }
+    }
+}
+
+/// Each line after its reason, where that is not the Event's own.
+fn on_pod(lines: &[Line]) -> String {
+    let own = lines.first().map(|line| line.reason);
+    let words = lines.iter().map(|line| match Some(line.reason) == own {
+        true => line.text.clone(),
+        false => format!("{} {}", line.reason, line.text),
+    });
+    words.collect::<Vec<_>>().join("; ")
+}
+
+fn links(lines: &[Line]) -> String {
+    let links: Vec<&str> = lines.iter().map(|line| line.link.as_str()).collect();
+    links.join(",")
+}
+
+/// `3 pods of node n0 (a, b, c): data0 192.168.100.7/24 in 3 ms`.
+fn on_podconfig(happened: &BTreeMap<Reason, Happened>, own: Reason, node: &str) -> String {
+    let words = happened.iter().map(|(reason, happened)| {
+        let word = match *reason == own {
+            true => String::new(),
+            false => format!("{reason} "),
+        };
+        let named = happened.pods.iter().take(NAMED).cloned();
+        let named = named.collect::<Vec<_>>().join(", ");
+        let more = match happened.pods.len().saturating_sub(NAMED) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let (count, first) = (happened.pods.len(), &happened.first);
+        let pods = if count == 1 { "pod" } else { "pods" };
+        format!("{word}{count} {pods} of node {node} ({named}{more}): {first}")
+    });
+    words.collect::<Vec<_>>().join("; ")
+}
+
+fn reference(pod: &Pod) -> ObjectReference {
+    ObjectReference {
+        api_version: Some("v1".into()),
+        kind: Some("Pod".into()),
+        namespace: Some(pod.namespace.clone()),
+        name: Some(pod.name.clone()),
+        uid: Some(pod.uid.clone()),
+        ..ObjectReference::default()
+    }
+}
+
+#[cfg(test)]
+mod tests;

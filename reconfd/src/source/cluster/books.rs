@@ -1,0 +1,145 @@
+//! What is remembered of the watches: which of them has told all there is, and which can not be had.
+
+use std::collections::BTreeMap;
+
+use crds::{PeerSlice, PodConfig, PodConfigPolicy};
+use kube::{Resource, runtime::watcher};
+
+use super::{
+    stores::Stores,
+    watch::{Ledger, News, Said},
+};
+use crate::{
+    metrics::Metrics,
+    source::{Change, NamespaceMeta, Pod},
+};
+
+/// What one of the watches said; which of its kind said it, it numbers.
+pub enum Heard {
+    PodConfig(usize, Said<PodConfig>),
+    Policy(usize, Said<PodConfigPolicy>),
+    Namespace(usize, Said<NamespaceMeta>),
+    Pod(usize, Said<Pod>),
+    PeerSlice(usize, Said<PeerSlice>),
+}
+
+pub struct Books {
+    pub stores: Stores,
+    pub podconfigs: Vec<Ledger>,
+    pub policies: Vec<Ledger>,
+    pub namespaces: Vec<Ledger>,
+    pub pods: Vec<Ledger>,
+    pub peer_slices: Vec<Ledger>,
+    pub metrics: Metrics,
+    /// Kinds whose lists can not be had at the moment, and why.
+    pub deaf_to: BTreeMap<&'static str, String>,
+}
+
+impl Books {
+    /// Puts into the stores what was heard.
+    pub fn take(&mut self, heard: Heard) -> Vec<Change> {
+        match heard {
+            Heard::PodConfig(at, said) => {
+                let news = self.news("podconfigs", said, |books| &mut books.podconfigs[at]);
+                let changes = news.into_iter();
+                changes
+                    .filter_map(|news| self.stores.podconfig(news))
+                    .collect()
+            }
+            Heard::Policy(at, said) => {
+                let news = self.news("podconfigpolicies", said, |books| &mut books.policies[at]);
+                let changes = news.into_iter();
+                changes
+                    .filter_map(|news| self.stores.policy(news))
+                    .collect()
+            }
+            Heard::Namespace(at, said) => {
+                let news = self.news("namespaces", said, |books| &mut books.namespaces[at]);
+                let changes = news.into_iter();
+                changes
+                    .filter_map(|news| self.stores.namespace(news))
+                    .collect()
+            }
+            Heard::Pod(at, said) => {
+                let news = self.news("pods", said, |books| &mut books.pods[at]);
+                let changes = news.into_iter();
+                changes.filter_map(|news| self.stores.pod(news)).collect()
+            }
+            Heard::PeerSlice(at, said) => {
+                let news = self.news("peerslices", said, |books| &mut books.peer_slices[at]);
+                let changes = news.into_iter();
+                changes
+                    .filter_map(|news| self.stores.peer_slice(news))
+                    .collect()
+            }
+        }
+    }
+
+    fn news<K: Resource>(
+        &mut self,
+        kind: &'static str,
+        said: Said<K>,
+        ledger: impl FnOnce(&mut Self) -> &mut Ledger,
+    ) -> Vec<News<K>> {
+        match said {
+            Ok(event) => {
+                if self.deaf_to.remove(kind).is_some() {
+                    tracing::info!(kind, "heard again");
+                }
+                ledger(self).take(event)
+            }
+            Err(error) => {
+                self.metrics.watch_restarted(kind);
+                self.is_deaf_to(kind, &error);
+                Vec::new()
+            }
+        }
+    }
+
+    /// What was known stays in force: a list that can not be had is unknown, and not empty.
+    fn is_deaf_to(&mut self, kind: &'static str, error: &watcher::Error) {
+        let why = why(error);
+        if self.deaf_to.insert(kind, why.clone()).as_ref() != Some(&why) {
+            tracing::warn!(kind, "{why}; what was known stays in force");
+        }
+    }
+
+    /// What was never heard as a whole, in words; none if everything was.
+    pub fn missing(&self) -> Option<String> {
+        let kinds = [
+            ("podconfigs", &self.podconfigs),
+            ("podconfigpolicies", &self.policies),
+            ("namespaces", &self.namespaces),
+            ("pods", &self.pods),
+            ("peerslices", &self.peer_slices),
+        ];
+        let missing = kinds
+            .iter()
+            .filter(|(_, ledgers)| !ledgers.iter().all(Ledger::is_complete));
+        let words = missing.map(|(kind, _)| match self.deaf_to.get(kind) {
+            Some(why) => format!("{kind} ({why})"),
+            None => (*kind).to_owned(),
+        });
+        let words: Vec<String> = words.collect();
+        (!words.is_empty()).then(|| format!("the API has not told all of {}", words.join(", ")))
+    }
+}
+
+/// Why a list or a watch can not be had; the usual reasons with what to do.
+fn why(error: &watcher::Error) -> String {
+    use watcher::Error::{InitialListFailed, WatchFailed, WatchStartFailed};
+    let status = match error {
+        InitialListFailed(kube::Error::Api(status))
+        | WatchStartFailed(kube::Error::Api(status))
+        | WatchFailed(kube::Error::Api(status)) => status,
+        other => return other.to_string(),
+    };
+    match status.code {
+        404 => "404: the CustomResourceDefinition is not installed".to_owned(),
+        403 => format!("403: {}", status.message),
+        code => format!("{code}: {}", status.message),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,101 @@
+use kube::{core::Status, runtime::watcher::Event};
+
+use super::*;
+use crate::{scope::Scope, source::Feed};
+
+fn books() -> Books {
+    let one = || vec![Ledger::default()];
+    Books {
+        stores: Stores::new(Feed::of_api(), Scope::default()),
+        podconfigs: one(),
+        policies: one(),
+        namespaces: one(),
+        pods: one(),
+        peer_slices: one(),
+        metrics: Metrics::default(),
+        deaf_to: BTreeMap::new(),
+    }
+}
+
+fn refused(code: u16) -> watcher::Error {
+    let status = Status {
+        code,
+        message: "not for you".into(),
+        ..Status::default()
+    };
+    watcher::Error::InitialListFailed(kube::Error::Api(Box::new(status)))
+}
+
+fn policy() -> PodConfigPolicy {
+    let spec = serde_json::from_value(serde_json::json!({"namespaceSelector": {}}));
+    PodConfigPolicy::new("p", spec.expect("a policy"))
+}
+
+fn told_all(books: &mut Books) {
+    for event in [Event::Init, Event::InitDone] {
+        books.take(Heard::PodConfig(0, Ok(event)));
+    }
+    for event in [Event::Init, Event::InitDone] {
+        books.take(Heard::Policy(0, Ok(event)));
+    }
+    for event in [Event::Init, Event::InitDone] {
+        books.take(Heard::Namespace(0, Ok(event)));
+    }
+    for event in [Event::Init, Event::InitDone] {
+        books.take(Heard::Pod(0, Ok(event)));
+    }
+    for event in [Event::Init, Event::InitDone] {
+        books.take(Heard::PeerSlice(0, Ok(event)));
+    }
+}
+
+#[test]
+fn nothing_is_complete_before_every_list_was_heard() {
+    let mut books = books();
+    let missing = books.missing().unwrap_or_default();
+    assert!(
+        missing.contains("podconfigs, podconfigpolicies"),
+        "{missing}"
+    );
+    told_all(&mut books);
+    assert_eq!(books.missing(), None);
+}
+
+#[test]
+fn definitions_that_are_missing_are_told_in_words() {
+    let mut books = books();
+    books.take(Heard::PodConfig(0, Err(refused(404))));
+    let missing = books.missing().unwrap_or_default();
+    let words = "podconfigs (404: the CustomResourceDefinition is not installed)";
+    assert!(missing.contains(words), "{missing}");
+}
+
+#[test]
+fn a_list_that_is_refused_later_is_unknown_and_not_empty() {
+    let mut books = books();
+    told_all(&mut books);
+    let change = books.take(Heard::Policy(0, Ok(Event::Apply(policy()))));
+    assert_eq!(change, [Change::Policy]);
+    for code in [403, 404, 410, 500] {
+        let changes = books.take(Heard::Policy(0, Err(refused(code))));
+        assert!(changes.is_empty(), "{code}");
+    }
+    // The watch begins anew and breaks off again in the middle of the list.
+    assert!(books.take(Heard::Policy(0, Ok(Event::Init))).is_empty());
+    assert!(books.take(Heard::Policy(0, Err(refused(403)))).is_empty());
+    assert_eq!(books.missing(), None);
+    // Only a whole list that does not hold it says that it is gone.
+    assert!(books.take(Heard::Policy(0, Ok(Event::Init))).is_empty());
+    let changes = books.take(Heard::Policy(0, Ok(Event::InitDone)));
+    assert_eq!(changes, [Change::Policy]);
+}
+
+#[test]
+fn a_list_that_begins_anew_and_is_the_same_changes_nothing() {
+    let mut books = books();
+    told_all(&mut books);
+    books.take(Heard::Policy(0, Ok(Event::Apply(policy()))));
+    for event in [Event::Init, Event::InitApply(policy()), Event::InitDone] {
+        assert!(books.take(Heard::Policy(0, Ok(event))).is_empty());
+    }
+}

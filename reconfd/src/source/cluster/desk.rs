@@ -1,0 +1,220 @@
+//! What is to be written to the API, and nobody waits for it: of each object the latest wish alone is kept,
+//! and written when the API takes it. Links are never behind a write.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use crds::{PodReport, PodReportStatus};
+use tokio::{sync::Notify, time::sleep};
+
+use super::{events::Notice, pods::PodWish, watch::Key};
+
+/// Events beyond these are dropped, the oldest first: while the API is away nobody can read them.
+const MOST_NOTICES: usize = 1000;
+
+/// Cheap to clone; every clone writes to the same API.
+#[derive(Clone, Default)]
+pub struct Sink(Arc<Desk>);
+
+#[derive(Default)]
+struct Desk {
+    bell: Notify,
+    papers: Mutex<Papers>,
+}
+
+#[derive(Default)]
+struct Papers {
+    reports: BTreeMap<Key, ReportWish>,
+    pods: BTreeMap<Key, PodWish>,
+    notices: VecDeque<Notice>,
+    /// Reports as the API has them.
+    written: BTreeMap<Key, PodReportStatus>,
+    /// How many writes are not answered yet.
+    under_way: usize,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum ReportWish {
+    Write(Box<PodReportStatus>),
+    /// Only the report of this pod, by its uid, is taken away.
+    Remove(String),
+}
+
+/// One thing to write.
+pub enum Wish {
+    Report(Key, ReportWish),
+    Pod(Key, PodWish),
+    Notice(Notice),
+}
+
+impl Sink {
+    /// What the API has of a pod's report.
+    pub fn written(&self, namespace: &str, name: &str) -> Option<PodReportStatus> {
+        let key = (namespace.to_owned(), name.to_owned());
+        self.papers().written.get(&key).cloned()
+    }
+
+    pub fn write_pod_report(&self, report: &PodReport) {
+        let key = super::watch::key(report);
+        let Some(status) = report.status.clone() else {
+            return tracing::error!(?key, "a pod report that says nothing is not written");
+        };
+        let mut papers = self.papers();
+        if papers.written.get(&key) == Some(&status) && papers.under_way == 0 {
+            papers.reports.remove(&key);
+            return;
+        }
+        let wish = ReportWish::Write(Box::new(status));
+        papers.reports.insert(key, wish);
+        self.0.bell.notify_one();
+    }
+
+    /// Takes away the report of this very pod, where there is one.
+    pub fn remove_pod_report(&self, namespace: &str, name: &str, uid: &str) {
+        let key = (namespace.to_owned(), name.to_owned());
+        let mut papers = self.papers();
+        let pending = papers.reports.remove(&key);
+        let is_written = papers
+            .written
+            .get(&key)
+            .is_some_and(|status| status.pod_uid == uid);
+        // It may be on its way.
+        if is_written || pending.is_some() {
+            papers.reports.insert(key, ReportWish::Remove(uid.into()));
+            self.0.bell.notify_one();
+        }
+    }
+
+    /// Takes away all reports of this node but those of these pods, by uid.
+    pub fn keep_only(&self, uids: &[&str]) {
+        let mut papers = self.papers();
+        let stale = papers.written.iter();
+        let stale = stale.filter(|(_, status)| !uids.contains(&status.pod_uid.as_str()));
+        let stale: Vec<(Key, String)> = stale
+            .map(|(key, status)| (key.clone(), status.pod_uid.clone()))
+            .collect();
+        for (key, uid) in stale {
+            papers.reports.entry(key).or_insert(ReportWish::Remove(uid));
+        }
+        self.0.bell.notify_one();
+    }
+
+    pub fn set_pod_status(&self, namespace: &str, name: &str, wish: PodWish) {
+        let key = (namespace.to_owned(), name.to_owned());
+        self.papers().pods.insert(key, wish);
+        self.0.bell.notify_one();
+    }
+
+    pub fn tell(&self, notice: Notice) {
+        let mut papers = self.papers();
+        papers.notices.push_back(notice);
+        while papers.notices.len() > MOST_NOTICES {
+            papers.notices.pop_front();
+        }
+        self.0.bell.notify_one();
+    }
+
+    /// The reports that the API has at the start.
+    pub fn found_first(&self, reports: Vec<PodReport>) {
+        self.papers().written = statuses(reports);
+    }
+
+    /// The reports that the API has now: what is not as it was written is written again.
+    pub fn found_later(&self, reports: Vec<PodReport>) {
+        let found = statuses(reports);
+        let mut papers = self.papers();
+        if papers.under_way > 0 {
+            // The list may be from before the answer; there will be another.
+            return;
+        }
+        let written = papers.written.clone();
+        let lost = written
+            .into_iter()
+            .filter(|(key, status)| found.get(key) != Some(status));
+        for (key, status) in lost {
+            let wish = ReportWish::Write(Box::new(status));
+            papers.reports.entry(key).or_insert(wish);
+        }
+        self.0.bell.notify_one();
+    }
+
+    /// Waits until nothing is left to write.
+    pub async fn written_all(&self) {
+        while !self.is_done() {
+            sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    pub fn is_done(&self) -> bool {
+        let papers = self.papers();
+        papers.is_empty() && papers.under_way == 0
+    }
+
+    pub fn take(&self) -> Vec<Wish> {
+        let mut papers = self.papers();
+        let reports = std::mem::take(&mut papers.reports).into_iter();
+        let mut wishes: Vec<Wish> = reports.map(|(key, wish)| Wish::Report(key, wish)).collect();
+        let pods = std::mem::take(&mut papers.pods).into_iter();
+        wishes.extend(pods.map(|(key, wish)| Wish::Pod(key, wish)));
+        wishes.extend(papers.notices.drain(..).map(Wish::Notice));
+        papers.under_way = wishes.len();
+        wishes
+    }
+
+    pub fn is_answered(&self) {
+        let mut papers = self.papers();
+        papers.under_way = papers.under_way.saturating_sub(1);
+    }
+
+    /// For another try, unless there is a later wish.
+    pub fn put_back(&self, wish: Wish) {
+        let mut papers = self.papers();
+        match wish {
+            Wish::Report(key, wish) => drop(papers.reports.entry(key).or_insert(wish)),
+            Wish::Pod(key, wish) => drop(papers.pods.entry(key).or_insert(wish)),
+            Wish::Notice(notice) if papers.notices.len() < MOST_NOTICES => {
+                papers.notices.push_front(notice);
+            }
+            Wish::Notice(_) => (),
+        }
+    }
+
+    pub fn has_written(&self, key: &Key, status: Option<PodReportStatus>) {
+        let mut papers = self.papers();
+        match status {
+            Some(status) => drop(papers.written.insert(key.clone(), status)),
+            None => drop(papers.written.remove(key)),
+        }
+    }
+
+    /// Waits until there is something to write.
+    pub async fn wait(&self) {
+        if self.papers().is_empty() {
+            self.0.bell.notified().await;
+        }
+    }
+
+    fn papers(&self) -> MutexGuard<'_, Papers> {
+        // Every change is made as a whole, so a panic in between leaves nothing half-done.
+        self.0.papers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Papers {
+    fn is_empty(&self) -> bool {
+        self.reports.is_empty() && self.pods.is_empty() && self.notices.is_empty()
+    }
+}
+
+fn statuses(reports: Vec<PodReport>) -> BTreeMap<Key, PodReportStatus> {
+    let reports = reports.into_iter();
+    reports
+        .filter_map(|report| Some((super::watch::key(&report), report.status?)))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

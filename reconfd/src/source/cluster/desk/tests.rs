@@ -1,0 +1,135 @@
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+
+fn report(name: &str, uid: &str, sandbox: &str) -> PodReport {
+    let mut report = PodReport::new(name, crds::report::PodReportSpec::default());
+    report.metadata.namespace = Some("t".into());
+    report.status = Some(PodReportStatus {
+        pod_uid: uid.into(),
+        sandbox: sandbox.into(),
+        ..PodReportStatus::default()
+    });
+    report
+}
+
+fn answered(sink: &Sink, written: &[PodReport]) {
+    for _ in sink.take() {
+        sink.is_answered();
+    }
+    for report in written {
+        let key = super::super::watch::key(report);
+        sink.has_written(&key, report.status.clone());
+    }
+}
+
+#[test]
+fn of_one_object_the_latest_wish_alone_is_written() {
+    let sink = Sink::default();
+    sink.write_pod_report(&report("a", "u", "1"));
+    sink.write_pod_report(&report("a", "u", "2"));
+    let wishes = sink.take();
+    assert_eq!(wishes.len(), 1);
+    let Wish::Report(_, ReportWish::Write(status)) = &wishes[0] else {
+        panic!("no report")
+    };
+    assert_eq!(status.sandbox, "2");
+}
+
+#[test]
+fn what_the_api_has_is_not_written_again() {
+    let sink = Sink::default();
+    sink.found_first(vec![report("a", "u", "1")]);
+    sink.write_pod_report(&report("a", "u", "1"));
+    assert!(sink.is_done());
+    assert_eq!(sink.written("t", "a").unwrap().sandbox, "1");
+    sink.write_pod_report(&report("a", "u", "2"));
+    assert!(!sink.is_done());
+}
+
+#[test]
+fn a_wish_that_is_on_its_way_is_overtaken_by_the_opposite() {
+    let sink = Sink::default();
+    sink.found_first(vec![report("a", "u", "1")]);
+    sink.write_pod_report(&report("a", "u", "2"));
+    let under_way = sink.take();
+    // Back to what the API has had: the write that is on its way would win.
+    sink.write_pod_report(&report("a", "u", "1"));
+    under_way.iter().for_each(|_| sink.is_answered());
+    assert_eq!(sink.take().len(), 1);
+}
+
+#[test]
+fn a_failed_write_does_not_undo_a_later_wish() {
+    let sink = Sink::default();
+    sink.write_pod_report(&report("a", "u", "1"));
+    let failed = sink.take().remove(0);
+    sink.write_pod_report(&report("a", "u", "2"));
+    sink.put_back(failed);
+    let wishes = sink.take();
+    let Wish::Report(_, ReportWish::Write(status)) = &wishes[0] else {
+        panic!("no report")
+    };
+    assert_eq!((wishes.len(), status.sandbox.as_str()), (1, "2"));
+}
+
+#[test]
+fn a_pod_that_never_had_a_report_costs_no_request() {
+    let sink = Sink::default();
+    sink.remove_pod_report("t", "a", "u");
+    assert!(sink.is_done());
+}
+
+#[test]
+fn the_report_of_a_later_pod_of_the_name_is_not_taken_away() {
+    let sink = Sink::default();
+    sink.found_first(vec![report("a", "later", "1")]);
+    sink.remove_pod_report("t", "a", "earlier");
+    assert!(sink.is_done());
+    sink.remove_pod_report("t", "a", "later");
+    assert!(!sink.is_done());
+}
+
+#[test]
+fn what_was_left_by_pods_that_are_gone_is_taken_away_at_the_start() {
+    let sink = Sink::default();
+    sink.found_first(vec![report("a", "u", "1"), report("b", "v", "1")]);
+    sink.keep_only(&["v"]);
+    let wishes = sink.take();
+    assert_eq!(wishes.len(), 1);
+    assert!(
+        matches!(&wishes[0], Wish::Report((_, name), ReportWish::Remove(uid)) if name == "a" && uid == "u")
+    );
+}
+
+#[test]
+fn a_report_that_somebody_deleted_is_written_again() {
+    let sink = Sink::default();
+    let (a, b) = (report("a", "u", "1"), report("b", "v", "1"));
+    sink.write_pod_report(&a);
+    answered(&sink, &[a, b.clone()]);
+    sink.found_later(vec![b]);
+    let wishes = sink.take();
+    assert!(
+        matches!(&wishes[..], [Wish::Report((_, name), ReportWish::Write(_))] if name == "a"),
+        "{}",
+        wishes.len()
+    );
+}
+
+#[test]
+fn events_that_nobody_takes_do_not_pile_up() {
+    let sink = Sink::default();
+    for number in 0..MOST_NOTICES + 10 {
+        sink.tell(Notice {
+            regarding: Default::default(),
+            is_warning: false,
+            reason: "LinkAdded".into(),
+            note: number.to_string(),
+            action: String::new(),
+        });
+    }
+    let wishes = sink.take();
+    assert_eq!(wishes.len(), MOST_NOTICES);
+    assert!(matches!(&wishes[0], Wish::Notice(notice) if notice.note == "10"));
+}

@@ -1,0 +1,146 @@
+//! What is written to a pod's own status: the one condition of the readiness gate, and the one annotation
+//! that Multus' tools read. Everything else of a pod is others'.
+
+use k8s_openapi::{
+    api::core::v1::Pod as ApiPod, apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp,
+};
+use kube::{
+    Api, Client,
+    api::{Patch, PatchParams},
+};
+use serde_json::{Value, json};
+
+use super::clerk::Failure;
+use crate::source::{
+    Pod,
+    pod::{NETWORK_STATUS, READINESS_GATE},
+};
+
+/// What begins the name of an entry in the annotation that is ours.
+const OWN: &str = "podconfig.dev/";
+
+/// What a pod's status shall say. Absent: nothing of it is ours to say.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PodWish {
+    pub uid: String,
+    pub gate: Option<Gate>,
+    pub networks: Option<Vec<Network>>,
+}
+
+/// The condition of the readiness gate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gate {
+    pub is_ready: bool,
+    pub reason: String,
+    pub message: String,
+}
+
+/// One interface as the annotation tells of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Network {
+    pub podconfig: String,
+    pub interface: String,
+    pub addresses: Vec<String>,
+    pub mac: String,
+    pub mtu: u32,
+}
+
+/// Whether anything had to be written.
+pub async fn write(client: &Client, object: Option<&Pod>, wish: &PodWish) -> Result<bool, Failure> {
+    let is_meant = |pod: &&Pod| pod.metadata.uid.as_deref() == Some(&wish.uid);
+    let Some(pod) = object.filter(is_meant) else {
+        return Err(Failure::Pointless);
+    };
+    let now = Time(Timestamp::now());
+    let Some(patch) = patch(pod, wish, &now) else {
+        return Ok(false);
+    };
+    let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
+    let name = pod.metadata.name.as_deref().unwrap_or_default();
+    let api: Api<ApiPod> = Api::namespaced(client.clone(), namespace);
+    let patch: Patch<Value> = Patch::Strategic(patch);
+    api.patch_status(name, &PatchParams::default(), &patch)
+        .await?;
+    Ok(true)
+}
+
+/// The patch that makes the pod's status say what it shall; none if it does. Pure.
+fn patch(pod: &Pod, wish: &PodWish, now: &Time) -> Option<Value> {
+    let mut patch = json!({"metadata": {"uid": wish.uid}});
+    let condition = wish
+        .gate
+        .as_ref()
+        .and_then(|gate| condition(pod, gate, now));
+    let annotation = wish.networks.as_ref().and_then(|own| annotation(pod, own));
+    if condition.is_none() && annotation.is_none() {
+        return None;
+    }
+    if let Some(condition) = condition {
+        patch["status"]["conditions"] = json!([condition]);
+    }
+    if let Some(annotation) = annotation {
+        // Whoever else writes it meanwhile must not be overwritten: the API refuses an old version.
+        patch["metadata"]["resourceVersion"] = json!(pod.metadata.resource_version);
+        patch["metadata"]["annotations"] = json!({NETWORK_STATUS: annotation});
+    }
+    Some(patch)
+}
+
+fn condition(pod: &Pod, gate: &Gate, now: &Time) -> Option<Value> {
+    let status = if gate.is_ready { "True" } else { "False" };
+    let told = pod.gate();
+    let is_told = told.is_some_and(|told| {
+        let reason = told.reason.as_deref().unwrap_or_default();
+        let message = told.message.as_deref().unwrap_or_default();
+        (told.status.as_str(), reason, message)
+            == (status, gate.reason.as_str(), gate.message.as_str())
+    });
+    let mut condition = json!({
+        "type": READINESS_GATE, "status": status, "reason": gate.reason, "message": gate.message,
+    });
+    if told.is_none_or(|told| told.status != status) {
+        condition["lastTransitionTime"] = json!(now);
+    }
+    (!is_told).then_some(condition)
+}
+
+/// The annotation with our entries in it: others' first, as they are. `null` where nothing is left.
+fn annotation(pod: &Pod, own: &[Network]) -> Option<Value> {
+    let annotations = pod.metadata.annotations.as_ref();
+    let before = annotations.and_then(|all| all.get(NETWORK_STATUS));
+    let is_own = |entry: &Value| entry["name"].as_str().is_some_and(|n| n.starts_with(OWN));
+    let entries: Vec<Value> = match before.map(|text| serde_json::from_str(text)) {
+        None => Vec::new(),
+        Some(Ok(Value::Array(entries))) => entries,
+        // Not what Multus writes: it is not ours to mend.
+        Some(_) => return None,
+    };
+    let (ours, mut entries): (Vec<Value>, Vec<Value>) = entries.into_iter().partition(is_own);
+    let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
+    let now: Vec<Value> = own
+        .iter()
+        .map(|network| entry(network, namespace))
+        .collect();
+    if ours == now {
+        return None;
+    }
+    entries.extend(now);
+    match entries.is_empty() {
+        true => Some(Value::Null),
+        false => Some(Value::from(Value::Array(entries).to_string())),
+    }
+}
+
+fn entry(network: &Network, namespace: &str) -> Value {
+    json!({
+        "name": format!("{OWN}{namespace}/{}", network.podconfig),
+        "interface": network.interface,
+        "ips": network.addresses,
+        "mac": network.mac,
+        "mtu": network.mtu,
+        "dns": {},
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,110 @@
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+
+const NOW: Time = Time(Timestamp::UNIX_EPOCH);
+
+fn pod(condition: Option<&str>, annotation: Option<&str>) -> Pod {
+    let conditions = condition.map(|status| {
+        json!([{"type": READINESS_GATE, "status": status, "reason": "LinkReady", "message": ""}])
+    });
+    let annotations = annotation.map(|text| json!({NETWORK_STATUS: text, "other": "kept"}));
+    serde_json::from_value(json!({
+        "metadata": {
+            "name": "a", "namespace": "t", "uid": "u", "resourceVersion": "7",
+            "annotations": annotations.unwrap_or(json!({})),
+        },
+        "status": {"conditions": conditions.unwrap_or(json!([]))},
+    }))
+    .unwrap()
+}
+
+fn ready() -> PodWish {
+    PodWish {
+        uid: "u".into(),
+        gate: Some(Gate {
+            is_ready: true,
+            reason: "LinkReady".into(),
+            message: String::new(),
+        }),
+        networks: None,
+    }
+}
+
+fn with(networks: Vec<Network>) -> PodWish {
+    PodWish {
+        uid: "u".into(),
+        gate: None,
+        networks: Some(networks),
+    }
+}
+
+fn data0() -> Network {
+    Network {
+        podconfig: "data".into(),
+        interface: "data0".into(),
+        addresses: vec!["192.168.100.7".into()],
+        mac: "0a:58:c0:a8:64:07".into(),
+        mtu: 1500,
+    }
+}
+
+fn entries(patch: &Value) -> Vec<Value> {
+    let text = patch["metadata"]["annotations"][NETWORK_STATUS].as_str();
+    serde_json::from_str(text.unwrap()).unwrap()
+}
+
+#[test]
+fn the_condition_alone_is_written_and_once() {
+    let patch = |pod: &Pod| patch(pod, &ready(), &NOW);
+    let first = patch(&pod(None, None)).unwrap();
+    let conditions = first["status"]["conditions"].as_array().unwrap();
+    assert_eq!(conditions.len(), 1);
+    assert_eq!(conditions[0]["status"], "True");
+    assert!(conditions[0]["lastTransitionTime"].is_string());
+    assert!(first["metadata"]["annotations"].is_null());
+    assert_eq!(first["metadata"]["uid"], "u");
+    assert_eq!(patch(&pod(Some("True"), None)), None);
+}
+
+#[test]
+fn a_message_that_changes_keeps_the_time_of_the_condition() {
+    let mut wish = ready();
+    wish.gate.as_mut().unwrap().message = "now with words".into();
+    let patch = patch(&pod(Some("True"), None), &wish, &NOW).unwrap();
+    let condition = &patch["status"]["conditions"][0];
+    assert!(condition["lastTransitionTime"].is_null(), "{condition}");
+}
+
+#[test]
+fn our_interfaces_stand_behind_those_of_others() {
+    let theirs = r#"[{"name":"default","interface":"eth0","ips":["10.0.0.1"],"default":true}]"#;
+    let pod = pod(None, Some(theirs));
+    let patch = patch(&pod, &with(vec![data0()]), &NOW).unwrap();
+    let entries = entries(&patch);
+    assert_eq!(entries.len(), 2);
+    assert_eq!(entries[0]["name"], "default");
+    assert_eq!(entries[1]["name"], "podconfig.dev/t/data");
+    assert_eq!(entries[1]["ips"][0], "192.168.100.7");
+    // Who else writes the annotation meanwhile is not overwritten.
+    assert_eq!(patch["metadata"]["resourceVersion"], "7");
+}
+
+#[test]
+fn what_is_told_already_is_not_written_and_what_is_gone_is_taken_out() {
+    let first = patch(&pod(None, Some("[]")), &with(vec![data0()]), &NOW).unwrap();
+    let text = first["metadata"]["annotations"][NETWORK_STATUS].as_str();
+    let told = pod(None, text);
+    assert_eq!(patch(&told, &with(vec![data0()]), &NOW), None);
+    let last = patch(&told, &with(Vec::new()), &NOW).unwrap();
+    assert!(last["metadata"]["annotations"][NETWORK_STATUS].is_null());
+    assert_eq!(patch(&pod(None, None), &with(Vec::new()), &NOW), None);
+}
+
+#[test]
+fn an_annotation_that_is_no_list_is_left_alone() {
+    for odd in ["{}", "not json", "\"x\""] {
+        let pod = pod(None, Some(odd));
+        assert_eq!(patch(&pod, &with(vec![data0()]), &NOW), None, "{odd}");
+    }
+}

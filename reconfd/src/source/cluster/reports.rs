@@ -1,0 +1,76 @@
+//! PodReports at the API: written by server-side apply, so that what somebody else put beside them stays,
+//! and the report of an earlier pod of the name is taken over.
+
+use crds::{PodReport, PodReportStatus};
+use kube::{
+    Api, Client,
+    api::{DeleteParams, ListParams, Patch, PatchParams, Preconditions},
+};
+use serde_json::{Value, json};
+
+use super::{clerk::Failure, watch::Key};
+use crate::scope::Scope;
+
+/// Who writes, in the fields' own book-keeping.
+pub const MANAGER: &str = "reconfd";
+
+pub async fn write(client: &Client, key: &Key, status: &PodReportStatus) -> Result<(), Failure> {
+    let (namespace, name) = key;
+    let api: Api<PodReport> = Api::namespaced(client.clone(), namespace);
+    let parameters = PatchParams::apply(MANAGER).force();
+    let patch: Patch<Value> = Patch::Apply(body(key, status));
+    api.patch(name, &parameters, &patch).await?;
+    Ok(())
+}
+
+/// The pod owns its report, and its deletion never waits for it.
+fn body((namespace, name): &Key, status: &PodReportStatus) -> Value {
+    let owner = json!({"apiVersion": "v1", "kind": "Pod", "name": name, "uid": status.pod_uid});
+    json!({
+        "apiVersion": format!("{}/{}", crds::GROUP, crds::VERSION),
+        "kind": "PodReport",
+        "metadata": {"name": name, "namespace": namespace, "ownerReferences": [owner]},
+        "spec": {},
+        "status": status,
+    })
+}
+
+/// Takes away the report of this very pod: that of a later one of the name, on another node, stays.
+pub async fn remove(client: &Client, (namespace, name): &Key, uid: &str) -> Result<(), Failure> {
+    let api: Api<PodReport> = Api::namespaced(client.clone(), namespace);
+    let Some(report) = api.get_opt(name).await? else {
+        return Ok(());
+    };
+    let is_own = |status: &PodReportStatus| status.pod_uid == uid;
+    if !report.status.as_ref().is_some_and(is_own) {
+        return Ok(());
+    }
+    let parameters = DeleteParams {
+        preconditions: Some(Preconditions {
+            uid: report.metadata.uid,
+            resource_version: report.metadata.resource_version,
+        }),
+        ..DeleteParams::default()
+    };
+    match api.delete(name, &parameters).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// All reports of a node, as far as they are served.
+pub async fn of_node(
+    client: &Client,
+    node: &str,
+    scope: &Scope,
+) -> Result<Vec<PodReport>, kube::Error> {
+    let selection = ListParams::default().fields(&format!("status.node={node}"));
+    let mut reports = Vec::new();
+    for api in super::apis::<PodReport>(client, scope) {
+        reports.extend(api.list(&selection).await?.items);
+    }
+    let is_served = |report: &PodReport| scope.serves(&super::watch::key(report).0);
+    reports.retain(is_served);
+    Ok(reports)
+}

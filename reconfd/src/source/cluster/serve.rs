@@ -1,0 +1,215 @@
+//! The thread that talks to the API: watches into the stores, the desk out of them.
+
+use std::{collections::BTreeMap, fmt::Debug, pin::Pin, sync::mpsc, time::Duration};
+
+use anyhow::bail;
+use futures::{Stream, StreamExt as _, stream};
+use k8s_openapi::api::core::v1::{Namespace, Node};
+use kube::{Api, Client, Resource, core::PartialObjectMeta, runtime::watcher};
+use serde::de::DeserializeOwned;
+use tokio::{
+    sync::oneshot,
+    time::{interval, sleep, timeout},
+};
+
+use super::{
+    Options, apis,
+    books::{Books, Heard},
+    clerk::Clerk,
+    client,
+    desk::Sink,
+    events::Events,
+    reports,
+    stores::Stores,
+    watch::{self, Ledger, Said},
+};
+use crate::{
+    http::Health,
+    metrics::Metrics,
+    source::{Change, Feed},
+};
+
+/// How often the reports at the API are held against what was written there.
+const LOOK_AGAIN: Duration = Duration::from_secs(600);
+/// How soon a look that failed is tried again.
+const PAUSE: Duration = Duration::from_secs(2);
+/// At the end, what is still to be written gets so long.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// Everything that the thread needs.
+pub struct Service {
+    pub options: Options,
+    pub health: Health,
+    pub metrics: Metrics,
+    pub sink: Sink,
+    /// Told once: every list was heard, or it can never be.
+    pub complete: mpsc::Sender<anyhow::Result<()>>,
+}
+
+type Ears = Vec<Pin<Box<dyn Stream<Item = Heard> + Send>>>;
+
+impl Service {
+    /// Until it is stopped; a failure that no waiting mends is told.
+    pub async fn run(self, feed: Feed, notify: &dyn Fn(Change), stopped: oneshot::Receiver<()>) {
+        let service = self.serve(feed, notify);
+        tokio::pin!(service);
+        let ended = tokio::select! {
+            ended = &mut service => ended,
+            _ = stopped => {
+                let farewell = timeout(FAREWELL, self.sink.written_all());
+                tokio::select! { ended = &mut service => ended, _ = farewell => Ok(()) }
+            }
+        };
+        if let Err(error) = ended {
+            // Whoever no longer waits for it has ended as well.
+            let _ = self.complete.send(Err(error));
+        }
+    }
+
+    async fn serve(&self, feed: Feed, notify: &dyn Fn(Change)) -> anyhow::Result<()> {
+        let objects = feed.objects();
+        let client = client::connect().await?;
+        client::check_version(&client, |why| self.wait(why)).await?;
+        self.check_node(&client).await?;
+        self.read_reports(&client).await;
+        let clerk = Clerk {
+            client: client.clone(),
+            objects,
+            metrics: self.metrics.clone(),
+            events: Events::new(client.clone(), &self.options.node),
+            sink: self.sink.clone(),
+        };
+        tokio::select! {
+            () = clerk.run() => {}
+            () = self.look_again(&client) => {}
+            () = self.hear(&client, feed, notify) => {}
+        }
+        Ok(())
+    }
+
+    /// What is waited for, for those who ask whether the daemon is ready.
+    fn wait(&self, why: &str) {
+        if self.health.wait_for(why) {
+            tracing::warn!("waiting: {why}");
+        }
+    }
+
+    /// A node that the API does not know has no pods, and all links here would be nobody's.
+    async fn check_node(&self, client: &Client) -> anyhow::Result<()> {
+        let name = &self.options.node;
+        let nodes: Api<PartialObjectMeta<Node>> = Api::all(client.clone());
+        loop {
+            match nodes.get_opt(name).await {
+                Ok(Some(_)) => return Ok(()),
+                Ok(None) => bail!(
+                    "the API server knows no node {name:?}; name this node with --node-name or PODCONFIG_NODE_NAME"
+                ),
+                // It is no must that this right is granted.
+                Err(kube::Error::Api(status)) if status.code == 403 => return Ok(()),
+                Err(error) => self.wait(&format!("look for node {name}: {error}")),
+            }
+            sleep(PAUSE).await;
+        }
+    }
+
+    /// What an earlier daemon wrote, so that it is not written again.
+    async fn read_reports(&self, client: &Client) {
+        loop {
+            match reports::of_node(client, &self.options.node, &self.options.scope).await {
+                Ok(reports) => return self.sink.found_first(reports),
+                Err(error) => self.wait(&format!("list PodReports: {error}")),
+            }
+            sleep(PAUSE).await;
+        }
+    }
+
+    /// Reports that somebody deleted or changed are written again.
+    async fn look_again(&self, client: &Client) {
+        let mut rounds = interval(LOOK_AGAIN);
+        rounds.tick().await;
+        loop {
+            rounds.tick().await;
+            match reports::of_node(client, &self.options.node, &self.options.scope).await {
+                Ok(reports) => self.sink.found_later(reports),
+                Err(error) => tracing::warn!("list PodReports: {error}"),
+            }
+        }
+    }
+
+    async fn hear(&self, client: &Client, feed: Feed, notify: &dyn Fn(Change)) {
+        let (ears, mut books) = self.open(client, feed);
+        let mut heard = stream::select_all(ears);
+        let mut is_complete = false;
+        while let Some(heard) = heard.next().await {
+            let changes = books.take(heard);
+            if is_complete {
+                changes.into_iter().for_each(notify);
+                continue;
+            }
+            match books.missing() {
+                Some(missing) => self.wait(&missing),
+                None => {
+                    is_complete = true;
+                    self.health.waits_no_more();
+                    let _ = self.complete.send(Ok(()));
+                }
+            }
+        }
+    }
+
+    /// The watches, limited to this node and to what is served.
+    fn open(&self, client: &Client, feed: Feed) -> (Ears, Books) {
+        let scope = &self.options.scope;
+        let whole = watcher::Config::default;
+        let on_node = whole().fields(&format!("spec.nodeName={}", self.options.node));
+        let named = |name: &String| whole().fields(&format!("metadata.name={name}"));
+        let namespaces = match scope.is_limited() {
+            true => scope.namespaces.iter().map(named).collect(),
+            false => vec![whole()],
+        };
+        let mut ears: Ears = Vec::new();
+        let books = Books {
+            stores: Stores::new(feed, scope.clone()),
+            podconfigs: listen(&mut ears, apis(client, scope), &whole(), Heard::PodConfig),
+            policies: listen(
+                &mut ears,
+                vec![Api::all(client.clone())],
+                &whole(),
+                Heard::Policy,
+            ),
+            namespaces: namespaces
+                .iter()
+                .enumerate()
+                .map(|(at, selection)| {
+                    let api: Api<PartialObjectMeta<Namespace>> = Api::all(client.clone());
+                    let said = watch::objects(api, selection.clone());
+                    ears.push(Box::pin(said.map(move |said| Heard::Namespace(at, said))));
+                    Ledger::default()
+                })
+                .collect(),
+            pods: listen(&mut ears, apis(client, scope), &on_node, Heard::Pod),
+            peer_slices: listen(&mut ears, apis(client, scope), &whole(), Heard::PeerSlice),
+            metrics: self.metrics.clone(),
+            deaf_to: BTreeMap::new(),
+        };
+        (ears, books)
+    }
+}
+
+/// One watch for each of these places.
+fn listen<K>(
+    ears: &mut Ears,
+    apis: Vec<Api<K>>,
+    selection: &watcher::Config,
+    heard: fn(usize, Said<K>) -> Heard,
+) -> Vec<Ledger>
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
+{
+    let one = |(at, api)| {
+        let said = watch::objects(api, selection.clone());
+        ears.push(Box::pin(said.map(move |said| heard(at, said))));
+        Ledger::default()
+    };
+    apis.into_iter().enumerate().map(one).collect()
+}

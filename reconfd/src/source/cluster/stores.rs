@@ -1,0 +1,160 @@
+//! What the watches say, put into the stores: only what differs in what anybody here looks at is told as a
+//! change, so that a status, a heartbeat or a list that begins anew costs no pass.
+
+use crds::{PeerSlice, PodConfig, PodConfigPolicy};
+use kube::{
+    Resource,
+    runtime::{
+        reflector::{ObjectRef, store::Store},
+        watcher::Event,
+    },
+};
+
+use super::watch::{Key, News, key};
+use crate::{
+    scope::Scope,
+    source::{Change, Feed, NamespaceMeta, Objects, Pod, pod::NETWORK_STATUS},
+};
+
+pub struct Stores {
+    feed: Feed,
+    objects: Objects,
+    scope: Scope,
+}
+
+impl Stores {
+    pub fn new(mut feed: Feed, scope: Scope) -> Self {
+        // Who reads the stores does not wait for them: nobody reads before every list was heard.
+        feed.ready();
+        let objects = feed.objects();
+        Self {
+            feed,
+            objects,
+            scope,
+        }
+    }
+
+    pub fn podconfig(&mut self, news: News<PodConfig>) -> Option<Change> {
+        let (namespace, name) = self.served(&news)?;
+        let (event, is_new) = event(news, &self.objects.podconfigs, |old, new| {
+            old.spec == new.spec && is_same(old, new)
+        })?;
+        self.feed.podconfig(&event);
+        is_new.then_some(Change::PodConfig { namespace, name })
+    }
+
+    pub fn policy(&mut self, news: News<PodConfigPolicy>) -> Option<Change> {
+        let (event, is_new) = event(news, &self.objects.policies, |old, new| {
+            old.spec == new.spec && is_same(old, new)
+        })?;
+        self.feed.policy(&event);
+        is_new.then_some(Change::Policy)
+    }
+
+    pub fn namespace(&mut self, news: News<NamespaceMeta>) -> Option<Change> {
+        let (_, name) = key_of(&news);
+        let (event, is_new) = event(news, &self.objects.namespaces, |old, new| {
+            old.metadata.labels == new.metadata.labels
+        })?;
+        self.feed.namespace(&event);
+        is_new.then_some(Change::Namespace(name))
+    }
+
+    pub fn peer_slice(&mut self, news: News<PeerSlice>) -> Option<Change> {
+        let (namespace, name) = self.served(&news)?;
+        let known = self.objects.peer_slices.get(&reference(&namespace, &name));
+        let (event, is_new) = event(news, &self.objects.peer_slices, |old, new| {
+            old.spec == new.spec
+        })?;
+        self.feed.peer_slice(&event);
+        let (Event::Apply(slice) | Event::Delete(slice)) = &event else {
+            return None;
+        };
+        let segment = |slice: &PeerSlice| (slice.spec.vni, slice.spec.port);
+        let (vni, port) = segment(slice);
+        // A slice that says another segment than before concerns both.
+        let change = match known.is_some_and(|known| segment(&known) != (vni, port)) {
+            true => Change::Namespace(namespace),
+            false => Change::PeerSlice {
+                namespace,
+                vni,
+                port,
+            },
+        };
+        is_new.then_some(change)
+    }
+
+    pub fn pod(&mut self, news: News<Pod>) -> Option<Change> {
+        let (namespace, name) = self.served(&news)?;
+        let (event, is_new) = event(news, &self.objects.pods, is_same_pod)?;
+        self.feed.pod(&event);
+        is_new.then_some(Change::Pod { namespace, name })
+    }
+
+    fn served<K: Resource>(&self, news: &News<K>) -> Option<Key> {
+        Some(key_of(news)).filter(|(namespace, _)| self.scope.serves(namespace))
+    }
+}
+
+fn key_of<K: Resource>(news: &News<K>) -> Key {
+    match news {
+        News::Came(object) => key(object.as_ref()),
+        News::Went(key) => key.clone(),
+    }
+}
+
+fn reference<K>(namespace: &str, name: &str) -> ObjectRef<K>
+where
+    K: Resource<DynamicType = ()>,
+{
+    match namespace {
+        "" => ObjectRef::new(name),
+        namespace => ObjectRef::new(name).within(namespace),
+    }
+}
+
+/// The event for the store, and whether there is anything in it that anybody here looks at. The store has
+/// the newest version in any case: who changes an object must name it.
+fn event<K>(
+    news: News<K>,
+    store: &Store<K>,
+    is_old: impl Fn(&K, &K) -> bool,
+) -> Option<(Event<K>, bool)>
+where
+    K: Resource<DynamicType = ()> + Clone,
+{
+    let (namespace, name) = key_of(&news);
+    let known = store.get(&reference(&namespace, &name));
+    match news {
+        News::Came(new) => {
+            let is_new = known.is_none_or(|old| !is_old(&old, &new));
+            Some((Event::Apply(*new), is_new))
+        }
+        News::Went(_) => known.map(|old| (Event::Delete((*old).clone()), true)),
+    }
+}
+
+/// The same object, and not another one of its name.
+fn is_same(old: &impl Resource, new: &impl Resource) -> bool {
+    let (old, new) = (old.meta(), new.meta());
+    (&old.uid, old.generation) == (&new.uid, new.generation)
+}
+
+/// Of a pod that runs, its status changes all the time.
+fn is_same_pod(old: &Pod, new: &Pod) -> bool {
+    let annotation = |pod: &Pod| {
+        let annotations = pod.metadata.annotations.as_ref();
+        annotations.and_then(|all| all.get(NETWORK_STATUS).cloned())
+    };
+    let looked_at = |pod: &Pod| (pod.gate().cloned(), pod.has_ended(), annotation(pod));
+    let is_going = |pod: &Pod| pod.metadata.deletion_timestamp.is_some();
+    old.metadata.uid == new.metadata.uid
+        && old.metadata.labels == new.metadata.labels
+        && old.spec == new.spec
+        && old.status.pod_ips == new.status.pod_ips
+        && is_going(old) == is_going(new)
+        && looked_at(old) == looked_at(new)
+}
+
+#[cfg(test)]
+mod tests;
