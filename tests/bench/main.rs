@@ -59,7 +59,7 @@ fn run(parts: &[String], is_guest: bool, table: &mut Table) -> Result<()> {
     let programs = Programs {
         plugin: program(
             "PODCONFIG_CNI_BIN",
-            "../x86_64-unknown-linux-musl/plugin/podconfig-cni",
+            "../../x86_64-unknown-linux-musl/plugin/podconfig-cni",
         )?,
         daemon: program("RECONFD_BIN", "reconfd")?,
     };
