@@ -4,10 +4,10 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench build lint crds setup
+.PHONY: help demo test e2e bench bench-cluster build lint crds setup
 
 help:
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: setup ## show podconfig at work on throwaway nodes; needs root, leaves nothing behind
 	@tests/demo.sh
@@ -17,6 +17,12 @@ test: setup ## formatting, lints, invariants, unit tests, stories on throwaway n
 
 bench: setup ## what podconfig costs, as ratios, in one table; needs root (PARTS="plugin traffic one tunnel vlan many segment")
 	@. .ci/build && "$$RELEASE_FOLDER/bench" $(PARTS)
+
+e2e: setup ## stories of a real cluster: two nodes, podconfig installed, pods; needs root and Go (STORIES="words of names")
+	@.ci/e2e $(STORIES)
+
+bench-cluster: setup ## what podconfig costs on that cluster, beside the API server's own times (PARTS="one many")
+	@.ci/e2e --bench $(PARTS)
 
 build: setup ## the daemon and the static plugin, optimised, into target/
 	@. .ci/build && printf '%s\n' "$$RECONFD_BIN" "$$PODCONFIG_CNI_BIN"

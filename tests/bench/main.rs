@@ -1,6 +1,8 @@
 //! `make bench`: what podconfig costs, as ratios, in one run. It judges no time: it prints each bar,
 //! what was got, and whether that is met. Needs root; leaves nothing behind.
 
+/// A real cluster.
+mod cluster;
 mod cni;
 mod cost;
 mod daemon;
@@ -56,10 +58,14 @@ fn main() -> ExitCode {
 }
 
 fn run(parts: &[String], is_guest: bool, table: &mut Table) -> Result<()> {
+    if let [cluster::CLUSTER, ..] = parts.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        note_load(table)?;
+        return cluster::run(&parts[1..], table);
+    }
     let programs = Programs {
         plugin: program(
             "PODCONFIG_CNI_BIN",
-            "../x86_64-unknown-linux-musl/plugin/podconfig-cni",
+            "../../x86_64-unknown-linux-musl/plugin/podconfig-cni",
         )?,
         daemon: program("RECONFD_BIN", "reconfd")?,
     };
@@ -70,12 +76,7 @@ fn run(parts: &[String], is_guest: bool, table: &mut Table) -> Result<()> {
         return far::be(number, &programs);
     }
     if !is_guest {
-        let load = std::fs::read_to_string("/proc/loadavg")?;
-        let cpus = std::thread::available_parallelism()?;
-        let load = load.split(' ').next().unwrap_or_default();
-        table.note(format!(
-            "{cpus} CPUs, load {load} before the start: what others do is in every figure"
-        ));
+        note_load(table)?;
     }
     let wanted = |part: &str| parts.is_empty() || parts.iter().any(|p| p == part);
     if wanted("plugin") {
@@ -108,6 +109,16 @@ fn run(parts: &[String], is_guest: bool, table: &mut Table) -> Result<()> {
     if wanted("segment") {
         segment::run(&daemon, &mut floor, table)?;
     }
+    Ok(())
+}
+
+fn note_load(table: &mut Table) -> Result<()> {
+    let load = std::fs::read_to_string("/proc/loadavg")?;
+    let cpus = std::thread::available_parallelism()?;
+    let load = load.split(' ').next().unwrap_or_default();
+    table.note(format!(
+        "{cpus} CPUs, load {load} before the start: what others do is in every figure"
+    ));
     Ok(())
 }
 

@@ -1,0 +1,10 @@
+//! Stories that disturb everybody, one after another; each leaves the cluster as it found it.
+
+/// The API server comes and goes.
+mod apiserver;
+/// Daemons come and go.
+mod daemon;
+/// podconfig comes and goes.
+mod install;
+/// A node goes away.
+mod node;

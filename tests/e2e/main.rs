@@ -1,0 +1,15 @@
+//! Stories of a real cluster: `make e2e` brings it up, installs podconfig on it, and tells them.
+//! They are run with the control plane's network around them, by `tests/cluster/node wire`.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+/// Stories that disturb everybody: daemons, nodes and the API server come and go. One after another.
+mod alone;
+/// What the stories are told with.
+mod support;
+/// Stories that keep to namespaces of their own: side by side.
+mod together;
+/// The same waiting as everywhere.
+#[path = "../support/wait.rs"]
+#[allow(dead_code)]
+mod wait;

@@ -1,0 +1,141 @@
+//! A namespace with a policy of its own, for one story; it goes with the story.
+//! When the story fails, everything that helps is printed first.
+
+use super::{
+    kubectl::{TIMEOUT, apply, kubectl, object, try_kubectl},
+    manifests,
+    pod::Pod,
+    product,
+};
+use crate::support::eventually;
+use crate::wait::seen;
+use serde_json::Value;
+
+pub struct Tenant {
+    pub name: String,
+}
+
+impl Tenant {
+    /// May have any bridge of its own, and any address of 10.50.0.0/16.
+    pub fn new(name: &str) -> Self {
+        let tenant = Self::without_policy(name);
+        apply(&manifests::policy(name));
+        tenant
+    }
+
+    pub fn without_policy(name: &str) -> Self {
+        apply(&manifests::namespace(name));
+        let name = name.to_owned();
+        // Pods cannot be made before.
+        eventually(&format!("{name} has its service account"), || {
+            object(&["serviceaccount", "-n", &name, "default"]).ok_or(String::new())
+        });
+        Self { name }
+    }
+
+    /// `kubectl -n NAMESPACE WORDS…`, must succeed.
+    pub fn kubectl(&self, words: &[&str]) -> String {
+        kubectl(&[&["-n", &self.name], words].concat())
+    }
+
+    pub fn apply(&self, manifest: &str) -> String {
+        super::kubectl::with_input(&["-n", &self.name, "apply", "-f", "-"], manifest)
+    }
+
+    /// A Deployment whose pods are labelled `app: NAME`, all available.
+    pub fn deployment(&self, name: &str, replicas: u32, node: &str) -> Vec<Pod> {
+        self.apply(&manifests::deployment(name, replicas, node));
+        self.kubectl(&["rollout", "status", &format!("deployment/{name}"), TIMEOUT]);
+        self.pods(name)
+    }
+
+    /// A StatefulSet whose pods are labelled `app: NAME`, all ready.
+    pub fn stateful_set(&self, name: &str, replicas: u32, node: &str) -> Vec<Pod> {
+        self.apply(&manifests::stateful_set(name, replicas, node));
+        self.kubectl(&["rollout", "status", &format!("statefulset/{name}"), TIMEOUT]);
+        (0..replicas)
+            .map(|n| self.pod(&format!("{name}-{n}")))
+            .collect()
+    }
+
+    pub fn pods(&self, app: &str) -> Vec<Pod> {
+        Pod::all(&self.name, &format!("app={app}"))
+    }
+
+    pub fn pod(&self, name: &str) -> Pod {
+        Pod::named(&self.name, name)
+    }
+
+    /// Waits until the PodConfig is Ready, as people do.
+    pub fn is_ready(&self, config: &str) {
+        self.waits_for(config, "condition=Ready");
+    }
+
+    pub fn waits_for(&self, config: &str, what: &str) {
+        let what = format!("--for={what}");
+        self.kubectl(&["wait", &what, &format!("podconfig/{config}"), TIMEOUT]);
+    }
+
+    pub fn status(&self, config: &str) -> Value {
+        object(&["podconfig", "-n", &self.name, config])
+            .unwrap_or_else(|| panic!("there is no PodConfig {config}"))["status"]
+            .clone()
+    }
+
+    /// Waits until so many pods are selected and have their links.
+    pub fn counts(&self, config: &str, selected: u64, configured: u64) {
+        let what = format!("{config} says {configured} of {selected}");
+        eventually(&what, || {
+            let status = self.status(config);
+            let got = (&status["selected"], &status["configured"]);
+            seen(*got.0 == selected && *got.1 == configured, &status)
+        });
+    }
+
+    /// Takes the wish back, and does not wait for anything else.
+    pub fn withdraw(&self, config: &str) {
+        self.kubectl(&["delete", "podconfig", config, TIMEOUT]);
+    }
+
+    fn tell(&self) {
+        eprintln!("\n---- what there is in {} as the story ends", self.name);
+        let ask: [&[&str]; 4] = [
+            &["get", "pods", "-o", "wide"],
+            &[
+                "get",
+                "podconfigs,podconfigallowances,peerslices",
+                "-o",
+                "yaml",
+            ],
+            &["get", "podreports", "-o", "yaml"],
+            &["get", "events", "--sort-by=.lastTimestamp"],
+        ];
+        for words in ask {
+            let output = try_kubectl(&[&["-n", &self.name], words].concat());
+            eprintln!(
+                "$ kubectl -n {} {}\n{}{}",
+                self.name,
+                words.join(" "),
+                String::from_utf8_lossy(&output.stdout),
+                String::from_utf8_lossy(&output.stderr)
+            );
+        }
+        product::tell();
+    }
+}
+
+impl Drop for Tenant {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.tell();
+            if std::env::var_os("PODCONFIG_TEST_HOLD").is_some() {
+                eprintln!("the namespace {} is left as it is", self.name);
+                return;
+            }
+        }
+        for words in [["delete", "podconfigpolicy"], ["delete", "namespace"]] {
+            let rest = [self.name.as_str(), "--ignore-not-found", "--wait=false"];
+            let _ = try_kubectl(&[&words[..], &rest].concat());
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! Stories that keep to namespaces of their own.
+
+/// A PodConfig that no policy allows is refused when it is written.
+mod admission;
+/// Links of running workloads: they come, go, and follow their pods.
+mod attach;
+/// Pods that wait for their links.
+mod gate;
+/// One tenant and another.
+mod tenants;
+/// A token of a daemon in the wrong hands.
+mod thief;
+/// Pods of several nodes.
+mod tunnel;
