@@ -4,10 +4,10 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench build lint crds setup
+.PHONY: help demo test bench build lint crds manifests setup
 
 help:
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: setup ## show podconfig at work on throwaway nodes; needs root, leaves nothing behind
 	@tests/demo.sh
@@ -26,6 +26,9 @@ lint: setup ## formatting, lints and invariants alone; changes nothing
 
 crds: setup ## write crds/*.yaml anew from the types in crds/src
 	@UPDATE=1 cargo test --locked --quiet --package crds --test generated
+
+manifests: crds ## write install/*.yaml anew from the chart in install/chart; needs helm, on the PATH or in CLUSTER_BIN
+	@install/manifests
 
 setup:
 	@.ci/setup
