@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test e2e bench bench-cluster build lint crds setup
+.PHONY: help demo test e2e bench bench-cluster build lint crds manifests setup
 
 help:
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ lint: setup ## formatting, lints and invariants alone; changes nothing
 
 crds: setup ## write crds/*.yaml anew from the types in crds/src
 	@UPDATE=1 cargo test --locked --quiet --package crds --test generated
+
+manifests: crds ## write install/*.yaml anew from the chart in install/chart; needs helm, on the PATH or in CLUSTER_BIN
+	@install/manifests
 
 setup:
 	@.ci/setup

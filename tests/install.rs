@@ -1,0 +1,212 @@
+//! What is installed on a cluster is what the chart and the types say, as far as that can be seen without
+//! helm; with it, `install/manifests --check` says the rest.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use serde_json::Value;
+
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .unwrap()
+        .to_owned()
+}
+
+fn read(path: &str) -> String {
+    let path = repository().join(path);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// The definitions' file names and texts.
+fn definitions(folder: &str) -> Vec<(String, String)> {
+    let mut found: Vec<_> = fs::read_dir(repository().join(folder))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.ends_with(".yaml"))
+        .map(|name| (name.clone(), read(&format!("{folder}/{name}"))))
+        .collect();
+    found.sort();
+    assert!(found.len() >= 3, "{folder} has definitions");
+    found
+}
+
+fn documents(path: &str) -> Vec<Value> {
+    let text = read(path);
+    let parts = text.split("\n---\n").filter(|part| part.contains("kind:"));
+    parts
+        .map(|part| {
+            serde_saphyr::from_str(part).unwrap_or_else(|error| panic!("{path}: {error}\n{part}"))
+        })
+        .collect()
+}
+
+fn find<'a>(documents: &'a [Value], kind: &str, name: &str) -> &'a Value {
+    documents
+        .iter()
+        .find(|object| object["kind"] == kind && object["metadata"]["name"] == name)
+        .unwrap_or_else(|| panic!("there is no {kind} {name}"))
+}
+
+fn strings(list: &Value) -> Vec<&str> {
+    let items = list.as_array().into_iter().flatten();
+    items.map(|item| item.as_str().unwrap()).collect()
+}
+
+#[test]
+fn the_chart_holds_the_definitions_that_the_types_make() {
+    assert_eq!(
+        definitions("install/chart/podconfig/files/crds"),
+        definitions("crds"),
+        "run `make manifests` and commit what it writes"
+    );
+}
+
+#[test]
+fn the_manifest_holds_every_definition_word_for_word_and_marked_as_kept() {
+    let manifest = read("install/install.yaml");
+    for (name, text) in definitions("crds") {
+        let kept = text.replace(
+            "\nmetadata:\n",
+            "\nmetadata:\n  annotations:\n    helm.sh/resource-policy: keep\n",
+        );
+        assert!(
+            manifest.contains(kept.trim_end()),
+            "install/install.yaml is stale in {name}: run `make manifests`"
+        );
+    }
+}
+
+#[test]
+fn every_object_is_whole_and_lives_where_it_should() {
+    for path in ["install/install.yaml", "install/uninstall.yaml"] {
+        let objects = documents(path);
+        assert!(objects.len() > 5, "{path}");
+        let mut seen = BTreeSet::new();
+        for object in &objects {
+            let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+            let (kind, name) = (word(&object["kind"]), word(&object["metadata"]["name"]));
+            assert!(!kind.is_empty() && !name.is_empty(), "{path}: {object}");
+            assert!(object["apiVersion"].is_string(), "{path}: {kind} {name}");
+            let namespace = &object["metadata"]["namespace"];
+            assert!(
+                namespace.is_null() || namespace == "podconfig-system",
+                "{path}: {kind} {name} is in {namespace}"
+            );
+            assert!(
+                seen.insert((kind.clone(), name.clone())),
+                "{path}: two {kind} {name}"
+            );
+        }
+    }
+}
+
+#[test]
+fn chart_programs_and_images_are_of_one_version() {
+    let version = env!("CARGO_PKG_VERSION");
+    let chart: Value = serde_saphyr::from_str(&read("install/chart/podconfig/Chart.yaml")).unwrap();
+    assert_eq!(
+        (&chart["version"], &chart["appVersion"]),
+        (&version.into(), &version.into())
+    );
+    for path in ["install/install.yaml", "install/uninstall.yaml"] {
+        let text = read(path);
+        let images: Vec<&str> = text
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix("image: "))
+            .collect();
+        assert!(images.len() >= 3, "{path}");
+        for image in images {
+            assert_eq!(image, format!("localhost/podconfig:{version}"), "{path}");
+        }
+    }
+}
+
+#[test]
+fn the_daemon_is_not_privileged_and_alone_has_a_token() {
+    let objects = documents("install/install.yaml");
+    let pod = &find(&objects, "DaemonSet", "podconfig-daemon")["spec"]["template"]["spec"];
+    assert_eq!(pod["automountServiceAccountToken"], false);
+    assert!(pod["hostPID"].is_null() && pod["hostIPC"].is_null());
+    let containers = |member: &str| pod[member].as_array().unwrap().clone();
+    for container in containers("containers")
+        .iter()
+        .chain(&containers("initContainers"))
+    {
+        let name = container["name"].as_str().unwrap();
+        let security = &container["securityContext"];
+        let mounts = container["volumeMounts"].as_array().unwrap();
+        let has_token = mounts.iter().any(|mount| mount["name"] == "token");
+        assert_eq!(has_token, name == "daemon", "{name}");
+        assert_eq!(security["privileged"], name != "daemon", "{name}");
+        assert_eq!(security["readOnlyRootFilesystem"], true, "{name}");
+    }
+    let daemon = containers("containers").remove(0);
+    let security = &daemon["securityContext"];
+    assert_eq!(strings(&security["capabilities"]["drop"]), ["ALL"]);
+    assert_eq!(
+        strings(&security["capabilities"]["add"]),
+        ["NET_ADMIN", "SYS_ADMIN", "NET_BROADCAST"]
+    );
+    assert_eq!(security["allowPrivilegeEscalation"], false);
+    assert_eq!(security["seccompProfile"]["type"], "RuntimeDefault");
+}
+
+#[test]
+fn no_role_of_a_program_reaches_what_it_does_not_need() {
+    let objects = documents("install/install.yaml");
+    for name in [
+        "podconfig-daemon",
+        "podconfig-controller",
+        "podconfig-pod-status",
+    ] {
+        let role = find(&objects, "ClusterRole", name);
+        for rule in role["rules"].as_array().unwrap() {
+            let (resources, verbs) = (strings(&rule["resources"]), strings(&rule["verbs"]));
+            let written = verbs
+                .iter()
+                .any(|verb| !["get", "list", "watch"].contains(verb));
+            assert!(
+                !verbs.contains(&"*") && !resources.contains(&"*"),
+                "{name}: {rule}"
+            );
+            assert!(!verbs.contains(&"deletecollection"), "{name}: {rule}");
+            assert!(!resources.contains(&"secrets"), "{name}: {rule}");
+            assert!(!(written && resources.contains(&"pods")), "{name}: {rule}");
+            let is_status = resources.contains(&"pods/status");
+            assert_eq!(is_status, name == "podconfig-pod-status", "{name}: {rule}");
+        }
+    }
+}
+
+#[test]
+fn every_fence_is_bound_and_closes_when_it_fails() {
+    let objects = documents("install/install.yaml");
+    let fences = objects
+        .iter()
+        .filter(|object| object["kind"] == "ValidatingAdmissionPolicy");
+    let mut names = BTreeSet::new();
+    for fence in fences {
+        let name = fence["metadata"]["name"].as_str().unwrap();
+        assert_eq!(fence["spec"]["failurePolicy"], "Fail", "{name}");
+        let binding = find(&objects, "ValidatingAdmissionPolicyBinding", name);
+        assert_eq!(binding["spec"]["policyName"], name);
+        assert_eq!(strings(&binding["spec"]["validationActions"]), ["Deny"]);
+        for rule in fence["spec"]["validations"].as_array().unwrap() {
+            let told = rule["message"].is_string() || rule["messageExpression"].is_string();
+            assert!(told, "{name} has words for every refusal: {rule}");
+        }
+        names.insert(name);
+    }
+    for name in ["daemon-writes", "pod-status", "controller-writes"] {
+        assert!(
+            names.contains(format!("podconfig-{name}").as_str()),
+            "{name}"
+        );
+    }
+}
