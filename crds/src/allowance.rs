@@ -23,7 +23,7 @@ pub const MOST_RULES: usize = 256;
     kind = "PodConfigAllowance",
     namespaced,
     shortname = "podcfgallowance",
-    category = "podconfig",
+    category = "podconfig-dev",
     doc = "Tells what the PodConfigs of this namespace may use: all policies that select it, taken \
            together. The one that counts is named `effective`. Written by the controller alone.",
     printcolumn(

@@ -163,6 +163,23 @@ mod tests {
         });
     }
 
+    /// A category of a kind's own name would win: `kubectl get podconfig NAME` would ask for all kinds.
+    #[test]
+    fn no_category_is_a_word_for_one_kind() {
+        for (name, crd) in all() {
+            let names = &crd.spec.names;
+            let short = names.short_names.iter().flatten();
+            let words: Vec<&String> = short
+                .chain(&names.singular)
+                .chain([&names.plural])
+                .collect();
+            for category in names.categories.iter().flatten() {
+                assert!(!words.contains(&category), "{name}: {category}");
+            }
+            assert_ne!(names.categories.iter().flatten().count(), 0, "{name}");
+        }
+    }
+
     #[test]
     fn every_rule_has_words_for_people() {
         let mut rules = 0;

@@ -20,7 +20,7 @@ pub const MOST_PEERS: usize = 100;
     version = "v1alpha1",
     kind = "PeerSlice",
     namespaced,
-    category = "podconfig",
+    category = "podconfig-dev",
     doc = "Names nodes that run pods of this namespace on one VXLAN segment, for tunnels with \
            `peers: {auto: {}}`. Written by the controller alone, from the reports of the nodes.",
     printcolumn(name = "VNI", type_ = "integer", json_path = ".spec.vni"),

@@ -29,7 +29,7 @@ pub use vxlan::{AutoPeers, Peers, Vxlan};
     namespaced,
     status = "PodConfigStatus",
     shortname = "podcfg",
-    category = "podconfig",
+    category = "podconfig-dev",
     doc = "Gives running pods of its namespace more network links, and takes them away again when \
            it is deleted. A PodConfigPolicy must allow every link.",
     printcolumn(

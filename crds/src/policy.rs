@@ -20,7 +20,7 @@ pub use segment::{IdRange, PortRange, Sharing, Unfiltered, VlanRule, VniRange, V
     kind = "PodConfigPolicy",
     plural = "podconfigpolicies",
     shortname = "podcfgpolicy",
-    category = "podconfig",
+    category = "podconfig-dev",
     doc = "Says what the PodConfigs of some namespaces may use. What no policy allows is refused: \
            without a policy, no links. A policy that is withdrawn takes the links with it."
 )]

@@ -20,7 +20,7 @@ use crate::{InterfaceAddress, Mac, Reason, shape};
     kind = "PodReport",
     namespaced,
     status = "PodReportStatus",
-    category = "podconfig",
+    category = "podconfig-dev",
     selectable = ".status.node",
     doc = "Tells everything that podconfig did to the pod of the same name. Written by the daemon \
            of the pod's node, and gone with the pod.",

@@ -50,6 +50,8 @@ fn one_of_each() -> Metrics {
     metrics.set_links("veth", LinkState::Ready, 1);
     metrics.drift_repaired("veth");
     metrics.netlink_refused(1);
+    metrics.watch_restarted("pods");
+    metrics.wrote("podreports");
     metrics
 }
 

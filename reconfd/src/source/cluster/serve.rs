@@ -147,6 +147,8 @@ impl Service {
                 continue;
             }
             match books.missing() {
+                // What is on its way is no news.
+                Some(missing) if books.deaf_to.is_empty() => drop(self.health.wait_for(&missing)),
                 Some(missing) => self.wait(&missing),
                 None => {
                     is_complete = true;
