@@ -4,7 +4,7 @@ use std::process::Command;
 
 use super::{
     eventually,
-    kubectl::{TIMEOUT, kubectl, object, succeeded},
+    kubectl::{TIMEOUT, kubectl, object, succeeded, try_kubectl},
     node::{NODES, on, try_on},
     product::{self, NAMESPACE, ours},
 };
@@ -25,7 +25,14 @@ pub fn install() {
         let ending = &namespace["metadata"]["deletionTimestamp"];
         seen(ending.is_null(), ending)
     });
-    kubectl(&["apply", "--server-side", "-f", &file("install.yaml")]);
+    let words = ["apply", "--server-side", "-f", &file("install.yaml")];
+    let output = try_kubectl(&words);
+    let complaints = String::from_utf8_lossy(&output.stderr).into_owned();
+    succeeded("kubectl", &words, output);
+    assert_eq!(
+        complaints, "",
+        "the API server has something against the manifests"
+    );
     product::is_ready();
 }
 
