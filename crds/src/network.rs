@@ -163,7 +163,7 @@ const ADDRESS_RULES: [(&str, &str); 4] = [
         "the prefix length is less than 8; write that of the network that the link is in",
     ),
     (
-        "!isCIDR(self) || cidr(self).prefixLength() >= (self.contains(':') ? 127 : 31) || cidr(self) != cidr(self).masked()",
+        "!isCIDR(self) || cidr(self).prefixLength() >= (self.contains(':') ? 127 : 31) || !(cidr(self) == cidr(self).masked())",
         "this is the network itself; write an address in it, such as 10.99.0.10/24",
     ),
 ];
