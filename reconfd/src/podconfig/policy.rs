@@ -7,6 +7,8 @@ use crds::{PodConfigPolicy, Reason, podconfig::Link, policy::Rule};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::core::{Selector, SelectorExt};
 
+/// Whether an API server can judge by rules.
+pub mod alike;
 /// What one rule has against a vlan or a vxlan.
 mod beyond;
 /// What an allowed link may do.

@@ -13,7 +13,7 @@ pub enum Wish<'a> {
 }
 
 /// Where the host end of a veth is asked to be: exactly one place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Place<'a> {
     Bridge(&'a str),
     HostBridge(&'a str),
