@@ -57,6 +57,9 @@ pub struct PodReportStatus {
     /// The container id of the pod's sandbox.
     #[serde(default)]
     pub sandbox: String,
+    /// What is wrong with the pod as a whole: its record, its network namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<PodTrouble>,
     /// Every link that a PodConfig asks for in this pod, granted or not.
     #[serde(default)]
     #[schemars(length(max = 1024))]
@@ -78,6 +81,12 @@ pub struct LinkReport {
     pub name: String,
     /// The name of the PodConfig that asks for it.
     pub pod_config: String,
+    /// The uid of that PodConfig: another one is another object of the same name.
+    #[serde(default, rename = "podConfigUID")]
+    pub pod_config_uid: String,
+    /// The generation of the PodConfig that this was judged by.
+    #[serde(default)]
+    pub observed_generation: i64,
     /// The kind of link: `veth`, `vlan` or `vxlan`.
     pub kind: String,
     /// `Ready`, `Pending` (comes by itself once something outside changes) or `Failed`.
@@ -110,6 +119,18 @@ pub struct LinkReport {
     /// When podconfig last changed something of this link.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_change: Option<Time>,
+}
+
+/// Why a pod cannot have what is asked for in it, whatever that is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PodTrouble {
+    /// `Pending` (passes by itself) or `Failed`.
+    pub state: LinkState,
+    /// Why it is so, one word of a closed list.
+    pub reason: Reason,
+    /// Why it is so, in words.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
 }
 
 /// One end of a tunnel.

@@ -23,6 +23,8 @@ pub mod podconfig;
 pub mod scope;
 /// Where objects come from and where reports go.
 pub mod source;
+/// What stands between a wish and its fulfilment, and the conditions that say so.
+pub mod standing;
 
 use self::cli::{Cli, Program};
 

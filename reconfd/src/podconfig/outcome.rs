@@ -5,6 +5,8 @@ use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
 use crds::{Reason, report::LinkState};
 use ipnetwork::IpNetwork;
 
+use crate::standing::Edition;
+
 /// What the controller knows of a pod on this node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pod {
@@ -38,6 +40,7 @@ pub struct LinkOutcome {
     pub name: String,
     /// The name of the PodConfig.
     pub podconfig: String,
+    pub edition: Edition,
     pub kind: &'static str,
     pub state: LinkState,
     pub reason: Reason,

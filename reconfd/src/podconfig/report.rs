@@ -5,28 +5,24 @@ use std::time::SystemTime;
 
 use crds::{
     InterfaceAddress, Mac, PodConfig, PodReportStatus, Reason,
-    podconfig::{Failure, PodConfigStatus},
-    report::{LinkReport, LinkState, Summary},
+    podconfig::PodConfigStatus,
+    report::{LinkReport, LinkState, PodTrouble, Summary},
 };
-use k8s_openapi::{
-    apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time},
-    jiff::Timestamp,
-};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::core::SelectorExt;
 
 use super::{
     outcome::{LinkOutcome, Pod, PodOutcome},
     policy::{self, bounded},
 };
+use crate::standing::{
+    self, Standing, Trouble,
+    podconfig::{Said, Tally},
+    time,
+};
 
-/// What stands between the wish and its fulfilment, and the conditions that say so.
-mod standing;
-use standing::{Standing, Trouble};
-
-/// How many failures a PodConfig's status shows.
-const SHOWN: usize = 5;
 /// How many links a report can hold: the API refuses a longer one, and the tenant would learn nothing.
-const REPORTED: usize = 1024;
+pub const REPORTED: usize = 1024;
 
 /// The name and the owner of a pod's report. The pod's deletion never waits for it.
 pub fn pod_metadata(pod: &Pod) -> ObjectMeta {
@@ -64,9 +60,8 @@ pub fn pod_status(
         .flat_map(|link| &link.addresses)
         .map(ToString::to_string)
         .collect();
-    let troubles = troubles(outcome, |_| true).collect();
     let standing = Standing {
-        troubles,
+        troubles: troubles(outcome),
         well: Reason::LinkReady,
         mixed: None,
         of: "link",
@@ -75,6 +70,7 @@ pub fn pod_status(
         pod_uid: outcome.pod.uid.clone(),
         node: node.to_owned(),
         sandbox: outcome.pod.sandbox.clone(),
+        trouble: whole(outcome).map(trouble_report),
         conditions: standing.conditions(None, previous.map_or(&[], |p| &p.conditions), time(now)),
         summary: Summary {
             links: format!("{ready}/{}", links.len()),
@@ -96,60 +92,11 @@ pub fn config_status<'a>(
         .filter(|outcome| is_selected(config, &selector, outcome))
         .collect();
     selected.sort_by(|a, b| (&a.pod.name, &a.pod.uid).cmp(&(&b.pod.name, &b.pod.uid)));
-    let of_pods: Vec<Vec<Trouble<'_>>> = selected
-        .iter()
-        .map(|outcome| of_config(config, outcome))
-        .collect();
-    let pods = |of: fn(&[Trouble<'_>]) -> bool| {
-        count(of_pods.iter().filter(|troubles| of(troubles)).count())
-    };
-    let (configured, failed) = (
-        pods(|troubles| troubles.is_empty()),
-        pods(|troubles| troubles.iter().any(Trouble::is_failure)),
-    );
-    let mut troubles: Vec<Trouble<'_>> = of_pods.into_iter().flatten().collect();
-    if let Err(why) = &selector {
-        troubles.push(Trouble::of_object(format!("podSelector {why}")));
+    let mut tally = Tally::default();
+    for outcome in selected {
+        tally.add(of_config(config, outcome));
     }
-    let well = if selected.is_empty() {
-        Reason::NoPodsSelected
-    } else {
-        Reason::AllPodsConfigured
-    };
-    let standing = Standing {
-        troubles,
-        well,
-        mixed: Some(Reason::PodsFailed),
-        of: "pod",
-    };
-    let generation = config.metadata.generation;
-    let names: Vec<&str> = config
-        .spec
-        .links
-        .iter()
-        .map(|link| link.name.as_str())
-        .collect();
-    PodConfigStatus {
-        links: names.join(","),
-        observed_generation: generation,
-        selector: selector
-            .map(|selector| selector.to_string())
-            .unwrap_or_default(),
-        conditions: standing.conditions(
-            generation,
-            previous.map_or(&[], |p| &p.conditions),
-            time(now),
-        ),
-        selected: count(selected.len()),
-        configured,
-        failed,
-        failures: standing
-            .failures()
-            .filter(|trouble| !trouble.pod.is_empty())
-            .take(SHOWN)
-            .map(failure)
-            .collect(),
-    }
+    standing::podconfig::status(config, tally, previous, now)
 }
 
 fn is_selected<E>(
@@ -165,50 +112,54 @@ fn is_selected<E>(
 
 /// What keeps the pod from what this PodConfig asks for.
 fn of_config<'a>(config: &PodConfig, outcome: &'a PodOutcome) -> Vec<Trouble<'a>> {
-    let own = |link: &LinkOutcome| Some(link.podconfig.as_str()) == config.metadata.name.as_deref();
-    let mut troubles: Vec<Trouble<'a>> = troubles(outcome, own).collect();
-    let unseen = !config.spec.links.is_empty() && !outcome.links.iter().any(own);
-    if troubles.is_empty() && unseen {
-        troubles.push(Trouble::unseen(&outcome.pod.name));
-    }
-    troubles
+    let said = outcome.links.iter().map(|link| Said {
+        link: &link.name,
+        podconfig: &link.podconfig,
+        uid: &link.edition.uid,
+        generation: link.edition.generation,
+        state: link.state,
+        reason: link.reason,
+        message: &link.message,
+    });
+    let untold = Trouble::untold(&outcome.pod.name, "the pod's turn has not come yet");
+    standing::podconfig::in_pod(config, said, whole(outcome), untold)
 }
 
-fn troubles<'a>(
-    outcome: &'a PodOutcome,
-    of: impl Fn(&LinkOutcome) -> bool,
-) -> impl Iterator<Item = Trouble<'a>> {
-    let whole = outcome.trouble.iter().map(|(reason, message)| Trouble {
-        pod: &outcome.pod.name,
-        link: "",
-        // Its namespace is gone: it ends, or it comes back with a new one.
-        state: if *reason == Reason::NamespaceGone {
-            LinkState::Pending
-        } else {
-            LinkState::Failed
-        },
-        reason: *reason,
-        message: message.as_str().into(),
-    });
-    let links = outcome
-        .links
-        .iter()
-        .filter(move |link| link.state != LinkState::Ready && of(link));
-    whole.chain(links.map(|link| Trouble {
+/// Everything that is not as wanted in the pod.
+fn troubles(outcome: &PodOutcome) -> Vec<Trouble<'_>> {
+    let links = outcome.links.iter();
+    let lacking = links.filter(|link| link.state != LinkState::Ready);
+    let lacking = lacking.map(|link| Trouble {
         pod: &outcome.pod.name,
         link: &link.name,
         state: link.state,
         reason: link.reason,
         message: link.message.as_str().into(),
-    }))
+    });
+    whole(outcome).into_iter().chain(lacking).collect()
 }
 
-fn failure(trouble: &Trouble<'_>) -> Failure {
-    Failure {
-        pod: trouble.pod.to_owned(),
-        link: trouble.link.to_owned(),
+/// What is wrong with the pod as a whole.
+fn whole(outcome: &PodOutcome) -> Option<Trouble<'_>> {
+    let (reason, message) = outcome.trouble.as_ref()?;
+    Some(Trouble {
+        pod: &outcome.pod.name,
+        link: "",
+        // Its namespace is gone: it ends, or it comes back with a new one.
+        state: match reason {
+            Reason::NamespaceGone => LinkState::Pending,
+            _ => LinkState::Failed,
+        },
+        reason: *reason,
+        message: message.as_str().into(),
+    })
+}
+
+fn trouble_report(trouble: Trouble<'_>) -> PodTrouble {
+    PodTrouble {
+        state: trouble.state,
         reason: trouble.reason,
-        message: bounded(trouble.message.to_string()),
+        message: bounded(trouble.message.into_owned()),
     }
 }
 
@@ -220,6 +171,8 @@ fn link_report(link: &LinkOutcome) -> LinkReport {
     LinkReport {
         name: link.name.clone(),
         pod_config: link.podconfig.clone(),
+        pod_config_uid: link.edition.uid.clone(),
+        observed_generation: link.edition.generation,
         kind: link.kind.to_owned(),
         state: link.state,
         reason: link.reason,
@@ -234,16 +187,6 @@ fn link_report(link: &LinkOutcome) -> LinkReport {
         tunnel: None,
         last_change: link.last_change.map(time),
     }
-}
-
-/// In whole seconds, as the API keeps it: what is read back equals what was written.
-fn time(at: SystemTime) -> Time {
-    let seconds = Timestamp::try_from(at).map_or(0, Timestamp::as_second);
-    Time(Timestamp::from_second(seconds).unwrap_or(Timestamp::UNIX_EPOCH))
-}
-
-fn count(number: usize) -> i32 {
-    i32::try_from(number).unwrap_or(i32::MAX)
 }
 
 #[cfg(test)]

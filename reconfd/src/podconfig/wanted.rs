@@ -11,9 +11,12 @@ use super::{
     policy::{self, Permit, Refusal, bounded, clipped},
     segments::Asker,
 };
-use crate::node::links::{
-    Device, HostEnd, Kind, Link, Mark, Segment, VETH, Veth,
-    device::{Data, VLAN, VXLAN},
+use crate::{
+    node::links::{
+        Device, HostEnd, Kind, Link, Mark, Segment, VETH, Veth,
+        device::{Data, VLAN, VXLAN},
+    },
+    standing::Edition,
 };
 
 /// From the API's link to the node's.
@@ -42,6 +45,7 @@ pub struct Granted {
     pub mark: Mark,
     /// The name of the PodConfig.
     pub podconfig: String,
+    pub edition: Edition,
     /// The PodConfig as one who asks for a segment.
     pub asker: Asker,
     pub permit: Permit,
@@ -93,6 +97,7 @@ pub fn wanted(
                 mark: mark(pod, config, &link, installation),
                 link,
                 podconfig: name_of(config).to_owned(),
+                edition: Edition::of(config),
                 asker: asker(config),
                 permit,
                 order,
@@ -302,6 +307,7 @@ fn outcome(config: &PodConfig, wish: &podconfig::Link, refusal: Refusal) -> Link
     LinkOutcome {
         name: wish.name.clone(),
         podconfig: name_of(config).to_owned(),
+        edition: Edition::of(config),
         kind: kind_of(wish),
         state: LinkState::Failed,
         reason: refusal.reason,

@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::podconfig::outcome::PresentFacts;
+use crate::{podconfig::outcome::PresentFacts, standing::Edition};
 
 fn at(seconds: u64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_millis(1_767_225_600_123 + seconds * 1000)
@@ -23,10 +23,18 @@ fn pod(name: &str) -> Arc<Pod> {
     })
 }
 
+fn edition(generation: i64) -> Edition {
+    Edition {
+        uid: "uid-data".into(),
+        generation,
+    }
+}
+
 fn ready(name: &str) -> LinkOutcome {
     LinkOutcome {
         name: name.into(),
         podconfig: "data".into(),
+        edition: edition(7),
         kind: "veth",
         state: LinkState::Ready,
         reason: Reason::LinkReady,
@@ -81,7 +89,7 @@ fn outcome(name: &str, links: Vec<LinkOutcome>) -> PodOutcome {
 
 fn config(selector: Value) -> PodConfig {
     let object = json!({"apiVersion": "podconfig.dev/v1alpha1", "kind": "PodConfig",
-        "metadata": {"name": "data", "namespace": "tenant-a", "generation": 7},
+        "metadata": {"name": "data", "namespace": "tenant-a", "generation": 7, "uid": "uid-data"},
         "spec": {"podSelector": selector, "links": [{"name": "data0", "veth": {"bridge": "blue"}}]}});
     serde_json::from_value(object).unwrap()
 }
@@ -155,7 +163,7 @@ fn a_report_says_what_the_pod_has() {
     let link = serde_json::to_value(&status.links[0]).unwrap();
     assert_eq!(
         link,
-        json!({"name": "data0", "podConfig": "data", "kind": "veth", "state": "Ready", "reason": "LinkReady",
+        json!({"name": "data0", "podConfig": "data", "podConfigUID": "uid-data", "observedGeneration": 7, "kind": "veth", "state": "Ready", "reason": "LinkReady",
             "mac": "0a:58:0a:63:00:0a", "mtu": 1500, "addresses": ["10.99.0.10/24", "fd99::10/64"],
             "hostInterface": "pcabcdefghijklm", "bridge": "pcbabcdefghijkl", "lastChange": "2026-01-01T00:00:00Z"})
     );
@@ -210,6 +218,11 @@ fn a_pod_in_trouble_is_not_ready_even_without_links() {
         ("False", "BadRecord")
     );
     assert_eq!(ready.message, "the record is a symlink");
+    let trouble = serde_json::to_value(status.trouble).unwrap();
+    assert_eq!(
+        trouble,
+        json!({"state": "Failed", "reason": "BadRecord", "message": "the record is a symlink"})
+    );
 }
 
 #[test]
@@ -383,6 +396,48 @@ fn a_pod_that_waits_is_neither_configured_nor_failed() {
     assert_eq!(condition(&status.conditions, "Progressing").status, "True");
     assert_eq!(condition(&status.conditions, "Degraded").status, "False");
     assert!(status.failures.is_empty());
+}
+
+#[test]
+fn what_is_waited_for_in_several_ways_is_work_under_way() {
+    let status = status(&[
+        outcome("web-0", vec![pending("data0")]),
+        outcome("web-1", vec![]),
+    ]);
+    let ready = condition(&status.conditions, "Ready");
+    assert_eq!(
+        (ready.status.as_str(), ready.reason.as_str()),
+        ("False", "Reconciling")
+    );
+    assert!(ready.message.contains("br-lan"), "{}", ready.message);
+}
+
+#[test]
+fn what_was_said_of_an_older_podconfig_says_nothing_of_this_one() {
+    let of = |edition: Edition| {
+        let link = LinkOutcome {
+            edition,
+            ..ready("data0")
+        };
+        status(&[outcome("web-0", vec![link])]).configured
+    };
+    assert_eq!(of(edition(6)), 0);
+    assert_eq!(of(edition(7)), 1);
+    // The node was faster than the watch that tells of the PodConfig here.
+    assert_eq!(of(edition(8)), 1);
+    let of_another = Edition {
+        uid: "of the deleted one".into(),
+        ..edition(7)
+    };
+    assert_eq!(of(of_another), 0);
+}
+
+#[test]
+fn a_link_that_is_asked_for_and_not_spoken_of_is_waited_for() {
+    let status = status(&[outcome("web-0", vec![ready("other0")])]);
+    assert_eq!((status.selected, status.configured), (1, 0));
+    let message = &condition(&status.conditions, "Progressing").message;
+    assert_eq!(message, "pod web-0: the pod's turn has not come yet");
 }
 
 #[test]

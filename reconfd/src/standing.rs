@@ -1,15 +1,38 @@
 //! Pure: what stands between a wish and its fulfilment → the conditions `Ready`, `Progressing` and
 //! `Degraded`. The time of a condition changes with its status and with nothing else.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, time::SystemTime};
 
-use crds::{Reason, report::LinkState};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use crds::{PodConfig, Reason, report::LinkState};
+use k8s_openapi::{
+    apimachinery::pkg::apis::meta::v1::{Condition, Time},
+    jiff::Timestamp,
+};
 
 use crate::podconfig::policy::{bounded, clipped};
 
+/// The status of a PodConfig.
+pub mod podconfig;
+
+/// Which object of a name, and as it was when: what is said of one says nothing of the next.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Edition {
+    pub uid: String,
+    pub generation: i64,
+}
+
+impl Edition {
+    pub fn of(config: &PodConfig) -> Self {
+        Self {
+            uid: config.metadata.uid.clone().unwrap_or_default(),
+            generation: config.metadata.generation.unwrap_or_default(),
+        }
+    }
+}
+
 /// One thing that is not as wanted.
-pub(super) struct Trouble<'a> {
+#[derive(Clone, Debug, PartialEq)]
+pub struct Trouble<'a> {
     /// Empty: the object itself is in trouble.
     pub pod: &'a str,
     /// Empty: the pod as a whole.
@@ -20,11 +43,11 @@ pub(super) struct Trouble<'a> {
     pub message: Cow<'a, str>,
 }
 
-pub(super) struct Standing<'a> {
+pub struct Standing<'a> {
     pub troubles: Vec<Trouble<'a>>,
     /// The reason when there is no trouble.
     pub well: Reason,
-    /// The reason when the troubles have several; `None`: that of the first.
+    /// The reason when failures have several; `None`: that of the first.
     pub mixed: Option<Reason>,
     /// `link`: a message begins with the link's name; `pod`: with the pod's.
     pub of: &'static str,
@@ -41,15 +64,14 @@ impl<'a> Trouble<'a> {
         }
     }
 
-    /// The pod has not been looked at since the object came.
-    pub fn unseen(pod: &'a str) -> Self {
-        let message = "the pod's turn has not come yet".into();
+    /// What was done about the object in this pod has not been told yet.
+    pub fn untold(pod: &'a str, why: impl Into<Cow<'a, str>>) -> Self {
         Self {
             pod,
             link: "",
             state: LinkState::Pending,
             reason: Reason::Reconciling,
-            message,
+            message: why.into(),
         }
     }
 
@@ -75,25 +97,19 @@ impl Standing<'_> {
             .iter()
             .filter(|trouble| !trouble.is_failure())
             .collect();
-        let unready = if failures.is_empty() {
-            &waits
-        } else {
-            &failures
-        };
-        let ready = self.said(unready).unwrap_or((self.well, String::new()));
+        let failed = self.said(&failures, self.mixed);
+        let waiting = self.said(&waits, self.mixed.and(Some(Reason::Reconciling)));
+        let unready = failed.clone().or(waiting.clone());
+        let ready = unready.clone().unwrap_or((self.well, String::new()));
         let quiet = (ready.0, String::new());
         let of = [
-            ("Ready", unready.is_empty(), ready),
+            ("Ready", unready.is_none(), ready),
             (
                 "Progressing",
-                !waits.is_empty(),
-                self.said(&waits).unwrap_or(quiet.clone()),
+                waiting.is_some(),
+                waiting.unwrap_or(quiet.clone()),
             ),
-            (
-                "Degraded",
-                !failures.is_empty(),
-                self.said(&failures).unwrap_or(quiet),
-            ),
+            ("Degraded", failed.is_some(), failed.unwrap_or(quiet)),
         ];
         of.map(|(type_, holds, (reason, message))| {
             let status = if holds { "True" } else { "False" };
@@ -114,8 +130,8 @@ impl Standing<'_> {
         .into()
     }
 
-    /// The reason that the troubles share, and the first of them in words.
-    fn said(&self, troubles: &[&Trouble<'_>]) -> Option<(Reason, String)> {
+    /// The reason that the troubles share, else `mixed`, and the first of them in words.
+    fn said(&self, troubles: &[&Trouble<'_>], mixed: Option<Reason>) -> Option<(Reason, String)> {
         let first = troubles.first()?;
         let shared = troubles
             .iter()
@@ -123,7 +139,7 @@ impl Standing<'_> {
         let reason = if shared {
             first.reason
         } else {
-            self.mixed.unwrap_or(first.reason)
+            mixed.unwrap_or(first.reason)
         };
         let link = if first.link.is_empty() {
             String::new()
@@ -143,4 +159,10 @@ impl Standing<'_> {
         };
         Some((reason, bounded(format!("{more}{place}{}", first.message))))
     }
+}
+
+/// In whole seconds, as the API keeps it: what is read back equals what was written.
+pub fn time(at: SystemTime) -> Time {
+    let seconds = Timestamp::try_from(at).map_or(0, Timestamp::as_second);
+    Time(Timestamp::from_second(seconds).unwrap_or(Timestamp::UNIX_EPOCH))
 }

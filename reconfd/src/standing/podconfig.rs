@@ -1,0 +1,154 @@
+//! Pure: how a PodConfig fares in the pods that it selects → its status. Where the pods are told of, the
+//! outcomes of one node or the reports of all, makes no difference.
+
+use std::time::SystemTime;
+
+use crds::{
+    PodConfig, Reason,
+    podconfig::{Failure, PodConfigStatus},
+    report::LinkState,
+};
+
+use super::{Edition, Standing, Trouble, time};
+use crate::podconfig::policy::{self, bounded};
+
+/// How many failures a status shows.
+const SHOWN: usize = 5;
+
+/// What was said of one link.
+#[derive(Clone, Copy, Debug)]
+pub struct Said<'a> {
+    pub link: &'a str,
+    /// Who asks for the link: the name of the PodConfig, and what it was when this was said.
+    pub podconfig: &'a str,
+    pub uid: &'a str,
+    pub generation: i64,
+    pub state: LinkState,
+    pub reason: Reason,
+    pub message: &'a str,
+}
+
+/// The selected pods, counted, and what they lack.
+#[derive(Debug, Default)]
+pub struct Tally<'a> {
+    pub selected: usize,
+    pub configured: usize,
+    pub failed: usize,
+    /// In the order of the pods' names.
+    pub troubles: Vec<Trouble<'a>>,
+}
+
+impl<'a> Tally<'a> {
+    /// Adds one selected pod. None must come before one whose name is less.
+    pub fn add(&mut self, troubles: Vec<Trouble<'a>>) {
+        self.selected += 1;
+        self.configured += usize::from(troubles.is_empty());
+        self.failed += usize::from(troubles.iter().any(Trouble::is_failure));
+        self.troubles.extend(troubles);
+    }
+}
+
+/// What keeps a pod from what this PodConfig asks for. `whole` is what keeps it from everything; `untold` is
+/// what it means that a link is not spoken of as the PodConfig asks for it now.
+pub fn in_pod<'a>(
+    config: &PodConfig,
+    said: impl Iterator<Item = Said<'a>>,
+    whole: Option<Trouble<'a>>,
+    untold: Trouble<'a>,
+) -> Vec<Trouble<'a>> {
+    let edition = Edition::of(config);
+    let is_current = |said: &Said<'_>| {
+        Some(said.podconfig) == config.metadata.name.as_deref()
+            && (said.uid, said.generation >= edition.generation) == (&edition.uid, true)
+    };
+    let own: Vec<Said<'a>> = said.filter(is_current).collect();
+    let is_told = |name: &str| own.iter().any(|said| said.link == name);
+    let all_told = config.spec.links.iter().all(|link| is_told(&link.name));
+    let pod = untold.pod;
+    let lacking = own.iter().filter(|said| said.state != LinkState::Ready);
+    let lacking = lacking.map(|said| Trouble {
+        pod,
+        link: said.link,
+        state: said.state,
+        reason: said.reason,
+        message: said.message.into(),
+    });
+    let untold = Some(untold).filter(|_| whole.is_none() && !all_told);
+    whole.into_iter().chain(lacking).chain(untold).collect()
+}
+
+/// The status that says so.
+pub fn status(
+    config: &PodConfig,
+    mut tally: Tally<'_>,
+    previous: Option<&PodConfigStatus>,
+    now: SystemTime,
+) -> PodConfigStatus {
+    let selector = policy::selector(&config.spec.pod_selector);
+    if let Err(why) = &selector {
+        let why = format!("podSelector {why}");
+        tally.troubles.push(Trouble::of_object(why));
+    }
+    let links = config.spec.links.iter().map(|link| link.name.as_str());
+    PodConfigStatus {
+        links: links.collect::<Vec<_>>().join(","),
+        selector: selector.map_or_else(|_| String::new(), |selector| selector.to_string()),
+        ..told(config.metadata.generation, tally, previous, now)
+    }
+}
+
+/// The status of an object that cannot be read.
+pub fn unreadable(
+    generation: Option<i64>,
+    why: &str,
+    previous: Option<&PodConfigStatus>,
+    now: SystemTime,
+) -> PodConfigStatus {
+    let mut tally = Tally::default();
+    let why = format!("the object cannot be read: {why}");
+    tally.troubles.push(Trouble::of_object(why));
+    told(generation, tally, previous, now)
+}
+
+fn told(
+    generation: Option<i64>,
+    tally: Tally<'_>,
+    previous: Option<&PodConfigStatus>,
+    now: SystemTime,
+) -> PodConfigStatus {
+    let standing = Standing {
+        troubles: tally.troubles,
+        well: match tally.selected {
+            0 => Reason::NoPodsSelected,
+            _ => Reason::AllPodsConfigured,
+        },
+        mixed: Some(Reason::PodsFailed),
+        of: "pod",
+    };
+    let before = previous.map_or(&[][..], |previous| &previous.conditions);
+    let failures = standing
+        .failures()
+        .filter(|trouble| !trouble.pod.is_empty());
+    PodConfigStatus {
+        observed_generation: generation,
+        conditions: standing.conditions(generation, before, time(now)),
+        selected: count(tally.selected),
+        configured: count(tally.configured),
+        failed: count(tally.failed),
+        failures: failures.take(SHOWN).map(failure).collect(),
+        ..PodConfigStatus::default()
+    }
+}
+
+fn failure(trouble: &Trouble<'_>) -> Failure {
+    Failure {
+        pod: trouble.pod.to_owned(),
+        link: trouble.link.to_owned(),
+        reason: trouble.reason,
+        message: bounded(trouble.message.to_string()),
+    }
+}
+
+fn count(number: usize) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
+}
