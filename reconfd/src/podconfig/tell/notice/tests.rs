@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::podconfig::outcome::PresentFacts;
+use crate::{podconfig::outcome::PresentFacts, standing::Edition};
 
 const BEGAN: u64 = 1000;
 
@@ -22,6 +22,7 @@ fn link(name: &str, state: LinkState, reason: Reason) -> LinkOutcome {
     LinkOutcome {
         name: name.into(),
         podconfig: "data".into(),
+        edition: Edition::default(),
         kind: "veth",
         state,
         reason,

@@ -3,7 +3,10 @@
 use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
 
 use super::*;
-use crate::podconfig::outcome::{Pod, PresentFacts};
+use crate::{
+    podconfig::outcome::{Pod, PresentFacts},
+    standing::Edition,
+};
 
 fn link(name: &str, state: LinkState) -> LinkOutcome {
     let facts = PresentFacts {
@@ -19,6 +22,7 @@ fn link(name: &str, state: LinkState) -> LinkOutcome {
     LinkOutcome {
         name: name.into(),
         podconfig: "data".into(),
+        edition: Edition::default(),
         kind: "veth",
         state,
         reason: match state {
