@@ -3,8 +3,6 @@
 //! One thread, one pass at a time, over all pods that something happened to: what the kernel is told
 //! is never a race with itself.
 
-/// How many links a pod may be given in a while.
-mod allowance;
 /// What the kernel told: whom it concerns.
 mod hear;
 /// Who holds a static address on a segment.
@@ -13,6 +11,8 @@ pub mod holders;
 mod housekeeping;
 /// What became of each link of one pod.
 pub mod outcome;
+/// How many links a pod and a namespace may be given in a while.
+mod pace;
 /// One pass over the pods that something happened to.
 pub mod pass;
 /// Pure: wanted and present → steps.
@@ -48,7 +48,9 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 pub use wake::{Inbox, Waker, inbox};
 
-use self::{holders::Holders, pods::Pods, segments::Segments, settled::Settled, tell::Telling};
+use self::{
+    holders::Holders, pace::Paces, pods::Pods, segments::Segments, settled::Settled, tell::Telling,
+};
 use crate::{
     http::Health,
     metrics::Metrics,
@@ -74,6 +76,7 @@ pub struct Controller {
     host_ends: HashMap<(Place, u32), String>,
     holders: Holders,
     segments: Segments,
+    paces: Paces,
     /// Pods that were told to have no record → namespace.
     unrecorded: HashMap<String, String>,
     /// Namespaces where that may have changed.
@@ -114,6 +117,7 @@ impl Controller {
             host_ends: HashMap::new(),
             holders: Holders::default(),
             segments: Segments::default(),
+            paces: Paces::default(),
             unrecorded: HashMap::new(),
             unsure: BTreeSet::new(),
             has_seen_all: false,

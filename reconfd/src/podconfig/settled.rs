@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use super::allowance::Allowance;
+use super::pace::Pace;
 use crate::node::{InPod, links::Place, row::Row};
 
 /// So many repairs follow at once; then each waits twice as long as the one before.
@@ -57,7 +57,7 @@ pub struct Settled {
     /// Since when something is not as wanted.
     pub unapplied_since: Option<Instant>,
     /// How many links may be made now.
-    allowance: Allowance,
+    pace: Pace,
     chances: u32,
     last_chance: Option<Instant>,
     repairs: u32,
@@ -205,9 +205,14 @@ impl Settled {
         true
     }
 
-    /// Whether one more link may be made. If not, the pod is looked at again when it may.
-    pub fn may_make(&mut self, now: Instant) -> bool {
-        let taken = self.allowance.take(now);
+    /// Whether one more link may be made, as far as the pod's namespace lets it. If not, the pod is looked
+    /// at again when it may.
+    pub fn may_make(
+        &mut self,
+        now: Instant,
+        of_namespace: impl FnOnce() -> Result<(), Instant>,
+    ) -> bool {
+        let taken = self.pace.take(now).and_then(|()| of_namespace());
         taken.map_err(|at| self.look_at(at)).is_ok()
     }
 

@@ -228,7 +228,8 @@ impl Controller {
     /// one link must not keep another that was taken from it.
     fn hold_back(&mut self, work: &mut Work, mut plan: Plan) {
         let now = Instant::now();
-        let settled = self.settled.entry(work.uid().into()).or_default();
+        let (paces, namespace) = (&mut self.paces, &work.known.pod.namespace);
+        let settled = self.settled.entry(work.known.pod.uid.clone()).or_default();
         work.repairs = work::repairs(&plan, &settled.hashes);
         if !work.repairs.is_empty() && settled.must_wait(now) {
             work.waiting = std::mem::take(&mut work.repairs);
@@ -238,7 +239,7 @@ impl Controller {
         }
         let made = plan.steps.iter().filter_map(Step::made);
         let too_many: Vec<String> = made
-            .filter(|_| !settled.may_make(now))
+            .filter(|_| !settled.may_make(now, || paces.take(namespace, now)))
             .map(str::to_owned)
             .collect();
         let why = "the links of this pod come and go faster than they may be made; it follows soon";
