@@ -6,6 +6,8 @@ mod admission;
 mod attach;
 /// Pods that wait for their links.
 mod gate;
+/// The README's quick start.
+mod quickstart;
 /// One tenant and another.
 mod tenants;
 /// A token of a daemon in the wrong hands.
