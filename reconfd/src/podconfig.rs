@@ -5,6 +5,8 @@
 
 /// How many links a pod may be given in a while.
 mod allowance;
+/// All links taken away.
+mod clear;
 /// What the kernel told: whom it concerns.
 mod hear;
 /// Who holds a static address on a segment.
