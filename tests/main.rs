@@ -13,6 +13,8 @@ mod conflicts;
 mod disk;
 /// What the stories are told with does what it says.
 mod harness;
+/// The keeper of switch and chain.
+mod keep;
 /// Killed in the middle of anything.
 mod killed;
 /// Pods come, go, and come back.
@@ -40,6 +42,8 @@ mod support;
 mod switch;
 /// A tenant with root in the pod.
 mod tenant;
+/// podconfig taken away again.
+mod uninstall;
 /// Every form of a veth on a bridge.
 mod veth;
 /// Tunnels between nodes.

@@ -13,6 +13,8 @@ pub mod enter;
 pub mod fabric;
 /// Frames, byte by byte.
 pub mod frame;
+/// The keeper, its chain, and the uninstallation.
+pub mod keeper;
 /// Links of the kernel, as iproute2 tells them.
 pub mod look;
 /// YAML.

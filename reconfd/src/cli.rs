@@ -7,7 +7,9 @@ use tracing_subscriber::EnvFilter;
 
 use crate::{
     config::{Config, Listen, installation},
+    keep::KeepConfig,
     scope::Scope,
+    uninstall::UninstallConfig,
 };
 
 /// Without a word behind the name it is the daemon.
@@ -20,7 +22,11 @@ pub enum Cli {
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
 pub enum Program {
     /// What sees more than one node of a cluster: status, allowances, peers; runs once
-    Controller(ControllerConfig),
+    Controller(Box<ControllerConfig>),
+    /// What keeps a node ready for a daemon that may not mount: the switch pinned, the plugin in the chain
+    Keep(Box<KeepConfig>),
+    /// Takes podconfig off this node, or off a cluster; may be repeated
+    Uninstall(Box<UninstallConfig>),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
@@ -97,6 +103,8 @@ impl Cli {
         match self {
             Self::Daemon(config) => &config.logging,
             Self::Other(Program::Controller(config)) => &config.logging,
+            Self::Other(Program::Keep(config)) => &config.logging,
+            Self::Other(Program::Uninstall(config)) => &config.logging,
         }
     }
 }

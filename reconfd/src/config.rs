@@ -7,10 +7,10 @@ use std::{
     str::FromStr,
 };
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use nix::sys::utsname::uname;
 
-use crate::{cli::Logging, scope::Scope};
+use crate::{cli::Logging, node::switch::Maker, scope::Scope};
 
 /// Makes each recorded pod's network links what the PodConfigs say.
 #[derive(Clone, Debug, PartialEq, Eq, Parser)]
@@ -63,6 +63,11 @@ pub struct Config {
     )]
     pub switch_folder: PathBuf,
 
+    /// make: make the switch and pin it; adopt: use the one that `reconfd keep` pins, and never make another.
+    /// By default adopt on a cluster, and make with a folder of manifests
+    #[arg(long, env = "PODCONFIG_SWITCH", value_name = "HOW", value_enum)]
+    pub switch: Option<Switch>,
+
     /// Tells several installations on one node apart: a DNS label of at most 20 characters
     #[arg(long, env = "PODCONFIG_INSTALLATION", value_name = "NAME", default_value = "default", value_parser = installation)]
     pub installation: String,
@@ -100,6 +105,13 @@ pub enum Source {
     Directory(PathBuf),
 }
 
+/// Where the switch comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Switch {
+    Make,
+    Adopt,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Listen {
     Off,
@@ -107,6 +119,18 @@ pub enum Listen {
 }
 
 impl Config {
+    /// On a cluster the daemon may not mount.
+    pub fn maker(&self) -> Maker {
+        let by_source = match self.source {
+            Source::Cluster => Switch::Adopt,
+            Source::Directory(_) => Switch::Make,
+        };
+        match self.switch.unwrap_or(by_source) {
+            Switch::Make => Maker::Itself,
+            Switch::Adopt => Maker::Other,
+        }
+    }
+
     /// The folder for reports on these manifests. One inside of them would feed the daemon its own words.
     pub fn reports(&self, manifests: &Path) -> Result<PathBuf, String> {
         let reports = self.reports.clone().unwrap_or_else(|| {

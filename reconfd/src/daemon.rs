@@ -19,7 +19,10 @@ use crate::{
     http::{self, Health},
     lock,
     metrics::Metrics,
-    node::Machine,
+    node::{
+        Machine,
+        switch::{self, Maker},
+    },
     podconfig::{
         self, Controller, Waker,
         pods::Pods,
@@ -39,6 +42,9 @@ type Running = Box<dyn Send>;
 /// Runs until SIGTERM or SIGINT. Links stay as they are.
 pub fn run(config: &Config) -> anyhow::Result<()> {
     check_kernel(uname()?.release().to_string_lossy().as_ref())?;
+    if config.maker() == Maker::Other {
+        switch::await_pin(&config.switch_folder, &config.installation)?;
+    }
     let _lock = lock::take(&config.run_dir, &config.installation)?;
     allow_many_files()?;
     let (metrics, health) = (Metrics::default(), Health::default());
@@ -47,7 +53,7 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
     let (objects, sink, complete, source) = open_source(config, signs, &waker)?;
     let machine = Machine::open(
         &config.installation,
-        &config.switch_folder,
+        (&config.switch_folder, config.maker()),
         &config.netns_folders,
     )?;
     let (telling, tellings) = mpsc::channel();

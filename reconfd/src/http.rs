@@ -79,9 +79,9 @@ impl Health {
         self.0.passed.store(true, Relaxed);
     }
 
-    /// Whether the switch is where it should be.
-    pub fn set_switch_pinned(&self, pinned: bool) {
-        self.0.pinned.store(pinned, Relaxed);
+    /// Whether the switch is where it should be; tells whether it was.
+    pub fn set_switch_pinned(&self, pinned: bool) -> bool {
+        self.0.pinned.swap(pinned, Relaxed)
     }
 
     /// Something from outside is waited for; whether that is news.

@@ -11,7 +11,11 @@ pub mod controller;
 pub mod daemon;
 /// `/livez`, `/readyz`, `/metrics`.
 pub mod http;
-/// One daemon per installation and node.
+/// One copy of podconfig on a node.
+pub mod installation;
+/// Keeps the switch pinned and the chain intact.
+pub mod keep;
+/// One program of a kind per installation and node.
 pub mod lock;
 /// What the daemon counts.
 pub mod metrics;
@@ -25,6 +29,8 @@ pub mod scope;
 pub mod source;
 /// What stands between a wish and its fulfilment, and the conditions that say so.
 pub mod standing;
+/// podconfig taken away again.
+pub mod uninstall;
 
 use self::cli::{Cli, Program};
 
@@ -33,5 +39,7 @@ pub fn run(cli: &Cli) -> anyhow::Result<()> {
     match cli {
         Cli::Daemon(config) => daemon::run(config),
         Cli::Other(Program::Controller(config)) => controller::run(config),
+        Cli::Other(Program::Keep(config)) => keep::run(config),
+        Cli::Other(Program::Uninstall(config)) => uninstall::run(config),
     }
 }

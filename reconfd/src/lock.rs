@@ -1,8 +1,11 @@
-//! One daemon per installation and node: two would undo each other's work.
+//! One program of a kind per installation and node: two daemons would undo each other's work.
 
 use std::{
     fs::{self, File, OpenOptions},
-    path::Path,
+    io,
+    path::{Path, PathBuf},
+    thread::sleep,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, bail};
@@ -11,22 +14,148 @@ use nix::{
     fcntl::{Flock, FlockArg},
 };
 
-/// Holds the lock as long as the value lives; the kernel takes it back however the process ends.
-pub fn take(folder: &Path, installation: &str) -> anyhow::Result<Flock<File>> {
+/// Held as long as the value lives; the kernel takes it back however the process ends.
+pub type Lock = Flock<File>;
+
+/// How often a lock that is waited for is tried.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Which program of an installation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Who {
+    Daemon,
+    Keeper,
+}
+
+impl Who {
+    pub fn path(self, folder: &Path, installation: &str) -> PathBuf {
+        match self {
+            Self::Daemon => folder.join(format!("{installation}.lock")),
+            Self::Keeper => folder.join(format!("{installation}.keeper.lock")),
+        }
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Daemon => "daemon",
+            Self::Keeper => "keeper",
+        }
+    }
+}
+
+/// The daemon's lock, if no other daemon of the installation has it.
+pub fn take(folder: &Path, installation: &str) -> anyhow::Result<Lock> {
+    take_as(Who::Daemon, folder, installation)
+}
+
+pub fn take_as(who: Who, folder: &Path, installation: &str) -> anyhow::Result<Lock> {
+    let path = who.path(folder, installation);
+    match try_lock(folder, &path)? {
+        Some(lock) => Ok(lock),
+        None => bail!(
+            "another {} of the installation {installation:?} runs on this node ({} is locked); stop it, or give this one another --installation",
+            who.word(),
+            path.display()
+        ),
+    }
+}
+
+/// The lock, once its holder has ended.
+pub fn wait_for(
+    who: Who,
+    folder: &Path,
+    installation: &str,
+    patience: Duration,
+) -> anyhow::Result<Lock> {
+    let (path, start) = (who.path(folder, installation), Instant::now());
+    let mut is_told = false;
+    loop {
+        if let Some(lock) = try_lock(folder, &path)? {
+            return Ok(lock);
+        }
+        if start.elapsed() >= patience {
+            bail!(
+                "the {} of the installation {installation:?} still runs on this node after {} s ({} is locked); end it first",
+                who.word(),
+                patience.as_secs(),
+                path.display()
+            );
+        }
+        if !std::mem::replace(&mut is_told, true) {
+            tracing::info!(lock = %path.display(), "waiting for the {} to end", who.word());
+        }
+        sleep(PAUSE);
+    }
+}
+
+/// Whether that program runs now.
+pub fn is_held(who: Who, folder: &Path, installation: &str) -> anyhow::Result<bool> {
+    let path = who.path(folder, installation);
+    Ok(try_lock(folder, &path)?.is_none())
+}
+
+fn try_lock(folder: &Path, path: &Path) -> anyhow::Result<Option<Lock>> {
     fs::create_dir_all(folder).with_context(|| format!("make the folder {}", folder.display()))?;
-    let path = folder.join(format!("{installation}.lock"));
     let file = OpenOptions::new()
         .write(true)
         .create(true)
         .truncate(false)
-        .open(&path);
+        .open(path);
     let file = file.with_context(|| format!("open the lock {}", path.display()))?;
     match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-        Ok(lock) => Ok(lock),
-        Err((_, Errno::EWOULDBLOCK)) => bail!(
-            "another daemon of the installation {installation:?} runs on this node ({} is locked); stop it, or give this one another --installation",
-            path.display()
-        ),
+        Ok(lock) => Ok(is_still_there(&lock, path)?.then_some(lock)),
+        Err((_, Errno::EWOULDBLOCK)) => Ok(None),
         Err((_, errno)) => Err(errno).with_context(|| format!("lock {}", path.display())),
+    }
+}
+
+/// An uninstallation removes the file: a lock on what is no longer there keeps nobody out.
+fn is_still_there(lock: &File, path: &Path) -> io::Result<bool> {
+    use std::os::unix::fs::MetadataExt;
+    let own = lock.metadata()?;
+    match fs::metadata(path) {
+        Ok(there) => Ok((there.dev(), there.ino()) == (own.dev(), own.ino())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    const MOMENT: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn of_one_kind_there_is_one_and_each_kind_has_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let daemon = take(folder.path(), "default").unwrap();
+        assert!(take(folder.path(), "default").is_err());
+        assert!(is_held(Who::Daemon, folder.path(), "default").unwrap());
+        assert!(!is_held(Who::Keeper, folder.path(), "default").unwrap());
+        let _keeper = take_as(Who::Keeper, folder.path(), "default").unwrap();
+        let _other = take(folder.path(), "tenant-a").unwrap();
+        drop(daemon);
+        assert!(take(folder.path(), "default").is_ok());
+    }
+
+    #[test]
+    fn who_waits_in_vain_is_told_for_what() {
+        let folder = tempfile::tempdir().unwrap();
+        let _daemon = take(folder.path(), "default").unwrap();
+        let refused = wait_for(Who::Daemon, folder.path(), "default", MOMENT).unwrap_err();
+        assert!(refused.to_string().contains("default.lock"), "{refused}");
+        assert!(wait_for(Who::Keeper, folder.path(), "default", MOMENT).is_ok());
+    }
+
+    #[test]
+    fn a_lock_whose_file_was_removed_keeps_nobody_out_and_lets_nobody_in() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("default.lock");
+        let _old = take(folder.path(), "default").unwrap();
+        fs::remove_file(&path).unwrap();
+        let new = take(folder.path(), "default").unwrap();
+        assert!(is_still_there(&new, &path).unwrap());
     }
 }

@@ -5,6 +5,8 @@
 
 /// Steps applied: the only place where links are made, changed and removed.
 pub mod act;
+/// The machine given back.
+mod close;
 /// What the kernel tells unasked.
 pub mod events;
 /// The filter that lets only peers into a tunnel.
@@ -55,7 +57,7 @@ use self::{
     row::{Port, Row},
     sandbox::{Sandbox, Unreachable},
     space::Space,
-    switch::Pin,
+    switch::{Maker, Pin},
 };
 
 /// Everything through which the daemon touches this machine.
@@ -90,12 +92,12 @@ pub struct Machine {
 impl Machine {
     pub fn open(
         installation: &str,
-        switch_folder: &Path,
+        (switch_folder, maker): (&Path, Maker),
         netns_folders: &[PathBuf],
     ) -> io::Result<Self> {
         let changes = Changes::default();
         let procfs = Procfs::open()?;
-        let pin = Pin::find_or_make(switch_folder, installation, &procfs, &changes)?;
+        let pin = Pin::open(switch_folder, installation, maker, &procfs, &changes)?;
         let own = || Netns::own().map_err(io::Error::other);
         let again = |netns: &Netns| {
             use std::os::fd::AsFd;
@@ -227,8 +229,8 @@ impl Machine {
         self.bridges.get(name).copied()
     }
 
-    /// Makes the switch's own settings, its bridges and its pin hold. Says what was otherwise.
-    pub fn keep_switch(&mut self, thoroughly: bool) -> io::Result<Option<&'static str>> {
+    /// Makes the switch's own settings, its bridges and its pin hold.
+    pub fn keep_switch(&mut self, thoroughly: bool) -> io::Result<Kept> {
         if thoroughly {
             self.pin.enforce(&self.procfs)?;
         }
@@ -241,14 +243,22 @@ impl Machine {
             .map(|row| requests::raise(&row.name, row.index))
             .collect();
         act::first_error(self.switch.socket.batch(&raise)).map_err(io::Error::other)?;
-        if self.pin.holds() {
-            return Ok(None);
+        match (self.pin.holds(), self.pin.maker()) {
+            (true, _) => Ok(Kept::Pinned),
+            (false, Maker::Itself) => self.pin.pin().map(|()| Kept::PinnedAgain),
+            (false, Maker::Other) => Ok(Kept::Unpinned),
         }
-        self.pin.pin()?;
-        Ok(Some(
-            "somebody unmounted the switch's namespace; it was pinned again",
-        ))
     }
+}
+
+/// How the switch's pin is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    Pinned,
+    /// It was not, and is now.
+    PinnedAgain,
+    /// It is not, and to pin it is another program's.
+    Unpinned,
 }
 
 fn read_pins(space: &mut Space) -> Result<Vec<(u32, [u8; 6])>, Error> {

@@ -3,6 +3,8 @@
 //! One thread, one pass at a time, over all pods that something happened to: what the kernel is told
 //! is never a race with itself.
 
+/// All links taken away.
+mod clear;
 /// What the kernel told: whom it concerns.
 mod hear;
 /// Who holds a static address on a segment.

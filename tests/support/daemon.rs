@@ -115,14 +115,14 @@ fn ended(pid: u32) -> Option<Pid> {
     state.starts_with('Z').then(|| Pid::from_raw(pid))
 }
 
-fn log_end(log: &NamedTempFile) -> File {
+pub(super) fn log_end(log: &NamedTempFile) -> File {
     File::options()
         .append(true)
         .open(log.path())
         .expect("the log can be opened again")
 }
 
-fn child_of(parent: u32) -> Result<Pid, String> {
+pub(super) fn child_of(parent: u32) -> Result<Pid, String> {
     let children =
         fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).unwrap_or_default();
     let child = children

@@ -143,3 +143,11 @@ fn a_log_filter_or_a_node_name_that_is_none_is_refused() {
         assert!(node_name(odd).is_err(), "{odd}");
     }
 }
+
+#[test]
+fn on_a_cluster_the_daemon_adopts_the_switch_and_alone_it_makes_it() {
+    assert_eq!(with(&[]).unwrap().maker(), Maker::Itself);
+    assert_eq!(with(&["--switch", "adopt"]).unwrap().maker(), Maker::Other);
+    let cluster = Config::try_parse_from(["reconfd", "--source", "cluster"]).unwrap();
+    assert_eq!(cluster.maker(), Maker::Other);
+}

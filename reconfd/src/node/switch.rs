@@ -7,12 +7,14 @@ use std::{
     fs, io,
     os::fd::{AsFd, AsRawFd},
     path::{Path, PathBuf},
+    thread::sleep,
+    time::{Duration, Instant},
 };
 
 use cni_plugin::netns::{Identity, Netns, NetnsFolders};
 use netlink_packet_route::RouteNetlinkMessage;
 use nix::{
-    mount::{MsFlags, mount},
+    mount::{MntFlags, MsFlags, mount, umount2},
     sched::{CloneFlags, unshare},
 };
 use rtnetlink::LinkUnspec;
@@ -35,14 +37,42 @@ const SETTINGS: [(&str, &str); 7] = [
     ("bridge/bridge-nf-call-arptables", "0"),
 ];
 
+/// How long a switch that somebody else pins is waited for.
+const PATIENCE: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Who makes the switch and pins it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Maker {
+    /// This program.
+    Itself,
+    /// Another one: this one may not mount, and never builds in a second switch.
+    Other,
+}
+
 /// The switch's namespace and the path that it is pinned at.
 pub struct Pin {
     pub netns: Netns,
     path: PathBuf,
     identity: Identity,
+    maker: Maker,
 }
 
 impl Pin {
+    /// The installation's switch, by whoever makes it.
+    pub fn open(
+        folder: &Path,
+        installation: &str,
+        maker: Maker,
+        procfs: &Procfs,
+        changes: &Changes,
+    ) -> io::Result<Self> {
+        match maker {
+            Maker::Itself => Self::find_or_make(folder, installation, procfs, changes),
+            Maker::Other => Self::adopt(folder, installation, procfs, changes),
+        }
+    }
+
     /// The installation's switch: found again, or made and pinned.
     pub fn find_or_make(
         folder: &Path,
@@ -51,28 +81,54 @@ impl Pin {
         changes: &Changes,
     ) -> io::Result<Self> {
         share_mounts(folder)?;
-        let name = match installation {
-            "default" => "podconfig".to_owned(),
-            other => format!("podconfig-{other}"),
+        if let Some(pin) = Self::find(folder, installation, changes)? {
+            pin.enforce(procfs)?;
+            return Ok(pin);
+        }
+        let netns = make(&switch_alias(installation), procfs, changes)?;
+        let pin = Self::of(netns, path_in(folder, installation), Maker::Itself);
+        pin.enforce(procfs)?;
+        pin.pin()?;
+        tracing::info!(path = %pin.path.display(), "made the switch");
+        Ok(pin)
+    }
+
+    /// The installation's switch, if it is pinned.
+    pub fn find(folder: &Path, installation: &str, changes: &Changes) -> io::Result<Option<Self>> {
+        let path = path_in(folder, installation);
+        let Some(netns) = open(folder, &path)? else {
+            return Ok(None);
         };
-        let path = folder.join(name);
-        let alias = switch_alias(installation);
-        let (netns, found) = match open(folder, &path)? {
-            Some(netns) => (check(netns, &path, &alias, changes)?, true),
-            None => (make(&alias, procfs, changes)?, false),
+        let netns = check(netns, &path, &switch_alias(installation), changes)?;
+        Ok(Some(Self::of(netns, path, Maker::Itself)))
+    }
+
+    fn adopt(
+        folder: &Path,
+        installation: &str,
+        procfs: &Procfs,
+        changes: &Changes,
+    ) -> io::Result<Self> {
+        let Some(mut pin) = Self::find(folder, installation, changes)? else {
+            return Err(missing(&path_in(folder, installation)));
         };
+        pin.maker = Maker::Other;
+        pin.enforce(procfs)?;
+        Ok(pin)
+    }
+
+    fn of(netns: Netns, path: PathBuf, maker: Maker) -> Self {
         let identity = netns.identity();
-        let pin = Self {
+        Self {
             netns,
             path,
             identity,
-        };
-        pin.enforce(procfs)?;
-        if !found {
-            pin.pin()?;
-            tracing::info!(path = %pin.path.display(), "made the switch");
+            maker,
         }
-        Ok(pin)
+    }
+
+    pub fn maker(&self) -> Maker {
+        self.maker
     }
 
     pub fn path(&self) -> &Path {
@@ -116,6 +172,55 @@ impl Pin {
             None::<&str>,
         )
         .map_err(|errno| told(errno.into()))
+    }
+
+    /// Takes the pin away; the namespace goes with its last holder. Another namespace at that path stays.
+    pub fn unpin(&self) -> io::Result<()> {
+        let told = |deed: &str, error: io::Error| {
+            io::Error::new(
+                error.kind(),
+                format!("{deed} {}: {error}", self.path.display()),
+            )
+        };
+        // It may have been mounted over itself.
+        while self.holds() {
+            umount2(&self.path, MntFlags::MNT_DETACH)
+                .map_err(|errno| told("unmount the switch at", errno.into()))?;
+        }
+        if is_mounted(&self.path)? {
+            return Ok(());
+        }
+        match fs::remove_file(&self.path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(told("remove", error)),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Waits for the switch that somebody else pins. Before anything that would tell that somebody that a daemon
+/// already lives in one.
+pub fn await_pin(folder: &Path, installation: &str) -> io::Result<()> {
+    let (path, start) = (path_in(folder, installation), Instant::now());
+    while open(folder, &path)?.is_none() {
+        if start.elapsed() > PATIENCE {
+            return Err(missing(&path));
+        }
+        sleep(PAUSE);
+    }
+    Ok(())
+}
+
+fn missing(path: &Path) -> io::Error {
+    io::Error::other(format!(
+        "no switch is pinned at {}; `reconfd keep` makes and pins it: does it run on this node?",
+        path.display()
+    ))
+}
+
+fn path_in(folder: &Path, installation: &str) -> PathBuf {
+    match installation {
+        "default" => folder.join("podconfig"),
+        other => folder.join(format!("podconfig-{other}")),
     }
 }
 

@@ -4,6 +4,7 @@
 use std::time::Instant;
 
 use super::Controller;
+use crate::node::Kept;
 
 /// Of so many times, once the switch's settings are looked at as well.
 const THOROUGH: u32 = 10;
@@ -17,15 +18,27 @@ impl Controller {
         if self.rounds.is_multiple_of(THOROUGH) {
             self.check();
         }
+        self.keep_switch();
+    }
+
+    /// A switch that stays unpinned is told once, and told again when it is pinned.
+    fn keep_switch(&mut self) {
         let kept = self.machine.keep_switch(self.rounds % THOROUGH == 1);
-        self.health.set_switch_pinned(kept.is_ok());
-        self.metrics.set_switch_pinned(kept.is_ok());
+        let is_pinned = matches!(kept, Ok(Kept::Pinned | Kept::PinnedAgain));
+        let was_pinned = self.health.set_switch_pinned(is_pinned);
+        self.metrics.set_switch_pinned(is_pinned);
+        let (path, reason) = (self.machine.pin.path().display(), "SwitchUnpinned");
         match kept {
-            Ok(None) => (),
-            Ok(Some(mended)) => {
-                tracing::warn!(path = %self.machine.pin.path().display(), reason = "SwitchUnpinned", "{mended}")
+            Ok(Kept::Pinned) if !was_pinned => tracing::info!(%path, "the switch is pinned"),
+            Ok(Kept::Pinned) => (),
+            Ok(Kept::PinnedAgain) => {
+                tracing::warn!(%path, reason, "somebody unmounted the switch's namespace; it was pinned again");
             }
-            Err(error) => tracing::error!(reason = "SwitchUnpinned", "keep the switch: {error}"),
+            Ok(Kept::Unpinned) if was_pinned => {
+                tracing::error!(%path, reason, "somebody unmounted the switch's namespace; `reconfd keep` pins it again");
+            }
+            Ok(Kept::Unpinned) => (),
+            Err(error) => tracing::error!(reason, "keep the switch: {error}"),
         }
     }
 

@@ -1,0 +1,102 @@
+//! podconfig taken away again, as an explicit step: a daemon or a keeper that ends leaves everything. May be
+//! repeated at any point, and tells what it left and why.
+
+/// On a cluster: every node, and what the programs have written.
+mod cluster;
+/// The links of one installation, and what carries them.
+mod links;
+/// One node.
+mod node;
+
+use std::{path::PathBuf, time::Duration};
+
+use anyhow::Context as _;
+use clap::{Args, ValueEnum};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::{cli::Logging, installation::OnNode, scope::Scope};
+
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct UninstallConfig {
+    /// What becomes of the links of running pods. Those that are kept go with their pods
+    #[arg(long, value_name = "WHAT", value_enum, default_value = "remove")]
+    pub links: Links,
+
+    #[command(flatten)]
+    pub node: OnNode,
+
+    /// A folder that pods' network namespaces may be in; may be given more than once, or with colons between
+    #[arg(
+        long = "netns-folder",
+        env = "PODCONFIG_NETNS_FOLDERS",
+        value_name = "PATH",
+        value_delimiter = ':',
+        default_value = "/run/netns"
+    )]
+    pub netns_folders: Vec<PathBuf>,
+
+    /// Where the runtime keeps the results of its chains: the plugin's program stays as long as one names it
+    #[arg(
+        long,
+        env = "PODCONFIG_CNI_CACHE",
+        value_name = "PATH",
+        default_value = "/var/lib/cni/results"
+    )]
+    pub cache_dir: PathBuf,
+
+    /// How long to wait, in seconds: for daemon and keeper to end; with --cluster, for the nodes
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    pub patience: u64,
+
+    /// Uninstall from a whole cluster: end the daemons and the controller, wait until the pods of the
+    /// DaemonSet podconfig-uninstall are through, and remove what the programs have written
+    #[arg(long)]
+    pub cluster: bool,
+
+    /// With --cluster: the namespace that podconfig is installed in
+    #[arg(long, value_name = "NAME", default_value = "podconfig-system")]
+    pub namespace: String,
+
+    #[command(flatten)]
+    pub scope: Scope,
+
+    /// Do nothing until told to end: shows that the container before it is through
+    #[arg(long, conflicts_with = "cluster")]
+    pub stay: bool,
+
+    #[command(flatten)]
+    pub logging: Logging,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Links {
+    Keep,
+    Remove,
+}
+
+impl UninstallConfig {
+    fn patience(&self) -> Duration {
+        Duration::from_secs(self.patience)
+    }
+}
+
+pub fn run(config: &UninstallConfig) -> anyhow::Result<()> {
+    if !config.cluster && !config.stay {
+        return node::uninstall(config);
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("start")?;
+    match config.stay {
+        true => runtime.block_on(stay()),
+        false => runtime.block_on(cluster::uninstall(config)),
+    }
+}
+
+async fn stay() -> anyhow::Result<()> {
+    tracing::info!("podconfig is off this node");
+    let mut terminate = signal(SignalKind::terminate())?;
+    terminate.recv().await;
+    Ok(())
+}

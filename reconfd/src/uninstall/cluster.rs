@@ -1,0 +1,148 @@
+//! podconfig off a whole cluster. Each node is cleaned by a pod of the DaemonSet `podconfig-uninstall`, which
+//! waits until daemon and keeper have ended there; here these two are ended, the pods waited for, and what
+//! the programs have written removed.
+
+/// Pure: which nodes are through.
+mod progress;
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use crds::{PeerSlice, PodConfigAllowance, PodReport};
+use k8s_openapi::{
+    NamespaceResourceScope,
+    api::{
+        apps::v1::{DaemonSet, Deployment},
+        core::v1::Pod,
+    },
+};
+use kube::{
+    Api, Client, Resource, ResourceExt as _,
+    api::{DeleteParams, ListParams},
+};
+use serde::de::DeserializeOwned;
+
+use self::progress::Progress;
+use super::UninstallConfig;
+use crate::source::cluster::client;
+
+const UNINSTALL: &str = "podconfig-uninstall";
+const LOOK: Duration = Duration::from_secs(1);
+
+pub async fn uninstall(config: &UninstallConfig) -> anyhow::Result<()> {
+    let client = client::connect().await?;
+    let namespace = &config.namespace;
+    end::<DaemonSet>(&client, namespace, "podconfig-daemon").await?;
+    end::<Deployment>(&client, namespace, "podconfig-controller").await?;
+    wait_for_nodes(config, &client).await?;
+    remove_all::<PodReport>(config, &client).await?;
+    remove_all::<PodConfigAllowance>(config, &client).await?;
+    remove_all::<PeerSlice>(config, &client).await?;
+    tracing::info!(
+        "podconfig is off the nodes; PodConfigs and policies stay as long as their definitions"
+    );
+    Ok(())
+}
+
+/// What is gone already need not be ended.
+async fn end<K>(client: &Client, namespace: &str, name: &str) -> anyhow::Result<()>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+        + Clone
+        + DeserializeOwned
+        + std::fmt::Debug,
+{
+    let objects: Api<K> = Api::namespaced(client.clone(), namespace);
+    match objects.delete(name, &DeleteParams::background()).await {
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+        deleted => deleted
+            .map(drop)
+            .with_context(|| format!("delete {} {namespace}/{name}", K::kind(&()))),
+    }
+}
+
+async fn wait_for_nodes(config: &UninstallConfig, client: &Client) -> anyhow::Result<()> {
+    let start = Instant::now();
+    let mut told = String::new();
+    loop {
+        let progress = look(config, client).await?;
+        if progress.is_complete() {
+            return Ok(());
+        }
+        let words = progress.words();
+        if start.elapsed() > config.patience() {
+            return give_up(&progress, &words);
+        }
+        if words != told {
+            tracing::info!("waiting: {words}");
+            told = words;
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// A node that is away is left as it is: nothing can be done there, and nothing must wait for it.
+fn give_up(progress: &Progress, words: &str) -> anyhow::Result<()> {
+    if !progress.waits_for_the_away_alone() {
+        bail!("not every node is through: {words}. Correct what hinders it, and run this again");
+    }
+    tracing::warn!(
+        "{words}. Should it come back, run `reconfd uninstall` there; its switch and links end with its next boot"
+    );
+    Ok(())
+}
+
+async fn look(config: &UninstallConfig, client: &Client) -> anyhow::Result<Progress> {
+    let namespace = &config.namespace;
+    let sets: Api<DaemonSet> = Api::namespaced(client.clone(), namespace);
+    let set = sets.get(UNINSTALL).await.with_context(|| {
+        format!("get DaemonSet {namespace}/{UNINSTALL}, which install/uninstall.yaml makes")
+    })?;
+    let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
+    let ours = format!(
+        "app.kubernetes.io/name=podconfig,app.kubernetes.io/instance={}",
+        config.node.installation
+    );
+    let pods = pods
+        .list(&ListParams::default().labels(&ours))
+        .await
+        .with_context(|| format!("list pods in {namespace}"))?;
+    Ok(Progress::of(&set, &pods.items))
+}
+
+/// Everything of one kind in the namespaces that this installation serves.
+async fn remove_all<K>(config: &UninstallConfig, client: &Client) -> anyhow::Result<()>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+        + Clone
+        + DeserializeOwned
+        + std::fmt::Debug,
+{
+    let kind = K::plural(&());
+    let places: Vec<Api<K>> = match config.scope.is_limited() {
+        true => {
+            let names = config.scope.namespaces.iter();
+            names
+                .map(|name| Api::namespaced(client.clone(), name))
+                .collect()
+        }
+        false => vec![Api::all(client.clone())],
+    };
+    let mut removed = 0;
+    for place in places {
+        let found = match place.list_metadata(&ListParams::default()).await {
+            // No such kind: its definition is gone, and all objects with it.
+            Err(kube::Error::Api(status)) if status.code == 404 => return Ok(()),
+            found => found.with_context(|| format!("list {kind}"))?,
+        };
+        for object in found.items {
+            let namespace = object.namespace().unwrap_or_default();
+            if config.scope.serves(&namespace) {
+                end::<K>(client, &namespace, &object.name_any()).await?;
+                removed += 1;
+            }
+        }
+    }
+    tracing::info!(removed, "removed all {kind}");
+    Ok(())
+}

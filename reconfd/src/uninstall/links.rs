@@ -1,0 +1,66 @@
+//! The links of one installation. They go the way on which a withdrawn PodConfig takes them away, with
+//! nobody asking for anything any more: so pods' own devices go as well, and nothing that is not ours.
+
+use std::sync::mpsc;
+
+use anyhow::{Context as _, bail};
+use cni_plugin::record::RecordFolder;
+
+use super::UninstallConfig;
+use crate::{
+    http::Health,
+    metrics::Metrics,
+    node::{
+        Machine,
+        netlink::Changes,
+        switch::{Maker, Pin},
+    },
+    podconfig::{self, Controller, pods::Pods},
+    scope::Scope,
+    source::Feed,
+};
+
+pub fn remove(config: &UninstallConfig) -> anyhow::Result<()> {
+    let node = &config.node;
+    let machine = Machine::open(
+        &node.installation,
+        (&node.switch_folder, Maker::Itself),
+        &config.netns_folders,
+    )?;
+    let pods = Pods::new(RecordFolder::new(&node.chain.records), Scope::default());
+    // Nobody is told anything, and nobody says anything.
+    let (telling, _tellings) = mpsc::channel();
+    let (_waker, inbox) = podconfig::inbox().context("make the bell")?;
+    let nothing = Feed::new().objects();
+    let numbers = (Metrics::default(), Health::default());
+    let controller = Controller::new(machine, nothing, pods, numbers, telling, inbox);
+    let (removed, machine) = controller.clear().context("remove the links")?;
+    let left = machine.pods_with_links();
+    if !left.is_empty() {
+        bail!(
+            "the links of {} pods could not be removed; the lines above tell why. Run this again",
+            left.len()
+        );
+    }
+    machine.close().context("take the switch away")?;
+    tracing::info!(
+        links = removed,
+        "removed all links, the switch and the peer filter"
+    );
+    Ok(())
+}
+
+/// They live as long as their pods, and the switch that they lead to is theirs.
+pub fn tell_kept(config: &UninstallConfig) -> anyhow::Result<()> {
+    let node = &config.node;
+    let found = Pin::find(&node.switch_folder, &node.installation, &Changes::default())?;
+    match found {
+        Some(pin) => tracing::info!(
+            switch = %pin.path().display(),
+            "links, switch and peer filter stay, as told; links go with their pods. `reconfd uninstall` without \
+             --links keep removes all of it, as long as the records are there"
+        ),
+        None => tracing::info!("links stay, as told; there is no switch"),
+    }
+    Ok(())
+}
