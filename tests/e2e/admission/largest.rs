@@ -1,0 +1,171 @@
+//! The largest PodConfig that the schema permits, against the largest allowances that say `complete: true`:
+//! it is judged, in words, and inside the budget. All of it in IPv6, which costs most.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::tenant::Tenant;
+use reconfd::podconfig::policy::alike::is_judgeable;
+
+/// How long one request may take on a busy machine; an API server gives up after a minute.
+const LIMIT: Duration = Duration::from_secs(40);
+const PREFIXES: usize = 16;
+const DEVICE: &str = "the-very-one";
+/// The ids, or VNIs, of the links.
+const NUMBERS: (usize, usize) = (4063, 4094);
+
+fn networks(hit: &str) -> Value {
+    let mut networks: Vec<String> = (1..PREFIXES).map(|n| format!("fd0{n:x}:1::/32")).collect();
+    networks.push(hit.to_owned());
+    json!(networks)
+}
+
+/// Ranges of which the last holds what the largest PodConfig asks for, and the others end before it.
+fn ranges(below: usize, hit: (usize, usize)) -> Value {
+    let mut ranges = numbers(below, PREFIXES - 1);
+    ranges.push(json!({"min": hit.0, "max": hit.1}));
+    Value::from(ranges)
+}
+
+fn numbers(first: usize, count: usize) -> Vec<Value> {
+    let single = |n: usize| json!({"min": n, "max": n});
+    (first..first + count).map(single).collect()
+}
+
+fn names(hit: &str) -> Value {
+    let mut names: Vec<String> = (1..64).map(|n| format!("some-device-{n:03}")).collect();
+    names.push(hit.to_owned());
+    json!(names)
+}
+
+/// A rule with every list full, which the largest PodConfig meets.
+fn met(kind: &str) -> Value {
+    let place = match kind {
+        "vlan" => {
+            json!({"parents": names("x"), "portParents": names(DEVICE), "ids": ranges(3841, NUMBERS), "modes": ["Shared", "Exclusive"]})
+        }
+        "vxlan" => {
+            json!({"underlays": names(DEVICE), "vnis": ranges(3841, NUMBERS), "ports": ranges(1, (4789, 4789)),
+            "peers": networks("fd77::/64"), "groups": networks("ff05::/16"), "modes": ["Shared", "Exclusive"]})
+        }
+        _ => json!({"hostBridges": names(DEVICE), "bridges": "Own"}),
+    };
+    json!({kind: place, "addresses": networks("fd00:1::/64"), "routes": networks("fd00::/16"),
+        "tables": ranges(1, (4_000_000_000, 4_000_000_001)), "macs": "Any", "slaac": "Allowed"})
+}
+
+/// One like it, of the same device where that alone does not make it match alike.
+fn missed(kind: &str, number: usize) -> Value {
+    let mut rule = met(kind);
+    match kind {
+        "vlan" => rule["vlan"]["ids"] = json!(numbers(1 + 15 * number, 15)),
+        "vxlan" => rule["vxlan"]["vnis"] = json!(numbers(1 + 15 * number, 15)),
+        _ => {
+            let names: Vec<String> = (0..64).map(|k| format!("br-{number}-{k}")).collect();
+            rule["veth"] = json!({"hostBridges": names});
+        }
+    }
+    rule
+}
+
+/// So many rules, of which the last `alike` are met.
+fn rules(kind: &str, all: usize, alike: usize) -> Value {
+    let missed = (0..all - alike).map(|number| missed(kind, number));
+    missed.chain((0..alike).map(|_| met(kind))).collect()
+}
+
+/// With as many as the allowance still calls complete.
+fn most_alike(kind: &str, all: usize) -> usize {
+    let is_judgeable = |alike: &usize| {
+        let rules: Vec<crds::policy::Rule> =
+            serde_json::from_value(rules(kind, all, *alike)).expect("rules");
+        is_judgeable(&rules)
+    };
+    (1..=16).rev().find(is_judgeable).expect("one is judged")
+}
+
+/// 32 links with 8 addresses, 16 routes and, in a tunnel, 64 peers each; each thing is held by the last entry of
+/// a list.
+fn links(kind: &str) -> Vec<Value> {
+    let link = |n: usize| {
+        let addresses: Vec<String> = (1..=8)
+            .map(|k| format!("fd00:1::{:x}/24", n * 8 + k))
+            .collect();
+        let routes: Vec<Value> = (0..16)
+            .map(|k| json!({"to": format!("fd00:9:{k}:{n}::/64"), "table": 4_000_000_001_u32}))
+            .collect();
+        let peers: Vec<String> = (1..=64).map(|k| format!("fd77::{k:x}")).collect();
+        let place = match kind {
+            "vlan" => json!({"parent": DEVICE, "id": NUMBERS.0 + n, "mode": "Exclusive"}),
+            "vxlan" => {
+                json!({"underlay": DEVICE, "vni": NUMBERS.0 + n, "peers": {"addresses": peers}})
+            }
+            _ => json!({"hostBridge": DEVICE}),
+        };
+        json!({"name": format!("l{n}"), kind: place, "addresses": addresses, "routes": routes, "mac": "02:00:00:00:00:01", "slaac": "Accept"})
+    };
+    (0..32).map(link).collect()
+}
+
+fn are_judged(kind: &str, allow: &Value, mut links: Vec<Value>, what: &str) {
+    let name = format!("adm-{kind}-{}", what.replace(' ', "-"));
+    let tenant = Tenant::new(&name, allow, None);
+    let start = Instant::now();
+    assert_eq!(tenant.says("x", &links), Ok(()));
+    let to_allow = start.elapsed();
+    links[31]["routes"][15]["to"] = json!("fd99::/64");
+    let start = Instant::now();
+    let said = tenant
+        .says("x", &links)
+        .expect_err("that route is not allowed");
+    let to_refuse = start.elapsed();
+    let words = "link l31: route to fd99::/64 is not allowed on such a link; the allowance lists fd01:1::/32, ";
+    assert!(said.starts_with(words), "{said}");
+    println!(
+        "{kind}, {what}: {to_allow:.2?} to allow the largest PodConfig, {to_refuse:.2?} to refuse it"
+    );
+    assert!(
+        to_allow.max(to_refuse) < LIMIT,
+        "{to_allow:?} and {to_refuse:?}"
+    );
+}
+
+#[test]
+fn a_full_allowance_of_which_one_rule_is_met() {
+    for kind in ["veth", "vlan", "vxlan"] {
+        are_judged(kind, &rules(kind, 256, 1), links(kind), "one of 256");
+    }
+}
+
+#[test]
+fn as_many_full_rules_alike_as_an_allowance_calls_complete() {
+    for (kind, all) in [("veth", 256), ("vlan", 256), ("vxlan", 64)] {
+        let alike = most_alike(kind, all);
+        assert!(alike > 3, "{kind}: {alike}");
+        are_judged(
+            kind,
+            &rules(kind, all, alike),
+            links(kind),
+            &format!("{alike} of {all}"),
+        );
+    }
+}
+
+#[test]
+fn sixteen_alike_without_tables() {
+    for kind in ["veth", "vlan"] {
+        let mut allow = rules(kind, 256, 16);
+        for rule in allow.as_array_mut().expect("rules") {
+            rule["tables"] = json!([]);
+        }
+        let mut links = links(kind);
+        for route in links
+            .iter_mut()
+            .flat_map(|link| link["routes"].as_array_mut().expect("routes"))
+        {
+            route.as_object_mut().expect("a route").remove("table");
+        }
+        are_judged(kind, &allow, links, "16 of 256");
+    }
+}

@@ -1,0 +1,251 @@
+//! Random links and random rules, always the same: an API server and the nodes judge them alike.
+
+use crds::{PodConfigPolicy, podconfig::Link};
+use proptest::{
+    prelude::*, sample::subsequence, strategy::ValueTree as _, test_runner::TestRunner,
+};
+use reconfd::podconfig::policy::judge;
+use serde_json::{Value, json};
+
+use super::tenant::Tenant;
+
+const ALLOWANCES: usize = 15;
+const LINKS: usize = 32;
+const NETWORKS: &[&str] = &[
+    "10.1.0.0/16",
+    "10.1.2.0/24",
+    "10.2.0.0/16",
+    "10.0.0.0/8",
+    "0.0.0.0/0",
+    "fd00:1::/32",
+    "::/0",
+];
+
+/// Some of them, at least one.
+fn some_of(all: &'static [&'static str]) -> impl Strategy<Value = Value> {
+    subsequence(all, 1..=all.len()).prop_map(|some| json!(some))
+}
+
+/// As [`some_of`], or the member is not there.
+fn maybe(value: impl Strategy<Value = Value>) -> impl Strategy<Value = Value> {
+    prop_oneof![2 => value, 1 => Just(Value::Null)]
+}
+
+fn ranges(most: u32) -> impl Strategy<Value = Value> {
+    let range = (1..=most, 0..2_u32).prop_map(|(min, more)| json!({"min": min, "max": min + more}));
+    prop::collection::vec(range, 1..3).prop_map(Value::from)
+}
+
+fn ports() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        Just(json!([{"min": 4789, "max": 4790}])),
+        Just(json!([{"min": 8472, "max": 8472}]))
+    ]
+}
+
+fn modes() -> impl Strategy<Value = Value> {
+    maybe(some_of(&["Shared", "Exclusive"]))
+}
+
+fn veth_rule() -> impl Strategy<Value = Value> {
+    let places = (
+        maybe(Just(json!("Own"))),
+        maybe(some_of(&["br0", "br1"])),
+        maybe(Just(json!({}))),
+    );
+    places.prop_map(
+        |(bridges, host_bridges, routed)| match (&bridges, &host_bridges, &routed) {
+            (Value::Null, Value::Null, Value::Null) => json!({"bridges": "Own"}),
+            _ => json!({"bridges": bridges, "hostBridges": host_bridges, "routed": routed}),
+        },
+    )
+}
+
+fn vlan_rule() -> impl Strategy<Value = Value> {
+    (maybe(some_of(&["p", "q"])), maybe(some_of(&["p", "r"])), ranges(4), modes()).prop_map(
+        |(parents, ports, ids, modes)| json!({"parents": parents, "portParents": ports, "ids": ids, "modes": modes}),
+    )
+}
+
+fn vxlan_rule() -> impl Strategy<Value = Value> {
+    let groups = maybe(some_of(&["239.1.0.0/16", "239.0.0.0/8", "ff05::/16"]));
+    let peers = some_of(&["10.7.0.0/16", "10.7.0.0/30", "10.0.0.0/8", "fd77::/64"]);
+    (maybe(some_of(&["p", "q"])), ranges(4), maybe(ports()), peers, groups, modes()).prop_map(
+        |(underlays, vnis, ports, peers, groups, modes)| {
+            json!({"underlays": underlays, "vnis": vnis, "ports": ports, "peers": peers, "groups": groups, "modes": modes})
+        },
+    )
+}
+
+fn rule() -> impl Strategy<Value = Value> {
+    let kinds = (veth_rule(), vlan_rule(), vxlan_rule(), 0..5);
+    let marks = (maybe(some_of(&["Any"])), maybe(some_of(&["Allowed"])));
+    let rest = (
+        maybe(some_of(NETWORKS)),
+        maybe(some_of(NETWORKS)),
+        maybe(ranges(3)),
+        marks,
+    );
+    (kinds, rest).prop_map(|((veth, vlan, vxlan, only), (addresses, routes, tables, (macs, slaac)))| {
+        let kept = |number: i32, rule| if only > 2 || only == number { rule } else { Value::Null };
+        without_nulls(json!({
+            "veth": kept(0, veth), "vlan": kept(1, vlan), "vxlan": kept(2, vxlan),
+            "addresses": addresses, "routes": routes, "tables": tables, "macs": macs[0], "slaac": slaac[0],
+        }))
+    })
+}
+
+fn kind() -> impl Strategy<Value = Value> {
+    let veth = prop_oneof![
+        Just(json!({"bridge": "blue"})),
+        Just(json!({"hostBridge": "br0"})),
+        Just(json!({"hostBridge": "br1"})),
+        Just(json!({"routed": {}})),
+    ];
+    let on = || {
+        (
+            prop_oneof![Just("p"), Just("q"), Just("r")],
+            any::<bool>(),
+            modes(),
+        )
+    };
+    let vlan = (on(), 1..5).prop_map(|((device, of_node, mode), id)| match of_node {
+        true => json!({"parent": device, "id": id, "mode": mode[0]}),
+        false => json!({"parentLink": device, "id": id}),
+    });
+    let peers = prop_oneof![
+        Just(json!({"addresses": ["10.7.0.1"]})),
+        Just(json!({"addresses": ["10.7.0.2", "10.7.9.1"]})),
+        Just(json!({"addresses": ["fd77::1", "fd77::2"]})),
+        Just(json!({"group": "239.1.1.1"})),
+        Just(json!({"group": "239.2.1.1"})),
+        Just(json!({"group": "ff05::1"})),
+    ];
+    let port = maybe(prop_oneof![Just(json!(4789)), Just(json!(8472))]);
+    let vxlan = (on(), 1..5, port, peers).prop_map(|((device, of_node, mode), vni, port, peers)| match of_node {
+        true => json!({"underlay": device, "vni": vni, "port": port, "peers": peers, "mode": mode[0]}),
+        false => json!({"underlayLink": device, "vni": vni, "port": port, "peers": peers}),
+    });
+    prop_oneof![
+        veth.prop_map(|veth| json!({"veth": veth})),
+        vlan.prop_map(|vlan| json!({"vlan": vlan})),
+        vxlan.prop_map(|vxlan| json!({"vxlan": vxlan})),
+    ]
+}
+
+fn link() -> impl Strategy<Value = Value> {
+    let address = || {
+        some_of(&[
+            "10.1.2.3/24",
+            "10.1.0.9/16",
+            "10.1.2.5/8",
+            "10.2.0.1/32",
+            "fd00:1::1/64",
+            "fd00:2::1/48",
+        ])
+    };
+    let to = some_of(&[
+        "10.1.2.0/24",
+        "10.1.0.0/16",
+        "0.0.0.0/0",
+        "::/0",
+        "fd00:1:5::/48",
+    ]);
+    let table = maybe((1..5).prop_map(Value::from));
+    let few = |list: Value| {
+        list.as_array()
+            .map_or(json!([]), |all| json!(all[..all.len().min(2)]))
+    };
+    let marks = (prop::bool::weighted(0.2), prop::bool::weighted(0.2));
+    (kind(), maybe(address()), maybe(to), table, marks).prop_map(
+        move |(mut link, addresses, to, table, (mac, slaac))| {
+            let route = |to: &Value| json!({"to": to, "table": table});
+            link["name"] = json!("l");
+            link["addresses"] = few(addresses);
+            link["routes"] = few(to)
+                .as_array()
+                .into_iter()
+                .flatten()
+                .map(route)
+                .collect();
+            link["mac"] = if mac {
+                json!("02:00:00:00:00:01")
+            } else {
+                Value::Null
+            };
+            link["slaac"] = if slaac { json!("Accept") } else { Value::Null };
+            without_nulls(link)
+        },
+    )
+}
+
+fn without_nulls(value: Value) -> Value {
+    match value {
+        Value::Object(members) => {
+            let kept = members.into_iter().filter(|(_, value)| !value.is_null());
+            kept.map(|(name, value)| (name, without_nulls(value)))
+                .collect()
+        }
+        Value::Array(items) => items.into_iter().map(without_nulls).collect(),
+        other => other,
+    }
+}
+
+#[test]
+fn an_api_server_and_the_nodes_judge_alike() {
+    let mut runner = TestRunner::deterministic();
+    let mut any = |strategy: &dyn Fn(&mut TestRunner) -> Value| strategy(&mut runner);
+    let (rule, link) = (rule(), link());
+    let (mut allowed, mut refused) = (0, 0);
+    for number in 0..ALLOWANCES {
+        let allow: Value = (0..=number % 5)
+            .map(|_| any(&|runner| rule.new_tree(runner).expect("a rule").current()))
+            .collect();
+        let links: Vec<(String, Vec<Value>)> = (0..LINKS)
+            .map(|n| {
+                (
+                    format!("l{n}"),
+                    vec![any(&|runner| {
+                        link.new_tree(runner).expect("a link").current()
+                    })],
+                )
+            })
+            .collect();
+        let policy = PodConfigPolicy::new(
+            "telco",
+            serde_json::from_value(json!({"namespaceSelector": {}, "allow": allow}))
+                .expect("a policy"),
+        );
+        let tenant = Tenant::new(&format!("adm-random-{number}"), &allow, None);
+        let said = tenant.says_of_all(&links);
+        for (name, links) in &links {
+            let wish: Link = serde_json::from_value(links[0].clone()).expect("a link");
+            let by_node = judge(&wish, &[&policy])
+                .map(|_| ())
+                .map_err(|refusal| refusal.message);
+            assert_eq!(
+                said[name].is_ok(),
+                by_node.is_ok(),
+                "{}\nby {allow}\nAPI server: {:?}\nnode: {by_node:?}",
+                links[0],
+                said[name],
+            );
+            if let Err(words) = &said[name] {
+                assert!(
+                    words.starts_with("link l: ") && words.contains("the allowance lists"),
+                    "{words}"
+                );
+            }
+            *if by_node.is_ok() {
+                &mut allowed
+            } else {
+                &mut refused
+            } += 1;
+        }
+    }
+    println!("{allowed} links allowed and {refused} refused, by both");
+    assert!(
+        allowed > 60 && refused > 60,
+        "{allowed} and {refused}: one kind is too rare"
+    );
+}
