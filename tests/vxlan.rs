@@ -13,6 +13,8 @@ use crate::support::{
     wait::{eventually, seen, stays},
 };
 
+/// Ends that are found.
+mod auto;
 /// A pod that floods its segment.
 mod floods;
 /// The device itself in the pod.

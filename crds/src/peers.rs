@@ -10,6 +10,8 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::shape;
+
 /// How many peers one slice holds.
 pub const MOST_PEERS: usize = 100;
 
@@ -54,6 +56,6 @@ pub struct Peer {
     #[schemars(length(max = 253))]
     pub node: String,
     /// Its address on the underlay.
-    #[schemars(with = "String", length(max = 39))]
+    #[schemars(schema_with = "shape::peer_address")]
     pub address: IpAddr,
 }

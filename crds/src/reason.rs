@@ -57,6 +57,8 @@ pub enum Reason {
     ParentIsPort,
     /// The kernel has no nf_tables, so nothing would keep strangers out of the tunnel.
     NoPeerFilter,
+    /// The device that carries the tunnel has no address where the rule lets the peers be.
+    NoTunnelAddress,
     /// No record says where the pod's network namespace is.
     NoRecord,
     /// The record's namespace is gone or is not the recorded one.
@@ -85,7 +87,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of the list.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 37] = [
         Self::LinkReady,
         Self::AllPodsConfigured,
         Self::NoPodsSelected,
@@ -110,6 +112,7 @@ impl Reason {
         Self::ParentMoved,
         Self::ParentIsPort,
         Self::NoPeerFilter,
+        Self::NoTunnelAddress,
         Self::NoRecord,
         Self::NamespaceGone,
         Self::BadRecord,
@@ -151,6 +154,7 @@ impl Reason {
             Self::ParentMoved => "ParentMoved",
             Self::ParentIsPort => "ParentIsPort",
             Self::NoPeerFilter => "NoPeerFilter",
+            Self::NoTunnelAddress => "NoTunnelAddress",
             Self::NoRecord => "NoRecord",
             Self::NamespaceGone => "NamespaceGone",
             Self::BadRecord => "BadRecord",

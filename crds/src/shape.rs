@@ -70,9 +70,9 @@ pub(crate) fn gateway(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
-/// Addresses of the other ends of a tunnel.
-pub(crate) fn peer_addresses(_: &mut SchemaGenerator) -> Schema {
-    let address = json!({
+/// The address of one other end of a tunnel.
+pub(crate) fn peer_address(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
         "type": "string", "maxLength": 39,
         "x-kubernetes-validations": rules(&[
             ("isIP(self)", "write one IP address with no prefix length, such as 10.77.0.2 or fd77::2"),
@@ -81,9 +81,13 @@ pub(crate) fn peer_addresses(_: &mut SchemaGenerator) -> Schema {
                 "a peer is one other node: no loopback, link-local, multicast, broadcast or unspecified address",
             ),
         ]),
-    });
+    })
+}
+
+/// Addresses of the other ends of a tunnel.
+pub(crate) fn peer_addresses(generator: &mut SchemaGenerator) -> Schema {
     json_schema!({
-        "type": "array", "minItems": 1, "maxItems": 64, "items": address, "x-kubernetes-list-type": "set",
+        "type": "array", "minItems": 1, "maxItems": 64, "items": peer_address(generator), "x-kubernetes-list-type": "set",
         "x-kubernetes-validations": rules(&[(
             "self.all(peer, peer.contains(':') == self[0].contains(':'))",
             "the peers of one tunnel are of one family: all IPv4 or all IPv6",

@@ -81,8 +81,8 @@ pub struct Machine {
     devices: HashMap<String, u32>,
     /// The other ends of tunnels in the switch, by the number of the device.
     peers: HashMap<u32, BTreeSet<IpAddr>>,
-    /// The node's own addresses; `None`: not asked since the pass began.
-    own_addresses: Option<BTreeSet<IpAddr>>,
+    /// The node's own addresses and the numbers of their links; `None`: nobody has asked yet.
+    own_addresses: Option<Vec<(u32, IpAddr)>>,
     /// Links of the node that somebody took to another namespace, by name.
     moved: HashSet<String>,
     /// Links that could not be finished; they go together, when the pass has tried them all.

@@ -5,6 +5,8 @@
 
 /// All links taken away.
 mod clear;
+/// Pure: the ends of a tunnel whose ends are found.
+pub mod ends;
 /// What the kernel told: whom it concerns.
 mod hear;
 /// Who holds a static address on a segment.
@@ -254,7 +256,11 @@ impl Controller {
                     self.touch_limited();
                     self.doubt_all();
                 }
-                Change::PeerSlice { namespace, .. } => self.touch_namespace(&namespace),
+                Change::PeerSlice {
+                    namespace,
+                    vni,
+                    port,
+                } => self.touch(self.segments.users_of_found(&namespace, vni, port)),
                 Change::Policy => self.touch_all(),
                 Change::All => {
                     self.pods.read_all();

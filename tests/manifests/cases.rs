@@ -84,7 +84,7 @@ pub const LINKS: [(&str, &str); 41] = [
         "vni",
     ),
     (
-        "[{name: a, vxlan: {underlay: eth1, vni: 7, peers: {auto: {}}}}]",
+        "[{name: a, vxlan: {underlayLink: eth1, vni: 7, peers: {auto: {}}}}]",
         "auto",
     ),
     ("[{name: a, veth: {bridge: b}, slaac: accept}]", "slaac"),

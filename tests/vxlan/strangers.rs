@@ -28,7 +28,7 @@ fn payload(vni: u32) -> Vec<u8> {
 }
 
 /// Sends a frame into the tunnel of a node, as any process may.
-fn intrude(netns: &Path, to: Ipv4Addr) {
+pub fn intrude(netns: &Path, to: Ipv4Addr) {
     let sent = with_netns(netns, || {
         let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
         socket.send_to(&payload(VNI), SocketAddrV4::new(to, 4789))

@@ -91,7 +91,7 @@ pub struct Ground {
     pub is_shared: bool,
     /// The other ends, without the addresses of the end itself.
     pub peers: BTreeSet<IpAddr>,
-    /// Where frames of a tunnel to a group may come from.
+    /// Where frames of a tunnel may come from whose ends are not written down one by one.
     pub sources: Vec<IpNetwork>,
 }
 

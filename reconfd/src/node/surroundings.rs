@@ -103,12 +103,20 @@ impl Machine {
         })
     }
 
-    /// The node's own addresses, read once in a pass.
-    pub fn own_addresses(&mut self) -> Result<&BTreeSet<IpAddr>, Error> {
+    /// The node's own addresses and the numbers of their links, as the kernel tells them, IPv4 first.
+    pub fn own_addresses(&mut self) -> Result<&[(u32, IpAddr)], Error> {
         if self.own_addresses.is_none() {
             self.own_addresses = Some(self.read_own_addresses()?);
         }
         Ok(self.own_addresses.get_or_insert_default())
+    }
+
+    /// Those of one link of the node, by name or altname.
+    pub fn addresses_of(&mut self, link: &str) -> Result<Vec<IpAddr>, Error> {
+        let index = self.node.link_called(link).map(|row| row.index);
+        let all = self.own_addresses()?.iter();
+        let of_link = all.filter(|(on, _)| Some(*on) == index);
+        Ok(of_link.map(|(_, address)| *address).collect())
     }
 
     /// Asks for the node's addresses again; whether they are others than before.
@@ -123,10 +131,12 @@ impl Machine {
         Ok(differ)
     }
 
-    fn read_own_addresses(&mut self) -> Result<BTreeSet<IpAddr>, Error> {
+    fn read_own_addresses(&mut self) -> Result<Vec<(u32, IpAddr)>, Error> {
         let addresses = read_addresses(&mut self.node.socket)?;
-        let ips = addresses.iter().map(|address| address.network.ip());
-        Ok(ips.collect())
+        let told = addresses.iter().map(|a| (a.index, a.network.ip()));
+        let mut told: Vec<(u32, IpAddr)> = told.collect();
+        told.sort_by_key(|(_, address)| address.is_ipv6());
+        Ok(told)
     }
 
     /// Devices whose parent is not in the node's namespace any more: a vlan goes on where its parent is.

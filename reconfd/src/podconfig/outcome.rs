@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
 
-use crds::{Reason, report::LinkState};
+use crds::{
+    Reason,
+    report::{LinkState, Tunnel},
+};
 use ipnetwork::IpNetwork;
 
 use crate::standing::Edition;
@@ -47,6 +50,8 @@ pub struct LinkOutcome {
     pub message: String,
     /// What is present, if the link is.
     pub present: Option<PresentFacts>,
+    /// Of a tunnel whose ends are found: the end here, for the others to find.
+    pub tunnel: Option<Tunnel>,
     /// When the link was last changed.
     pub last_change: Option<SystemTime>,
 }

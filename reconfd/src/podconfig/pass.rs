@@ -23,6 +23,8 @@ use crate::node::{
 mod apply;
 /// What only one can have.
 mod claims;
+/// The ends of tunnels whose ends are found.
+mod found;
 /// Fetch and decide.
 mod look;
 /// Links without a record, and pods without one.

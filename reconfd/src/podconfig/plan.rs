@@ -1,6 +1,9 @@
 //! Pure: wanted and present links of one pod → the steps that bring present nearer to wanted.
 
-use std::collections::{BTreeSet, HashMap};
+use std::{
+    collections::{BTreeSet, HashMap},
+    net::IpAddr,
+};
 
 use crds::Reason;
 
@@ -23,6 +26,7 @@ mod ground;
 /// Links with a host end.
 mod veth;
 pub use devices::Inside;
+pub use ground::must_go;
 
 /// One change that brings present nearer to wanted.
 #[derive(Clone, Debug, PartialEq)]
@@ -98,8 +102,36 @@ pub struct Hindered {
 pub struct Plan {
     pub steps: Vec<Step>,
     pub hindered: Vec<Hindered>,
-    /// The MTU that each link shall have, as what is below it says.
-    pub mtus: HashMap<String, u32>,
+    /// What each link shall be beside what is asked for.
+    pub aims: HashMap<String, Aim>,
+}
+
+/// What the surroundings make of a link: another aim is no wish of anybody, and what follows it mends
+/// nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Aim {
+    /// As what is below the link says.
+    pub mtu: u32,
+    /// Of a tunnel in the pod whose ends are found: this one, and the others.
+    pub own: Option<IpAddr>,
+    pub others: BTreeSet<IpAddr>,
+}
+
+impl Aim {
+    pub fn of(want: &Want) -> Self {
+        let kind = &want.link.kind;
+        let found = kind.data().filter(|data| data.found().is_some());
+        // The device of a segment is no link: whatever becomes of it, no link is mended.
+        let found = found.filter(|_| kind.is_device());
+        let others = want.device.as_ref().filter(|_| found.is_some());
+        Self {
+            mtu: want.mtu,
+            own: found.and_then(Data::own),
+            others: others
+                .map(|device| device.peers.clone())
+                .unwrap_or_default(),
+        }
+    }
 }
 
 /// Why a link is not as it is wanted.

@@ -184,7 +184,7 @@ fn link_report(link: &LinkOutcome) -> LinkReport {
             .unwrap_or_default(),
         host_interface: present.and_then(|facts| facts.host_interface.clone()),
         bridge: present.and_then(|facts| facts.bridge.clone()),
-        tunnel: None,
+        tunnel: link.tunnel,
         last_change: link.last_change.map(time),
     }
 }

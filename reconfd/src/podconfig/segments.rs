@@ -8,6 +8,7 @@ use crds::Reason;
 use ipnetwork::IpNetwork;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
+use super::ends::is_of;
 use crate::node::links::{
     Segment,
     device::{Data, Ends},
@@ -34,7 +35,7 @@ pub struct Claim<'a> {
     pub exclusive: bool,
     /// A rule allows the link on a segment that other namespaces use.
     pub across: bool,
-    /// Where frames of a tunnel to a group may come from, as the rules of this link say.
+    /// Where peers of a tunnel may be, as a rule of this link says.
     pub sources: &'a [IpNetwork],
 }
 
@@ -94,6 +95,29 @@ impl Segments {
         })
     }
 
+    /// The pods that a slice of peers of this namespace concerns.
+    pub fn users_of_found(&self, namespace: &str, vni: i32, port: i32) -> BTreeSet<String> {
+        let is_concerned = |held: &&Held| {
+            let mut users = held.users.values();
+            users.any(|user| {
+                let tunnel = user.segment.data.found();
+                user.asker.namespace == namespace
+                    && tunnel.is_some_and(|tunnel| is_of(tunnel, vni, port))
+            })
+        };
+        let concerned = self.held.values().filter(is_concerned);
+        concerned
+            .flat_map(|held| held.users.keys().cloned())
+            .collect()
+    }
+
+    /// The namespaces that have the segment: the ends of all of them are on it.
+    pub fn namespaces(&self, segment: &str) -> BTreeSet<&str> {
+        self.held
+            .get(segment)
+            .map_or(BTreeSet::new(), Held::namespaces)
+    }
+
     /// Every pod that has a tunnel.
     pub fn users_of_tunnels(&self) -> BTreeSet<String> {
         let users = self.held.values().flat_map(|held| &held.users);
@@ -101,7 +125,7 @@ impl Segments {
         of_tunnels.map(|(pod, _)| pod.clone()).collect()
     }
 
-    /// Where frames of a tunnel to a group may come from: what the oldest PodConfig's rules say holds for
+    /// Where peers of a tunnel may be that are not written down one by one: what the oldest PodConfig's rules say holds for
     /// all, or each pod's pass would open and close the tunnel for the others.
     pub fn sources(&self, segment: &str) -> &[IpNetwork] {
         self.held.get(segment).map_or(&[], Held::sources)
@@ -263,12 +287,19 @@ impl Held {
         oldest.map_or(&[], |user| &user.sources)
     }
 
-    /// Who is left, if the segment now has another owner or is open to others: what is there must say so.
+    fn namespaces(&self) -> BTreeSet<&str> {
+        let askers = self.users.values().map(|user| &user.asker);
+        askers.map(|asker| asker.namespace.as_str()).collect()
+    }
+
+    /// Who is left, if the segment now has another owner, is open to others or leads to fewer of them:
+    /// what is there must say so.
     fn lets_go(&mut self, pod: &str) -> BTreeSet<String> {
-        let sources = self.sources().to_vec();
+        let (sources, namespaces) = (self.sources().to_vec(), self.namespaces().len());
         self.users.remove(pod);
         let has_heir = self.passes_on();
-        match has_heir || sources != self.sources() {
+        let leads_elsewhere = namespaces != self.namespaces().len();
+        match has_heir || leads_elsewhere || sources != self.sources() {
             true => self.users.keys().cloned().collect(),
             false => BTreeSet::new(),
         }
@@ -303,6 +334,7 @@ fn way(segment: &Segment) -> String {
                 let peers: Vec<String> = peers.iter().map(ToString::to_string).collect();
                 format!("on {} with the peers {}", segment.parent, peers.join(", "))
             }
+            Ends::Found(_) => format!("on {} with the peers that are found", segment.parent),
         },
     }
 }

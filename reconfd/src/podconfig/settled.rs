@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use super::pace::Pace;
+use super::{pace::Pace, plan::Aim};
 use crate::node::{InPod, links::Place, row::Row};
 
 /// So many repairs follow at once; then each waits twice as long as the one before.
@@ -29,8 +29,8 @@ pub struct Settled {
     pub host_ends: HashMap<(Place, u32), HostEnd>,
     /// Links of the node, bridges and parents, that its links name.
     pub node_links: BTreeSet<String>,
-    /// Specification hashes and MTUs of the links that stand, by name.
-    pub hashes: HashMap<String, (String, u32)>,
+    /// Specification hashes and aims of the links that stand, by name.
+    pub hashes: HashMap<String, (String, Aim)>,
     /// The numbers of all devices of ours that were in this sandbox as a whole: that one has left may be
     /// heard behind the look that missed it.
     pub devices: HashSet<u32>,

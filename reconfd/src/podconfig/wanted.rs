@@ -313,6 +313,7 @@ fn outcome(config: &PodConfig, wish: &podconfig::Link, refusal: Refusal) -> Link
         reason: refusal.reason,
         message: refusal.message,
         present: None,
+        tunnel: None,
         last_change: None,
     }
 }

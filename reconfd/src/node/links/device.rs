@@ -87,6 +87,9 @@ pub struct Vxlan {
 pub enum Ends {
     Peers(BTreeSet<IpAddr>),
     Group(IpAddr),
+    /// Found from time to time, and so no part of the wish. The device is made with the address that it
+    /// sends from, so that it is the one that the others let in; `None`: not looked for yet, or not there.
+    Found(Option<IpAddr>),
 }
 
 /// Where a device is made.
@@ -163,8 +166,9 @@ impl Data {
                 underlay: Some(parent),
                 group: match vxlan.ends {
                     Ends::Group(group) => Some(group),
-                    Ends::Peers(_) => None,
+                    Ends::Peers(_) | Ends::Found(_) => None,
                 },
+                own: vxlan.ends.own(),
                 takes_all: false,
             },
         }
@@ -175,6 +179,22 @@ impl Data {
         match self {
             Self::Vxlan(vxlan) => vxlan.ends.peers(own),
             Self::Vlan(_) => BTreeSet::new(),
+        }
+    }
+
+    /// The tunnel whose other ends are found.
+    pub fn found(&self) -> Option<Tunnel> {
+        match self {
+            Self::Vxlan(vxlan) if matches!(vxlan.ends, Ends::Found(_)) => Some(vxlan.tunnel()),
+            Self::Vxlan(_) | Self::Vlan(_) => None,
+        }
+    }
+
+    /// The end here of a tunnel whose ends are found.
+    pub fn own(&self) -> Option<IpAddr> {
+        match self {
+            Self::Vxlan(vxlan) => vxlan.ends.own(),
+            Self::Vlan(_) => None,
         }
     }
 
@@ -229,7 +249,9 @@ impl Vxlan {
             Ends::Peers(_) if self.ends.is_ipv6() => {
                 info.push(InfoVxlan::Group6(Ipv6Addr::UNSPECIFIED));
             }
-            Ends::Peers(_) => (),
+            Ends::Found(Some(IpAddr::V4(own))) => info.push(InfoVxlan::Local(own)),
+            Ends::Found(Some(IpAddr::V6(own))) => info.push(InfoVxlan::Local6(own)),
+            Ends::Peers(_) | Ends::Found(None) => (),
         }
         info
     }
@@ -240,6 +262,15 @@ impl Ends {
         match self {
             Self::Peers(peers) => peers.first().is_some_and(IpAddr::is_ipv6),
             Self::Group(group) => group.is_ipv6(),
+            Self::Found(own) => own.is_some_and(|own| own.is_ipv6()),
+        }
+    }
+
+    /// The end here, where it is known by its address.
+    pub fn own(&self) -> Option<IpAddr> {
+        match self {
+            Self::Found(own) => *own,
+            Self::Peers(_) | Self::Group(_) => None,
         }
     }
 
@@ -247,7 +278,7 @@ impl Ends {
     pub fn peers(&self, own: &BTreeSet<IpAddr>) -> BTreeSet<IpAddr> {
         match self {
             Self::Peers(peers) => peers.difference(own).copied().collect(),
-            Self::Group(_) => BTreeSet::new(),
+            Self::Group(_) | Self::Found(_) => BTreeSet::new(),
         }
     }
 }

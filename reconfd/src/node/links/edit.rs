@@ -50,6 +50,11 @@ pub enum Edit {
 }
 
 impl Edit {
+    /// Whether the link stays as it is, and only leads elsewhere.
+    pub fn is_of_ends(&self) -> bool {
+        matches!(self, Self::AddPeer(_) | Self::DeletePeer(_))
+    }
+
     /// Whether the change is made on the pod's side.
     pub fn in_pod(&self) -> bool {
         use Edit as E;

@@ -1,6 +1,8 @@
 //! The kinds of links, and where the ends are that are in no pod.
 
-use super::device::{Data, Device, Segment, VLAN, VXLAN};
+use std::net::IpAddr;
+
+use super::device::{Data, Device, Ends, Segment, VLAN, VXLAN};
 
 /// What the kernel and people call a veth; every link that has a host end is one.
 pub const VETH: &str = "veth";
@@ -65,6 +67,23 @@ impl Kind {
             },
             Self::Device(Device::Exclusive(segment)) => Some(segment),
             Self::Device(Device::Inside { .. }) => None,
+        }
+    }
+
+    /// Of a tunnel whose ends are found: the end here is this.
+    pub fn starts_at(&mut self, own: Option<IpAddr>) {
+        let segment = match self {
+            Self::Veth(Veth {
+                host_end: HostEnd::Segment(segment),
+                ..
+            })
+            | Self::Device(Device::Exclusive(segment)) => segment,
+            Self::Veth(_) | Self::Device(_) => return,
+        };
+        if let Data::Vxlan(vxlan) = &mut segment.data
+            && let Ends::Found(end) = &mut vxlan.ends
+        {
+            *end = own;
         }
     }
 

@@ -9,8 +9,10 @@ const IFLA_VLAN_PROTOCOL: u16 = 5;
 const IFLA_VXLAN_ID: u16 = 1;
 const IFLA_VXLAN_GROUP: u16 = 2;
 const IFLA_VXLAN_LINK: u16 = 3;
+const IFLA_VXLAN_LOCAL: u16 = 4;
 const IFLA_VXLAN_PORT: u16 = 15;
 const IFLA_VXLAN_GROUP6: u16 = 16;
+const IFLA_VXLAN_LOCAL6: u16 = 17;
 const IFLA_VXLAN_COLLECT_METADATA: u16 = 25;
 const ETH_P_8021Q: u16 = 0x8100;
 
@@ -27,6 +29,8 @@ pub enum RowData {
         underlay: Option<u32>,
         /// The default destination: a group, or one peer.
         group: Option<IpAddr>,
+        /// The address that it sends from, where it is not left to the routes.
+        own: Option<IpAddr>,
         /// Takes every identifier that nobody else has on its port (`external`).
         takes_all: bool,
     },
@@ -79,7 +83,8 @@ fn vlan(data: &[u8]) -> Option<RowData> {
 }
 
 fn vxlan(data: &[u8]) -> RowData {
-    let (mut vni, mut port, mut underlay, mut group, mut takes_all) = (0, 0, None, None, false);
+    let (mut vni, mut port, mut underlay, mut takes_all) = (0, 0, None, false);
+    let (mut group, mut own) = (None, None);
     for attribute in NlasIterator::new(data).flatten() {
         let value = attribute.value();
         let number = || value.try_into().ok().map(u32::from_ne_bytes);
@@ -89,8 +94,8 @@ fn vxlan(data: &[u8]) -> RowData {
             IFLA_VXLAN_PORT => {
                 port = value.try_into().map(u16::from_be_bytes).unwrap_or_default();
             }
-            IFLA_VXLAN_GROUP => group = <[u8; 4]>::try_from(value).ok().map(IpAddr::from),
-            IFLA_VXLAN_GROUP6 => group = <[u8; 16]>::try_from(value).ok().map(IpAddr::from),
+            IFLA_VXLAN_GROUP | IFLA_VXLAN_GROUP6 => group = address(value),
+            IFLA_VXLAN_LOCAL | IFLA_VXLAN_LOCAL6 => own = address(value),
             IFLA_VXLAN_COLLECT_METADATA => takes_all = value.first() == Some(&1),
             _ => (),
         }
@@ -99,7 +104,17 @@ fn vxlan(data: &[u8]) -> RowData {
         vni,
         port,
         underlay,
-        group: group.filter(|group| !group.is_unspecified()),
+        group,
+        own,
         takes_all,
     }
+}
+
+/// `None`: none is told, or the one that stands for none.
+fn address(value: &[u8]) -> Option<IpAddr> {
+    let address = match value.len() {
+        4 => <[u8; 4]>::try_from(value).ok().map(IpAddr::from),
+        _ => <[u8; 16]>::try_from(value).ok().map(IpAddr::from),
+    };
+    address.filter(|address| !address.is_unspecified())
 }

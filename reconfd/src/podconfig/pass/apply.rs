@@ -11,7 +11,7 @@ use crate::{
     node::{
         Machine,
         act::Made,
-        links::{Kind, Place, VETH, Want},
+        links::{Kind, Place, VETH, Want, edit::Edit},
         netlink::Error,
         sandbox::Sandbox,
     },
@@ -122,7 +122,10 @@ impl Controller {
                 let changed =
                     self.machine
                         .change_device(sandbox, &present, (&want, device), &edits);
-                self.changed(work, &want, changed, started);
+                match edits.iter().all(Edit::is_of_ends) {
+                    true => work.followed(&want, changed),
+                    false => self.changed(work, &want, changed, started),
+                }
             }
             Step::Segment(want) => {
                 if let Some(segment) = want.link.kind.segment() {

@@ -31,6 +31,9 @@ impl Controller {
     fn claim_segments(&mut self, pod: &Pod, judged: &mut Wanted) {
         let mut refused = Vec::new();
         let mut parents = Vec::new();
+        for granted in &mut judged.granted {
+            self.choose_rule(&granted.link, &mut granted.permit);
+        }
         judged.granted.retain(|granted| {
             match self.claim_segment(&pod.uid, &granted.link, &granted.asker, &granted.permit) {
                 Ok(()) => true,
@@ -78,7 +81,7 @@ impl Controller {
             segment,
             exclusive: link.kind.is_device(),
             across: self.may_share(segment, permit),
-            sources: &permit.sources,
+            sources: permit.sources.first().map_or(&[], Vec::as_slice),
         };
         let (taken, news) = self.segments.take(&claim);
         self.touch_others(uid, news);
@@ -126,7 +129,9 @@ impl Controller {
         self.dirty.extend(freed);
         let mut refused = Vec::new();
         for (link, asker, permit) in links {
-            match self.claim_segment(uid, link, asker, permit) {
+            let mut permit = permit.clone();
+            self.choose_rule(link, &mut permit);
+            match self.claim_segment(uid, link, asker, &permit) {
                 Ok(()) => drop(self.holders.take(uid, link)),
                 Err(_) => refused.push(link.name.clone()),
             }

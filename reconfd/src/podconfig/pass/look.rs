@@ -18,7 +18,7 @@ use super::{
 use crate::{
     node::{
         Machine,
-        links::{Ground, Segment, Want, mark::host_end_name},
+        links::{Ground, Kind, Segment, Want, mark::host_end_name},
         netlink::Error,
         sandbox::{Depth, Inside, Sandbox, Unreachable},
     },
@@ -52,6 +52,10 @@ impl Controller {
         }
         self.claim(&work.known.pod, &mut judged);
         work.judged(judged);
+        if let Err(error) = self.find_own_ends(&mut work) {
+            work.trouble = Some((Reason::KernelRefused, error.to_string()));
+            return work;
+        }
         match self.machine.visit(&work.known.record) {
             Ok(mut sandbox) => {
                 self.numbers.insert(sandbox.in_switch, work.uid().into());
@@ -158,15 +162,16 @@ impl Controller {
     fn wants(&mut self, work: &Work, inside: &Inside) -> Result<Vec<Want>, Error> {
         let mut wants = Vec::with_capacity(work.granted.len());
         for granted in &work.granted {
-            let link = &granted.link;
+            let mut link = granted.link.clone();
+            link.kind.starts_at(work.ends.get(&link.name).copied());
             let mtu = link.mtu.unwrap_or_default();
             wants.push(Want {
                 host_name: host_end_name(&work.known.pod.sandbox, &link.name),
                 host_mtu: mtu,
                 mtu,
-                ground: self.ground(work.uid(), granted, inside)?,
+                ground: self.ground(work.uid(), granted, (&link.kind, inside))?,
                 device: None,
-                link: link.clone(),
+                link,
                 mark: granted.mark.clone(),
             });
         }
@@ -178,9 +183,8 @@ impl Controller {
         &mut self,
         uid: &str,
         granted: &Granted,
-        inside: &Inside,
+        (kind, inside): (&Kind, &Inside),
     ) -> Result<Option<Ground>, Error> {
-        let kind = &granted.link.kind;
         let Some(data) = kind.data() else {
             return Ok(None);
         };
@@ -188,13 +192,18 @@ impl Controller {
             Some(Segment { name, .. }) => (
                 self.segments.owner(name).unwrap_or_default().to_owned(),
                 self.segments.sources(name).to_vec(),
-                self.machine.own_addresses()?.clone(),
+                self.machine.own_addresses()?.iter().map(|a| a.1).collect(),
             ),
             None => (
                 granted.asker.namespace.clone(),
                 Vec::new(),
                 inside.addresses.iter().map(|a| a.network.ip()).collect(),
             ),
+        };
+        let own: BTreeSet<IpAddr> = own;
+        let peers = match kind.segment().filter(|_| data.found().is_some()) {
+            Some(segment) => self.found_ends(segment, &own),
+            None => data.peers(&own),
         };
         let (on_port, unfiltered) = grants(granted, &owner);
         Ok(Some(Ground {
@@ -203,7 +212,7 @@ impl Controller {
             is_shared: kind
                 .segment()
                 .is_some_and(|segment| self.segments.has_others(&segment.name, uid)),
-            peers: data.peers(&own),
+            peers,
             sources,
             owner,
         }))

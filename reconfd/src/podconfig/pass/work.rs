@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
+    net::IpAddr,
     time::SystemTime,
 };
 
@@ -20,7 +21,7 @@ use crate::{
     },
     podconfig::{
         outcome::LinkOutcome,
-        plan::{Plan, Step},
+        plan::{Aim, Plan, Step},
         pods::Known,
         settled::Carrier,
         wanted::{Granted, Wanted},
@@ -59,6 +60,8 @@ pub struct Work {
     pub trouble: Option<(Reason, String)>,
     /// Links of the pod that others are on, by number.
     pub carriers: HashMap<u32, Carrier>,
+    /// The ends on this node of tunnels whose ends are found, by link.
+    pub ends: HashMap<String, IpAddr>,
     pub next_index: u32,
     pub has_rules: bool,
 }
@@ -82,6 +85,7 @@ impl Work {
             taken: Vec::new(),
             trouble: None,
             carriers: HashMap::new(),
+            ends: HashMap::new(),
             next_index: 1,
             has_rules: false,
         }
@@ -221,6 +225,18 @@ impl Work {
         }
     }
 
+    /// What a link leads to is no news of the link, or each node that comes would be a change on all. That
+    /// somebody in the pod made it lead elsewhere is.
+    pub fn followed(&mut self, want: &Want, changed: Result<Made, Error>) {
+        match changed {
+            Ok(made) if !self.repairs.contains(&want.link.name) => {
+                let standing = stands(want, &made);
+                self.standing.insert(want.link.name.clone(), standing);
+            }
+            changed => self.changed(want, changed),
+        }
+    }
+
     /// What the link shares with others could not be made as it shall be.
     pub fn kept_segment(&mut self, want: &Want, kept: Result<u32, Error>) {
         if let Err(error) = kept {
@@ -274,10 +290,10 @@ pub fn removal((place, row, mark): (Place, Row, Mark)) -> Step {
 }
 
 /// Links whose steps bring back what was there with the same specification: somebody undid them.
-pub fn repairs(plan: &Plan, hashes: &HashMap<String, (String, u32)>) -> Vec<String> {
+pub fn repairs(plan: &Plan, hashes: &HashMap<String, (String, Aim)>) -> Vec<String> {
     let undone = |want: &Want| {
         let before = hashes.get(&want.link.name);
-        before.is_some_and(|(hash, mtu)| *hash == want.mark.spec_hash && *mtu == want.mtu)
+        before.is_some_and(|(hash, aim)| *hash == want.mark.spec_hash && *aim == Aim::of(want))
     };
     let mended = plan.steps.iter().filter_map(|step| match step {
         Step::Create(want) | Step::Change { want, .. } | Step::ChangeDevice { want, .. }

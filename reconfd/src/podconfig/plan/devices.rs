@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use crds::Reason;
 
-use super::{Hindered, Plan, Step, Surroundings, Why, foreign, ground};
+use super::{Aim, Hindered, Plan, Step, Surroundings, Why, foreign, ground};
 use crate::node::{
     links::{
         Device, Kind, Want, WantDevice,
@@ -44,6 +44,22 @@ impl<'a> Inside<'a> {
             known,
             untaggable: untaggable.map(|want| want.link.name.clone()).collect(),
         }
+    }
+
+    fn is_ours(&self, candidate: &Candidate) -> bool {
+        let half_made = candidate.grouped && candidate.row.alias.is_none();
+        candidate.marked || half_made || self.known.contains(&candidate.row.index)
+    }
+
+    /// The device that was this link and can not be it any more: it goes before the new one comes.
+    fn replaced(&self, link: &str) -> Option<u32> {
+        let was = |candidate: &&Candidate| {
+            let mark = candidate.row.mark();
+            let is_this = mark.is_some_and(|mark| mark.link == link);
+            is_this && candidate.row.is_called(link) && self.is_ours(candidate)
+        };
+        let was = self.candidates.iter().find(was);
+        was.map(|candidate| candidate.row.index)
     }
 
     /// The device that is this link, as far as the kernel tells: what the tenant can write is not enough.
@@ -113,7 +129,7 @@ impl Plan {
             (Ok(_), None) => Ok(None),
         };
         let link = want.link.name.clone();
-        self.mtus.insert(link.clone(), want.mtu);
+        self.aims.insert(link.clone(), Aim::of(&want));
         let hinder = |(reason, message): Why| Hindered {
             link: link.clone(),
             reason,
@@ -123,6 +139,7 @@ impl Plan {
             Err(why) => self.hindered.push(hinder(why)),
             Ok(found) => {
                 let own = found.as_ref().map(|candidate| candidate.row.index);
+                let own = own.or_else(|| inside.replaced(&want.link.name));
                 if let Some(why) = foreign(&want.link.name, own, inside.links) {
                     self.hindered.push(hinder(why));
                     // It stays, under whatever name.
@@ -193,11 +210,7 @@ impl Plan {
     /// What is left of ours is not wanted any more, or was never finished. First, so that nothing that
     /// is made stands in its way.
     pub(super) fn without(&mut self, inside: Inside<'_>) {
-        let is_ours = |candidate: &Candidate| {
-            let half_made = candidate.grouped && candidate.row.alias.is_none();
-            candidate.marked || half_made || inside.known.contains(&candidate.row.index)
-        };
-        let gone = inside.candidates.iter().filter(|c| is_ours(c));
+        let gone = inside.candidates.iter().filter(|c| inside.is_ours(c));
         let steps = gone.map(|candidate| Step::RemoveDevice {
             index: candidate.row.index,
             name: candidate.row.name.clone(),

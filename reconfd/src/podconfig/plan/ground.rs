@@ -27,6 +27,9 @@ pub(super) fn stand<S: Surroundings>(
         let message = format!("the node itself has {} as {}", segment.data, rival.name);
         return Err((Reason::SegmentInUse, message));
     }
+    if segment.data.found().is_some() && segment.data.own().is_none() {
+        return Err(without_end(segment, &ground));
+    }
     let guard = guard(segment, &ground, parent.index, around)?;
     let carries = segment.data.mtu_on(parent.mtu);
     want.host_mtu = carries;
@@ -73,6 +76,18 @@ fn parent<'a, S: Surroundings>(
     Ok(parent)
 }
 
+/// Of a tunnel that the others could not find the node of.
+fn without_end(segment: &Segment, ground: &Ground) -> Why {
+    let networks: Vec<String> = ground.sources.iter().map(ToString::to_string).collect();
+    let message = format!(
+        "{:?} of this node has no address in the rule's peers ({}), by which the other nodes would know it; \
+         give it one, or let the rule list its network; the link follows by itself",
+        segment.parent,
+        networks.join(", ")
+    );
+    (Reason::NoTunnelAddress, message)
+}
+
 /// Who may send into a tunnel. Without a filter everybody could.
 fn guard<S: Surroundings>(
     segment: &Segment,
@@ -91,7 +106,9 @@ fn guard<S: Surroundings>(
         };
     }
     let sources = match &vxlan.ends {
-        Ends::Peers(_) => ground.peers.iter().copied().map(IpNetwork::from).collect(),
+        Ends::Peers(_) | Ends::Found(_) => {
+            ground.peers.iter().copied().map(IpNetwork::from).collect()
+        }
         Ends::Group(group) => ground
             .sources
             .iter()
@@ -124,7 +141,7 @@ pub(super) fn down(parent: &str) -> Why {
 }
 
 /// Whether a segment can not stay with this trouble: nothing may go on in its name.
-pub(super) fn must_go(reason: Reason) -> bool {
+pub fn must_go(reason: Reason) -> bool {
     matches!(
         reason,
         Reason::ParentNotFound
@@ -132,5 +149,6 @@ pub(super) fn must_go(reason: Reason) -> bool {
             | Reason::ParentIsPort
             | Reason::SegmentInUse
             | Reason::NoPeerFilter
+            | Reason::NoTunnelAddress
     )
 }

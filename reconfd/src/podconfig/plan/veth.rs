@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use crds::Reason;
 
-use super::{Hindered, Plan, Step, Surroundings, Why, foreign, ground, is_guarded};
+use super::{Aim, Hindered, Plan, Step, Surroundings, Why, foreign, ground, is_guarded};
 use crate::node::{
     links::{
         HostEnd, Place, Present, Segment, Veth, Want,
@@ -27,7 +27,7 @@ impl Plan {
             None => hindrance(&mut want, veth, now.as_ref(), inside, around),
         };
         let link = want.link.name.clone();
-        self.mtus.insert(link.clone(), want.mtu);
+        self.aims.insert(link.clone(), Aim::of(&want));
         let (note, hindered) = match stands {
             Ok(note) => (note, false),
             Err(why) => (Some(why), true),

@@ -96,6 +96,8 @@ fn against_ends(ends: Ends<'_>, rule: &VxlanRule) -> Vec<String> {
             .filter_map(|peer| against("addresses", peer, &rule.peers))
             .collect(),
         Ends::Group(group) => against("group", &group, &rule.groups).into_iter().collect(),
+        // Of those that are found only what the rule lets be a peer is one.
+        Ends::Auto => Vec::new(),
     }
 }
 

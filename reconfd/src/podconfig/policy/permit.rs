@@ -12,8 +12,8 @@ pub struct Permit {
     pub learning: bool,
     /// One for each rule that allows the whole link: what is needed must be in one of them.
     pub grants: Vec<Grant>,
-    /// Where frames of a tunnel to a group may come from, as the first such rule says.
-    pub sources: Vec<IpNetwork>,
+    /// Where peers of a tunnel may be, as each of the same rules says; they never add up.
+    pub sources: Vec<Vec<IpNetwork>>,
 }
 
 /// What one rule lets a segment do.
@@ -30,13 +30,18 @@ pub struct Grant {
 impl Permit {
     pub(super) fn of(wish: Wish<'_>, allowing: &[&Rule]) -> Self {
         let tunnels = allowing.iter().filter_map(|rule| rule.vxlan.as_ref());
-        let mut sources =
-            tunnels.map(|rule| rule.peers.iter().map(|peer| peer.network()).collect());
+        let sources = tunnels.map(|rule| rule.peers.iter().map(|peer| peer.network()).collect());
         Self {
             learning: allowing.iter().all(|rule| rule.macs == Some(Macs::Any)),
             grants: allowing.iter().map(|rule| Grant::of(wish, rule)).collect(),
-            sources: sources.next().unwrap_or_default(),
+            sources: sources.collect(),
         }
+    }
+
+    /// What one of the rules says, and no other.
+    pub fn of_one_rule(&mut self, number: usize) {
+        self.grants = self.grants.get(number).copied().into_iter().collect();
+        self.sources = self.sources.get(number).cloned().into_iter().collect();
     }
 
     /// Whether one single rule lets the segment be shared with other namespaces and be as it is here: on

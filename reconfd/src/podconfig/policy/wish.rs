@@ -34,6 +34,8 @@ pub enum Carrier<'a> {
 pub enum Ends<'a> {
     Addresses(&'a [IpAddr]),
     Group(IpAddr),
+    /// The nodes that have pods on the tunnel, found by the controller.
+    Auto,
 }
 
 impl<'a> Wish<'a> {
@@ -51,8 +53,7 @@ impl<'a> Wish<'a> {
             (None, None, Some(vxlan)) => {
                 let carrier = carrier(&vxlan.underlay, &vxlan.underlay_link, vxlan.mode);
                 let carrier = carrier.ok_or("vxlan needs one of underlay and underlayLink")?;
-                let ends = ends(vxlan).ok_or("vxlan.peers needs one of addresses and group")?;
-                Ok(Self::Vxlan(vxlan, carrier, ends))
+                Ok(Self::Vxlan(vxlan, carrier, ends(vxlan, carrier)?))
             }
             (None, None, None) => {
                 Err("the link has no kind; it needs veth, vlan or vxlan".to_owned())
@@ -85,11 +86,17 @@ fn carrier<'a>(
     }
 }
 
-fn ends(vxlan: &Vxlan) -> Option<Ends<'_>> {
+fn ends<'a>(vxlan: &'a Vxlan, carrier: Carrier<'_>) -> Result<Ends<'a>, &'static str> {
     let peers = &vxlan.peers;
     match (&peers.auto, &peers.addresses, peers.group) {
-        (None, Some(addresses), None) => Some(Ends::Addresses(addresses)),
-        (None, None, Some(group)) => Some(Ends::Group(group)),
-        _ => None,
+        (Some(_), None, None) => match carrier {
+            Carrier::Node(..) => Ok(Ends::Auto),
+            Carrier::Pod(_) => Err(
+                "vxlan.peers.auto finds nodes; a vxlan on an underlayLink needs addresses or a group",
+            ),
+        },
+        (None, Some(addresses), None) => Ok(Ends::Addresses(addresses)),
+        (None, None, Some(group)) => Ok(Ends::Group(group)),
+        _ => Err("vxlan.peers needs one of auto, addresses and group"),
     }
 }

@@ -49,6 +49,7 @@ fn ready(name: &str) -> LinkOutcome {
             host_interface: Some("pcabcdefghijklm".into()),
             bridge: Some("pcbabcdefghijkl".into()),
         }),
+        tunnel: None,
         last_change: Some(at(0)),
     }
 }

@@ -235,3 +235,71 @@ fn what_the_oldest_lets_into_a_group_holds_for_all() {
     assert_eq!(segments.keep("p1", &set(&[])), set(&["p2"]));
     assert_eq!(segments.sources("pcbtunnel"), wide);
 }
+
+fn found(name: &str, vni: u32) -> Segment {
+    Segment {
+        name: name.into(),
+        data: Data::Vxlan(Vxlan {
+            vni,
+            port: 4789,
+            ends: Ends::Found(None),
+        }),
+        ..tunnel(&[])
+    }
+}
+
+#[test]
+fn ends_that_are_found_are_one_way_and_ends_that_are_written_down_another() {
+    let mut segments = Segments::default();
+    let (older, younger) = (asker("a", "older", 2019), asker("a", "younger", 2020));
+    let (auto, fixed) = (found("pcbtunnel", 7), tunnel(&["10.0.0.1"]));
+    segments.took(&claim("p1", &older, &auto)).unwrap();
+    segments.took(&claim("p2", &younger, &auto)).unwrap();
+    let (reason, message) = segments.took(&claim("p3", &younger, &fixed)).unwrap_err();
+    assert_eq!(reason, Reason::SegmentDiffers);
+    assert!(
+        message.contains("that are found") && message.contains("10.0.0.1"),
+        "{message}"
+    );
+}
+
+#[test]
+fn a_slice_concerns_who_is_on_its_tunnel_with_a_pod_of_its_namespace() {
+    let mut segments = Segments::default();
+    let (ours, theirs) = (asker("a", "ours", 2019), asker("b", "theirs", 2020));
+    let (seven, eight, fixed) = (
+        found("pcbseven", 7),
+        found("pcbeight", 8),
+        tunnel(&["10.0.0.1"]),
+    );
+    let sharing = |pod, asker, segment| Claim {
+        across: true,
+        ..claim(pod, asker, segment)
+    };
+    segments.took(&sharing("p1", &ours, &seven)).unwrap();
+    segments.took(&sharing("p2", &theirs, &seven)).unwrap();
+    segments.took(&sharing("p3", &ours, &eight)).unwrap();
+    segments.took(&sharing("p4", &ours, &fixed)).unwrap();
+    let concerned = |namespace, vni, port| segments.users_of_found(namespace, vni, port);
+    // The device of both is one, and each of its pods looks after it.
+    assert_eq!(concerned("a", 7, 4789), set(&["p1", "p2"]));
+    assert_eq!(concerned("b", 7, 4789), set(&["p1", "p2"]));
+    assert_eq!(concerned("a", 8, 4789), set(&["p3"]));
+    for (namespace, vni, port) in [
+        ("b", 8, 4789),
+        ("c", 7, 4789),
+        ("a", 7, 4790),
+        ("a", -7, 4789),
+        ("a", 9, 4789),
+    ] {
+        assert_eq!(
+            concerned(namespace, vni, port),
+            set(&[]),
+            "{namespace} {vni} {port}"
+        );
+    }
+    assert_eq!(segments.namespaces("pcbseven"), ["a", "b"].into());
+    // With a namespace its nodes leave the segment: who is left must say so.
+    assert_eq!(segments.keep("p2", &set(&[])), set(&["p1"]));
+    assert_eq!(segments.namespaces("pcbseven"), ["a"].into());
+}

@@ -136,6 +136,7 @@ fn tunnel(vxlan: &podconfig::Vxlan, ends: Ends<'_>) -> Result<device::Vxlan, Str
             Ends::Group(group) => {
                 return Err(format!("vxlan.peers.group {group} is no multicast address"));
             }
+            Ends::Auto => device::Ends::Found(None),
         },
     })
 }

@@ -73,6 +73,8 @@ impl Canonical {
             .number(u32::from(vxlan.port));
         match &vxlan.ends {
             Ends::Group(group) => self.text("group").text(&group.to_string()),
+            // What is found, is not asked for: it changes all the time.
+            Ends::Found(_) => self.text("auto"),
             Ends::Peers(peers) => {
                 self.text("peers").count(peers.len());
                 for peer in peers {

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 pub enum Kind {
     PodConfig,
     PodConfigPolicy,
+    PeerSlice,
     Pod,
     Namespace,
 }
@@ -26,6 +27,7 @@ impl Kind {
         match (api_version, kind) {
             ("podconfig.dev/v1alpha1", "PodConfig") => Some(Self::PodConfig),
             ("podconfig.dev/v1alpha1", "PodConfigPolicy") => Some(Self::PodConfigPolicy),
+            ("podconfig.dev/v1alpha1", "PeerSlice") => Some(Self::PeerSlice),
             ("v1", "Pod") => Some(Self::Pod),
             ("v1", "Namespace") => Some(Self::Namespace),
             _ => None,
@@ -35,12 +37,13 @@ impl Kind {
         match self {
             Self::PodConfig => "PodConfig",
             Self::PodConfigPolicy => "PodConfigPolicy",
+            Self::PeerSlice => "PeerSlice",
             Self::Pod => "Pod",
             Self::Namespace => "Namespace",
         }
     }
     fn namespaced(self) -> bool {
-        matches!(self, Self::PodConfig | Self::Pod)
+        matches!(self, Self::PodConfig | Self::PeerSlice | Self::Pod)
     }
 }
 
@@ -120,8 +123,8 @@ fn kind_of(value: &Value) -> Result<Kind, Stranger> {
     Kind::of(api_version, kind).ok_or_else(|| Stranger {
         field: "kind",
         message: format!(
-            "{kind:?} of {api_version:?} has no meaning here; what has: PodConfig and PodConfigPolicy of \
-             podconfig.dev/v1alpha1, Pod, Namespace and List of v1"
+            "{kind:?} of {api_version:?} has no meaning here; what has: PodConfig, PodConfigPolicy and PeerSlice \
+             of podconfig.dev/v1alpha1, Pod, Namespace and List of v1"
         ),
         // What belongs to others can stand beside ours for good, and hides nothing.
         obscure: api_version.starts_with(crds::GROUP) || Kind::of("v1", kind).is_some(),

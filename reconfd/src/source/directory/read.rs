@@ -3,7 +3,7 @@
 
 use std::{cell::OnceCell, collections::BTreeMap};
 
-use crds::{PodConfig, PodConfigPolicy};
+use crds::{PeerSlice, PodConfig, PodConfigPolicy};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -29,6 +29,7 @@ const LONGEST_MESSAGE: usize = 1000;
 pub enum Object {
     PodConfig(Box<PodConfig>),
     Policy(Box<PodConfigPolicy>),
+    PeerSlice(Box<PeerSlice>),
     Pod(Box<Pod>),
     Namespace(Box<ObjectMeta>),
 }
@@ -57,6 +58,9 @@ impl PartialEq for Object {
                 a.metadata == b.metadata && a.spec == b.spec
             }
             (Self::Policy(a), Self::Policy(b)) => a.metadata == b.metadata && a.spec == b.spec,
+            (Self::PeerSlice(a), Self::PeerSlice(b)) => {
+                a.metadata == b.metadata && a.spec == b.spec
+            }
             (Self::Pod(a), Self::Pod(b)) => a == b,
             (Self::Namespace(a), Self::Namespace(b)) => a == b,
             _ => false,
@@ -266,6 +270,7 @@ fn typed(key: &Key, mut value: Value, admit: &Admit) -> Result<Object, Vec<(Stri
     Ok(match key.kind {
         Kind::PodConfig => Object::PodConfig(Box::new(whole(value)?)),
         Kind::PodConfigPolicy => Object::Policy(Box::new(whole(value)?)),
+        Kind::PeerSlice => Object::PeerSlice(Box::new(whole(value)?)),
         Kind::Pod => {
             let metadata = metadata(&mut value)?;
             Object::Pod(Box::new(Pod {

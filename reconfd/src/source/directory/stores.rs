@@ -8,7 +8,7 @@ use kube::{core::PartialObjectMeta, runtime::watcher::Event};
 
 use super::{
     identity::Identities,
-    key::{Key, Kind},
+    key::Key,
     read::Object,
     shelf::{Shelf, Touched},
 };
@@ -57,8 +57,16 @@ impl Stores {
     /// Brings the stores up to date with the shelf.
     pub fn settle(&mut self, shelf: &Shelf, touched: &Touched) -> Vec<Change> {
         let now = SystemTime::now();
-        let changed = touched.iter().filter(|key| self.put(shelf, key, now));
-        let mut changes: Vec<Change> = changed.map(change).collect();
+        let mut changes = Vec::new();
+        for key in touched {
+            let old = self.in_force.get(key).cloned();
+            if self.put(shelf, key, now) {
+                let new = self.in_force.get(key);
+                // What it spoke of before is not what it was, either.
+                let versions = old.iter().chain(new);
+                changes.extend(versions.map(|object| change(key, object)));
+            }
+        }
         changes.dedup();
         changes
     }
@@ -92,6 +100,7 @@ impl Stores {
                 self.feed.podconfig(&Event::Apply(*podconfig));
             }
             Object::Policy(policy) => self.feed.policy(&Event::Apply(*policy.clone())),
+            Object::PeerSlice(slice) => self.feed.peer_slice(&Event::Apply(*slice.clone())),
             Object::Pod(pod) => self.feed.pod(&Event::Apply(*pod.clone())),
             Object::Namespace(metadata) => self.feed.namespace(&Event::Apply(partial(metadata))),
         }
@@ -101,6 +110,7 @@ impl Stores {
         match object {
             Object::PodConfig(podconfig) => self.feed.podconfig(&Event::Delete(*podconfig.clone())),
             Object::Policy(policy) => self.feed.policy(&Event::Delete(*policy.clone())),
+            Object::PeerSlice(slice) => self.feed.peer_slice(&Event::Delete(*slice.clone())),
             Object::Pod(pod) => self.feed.pod(&Event::Delete(*pod.clone())),
             Object::Namespace(metadata) => self.feed.namespace(&Event::Delete(partial(metadata))),
         }
@@ -115,12 +125,17 @@ fn partial<K>(metadata: &ObjectMeta) -> PartialObjectMeta<K> {
     }
 }
 
-fn change(key: &Key) -> Change {
+fn change(key: &Key, object: &Object) -> Change {
     let (namespace, name) = (key.namespace.clone(), key.name.clone());
-    match key.kind {
-        Kind::PodConfig => Change::PodConfig { namespace, name },
-        Kind::PodConfigPolicy => Change::Policy,
-        Kind::Pod => Change::Pod { namespace, name },
-        Kind::Namespace => Change::Namespace(name),
+    match object {
+        Object::PodConfig(_) => Change::PodConfig { namespace, name },
+        Object::Policy(_) => Change::Policy,
+        Object::PeerSlice(slice) => Change::PeerSlice {
+            namespace,
+            vni: slice.spec.vni,
+            port: slice.spec.port,
+        },
+        Object::Pod(_) => Change::Pod { namespace, name },
+        Object::Namespace(_) => Change::Namespace(name),
     }
 }

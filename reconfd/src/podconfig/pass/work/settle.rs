@@ -81,10 +81,10 @@ impl Work {
             let name = &granted.link.name;
             self.standing.contains_key(name) || self.waits_for_repair(name)
         };
-        // A link that follows the MTU of what is below it was not undone.
+        // A link that follows what is below it, or what was found, was not undone.
         let hash = |granted: &Granted| {
-            let mtu = self.plan.mtus.get(&granted.link.name).copied();
-            let hash = (granted.mark.spec_hash.clone(), mtu.unwrap_or_default());
+            let aim = self.plan.aims.get(&granted.link.name).cloned();
+            let hash = (granted.mark.spec_hash.clone(), aim.unwrap_or_default());
             (granted.link.name.clone(), hash)
         };
         settled.hashes = self.granted.iter().filter(stand).map(hash).collect();

@@ -6,12 +6,16 @@ use std::{
     time::SystemTime,
 };
 
-use crds::{Reason, report::LinkState};
+use crds::{
+    Reason,
+    report::{LinkState, Tunnel},
+};
 use nix::errno::Errno;
 
 use super::{Work, standing::facts};
 use crate::podconfig::{
     outcome::{LinkOutcome, Pod, PodOutcome},
+    plan::must_go,
     wanted::{self, Granted, Wanted},
 };
 
@@ -58,8 +62,26 @@ impl Work {
             reason,
             message,
             present: standing.map(|s| facts(s, granted)),
+            tunnel: self.tunnel(granted),
             last_change: changed.get(name).copied(),
         }
+    }
+
+    /// The end that the others shall send to. It stays told while the link is mended, while its underlay is
+    /// down and while the pod can not be looked at: each change of it is one on every node.
+    fn tunnel(&self, granted: &Granted) -> Option<Tunnel> {
+        let name = &granted.link.name;
+        let address = *self.ends.get(name)?;
+        let tunnel = granted.link.kind.data()?.found()?;
+        let is_away = |reason: Reason| reason != Reason::KernelRefused;
+        let mut hindered = self.plan.hindered.iter();
+        let is_none = self.trouble.as_ref().is_some_and(|why| is_away(why.0))
+            || hindered.any(|hindered| hindered.link == *name && must_go(hindered.reason));
+        (!is_none).then_some(Tunnel {
+            vni: i32::try_from(tunnel.vni).ok()?,
+            port: i32::from(tunnel.port),
+            address,
+        })
     }
 
     fn verdict(&self, granted: &Granted, stands: bool) -> (LinkState, Reason, String) {
@@ -83,7 +105,8 @@ impl Work {
                 | Reason::BackingOff
                 | Reason::ParentNotFound
                 | Reason::ParentDown
-                | Reason::ParentMoved => LinkState::Pending,
+                | Reason::ParentMoved
+                | Reason::NoTunnelAddress => LinkState::Pending,
                 _ => LinkState::Failed,
             };
             return (state, hindered.reason, hindered.message.clone());
@@ -112,6 +135,7 @@ pub fn refused(granted: &Granted, reason: Reason, message: String) -> LinkOutcom
         reason,
         message,
         present: None,
+        tunnel: None,
         last_change: None,
     }
 }

@@ -121,9 +121,9 @@ fn a_link_on_a_segment_carries_what_its_parent_does() {
     assert_eq!((want.mtu, want.host_mtu), (9000, 9000));
     let device = want.device.as_ref().unwrap();
     assert_eq!((device.parent, device.mtu, device.up), (PARENT, 9000, true));
-    assert_eq!(plan.mtus["net0"], 9000);
+    assert_eq!(plan.aims["net0"].mtu, 9000);
     let plan = plan_of(shared_on(tunnel()), node([trunk()]));
-    assert_eq!(plan.mtus["net0"], 8950);
+    assert_eq!(plan.aims["net0"].mtu, 8950);
 }
 
 #[test]
@@ -200,6 +200,73 @@ fn without_a_filter_a_tunnel_takes_a_rules_word() {
         panic!("{:?}", plan.steps);
     };
     assert_eq!(want.device.as_ref().unwrap().guard, None);
+}
+
+fn found(own: Option<&str>) -> Segment {
+    let ends = Ends::Found(own.map(|own| own.parse().unwrap()));
+    let (vni, port) = (7, 4789);
+    Segment {
+        data: Data::Vxlan(Vxlan { vni, port, ends }),
+        ..vlan()
+    }
+}
+
+#[test]
+fn a_tunnel_whose_ends_are_found_stands_on_the_end_here() {
+    for (own, mtu) in [("10.77.0.1", 8950), ("fd77::1", 8930)] {
+        let mut want = shared_on(found(Some(own)));
+        let other = "10.77.0.2".parse().unwrap();
+        want.ground.as_mut().unwrap().peers = [other].into();
+        let plan = plan_of(want, node([trunk()]));
+        assert_eq!(reasons(&plan), []);
+        assert_eq!(plan.aims["net0"].mtu, mtu, "{own}");
+        let [Step::Create(want)] = &plan.steps[..] else {
+            panic!("{:?}", plan.steps);
+        };
+        let device = want.device.as_ref().unwrap();
+        assert_eq!(device.peers, [other].into());
+        let sources = &device.guard.as_ref().unwrap().sources;
+        assert_eq!(*sources, [other.into()].into());
+    }
+}
+
+#[test]
+fn without_an_end_here_a_tunnel_waits_and_nothing_goes_on_in_its_name() {
+    let mut want = shared_on(found(None));
+    want.ground.as_mut().unwrap().sources = vec!["10.77.0.0/24".parse().unwrap()];
+    let plan = plan_of(want, with_device(node([trunk()])));
+    assert_eq!(reasons(&plan), [Reason::NoTunnelAddress]);
+    assert!(must_go(Reason::NoTunnelAddress));
+    assert_eq!(plan.steps, [removal_of_the_device()]);
+    let message = &plan.hindered[0].message;
+    assert!(
+        message.contains("trunk0") && message.contains("10.77.0.0/24"),
+        "{message}"
+    );
+}
+
+/// Of a link that is the device: what was found is no wish, and to follow it mends nothing.
+#[test]
+fn the_aim_of_a_device_in_the_pod_is_what_was_found_and_that_of_a_veth_is_not() {
+    let other = "10.77.0.2".parse().unwrap();
+    let aim = |kind: Kind, peers: BTreeSet<std::net::IpAddr>| {
+        let mut want = with_kind(kind);
+        want.ground.as_mut().unwrap().peers = peers;
+        plan_of(want, node([trunk()])).aims["net0"].clone()
+    };
+    let whole = |own| Kind::Device(Device::Exclusive(found(Some(own))));
+    let first = aim(whole("10.77.0.1"), [other].into());
+    assert_eq!(first.others, [other].into());
+    assert_ne!(first, aim(whole("10.77.0.1"), BTreeSet::new()));
+    assert_ne!(first, aim(whole("10.77.0.9"), [other].into()));
+    let shared = |own| shared_on(found(Some(own))).link.kind;
+    let (one, another) = (
+        aim(shared("10.77.0.1"), [other].into()),
+        aim(shared("10.77.0.9"), BTreeSet::new()),
+    );
+    assert_eq!(one, another);
+    let written = Kind::Device(Device::Exclusive(tunnel()));
+    assert_eq!(aim(written, [other].into()).others, BTreeSet::new());
 }
 
 /// A device in the pod, as the kernel shows it.
@@ -284,9 +351,7 @@ fn a_device_without_its_mark_is_known_by_what_nobody_in_the_pod_can_make() {
 fn a_device_with_another_id_makes_place_for_the_wanted_one() {
     let want = exclusive();
     let other = candidate(&want, PARENT, 101);
-    let mut pod = with_candidate(want, other);
-    pod.inside.clear();
-    let plan = pod.plan();
+    let plan = with_candidate(want, other).plan();
     assert!(
         matches!(
             plan.steps[..],
@@ -295,6 +360,7 @@ fn a_device_with_another_id_makes_place_for_the_wanted_one() {
         "{:?}",
         plan.steps
     );
+    assert_eq!(reasons(&plan), [], "what goes is in nobody's way");
 }
 
 #[test]

@@ -145,13 +145,35 @@ fn frames_of_a_group_come_from_the_peers_of_the_first_rule_that_allows_it() {
     let first = rule("239.1.0.0/16", json!(["10.77.0.0/24", "fd77::/64"]));
     let second = rule("239.0.0.0/8", json!(["10.0.0.0/8"]));
     let permit = verdict(&wish, json!([other, first, second])).unwrap();
-    assert_eq!(permit.sources, networks(&["10.77.0.0/24", "fd77::/64"]));
+    assert_eq!(permit.sources[0], networks(&["10.77.0.0/24", "fd77::/64"]));
     let permit = verdict(&wish, json!([second, first])).unwrap();
-    assert_eq!(permit.sources, networks(&["10.0.0.0/8"]));
+    assert_eq!(permit.sources[0], networks(&["10.0.0.0/8"]));
     let (a, z) = (
         policy("a", json!({"namespaceSelector": {}, "allow": [first]})),
         policy("z", json!({"namespaceSelector": {}, "allow": [second]})),
     );
     let permit = judge(&wish, &[&a, &z]).unwrap();
-    assert_eq!(permit.sources, networks(&["10.77.0.0/24", "fd77::/64"]));
+    assert_eq!(permit.sources[0], networks(&["10.77.0.0/24", "fd77::/64"]));
+}
+
+/// Grants never add up, nor do the networks of two rules: what one says counts with its own peers.
+#[test]
+fn of_ends_that_are_found_one_rule_counts_with_all_that_it_says() {
+    let rule = |peers: &str, sharing: &str, unfiltered: &str| {
+        json!({"vxlan": {"underlays": ["u0"], "vnis": [{"min": 10042, "max": 10042}], "peers": [peers],
+            "sharing": sharing, "unfiltered": unfiltered}})
+    };
+    let near = rule("10.77.0.0/24", "WithinNamespace", "Allowed");
+    let far = rule("10.88.0.0/16", "AcrossNamespaces", "Denied");
+    let permit = verdict(&tunnel(None, json!({"auto": {}})), json!([near, far])).unwrap();
+    assert!(permit.may_share(false, false));
+    for (number, networks_of_it, across) in [(0, "10.77.0.0/24", false), (1, "10.88.0.0/16", true)]
+    {
+        let mut one = permit.clone();
+        one.of_one_rule(number);
+        assert_eq!(one.sources, [networks(&[networks_of_it])]);
+        assert_eq!(one.may_share(false, false), across);
+        assert_eq!(one.grants.len(), 1);
+        assert_eq!(one.grants[0].unfiltered, !across);
+    }
 }

@@ -81,7 +81,8 @@ proptest! {
         if let Ok(permit) = together {
             let grants: Vec<Grant> = alone.iter().flat_map(|one| one.grants.clone()).collect();
             prop_assert_eq!(&permit.grants, &grants);
-            prop_assert_eq!(&permit.sources, &alone[0].sources);
+            let sources: Vec<_> = alone.iter().flat_map(|one| one.sources.clone()).collect();
+            prop_assert_eq!(&permit.sources, &sources);
             for (on_port, unfiltered) in [(false, false), (true, false), (false, true), (true, true)] {
                 let by_one = alone.iter().any(|one| one.may_share(on_port, unfiltered));
                 prop_assert_eq!(permit.may_share(on_port, unfiltered), by_one);

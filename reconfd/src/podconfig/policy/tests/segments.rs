@@ -357,6 +357,9 @@ fn a_vlan_or_a_vxlan_that_makes_no_sense_is_invalid_whatever_is_allowed() {
         json!({"vxlan": {"underlay": "p", "underlayLink": "q", "vni": 1, "peers": peers}}),
         json!({"vxlan": {"underlay": "p", "vni": 1, "peers": {}}}),
         json!({"vxlan": {"underlay": "p", "vni": 1, "peers": {"addresses": ["10.77.0.2"], "group": "239.1.1.1"}}}),
+        json!({"vxlan": {"underlay": "p", "vni": 1, "peers": {"auto": {}, "group": "239.1.1.1"}}}),
+        json!({"vxlan": {"underlay": "p", "vni": 1, "peers": {"auto": {}, "addresses": ["10.77.0.2"]}}}),
+        json!({"vxlan": {"underlayLink": "q", "vni": 1, "peers": {"auto": {}}}}),
         json!({"vlan": {"parent": "p", "id": 1}, "veth": {"bridge": "blue"}}),
         json!({"vlan": {"parent": "p", "id": 1}, "vxlan": {"underlay": "p", "vni": 1, "peers": peers}}),
     ] {
@@ -389,4 +392,35 @@ fn the_policy_among_the_samples_allows_the_links_among_them() {
         }
     }
     assert!(links >= 10, "only {links} links were seen");
+}
+
+/// Which nodes they are is not in the wish: the rule says where they may be, whenever one is found.
+#[test]
+fn ends_that_are_found_need_underlay_vni_and_port_and_no_more() {
+    let wish = tunnel(Some(8472), json!({"auto": {}}));
+    let whole = json!({"vxlan": {"underlays": ["u0"], "vnis": [{"min": 10000, "max": 10999}],
+        "ports": [{"min": 8472, "max": 8472}], "peers": ["10.77.0.0/24"]}});
+    no_two_make_one(
+        &wish,
+        &whole,
+        &[
+            ("vxlan.underlays", json!(["u1"])),
+            ("vxlan.vnis", json!([{"min": 1, "max": 10041}])),
+            ("vxlan.ports", json!([])),
+        ],
+    );
+    let over_pod = vxlan(json!({"underlayLink": "q", "vni": 10042, "peers": {"auto": {}}}));
+    let refusal = verdict(&over_pod, json!([whole])).unwrap_err();
+    assert!(
+        refusal.message.contains("needs addresses or a group"),
+        "{}",
+        refusal.message
+    );
+    let peerless = vxlan(json!({"underlay": "u0", "vni": 10042, "peers": {}}));
+    let refusal = verdict(&peerless, json!([whole])).unwrap_err();
+    assert!(
+        refusal.message.contains("auto, addresses and group"),
+        "{}",
+        refusal.message
+    );
 }

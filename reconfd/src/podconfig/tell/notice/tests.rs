@@ -28,6 +28,7 @@ fn link(name: &str, state: LinkState, reason: Reason) -> LinkOutcome {
         reason,
         message: "why".into(),
         present: (state == LinkState::Ready).then_some(facts),
+        tunnel: None,
         last_change: None,
     }
 }

@@ -31,6 +31,7 @@ fn link(name: &str, state: LinkState) -> LinkOutcome {
         },
         message: "why".into(),
         present: (state == LinkState::Ready).then_some(facts),
+        tunnel: None,
         last_change: None,
     }
 }

@@ -153,6 +153,14 @@ fn the_hash_of_a_vlan_and_of_a_vxlan_never_changes() {
             shared(segment("ens1f1", tunnel(10043, 4789, group))),
             "6dd3f40f432eeb46",
         ),
+        (
+            shared(segment("ens1f1", tunnel(10042, 4789, Ends::Found(None)))),
+            "091b41e87c2d3ae1",
+        ),
+        (
+            exclusive(segment("ens1f1", tunnel(10042, 4789, Ends::Found(None)))),
+            "70aea6be2f90d4bf",
+        ),
     ] {
         assert_eq!(spec_hash(&of_kind(kind.clone())), hash, "{kind:?}");
     }
@@ -188,6 +196,9 @@ fn every_field_of_a_vlan_and_of_a_vxlan_is_in_the_hash() {
         shared(vxlan("p", 7, 4789, peers(&["fd77::2"]))),
         shared(vxlan("p", 7, 4789, group("239.1.1.1"))),
         shared(vxlan("p", 7, 4789, group("239.1.1.2"))),
+        shared(vxlan("p", 7, 4789, Ends::Found(None))),
+        shared(vxlan("q", 7, 4789, Ends::Found(None))),
+        exclusive(vxlan("p", 7, 4789, Ends::Found(None))),
         exclusive(usual()),
         inside("a", "p", usual().data),
         inside("a", "q", usual().data),
@@ -248,4 +259,19 @@ fn every_other_route_is_another_hash() {
             ..base
         }]),
     ]);
+}
+
+/// It changes with the nodes, and nobody has asked for anything else.
+#[test]
+fn what_is_found_is_not_in_the_hash() {
+    for make in [shared, exclusive] {
+        let link = |own: Option<&str>| {
+            let own = own.map(|own| own.parse().unwrap());
+            of_kind(make(segment("p", tunnel(7, 4789, Ends::Found(own)))))
+        };
+        let hash = spec_hash(&link(None));
+        for own in ["10.77.0.1", "10.77.0.2", "fd77::1"] {
+            assert_eq!(spec_hash(&link(Some(own))), hash);
+        }
+    }
 }

@@ -118,6 +118,14 @@ fn a_vxlan_comes_out_as_the_node_understands_it() {
         shared(segment("u0", tunnel(10042, 4789, Ends::Group(group))))
     );
     assert_eq!(
+        kind(wish(json!({"peers": {"auto": {}}}))),
+        shared(segment("u0", tunnel(10042, 4789, Ends::Found(None))))
+    );
+    assert_eq!(
+        kind(wish(json!({"peers": {"auto": {}}, "mode": "Exclusive"}))),
+        exclusive(segment("u0", tunnel(10042, 4789, Ends::Found(None))))
+    );
+    assert_eq!(
         kind(vxlan(
             "tun0",
             json!({"underlayLink": "eth0", "vni": 7, "peers": to(&["10.244.3.4"])})

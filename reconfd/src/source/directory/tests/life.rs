@@ -47,6 +47,52 @@ fn every_kind_tells_its_own_change() {
     let policy = "apiVersion: podconfig.dev/v1alpha1\nkind: PodConfigPolicy\nmetadata: {name: p}\nspec: {namespaceSelector: {}}\n";
     stage.put("c.yaml", policy);
     assert_eq!(stage.next(), Change::Policy);
+    stage.put("d.yaml", &slice(7, "10.77.0.1"));
+    assert_eq!(stage.next(), of_tunnel(7));
+}
+
+fn slice(vni: u32, address: &str) -> String {
+    format!(
+        "apiVersion: podconfig.dev/v1alpha1\nkind: PeerSlice\nmetadata: {{name: s, namespace: t}}\n\
+         spec: {{vni: {vni}, port: 4789, peers: [{{node: a, address: {address}}}]}}\n"
+    )
+}
+
+fn of_tunnel(vni: i32) -> Change {
+    Change::PeerSlice {
+        namespace: "t".into(),
+        vni,
+        port: 4789,
+    }
+}
+
+/// Whoever is on the tunnel that it spoke of must hear that it does so no more.
+#[test]
+fn a_slice_that_speaks_of_another_tunnel_is_news_to_both() {
+    let stage = Stage::new(&[("s.yaml", &slice(7, "10.77.0.1"))]);
+    let named = |namespace: &str| -> Vec<_> {
+        let slices = stage.objects.peer_slices_of(namespace).into_iter();
+        slices
+            .map(|slice| (slice.spec.vni, slice.spec.peers[0].address.to_string()))
+            .collect()
+    };
+    assert_eq!(named("t"), [(7, "10.77.0.1".into())]);
+    assert_eq!(named("other"), []);
+    stage.put("s.yaml", &slice(7, "10.77.0.2"));
+    assert_eq!(stage.next(), of_tunnel(7));
+    stage.silence();
+    stage.put("s.yaml", &slice(8, "10.77.0.2"));
+    assert_eq!([stage.next(), stage.next()], [of_tunnel(7), of_tunnel(8)]);
+    stage.put("s.yaml", "{{{");
+    stage.refused("s.yaml");
+    assert_eq!(
+        named("t"),
+        [(8, "10.77.0.2".into())],
+        "the last good one counts"
+    );
+    stage.remove("s.yaml");
+    assert_eq!(stage.next(), of_tunnel(8));
+    assert_eq!(named("t"), []);
 }
 
 #[test]

@@ -3,6 +3,7 @@ use super::*;
 mod head;
 mod link;
 mod network;
+mod peers;
 mod policy;
 mod segment;
 mod shape;

@@ -18,6 +18,7 @@ fn every_sample_is_admitted_and_typed() {
             "PodConfigPolicy" => {
                 drop(serde_json::from_value::<crds::PodConfigPolicy>(admitted).unwrap())
             }
+            "PeerSlice" => drop(serde_json::from_value::<crds::PeerSlice>(admitted).unwrap()),
             "PodReport" => drop(
                 serde_json::from_value::<crds::PodReport>(admitted)
                     .unwrap()
@@ -31,6 +32,7 @@ fn every_sample_is_admitted_and_typed() {
     kinds.sort();
     let wanted = [
         "Namespace",
+        "PeerSlice",
         "Pod",
         "PodConfig",
         "PodConfig",
@@ -105,11 +107,16 @@ fn the_rules_of_segments_say_what_kube_makes_of_them() {
         "{group: 240.0.0.0}",
         "{group: 'ff05::100'}",
         "{group: 'fe80::1'}",
+        "{auto: {}}",
+        "{auto: {}, group: 239.1.1.1}",
         "{}",
     ];
+    let over_pod = "{name: a, vxlan: {underlayLink: u, vni: 7, peers: {auto: {}}}}";
     let tunnel = |end: &&str| format!("{{name: a, vxlan: {{underlay: u, vni: 7, peers: {end}}}}}");
     let links = links.map(ToOwned::to_owned).into_iter();
-    let links = links.chain(ends.iter().map(tunnel));
+    let links = links
+        .chain(ends.iter().map(tunnel))
+        .chain([over_pod.to_owned()]);
     let rules = [
         "{vlan: {ids: [{min: 1, max: 2}]}}",
         "{vlan: {ids: [{min: 2, max: 1}]}}",

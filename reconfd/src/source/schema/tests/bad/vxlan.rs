@@ -181,12 +181,34 @@ const PEERS: &[Case] = &[
     (
         peers,
         "{}",
-        &["spec.links[0].vxlan.peers: peers are told in exactly one way: addresses or group"],
+        &["spec.links[0].vxlan.peers: peers are told in exactly one way: auto, addresses or group"],
     ),
     (
         peers,
         "{addresses: [10.77.0.2], group: 239.1.1.1}",
-        &["spec.links[0].vxlan.peers: peers are told in exactly one way: addresses or group"],
+        &["spec.links[0].vxlan.peers: peers are told in exactly one way: auto, addresses or group"],
+    ),
+    (
+        peers,
+        "{auto: {}, addresses: [10.77.0.2]}",
+        &["spec.links[0].vxlan.peers: peers are told in exactly one way: auto, addresses or group"],
+    ),
+    (
+        peers,
+        "{auto: {}, group: 239.1.1.1}",
+        &["spec.links[0].vxlan.peers: peers are told in exactly one way: auto, addresses or group"],
+    ),
+    (
+        peers,
+        "{auto: true}",
+        &["spec.links[0].vxlan.peers.auto: true is no object"],
+    ),
+    (
+        vxlan,
+        "{underlayLink: eth0, vni: 7, peers: {auto: {}}}",
+        &[
+            "spec.links[0].vxlan: peers.auto are other nodes; a vxlan on an underlayLink has addresses or a group",
+        ],
     ),
     (
         peers,
@@ -443,8 +465,8 @@ fn peers_that_are_no_other_ends_are_refused() {
 const UNKNOWN: &[Case] = &[
     (
         peers,
-        "{auto: {}}",
-        &["spec.links[0].vxlan.peers.auto: unknown field"],
+        "{auto: {interval: 10}}",
+        &["spec.links[0].vxlan.peers.auto.interval: unknown field"],
     ),
     (
         peers,
