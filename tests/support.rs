@@ -3,6 +3,8 @@
 
 use std::{env, path::PathBuf};
 
+/// libcni's result cache.
+pub mod cache;
 /// Runs CNI chains as a container runtime does.
 pub mod chain;
 /// The real daemon.

@@ -52,6 +52,7 @@ use self::{
     holders::Holders, pace::Paces, pods::Pods, segments::Segments, settled::Settled, tell::Telling,
 };
 use crate::{
+    backfill::Backfill,
     http::Health,
     metrics::Metrics,
     node::{Machine, links::Place},
@@ -60,6 +61,13 @@ use crate::{
 
 /// How often the switch's pin is looked at, and the heart beats.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
+
+/// A pod that was told to have no record.
+struct Untold {
+    namespace: String,
+    /// And that should have one.
+    is_missed: bool,
+}
 
 pub struct Controller {
     pub machine: Machine,
@@ -77,8 +85,16 @@ pub struct Controller {
     holders: Holders,
     segments: Segments,
     paces: Paces,
-    /// Pods that were told to have no record → namespace.
-    unrecorded: HashMap<String, String>,
+    /// Pods that were told to have no record.
+    unrecorded: HashMap<String, Untold>,
+    /// What others than the plugin say of pods.
+    backfill: Backfill,
+    /// Namespaces where something new may be said of pods without a record.
+    sought: BTreeSet<String>,
+    /// Those where a look failed that may not fail another time.
+    sought_again: BTreeSet<String>,
+    /// Why a namespace that somebody told of was not taken, by the pod's namespace and name.
+    unproved: HashMap<(String, String), String>,
     /// Namespaces where that may have changed.
     unsure: BTreeSet<String>,
     /// Every pod has been looked at once: what nobody has claimed by now is nobody's.
@@ -104,6 +120,7 @@ impl Controller {
         (metrics, health): (Metrics, Health),
         telling: mpsc::Sender<Telling>,
         inbox: Inbox,
+        backfill: Backfill,
     ) -> Self {
         Self {
             machine,
@@ -119,6 +136,10 @@ impl Controller {
             segments: Segments::default(),
             paces: Paces::default(),
             unrecorded: HashMap::new(),
+            backfill,
+            sought: BTreeSet::new(),
+            sought_again: BTreeSet::new(),
+            unproved: HashMap::new(),
             unsure: BTreeSet::new(),
             has_seen_all: false,
             dirty: BTreeSet::new(),
@@ -165,6 +186,9 @@ impl Controller {
     fn start(&mut self) -> io::Result<()> {
         self.housekeep();
         self.pods.read_all();
+        self.doubt_all();
+        self.seek();
+        self.dirty.clear();
         let half_made = self.machine.half_made();
         if !half_made.is_empty() {
             tracing::info!(
@@ -237,8 +261,9 @@ impl Controller {
                 Change::Pod { namespace, name } => {
                     self.touch(self.pods.uids_of(&namespace, &name));
                     self.touch_limited();
-                    self.unsure.insert(namespace);
+                    self.seek_in(&namespace);
                 }
+                Change::Hint { namespace, .. } => self.seek_in(&namespace),
                 Change::Namespace(namespace) => {
                     self.touch_namespace(&namespace);
                     self.unsure.insert(namespace);
@@ -307,14 +332,22 @@ impl Controller {
         self.doubt_all();
     }
 
+    /// All namespaces: which pods have a record, and what is said of the others.
     fn doubt_all(&mut self) {
-        self.unsure.extend(
-            self.objects
-                .pods()
-                .iter()
-                .filter_map(|pod| pod.metadata.namespace.clone()),
-        );
-        self.unsure.extend(self.unrecorded.values().cloned());
+        let objects = self.objects.pods();
+        let namespaces = objects
+            .iter()
+            .filter_map(|pod| pod.metadata.namespace.clone());
+        let told = self.unrecorded.values().map(|pod| pod.namespace.clone());
+        let all: Vec<String> = namespaces.chain(told).collect();
+        self.sought.extend(all.iter().cloned());
+        self.unsure.extend(all);
+    }
+
+    /// Something new may be said of pods without a record here.
+    fn seek_in(&mut self, namespace: &str) {
+        self.sought.insert(namespace.into());
+        self.unsure.insert(namespace.into());
     }
 
     /// Pods whose links are there and whose record is not.

@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
 
-use crds::{Reason, report::LinkState};
+use crds::{
+    Reason,
+    report::{LinkState, RecordSource},
+};
 use ipnetwork::IpNetwork;
 
 use crate::standing::Edition;
@@ -17,6 +20,8 @@ pub struct Pod {
     pub namespace_labels: BTreeMap<String, String>,
     /// The container id of its sandbox.
     pub sandbox: String,
+    /// Who told where its namespace is.
+    pub recorded_by: Option<RecordSource>,
 }
 
 /// One pass over one pod, as it ended.
