@@ -1,5 +1,7 @@
 //! Pods that no plugin recorded: found by what the runtime left, and only if it can be proved.
 
+/// A container runtime that is asked.
+mod cri;
 /// Entries that nobody should trust.
 mod hostile;
 /// Pods that could not use a link.

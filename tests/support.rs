@@ -29,6 +29,8 @@ pub mod node;
 pub mod ping;
 /// Pods.
 pub mod pod;
+/// A container runtime's CRI socket.
+pub mod runtime;
 /// Waiting.
 pub mod wait;
 /// Packet sockets.

@@ -28,6 +28,8 @@ use crate::source::Change;
 
 /// Pods that start together are asked for together, and the runtime is left alone for so long.
 const PAUSE: Duration = Duration::from_secs(1);
+/// One that does not answer is asked less and less often.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// The network that a hint of the runtime names: it tells none.
 const NETWORK: &str = "cri";
 /// What every runtime calls the pod's own interface.
@@ -104,20 +106,31 @@ impl Asker {
         mut asked: mpsc::UnboundedReceiver<PodName>,
         notify: &impl Fn(Change),
     ) {
-        while let Some(first) = asked.recv().await {
-            let mut pods = BTreeSet::from([first]);
+        let (mut pods, mut pause) = (BTreeSet::new(), PAUSE);
+        loop {
+            if pods.is_empty() {
+                let Some(first) = asked.recv().await else {
+                    return;
+                };
+                pods.insert(first);
+            }
             while let Ok(another) = asked.try_recv() {
                 pods.insert(another);
             }
             match self.round(&pods).await {
                 Ok(touched) => {
-                    self.trouble = None;
                     let touched = touched.into_iter();
                     touched.for_each(|(namespace, name)| notify(Change::Hint { namespace, name }));
+                    self.trouble = None;
+                    (pods, pause) = (BTreeSet::new(), PAUSE);
                 }
-                Err(error) => self.doubt(&error.to_string()),
+                // It is asked again for the same pods: it may be starting.
+                Err(error) => {
+                    self.doubt(&error.to_string());
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
             }
-            tokio::time::sleep(PAUSE).await;
+            tokio::time::sleep(pause).await;
         }
     }
 

@@ -3,7 +3,7 @@
 
 use std::{future::Future, io, path::Path, time::Duration};
 
-use hyper::{Request, client::conn::http2, http::uri::PathAndQuery};
+use hyper::{Request, Uri, client::conn::http2, http::uri::PathAndQuery};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use prost::Message;
 use tokio::{net::UnixStream, time::timeout};
@@ -87,8 +87,11 @@ impl Client {
     {
         let sender = self.0.clone();
         let send = move |request: Request<Body>| sender.clone().send_request(request);
-        let mut grpc = Grpc::new(tower::service_fn(send)).max_decoding_message_size(MAX_BYTES);
-        let refused = |status: Status| Error::Refused(deed, status.message().into());
+        // HTTP/2 asks for an authority; what a unix socket is called there is nobody's business.
+        let origin = Uri::from_static("http://localhost");
+        let mut grpc =
+            Grpc::with_origin(tower::service_fn(send), origin).max_decoding_message_size(MAX_BYTES);
+        let refused = |status: Status| Error::Refused(deed, in_full(&status));
         let asking = async {
             let ready = grpc.ready().await;
             ready.map_err(|error| Status::unavailable(error.to_string()))?;
@@ -99,6 +102,17 @@ impl Client {
         let answer = in_time(deed, asking).await?;
         Ok(answer.map_err(refused)?.into_inner())
     }
+}
+
+/// What a runtime says, or what stood in its way with every cause.
+fn in_full(status: &Status) -> String {
+    let mut text = status.message().to_owned();
+    let mut cause = std::error::Error::source(status);
+    while let Some(error) = cause {
+        text += &format!(": {error}");
+        cause = error.source();
+    }
+    text
 }
 
 async fn in_time<T>(deed: &'static str, doing: impl Future<Output = T>) -> Result<T, Error> {
