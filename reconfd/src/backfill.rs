@@ -112,7 +112,7 @@ impl Hint {
 }
 
 /// A pod's namespace and name.
-type PodName = (String, String);
+pub type PodName = (String, String);
 /// Who said it, and under which name: a file's, or a sandbox's.
 type Place = (RecordSource, String);
 

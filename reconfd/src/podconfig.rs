@@ -49,7 +49,8 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 pub use wake::{Inbox, Waker, inbox};
 
 use self::{
-    holders::Holders, pace::Paces, pods::Pods, segments::Segments, settled::Settled, tell::Telling,
+    holders::Holders, pace::Paces, pass::Seeking, pods::Pods, segments::Segments, settled::Settled,
+    tell::Telling,
 };
 use crate::{
     backfill::Backfill,
@@ -87,14 +88,7 @@ pub struct Controller {
     paces: Paces,
     /// Pods that were told to have no record.
     unrecorded: HashMap<String, Untold>,
-    /// What others than the plugin say of pods.
-    backfill: Backfill,
-    /// Namespaces where something new may be said of pods without a record.
-    sought: BTreeSet<String>,
-    /// Those where a look failed that may not fail another time.
-    sought_again: BTreeSet<String>,
-    /// Why a namespace that somebody told of was not taken, by the pod's namespace and name.
-    unproved: HashMap<(String, String), String>,
+    seeking: Seeking,
     /// Namespaces where that may have changed.
     unsure: BTreeSet<String>,
     /// Every pod has been looked at once: what nobody has claimed by now is nobody's.
@@ -136,10 +130,7 @@ impl Controller {
             segments: Segments::default(),
             paces: Paces::default(),
             unrecorded: HashMap::new(),
-            backfill,
-            sought: BTreeSet::new(),
-            sought_again: BTreeSet::new(),
-            unproved: HashMap::new(),
+            seeking: Seeking::new(backfill),
             unsure: BTreeSet::new(),
             has_seen_all: false,
             dirty: BTreeSet::new(),
@@ -340,14 +331,8 @@ impl Controller {
             .filter_map(|pod| pod.metadata.namespace.clone());
         let told = self.unrecorded.values().map(|pod| pod.namespace.clone());
         let all: Vec<String> = namespaces.chain(told).collect();
-        self.sought.extend(all.iter().cloned());
+        self.seeking.now.extend(all.iter().cloned());
         self.unsure.extend(all);
-    }
-
-    /// Something new may be said of pods without a record here.
-    fn seek_in(&mut self, namespace: &str) {
-        self.sought.insert(namespace.into());
-        self.unsure.insert(namespace.into());
     }
 
     /// Pods whose links are there and whose record is not.

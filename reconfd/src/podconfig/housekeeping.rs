@@ -13,8 +13,7 @@ impl Controller {
         self.last_housekeeping = Instant::now();
         self.rounds += 1;
         self.look_at_another();
-        let again = std::mem::take(&mut self.sought_again);
-        again.iter().for_each(|namespace| self.seek_in(namespace));
+        self.seek_again();
         self.keep_tunnels();
         if self.rounds.is_multiple_of(THOROUGH) {
             self.check();

@@ -27,6 +27,7 @@ mod claims;
 mod look;
 /// Pods whose namespace somebody else than the plugin told of.
 mod seek;
+pub(super) use seek::Seeking;
 /// Links without a record, and pods without one.
 mod unrecorded;
 /// What a pass knows of one pod, and what it does to it.

@@ -1,13 +1,16 @@
 //! Pods without a record: is there a namespace that somebody else spoke of, and is it the pod's? Nothing
 //! is believed that is not proved, in the namespace itself, at the moment when it is taken.
 
-use std::{collections::BTreeSet, net::IpAddr};
+use std::{
+    collections::{BTreeSet, HashMap},
+    net::IpAddr,
+};
 
 use cni_plugin::record::Record;
 use crds::report::RecordSource;
 
 use crate::{
-    backfill::Hint,
+    backfill::{Backfill, Hint, PodName},
     node::proof::Unproved,
     podconfig::{
         Controller,
@@ -19,21 +22,61 @@ use crate::{
 /// A sandbox that is made again and again leaves entries; the newest ones are enough.
 const MOST_TRIED: usize = 4;
 
+/// What is known of the search.
+pub(in crate::podconfig) struct Seeking {
+    /// What others than the plugin say.
+    pub backfill: Backfill,
+    /// Namespaces where something new may be said of pods without a record.
+    pub now: BTreeSet<String>,
+    /// Those where a look failed that may not fail another time.
+    later: BTreeSet<String>,
+    /// Why a namespace that somebody told of was not taken.
+    unproved: HashMap<PodName, String>,
+}
+
+impl Seeking {
+    pub fn new(backfill: Backfill) -> Self {
+        Self {
+            backfill,
+            now: BTreeSet::new(),
+            later: BTreeSet::new(),
+            unproved: HashMap::new(),
+        }
+    }
+
+    /// Why no namespace was taken for this pod's, although somebody told of one.
+    pub fn why_not(&self, pod: &PodName) -> Option<&str> {
+        self.unproved.get(pod).map(String::as_str)
+    }
+}
+
 impl Controller {
+    /// Something new may be said of pods without a record here.
+    pub(in crate::podconfig) fn seek_in(&mut self, namespace: &str) {
+        self.seeking.now.insert(namespace.into());
+        self.unsure.insert(namespace.into());
+    }
+
+    /// What failed for a reason that may have passed by now.
+    pub(in crate::podconfig) fn seek_again(&mut self) {
+        let again = std::mem::take(&mut self.seeking.later);
+        again.iter().for_each(|namespace| self.seek_in(namespace));
+    }
+
     /// Where something new may be said of pods without a record, listens and looks.
     pub(in crate::podconfig) fn seek(&mut self) {
-        for namespace in std::mem::take(&mut self.sought) {
-            if !self.backfill.is_on() {
+        for namespace in std::mem::take(&mut self.seeking.now) {
+            if !self.seeking.backfill.is_on() {
                 continue;
             }
-            let hints = &self.backfill.hints;
+            let hints = &self.seeking.backfill.hints;
             let is_told = |record: &Record, source: RecordSource| {
                 let hints = hints.of(&record.pod_namespace, &record.pod_name);
                 hints.iter().any(|hint| tells(hint, record, source))
             };
             let untold = self.pods.withdraw(&namespace, is_told);
             self.dirty.extend(untold);
-            self.unproved.retain(|(at, _), _| *at != namespace);
+            self.seeking.unproved.retain(|(at, _), _| *at != namespace);
             for object in self.pods.lost(&namespace, &self.objects) {
                 if self.pods.why_unsupported(&object).is_none() {
                     self.seek_one(&namespace, &object);
@@ -44,7 +87,7 @@ impl Controller {
 
     fn seek_one(&mut self, namespace: &str, object: &source::Pod) {
         let name = object.metadata.name.clone().unwrap_or_default();
-        let hints = self.backfill.hints.of(namespace, &name);
+        let hints = self.seeking.backfill.hints.of(namespace, &name);
         if hints.is_empty() {
             return;
         }
@@ -59,13 +102,14 @@ impl Controller {
                     return;
                 }
                 Err(Unproved::Later(why)) => {
-                    self.sought_again.insert(namespace.into());
+                    self.seeking.later.insert(namespace.into());
                     first.get_or_insert(why);
                 }
                 Err(why) => drop(first.get_or_insert(why.to_string())),
             }
         }
-        self.unproved
+        self.seeking
+            .unproved
             .insert((namespace.into(), name), first.unwrap_or_default());
     }
 

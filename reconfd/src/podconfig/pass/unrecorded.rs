@@ -114,11 +114,11 @@ impl Controller {
         let key = (namespace.clone(), missing.pod.name.clone());
         let trouble = verdict::why_unrecorded(
             &missing,
-            self.unproved.get(&key).map(String::as_str),
+            self.seeking.why_not(&key),
             self.pods.has_bad_ones(),
         );
         if !judged.granted.is_empty() && trouble.0 == Reason::NoRecord {
-            self.backfill.ask(&missing.object);
+            self.seeking.backfill.ask(&missing.object);
         }
         let outcome = verdict::unrecorded(missing.pod, judged, trouble);
         let _ = self.telling.send(Telling::Pod(Box::new(outcome)));
