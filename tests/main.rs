@@ -5,6 +5,8 @@
 
 /// Addresses and routes change one by one.
 mod addresses;
+/// Pods that no plugin recorded.
+mod backfill;
 /// Links change without going down.
 mod change;
 /// Wishes that meet something: a missing bridge, a taken name, another wish.

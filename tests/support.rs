@@ -3,6 +3,8 @@
 
 use std::{env, path::PathBuf};
 
+/// libcni's result cache.
+pub mod cache;
 /// Runs CNI chains as a container runtime does.
 pub mod chain;
 /// The real daemon.
@@ -29,6 +31,8 @@ pub mod node;
 pub mod ping;
 /// Pods.
 pub mod pod;
+/// A container runtime's CRI socket.
+pub mod runtime;
 /// Waiting.
 pub mod wait;
 /// Packet sockets.

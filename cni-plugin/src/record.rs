@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::netns::Identity;
 
-pub use clock::now;
+pub use clock::{now, time_of};
 pub use error::{RecordError, RecordErrorKind};
 pub use folder::RecordFolder;
 pub use names::{is_container_id, is_dns_name, is_ifname, is_plain_path, is_uid};

@@ -57,6 +57,10 @@ pub struct PodReportStatus {
     /// The container id of the pod's sandbox.
     #[serde(default)]
     pub sandbox: String,
+    /// Who told where the pod's network namespace is: `Plugin`, as it should be; `Cache` or `CRI` for a pod
+    /// that was started without the plugin in the chain. Nobody did where this is missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recorded_by: Option<RecordSource>,
     /// What is wrong with the pod as a whole: its record, its network namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<PodTrouble>,
@@ -145,6 +149,24 @@ pub struct Tunnel {
     /// The address of the node on the underlay.
     #[schemars(with = "String")]
     pub address: IpAddr,
+}
+
+/// Who told where a pod's network namespace is.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+pub enum RecordSource {
+    /// The plugin in the node's CNI chain, when the pod was started.
+    Plugin,
+    /// The result cache that the container runtime's CNI library keeps.
+    Cache,
+    /// The container runtime itself, asked over its CRI socket.
+    #[serde(rename = "CRI")]
+    Cri,
+}
+
+impl RecordSource {
+    pub const ALL: [Self; 3] = [Self::Plugin, Self::Cache, Self::Cri];
 }
 
 /// How a link stands.

@@ -10,7 +10,9 @@ use std::{
 use clap::{Parser, ValueEnum};
 use nix::sys::utsname::uname;
 
-use crate::{cli::Logging, node::switch::Maker, scope::Scope};
+use crate::{
+    cli::Logging, node::switch::Maker, podconfig::pods::unsupported::RUNTIME_CLASSES, scope::Scope,
+};
 
 /// Makes each recorded pod's network links what the PodConfigs say.
 #[derive(Clone, Debug, PartialEq, Eq, Parser)]
@@ -39,6 +41,27 @@ pub struct Config {
         default_value = "/run/podconfig/records"
     )]
     pub records: PathBuf,
+
+    /// libcni's folder of results, which tells of pods that have no record: a path, or off. Default: off,
+    /// with the cluster source /var/lib/cni/results
+    #[arg(long, env = "PODCONFIG_CNI_CACHE", value_name = "PATH")]
+    pub cni_cache: Option<PathBuf>,
+
+    /// The container runtime's CRI socket, asked for pods that nothing else tells of; whoever may speak to it
+    /// may do anything on the node
+    #[arg(long, env = "PODCONFIG_CRI_SOCKET", value_name = "PATH", value_parser = cri_socket)]
+    pub cri_socket: Option<PathBuf>,
+
+    /// Runtime classes whose pods do not see links that come later, commas between; a * at the end stands for
+    /// any ending
+    #[arg(
+        long,
+        env = "PODCONFIG_UNSUPPORTED_RUNTIME_CLASSES",
+        value_name = "NAMES",
+        value_delimiter = ',',
+        default_value = RUNTIME_CLASSES
+    )]
+    pub unsupported_runtime_classes: Vec<String>,
 
     /// The folder for reports; by default that of the manifests with "-reports" behind its name
     #[arg(long, env = "PODCONFIG_REPORTS", value_name = "PATH")]
@@ -118,6 +141,9 @@ pub enum Listen {
     At(SocketAddr),
 }
 
+/// Where libcni keeps its results, whichever runtime calls it.
+const CNI_CACHE: &str = "/var/lib/cni/results";
+
 impl Config {
     /// On a cluster the daemon may not mount.
     pub fn maker(&self) -> Maker {
@@ -128,6 +154,15 @@ impl Config {
         match self.switch.unwrap_or(by_source) {
             Switch::Make => Maker::Itself,
             Switch::Adopt => Maker::Other,
+        }
+    }
+
+    /// The folder of libcni's results, where it is to be read.
+    pub fn cni_cache(&self) -> Option<&Path> {
+        match (&self.cni_cache, &self.source) {
+            (Some(path), _) => Some(path.as_path()).filter(|path| *path != Path::new("off")),
+            (None, Source::Cluster) => Some(Path::new(CNI_CACHE)),
+            (None, Source::Directory(_)) => None,
         }
     }
 
@@ -175,6 +210,17 @@ impl FromStr for Listen {
                 .to_owned()
         };
         text.parse().map(Self::At).map_err(wrong)
+    }
+}
+
+fn cri_socket(text: &str) -> Result<PathBuf, String> {
+    let path = text.strip_prefix("unix://").unwrap_or(text);
+    match path.starts_with('/') {
+        true => Ok(path.into()),
+        false => Err(
+            "not the absolute path of a unix socket, such as /run/containerd/containerd.sock"
+                .to_owned(),
+        ),
     }
 }
 

@@ -15,6 +15,7 @@ use tokio::{
 };
 
 use crate::{
+    backfill::Backfill,
     config::{Config, Listen, Source},
     http::{self, Health},
     lock,
@@ -25,7 +26,7 @@ use crate::{
     },
     podconfig::{
         self, Controller, Waker,
-        pods::Pods,
+        pods::{Pods, unsupported::Unsupported},
         tell::{Manner, Teller},
     },
     source::{
@@ -57,7 +58,10 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
         &config.netns_folders,
     )?;
     let (telling, tellings) = mpsc::channel();
-    let pods = Pods::new(RecordFolder::new(&config.records), config.scope.clone());
+    let unsupported = Unsupported::new(&config.unsupported_runtime_classes);
+    let records = RecordFolder::new(&config.records);
+    let pods = Pods::new(records, config.scope.clone(), unsupported);
+    let backfill = start_backfill(config, &waker)?;
     let controller = Controller::new(
         machine,
         objects.clone(),
@@ -65,6 +69,7 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
         (metrics.clone(), health.clone()),
         telling,
         inbox,
+        backfill,
     );
     let manner = Manner {
         gate: config.readiness_gate,
@@ -92,6 +97,13 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
     // Last: what the teller said is still to be written.
     drop(source);
     result
+}
+
+fn start_backfill(config: &Config, waker: &Waker) -> anyhow::Result<Backfill> {
+    let waker = waker.clone();
+    let notify = move |change| waker.tell(change);
+    let started = Backfill::start(config.cni_cache(), config.cri_socket.as_deref(), notify);
+    started.context("listen to others than the plugin")
 }
 
 /// The oldest kernel that tells which addresses are ours (IFA_PROTO): before it, an address that is

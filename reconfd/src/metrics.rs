@@ -3,13 +3,16 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crds::{Reason, report::LinkState};
+use crds::{
+    Reason,
+    report::{LinkState, RecordSource},
+};
 use nix::errno::Errno;
 use prometheus_client::{encoding::text, metrics::gauge::Gauge, registry::Registry};
 
 /// The series: their labels, names and helps.
 mod series;
-use series::{Ended, Links, Numbers, OfKind, Operated, Operation, Refused, Watched};
+use series::{Ended, Links, Numbers, OfKind, Operated, Operation, Recorded, Refused, Watched};
 
 /// A clone counts into the same numbers.
 #[derive(Clone, Debug)]
@@ -32,10 +35,14 @@ impl Default for Metrics {
         let mut registry = Registry::with_prefix("reconfd");
         numbers.register_work(&mut registry);
         numbers.register_state(&mut registry);
-        Self {
+        let metrics = Self {
             registry: Arc::new(registry),
             numbers,
+        };
+        for source in RecordSource::ALL {
+            metrics.set_recorded(source, 0);
         }
+        metrics
     }
 }
 
@@ -85,10 +92,20 @@ impl Metrics {
             .inc();
     }
 
-    /// How many pods of this node have a record, and how many have none.
-    pub fn set_pods(&self, recorded: usize, unrecorded: usize) {
-        set(&self.numbers.pods_recorded, recorded);
-        set(&self.numbers.pods_unrecorded, unrecorded);
+    /// Of how many pods of this node somebody told where their namespace is, by who did.
+    pub fn set_recorded(&self, source: RecordSource, pods: usize) {
+        let source = match source {
+            RecordSource::Plugin => "plugin",
+            RecordSource::Cache => "cache",
+            RecordSource::Cri => "cri",
+        };
+        let recorded = &self.numbers.pods_recorded;
+        set(&recorded.get_or_create(&Recorded { source }), pods);
+    }
+
+    /// Of how many pods of this node nobody did.
+    pub fn set_unrecorded(&self, pods: usize) {
+        set(&self.numbers.pods_unrecorded, pods);
     }
 
     /// The kernel refused a message; `errno` as the message has it, of either sign.

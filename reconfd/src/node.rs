@@ -21,6 +21,8 @@ pub mod netlink;
 pub mod present;
 /// Network settings that netlink does not know.
 pub mod procfs;
+/// A namespace that somebody only spoke of.
+pub mod proof;
 /// Links taken away, in sets.
 pub mod remove;
 /// One link as the kernel shows it.

@@ -53,9 +53,11 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 pub use wake::{Inbox, Waker, inbox};
 
 use self::{
-    holders::Holders, pace::Paces, pods::Pods, segments::Segments, settled::Settled, tell::Telling,
+    holders::Holders, pace::Paces, pass::Seeking, pods::Pods, segments::Segments, settled::Settled,
+    tell::Telling,
 };
 use crate::{
+    backfill::Backfill,
     http::Health,
     metrics::Metrics,
     node::{Machine, links::Place},
@@ -64,6 +66,13 @@ use crate::{
 
 /// How often the switch's pin is looked at, and the heart beats.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
+
+/// A pod that was told to have no record.
+struct Untold {
+    namespace: String,
+    /// And that should have one.
+    is_missed: bool,
+}
 
 pub struct Controller {
     pub machine: Machine,
@@ -81,8 +90,9 @@ pub struct Controller {
     holders: Holders,
     segments: Segments,
     paces: Paces,
-    /// Pods that were told to have no record → namespace.
-    unrecorded: HashMap<String, String>,
+    /// Pods that were told to have no record.
+    unrecorded: HashMap<String, Untold>,
+    seeking: Seeking,
     /// Namespaces where that may have changed.
     unsure: BTreeSet<String>,
     /// Every pod has been looked at once: what nobody has claimed by now is nobody's.
@@ -108,6 +118,7 @@ impl Controller {
         (metrics, health): (Metrics, Health),
         telling: mpsc::Sender<Telling>,
         inbox: Inbox,
+        backfill: Backfill,
     ) -> Self {
         Self {
             machine,
@@ -123,6 +134,7 @@ impl Controller {
             segments: Segments::default(),
             paces: Paces::default(),
             unrecorded: HashMap::new(),
+            seeking: Seeking::new(backfill),
             unsure: BTreeSet::new(),
             has_seen_all: false,
             dirty: BTreeSet::new(),
@@ -169,6 +181,9 @@ impl Controller {
     fn start(&mut self) -> io::Result<()> {
         self.housekeep();
         self.pods.read_all();
+        self.doubt_all();
+        self.seek();
+        self.dirty.clear();
         let half_made = self.machine.half_made();
         if !half_made.is_empty() {
             tracing::info!(
@@ -241,8 +256,9 @@ impl Controller {
                 Change::Pod { namespace, name } => {
                     self.touch(self.pods.uids_of(&namespace, &name));
                     self.touch_limited();
-                    self.unsure.insert(namespace);
+                    self.seek_in(&namespace);
                 }
+                Change::Hint { namespace, .. } => self.seek_in(&namespace),
                 Change::Namespace(namespace) => {
                     self.touch_namespace(&namespace);
                     self.unsure.insert(namespace);
@@ -315,14 +331,16 @@ impl Controller {
         self.doubt_all();
     }
 
+    /// All namespaces: which pods have a record, and what is said of the others.
     fn doubt_all(&mut self) {
-        self.unsure.extend(
-            self.objects
-                .pods()
-                .iter()
-                .filter_map(|pod| pod.metadata.namespace.clone()),
-        );
-        self.unsure.extend(self.unrecorded.values().cloned());
+        let objects = self.objects.pods();
+        let namespaces = objects
+            .iter()
+            .filter_map(|pod| pod.metadata.namespace.clone());
+        let told = self.unrecorded.values().map(|pod| pod.namespace.clone());
+        let all: Vec<String> = namespaces.chain(told).collect();
+        self.seeking.now.extend(all.iter().cloned());
+        self.unsure.extend(all);
     }
 
     /// Pods whose links are there and whose record is not.

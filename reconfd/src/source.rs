@@ -63,6 +63,11 @@ pub enum Change {
         namespace: String,
         name: String,
     },
+    /// Something else is said about where this pod's network namespace is.
+    Hint {
+        namespace: String,
+        name: String,
+    },
     /// The record of this file name; without a name: any of them.
     Records(Option<String>),
     /// Anything may have changed.

@@ -41,6 +41,11 @@ pub fn add_recorder(node: &TestNode, attachment: &Attachment, previous: &Value) 
     result
 }
 
+/// What CRI-O asks after every ADD, and when it is started.
+pub fn check_recorder(node: &TestNode, attachment: &Attachment, previous: &Value) {
+    call(node, attachment, "CHECK", &recorder_entry(), Some(previous));
+}
+
 pub fn delete(node: &TestNode, attachment: &Attachment, result: &Value, with_bridge: bool) {
     call(node, attachment, "DEL", &recorder_entry(), Some(result));
     if with_bridge {

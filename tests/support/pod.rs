@@ -18,23 +18,45 @@ pub struct TestPod<'n> {
     pub node: &'n TestNode,
     pub attachment: Attachment,
     result: Value,
-    /// Whether Debian's bridge plugin gave it an `eth0`.
-    wired: bool,
+    start: Start,
     labels: Value,
+    /// Further members of its manifest: `spec`, `status`.
+    said: Value,
+}
+
+/// What runs when a sandbox is made.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Start {
+    /// Debian's bridge plugin, for an `eth0`, and the recorder.
+    Wired,
+    /// The recorder alone.
+    Bare,
+    /// Nobody: the recorder is not in the chain.
+    Unplugged,
 }
 
 impl TestNode {
     /// A pod with the label `pod: <its name>`, as the runtime starts it.
     pub fn pod(&self, namespace: &str, name: &str) -> TestPod<'_> {
-        self.start(namespace, name, true)
+        self.start(namespace, name, Start::Wired, Value::Null)
     }
 
     /// A pod with no `eth0` and no process: only what the recorder sees.
     pub fn bare_pod(&self, namespace: &str, name: &str) -> TestPod<'_> {
-        self.start(namespace, name, false)
+        self.start(namespace, name, Start::Bare, Value::Null)
     }
 
-    fn start(&self, namespace: &str, name: &str, wired: bool) -> TestPod<'_> {
+    /// The same with more in its manifest: `spec`, `status`.
+    pub fn bare_pod_saying(&self, namespace: &str, name: &str, said: Value) -> TestPod<'_> {
+        self.start(namespace, name, Start::Bare, said)
+    }
+
+    /// A pod with one address of its own that the recorder has not seen.
+    pub fn unplugged_pod(&self, namespace: &str, name: &str, said: Value) -> TestPod<'_> {
+        self.start(namespace, name, Start::Unplugged, said)
+    }
+
+    fn start(&self, namespace: &str, name: &str, start: Start, said: Value) -> TestPod<'_> {
         let number = self.next_number();
         let attachment = Attachment {
             namespace: namespace.into(),
@@ -48,8 +70,9 @@ impl TestNode {
             node: self,
             attachment,
             result: Value::Null,
-            wired,
+            start,
             labels,
+            said,
         };
         pod.write_manifest();
         pod.create_sandbox();
@@ -60,14 +83,34 @@ impl TestNode {
 impl TestPod<'_> {
     fn create_sandbox(&mut self) {
         self.node.run(&["ip", "netns", "add", self.netns_name()]);
-        if self.wired {
-            self.run(&["ip", "link", "set", "lo", "up"]);
-            self.spawn(&["sleep", "infinity"]);
-            self.result = chain::add(self.node, &self.attachment);
-        } else {
-            let previous = chain::made_up_result(&self.attachment);
-            self.result = chain::add_recorder(self.node, &self.attachment, &previous);
+        match self.start {
+            Start::Wired => {
+                self.run(&["ip", "link", "set", "lo", "up"]);
+                self.spawn(&["sleep", "infinity"]);
+                self.result = chain::add(self.node, &self.attachment);
+            }
+            Start::Bare => {
+                let previous = chain::made_up_result(&self.attachment);
+                self.result = chain::add_recorder(self.node, &self.attachment, &previous);
+            }
+            Start::Unplugged => {
+                let address = format!("{}/16", self.primary_address());
+                self.run(&["ip", "address", "add", &address, "dev", "lo"]);
+            }
         }
+    }
+
+    /// The address of a pod that the recorder has not seen.
+    pub fn primary_address(&self) -> String {
+        let number = &self.attachment.container[60..];
+        let number = u16::from_str_radix(number, 16).expect("containers are numbered");
+        format!("10.88.{}.{}", number >> 8, number & 0xff)
+    }
+
+    /// The recorder comes into the chain after all, and the runtime checks the pod.
+    pub fn check(&mut self) {
+        self.result = chain::made_up_result(&self.attachment);
+        chain::check_recorder(self.node, &self.attachment, &self.result);
     }
 
     pub fn netns_name(&self) -> &str {
@@ -90,15 +133,24 @@ impl TestPod<'_> {
             uid,
             ..
         } = &self.attachment;
-        let pod = json!({
+        let mut pod = json!({
             "apiVersion": "v1", "kind": "Pod",
             "metadata": {"namespace": namespace, "name": name, "uid": uid, "labels": self.labels},
         });
+        for (member, value) in self.said.as_object().into_iter().flatten() {
+            pod[member] = value.clone();
+        }
         self.node.apply(&self.manifest_name(), &pod.to_string());
     }
 
     pub fn relabel(&mut self, labels: Value) {
         self.labels = labels;
+        self.write_manifest();
+    }
+
+    /// Says something else in the manifest.
+    pub fn say(&mut self, said: Value) {
+        self.said = said;
         self.write_manifest();
     }
 
@@ -247,7 +299,8 @@ impl TestPod<'_> {
     }
 
     fn end_sandbox(&self) {
-        chain::delete(self.node, &self.attachment, &self.result, self.wired);
+        let wired = self.start == Start::Wired;
+        chain::delete(self.node, &self.attachment, &self.result, wired);
         self.kill_processes();
         self.node.run(&["ip", "netns", "delete", self.netns_name()]);
     }
@@ -259,7 +312,7 @@ impl TestPod<'_> {
     }
 
     fn kill_processes(&self) {
-        if self.wired {
+        if self.start == Start::Wired {
             self.node.shell(&format!(
                 "ip netns pids {} | xargs -r kill -9 || true",
                 self.netns_name()

@@ -5,7 +5,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The time of day in RFC 3339, UTC, with nine digits of fraction: texts sort as times do.
 pub fn now() -> String {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    time_of(SystemTime::now())
+}
+
+/// A moment in the same words; one before 1970 is 1970.
+pub fn time_of(moment: SystemTime) -> String {
+    let since = moment.duration_since(UNIX_EPOCH);
     format(since.unwrap_or(Duration::ZERO))
 }
 
@@ -73,6 +78,7 @@ mod tests {
     #[test]
     fn what_now_says_is_a_time() {
         assert!(is_time(&now()));
+        assert!(is_time(&time_of(UNIX_EPOCH - Duration::from_secs(1))));
         assert!(!is_time("2024-12-31T23:59:59Z"));
     }
 }

@@ -30,6 +30,44 @@ fn one_flag_is_enough() {
 }
 
 #[test]
+fn others_than_the_plugin_are_listened_to_on_a_cluster_or_when_they_are_named() {
+    assert_eq!(with(&[]).unwrap().cni_cache(), None);
+    let named = with(&["--cni-cache", "/var/lib/cni/results"]).unwrap();
+    assert_eq!(named.cni_cache(), Some(Path::new("/var/lib/cni/results")));
+    let on_cluster = |more: &[&str]| {
+        let words = ["reconfd", "--source", "cluster"];
+        Config::try_parse_from(words.iter().chain(more)).unwrap()
+    };
+    let usual = on_cluster(&[]);
+    assert_eq!(usual.cni_cache(), Some(Path::new("/var/lib/cni/results")));
+    assert_eq!(usual.cri_socket, None);
+    assert_eq!(on_cluster(&["--cni-cache", "off"]).cni_cache(), None);
+}
+
+#[test]
+fn a_cri_socket_is_a_unix_socket() {
+    for text in ["/run/crio/crio.sock", "unix:///run/crio/crio.sock"] {
+        let config = with(&["--cri-socket", text]).unwrap();
+        assert_eq!(
+            config.cri_socket.as_deref(),
+            Some(Path::new("/run/crio/crio.sock"))
+        );
+    }
+    for text in ["tcp://127.0.0.1:1", "crio.sock", ""] {
+        assert!(with(&["--cri-socket", text]).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn runtime_classes_that_are_unsupported_may_be_named_or_none() {
+    let classes = |more: &[&str]| with(more).unwrap().unsupported_runtime_classes;
+    assert!(classes(&[]).contains(&"kata*".to_owned()));
+    let named = classes(&["--unsupported-runtime-classes", "vm,guest-*"]);
+    assert_eq!(named, ["vm", "guest-*"]);
+    assert_eq!(classes(&["--unsupported-runtime-classes", ""]), [""]);
+}
+
+#[test]
 fn without_a_source_nothing_starts() {
     assert!(Config::try_parse_from(["reconfd"]).is_err());
 }

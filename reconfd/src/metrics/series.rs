@@ -22,7 +22,7 @@ pub struct Numbers {
     pub operation_duration: Family<Operation, Histogram>,
     pub links: Family<Links, Gauge>,
     pub drift_repairs: Family<OfKind, Counter>,
-    pub pods_recorded: Gauge,
+    pub pods_recorded: Family<Recorded, Gauge>,
     pub pods_unrecorded: Gauge,
     pub netlink_errors: Family<Refused, Counter>,
     pub netlink_changes: Counter,
@@ -64,6 +64,11 @@ pub struct OfKind {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Recorded {
+    pub source: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct Refused {
     pub errno: String,
 }
@@ -82,7 +87,7 @@ impl Numbers {
             operation_duration: Family::new_with_constructor(durations),
             links: Family::default(),
             drift_repairs: Family::default(),
-            pods_recorded: Gauge::default(),
+            pods_recorded: Family::default(),
             pods_unrecorded: Gauge::default(),
             netlink_errors: Family::default(),
             netlink_changes: Counter::default(),
@@ -160,7 +165,7 @@ impl Numbers {
         );
         to.register(
             "pods_recorded",
-            "Pods whose network namespace is known",
+            "Pods whose network namespace is known, by who told of it",
             self.pods_recorded.clone(),
         );
         to.register(

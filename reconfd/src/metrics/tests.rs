@@ -17,7 +17,8 @@ fn what_has_not_happened_yet_is_zero_and_not_missing() {
     let metrics = Metrics::default();
     for name in [
         "netlink_changes_total",
-        "pods_recorded",
+        "pods_recorded{source=\"plugin\"}",
+        "pods_recorded{source=\"cri\"}",
         "pods_unrecorded",
         "refused_manifests",
         "switch_pinned",
@@ -43,7 +44,8 @@ fn everything_counted_is_told_under_its_name() {
     metrics.operated(Op::Remove, "veth", false, Duration::from_micros(700));
     metrics.set_links("veth", LinkState::Ready, 600);
     metrics.drift_repaired("veth");
-    metrics.set_pods(200, 1);
+    metrics.set_recorded(RecordSource::Cache, 200);
+    metrics.set_unrecorded(1);
     metrics.netlink_changes(3);
     metrics.set_refused_manifests(2);
     metrics.set_oldest_unapplied(Duration::from_millis(1500));
@@ -56,7 +58,7 @@ fn everything_counted_is_told_under_its_name() {
         r#"link_operation_duration_seconds_count{op="make",kind="veth"} 1"#,
         r#"links{kind="veth",state="Ready"} 600"#,
         r#"drift_repairs_total{kind="veth"} 1"#,
-        "pods_recorded 200",
+        r#"pods_recorded{source="cache"} 200"#,
         "pods_unrecorded 1",
         "netlink_changes_total 3",
         "refused_manifests 2",

@@ -14,6 +14,7 @@ impl Controller {
         self.last_housekeeping = Instant::now();
         self.rounds += 1;
         self.look_at_another();
+        self.seek_again();
         self.keep_tunnels();
         if self.rounds.is_multiple_of(THOROUGH) {
             self.check();

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
 
 use crds::{
     Reason,
-    report::{LinkState, Tunnel},
+    report::{LinkState, RecordSource, Tunnel},
 };
 use ipnetwork::IpNetwork;
 
@@ -20,6 +20,8 @@ pub struct Pod {
     pub namespace_labels: BTreeMap<String, String>,
     /// The container id of its sandbox.
     pub sandbox: String,
+    /// Who told where its namespace is.
+    pub recorded_by: Option<RecordSource>,
 }
 
 /// One pass over one pod, as it ended.

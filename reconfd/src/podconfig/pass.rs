@@ -27,6 +27,9 @@ mod claims;
 mod found;
 /// Fetch and decide.
 mod look;
+/// Pods whose namespace somebody else than the plugin told of.
+mod seek;
+pub(super) use seek::Seeking;
 /// Links without a record, and pods without one.
 mod unrecorded;
 /// What a pass knows of one pod, and what it does to it.
@@ -111,8 +114,15 @@ impl Controller {
         // Some have links from the time when they had a record, some never had either.
         let with_links = self.machine.pods_with_links();
         let orphans = with_links.iter().filter(|uid| !self.pods.has(uid));
-        let unrecorded: HashSet<_> = orphans.chain(self.unrecorded.keys()).collect();
-        self.metrics.set_pods(self.pods.count(), unrecorded.len());
+        let without = self
+            .unrecorded
+            .iter()
+            .filter(|(_, untold)| untold.is_missed);
+        let unrecorded: HashSet<_> = orphans.chain(without.map(|(uid, _)| uid)).collect();
+        self.metrics.set_unrecorded(unrecorded.len());
+        for (source, pods) in self.pods.counts() {
+            self.metrics.set_recorded(source, pods);
+        }
         let sent = self.machine.changes.load(Ordering::Relaxed);
         self.metrics
             .netlink_changes((sent - self.changes_told) as usize);
@@ -135,6 +145,7 @@ impl Controller {
 
     fn pass(&mut self) -> io::Result<()> {
         let (started, since) = (Instant::now(), SystemTime::now());
+        self.seek();
         let uids = std::mem::take(&mut self.dirty);
         let mut picture = self.picture();
         let keep_open = uids.len() <= KEPT_OPEN;

@@ -6,13 +6,18 @@ use std::{
 };
 
 use cni_plugin::record::{Record, RecordErrorKind, RecordFolder};
-use crds::Reason;
+use crds::{Reason, report::RecordSource};
 
 use crate::scope::Scope;
 
+/// Records that nobody wrote.
+pub mod found;
 /// What is known of one pod.
 mod known;
-pub use known::Known;
+/// Pods that could not use a link.
+pub mod unsupported;
+pub use known::{Known, Unrecorded};
+use unsupported::Unsupported;
 
 pub struct Pods {
     folder: RecordFolder,
@@ -20,6 +25,9 @@ pub struct Pods {
     scope: Scope,
     /// By file name.
     records: BTreeMap<String, Arc<Record>>,
+    /// Of those, what is not in the folder, and what told of it.
+    found: BTreeMap<String, RecordSource>,
+    unsupported: Unsupported,
     /// Files of records whose namespace was looked for and proved gone.
     gone: BTreeSet<String>,
     /// Files that are no records, and why.
@@ -31,11 +39,13 @@ pub struct Pods {
 }
 
 impl Pods {
-    pub fn new(folder: RecordFolder, scope: Scope) -> Self {
+    pub fn new(folder: RecordFolder, scope: Scope, unsupported: Unsupported) -> Self {
         Self {
             folder,
             scope,
             records: BTreeMap::new(),
+            found: BTreeMap::new(),
+            unsupported,
             gone: BTreeSet::new(),
             bad: BTreeMap::new(),
             by_uid: HashMap::new(),
@@ -54,6 +64,7 @@ impl Pods {
                 return touched;
             }
         };
+        let found = self.take_found();
         self.records.clear();
         self.by_uid.clear();
         self.netns.clear();
@@ -62,10 +73,11 @@ impl Pods {
             .retain(|file, _| listed.iter().any(|(listed, _)| listed == file));
         for (file, record) in listed {
             match record {
-                Ok(record) => touched.extend(self.insert(file, record)),
+                Ok(record) => touched.extend(self.written(file, record)),
                 Err(error) => self.doubt(&file, &error.to_string()),
             }
         }
+        self.give_back(found);
         touched
     }
 
@@ -84,7 +96,7 @@ impl Pods {
     pub fn read(&mut self, file: &str) -> Vec<String> {
         let mut touched: Vec<String> = self.forget(file).into_iter().collect();
         match self.folder.read(file) {
-            Ok(record) => touched.extend(self.insert(file.into(), record)),
+            Ok(record) => touched.extend(self.written(file.into(), record)),
             Err(error) if error.kind == RecordErrorKind::Missing => drop(self.bad.remove(file)),
             Err(error) if error.kind == RecordErrorKind::BadName && !self.is_listed(file) => {
                 self.bad.remove(file);
@@ -101,11 +113,15 @@ impl Pods {
         names.any(|entry| entry.file_name().to_string_lossy() == file)
     }
 
-    fn insert(&mut self, file: String, record: Record) -> Option<String> {
+    /// Takes in what the plugin wrote.
+    fn written(&mut self, file: String, record: Record) -> Option<String> {
         self.bad.remove(&file);
-        if !self.scope.serves(&record.pod_namespace) {
-            return None;
-        }
+        self.prefer(&record);
+        let is_ours = self.scope.serves(&record.pod_namespace);
+        is_ours.then(|| self.insert(file, Arc::new(record)))
+    }
+
+    fn insert(&mut self, file: String, record: Arc<Record>) -> String {
         let uid = uid_of(&record);
         self.by_uid
             .entry(uid.clone())
@@ -114,12 +130,13 @@ impl Pods {
         self.netns
             .entry(record.cookie)
             .or_insert_with(|| uid.clone());
-        self.records.insert(file, Arc::new(record));
-        Some(uid)
+        self.records.insert(file, record);
+        uid
     }
 
     fn forget(&mut self, file: &str) -> Option<String> {
         self.gone.remove(file);
+        self.found.remove(file);
         let record = self.records.remove(file)?;
         let uid = uid_of(&record);
         if let Some(files) = self.by_uid.get_mut(&uid) {
@@ -196,10 +213,15 @@ impl Pods {
     }
 
     /// Remembers that the namespace of the pod's newest record is gone; whether another record is left
-    /// to go by.
+    /// to go by. One that was found is no more then: what told of it may tell of another by now.
     pub fn proved_gone(&mut self, uid: &str) -> bool {
         let file = self.newest_file(uid).map(|(file, _)| file.clone());
-        self.gone.extend(file);
+        match file.filter(|file| self.found.contains_key(file)) {
+            Some(found) => drop(self.forget(&found)),
+            None => self
+                .gone
+                .extend(self.newest_file(uid).map(|(file, _)| file.clone())),
+        }
         self.newest_file(uid)
             .is_some_and(|(file, _)| !self.gone.contains(file))
     }

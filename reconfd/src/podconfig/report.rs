@@ -70,6 +70,7 @@ pub fn pod_status(
         pod_uid: outcome.pod.uid.clone(),
         node: node.to_owned(),
         sandbox: outcome.pod.sandbox.clone(),
+        recorded_by: outcome.pod.recorded_by,
         trouble: whole(outcome).map(trouble_report),
         conditions: standing.conditions(None, previous.map_or(&[], |p| &p.conditions), time(now)),
         summary: Summary {

@@ -8,6 +8,7 @@ use cni_plugin::record::RecordFolder;
 
 use super::UninstallConfig;
 use crate::{
+    backfill::Backfill,
     http::Health,
     metrics::Metrics,
     node::{
@@ -15,7 +16,10 @@ use crate::{
         netlink::Changes,
         switch::{Maker, Pin},
     },
-    podconfig::{self, Controller, pods::Pods},
+    podconfig::{
+        self, Controller,
+        pods::{Pods, unsupported::Unsupported},
+    },
     scope::Scope,
     source::Feed,
 };
@@ -27,13 +31,15 @@ pub fn remove(config: &UninstallConfig) -> anyhow::Result<()> {
         (&node.switch_folder, Maker::Itself),
         &config.netns_folders,
     )?;
-    let pods = Pods::new(RecordFolder::new(&node.chain.records), Scope::default());
+    let records = RecordFolder::new(&node.chain.records);
+    let pods = Pods::new(records, Scope::default(), Unsupported::default());
     // Nobody is told anything, and nobody says anything.
     let (telling, _tellings) = mpsc::channel();
     let (_waker, inbox) = podconfig::inbox().context("make the bell")?;
     let nothing = Feed::new().objects();
     let numbers = (Metrics::default(), Health::default());
-    let controller = Controller::new(machine, nothing, pods, numbers, telling, inbox);
+    let backfill = Backfill::default();
+    let controller = Controller::new(machine, nothing, pods, numbers, telling, inbox, backfill);
     let (removed, machine) = controller.clear().context("remove the links")?;
     let left = machine.pods_with_links();
     if !left.is_empty() {

@@ -36,8 +36,8 @@ impl Controller {
     /// Fetch and decide: nothing is changed here.
     pub(super) fn look(&mut self, known: Known, picture: &mut Picture, keep_open: bool) -> Work {
         let mut work = Work::new(known);
-        if work.known.is_replaced {
-            // Proved gone: what it had must not stand beside what its successor gets.
+        if work.known.is_replaced || work.known.is_unsupported() {
+            // Proved gone: what it had must not stand beside what its successor gets. Or of no use to it.
             work.plan.steps = self
                 .machine
                 .ends_of(work.uid())
@@ -72,6 +72,9 @@ impl Controller {
             }
             Err(error) => {
                 let is_gone = matches!(error, Unreachable::Gone(_));
+                if is_gone {
+                    self.seek_in(&work.known.pod.namespace);
+                }
                 if is_gone && self.pods.proved_gone(work.uid()) {
                     // Its record was the later one by a clock that was set back since.
                     let known = self.pods.known(work.uid(), &self.objects);

@@ -9,7 +9,8 @@ use super::{Picture, work::verdict};
 use crate::{
     node::links::{Link, Mark, Place},
     podconfig::{
-        Controller, Telling,
+        Controller, Telling, Untold,
+        pods::Unrecorded,
         policy::{self, Permit},
         segments::Asker,
         wanted,
@@ -68,16 +69,16 @@ impl Controller {
     /// Pods that are selected and that no record speaks of: nothing can be done, and that is told.
     pub(super) fn tell_unrecorded(&mut self, picture: &mut Picture) {
         for namespace in std::mem::take(&mut self.unsure) {
-            let now: HashMap<String, _> = self
+            let now: HashMap<String, Unrecorded> = self
                 .pods
                 .unrecorded(&namespace, &self.objects)
                 .into_iter()
-                .map(|pod| (pod.uid.clone(), pod))
+                .map(|missing| (missing.pod.uid.clone(), missing))
                 .collect();
             let gone: Vec<String> = self
                 .unrecorded
                 .iter()
-                .filter(|(_, at)| **at == namespace)
+                .filter(|(_, untold)| untold.namespace == namespace)
                 .map(|(uid, _)| uid.clone())
                 .collect();
             for uid in gone.into_iter().filter(|uid| !now.contains_key(uid)) {
@@ -86,26 +87,41 @@ impl Controller {
                     let _ = self.telling.send(Telling::PodGone { uid });
                 }
             }
-            for (uid, pod) in now {
-                let configs = picture
-                    .configs
-                    .entry(namespace.clone())
-                    .or_insert_with(|| self.objects.podconfigs_of(&namespace));
-                let judged = wanted::wanted(
-                    &pod,
-                    0,
-                    configs,
-                    &picture.policies,
-                    &self.machine.installation,
-                );
-                self.unrecorded.insert(uid, namespace.clone());
-                let _ = self.telling.send(Telling::Pod(Box::new(verdict::unrecorded(
-                    pod,
-                    judged,
-                    self.pods.has_bad_ones(),
-                ))));
+            for (uid, missing) in now {
+                let untold = Untold {
+                    namespace: namespace.clone(),
+                    is_missed: missing.unsupported.is_none(),
+                };
+                self.unrecorded.insert(uid, untold);
+                self.tell_one_unrecorded(missing, picture);
             }
         }
+    }
+
+    fn tell_one_unrecorded(&mut self, missing: Unrecorded, picture: &mut Picture) {
+        let namespace = &missing.pod.namespace;
+        let configs = picture
+            .configs
+            .entry(namespace.clone())
+            .or_insert_with(|| self.objects.podconfigs_of(namespace));
+        let judged = wanted::wanted(
+            &missing.pod,
+            0,
+            configs,
+            &picture.policies,
+            &self.machine.installation,
+        );
+        let key = (namespace.clone(), missing.pod.name.clone());
+        let trouble = verdict::why_unrecorded(
+            &missing,
+            self.seeking.why_not(&key),
+            self.pods.has_bad_ones(),
+        );
+        if !judged.granted.is_empty() && trouble.0 == Reason::NoRecord {
+            self.seeking.backfill.ask(&missing.object);
+        }
+        let outcome = verdict::unrecorded(missing.pod, judged, trouble);
+        let _ = self.telling.send(Telling::Pod(Box::new(outcome)));
     }
 
     fn forget(&mut self, uid: &str) {

@@ -29,6 +29,21 @@ pub struct Known {
     pub trouble: Option<(Reason, String)>,
 }
 
+/// A pod that no record speaks of.
+pub struct Unrecorded {
+    pub pod: Pod,
+    pub object: Arc<source::Pod>,
+    /// Why that is right so, if it is.
+    pub unsupported: Option<String>,
+}
+
+impl Known {
+    /// It could not use a link, so it gets none.
+    pub fn is_unsupported(&self) -> bool {
+        matches!(self.trouble, Some((Reason::Unsupported, _)))
+    }
+}
+
 impl Pods {
     /// The labels of a recorded pod, where its object is known.
     pub fn labels(&self, uid: &str, objects: &Objects) -> BTreeMap<String, String> {
@@ -40,10 +55,12 @@ impl Pods {
     }
 
     pub fn known(&self, uid: &str, objects: &Objects) -> Option<Known> {
-        let record = self.newest(uid)?.clone();
+        let (file, record) = self.newest_file(uid)?;
+        let record = record.clone();
         let (namespace, name) = (record.pod_namespace.clone(), record.pod_name.clone());
         let object = objects.pod(&namespace, &name);
         let named = object.as_ref().and_then(|o| o.metadata.uid.clone());
+        let unsupported = object.as_ref().and_then(|o| self.unsupported.why(o));
         let labels = object
             .and_then(|object| object.metadata.labels.clone())
             .unwrap_or_default();
@@ -52,6 +69,7 @@ impl Pods {
             labels,
             namespace_labels: objects.namespace_labels(&namespace),
             sandbox: record.container_id.clone(),
+            recorded_by: Some(self.source_of(file)),
             namespace,
             name,
         };
@@ -61,7 +79,10 @@ impl Pods {
             _ => self.successor(uid, &record),
         };
         let is_replaced = successor.is_some();
-        let trouble = self.trouble(uid, &record, successor);
+        let unsupported = unsupported
+            .filter(|_| !is_replaced)
+            .map(|why| (Reason::Unsupported, why));
+        let trouble = unsupported.or_else(|| self.trouble(uid, &record, successor));
         Some(Known {
             pod: Arc::new(pod),
             record,
@@ -114,33 +135,21 @@ impl Pods {
         ))
     }
 
-    /// Pods of a namespace that no record speaks of. One whose uid nobody knows goes by its name.
-    pub fn unrecorded(&self, namespace: &str, objects: &Objects) -> Vec<Pod> {
-        let here = self
-            .records
-            .values()
-            .filter(|record| record.pod_namespace == namespace);
-        let recorded: HashMap<&str, Option<&str>> = here
-            .map(|record| (record.pod_name.as_str(), record.pod_uid.as_deref()))
-            .collect();
-        let is_missing = |object: &Arc<source::Pod>| {
-            let own = object.metadata.uid.as_deref();
-            match recorded.get(object.metadata.name.as_deref().unwrap_or_default()) {
-                Some(Some(uid)) => own.is_some_and(|own| own != *uid && !self.has(own)),
-                Some(None) => false,
-                None => true,
-            }
-        };
+    /// Pods of a namespace that run here, that no record speaks of, and what is wrong with each. One whose
+    /// uid nobody knows goes by its name.
+    pub fn unrecorded(&self, namespace: &str, objects: &Objects) -> Vec<Unrecorded> {
+        let is_recorded = self.is_recorded(namespace);
         // Before it has an address the runtime may not have called the plugin yet.
         let is_running = |object: &Arc<source::Pod>| {
             let is_going = object.metadata.deletion_timestamp.is_some() || object.has_ended();
-            !objects.knows_all_pods() || !is_going && !object.status.pod_ips.is_empty()
+            !is_going && (!objects.knows_all_pods() || !object.status.pod_ips.is_empty())
         };
         let objects_here = objects.pods_of(namespace).into_iter();
-        let missing = objects_here.filter(is_missing).filter(is_running);
-        let pod = |object: Arc<source::Pod>| {
+        let missing = objects_here.filter(is_running);
+        let missing = missing.filter(|object| !is_recorded(object));
+        let unrecorded = |object: Arc<source::Pod>| {
             let name = object.metadata.name.clone().unwrap_or_default();
-            Pod {
+            let pod = Pod {
                 uid: object
                     .metadata
                     .uid
@@ -149,11 +158,41 @@ impl Pods {
                 labels: object.metadata.labels.clone().unwrap_or_default(),
                 namespace_labels: objects.namespace_labels(namespace),
                 sandbox: String::new(),
+                recorded_by: None,
                 namespace: namespace.into(),
                 name,
+            };
+            Unrecorded {
+                unsupported: self.unsupported.why(&object),
+                pod,
+                object,
             }
         };
-        missing.map(pod).collect()
+        missing.map(unrecorded).collect()
+    }
+
+    /// Whether a record speaks of a pod of this namespace.
+    pub(super) fn is_recorded(&self, namespace: &str) -> impl Fn(&source::Pod) -> bool {
+        let here = self
+            .records
+            .values()
+            .filter(|record| record.pod_namespace == namespace);
+        let recorded: HashMap<&str, Option<&str>> = here
+            .map(|record| (record.pod_name.as_str(), record.pod_uid.as_deref()))
+            .collect();
+        move |object| {
+            let own = object.metadata.uid.as_deref();
+            match recorded.get(object.metadata.name.as_deref().unwrap_or_default()) {
+                Some(Some(uid)) => own.is_none_or(|own| own == *uid || self.has(own)),
+                Some(None) => true,
+                None => false,
+            }
+        }
+    }
+
+    /// Why nothing is made for this pod, if that is so.
+    pub fn why_unsupported(&self, object: &source::Pod) -> Option<String> {
+        self.unsupported.why(object)
     }
 
     /// The place of a pod among those of its namespace for which `counts` holds, the oldest first.

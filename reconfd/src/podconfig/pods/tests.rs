@@ -9,7 +9,8 @@ use super::*;
 /// An empty folder, which the plugin would have made for root alone.
 fn folder() -> (TempDir, Pods) {
     let root = TempDir::new().unwrap();
-    let pods = Pods::new(RecordFolder::new(root.path()), Scope::default());
+    let folder = RecordFolder::new(root.path());
+    let pods = Pods::new(folder, Scope::default(), Unsupported::default());
     (root, pods)
 }
 

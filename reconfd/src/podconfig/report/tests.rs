@@ -20,6 +20,7 @@ fn pod(name: &str) -> Arc<Pod> {
         labels: [("app".to_owned(), "cnf".to_owned())].into(),
         namespace_labels: Default::default(),
         sandbox: "0123abc".into(),
+        recorded_by: None,
     })
 }
 

@@ -49,6 +49,7 @@ fn pod() -> Pod {
         labels: [("app".to_owned(), "cnf".to_owned())].into(),
         namespace_labels: BTreeMap::new(),
         sandbox: "0123abc".into(),
+        recorded_by: None,
     }
 }
 

@@ -15,6 +15,7 @@ fn granted(link: Value, allow: Value) -> Granted {
         labels: BTreeMap::new(),
         namespace_labels: BTreeMap::new(),
         sandbox: "0123abc".into(),
+        recorded_by: None,
     };
     let config = json!({"apiVersion": "podconfig.dev/v1alpha1", "kind": "PodConfig",
         "metadata": {"name": "a", "namespace": "tenant-a"}, "spec": {"podSelector": {}, "links": [link]}});

@@ -16,6 +16,7 @@ use super::{Work, standing::facts};
 use crate::podconfig::{
     outcome::{LinkOutcome, Pod, PodOutcome},
     plan::must_go,
+    pods::Unrecorded,
     wanted::{self, Granted, Wanted},
 };
 
@@ -117,7 +118,7 @@ impl Work {
             return (LinkState::Pending, Reason::BackingOff, message);
         }
         match (&self.trouble, stands) {
-            (Some((reason, message)), _) => (LinkState::Pending, *reason, message.clone()),
+            (Some((reason, message)), _) => (state_of(*reason), *reason, message.clone()),
             (None, true) => (LinkState::Ready, Reason::LinkReady, String::new()),
             (None, false) => (LinkState::Pending, Reason::Reconciling, String::new()),
         }
@@ -140,18 +141,34 @@ pub fn refused(granted: &Granted, reason: Reason, message: String) -> LinkOutcom
     }
 }
 
-/// What is told of a pod that is selected and that no record speaks of.
-pub fn unrecorded(pod: Pod, judged: Wanted, among_bad: bool) -> PodOutcome {
-    let mut message = "no record says where the pod's network namespace is".to_owned();
+/// What is wrong with a pod that no record speaks of. `unproved`: why a namespace that somebody told of
+/// was not taken.
+pub fn why_unrecorded(
+    missing: &Unrecorded,
+    unproved: Option<&str>,
+    among_bad: bool,
+) -> (Reason, String) {
+    if let Some(why) = &missing.unsupported {
+        return (Reason::Unsupported, why.clone());
+    }
     // Whose a bad record is nobody knows: what is in it is for the log, not for a tenant.
-    message += match among_bad {
-        true => "; among the records is one that can not be believed, which the daemon's log names",
-        false => "; a pod that was started before the plugin was installed has none",
+    let why = match (unproved, among_bad) {
+        (Some(why), _) => why,
+        (None, true) => {
+            "among the records is one that can not be believed, which the daemon's log names"
+        }
+        (None, false) => "a pod that was started before the plugin was installed has none",
     };
+    let message = format!("no record says where the pod's network namespace is; {why}");
+    (Reason::NoRecord, message)
+}
+
+/// What is told of a pod that is selected and that no record speaks of.
+pub fn unrecorded(pod: Pod, judged: Wanted, trouble: (Reason, String)) -> PodOutcome {
     let links = judged.granted.iter().map(|granted| {
         let waiting = LinkOutcome {
-            state: LinkState::Pending,
-            ..refused(granted, Reason::NoRecord, message.clone())
+            state: state_of(trouble.0),
+            ..refused(granted, trouble.0, trouble.1.clone())
         };
         (granted.order, waiting)
     });
@@ -159,10 +176,18 @@ pub fn unrecorded(pod: Pod, judged: Wanted, among_bad: bool) -> PodOutcome {
     PodOutcome {
         pod: Arc::new(pod),
         links,
-        trouble: Some((Reason::NoRecord, message)),
+        trouble: Some(trouble),
         since: SystemTime::now(),
         removed: Vec::new(),
         mended: Vec::new(),
+    }
+}
+
+/// How a link stands while its pod is in trouble: what no time will mend has failed.
+fn state_of(trouble: Reason) -> LinkState {
+    match trouble {
+        Reason::Unsupported => LinkState::Failed,
+        _ => LinkState::Pending,
     }
 }
 

@@ -48,6 +48,7 @@ fn outcome(links: Vec<LinkOutcome>) -> PodOutcome {
         labels: BTreeMap::new(),
         namespace_labels: BTreeMap::new(),
         sandbox: "s".into(),
+        recorded_by: None,
     };
     PodOutcome {
         pod: Arc::new(pod),

@@ -1,0 +1,68 @@
+//! A namespace that somebody only spoke of, proved before anything is done in it: opened through the
+//! same door as a recorded one, not the node's own, and with one of the pod's addresses inside.
+
+use std::{collections::BTreeSet, net::IpAddr, path::Path};
+
+use cni_plugin::netns::{Identity, Netns, NetnsError};
+use ipnetwork::IpNetwork;
+
+use super::{Machine, netlink::Socket, sandbox::read_addresses};
+
+/// What was found at a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proved {
+    pub identity: Identity,
+    /// Those of the pod's addresses that are in it, with their prefix lengths.
+    pub addresses: Vec<IpNetwork>,
+}
+
+/// Why a namespace is not taken for the pod's.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unproved {
+    #[error("{0}")]
+    Refused(String),
+    #[error("has none of the pod's addresses")]
+    Stranger,
+    /// Another time may bring another answer.
+    #[error("{0}")]
+    Later(String),
+}
+
+impl Machine {
+    /// Looks at what is at the path now. The answer holds for that namespace and no other: whoever comes
+    /// back compares the identity.
+    pub fn prove(&self, path: &Path, addresses: &BTreeSet<IpAddr>) -> Result<Proved, Unproved> {
+        let netns = self.folders.open(path).map_err(not_opened)?;
+        let found = self.own_addresses_of(&netns)?;
+        let held = found.into_iter().filter(|a| addresses.contains(&a.ip()));
+        let proved = Proved {
+            identity: netns.identity(),
+            addresses: held.collect(),
+        };
+        match proved.addresses.is_empty() {
+            true => Err(Unproved::Stranger),
+            false => Ok(proved),
+        }
+    }
+
+    /// The addresses in a namespace that podconfig has not put there itself.
+    fn own_addresses_of(&self, netns: &Netns) -> Result<Vec<IpNetwork>, Unproved> {
+        let later = |error: &dyn std::fmt::Display| Unproved::Later(error.to_string());
+        let socket = netns.enter(|| Socket::open(&self.changes));
+        let mut socket = socket.map_err(not_opened)?.map_err(|error| later(&error))?;
+        let found = read_addresses(&mut socket).map_err(|error| later(&error))?;
+        let foreign = found.into_iter().filter(|address| !address.ours);
+        Ok(foreign.map(|address| address.network).collect())
+    }
+
+    pub fn boot_id(&self) -> &str {
+        &self.boot_id
+    }
+}
+
+fn not_opened(error: NetnsError) -> Unproved {
+    match error.kind.passing() {
+        Some(_) => Unproved::Later(error.to_string()),
+        None => Unproved::Refused(error.to_string()),
+    }
+}

@@ -1,0 +1,167 @@
+//! Pods without a record: is there a namespace that somebody else spoke of, and is it the pod's? Nothing
+//! is believed that is not proved, in the namespace itself, at the moment when it is taken.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    net::IpAddr,
+};
+
+use cni_plugin::record::Record;
+use crds::report::RecordSource;
+
+use crate::{
+    backfill::{Backfill, Hint, PodName},
+    node::proof::Unproved,
+    podconfig::{
+        Controller,
+        pods::found::{record_of, stated_addresses},
+    },
+    source,
+};
+
+/// A sandbox that is made again and again leaves entries; the newest ones are enough.
+const MOST_TRIED: usize = 4;
+
+/// What is known of the search.
+pub(in crate::podconfig) struct Seeking {
+    /// What others than the plugin say.
+    pub backfill: Backfill,
+    /// Namespaces where something new may be said of pods without a record.
+    pub now: BTreeSet<String>,
+    /// Those where a look failed that may not fail another time.
+    later: BTreeSet<String>,
+    /// Why a namespace that somebody told of was not taken.
+    unproved: HashMap<PodName, String>,
+}
+
+impl Seeking {
+    pub fn new(backfill: Backfill) -> Self {
+        Self {
+            backfill,
+            now: BTreeSet::new(),
+            later: BTreeSet::new(),
+            unproved: HashMap::new(),
+        }
+    }
+
+    /// Why no namespace was taken for this pod's, although somebody told of one.
+    pub fn why_not(&self, pod: &PodName) -> Option<&str> {
+        self.unproved.get(pod).map(String::as_str)
+    }
+}
+
+impl Controller {
+    /// Something new may be said of pods without a record here.
+    pub(in crate::podconfig) fn seek_in(&mut self, namespace: &str) {
+        self.seeking.now.insert(namespace.into());
+        self.unsure.insert(namespace.into());
+    }
+
+    /// What failed for a reason that may have passed by now.
+    pub(in crate::podconfig) fn seek_again(&mut self) {
+        let again = std::mem::take(&mut self.seeking.later);
+        again.iter().for_each(|namespace| self.seek_in(namespace));
+    }
+
+    /// Where something new may be said of pods without a record, listens and looks.
+    pub(in crate::podconfig) fn seek(&mut self) {
+        for namespace in std::mem::take(&mut self.seeking.now) {
+            if !self.seeking.backfill.is_on() {
+                continue;
+            }
+            let hints = &self.seeking.backfill.hints;
+            let is_told = |record: &Record, source: RecordSource| {
+                let hints = hints.of(&record.pod_namespace, &record.pod_name);
+                hints.iter().any(|hint| tells(hint, record, source))
+            };
+            let untold = self.pods.withdraw(&namespace, is_told);
+            self.dirty.extend(untold);
+            self.seeking.unproved.retain(|(at, _), _| *at != namespace);
+            for object in self.pods.lost(&namespace, &self.objects) {
+                if self.pods.why_unsupported(&object).is_none() {
+                    self.seek_one(&namespace, &object);
+                }
+            }
+        }
+    }
+
+    fn seek_one(&mut self, namespace: &str, object: &source::Pod) {
+        let name = object.metadata.name.clone().unwrap_or_default();
+        let hints = self.seeking.backfill.hints.of(namespace, &name);
+        if hints.is_empty() {
+            return;
+        }
+        let addresses = stated_addresses(object);
+        let mut first = None;
+        for hint in hints.iter().take(MOST_TRIED) {
+            match self.believe(hint, object, &addresses) {
+                Ok(uid) => {
+                    let path = hint.netns.display();
+                    tracing::info!(namespace, pod = name, by = ?hint.source, "the pod's network namespace is {path}");
+                    self.dirty.insert(uid);
+                    return;
+                }
+                Err(Unproved::Later(why)) => {
+                    self.seeking.later.insert(namespace.into());
+                    first.get_or_insert(why);
+                }
+                Err(why) => drop(first.get_or_insert(why.to_string())),
+            }
+        }
+        self.seeking
+            .unproved
+            .insert((namespace.into(), name), first.unwrap_or_default());
+    }
+
+    /// Takes the pod's record from a hint, if all of it is proved; the pod's uid as it goes on under.
+    fn believe(
+        &mut self,
+        hint: &Hint,
+        object: &source::Pod,
+        addresses: &BTreeSet<IpAddr>,
+    ) -> Result<String, Unproved> {
+        let who = match hint.source {
+            RecordSource::Cri => "the container runtime",
+            _ => "libcni's result cache",
+        };
+        let refused = |why: String| Unproved::Refused(format!("{who} tells of one, but {why}"));
+        let own = object.metadata.uid.as_ref();
+        if let (Some(told), Some(own)) = (&hint.uid, own)
+            && told != own
+        {
+            return Err(refused(format!("of an earlier pod, whose uid was {told}")));
+        }
+        if addresses.is_empty() {
+            return Err(refused(
+                "the pod's object states no address to know it by (status.podIPs)".into(),
+            ));
+        }
+        let proved = match self.machine.prove(&hint.netns, addresses) {
+            Ok(proved) => proved,
+            Err(Unproved::Later(why)) => return Err(Unproved::Later(why)),
+            Err(Unproved::Refused(why)) => return Err(refused(why)),
+            Err(Unproved::Stranger) => {
+                let listed: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+                let (path, listed) = (hint.netns.display(), listed.join(" and "));
+                return Err(refused(format!("{path} does not have the pod's {listed}")));
+            }
+        };
+        let record = record_of(hint, object, &proved, self.machine.boot_id());
+        let uid = record.pod_uid.as_deref().unwrap_or(&record.container_id);
+        if let Some(owner) = self.pods.other_owner(record.cookie, uid) {
+            let path = hint.netns.display();
+            return Err(refused(format!(
+                "{path} is that of another pod, uid {owner}"
+            )));
+        }
+        self.pods.hold(record, hint.source).map_err(refused)
+    }
+}
+
+/// Whether a record still rests on this hint.
+fn tells(hint: &Hint, record: &Record, source: RecordSource) -> bool {
+    hint.source == source
+        && hint.container == record.container_id
+        && hint.ifname == record.ifname
+        && hint.netns == record.netns
+}

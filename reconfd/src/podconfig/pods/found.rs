@@ -1,0 +1,179 @@
+//! Records that nobody wrote: of pods whose namespace somebody else than the plugin spoke of, and that
+//! was proved. They are held in memory alone, as long as what told of them goes on telling it; a daemon
+//! that is started again hears it again, and proves it again. The record folder has one writer.
+
+use std::{
+    collections::{BTreeSet, HashSet},
+    net::IpAddr,
+    sync::Arc,
+};
+
+use cni_plugin::record::{Record, SCHEMA, time_of};
+use crds::report::RecordSource;
+
+use super::{Pods, uid_of};
+use crate::{
+    backfill::Hint,
+    node::proof::Proved,
+    source::{self, Objects},
+};
+
+impl Pods {
+    /// Takes in a record that was found; the uid of its pod.
+    pub fn hold(&mut self, record: Record, source: RecordSource) -> Result<String, String> {
+        if let Some((field, problem)) = record.flaw() {
+            return Err(format!("{field}: {problem}"));
+        }
+        let file = self.folder.file_name(&record.container_id, &record.ifname);
+        let file = file.map_err(|error| error.to_string())?;
+        self.forget(&file);
+        self.found.insert(file.clone(), source);
+        Ok(self.insert(file, Arc::new(record)))
+    }
+
+    /// Whose the namespace is already, if it is not this pod's.
+    pub fn other_owner(&self, cookie: u64, uid: &str) -> Option<&str> {
+        let owner = self.netns.get(&cookie).map(String::as_str);
+        owner.filter(|owner| *owner != uid)
+    }
+
+    /// Forgets found records of a namespace that nothing tells of any more; the uids of their pods.
+    pub fn withdraw(
+        &mut self,
+        namespace: &str,
+        is_told: impl Fn(&Record, RecordSource) -> bool,
+    ) -> Vec<String> {
+        let untold = |(file, source): (&String, &RecordSource)| {
+            let record = self.records.get(file)?;
+            let gone = record.pod_namespace == namespace && !is_told(record, *source);
+            gone.then(|| file.clone())
+        };
+        let untold: Vec<String> = self.found.iter().filter_map(untold).collect();
+        let forgotten = untold.iter().filter_map(|file| self.forget(file));
+        forgotten.collect()
+    }
+
+    /// How many pods are known by whom.
+    pub fn counts(&self) -> [(RecordSource, usize); 3] {
+        let files = self.found.keys();
+        let uids: BTreeSet<String> = files
+            .filter_map(|file| Some(uid_of(self.records.get(file)?)))
+            .collect();
+        let newest = uids.iter().filter_map(|uid| self.newest_file(uid));
+        let by: Vec<RecordSource> = newest.map(|(file, _)| self.source_of(file)).collect();
+        let of = |source| by.iter().filter(|by| **by == source).count();
+        let found = of(RecordSource::Cache) + of(RecordSource::Cri);
+        RecordSource::ALL.map(|source| match source {
+            RecordSource::Plugin => (source, self.count() - found),
+            _ => (source, of(source)),
+        })
+    }
+
+    pub(super) fn source_of(&self, file: &str) -> RecordSource {
+        self.found
+            .get(file)
+            .copied()
+            .unwrap_or(RecordSource::Plugin)
+    }
+
+    /// What the plugin says of a sandbox goes before what others said of it.
+    pub(super) fn prefer(&mut self, record: &Record) {
+        let same = |file: &&String| {
+            let other = self.records.get(*file);
+            other.is_some_and(|other| other.container_id == record.container_id)
+        };
+        let same: Vec<String> = self.found.keys().filter(same).cloned().collect();
+        same.iter().for_each(|file| drop(self.forget(file)));
+    }
+
+    /// Takes the found records out, to be given back when the folder has been read again.
+    pub(super) fn take_found(&mut self) -> Vec<(String, Arc<Record>, RecordSource)> {
+        let found = std::mem::take(&mut self.found);
+        let records = &mut self.records;
+        let taken = found
+            .into_iter()
+            .filter_map(|(file, source)| Some((file.clone(), records.remove(&file)?, source)));
+        taken.collect()
+    }
+
+    pub(super) fn give_back(&mut self, found: Vec<(String, Arc<Record>, RecordSource)>) {
+        let written: HashSet<String> = self
+            .records
+            .values()
+            .map(|record| record.container_id.clone())
+            .collect();
+        for (file, record, source) in found {
+            if !written.contains(&record.container_id) {
+                self.found.insert(file.clone(), source);
+                self.insert(file, record);
+            }
+        }
+    }
+
+    /// Pods of a namespace that run here and of which no record tells that stands.
+    pub fn lost(&self, namespace: &str, objects: &Objects) -> Vec<Arc<source::Pod>> {
+        let gone = self.names_of_gone(namespace);
+        let is_recorded = self.is_recorded(namespace);
+        let is_lost = |object: &Arc<source::Pod>| {
+            let name = object.metadata.name.as_deref().unwrap_or_default();
+            !object.has_ended() && (!is_recorded(object) || gone.contains(name))
+        };
+        objects
+            .pods_of(namespace)
+            .into_iter()
+            .filter(is_lost)
+            .collect()
+    }
+
+    /// Names of pods whose every record is of a namespace that was proved gone.
+    fn names_of_gone(&self, namespace: &str) -> HashSet<&str> {
+        let records = self.gone.iter().filter_map(|file| self.records.get(file));
+        let here = records.filter(|record| record.pod_namespace == namespace);
+        let is_lost = |record: &&Arc<Record>| {
+            let newest = self.newest_file(&uid_of(record));
+            newest.is_none_or(|(file, _)| self.gone.contains(file))
+        };
+        here.filter(is_lost)
+            .map(|record| record.pod_name.as_str())
+            .collect()
+    }
+}
+
+/// The addresses that the pod's object states, of those that only one namespace can have.
+pub fn stated_addresses(object: &source::Pod) -> BTreeSet<IpAddr> {
+    let stated = object.status.pod_ips.iter();
+    let parsed = stated.filter_map(|pod_ip| pod_ip.ip.parse().ok());
+    parsed.filter(tells_one_from_another).collect()
+}
+
+fn tells_one_from_another(address: &IpAddr) -> bool {
+    let is_everywhere = match address {
+        IpAddr::V4(v4) => v4.is_loopback() || v4.is_link_local() || v4.is_broadcast(),
+        IpAddr::V6(v6) => v6.is_loopback() || v6.is_unicast_link_local(),
+    };
+    !is_everywhere && !address.is_unspecified() && !address.is_multicast()
+}
+
+/// What the plugin would have written.
+pub fn record_of(hint: &Hint, object: &source::Pod, proved: &Proved, boot_id: &str) -> Record {
+    Record {
+        schema: SCHEMA,
+        pod_namespace: hint.namespace.clone(),
+        pod_name: hint.pod.clone(),
+        pod_uid: hint.uid.clone().or(object.metadata.uid.clone()),
+        container_id: hint.container.clone(),
+        ifname: hint.ifname.clone(),
+        network: hint.network.clone(),
+        netns: hint.netns.clone(),
+        device: proved.identity.device,
+        inode: proved.identity.inode,
+        cookie: proved.identity.cookie,
+        boot_id: boot_id.into(),
+        addresses: proved.addresses.iter().map(ToString::to_string).collect(),
+        annotations: std::collections::BTreeMap::new(),
+        time: time_of(hint.since),
+    }
+}
+
+#[cfg(test)]
+mod tests;
