@@ -200,6 +200,29 @@ fn the_plugins_record_goes_before_what_the_cache_says() {
     });
 }
 
+/// The plugin's DEL is the first of the chain: for a moment the entry, the namespace and the address in it
+/// are all there, and yet the pod has ended.
+#[test]
+fn an_entry_that_is_still_there_when_the_plugin_is_told_to_delete_counts_no_more() {
+    let node = TestNode::new();
+    node.allow_own_bridges();
+    let daemon = node.daemon_with_cache();
+    let mut pod = node.cached_pod("tenant-a", "ending");
+    wish(&node, &pod);
+    pod.check();
+    eventually("the plugin's record counts", || {
+        let by = recorded_by(&pod);
+        seen(by == "Plugin", by)
+    });
+    fs::remove_file(pod.record()).unwrap();
+    pod.reason("data0", "NoRecord");
+    stays("nobody records it", Duration::from_millis(1500), || {
+        let by = recorded_by(&pod);
+        seen(by == "nobody", by)
+    });
+    assert_eq!(recorded(&daemon, "cache"), 0.0);
+}
+
 #[test]
 fn a_pod_that_ends_takes_its_found_record_with_it() {
     let node = TestNode::new();

@@ -181,7 +181,7 @@ impl Controller {
     fn start(&mut self) -> io::Result<()> {
         self.housekeep();
         self.pods.read_all();
-        self.doubt_all();
+        self.seek_all();
         self.seek();
         self.dirty.clear();
         let half_made = self.machine.half_made();
@@ -265,8 +265,8 @@ impl Controller {
                 }
                 Change::Records(file) => {
                     let touched = match file {
-                        Some(file) => self.pods.read(&file),
-                        None => self.pods.read_all(),
+                        Some(file) => self.read_record(&file),
+                        None => self.read_records(),
                     };
                     self.touch(touched);
                     self.touch_limited();
@@ -279,7 +279,7 @@ impl Controller {
                 } => self.touch(self.segments.users_of_found(&namespace, vni, port)),
                 Change::Policy => self.touch_all(),
                 Change::All => {
-                    self.pods.read_all();
+                    self.read_records();
                     self.touch_all();
                     self.to_tell.push(Telling::AllPodConfigs);
                 }
@@ -331,16 +331,13 @@ impl Controller {
         self.doubt_all();
     }
 
-    /// All namespaces: which pods have a record, and what is said of the others.
     fn doubt_all(&mut self) {
         let objects = self.objects.pods();
         let namespaces = objects
             .iter()
             .filter_map(|pod| pod.metadata.namespace.clone());
         let told = self.unrecorded.values().map(|pod| pod.namespace.clone());
-        let all: Vec<String> = namespaces.chain(told).collect();
-        self.seeking.now.extend(all.iter().cloned());
-        self.unsure.extend(all);
+        self.unsure.extend(namespaces.chain(told));
     }
 
     /// Pods whose links are there and whose record is not.

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
+    time::Instant,
 };
 
 use cni_plugin::record::{Record, RecordErrorKind, RecordFolder};
@@ -28,6 +29,8 @@ pub struct Pods {
     /// Of those, what is not in the folder, and what told of it.
     found: BTreeMap<String, RecordSource>,
     unsupported: Unsupported,
+    /// Sandboxes whose record the plugin took away, and when.
+    ended: HashMap<String, Instant>,
     /// Files of records whose namespace was looked for and proved gone.
     gone: BTreeSet<String>,
     /// Files that are no records, and why.
@@ -46,6 +49,7 @@ impl Pods {
             records: BTreeMap::new(),
             found: BTreeMap::new(),
             unsupported,
+            ended: HashMap::new(),
             gone: BTreeSet::new(),
             bad: BTreeMap::new(),
             by_uid: HashMap::new(),
@@ -94,10 +98,14 @@ impl Pods {
 
     /// Reads one record again; uids of the pods that it speaks of or spoke of.
     pub fn read(&mut self, file: &str) -> Vec<String> {
+        let written = self.written_container(file);
         let mut touched: Vec<String> = self.forget(file).into_iter().collect();
         match self.folder.read(file) {
             Ok(record) => touched.extend(self.written(file.into(), record)),
-            Err(error) if error.kind == RecordErrorKind::Missing => drop(self.bad.remove(file)),
+            Err(error) if error.kind == RecordErrorKind::Missing => {
+                self.bad.remove(file);
+                self.has_ended(written);
+            }
             Err(error) if error.kind == RecordErrorKind::BadName && !self.is_listed(file) => {
                 self.bad.remove(file);
             }

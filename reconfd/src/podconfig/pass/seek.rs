@@ -57,6 +57,28 @@ impl Controller {
         self.unsure.insert(namespace.into());
     }
 
+    /// Reads a record again. One that went may have gone with its pod: what others still say of it counts
+    /// only when the runtime has had its time to end it.
+    pub(in crate::podconfig) fn read_record(&mut self, file: &str) -> Vec<String> {
+        let before = self.pods.namespace_of(file);
+        let touched = self.pods.read(file);
+        let gone = before.filter(|_| self.pods.namespace_of(file).is_none());
+        self.seeking.later.extend(gone);
+        touched
+    }
+
+    pub(in crate::podconfig) fn read_records(&mut self) -> Vec<String> {
+        let touched = self.pods.read_all();
+        self.seek_all();
+        touched
+    }
+
+    /// Something new may be said of any pod.
+    pub(in crate::podconfig) fn seek_all(&mut self) {
+        self.doubt_all();
+        self.seeking.now.extend(self.unsure.iter().cloned());
+    }
+
     /// What failed for a reason that may have passed by now.
     pub(in crate::podconfig) fn seek_again(&mut self) {
         let again = std::mem::take(&mut self.seeking.later);
@@ -124,6 +146,9 @@ impl Controller {
             RecordSource::Cri => "the container runtime",
             _ => "libcni's result cache",
         };
+        if self.pods.has_just_ended(&hint.container) {
+            return Err(Unproved::Later("the pod's sandbox is ending".into()));
+        }
         let refused = |why: String| Unproved::Refused(format!("{who} tells of one, but {why}"));
         let own = object.metadata.uid.as_ref();
         if let (Some(told), Some(own)) = (&hint.uid, own)

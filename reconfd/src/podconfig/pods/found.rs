@@ -6,6 +6,7 @@ use std::{
     collections::{BTreeSet, HashSet},
     net::IpAddr,
     sync::Arc,
+    time::{Duration, Instant},
 };
 
 use cni_plugin::record::{Record, SCHEMA, time_of};
@@ -136,6 +137,38 @@ impl Pods {
         here.filter(is_lost)
             .map(|record| record.pod_name.as_str())
             .collect()
+    }
+}
+
+/// The plugin's DEL comes first of the chain, so for so long the runtime's own word outlives the record.
+const ENDING: Duration = Duration::from_secs(10);
+
+impl Pods {
+    /// The pod's namespace that a file in the folder speaks of.
+    pub fn namespace_of(&self, file: &str) -> Option<String> {
+        let record = self.records.get(file)?;
+        Some(record.pod_namespace.clone())
+    }
+
+    /// The sandbox of a record that the plugin wrote.
+    pub(super) fn written_container(&self, file: &str) -> Option<String> {
+        let record = self.records.get(file)?;
+        let is_written = !self.found.contains_key(file);
+        is_written.then(|| record.container_id.clone())
+    }
+
+    /// Remembers that the plugin took a sandbox's record away.
+    pub(super) fn has_ended(&mut self, container: Option<String>) {
+        self.ended.retain(|_, at| at.elapsed() < ENDING);
+        let now = Instant::now();
+        self.ended
+            .extend(container.map(|container| (container, now)));
+    }
+
+    /// Whether a sandbox is one that the runtime may be about to end.
+    pub fn has_just_ended(&self, container: &str) -> bool {
+        let ended = self.ended.get(container);
+        ended.is_some_and(|at| at.elapsed() < ENDING)
     }
 }
 

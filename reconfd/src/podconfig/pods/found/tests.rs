@@ -162,6 +162,24 @@ fn a_pod_whose_recorded_namespace_is_gone_may_be_found_elsewhere() {
     assert_eq!(node.known(), by_cache("c2"));
 }
 
+/// In the runtime's own files the sandbox is there a little longer, and so may be its namespace.
+#[test]
+fn a_sandbox_whose_record_the_plugin_took_away_is_ending() {
+    let mut node = Node::new();
+    node.write(&found("c1", 1, 77));
+    let folder = RecordFolder::new(node.root.path().join("records"));
+    folder.remove("c1", "eth0").unwrap();
+    assert_eq!(node.pods.namespace_of("c1.eth0.json").unwrap(), "tenant-a");
+    node.pods.read("c1.eth0.json");
+    assert_eq!(node.pods.namespace_of("c1.eth0.json"), None);
+    assert!(node.pods.has_just_ended("c1"));
+    assert!(!node.pods.has_just_ended("c2"));
+    // What was only found was nothing that the plugin could take away.
+    node.hold(found("c2", 2, 78));
+    node.pods.read("c2.eth0.json");
+    assert!(!node.pods.has_just_ended("c2"));
+}
+
 #[test]
 fn a_found_record_whose_namespace_is_gone_is_none_any_more() {
     let mut node = Node::new();
