@@ -26,7 +26,19 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use crate::metrics::Metrics;
+/// How a program is, for the probes.
+pub trait Vital: Clone + Send + Sync + 'static {
+    /// Why it should be started anew, if it should.
+    fn live(&self) -> Result<(), String>;
+    /// Why nobody should count on it yet, if so.
+    fn ready(&self) -> Result<(), String>;
+}
+
+/// What a program counts.
+pub trait Encode: Clone + Send + Sync + 'static {
+    /// All of it in the OpenMetrics text format.
+    fn encode(&self) -> String;
+}
 
 /// How the daemon is: written by the controller, read by the probes.
 #[derive(Clone, Debug)]
@@ -104,11 +116,6 @@ impl Health {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Why the daemon should be started anew, if it should.
-    pub fn live(&self) -> Result<(), String> {
-        self.live_at(Instant::now())
-    }
-
     fn live_at(&self, now: Instant) -> Result<(), String> {
         let last = self.0.started + Duration::from_millis(self.0.heartbeat.load(Relaxed));
         match now.saturating_duration_since(last) {
@@ -119,9 +126,14 @@ impl Health {
             )),
         }
     }
+}
 
-    /// Why nobody should count on the daemon yet, if so.
-    pub fn ready(&self) -> Result<(), String> {
+impl Vital for Health {
+    fn live(&self) -> Result<(), String> {
+        self.live_at(Instant::now())
+    }
+
+    fn ready(&self) -> Result<(), String> {
         self.live()?;
         let missing = [
             (
@@ -149,8 +161,8 @@ impl Health {
 /// Answers until `shutdown` ends; what is being answered then gets a moment to finish.
 pub async fn serve(
     listener: TcpListener,
-    health: Health,
-    metrics: Metrics,
+    health: impl Vital,
+    metrics: impl Encode,
     shutdown: impl Future<Output = ()>,
 ) {
     let mut shutdown = std::pin::pin!(shutdown);
@@ -177,7 +189,7 @@ pub async fn serve(
 }
 
 /// One connection, one request.
-async fn one(stream: TcpStream, health: Health, metrics: Metrics) {
+async fn one(stream: TcpStream, health: impl Vital, metrics: impl Encode) {
     let service = service_fn(|request: Request<_>| {
         let answer = answer(request.method(), request.uri().path(), &health, &metrics);
         async { Ok::<_, Infallible>(answer) }
@@ -200,8 +212,8 @@ async fn one(stream: TcpStream, health: Health, metrics: Metrics) {
 fn answer(
     method: &Method,
     path: &str,
-    health: &Health,
-    metrics: &Metrics,
+    health: &impl Vital,
+    metrics: &impl Encode,
 ) -> Response<Full<Bytes>> {
     if !matches!(*method, Method::GET | Method::HEAD) {
         let mut refusal = text(

@@ -10,6 +10,8 @@ use crds::{
 use nix::errno::Errno;
 use prometheus_client::{encoding::text, metrics::gauge::Gauge, registry::Registry};
 
+use crate::http::Encode;
+
 /// The series: their labels, names and helps.
 mod series;
 use series::{Ended, Links, Numbers, OfKind, Operated, Operation, Recorded, Refused, Watched};
@@ -156,9 +158,10 @@ impl Metrics {
     pub fn set_switch_pinned(&self, pinned: bool) {
         self.numbers.switch_pinned.set(i64::from(pinned));
     }
+}
 
-    /// All of it in the OpenMetrics text format.
-    pub fn encode(&self) -> String {
+impl Encode for Metrics {
+    fn encode(&self) -> String {
         let mut text = String::new();
         // Writing to a String does not fail; an empty answer would be told by the scraper.
         if text::encode(&mut text, &self.registry).is_err() {

@@ -75,6 +75,10 @@ impl<'a> Trouble<'a> {
         }
     }
 
+    pub fn is_of_untold_pod(&self) -> bool {
+        self.reason == Reason::Reconciling && self.link.is_empty()
+    }
+
     pub fn is_failure(&self) -> bool {
         self.state == LinkState::Failed
     }

@@ -3,10 +3,13 @@
 
 use std::{collections::BTreeSet, fs, path::Path, time::Duration};
 
-use clap::CommandFactory;
+use clap::{Args as _, Command, CommandFactory};
 use crds::{Reason, report::LinkState};
 use reconfd::{
+    cli::ControllerConfig,
     config::Config,
+    controller,
+    http::Encode as _,
     metrics::{Metrics, Op},
 };
 
@@ -14,7 +17,8 @@ use reconfd::{
 fn listed(heading: &str) -> BTreeSet<String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
     let text = fs::read_to_string(path).unwrap();
-    let section = text.split("\n## ").find(|part| part.starts_with(heading));
+    let mut sections = text.split("\n## ");
+    let section = sections.find(|part| part.lines().next() == Some(heading));
     let rows = section.unwrap_or_default().lines();
     rows.filter_map(|row| row.strip_prefix("| `")?.split(['`', '{']).next())
         .map(ToOwned::to_owned)
@@ -24,22 +28,31 @@ fn listed(heading: &str) -> BTreeSet<String> {
 #[test]
 fn every_reason_is_explained_in_its_own_words() {
     let known = Reason::ALL.map(|reason| reason.as_str().to_owned());
-    assert_eq!(listed("Reasons"), BTreeSet::from(known));
+    assert_eq!(listed("Reasons, and what to do"), BTreeSet::from(known));
 }
 
 #[test]
 fn every_flag_is_told() {
-    let command = Config::command();
+    assert_eq!(listed("Flags of reconfd"), flags(&Config::command()));
+    let controller = ControllerConfig::augment_args(Command::new("controller"));
+    assert_eq!(listed("Flags of reconfd controller"), flags(&controller));
+}
+
+fn flags(command: &Command) -> BTreeSet<String> {
     let flags = command.get_arguments().filter_map(|flag| flag.get_long());
     let known = flags.filter(|flag| !["help", "version"].contains(flag));
-    let known: BTreeSet<String> = known.map(|flag| format!("--{flag}")).collect();
-    assert_eq!(listed("Flags"), known);
+    known.map(|flag| format!("--{flag}")).collect()
 }
 
 #[test]
 fn every_metric_is_told() {
-    let known: BTreeSet<String> = one_of_each().encode().lines().filter_map(name).collect();
-    assert_eq!(listed("Metrics"), known);
+    let names = |text: String| text.lines().filter_map(name).collect::<BTreeSet<String>>();
+    assert_eq!(listed("Metrics"), names(one_of_each().encode()));
+    let controller = controller::metrics::Metrics::default();
+    assert_eq!(
+        listed("Metrics of the controller"),
+        names(controller.encode())
+    );
 }
 
 /// A family without a sample is not written, so each is counted once.

@@ -11,6 +11,7 @@ use tokio::{
 };
 
 use super::*;
+use crate::metrics::Metrics;
 
 struct Probes {
     at: SocketAddr,

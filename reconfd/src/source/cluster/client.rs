@@ -1,6 +1,6 @@
 //! The way to the API server, and whether it is one that podconfig can work with.
 
-use std::time::Duration;
+use std::{error::Error as _, time::Duration};
 
 use anyhow::{Context as _, bail};
 use k8s_openapi::apimachinery::pkg::version::Info;
@@ -26,11 +26,26 @@ pub async fn check_version(client: &Client, mut waiting: impl FnMut(&str)) -> an
         match client.apiserver_version().await {
             Ok(info) => return judge(&info),
             Err(error) => waiting(&format!(
-                "the API server does not tell its version: {error}"
+                "the API server does not tell its version: {}",
+                words(&error)
             )),
         }
         tokio::time::sleep(PAUSE).await;
     }
+}
+
+/// What the server said; where it did not say anything, every cause that the way to it gives.
+pub fn words(error: &kube::Error) -> String {
+    if let kube::Error::Api(status) = error {
+        return status.message.clone();
+    }
+    let mut told = error.to_string();
+    let mut cause = error.source();
+    while let Some(deeper) = cause {
+        told += &format!(": {deeper}");
+        cause = deeper.source();
+    }
+    told
 }
 
 fn judge(info: &Info) -> anyhow::Result<()> {

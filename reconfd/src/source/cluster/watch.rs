@@ -5,7 +5,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Debug,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use backon::ExponentialBuilder;
@@ -14,6 +14,7 @@ use kube::{
     Api, Resource,
     runtime::{
         WatchStreamExt as _,
+        utils::Backoff,
         watcher::{self, Config, Event, ExponentialBackoff, watcher},
     },
 };
@@ -22,6 +23,8 @@ use serde::de::DeserializeOwned;
 /// After a failure the next try comes so soon, and each further one after twice the time.
 const FIRST_WAIT: Duration = Duration::from_millis(200);
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
+/// A watch that went on for so long begins with the shortest wait again.
+const PEACE: Duration = Duration::from_secs(30);
 
 /// What one watch says.
 pub type Said<K> = Result<Event<K>, watcher::Error>;
@@ -39,14 +42,40 @@ where
         .map(|said| said.map(|event| event.modify(lighten)))
 }
 
-fn patience() -> ExponentialBackoff {
+/// How long it is waited after a failure. That a list begins is no success yet: one that fails again and
+/// again, because the kind is not installed or may not be read, is asked for ever less often.
+struct Patience {
+    waits: ExponentialBackoff,
+    failed: Option<Instant>,
+}
+
+fn patience() -> Patience {
     let waits = ExponentialBuilder::default()
         .with_min_delay(FIRST_WAIT)
         .with_max_delay(LONGEST_WAIT)
         .with_factor(2.0)
         .with_jitter()
         .without_max_times();
-    waits.into()
+    Patience {
+        waits: waits.into(),
+        failed: None,
+    }
+}
+
+impl Iterator for Patience {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        let failed = self.failed.replace(Instant::now());
+        if failed.is_some_and(|failed| failed.elapsed() > PEACE) {
+            self.waits.reset();
+        }
+        self.waits.next()
+    }
+}
+
+impl Backoff for Patience {
+    fn reset(&mut self) {}
 }
 
 /// Who wrote which field is half of an object's bytes and of no use here.
@@ -168,6 +197,19 @@ mod tests {
         assert_eq!(after(&mut ledger, broken), ["+b"]);
         let again = vec![Event::InitApply(pod("a")), Event::InitDone];
         assert_eq!(after(&mut ledger, again), ["+a", "-b"]);
+    }
+
+    #[test]
+    fn a_list_that_fails_again_and_again_is_asked_for_ever_less_often() {
+        let mut patience = patience();
+        let first = patience.next();
+        for _ in 0..10 {
+            // What a list that begins does.
+            Backoff::reset(&mut patience);
+            patience.next();
+        }
+        assert!(first < Some(2 * FIRST_WAIT), "{first:?}");
+        assert!(patience.next() >= Some(LONGEST_WAIT));
     }
 
     #[test]

@@ -1,0 +1,188 @@
+//! Deeds done: the only place that writes to the API.
+
+use std::{
+    fmt::{self, Debug},
+    time::Duration,
+};
+
+use crds::{PeerSlice, PodConfig, PodConfigAllowance, PodReport, allowance::EFFECTIVE};
+use k8s_openapi::api::core::v1::Node;
+use kube::{
+    Api, Client, Resource,
+    api::{DeleteParams, Patch, PatchParams, Preconditions},
+    core::{NamespaceResourceScope, PartialObjectMeta},
+};
+use serde::Serialize;
+use serde_json::json;
+use tokio::time::timeout;
+
+use super::deed::{Deed, Orphan};
+use crate::source::{Pod, cluster::client::words};
+
+/// Who writes, for the API's bookkeeping of who wrote which field.
+pub const FIELD_MANAGER: &str = "podconfig-controller";
+/// A server that takes longer is asked another time.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(30);
+
+/// Why a deed was not done.
+#[derive(Debug)]
+pub struct Failure {
+    pub why: String,
+    /// For how long the server asked to be left alone.
+    pub wait: Option<Duration>,
+}
+
+/// Whether something was written.
+pub type Done = Result<bool, Failure>;
+
+pub async fn perform(client: &Client, deed: &Deed) -> Done {
+    match timeout(ANSWERED_WITHIN, attempt(client, deed)).await {
+        Ok(done) => done.map_err(Failure::from),
+        Err(_) => Err(Failure {
+            why: format!("the API server has not answered within {ANSWERED_WITHIN:?}"),
+            wait: None,
+        }),
+    }
+}
+
+async fn attempt(client: &Client, deed: &Deed) -> kube::Result<bool> {
+    match deed {
+        Deed::Status {
+            namespace,
+            name,
+            uid,
+            status,
+        } => {
+            let patch = json!({
+                "apiVersion": PodConfig::api_version(&()), "kind": PodConfig::kind(&()),
+                "metadata": {"name": name, "uid": uid}, "status": status,
+            });
+            let api = metadata_of::<PodConfig>(client, namespace);
+            let written = api.patch_status(name, &ours(), &Patch::Apply(&patch)).await;
+            // Deleted, or made anew: the next word of it says so.
+            unless_gone(written.map(drop))
+        }
+        Deed::PutAllowance { namespace, spec } => {
+            put::<PodConfigAllowance>(client, namespace, EFFECTIVE, spec).await
+        }
+        Deed::DeleteAllowance { namespace } => {
+            delete::<PodConfigAllowance>(client, namespace, EFFECTIVE).await
+        }
+        Deed::Slices {
+            namespace,
+            put: slices,
+            delete: names,
+        } => {
+            for (name, spec) in slices {
+                put::<PeerSlice>(client, namespace, name, spec).await?;
+            }
+            for name in names {
+                delete::<PeerSlice>(client, namespace, name).await?;
+            }
+            Ok(true)
+        }
+        Deed::Sweep(orphan) => sweep(client, orphan).await,
+    }
+}
+
+async fn put<K>(
+    client: &Client,
+    namespace: &str,
+    name: &str,
+    spec: &(impl Serialize + Sync),
+) -> kube::Result<bool>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug,
+{
+    let object = json!({
+        "apiVersion": K::api_version(&()), "kind": K::kind(&()), "metadata": {"name": name}, "spec": spec,
+    });
+    let api = metadata_of::<K>(client, namespace);
+    api.patch(name, &ours(), &Patch::Apply(&object)).await?;
+    tracing::info!(kind = %K::kind(&()), namespace, name, "written");
+    Ok(true)
+}
+
+async fn delete<K>(client: &Client, namespace: &str, name: &str) -> kube::Result<bool>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug,
+{
+    let api = metadata_of::<K>(client, namespace);
+    let deleted = api.delete(name, &DeleteParams::default()).await;
+    tracing::info!(kind = %K::kind(&()), namespace, name, "deleted");
+    unless_gone(deleted.map(drop))
+}
+
+/// Deletes a report only if a look at what is there now, and not what was heard of it, says that nobody
+/// stands for it.
+async fn sweep(client: &Client, orphan: &Orphan) -> kube::Result<bool> {
+    let pods: Api<Pod> = Api::namespaced(client.clone(), &orphan.namespace);
+    let pod = pods.get_opt(&orphan.pod).await?;
+    let is_on_its_node = pod.is_some_and(|pod| {
+        pod.metadata.uid.as_ref() == Some(&orphan.pod_uid)
+            && pod.spec.node_name.as_ref() == Some(&orphan.node)
+    });
+    let nodes: Api<Node> = Api::all(client.clone());
+    if is_on_its_node && nodes.get_metadata_opt(&orphan.node).await?.is_some() {
+        return Ok(false);
+    }
+    let as_heard = DeleteParams::default().preconditions(Preconditions {
+        uid: Some(orphan.uid.clone()),
+        resource_version: Some(orphan.version.clone()),
+    });
+    let reports = metadata_of::<PodReport>(client, &orphan.namespace);
+    let deleted = reports.delete(&orphan.pod, &as_heard).await;
+    let Orphan {
+        namespace,
+        pod,
+        node,
+        ..
+    } = orphan;
+    tracing::info!(
+        namespace,
+        pod,
+        node,
+        "a report that nobody stands for is deleted"
+    );
+    unless_gone(deleted.map(drop))
+}
+
+fn metadata_of<K>(client: &Client, namespace: &str) -> Api<PartialObjectMeta<K>>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug,
+{
+    Api::namespaced(client.clone(), namespace)
+}
+
+fn ours() -> PatchParams {
+    PatchParams::apply(FIELD_MANAGER).force()
+}
+
+/// What is gone, or is another object by now, needs nothing.
+fn unless_gone(done: kube::Result<()>) -> kube::Result<bool> {
+    match done {
+        Ok(()) => Ok(true),
+        Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+impl From<kube::Error> for Failure {
+    fn from(error: kube::Error) -> Self {
+        let wait = match &error {
+            kube::Error::Api(status) => status.details.as_ref().map(|d| d.retry_after_seconds),
+            _ => None,
+        };
+        let wait = wait.filter(|seconds| *seconds > 0);
+        Self {
+            why: words(&error),
+            wait: wait.map(|seconds| Duration::from_secs(seconds.into())),
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.why)
+    }
+}

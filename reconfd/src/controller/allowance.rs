@@ -1,0 +1,78 @@
+//! Pure: the policies that select a namespace → what its PodConfigs may use.
+
+use std::collections::BTreeMap;
+
+use crds::{
+    PodConfigAllowanceSpec, PodConfigPolicy,
+    allowance::{AllowanceSummary, MOST_RULES},
+    policy::{Limits, Rule},
+};
+
+use crate::podconfig::policy::{self, alike, bounded};
+
+/// How many policies an allowance names.
+const MOST_POLICIES: usize = 256;
+/// So much of rules fits into an object; the largest 256 that there can be do not.
+const MOST_BYTES: usize = 1_000_000;
+
+/// What a namespace with these labels may use. `None`: nobody asks, for no policy selects it and it has no
+/// PodConfigs. Without a policy, but with PodConfigs, it is told that nothing is allowed.
+pub fn effective<'a>(
+    policies: impl IntoIterator<Item = &'a PodConfigPolicy>,
+    labels: &BTreeMap<String, String>,
+    has_podconfigs: bool,
+) -> Option<PodConfigAllowanceSpec> {
+    let selected = policy::selecting(policies, labels).policies;
+    (has_podconfigs || !selected.is_empty()).then(|| union(&selected))
+}
+
+fn union(policies: &[&PodConfigPolicy]) -> PodConfigAllowanceSpec {
+    let rules: Vec<&Rule> = policies.iter().flat_map(|p| &p.spec.allow).collect();
+    let names: Vec<&str> = policies
+        .iter()
+        .filter_map(|policy| policy.metadata.name.as_deref())
+        .collect();
+    let allow = as_many_as_fit(&rules);
+    PodConfigAllowanceSpec {
+        complete: allow.len() == rules.len() && alike::is_judgeable(&allow),
+        allow,
+        limits: limits(policies),
+        summary: AllowanceSummary {
+            policies: bounded(names.join(",")),
+            rules: count(rules.len()),
+        },
+        policies: names
+            .into_iter()
+            .take(MOST_POLICIES)
+            .map(str::to_owned)
+            .collect(),
+    }
+}
+
+fn as_many_as_fit(rules: &[&Rule]) -> Vec<Rule> {
+    let size = |rule: &Rule| serde_json::to_vec(rule).map_or(MOST_BYTES, |bytes| bytes.len());
+    let mut left = MOST_BYTES;
+    let fits = |rule: &&&Rule| {
+        let rest = left.checked_sub(size(rule));
+        left = rest.unwrap_or_default();
+        rest.is_some()
+    };
+    let fitting = rules.iter().take(MOST_RULES).take_while(fits);
+    fitting.map(|rule| (*rule).clone()).collect()
+}
+
+fn limits(policies: &[&PodConfigPolicy]) -> Option<Limits> {
+    let limits = policy::limits(policies);
+    let limits = Limits {
+        links_per_pod: limits.links_per_pod.map(count),
+        pods_per_namespace: limits.pods_per_namespace.map(count),
+    };
+    (limits != Limits::default()).then_some(limits)
+}
+
+fn count(number: usize) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
+}
+
+#[cfg(test)]
+mod tests;

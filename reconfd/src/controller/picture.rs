@@ -1,0 +1,190 @@
+//! Pure: everything that was heard, kept so that one more word costs little, and what is to be written
+//! because of it.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    time::SystemTime,
+};
+
+use crds::{PeerSliceSpec, PodConfig, PodConfigAllowanceSpec, PodConfigPolicy};
+use kube::core::error_boundary::InvalidObject;
+
+use super::{
+    deed::Deed,
+    job::{Job, Kind, Mark, Wait},
+    seen::{Seen, Told},
+};
+use crate::scope::Scope;
+
+/// A PodConfig, and the pods that it selects.
+mod config;
+/// One namespace.
+mod space;
+use space::Space;
+
+/// What an object says, or why nobody can tell.
+pub type Read<K> = Result<K, Box<InvalidObject>>;
+
+/// An object of this name, as it is now.
+#[derive(Debug)]
+pub struct Fact {
+    /// Empty for an object of the cluster.
+    pub namespace: String,
+    pub name: String,
+    pub what: What,
+}
+
+/// The object; `None`: it is gone.
+#[derive(Debug)]
+pub enum What {
+    /// Its labels; gone is also one that is being deleted, for nothing can be made in it any more.
+    Namespace(Option<BTreeMap<String, String>>),
+    Node(Option<()>),
+    Policy(Option<Box<Read<PodConfigPolicy>>>),
+    Pod(Option<Seen>),
+    PodConfig(Option<Box<Read<PodConfig>>>),
+    /// One that cannot be read says nothing.
+    PodReport(Option<Told>),
+    Allowance(Option<Box<Read<PodConfigAllowanceSpec>>>),
+    PeerSlice(Option<Read<PeerSliceSpec>>),
+}
+
+pub struct Picture {
+    scope: Scope,
+    spaces: HashMap<String, Space>,
+    policies: BTreeMap<String, PodConfigPolicy>,
+    nodes: HashSet<String>,
+}
+
+impl Picture {
+    pub fn new(scope: Scope) -> Self {
+        Self {
+            scope,
+            spaces: HashMap::new(),
+            policies: BTreeMap::new(),
+            nodes: HashSet::new(),
+        }
+    }
+
+    /// Takes in what was heard; what may have to be done because of it.
+    pub fn take(&mut self, fact: Fact) -> Vec<Mark> {
+        let Fact {
+            namespace,
+            name,
+            what,
+        } = fact;
+        match what {
+            What::Node(node) => self.node(name, node.is_some()),
+            What::Policy(policy) => self.policy(name, policy),
+            What::Namespace(labels) => self.within(&name, |space| space.namespace(labels)),
+            What::Pod(pod) => self.within(&namespace, |space| space.pod(&name, pod)),
+            What::PodConfig(read) => self.within(&namespace, |space| space.config(&name, read)),
+            What::PodReport(told) => self.report(&namespace, &name, told),
+            What::Allowance(read) => self.within(&namespace, |space| space.allowance(&name, read)),
+            What::PeerSlice(read) => self.within(&namespace, |space| space.slice(&name, read)),
+        }
+    }
+
+    /// Everything that there may be to do, at a time when a list has become whole.
+    pub fn all(&self) -> Vec<Mark> {
+        let spaces = self.spaces.values();
+        spaces.flat_map(|space| space.all(&self.nodes)).collect()
+    }
+
+    /// What the job comes to. `knows_nodes`: whether a node that was not heard of is gone.
+    pub fn decide(&self, job: &Job, knows_nodes: bool, now: SystemTime) -> Option<Deed> {
+        match job {
+            Job::Status { namespace, name } => self.spaces.get(namespace)?.told(name, now),
+            Job::Allowance { namespace } => {
+                self.spaces.get(namespace)?.allowed(self.policies.values())
+            }
+            Job::Peers { namespace, segment } => self
+                .spaces
+                .get(namespace)?
+                .packed(*segment, self.policies.values()),
+            Job::Sweep { namespace, pod } => {
+                let nodes = Some(&self.nodes).filter(|_| knows_nodes);
+                self.spaces.get(namespace)?.orphan(pod, nodes)
+            }
+        }
+    }
+
+    /// Remembers what was written, where that cannot be read back.
+    pub fn written(&mut self, deed: &Deed) {
+        if let Deed::Status {
+            namespace,
+            name,
+            status,
+            ..
+        } = deed
+            && let Some(space) = self.spaces.get_mut(namespace)
+        {
+            space.written(name, status);
+        }
+    }
+
+    /// How many objects of each kind are known.
+    pub fn counts(&self) -> [(Kind, usize); 8] {
+        Kind::ALL.map(|kind| {
+            let all = match kind {
+                Kind::Node => self.nodes.len(),
+                Kind::PodConfigPolicy => self.policies.len(),
+                kind => self.spaces.values().map(|space| space.count(kind)).sum(),
+            };
+            (kind, all)
+        })
+    }
+
+    fn within(
+        &mut self,
+        namespace: &str,
+        change: impl FnOnce(&mut Space) -> Vec<Mark>,
+    ) -> Vec<Mark> {
+        if !self.scope.serves(namespace) {
+            return Vec::new();
+        }
+        let space = self
+            .spaces
+            .entry(namespace.to_owned())
+            .or_insert_with(|| Space::new(namespace));
+        let marks = change(space);
+        if space.is_empty() {
+            self.spaces.remove(namespace);
+        }
+        marks
+    }
+
+    fn report(&mut self, namespace: &str, pod: &str, told: Option<Told>) -> Vec<Mark> {
+        let node = told.as_ref().map(|told| told.node.clone());
+        let mut marks = self.within(namespace, |space| space.report(pod, told));
+        let is_strange = node.is_some_and(|node| !self.nodes.contains(&node));
+        if is_strange && self.scope.serves(namespace) {
+            marks.push(Job::sweep(namespace, pod).after(Wait::Grace));
+        }
+        marks
+    }
+
+    fn node(&mut self, name: String, is_there: bool) -> Vec<Mark> {
+        if is_there {
+            self.nodes.insert(name);
+            return Vec::new();
+        }
+        self.nodes.remove(&name);
+        let spaces = self.spaces.values();
+        spaces.flat_map(|space| space.reports_of(&name)).collect()
+    }
+
+    /// A policy that cannot be read stays what it was.
+    fn policy(&mut self, name: String, read: Option<Box<Read<PodConfigPolicy>>>) -> Vec<Mark> {
+        match read.map(|read| *read) {
+            Some(Err(_)) => return Vec::new(),
+            Some(Ok(policy)) => drop(self.policies.insert(name, policy)),
+            None => drop(self.policies.remove(&name)),
+        }
+        let spaces = self.spaces.values();
+        spaces.flat_map(Space::by_policy).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;

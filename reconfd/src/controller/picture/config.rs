@@ -1,0 +1,119 @@
+//! Pure: a PodConfig, and the pods that it selects.
+
+use std::time::SystemTime;
+
+use crds::{PodConfig, PodConfigSpec, PodConfigStatus};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use kube::core::{Selector, SelectorExt};
+
+use super::Read;
+use crate::{
+    controller::{
+        rollup::{self, Roll, Verdict},
+        seen::{Seen, Told},
+    },
+    podconfig::policy,
+    standing::{Edition, Trouble, podconfig},
+};
+
+pub struct Config {
+    object: PodConfig,
+    /// Why it cannot be read.
+    fault: Option<String>,
+    /// `None`: it makes no sense, and selects nothing.
+    selector: Option<Selector>,
+    pub roll: Roll,
+}
+
+impl Config {
+    pub fn new(read: Read<PodConfig>) -> Self {
+        let (object, fault) = match read {
+            Ok(object) => (object, None),
+            Err(invalid) => {
+                let spec = PodConfigSpec {
+                    pod_selector: LabelSelector::default(),
+                    links: Vec::new(),
+                };
+                let mut object = PodConfig::new("", spec);
+                object.metadata = invalid.metadata;
+                (object, Some(invalid.error))
+            }
+        };
+        let selector = policy::selector(&object.spec.pod_selector).ok();
+        Self {
+            object,
+            selector: selector.filter(|_| fault.is_none()),
+            fault,
+            roll: Roll::default(),
+        }
+    }
+
+    /// Takes over what is known of the same object; whether it still asks for the same, so that its pods
+    /// need not be looked at.
+    pub fn succeed(&mut self, before: Self) -> bool {
+        let is_same =
+            Edition::of(&self.object) == Edition::of(&before.object) && self.fault == before.fault;
+        if is_same {
+            self.roll = before.roll;
+        }
+        if is_same && self.fault.is_some() {
+            self.object.status = before.object.status;
+        }
+        is_same
+    }
+
+    pub fn uid(&self) -> &str {
+        self.object.metadata.uid.as_deref().unwrap_or_default()
+    }
+
+    /// How a pod stands to it; `None`: it does not select the pod, or no longer.
+    pub fn verdict(&self, name: &str, pod: &Seen, told: Option<&Told>) -> Option<Verdict> {
+        let selector = self.selector.as_ref()?;
+        (pod.is_active && selector.matches(&pod.labels))
+            .then(|| Verdict::of(&self.troubles(name, pod, told)))
+    }
+
+    pub fn troubles<'a>(
+        &self,
+        name: &'a str,
+        pod: &Seen,
+        told: Option<&'a Told>,
+    ) -> Vec<Trouble<'a>> {
+        rollup::troubles(&self.object, name, pod, told)
+    }
+
+    /// The status that it should have, if it has another.
+    pub fn status<'a>(
+        &'a self,
+        look: impl Fn(&'a str) -> Vec<Trouble<'a>>,
+        now: SystemTime,
+    ) -> Option<PodConfigStatus> {
+        let (object, before) = (&self.object, self.object.status.as_ref());
+        let status = match &self.fault {
+            Some(why) => podconfig::unreadable(object.metadata.generation, why, before, now),
+            None => self.roll.status(object, look, now),
+        };
+        (!before.is_some_and(|before| says(before, &status))).then_some(status)
+    }
+
+    /// What an object that cannot be read says of itself cannot be read either.
+    pub fn written(&mut self, status: &PodConfigStatus) {
+        if self.fault.is_some() {
+            self.object.status = Some(status.clone());
+        }
+    }
+}
+
+/// Whether all of a status is there already; conditions of others do not matter.
+fn says(there: &PodConfigStatus, status: &PodConfigStatus) -> bool {
+    let mut there = there.clone();
+    let is_ours = |type_: &String| status.conditions.iter().any(|own| own.type_ == *type_);
+    there
+        .conditions
+        .retain(|condition| is_ours(&condition.type_));
+    let place = |type_: &String| status.conditions.iter().position(|own| own.type_ == *type_);
+    there
+        .conditions
+        .sort_by_key(|condition| place(&condition.type_));
+    there == *status
+}

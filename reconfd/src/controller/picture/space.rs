@@ -1,0 +1,324 @@
+//! Pure: one namespace, with all that is in it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    time::SystemTime,
+};
+
+use crds::{
+    PeerSliceSpec, PodConfig, PodConfigAllowanceSpec, PodConfigPolicy, PodConfigStatus,
+    allowance::EFFECTIVE, report::Tunnel,
+};
+
+use super::{Read, config::Config};
+use crate::{
+    controller::{
+        allowance::effective,
+        deed::{Deed, Orphan},
+        job::{Job, Kind, Mark, Segment, Wait},
+        peers::{Ends, packing},
+        seen::{Seen, Told},
+        sweep::is_orphan,
+    },
+    podconfig::policy,
+};
+
+pub struct Space {
+    name: String,
+    /// `None`: the namespace is not there, or not for long.
+    labels: Option<BTreeMap<String, String>>,
+    pods: HashMap<String, Seen>,
+    reports: HashMap<String, Told>,
+    configs: BTreeMap<String, Config>,
+    /// `None`: there is none. `Some(None)`: it cannot be read.
+    allowance: Option<Option<PodConfigAllowanceSpec>>,
+    slices: BTreeMap<String, Option<PeerSliceSpec>>,
+    ends: Ends,
+    /// What each pod adds to them: its node and its tunnels.
+    adds: HashMap<String, (String, Vec<Tunnel>)>,
+}
+
+impl Space {
+    pub fn new(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            labels: None,
+            pods: HashMap::new(),
+            reports: HashMap::new(),
+            configs: BTreeMap::new(),
+            allowance: None,
+            slices: BTreeMap::new(),
+            ends: Ends::default(),
+            adds: HashMap::new(),
+        }
+    }
+
+    pub fn namespace(&mut self, labels: Option<BTreeMap<String, String>>) -> Vec<Mark> {
+        if self.labels == labels {
+            return Vec::new();
+        }
+        self.labels = labels;
+        self.by_policy()
+    }
+
+    pub fn pod(&mut self, name: &str, pod: Option<Seen>) -> Vec<Mark> {
+        if self.pods.get(name) == pod.as_ref() {
+            return Vec::new();
+        }
+        put(&mut self.pods, name, pod);
+        self.look_at(name)
+    }
+
+    pub fn report(&mut self, pod: &str, told: Option<Told>) -> Vec<Mark> {
+        put(&mut self.reports, pod, told);
+        self.look_at(pod)
+    }
+
+    pub fn config(&mut self, name: &str, read: Option<Box<Read<PodConfig>>>) -> Vec<Mark> {
+        let before = self.configs.remove(name);
+        let had_some = before.is_some() || !self.configs.is_empty();
+        let mut marks = Vec::new();
+        if let Some(read) = read {
+            let mut config = Config::new(*read);
+            if !before.is_some_and(|before| config.succeed(before)) {
+                for (name, pod) in &self.pods {
+                    let verdict = config.verdict(name, pod, self.reports.get(name));
+                    config.roll.put(name, verdict);
+                }
+            }
+            marks.push(Job::status(&self.name, name).after(config.roll.wait()));
+            self.configs.insert(name.to_owned(), config);
+        }
+        if had_some == self.configs.is_empty() {
+            marks.push(Job::allowance(&self.name).after(Wait::Now));
+        }
+        marks
+    }
+
+    pub fn allowance(
+        &mut self,
+        name: &str,
+        read: Option<Box<Read<PodConfigAllowanceSpec>>>,
+    ) -> Vec<Mark> {
+        if name != EFFECTIVE {
+            return Vec::new();
+        }
+        self.allowance = read.map(|read| read.ok());
+        vec![Job::allowance(&self.name).after(Wait::Now)]
+    }
+
+    pub fn slice(&mut self, name: &str, read: Option<Read<PeerSliceSpec>>) -> Vec<Mark> {
+        let of = |spec: Option<&PeerSliceSpec>| segment(name, spec);
+        let before = self.slices.get(name).and_then(|spec| of(spec.as_ref()));
+        let read = read.map(Read::ok);
+        let after = read.as_ref().and_then(|spec| of(spec.as_ref()));
+        put_sorted(&mut self.slices, name, read);
+        let segments = BTreeSet::from_iter(before.into_iter().chain(after));
+        let mark = |segment| Job::peers(&self.name, segment).after(Wait::Now);
+        segments.into_iter().map(mark).collect()
+    }
+
+    /// What is to be looked at when the policies say otherwise.
+    pub fn by_policy(&self) -> Vec<Mark> {
+        let allowance = Job::allowance(&self.name).after(Wait::Now);
+        let slices = self.slices.iter();
+        let slices = slices.filter_map(|(name, spec)| segment(name, spec.as_ref()));
+        let segments: BTreeSet<Segment> = self.ends.segments().chain(slices).collect();
+        let peers = segments.into_iter();
+        let peers = peers.map(|segment| Job::peers(&self.name, segment).after(Wait::Now));
+        std::iter::once(allowance).chain(peers).collect()
+    }
+
+    pub fn all(&self, nodes: &HashSet<String>) -> Vec<Mark> {
+        let configs = self.configs.iter();
+        let statuses =
+            configs.map(|(name, config)| Job::status(&self.name, name).after(config.roll.wait()));
+        let orphans = self.reports.keys();
+        let orphans = orphans.filter(|pod| self.orphan(pod, Some(nodes)).is_some());
+        let sweeps = orphans.map(|pod| Job::sweep(&self.name, pod).after(Wait::Grace));
+        let marks = self.by_policy().into_iter();
+        marks.chain(statuses).chain(sweeps).collect()
+    }
+
+    pub fn reports_of(&self, node: &str) -> Vec<Mark> {
+        let reports = self.reports.iter().filter(|(_, told)| told.node == node);
+        let mark = |(pod, _): (&String, _)| Job::sweep(&self.name, pod).after(Wait::Grace);
+        reports.map(mark).collect()
+    }
+
+    pub fn count(&self, kind: Kind) -> usize {
+        match kind {
+            Kind::Namespace => usize::from(self.labels.is_some()),
+            Kind::Pod => self.pods.len(),
+            Kind::PodConfig => self.configs.len(),
+            Kind::PodReport => self.reports.len(),
+            Kind::PodConfigAllowance => usize::from(self.allowance.is_some()),
+            Kind::PeerSlice => self.slices.len(),
+            Kind::Node | Kind::PodConfigPolicy => 0,
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        Kind::ALL.iter().all(|kind| self.count(*kind) == 0)
+    }
+
+    pub fn told(&self, name: &str, now: SystemTime) -> Option<Deed> {
+        let config = self.configs.get(name)?;
+        let look = |pod| {
+            let seen = self.pods.get(pod);
+            let troubles = seen.map(|seen| config.troubles(pod, seen, self.reports.get(pod)));
+            troubles.unwrap_or_default()
+        };
+        let status = config.status(look, now)?;
+        Some(Deed::Status {
+            namespace: self.name.clone(),
+            name: name.to_owned(),
+            uid: config.uid().to_owned(),
+            status: status.into(),
+        })
+    }
+
+    pub fn written(&mut self, name: &str, status: &PodConfigStatus) {
+        if let Some(config) = self.configs.get_mut(name) {
+            config.written(status);
+        }
+    }
+
+    pub fn allowed<'a>(&self, policies: impl Iterator<Item = &'a PodConfigPolicy>) -> Option<Deed> {
+        let labels = self.labels.as_ref()?;
+        let namespace = self.name.clone();
+        match (
+            effective(policies, labels, !self.configs.is_empty()),
+            &self.allowance,
+        ) {
+            (Some(spec), there) if there.as_ref() != Some(&Some(spec.clone())) => {
+                Some(Deed::PutAllowance {
+                    namespace,
+                    spec: spec.into(),
+                })
+            }
+            (None, Some(_)) => Some(Deed::DeleteAllowance { namespace }),
+            _ => None,
+        }
+    }
+
+    /// The slices of a segment, as far as they are not what they should be.
+    pub fn packed<'a>(
+        &self,
+        of: Segment,
+        policies: impl Iterator<Item = &'a PodConfigPolicy>,
+    ) -> Option<Deed> {
+        let selected = policy::selecting(policies, self.labels.as_ref()?).policies;
+        let own = self.slices.iter();
+        let own = own.filter(|(name, spec)| segment(name, spec.as_ref()) == Some(of));
+        let numbered = own.clone().filter_map(|(name, spec)| {
+            let peers = spec.as_ref().map(|spec| spec.peers.clone());
+            Some((packing::parse(name)?.1, peers.unwrap_or_default()))
+        });
+        let wanted = packing::pack(&numbered.collect(), self.ends.peers(of, &selected));
+        let wanted = wanted.into_iter().map(|(number, peers)| {
+            let (vni, port) = (of.vni, of.port);
+            (
+                packing::name(of, number),
+                PeerSliceSpec { vni, port, peers },
+            )
+        });
+        let wanted: BTreeMap<String, PeerSliceSpec> = wanted.collect();
+        let delete = own
+            .map(|(name, _)| name)
+            .filter(|name| !wanted.contains_key(*name));
+        let delete: Vec<String> = delete.cloned().collect();
+        let is_there = |name: &str, spec| self.slices.get(name) == Some(&Some(spec));
+        let put = wanted
+            .into_iter()
+            .filter(|(name, spec)| !is_there(name, spec.clone()))
+            .collect::<Vec<_>>();
+        (!put.is_empty() || !delete.is_empty()).then(|| Deed::Slices {
+            namespace: self.name.clone(),
+            put,
+            delete,
+        })
+    }
+
+    pub fn orphan(&self, pod: &str, nodes: Option<&HashSet<String>>) -> Option<Deed> {
+        let told = self.reports.get(pod)?;
+        is_orphan(told, self.pods.get(pod), nodes).then(|| {
+            Deed::Sweep(Orphan {
+                namespace: self.name.clone(),
+                pod: pod.to_owned(),
+                pod_uid: told.pod_uid.clone(),
+                node: told.node.clone(),
+                uid: told.uid.clone(),
+                version: told.version.clone(),
+            })
+        })
+    }
+
+    /// Something about this pod or its report is new.
+    fn look_at(&mut self, name: &str) -> Vec<Mark> {
+        let (pod, told) = (self.pods.get(name), self.reports.get(name));
+        let mut marks = Vec::new();
+        for (config_name, config) in &mut self.configs {
+            let verdict = pod.and_then(|pod| config.verdict(name, pod, told));
+            if config.roll.put(name, verdict) {
+                marks.push(Job::status(&self.name, config_name).after(config.roll.wait()));
+            }
+        }
+        if self.orphan(name, None).is_some() {
+            marks.push(Job::sweep(&self.name, name).after(Wait::Grace));
+        }
+        marks.extend(self.count_ends(name));
+        marks
+    }
+
+    fn count_ends(&mut self, name: &str) -> Vec<Mark> {
+        let (pod, told) = (self.pods.get(name), self.reports.get(name));
+        let told = told.filter(|told| pod.is_some_and(|pod| told.is_of(pod)));
+        let adds = told.map(|told| (told.node.clone(), told.tunnels().collect::<Vec<_>>()));
+        let adds = adds.filter(|(_, tunnels)| !tunnels.is_empty());
+        let before = self.adds.remove(name);
+        if before == adds {
+            self.adds.extend(adds.map(|adds| (name.to_owned(), adds)));
+            return Vec::new();
+        }
+        let mut segments = BTreeSet::new();
+        for (node, tunnel) in before.iter().flat_map(flat) {
+            self.ends.remove(node, tunnel);
+            segments.insert(Segment::from(tunnel));
+        }
+        for (node, tunnel) in adds.iter().flat_map(flat) {
+            self.ends.add(node, tunnel);
+            segments.insert(Segment::from(tunnel));
+        }
+        self.adds.extend(adds.map(|adds| (name.to_owned(), adds)));
+        let mark = |segment| Job::peers(&self.name, segment).after(Wait::Now);
+        segments.into_iter().map(mark).collect()
+    }
+}
+
+fn flat((node, tunnels): &(String, Vec<Tunnel>)) -> impl Iterator<Item = (&str, Tunnel)> {
+    tunnels.iter().map(|tunnel| (node.as_str(), *tunnel))
+}
+
+/// The segment that a slice belongs to: its name says so, or else what is in it.
+fn segment(name: &str, spec: Option<&PeerSliceSpec>) -> Option<Segment> {
+    let said = spec.map(|spec| Segment {
+        vni: spec.vni,
+        port: spec.port,
+    });
+    packing::parse(name).map(|(segment, _)| segment).or(said)
+}
+
+fn put<V>(map: &mut HashMap<String, V>, name: &str, value: Option<V>) {
+    match value {
+        Some(value) => drop(map.insert(name.to_owned(), value)),
+        None => drop(map.remove(name)),
+    }
+}
+
+fn put_sorted<V>(map: &mut BTreeMap<String, V>, name: &str, value: Option<V>) {
+    match value {
+        Some(value) => drop(map.insert(name.to_owned(), value)),
+        None => drop(map.remove(name)),
+    }
+}

@@ -1,0 +1,211 @@
+use crds::{Peer, report::Tunnel};
+
+use super::*;
+
+const SEGMENT: Segment = Segment { vni: 7, port: 4789 };
+
+fn everywhere(more: Value) -> Value {
+    json!({"namespaceSelector": {"matchLabels": {"tier": "cnf"}}, "allow": [more]})
+}
+
+fn vxlan() -> Value {
+    everywhere(json!({"vxlan": {"vnis": [{"min": 7, "max": 7}], "peers": ["10.77.0.0/24"]}}))
+}
+
+fn allowance(heard: &Heard) -> Option<Deed> {
+    heard.decide(&Job::allowance("t"))
+}
+
+/// What was decided is there.
+fn hear_allowance(heard: &mut Heard) {
+    let Some(Deed::PutAllowance { spec, .. }) = allowance(heard) else {
+        panic!("nothing to write");
+    };
+    heard.hear("t", "effective", What::Allowance(Some(Box::new(Ok(*spec)))));
+    assert_eq!(allowance(heard), None);
+}
+
+#[test]
+fn an_allowance_follows_policies_and_labels_and_is_mended() {
+    let mut heard = Heard::of_namespace();
+    assert_eq!(allowance(&heard), None, "no policy speaks of it");
+    heard.policy("telco", vxlan());
+    assert!(heard.marks.contains(&Job::allowance("t").after(Wait::Now)));
+    hear_allowance(&mut heard);
+    let other = PodConfigAllowanceSpec::default();
+    heard.hear("t", "effective", What::Allowance(Some(Box::new(Ok(other)))));
+    hear_allowance(&mut heard);
+    heard.hear("t", "effective", What::Allowance(None));
+    assert!(heard.marks.contains(&Job::allowance("t").after(Wait::Now)));
+    hear_allowance(&mut heard);
+    heard.hear("", "t", What::Namespace(Some(labels("tier", "web"))));
+    let deleted = Deed::DeleteAllowance {
+        namespace: "t".into(),
+    };
+    assert_eq!(allowance(&heard), Some(deleted));
+}
+
+#[test]
+fn an_allowance_is_emptied_and_not_deleted_while_podconfigs_are_there() {
+    let mut heard = Heard::of_namespace();
+    heard.policy("telco", vxlan()).config(config(1));
+    hear_allowance(&mut heard);
+    heard.hear("", "telco", What::Policy(None));
+    let Some(Deed::PutAllowance { spec, .. }) = allowance(&heard) else {
+        panic!("it stays");
+    };
+    assert!(spec.allow.is_empty() && spec.policies.is_empty());
+    hear_allowance(&mut heard);
+    heard.hear("t", "data", What::PodConfig(None));
+    assert!(heard.marks.contains(&Job::allowance("t").after(Wait::Now)));
+    assert!(matches!(
+        allowance(&heard),
+        Some(Deed::DeleteAllowance { .. })
+    ));
+}
+
+#[test]
+fn a_policy_that_cannot_be_read_stays_what_it_was() {
+    let mut heard = Heard::of_namespace();
+    heard.policy("telco", vxlan());
+    hear_allowance(&mut heard);
+    let invalid = InvalidObject {
+        error: "odd".into(),
+        metadata: Default::default(),
+    };
+    heard.hear(
+        "",
+        "telco",
+        What::Policy(Some(Box::new(Err(invalid.into())))),
+    );
+    assert_eq!(allowance(&heard), None);
+}
+
+#[test]
+fn nothing_is_made_in_a_namespace_that_is_being_deleted() {
+    let mut heard = Heard::of_namespace();
+    heard.policy("telco", vxlan());
+    on_tunnel(&mut heard, "a", "n0", "10.77.0.1");
+    heard.hear("", "t", What::Namespace(None));
+    assert_eq!(allowance(&heard), None);
+    assert_eq!(heard.decide(&Job::peers("t", SEGMENT)), None);
+}
+
+/// A pod of that node, and what the node says of its end of the tunnel.
+fn on_tunnel(heard: &mut Heard, name: &str, node: &str, address: &str) {
+    heard.pod(
+        name,
+        Some(Seen {
+            node: Some(node.into()),
+            ..pod(name)
+        }),
+    );
+    let link = LinkTold {
+        tunnel: Some(Tunnel {
+            vni: 7,
+            port: 4789,
+            address: address.parse().unwrap(),
+        }),
+        ..ready()
+    };
+    let report = Told {
+        node: node.into(),
+        ..told(name, link)
+    };
+    heard.report(name, Some(report));
+}
+
+/// Makes the slices what they should be; `+name: nodes` for each that was put, `-name` for each deleted.
+fn pack(heard: &mut Heard) -> Vec<String> {
+    let Some(deed) = heard.decide(&Job::peers("t", SEGMENT)) else {
+        return Vec::new();
+    };
+    let Deed::Slices { put, delete, .. } = deed else {
+        panic!("{deed:?}");
+    };
+    let mut done = Vec::new();
+    for (name, spec) in put {
+        let nodes: Vec<&str> = spec.peers.iter().map(|peer| peer.node.as_str()).collect();
+        done.push(format!("+{name}: {}", nodes.join(" ")));
+        heard.hear("t", &name, What::PeerSlice(Some(Ok(spec))));
+    }
+    for name in delete {
+        heard.hear("t", &name, What::PeerSlice(None));
+        done.push(format!("-{name}"));
+    }
+    assert_eq!(heard.decide(&Job::peers("t", SEGMENT)), None);
+    done
+}
+
+#[test]
+fn peers_come_and_go_with_the_pods_of_their_nodes() {
+    let mut heard = Heard::of_namespace();
+    heard.policy("telco", vxlan());
+    on_tunnel(&mut heard, "a", "n0", "10.77.0.1");
+    assert_eq!(heard.marks[0], Job::peers("t", SEGMENT).after(Wait::Now));
+    on_tunnel(&mut heard, "b", "n1", "10.77.0.2");
+    assert_eq!(pack(&mut heard), ["+vxlan-7-4789-0: n0 n1"]);
+    // The pod moves.
+    heard.pod("a", None);
+    assert_eq!(pack(&mut heard), ["+vxlan-7-4789-0: n1"]);
+    on_tunnel(&mut heard, "a", "n2", "10.77.0.3");
+    assert_eq!(pack(&mut heard), ["+vxlan-7-4789-0: n1 n2"]);
+    heard.pod("a", None).pod("b", None);
+    assert_eq!(pack(&mut heard), ["-vxlan-7-4789-0"]);
+}
+
+#[test]
+fn an_address_that_no_rule_allows_is_no_peer_whatever_a_node_says() {
+    let mut heard = Heard::of_namespace();
+    on_tunnel(&mut heard, "a", "n0", "10.77.0.1");
+    on_tunnel(&mut heard, "b", "evil", "192.0.2.1");
+    assert!(pack(&mut heard).is_empty(), "no policy allows anything");
+    heard.policy("telco", vxlan());
+    assert_eq!(pack(&mut heard), ["+vxlan-7-4789-0: n0"]);
+    heard.hear("", "telco", What::Policy(None));
+    assert_eq!(pack(&mut heard), ["-vxlan-7-4789-0"]);
+}
+
+#[test]
+fn a_report_that_is_not_from_the_pods_node_adds_no_peer() {
+    let mut heard = Heard::of_namespace();
+    heard.policy("telco", vxlan());
+    on_tunnel(&mut heard, "a", "n0", "10.77.0.1");
+    heard.pod("a", Some(pod("a")));
+    assert_eq!(pack(&mut heard), ["+vxlan-7-4789-0: n0"]);
+    let elsewhere = Seen {
+        node: Some("n1".into()),
+        ..pod("a")
+    };
+    heard.pod("a", Some(elsewhere));
+    assert_eq!(pack(&mut heard), ["-vxlan-7-4789-0"]);
+}
+
+#[test]
+fn slices_that_somebody_else_made_or_changed_are_mended() {
+    let mut heard = Heard::of_namespace();
+    heard.policy("telco", vxlan());
+    on_tunnel(&mut heard, "a", "n0", "10.77.0.1");
+    pack(&mut heard);
+    let forged = |vni: i32| PeerSliceSpec {
+        vni,
+        port: 4789,
+        peers: vec![Peer {
+            node: "evil".into(),
+            address: [192, 0, 2, 1].into(),
+        }],
+    };
+    for (name, spec) in [("vxlan-7-4789-0", forged(7)), ("vxlan-7-4789-0", forged(8))] {
+        heard.hear("t", name, What::PeerSlice(Some(Ok(spec))));
+        assert!(
+            heard
+                .marks
+                .contains(&Job::peers("t", SEGMENT).after(Wait::Now))
+        );
+        assert_eq!(pack(&mut heard), ["+vxlan-7-4789-0: n0"]);
+    }
+    for name in ["vxlan-7-4789-5", "mine"] {
+        heard.hear("t", name, What::PeerSlice(Some(Ok(forged(7)))));
+        assert_eq!(pack(&mut heard), [format!("-{name}")]);
+    }
+}

@@ -1,0 +1,154 @@
+//! Pure: which of the pods that a PodConfig selects have their links. Kept as pods and reports come, so
+//! that one report costs the same however many pods there are.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    time::SystemTime,
+};
+
+use crds::{PodConfig, PodConfigStatus, Reason, report::LinkState};
+
+use super::{
+    job::Wait,
+    seen::{Seen, Told},
+};
+use crate::standing::{
+    Trouble,
+    podconfig::{self, Said, Tally},
+};
+
+/// How one pod stands to a PodConfig that selects it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Configured,
+    /// Something is missing that comes by itself.
+    Waiting {
+        /// Its node has not told yet.
+        is_untold: bool,
+    },
+    Failed,
+}
+
+/// The selected pods of one PodConfig.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Roll {
+    configured: HashSet<String>,
+    unready: BTreeMap<String, Verdict>,
+    /// How many of these have not been told of yet.
+    untold: usize,
+}
+
+impl Roll {
+    /// Takes down how a pod stands, `None` where it is not selected; whether the status may say otherwise
+    /// now.
+    pub fn put(&mut self, pod: &str, verdict: Option<Verdict>) -> bool {
+        let is_configured = verdict == Some(Verdict::Configured);
+        if is_configured && self.configured.contains(pod) {
+            return false;
+        }
+        let was_configured = self.configured.remove(pod);
+        let before = self.unready.remove(pod);
+        self.untold -= usize::from(before.is_some_and(Verdict::is_untold));
+        match verdict {
+            None => return was_configured || before.is_some(),
+            Some(Verdict::Configured) => drop(self.configured.insert(pod.to_owned())),
+            Some(unready) => {
+                self.untold += usize::from(unready.is_untold());
+                self.unready.insert(pod.to_owned(), unready);
+            }
+        }
+        true
+    }
+
+    /// How soon the status is to be written: nodes that have yet to tell do so within a moment, and all of
+    /// it is one write then.
+    pub fn wait(&self) -> Wait {
+        match self.untold {
+            0 => Wait::Now,
+            _ => Wait::Soon,
+        }
+    }
+
+    /// The status. `look` says what keeps a pod from its links.
+    pub fn status<'a>(
+        &'a self,
+        config: &PodConfig,
+        look: impl Fn(&'a str) -> Vec<Trouble<'a>>,
+        now: SystemTime,
+    ) -> PodConfigStatus {
+        let failed = self.unready.values();
+        let tally = Tally {
+            selected: self.configured.len() + self.unready.len(),
+            configured: self.configured.len(),
+            failed: failed
+                .filter(|verdict| **verdict == Verdict::Failed)
+                .count(),
+            troubles: self.unready.keys().flat_map(|pod| look(pod)).collect(),
+        };
+        podconfig::status(config, tally, config.status.as_ref(), now)
+    }
+}
+
+impl Verdict {
+    pub fn of(troubles: &[Trouble<'_>]) -> Self {
+        if troubles.is_empty() {
+            return Self::Configured;
+        }
+        match troubles.iter().any(Trouble::is_failure) {
+            true => Self::Failed,
+            false => Self::Waiting {
+                is_untold: troubles.iter().any(Trouble::is_of_untold_pod),
+            },
+        }
+    }
+
+    fn is_untold(self) -> bool {
+        self == Self::Waiting { is_untold: true }
+    }
+}
+
+/// What keeps a pod from what the PodConfig asks for in it.
+pub fn troubles<'a>(
+    config: &PodConfig,
+    name: &'a str,
+    pod: &Seen,
+    told: Option<&'a Told>,
+) -> Vec<Trouble<'a>> {
+    let told = told.filter(|told| told.is_of(pod));
+    let links = told.into_iter().flat_map(|told| &told.links);
+    let said = links.map(|link| Said {
+        link: &link.link,
+        podconfig: &link.podconfig,
+        uid: &link.podconfig_uid,
+        generation: link.generation,
+        state: link.state,
+        reason: link.reason,
+        message: &link.message,
+    });
+    let whole = told.and_then(|told| told.trouble.as_ref());
+    let whole = whole.map(|trouble| Trouble {
+        pod: name,
+        link: "",
+        state: trouble.state,
+        reason: trouble.reason,
+        message: trouble.message.as_str().into(),
+    });
+    podconfig::in_pod(config, said, whole, untold(name, pod, told))
+}
+
+fn untold<'a>(name: &'a str, pod: &Seen, told: Option<&Told>) -> Trouble<'a> {
+    match &pod.node {
+        None => Trouble::untold(name, "the pod is not scheduled yet"),
+        Some(_) if told.is_some_and(Told::is_full) => Trouble {
+            pod: name,
+            link: "",
+            state: LinkState::Failed,
+            reason: Reason::TooManyLinks,
+            message: "more links are asked for in the pod than its PodReport can hold".into(),
+        },
+        Some(node) => Trouble::untold(name, format!("the daemon of node {node} has not told yet")),
+    }
+}
+
+#[cfg(test)]
+mod tests;

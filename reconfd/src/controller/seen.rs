@@ -1,0 +1,100 @@
+//! Pods and reports as far as the controller looks at them: of each there may be very many.
+
+use std::collections::BTreeMap;
+
+use crds::{
+    PodReport, Reason,
+    report::{LinkReport, LinkState, PodTrouble, Tunnel},
+};
+
+use crate::{podconfig::report::REPORTED, source::Pod};
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    pub uid: String,
+    /// Where it runs, or shall run.
+    pub node: Option<String>,
+    pub labels: BTreeMap<String, String>,
+    /// Whether it is neither ended nor about to: what counts for a ReplicaSet as well.
+    pub is_active: bool,
+}
+
+impl From<Pod> for Seen {
+    fn from(pod: Pod) -> Self {
+        Self {
+            is_active: !pod.has_ended() && pod.metadata.deletion_timestamp.is_none(),
+            uid: pod.metadata.uid.unwrap_or_default(),
+            node: pod.spec.node_name.filter(|node| !node.is_empty()),
+            labels: pod.metadata.labels.unwrap_or_default(),
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Told {
+    /// The report itself, as it was when it was heard.
+    pub uid: String,
+    pub version: String,
+    pub pod_uid: String,
+    pub node: String,
+    pub trouble: Option<PodTrouble>,
+    pub links: Vec<LinkTold>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct LinkTold {
+    pub link: String,
+    pub podconfig: String,
+    pub podconfig_uid: String,
+    pub generation: i64,
+    pub state: LinkState,
+    pub reason: Reason,
+    pub message: String,
+    pub tunnel: Option<Tunnel>,
+}
+
+impl From<PodReport> for Told {
+    fn from(report: PodReport) -> Self {
+        let status = report.status.unwrap_or_default();
+        Self {
+            uid: report.metadata.uid.unwrap_or_default(),
+            version: report.metadata.resource_version.unwrap_or_default(),
+            pod_uid: status.pod_uid,
+            node: status.node,
+            trouble: status.trouble,
+            links: status.links.into_iter().map(LinkTold::from).collect(),
+        }
+    }
+}
+
+impl From<LinkReport> for LinkTold {
+    fn from(link: LinkReport) -> Self {
+        Self {
+            link: link.name,
+            podconfig: link.pod_config,
+            podconfig_uid: link.pod_config_uid,
+            generation: link.observed_generation,
+            state: link.state,
+            reason: link.reason,
+            message: link.message,
+            tunnel: link.tunnel,
+        }
+    }
+}
+
+impl Told {
+    /// Whether the report speaks of this pod and comes from its node: any other counts for nothing.
+    pub fn is_of(&self, pod: &Seen) -> bool {
+        self.pod_uid == pod.uid && pod.node.as_ref() == Some(&self.node)
+    }
+
+    /// Whether links may be missing from it because there was no room.
+    pub fn is_full(&self) -> bool {
+        self.links.len() >= REPORTED
+    }
+
+    /// What it adds to the peers of tunnels.
+    pub fn tunnels(&self) -> impl Iterator<Item = Tunnel> {
+        self.links.iter().filter_map(|link| link.tunnel)
+    }
+}
