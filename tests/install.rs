@@ -191,6 +191,26 @@ fn no_role_of_a_program_reaches_what_it_does_not_need() {
 }
 
 #[test]
+fn kubernetes_own_roles_take_in_those_for_tenants_and_not_those_for_administrators() {
+    let objects = documents("install/install.yaml");
+    let taken_in = |name: &str| -> BTreeSet<String> {
+        let labels = &find(&objects, "ClusterRole", name)["metadata"]["labels"];
+        let labels = labels.as_object().unwrap().keys();
+        labels
+            .filter_map(|label| label.strip_prefix("rbac.authorization.k8s.io/aggregate-to-"))
+            .map(str::to_owned)
+            .collect()
+    };
+    let set = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+    assert_eq!(
+        taken_in("podconfig-viewer"),
+        set(&["view", "edit", "admin"])
+    );
+    assert_eq!(taken_in("podconfig-editor"), set(&["edit", "admin"]));
+    assert_eq!(taken_in("podconfig-policy-admin"), set(&[]));
+}
+
+#[test]
 fn every_fence_is_bound_and_closed() {
     let objects = documents("install/install.yaml");
     let fences = objects
