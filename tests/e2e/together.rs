@@ -4,6 +4,8 @@
 mod admission;
 /// Links of running workloads: they come, go, and follow their pods.
 mod attach;
+/// What RBAC cannot say.
+mod fences;
 /// Pods that wait for their links.
 mod gate;
 /// The README's quick start.

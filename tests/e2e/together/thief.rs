@@ -115,9 +115,21 @@ fn a_stolen_token_of_a_daemon_reaches_no_object_of_another_node() {
     thief.may_not(&["get", "secrets"]);
 }
 
+/// A daemon patches a status without asking for it first; kubectl asks.
+fn let_kubectl_ask(tenant: &Tenant) {
+    tenant.apply(
+        "apiVersion: rbac.authorization.k8s.io/v1\nkind: Role\nmetadata: {name: ask}\n\
+         rules: [{apiGroups: [''], resources: [pods/status], verbs: [get]}]\n---\n\
+         apiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding\nmetadata: {name: ask}\n\
+         roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: ask}\n\
+         subjects: [{kind: ServiceAccount, name: podconfig-daemon, namespace: podconfig-system}]\n",
+    );
+}
+
 #[test]
 fn a_stolen_token_of_a_daemon_changes_no_label_and_no_condition_but_one() {
     let tenant = Tenant::new("stolen-status");
+    let_kubectl_ask(&tenant);
     let (near, far) = victims(&tenant);
     let thief = Thief::on("n0", &tenant);
     // The condition alone, as a patch that keeps the others.
