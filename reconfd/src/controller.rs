@@ -145,6 +145,8 @@ struct Controller {
     under_way: FuturesUnordered<BoxFuture<'static, Attempt>>,
     health: Health,
     metrics: Metrics,
+    /// When it was last said that the controller goes on.
+    beaten: Instant,
 }
 
 /// A deed, tried.
@@ -167,6 +169,7 @@ impl Controller {
             under_way: FuturesUnordered::new(),
             health,
             metrics,
+            beaten: Instant::now(),
         }
     }
 
@@ -176,8 +179,11 @@ impl Controller {
             tokio::select! {
                 Some(heard) = self.heard.next() => self.take(heard),
                 Some(attempt) = self.under_way.next() => self.ended(attempt),
-                () = sleep_until(next.into()) => self.beat(),
+                () = sleep_until(next.into()) => (),
                 () = &mut stop => break,
+            }
+            if self.beaten.elapsed() >= BEAT {
+                self.beat();
             }
             self.begin();
         }
@@ -185,9 +191,9 @@ impl Controller {
         let _ = timeout(FINISH_WITHIN, finish).await;
     }
 
-    /// When there is something to do, though nothing is heard.
+    /// When there is something to do, whatever is heard until then.
     fn next(&self) -> Instant {
-        let beat = Instant::now() + BEAT;
+        let beat = self.beaten + BEAT;
         let next = self.agenda.next().filter(|_| self.has_room());
         next.map_or(beat, |next| next.min(beat))
     }
@@ -197,6 +203,7 @@ impl Controller {
     }
 
     fn beat(&mut self) {
+        self.beaten = Instant::now();
         self.agenda.tidy(Instant::now());
         for (kind, objects) in self.picture.counts() {
             self.metrics

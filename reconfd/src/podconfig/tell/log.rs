@@ -70,9 +70,13 @@ impl Teller {
                 );
             }
         }
+        let had_links = before.is_some_and(|before| !before.links.is_empty());
+        let is_asked_of = had_links || !outcome.links.is_empty();
         if let Some((reason, message)) = outcome
             .trouble
             .as_ref()
+            // A pod of which nobody asks anything, and which could not be given anything, is no trouble.
+            .filter(|(reason, _)| is_asked_of || *reason != Reason::Unsupported)
             .filter(|now| before.and_then(|b| b.trouble.as_ref()) != Some(*now))
         {
             let quiet = *reason == Reason::NamespaceGone;
