@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+/// What an API server says to a PodConfig at once.
+mod admission;
 /// Stories that disturb everybody: daemons, nodes and the API server come and go. One after another.
 mod alone;
 /// What the stories are told with.

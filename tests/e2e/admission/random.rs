@@ -114,6 +114,7 @@ fn kind() -> impl Strategy<Value = Value> {
         false => json!({"parentLink": device, "id": id}),
     });
     let peers = prop_oneof![
+        Just(json!({"auto": {}})),
         Just(json!({"addresses": ["10.7.0.1"]})),
         Just(json!({"addresses": ["10.7.0.2", "10.7.9.1"]})),
         Just(json!({"addresses": ["fd77::1", "fd77::2"]})),
@@ -122,9 +123,15 @@ fn kind() -> impl Strategy<Value = Value> {
         Just(json!({"group": "ff05::1"})),
     ];
     let port = maybe(prop_oneof![Just(json!(4789)), Just(json!(8472))]);
-    let vxlan = (on(), 1..5, port, peers).prop_map(|((device, of_node, mode), vni, port, peers)| match of_node {
-        true => json!({"underlay": device, "vni": vni, "port": port, "peers": peers, "mode": mode[0]}),
-        false => json!({"underlayLink": device, "vni": vni, "port": port, "peers": peers}),
+    let vxlan = (on(), 1..5, port, peers).prop_map(|((device, of_node, mode), vni, port, peers)| {
+        let inside = match peers.get("auto") {
+            Some(_) => json!({"addresses": ["10.7.0.1"]}),
+            None => peers.clone(),
+        };
+        match of_node {
+            true => json!({"underlay": device, "vni": vni, "port": port, "peers": peers, "mode": mode[0]}),
+            false => json!({"underlayLink": device, "vni": vni, "port": port, "peers": inside}),
+        }
     });
     prop_oneof![
         veth.prop_map(|veth| json!({"veth": veth})),

@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     io::Write as _,
     process::{Command, Stdio},
+    sync::LazyLock,
     time::Duration,
 };
 
@@ -17,6 +18,18 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 /// As many rules as one policy holds.
 const RULES_IN_A_POLICY: usize = 64;
 
+/// Where one is, it writes the allowances.
+static IS_A_CONTROLLER_THERE: LazyLock<bool> = LazyLock::new(|| {
+    let deployment = [
+        "get",
+        "deployment",
+        "podconfig-controller",
+        "--ignore-not-found",
+    ];
+    let words = [&deployment[..], &["-n", "podconfig-system", "-o", "name"]].concat();
+    !kubectl(&words).trim().is_empty()
+});
+
 pub struct Tenant {
     pub name: String,
     policies: Vec<String>,
@@ -24,40 +37,47 @@ pub struct Tenant {
 
 impl Tenant {
     pub fn without_policy(name: &str) -> Self {
-        create(&json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}));
-        let tenant = Self {
-            name: name.to_owned(),
-            policies: Vec::new(),
-        };
-        tenant.hears_a_policy();
-        tenant
+        Self::made(name, Vec::new())
     }
 
     /// May have what these rules allow, and sees it.
     pub fn new(name: &str, allow: &Value, limits: Option<Value>) -> Self {
-        let mut tenant = Self::without_policy(name);
-        let rules = allow.as_array().expect("rules").clone();
+        let rules = allow.as_array().expect("rules");
         let mut parts: Vec<&[Value]> = rules.chunks(RULES_IN_A_POLICY).collect();
         if parts.is_empty() {
             parts.push(&[]);
         }
-        for (number, part) in parts.into_iter().enumerate() {
-            let policy = format!("{name}-{number}");
-            create(&policy_of(&policy, name, part, limits.as_ref()));
-            tenant.policies.push(policy);
-        }
-        if !is_a_controller_there() {
-            create(&tenant.allowance(&rules, limits));
+        let policy = |(number, part): (usize, &[Value])| {
+            policy_of(&format!("{name}-{number}"), name, part, limits.as_ref())
+        };
+        let policies: Vec<Value> = parts.into_iter().enumerate().map(policy).collect();
+        let tenant = Self::made(name, policies);
+        if !*IS_A_CONTROLLER_THERE {
+            create(&tenant.allowance(rules, limits));
         }
         tenant.sees(rules.len());
         tenant
+    }
+
+    fn made(name: &str, policies: Vec<Value>) -> Self {
+        let names = policies
+            .iter()
+            .map(|policy| policy["metadata"]["name"].as_str());
+        let names = names.map(|name| name.expect("a name").to_owned()).collect();
+        let namespace =
+            json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
+        create(&list([vec![namespace], policies].concat()));
+        Self {
+            name: name.to_owned(),
+            policies: names,
+        }
     }
 
     /// The one policy allows something else from now on.
     pub fn narrow(&self, allow: &Value) {
         let rules = allow.as_array().expect("rules");
         replace(&policy_of(&self.policies[0], &self.name, rules, None));
-        if !is_a_controller_there() {
+        if !*IS_A_CONTROLLER_THERE {
             replace(&self.allowance(rules, None));
         }
     }
@@ -65,7 +85,7 @@ impl Tenant {
     /// No policy selects the namespace any more, but there are PodConfigs.
     pub fn withdraw(&mut self) {
         self.delete_policies();
-        if !is_a_controller_there() {
+        if !*IS_A_CONTROLLER_THERE {
             replace(&self.allowance(&[], None));
         }
         within(PATIENCE, "the allowance is empty", || {
@@ -93,8 +113,10 @@ impl Tenant {
             .iter()
             .map(|(name, links)| self.config(name, links))
             .collect();
-        let list = json!({"apiVersion": "v1", "kind": "List", "items": items});
-        let (_, said) = run(&["create", "--dry-run=server", "-f", "-"], Some(&list));
+        let (_, said) = run(
+            &["create", "--validate=ignore", "--dry-run=server", "-f", "-"],
+            Some(&list(items)),
+        );
         let answer = |(name, _): &(String, Vec<Value>)| {
             let refused = format!("\"{name}\" is ");
             let made = format!("podconfig.podconfig.dev/{name} created");
@@ -174,51 +196,37 @@ impl Tenant {
                 false => Err(spec["summary"].to_string()),
             }
         });
+        // An API server knows of policies and allowances a moment later than of what was just written.
         let nobodys = [json!({"name": "n", "veth": {"hostBridge": "nobody-has-it"}})];
-        within(PATIENCE, "the allowance is in force", || {
+        let complete = self.effective()["spec"]["complete"] == true;
+        within(PATIENCE, "admission judges by it", || {
             match self.says("probe", &nobodys) {
                 Err(said) if said.contains("no params found") => Err(said),
+                Ok(()) if complete => Err("anything is let through".to_owned()),
                 _ => Ok(()),
             }
         });
     }
 
-    /// Without an allowance whatever is new is refused, as soon as the API server knows the policies.
-    fn hears_a_policy(&self) {
-        let any = [json!({"name": "n", "veth": {"bridge": "blue"}})];
-        within(PATIENCE, "admission is in force", || {
-            match self.says("probe", &any) {
-                Err(said) if said.contains("no params found") => Ok(()),
-                other => Err(format!("{other:?}")),
-            }
-        });
-    }
-
     fn delete_policies(&mut self) {
-        for policy in self.policies.drain(..) {
-            run(
-                &["delete", "podconfigpolicy", &policy, "--ignore-not-found"],
-                None,
-            );
+        let mut words = vec!["delete", "podconfigpolicies", "--ignore-not-found"];
+        words.extend(self.policies.iter().map(String::as_str));
+        if !self.policies.is_empty() {
+            run(&words, None);
         }
+        self.policies.clear();
     }
 }
 
 impl Drop for Tenant {
     fn drop(&mut self) {
         self.delete_policies();
-        run(
-            &[
-                "-n",
-                &self.name,
-                "delete",
-                "podconfigs,podconfigallowances",
-                "--all",
-            ],
-            None,
-        );
         run(&["delete", "namespace", &self.name, "--wait=false"], None);
     }
+}
+
+fn list(items: Vec<Value>) -> Value {
+    json!({"apiVersion": "v1", "kind": "List", "items": items})
 }
 
 fn policy_of(name: &str, namespace: &str, allow: &[Value], limits: Option<&Value>) -> Value {
@@ -235,29 +243,13 @@ pub fn kubectl(words: &[&str]) -> String {
 }
 
 fn create(object: &Value) {
-    let (went_well, said) = run(&["create", "-f", "-"], Some(object));
+    let (went_well, said) = run(&["create", "--validate=ignore", "-f", "-"], Some(object));
     assert!(went_well, "{said}");
 }
 
 fn replace(object: &Value) {
     let (went_well, said) = run(&["replace", "-f", "-"], Some(object));
     assert!(went_well, "{said}");
-}
-
-fn is_a_controller_there() -> bool {
-    let words = [
-        "get",
-        "deployment",
-        "podconfig-controller",
-        "-n",
-        "podconfig-system",
-    ];
-    run(
-        &[&words[..], &["--ignore-not-found", "-o", "name"]].concat(),
-        None,
-    )
-    .1
-    .contains("podconfig-controller")
 }
 
 /// What admission said, without who said it.

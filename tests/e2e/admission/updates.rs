@@ -16,7 +16,7 @@ fn one_is_no_longer_allowed(name: &str) -> (Tenant, Value, Value) {
     tenant.create("x", &[old.clone(), still.clone()]);
     tenant.narrow(&json!([{"veth": {"bridges": "Own"}, "addresses": ["10.2.0.0/16"]}]));
     tenant.is_told(
-        &[old.clone()],
+        std::slice::from_ref(&old),
         "link old: address 10.1.0.1/24 is not allowed on such a link; the allowance lists 10.2.0.0/16",
     );
     (tenant, old, still)
