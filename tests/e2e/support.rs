@@ -23,7 +23,7 @@ use std::time::Duration;
 use crate::wait::within;
 
 /// The machine may be busy with other things: what takes a second may take long.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Polls until the probe is content; its error is the state that it saw.
 pub fn eventually<T>(what: &str, probe: impl FnMut() -> Result<T, String>) -> T {

@@ -97,9 +97,12 @@ fn kubectl_shows_what_there_is_to_see() {
     ] {
         assert!(reports.contains(word), "no {word} in:\n{reports}");
     }
-    let all = tenant.kubectl(&["get", "podconfig"]);
-    let category = tenant.kubectl(&["get", "podconfig.podconfig.dev"]);
-    assert_eq!(all, category);
+    let names = |kind: &str| tenant.kubectl(&["get", kind, "-o", "name"]);
+    assert_eq!(names("podconfigs"), "podconfig.podconfig.dev/data\n");
+    let category = names("podconfig-dev");
+    for kind in ["podconfig.", "podconfigallowance.", "podreport."] {
+        assert!(category.contains(kind), "no {kind} in {category}");
+    }
     tenant.apply(&config(
         "nobody",
         "app: nobody",

@@ -115,7 +115,7 @@ fn a_pod_of_a_stateful_set_that_moves_to_another_node_takes_its_link_and_its_rep
     }
     let elsewhere = if mover.node == "n0" { "n1" } else { "n0" };
     let patch = format!(
-        r#"{{"spec":{{"updateStrategy":{{"type":"OnDelete"}},"template":{{"spec":{{"nodeSelector":{{"kubernetes.io/hostname":"{elsewhere}"}}}}}}}}}}"#
+        r#"{{"spec":{{"updateStrategy":{{"type":"OnDelete","rollingUpdate":null}},"template":{{"spec":{{"nodeSelector":{{"kubernetes.io/hostname":"{elsewhere}"}}}}}}}}}}"#
     );
     tenant.kubectl(&["patch", "statefulset/web", "--patch", &patch]);
     tenant.kubectl(&["delete", "pod", &mover.name]);
