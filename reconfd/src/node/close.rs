@@ -12,9 +12,18 @@ impl Machine {
     /// goes with this value.
     pub fn close(mut self) -> io::Result<()> {
         self.read_again().map_err(io::Error::other)?;
+        self.remove_ends().map_err(io::Error::other)?;
         self.empty_switch().map_err(io::Error::other)?;
         self.filter.retain(|_| false).map_err(io::Error::other)?;
         self.pin.unpin()
+    }
+
+    /// The host ends of pods that could not be visited; the other ends go with them.
+    fn remove_ends(&mut self) -> Result<(), Error> {
+        let pods = self.pods_with_links();
+        let ends = pods.iter().flat_map(|uid| self.ends_of(uid));
+        let links: Vec<_> = ends.map(|(place, row, _)| (place, row.index)).collect();
+        self.remove(&links)
     }
 
     /// All that is in the switch is ours.
