@@ -1,0 +1,119 @@
+use std::{
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use super::*;
+
+fn ready(space: &Space) -> Value {
+    let status = space.get("podconfig", "data")["status"].clone();
+    let conditions = status["conditions"].as_array().cloned().unwrap_or_default();
+    let mut conditions = conditions.into_iter();
+    conditions
+        .find(|condition| condition["type"] == "Ready")
+        .unwrap_or_default()
+}
+
+fn says(space: &Space, status: &str, reason: &str) {
+    eventually(&format!("it is {status} because of {reason}"), || {
+        let ready = ready(space);
+        seen(
+            (&ready["status"], &ready["reason"]) == (&status.into(), &reason.into()),
+            &ready,
+        )
+    });
+}
+
+fn counts(space: &Space, selected: u64, configured: u64) {
+    eventually(&format!("{configured} of {selected}"), || {
+        let status = space.get("podconfig", "data")["status"].clone();
+        let got = (&status["selected"], &status["configured"]);
+        seen(*got.0 == selected && *got.1 == configured, &status)
+    });
+}
+
+#[test]
+fn it_is_ready_when_the_nodes_of_all_pods_say_so_and_nobody_else() {
+    let space = Space::new("ctl-status");
+    space.config(&on_bridge("blue"));
+    says(&space, "True", "NoPodsSelected");
+
+    let uids = ["a", "b"].map(|name| space.pod(name, "nowhere-0"));
+    says(&space, "False", "Reconciling");
+    assert!(
+        ready(&space)["message"]
+            .as_str()
+            .is_some_and(|message| message.contains("the daemon of node nowhere-0 has not told"))
+    );
+    space.report("a", &uids[0], "nowhere-0", &nothing());
+    counts(&space, 2, 1);
+    space.report("b", &uids[1], "nowhere-1", &nothing());
+    counts(&space, 2, 1);
+    space.report("b", &uids[1], "nowhere-0", &nothing());
+    let wait = "--for=condition=Ready";
+    kubectl(&[
+        "-n",
+        space.0,
+        "wait",
+        wait,
+        "podconfig/data",
+        "--timeout=60s",
+    ]);
+    says(&space, "True", "AllPodsConfigured");
+
+    // What was said before the edit does not count behind it.
+    space.config(&on_bridge("green"));
+    says(&space, "False", "Reconciling");
+    counts(&space, 2, 0);
+    space.report("a", &uids[0], "nowhere-0", &nothing());
+    space.report("b", &uids[1], "nowhere-0", &nothing());
+    says(&space, "True", "AllPodsConfigured");
+    assert_eq!(ready(&space)["observedGeneration"], 2);
+}
+
+#[test]
+fn a_pod_that_is_gone_is_not_waited_for() {
+    let space = Space::new("ctl-gone");
+    space.config(&on_bridge("blue"));
+    space.pod("a", "nowhere-0");
+    says(&space, "False", "Reconciling");
+    kubectl(&["-n", space.0, "delete", "pod", "a", "--force"]);
+    says(&space, "True", "NoPodsSelected");
+}
+
+#[test]
+fn a_status_is_written_once_in_a_second_and_not_at_all_when_nothing_changes() {
+    let space = Space::new("ctl-pace");
+    space.config(&on_bridge("blue"));
+    let uid = space.pod("a", "nowhere-0");
+    space.report("a", &uid, "nowhere-0", &nothing());
+    says(&space, "True", "AllPodsConfigured");
+
+    let mut watch = Command::new("kubectl")
+        .args(["-n", space.0, "get", "podconfig", "data", "--watch"])
+        .arg("-o=jsonpath={.metadata.resourceVersion}{\"\\n\"}")
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("kubectl is in PATH");
+    let begun = Instant::now();
+    let mut n = 0;
+    while begun.elapsed() < Duration::from_secs(5) {
+        n += 1;
+        let refused =
+            json!({"state": "Failed", "reason": "KernelRefused", "message": n.to_string()});
+        space.report("a", &uid, "nowhere-0", &refused);
+    }
+    space.report("a", &uid, "nowhere-0", &nothing());
+    says(&space, "True", "AllPodsConfigured");
+    let span = begun.elapsed();
+    // Nothing happens now, and nothing is written.
+    std::thread::sleep(Duration::from_secs(2));
+    let _ = watch.kill();
+    let output = watch.wait_with_output().expect("kubectl ends");
+    let writes = String::from_utf8_lossy(&output.stdout).lines().count() as u64 - 1;
+    assert!(n > 6, "only {n} reports were written");
+    assert!(
+        (2..=span.as_secs() + 2).contains(&writes),
+        "{writes} writes in {span:?} for {n} reports"
+    );
+}
