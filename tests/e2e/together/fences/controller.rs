@@ -15,6 +15,15 @@ fn allowance(policy: &str) -> String {
     )
 }
 
+/// What a controller that runs makes the same of.
+fn policy(namespace: &str) -> String {
+    format!(
+        "apiVersion: podconfig.dev/v1alpha1\nkind: PodConfigPolicy\nmetadata: {{name: {namespace}}}\n\
+         spec: {{namespaceSelector: {{matchLabels: {{kubernetes.io/metadata.name: {namespace}}}}}, \
+         allow: [{{veth: {{bridges: Own}}}}]}}\n"
+    )
+}
+
 /// An account of the controller's name in a namespace where it may write everything.
 fn namesake(namespace: &str) -> Someone {
     apply(&format!(
@@ -32,7 +41,8 @@ fn what_a_tenant_may_use_says_a_controller_with_the_right_to_publish() {
     let yard = Yard::new("fence-publish");
     let name = &yard.0;
     let controller = Someone::new(name, "podconfig-system", "podconfig-controller", "");
-    yard.allowed(&controller, &allowance("telco"));
+    apply(&policy(name));
+    yard.allowed(&controller, &allowance(name));
     let said = yard.refused(&namesake(name), &allowance("mine"));
     assert!(
         said.contains("by the controller of podconfig alone"),
@@ -74,11 +84,7 @@ fn what_a_tenant_may_use_says_a_controller_with_the_right_to_publish() {
 fn what_became_of_a_podconfig_says_a_controller_with_the_right_to_publish() {
     let yard = Yard::new("fence-verdict");
     let name = &yard.0;
-    apply(&format!(
-        "apiVersion: podconfig.dev/v1alpha1\nkind: PodConfigPolicy\nmetadata: {{name: {name}}}\n\
-         spec: {{namespaceSelector: {{matchLabels: {{kubernetes.io/metadata.name: {name}}}}}, \
-         allow: [{{veth: {{bridges: Own}}}}]}}\n"
-    ));
+    apply(&policy(name));
     // What the controller does, where one runs.
     let controller = Someone::new(name, "podconfig-system", "podconfig-controller", "");
     yard.allowed(&controller, &allowance(name));
