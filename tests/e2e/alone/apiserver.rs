@@ -58,6 +58,7 @@ fn links_stay_while_the_api_server_is_away_and_wishes_are_served_when_it_is_back
     assert!(!try_kubectl(&["get", "--raw=/readyz"]).status.success());
     bring_back();
 
+    tenant.is_allowed();
     tenant.apply(&config("more", "app: web", &on_bridge("more0", "green")));
     for pod in &pods {
         pod.has("more0");

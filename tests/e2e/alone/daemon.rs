@@ -133,7 +133,7 @@ fn an_upgrade_touches_no_link_and_loses_no_ping() {
 fn a_controller_that_is_killed_holds_up_no_link() {
     let tenant = Tenant::new("headless");
     let pod = &tenant.stateful_set("web", 1, "n1")[0];
-    ours(&["scale", product::CONTROLLER, "--replicas=0"]);
+    let headless = Headless::now();
     eventually("no controller is left", || {
         let pods = list(&[
             "pods",
@@ -152,7 +152,23 @@ fn a_controller_that_is_killed_holds_up_no_link() {
     pod.has_with("data0", "10.50.41.1/24");
     pod.reports("data0", "LinkReady");
 
-    ours(&["scale", product::CONTROLLER, "--replicas=1"]);
+    drop(headless);
     product::is_ready();
     tenant.is_ready("data");
+}
+
+/// No controller, for as long as it lives: also a story that fails gives it back.
+struct Headless;
+
+impl Headless {
+    fn now() -> Self {
+        ours(&["scale", product::CONTROLLER, "--replicas=0"]);
+        Self
+    }
+}
+
+impl Drop for Headless {
+    fn drop(&mut self) {
+        ours(&["scale", product::CONTROLLER, "--replicas=1"]);
+    }
 }

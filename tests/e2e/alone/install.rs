@@ -162,7 +162,7 @@ fn two_copies_from_the_chart_serve_their_own_namespaces_and_never_meet() {
 /// As people do it; and from then on it serves everybody.
 fn upgraded() {
     let chart = file("chart/podconfig");
-    let (image, scope) = ("image.tag=e2e-2", "exceptNamespaces=null");
+    let (image, scope) = ("image.tag=e2e-2", "exceptNamespaces=[]");
     let mut words = vec![
         "upgrade",
         "podconfig",
@@ -174,7 +174,7 @@ fn upgraded() {
     words.extend([
         "--set",
         image,
-        "--set",
+        "--set-json",
         scope,
         "--wait",
         "--timeout",

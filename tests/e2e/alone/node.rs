@@ -58,7 +58,13 @@ fn a_node_that_goes_away_blocks_nothing_and_is_forgotten() {
     tenant.kubectl(&["delete", "podconfig", &lost.name, TIMEOUT]);
     tenant.apply(&config("data", "app: near", &on_bridge("data0", "blue")));
     kept.has("data0");
-    tenant.is_ready("data");
+    // If the controller was there, Kubernetes starts it elsewhere, in its own time.
+    tenant.kubectl(&[
+        "wait",
+        "--for=condition=Ready",
+        "podconfig/data",
+        "--timeout=180s",
+    ]);
     eventually("the report of the node that is gone is removed", || {
         let report = object(&["podreport", "-n", &tenant.name, &lost.name]);
         report.map_or(Ok(()), |report| Err(report.to_string()))

@@ -2,7 +2,7 @@
 //! When the story fails, everything that helps is printed first.
 
 use super::{
-    kubectl::{TIMEOUT, apply, kubectl, object, try_kubectl},
+    kubectl::{TIMEOUT, apply, kubectl, object, try_kubectl, try_with_input},
     manifests,
     pod::Pod,
     product,
@@ -20,6 +20,7 @@ impl Tenant {
     pub fn new(name: &str) -> Self {
         let tenant = Self::without_policy(name);
         apply(&manifests::policy(name));
+        tenant.is_allowed();
         tenant
     }
 
@@ -64,6 +65,22 @@ impl Tenant {
 
     pub fn pod(&self, name: &str) -> Pod {
         Pod::named(&self.name, name)
+    }
+
+    /// Waits until the API server lets PodConfigs of the namespace in: it hears of policies and allowances a
+    /// moment later, and after a start of its own much later.
+    pub fn is_allowed(&self) {
+        let wish = manifests::config(
+            "asked",
+            "asked: only",
+            &manifests::on_bridge("data0", "blue"),
+        );
+        let words = ["-n", &self.name, "create", "--dry-run=server", "-f", "-"];
+        eventually(&format!("{} may have links", self.name), || {
+            let output = try_with_input(&words, &wish);
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            seen(output.status.success(), said)
+        });
     }
 
     /// Waits until the PodConfig is Ready, as people do.
