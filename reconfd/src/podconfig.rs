@@ -53,8 +53,8 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 pub use wake::{Inbox, Waker, inbox};
 
 use self::{
-    holders::Holders, pace::Paces, pass::Seeking, pods::Pods, segments::Segments, settled::Settled,
-    tell::Telling,
+    holders::Holders, pace::Paces, pass::Seeking, pass::found::Errand, pods::Pods,
+    segments::Segments, settled::Settled, tell::Telling,
 };
 use crate::{
     backfill::Backfill,
@@ -97,6 +97,8 @@ pub struct Controller {
     unsure: BTreeSet<String>,
     /// Every pod has been looked at once: what nobody has claimed by now is nobody's.
     has_seen_all: bool,
+    /// Tunnels that one pod's pass sees to for all.
+    errands: Vec<Errand>,
     /// Pods that the next pass looks at.
     dirty: BTreeSet<String>,
     inbox: Inbox,
@@ -137,6 +139,7 @@ impl Controller {
             seeking: Seeking::new(backfill),
             unsure: BTreeSet::new(),
             has_seen_all: false,
+            errands: Vec::new(),
             dirty: BTreeSet::new(),
             inbox,
             to_tell: Vec::new(),
@@ -276,7 +279,7 @@ impl Controller {
                     namespace,
                     vni,
                     port,
-                } => self.touch(self.segments.users_of_found(&namespace, vni, port)),
+                } => self.touch_found(&namespace, vni, port),
                 Change::Policy => self.touch_all(),
                 Change::All => {
                     self.read_records();

@@ -24,7 +24,7 @@ mod apply;
 /// What only one can have.
 mod claims;
 /// The ends of tunnels whose ends are found.
-mod found;
+pub mod found;
 /// Fetch and decide.
 mod look;
 /// Pods whose namespace somebody else than the plugin told of.
@@ -172,6 +172,7 @@ impl Controller {
             self.settle(work);
             self.release(work);
         }
+        self.follow(&works);
         self.hear()?;
         self.expect_echo(&works);
         self.keep_guards();

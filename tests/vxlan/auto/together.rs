@@ -97,7 +97,8 @@ fn two_namespaces_that_share_a_segment_have_the_ends_of_both() {
     node.sends_to(&["10.77.0.2", "10.77.0.3"]);
     node.apply("slice-b", &slice("tenant-b", 0, &named(&["10.77.0.4"])));
     node.sends_to(&["10.77.0.2", "10.77.0.4"]);
-    // Longer than it takes to look at each pod once.
+    // What was sent is counted behind the pass; then longer than it takes to look at each pod once.
+    std::thread::sleep(Duration::from_millis(500));
     let changes = daemon.metric("reconfd_netlink_changes_total");
     std::thread::sleep(Duration::from_millis(3500));
     assert_eq!(daemon.metric("reconfd_netlink_changes_total"), changes);

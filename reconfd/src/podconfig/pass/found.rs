@@ -15,7 +15,60 @@ use crate::{
     podconfig::{Controller, ends, policy::Permit},
 };
 
+/// One pod looks after a tunnel for all that are on it.
+pub struct Errand {
+    pod: String,
+    vni: i32,
+    port: i32,
+    /// Who is on it as well.
+    others: BTreeSet<String>,
+}
+
+impl Errand {
+    fn is_done_by(&self, work: &Work) -> bool {
+        let found = work
+            .granted
+            .iter()
+            .filter_map(|g| g.link.kind.data()?.found());
+        work.uid() == self.pod
+            && work.is_whole()
+            && found
+                .into_iter()
+                .any(|tunnel| ends::is_of(tunnel, self.vni, self.port))
+    }
+}
+
 impl Controller {
+    /// The ends of a tunnel of this namespace are others. The device of all its pods is one, and so one of
+    /// them is enough.
+    pub(in crate::podconfig) fn touch_found(&mut self, namespace: &str, vni: i32, port: i32) {
+        let mut others = self.segments.users_of_found(namespace, vni, port);
+        let is_whole = |uid: &&String| {
+            let settled = self.settled.get(*uid);
+            settled.is_some_and(|settled| settled.seen && !settled.lacks)
+        };
+        let pod = others.iter().find(is_whole).or(others.first()).cloned();
+        let Some(pod) = pod else {
+            return;
+        };
+        others.remove(&pod);
+        self.dirty.insert(pod.clone());
+        self.errands.push(Errand {
+            pod,
+            vni,
+            port,
+            others,
+        });
+    }
+
+    /// Where the one could not do it, or is not on the tunnel any more, the others try.
+    pub(super) fn follow(&mut self, works: &[Work]) {
+        let errands = std::mem::take(&mut self.errands).into_iter();
+        let is_open = |errand: &Errand| !works.iter().any(|work| errand.is_done_by(work));
+        let open = errands.filter(is_open);
+        self.dirty.extend(open.flat_map(|errand| errand.others));
+    }
+
     /// Peers that are found are in no wish, so that every rule lets them be somewhere else. One of those that
     /// allow the link counts, for all that it says: the first that this node is in itself.
     pub(super) fn choose_rule(&mut self, link: &Link, permit: &mut Permit) {

@@ -260,6 +260,15 @@ impl Work {
         }
     }
 
+    /// Whether all that the pod shall have is as it shall be, and what it shares with others too.
+    pub fn is_whole(&self) -> bool {
+        let is_there = |granted: &Granted| self.standing.contains_key(&granted.link.name);
+        self.trouble.is_none()
+            && self.errors.is_empty()
+            && self.plan.hindered.is_empty()
+            && self.granted.iter().all(is_there)
+    }
+
     /// Whether the kernel refused something that may go through another time.
     pub fn failed(&self) -> bool {
         !self.errors.is_empty() || matches!(self.trouble, Some((Reason::KernelRefused, _)))
