@@ -89,7 +89,10 @@ fn without_definitions() {
     });
     eventually("the daemon says what it waits for", || {
         let log = kubectl_logs(&name);
-        seen(log.contains("podconfigs") || log.contains("PodConfig"), log)
+        seen(
+            log.contains("the CustomResourceDefinition is not installed"),
+            log,
+        )
     });
     let ready = ours(&[
         "get",

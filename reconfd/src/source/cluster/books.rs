@@ -6,6 +6,7 @@ use crds::{PeerSlice, PodConfig, PodConfigPolicy};
 use kube::{Resource, runtime::watcher};
 
 use super::{
+    client,
     stores::Stores,
     watch::{Ledger, News, Said},
 };
@@ -125,19 +126,14 @@ impl Books {
     }
 }
 
-/// Why a list or a watch can not be had; the usual reasons with what to do.
+/// Why a list or a watch can not be had.
 fn why(error: &watcher::Error) -> String {
     use watcher::Error::{InitialListFailed, WatchFailed, WatchStartFailed};
-    let status = match error {
-        InitialListFailed(kube::Error::Api(status))
-        | WatchStartFailed(kube::Error::Api(status))
-        | WatchFailed(kube::Error::Api(status)) => status,
-        other => return other.to_string(),
-    };
-    match status.code {
-        404 => "404: the CustomResourceDefinition is not installed".to_owned(),
-        403 => format!("403: {}", status.message),
-        code => format!("{code}: {}", status.message),
+    match error {
+        InitialListFailed(cause) | WatchStartFailed(cause) | WatchFailed(cause) => {
+            client::refusal(cause)
+        }
+        other => other.to_string(),
     }
 }
 

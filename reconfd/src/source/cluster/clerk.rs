@@ -105,7 +105,13 @@ impl Clerk {
                 self.metrics.write_refused();
                 true
             }
-            Failure::Later(why) => {
+            // Reports do not wait for a right that only something else needs.
+            Failure::Forbidden(why) if !matches!(wish, Wish::Report(..)) => {
+                tracing::error!("write {what}: {why}; grant the right, or turn that off");
+                self.metrics.write_refused();
+                true
+            }
+            Failure::Later(why) | Failure::Forbidden(why) => {
                 tracing::warn!("write {what}: {why}; it is tried again");
                 self.metrics.write_refused();
                 self.sink.put_back(wish);
@@ -122,6 +128,8 @@ pub enum Failure {
     Pointless,
     /// It will be refused every time.
     Refused(String),
+    /// The right is not granted, or not yet.
+    Forbidden(String),
     /// It may go through another time.
     Later(String),
 }
@@ -135,6 +143,7 @@ impl From<kube::Error> for Failure {
         match status.code {
             404 => Self::Pointless,
             403 if is_terminating => Self::Pointless,
+            403 => Self::Forbidden(status.message.clone()),
             400 | 405 | 422 => Self::Refused(status.message.clone()),
             _ => Self::Later(status.message.clone()),
         }
@@ -158,11 +167,12 @@ mod tests {
 
     #[test]
     fn what_may_go_through_another_time_is_tried_again() {
-        for code in [401, 403, 409, 429, 500, 503] {
+        for code in [401, 409, 429, 500, 503] {
             let failure = failure(code, "no");
             assert!(matches!(failure, Failure::Later(_)), "{code}");
         }
         assert!(matches!(failure(422, "bad"), Failure::Refused(_)));
+        assert!(matches!(failure(403, "no"), Failure::Forbidden(_)));
     }
 
     #[test]

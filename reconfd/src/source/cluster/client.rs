@@ -48,6 +48,17 @@ pub fn words(error: &kube::Error) -> String {
     told
 }
 
+/// Why the server did not answer as asked, with what to do about the usual reasons.
+pub fn refusal(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) if status.code == 404 => {
+            "404: the CustomResourceDefinition is not installed".to_owned()
+        }
+        kube::Error::Api(status) => format!("{}: {}", status.code, status.message),
+        other => other.to_string(),
+    }
+}
+
 fn judge(info: &Info) -> anyhow::Result<()> {
     let number = |text: &str| {
         let digits: String = text.chars().take_while(char::is_ascii_digit).collect();

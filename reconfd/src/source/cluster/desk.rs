@@ -63,7 +63,8 @@ impl Sink {
             return tracing::error!(?key, "a pod report that says nothing is not written");
         };
         let mut papers = self.papers();
-        if papers.written.get(&key) == Some(&status) && papers.under_way == 0 {
+        // While something is under way, what the API has may be otherwise in a moment.
+        if papers.under_way == 0 && papers.has(&key, &status) {
             papers.reports.remove(&key);
             return;
         }
@@ -130,10 +131,11 @@ impl Sink {
             // The list may be from before the answer; there will be another.
             return;
         }
-        let written = papers.written.clone();
-        let lost = written
+        let written = std::mem::replace(&mut papers.written, found);
+        let lost: Vec<_> = written
             .into_iter()
-            .filter(|(key, status)| found.get(key) != Some(status));
+            .filter(|(key, status)| !papers.has(key, status))
+            .collect();
         for (key, status) in lost {
             let wish = ReportWish::Write(Box::new(status));
             papers.reports.entry(key).or_insert(wish);
@@ -155,7 +157,12 @@ impl Sink {
 
     pub fn take(&self) -> Vec<Wish> {
         let mut papers = self.papers();
-        let reports = std::mem::take(&mut papers.reports).into_iter();
+        let mut reports = std::mem::take(&mut papers.reports);
+        reports.retain(|key, wish| match wish {
+            ReportWish::Write(status) => !papers.has(key, status),
+            ReportWish::Remove(_) => true,
+        });
+        let reports = reports.into_iter();
         let mut wishes: Vec<Wish> = reports.map(|(key, wish)| Wish::Report(key, wish)).collect();
         let pods = std::mem::take(&mut papers.pods).into_iter();
         wishes.extend(pods.map(|(key, wish)| Wish::Pod(key, wish)));
@@ -173,7 +180,13 @@ impl Sink {
     pub fn put_back(&self, wish: Wish) {
         let mut papers = self.papers();
         match wish {
-            Wish::Report(key, wish) => drop(papers.reports.entry(key).or_insert(wish)),
+            Wish::Report(key, wish) => {
+                // Without an answer nobody knows what the API has.
+                if let ReportWish::Write(_) = wish {
+                    papers.written.remove(&key);
+                }
+                papers.reports.entry(key).or_insert(wish);
+            }
             Wish::Pod(key, wish) => drop(papers.pods.entry(key).or_insert(wish)),
             Wish::Notice(notice) if papers.notices.len() < MOST_NOTICES => {
                 papers.notices.push_front(notice);
@@ -204,6 +217,11 @@ impl Sink {
 }
 
 impl Papers {
+    /// Whether the API has this report of that pod.
+    fn has(&self, key: &Key, status: &PodReportStatus) -> bool {
+        self.written.get(key) == Some(status)
+    }
+
     fn is_empty(&self) -> bool {
         self.reports.is_empty() && self.pods.is_empty() && self.notices.is_empty()
     }

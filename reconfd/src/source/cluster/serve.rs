@@ -117,7 +117,10 @@ impl Service {
         loop {
             match reports::of_node(client, &self.options.node, &self.options.scope).await {
                 Ok(reports) => return self.sink.found_first(reports),
-                Err(error) => self.wait(&format!("list PodReports: {error}")),
+                Err(error) => {
+                    let why = client::refusal(&error);
+                    self.wait(&format!("the API does not list podreports ({why})"));
+                }
             }
             sleep(PAUSE).await;
         }

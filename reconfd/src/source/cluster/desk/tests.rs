@@ -13,14 +13,13 @@ fn report(name: &str, uid: &str, sandbox: &str) -> PodReport {
     report
 }
 
-fn answered(sink: &Sink, written: &[PodReport]) {
-    for _ in sink.take() {
-        sink.is_answered();
-    }
+/// The API has taken these, one for each wish.
+fn answered(sink: &Sink, wishes: &[Wish], written: &[PodReport]) {
     for report in written {
         let key = super::super::watch::key(report);
         sink.has_written(&key, report.status.clone());
     }
+    wishes.iter().for_each(|_| sink.is_answered());
 }
 
 #[test]
@@ -55,8 +54,35 @@ fn a_wish_that_is_on_its_way_is_overtaken_by_the_opposite() {
     let under_way = sink.take();
     // Back to what the API has had: the write that is on its way would win.
     sink.write_pod_report(&report("a", "u", "1"));
-    under_way.iter().for_each(|_| sink.is_answered());
+    answered(&sink, &under_way, &[report("a", "u", "2")]);
     assert_eq!(sink.take().len(), 1);
+}
+
+#[test]
+fn the_same_wish_twice_is_written_once() {
+    let sink = Sink::default();
+    sink.write_pod_report(&report("a", "u", "1"));
+    let under_way = sink.take();
+    sink.write_pod_report(&report("a", "u", "1"));
+    answered(&sink, &under_way, &[report("a", "u", "1")]);
+    assert!(sink.take().is_empty());
+}
+
+#[test]
+fn without_an_answer_nobody_knows_what_the_api_has() {
+    let sink = Sink::default();
+    sink.found_first(vec![report("a", "u", "1")]);
+    sink.write_pod_report(&report("a", "u", "2"));
+    let unanswered = sink.take().remove(0);
+    sink.write_pod_report(&report("a", "u", "1"));
+    sink.put_back(unanswered);
+    sink.is_answered();
+    let wishes = sink.take();
+    assert!(
+        matches!(&wishes[..], [Wish::Report(_, ReportWish::Write(status))] if status.sandbox == "1"),
+        "{}",
+        wishes.len()
+    );
 }
 
 #[test]
@@ -107,7 +133,8 @@ fn a_report_that_somebody_deleted_is_written_again() {
     let sink = Sink::default();
     let (a, b) = (report("a", "u", "1"), report("b", "v", "1"));
     sink.write_pod_report(&a);
-    answered(&sink, &[a, b.clone()]);
+    let under_way = sink.take();
+    answered(&sink, &under_way, &[a, b.clone()]);
     sink.found_later(vec![b]);
     let wishes = sink.take();
     assert!(
