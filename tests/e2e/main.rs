@@ -7,8 +7,6 @@
 mod admission;
 /// Stories that disturb everybody: daemons, nodes and the API server come and go. One after another.
 mod alone;
-/// The controller, which needs no nodes.
-mod controller;
 /// What the stories are told with.
 mod support;
 /// Stories that keep to namespaces of their own: side by side.

@@ -4,6 +4,8 @@
 mod admission;
 /// Links of running workloads: they come, go, and follow their pods.
 mod attach;
+/// What the controller writes, of pods on nodes that do not exist.
+mod controller;
 /// What RBAC cannot say.
 mod fences;
 /// Pods that wait for their links.

@@ -6,10 +6,9 @@ fn vxlan() -> Value {
 }
 
 fn space(name: &'static str) -> Space {
-    let space = Space::new(name);
     let vnis = json!([{"min": 6001, "max": 6001}]);
     let rule = json!({"underlays": ["eth0"], "vnis": vnis, "peers": ["10.77.0.0/16"]});
-    space.policy(&json!([{"vxlan": rule}]));
+    let space = Space::new(name, &json!([{"vxlan": rule}]));
     space.config(&vxlan());
     space
 }

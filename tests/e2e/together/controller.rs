@@ -24,9 +24,12 @@ use crate::{
 struct Space(&'static str);
 
 impl Space {
-    fn new(name: &'static str) -> Self {
+    /// Where these rules hold.
+    fn new(name: &'static str, allow: &Value) -> Self {
         apply(&object_of("v1", "Namespace", name, &json!({})));
-        Self(name)
+        let space = Self(name);
+        space.policy(allow);
+        space
     }
 
     /// A policy for this namespace alone.
@@ -41,7 +44,7 @@ impl Space {
         eventually(&format!("{kind} {name} is taken"), || {
             let words = ["-n", self.0, "apply", "-f", "-"];
             let output = try_with_input(&words, &object);
-            // On a whole cluster a namespace has its service account a moment later.
+            // On a whole cluster, its service account and its allowance come a moment later.
             seen(
                 output.status.success(),
                 String::from_utf8_lossy(&output.stderr),

@@ -34,7 +34,7 @@ fn counts(space: &Space, selected: u64, configured: u64) {
 
 #[test]
 fn it_is_ready_when_the_nodes_of_all_pods_say_so_and_nobody_else() {
-    let space = Space::new("ctl-status");
+    let space = Space::new("ctl-status", &bridges());
     space.config(&on_bridge("blue"));
     says(&space, "True", "NoPodsSelected");
 
@@ -73,7 +73,7 @@ fn it_is_ready_when_the_nodes_of_all_pods_say_so_and_nobody_else() {
 
 #[test]
 fn a_pod_that_is_gone_is_not_waited_for() {
-    let space = Space::new("ctl-gone");
+    let space = Space::new("ctl-gone", &bridges());
     space.config(&on_bridge("blue"));
     space.pod("a", "nowhere-0");
     says(&space, "False", "Reconciling");
@@ -83,7 +83,7 @@ fn a_pod_that_is_gone_is_not_waited_for() {
 
 #[test]
 fn a_status_is_written_once_in_a_second_and_not_at_all_when_nothing_changes() {
-    let space = Space::new("ctl-pace");
+    let space = Space::new("ctl-pace", &bridges());
     space.config(&on_bridge("blue"));
     let uid = space.pod("a", "nowhere-0");
     space.report("a", &uid, "nowhere-0", &nothing());

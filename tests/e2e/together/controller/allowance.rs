@@ -21,8 +21,7 @@ fn is_gone(space: &Space) {
 
 #[test]
 fn it_follows_the_policies_and_comes_back_when_somebody_deletes_it() {
-    let space = Space::new("ctl-allowance");
-    space.policy(&bridges());
+    let space = Space::new("ctl-allowance", &bridges());
     says(&space, "the rules are told", &bridges());
     assert_eq!(
         effective(&space).expect("it is there")["policies"],
@@ -39,8 +38,7 @@ fn it_follows_the_policies_and_comes_back_when_somebody_deletes_it() {
 
 #[test]
 fn it_is_emptied_while_podconfigs_are_there_and_then_deleted() {
-    let space = Space::new("ctl-emptied");
-    space.policy(&bridges());
+    let space = Space::new("ctl-emptied", &bridges());
     says(&space, "the rules are told", &bridges());
     space.config(&on_bridge("blue"));
     kubectl(&["delete", "podconfigpolicy", space.0]);
