@@ -7,7 +7,7 @@ use crate::{
             file, helm, helm_install, helm_uninstall, install, is_in_chain, nodes_are_clean,
             uninstall,
         },
-        kubectl::{TIMEOUT, apply, kubectl, with_input},
+        kubectl::{TIMEOUT, kubectl, with_input},
         manifests::{config, pod, policy, with_address},
         node::{NODES, in_switch, switch_links},
         pod::{Pod, number},
@@ -65,7 +65,7 @@ fn an_uninstalled_cluster_works_and_pods_of_that_time_are_found_when_podconfig_c
 
     without_definitions();
     install();
-    apply(&policy(&tenant.name));
+    tenant.may(&policy(&tenant.name));
     linked(&tenant, &before, "10.50.70.3/24");
     linked(&tenant, &pods[0], "10.50.70.1/24");
     before.ping("10.50.70.1");
@@ -118,8 +118,8 @@ fn two_copies_from_the_chart_serve_their_own_namespaces_and_never_meet() {
         "daemon.port=9479",
     ];
     helm_install("hard", "podconfig-hard", &second);
-    apply(&policy("everybody"));
-    apply(&policy("hard"));
+    everybody.may(&policy("everybody"));
+    hard.may(&policy("hard"));
 
     let (ours_pod, theirs) = (
         started(&everybody, "web", "n0"),
