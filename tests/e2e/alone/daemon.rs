@@ -5,16 +5,12 @@ use nix::{
     unistd::Pid as Process,
 };
 
-use crate::{
-    support::{
-        eventually,
-        kubectl::{TIMEOUT, list},
-        manifests::{config, of_pod, on_bridge, with_address},
-        pod::{Pod, number},
-        product::{self, DAEMON, daemon_of, daemon_process, ours},
-        tenant::Tenant,
-    },
-    wait::seen,
+use crate::support::{
+    kubectl::{TIMEOUT, list},
+    manifests::{config, of_pod, on_bridge, with_address},
+    pod::{Pod, number},
+    product::{self, Away, DAEMON, daemon_of, daemon_process, ours},
+    tenant::Tenant,
 };
 
 /// Two pods of one node that reach each other at 10.50.40.1 and .2.
@@ -75,10 +71,7 @@ fn a_daemons_pod_that_is_deleted_is_replaced_and_no_link_notices() {
 fn a_podconfig_that_is_deleted_while_no_daemon_runs_is_gone_when_one_comes_back() {
     let tenant = Tenant::new("absent");
     let pods = pair(&tenant);
-    let nowhere =
-        r#"{"spec":{"template":{"spec":{"nodeSelector":{"podconfig.dev/nowhere":"yes"}}}}}"#;
-    ours(&["patch", DAEMON, "--patch", nowhere]);
-    product::no_daemon_is_left();
+    let away = Away::daemons();
 
     tenant.withdraw("web-0");
     // Nobody is there to take it away, and the other is not disturbed.
@@ -86,8 +79,7 @@ fn a_podconfig_that_is_deleted_while_no_daemon_runs_is_gone_when_one_comes_back(
     pods[1].has("data0");
     let pod = tenant.pod("web-1");
     let before = number(&pod.link("data0").expect("the link is there"));
-    let back = r#"{"spec":{"template":{"spec":{"nodeSelector":{"podconfig.dev/nowhere":null}}}}}"#;
-    ours(&["patch", DAEMON, "--patch", back]);
+    drop(away);
     pods[0].lacks("data0");
     pods[0].has_no_report();
     assert_eq!(
@@ -133,17 +125,7 @@ fn an_upgrade_touches_no_link_and_loses_no_ping() {
 fn a_controller_that_is_killed_holds_up_no_link() {
     let tenant = Tenant::new("headless");
     let pod = &tenant.stateful_set("web", 1, "n1")[0];
-    let headless = Headless::now();
-    eventually("no controller is left", || {
-        let pods = list(&[
-            "pods",
-            "-n",
-            product::NAMESPACE,
-            "-l",
-            "app.kubernetes.io/component=controller",
-        ]);
-        seen(pods.is_empty(), format!("{} pods", pods.len()))
-    });
+    let away = Away::controller();
     tenant.apply(&config(
         "data",
         "app: web",
@@ -152,23 +134,7 @@ fn a_controller_that_is_killed_holds_up_no_link() {
     pod.has_with("data0", "10.50.41.1/24");
     pod.reports("data0", "LinkReady");
 
-    drop(headless);
+    drop(away);
     product::is_ready();
     tenant.is_ready("data");
-}
-
-/// No controller, for as long as it lives: also a story that fails gives it back.
-struct Headless;
-
-impl Headless {
-    fn now() -> Self {
-        ours(&["scale", product::CONTROLLER, "--replicas=0"]);
-        Self
-    }
-}
-
-impl Drop for Headless {
-    fn drop(&mut self) {
-        ours(&["scale", product::CONTROLLER, "--replicas=1"]);
-    }
 }

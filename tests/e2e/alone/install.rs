@@ -7,7 +7,7 @@ use crate::{
             file, helm, helm_install, helm_uninstall, install, is_in_chain, nodes_are_clean,
             uninstall,
         },
-        kubectl::{TIMEOUT, apply, kubectl, try_with_input, with_input},
+        kubectl::{TIMEOUT, kubectl, with_input},
         manifests::{config, pod, policy, with_address},
         node::{NODES, in_switch, switch_links},
         pod::{Pod, number},
@@ -65,27 +65,11 @@ fn an_uninstalled_cluster_works_and_pods_of_that_time_are_found_when_podconfig_c
 
     without_definitions();
     install();
-    apply(&policy(&tenant.name));
-    admits(&tenant);
+    tenant.may(&policy(&tenant.name));
     linked(&tenant, &before, "10.50.70.3/24");
     linked(&tenant, &pods[0], "10.50.70.1/24");
     before.ping("10.50.70.1");
     assert_eq!(before.restarts(), 0);
-}
-
-/// An API server that has met the fences without the definitions takes a while to find these.
-fn admits(tenant: &Tenant) {
-    let wish = config(
-        "nobody",
-        "app: nobody",
-        &with_address("data0", "blue", "10.50.70.9/24"),
-    );
-    eventually("a PodConfig is let in", || {
-        let words = ["-n", &tenant.name, "apply", "-f", "-"];
-        let output = try_with_input(&words, &wish);
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        seen(output.status.success(), said)
-    });
 }
 
 /// Everything but the definitions: the daemon waits for them, and says so.
@@ -137,8 +121,8 @@ fn two_copies_from_the_chart_serve_their_own_namespaces_and_never_meet() {
         "daemon.port=9479",
     ];
     helm_install("hard", "podconfig-hard", &second);
-    apply(&policy("everybody"));
-    apply(&policy("hard"));
+    everybody.may(&policy("everybody"));
+    hard.may(&policy("hard"));
 
     let (ours_pod, theirs) = (
         started(&everybody, "web", "n0"),
@@ -181,6 +165,7 @@ fn two_copies_from_the_chart_serve_their_own_namespaces_and_never_meet() {
 /// As people do it; and from then on it serves everybody.
 fn upgraded() {
     let chart = file("chart/podconfig");
+    let (image, scope) = ("image.tag=e2e-2", "exceptNamespaces=[]");
     let mut words = vec![
         "upgrade",
         "podconfig",
@@ -189,14 +174,15 @@ fn upgraded() {
         NAMESPACE,
         "--reuse-values",
     ];
-    // `null` would bring back what was said at the installation.
     words.extend([
         "--set",
-        "image.tag=e2e-2",
+        image,
         "--set-json",
-        "exceptNamespaces=[]",
+        scope,
+        "--wait",
+        "--timeout",
+        "120s",
     ]);
-    words.extend(["--wait", "--timeout", "120s"]);
     helm(&words);
     assert!(ours(&["get", DAEMON, "-o=yaml"]).contains(":e2e-2"));
 }

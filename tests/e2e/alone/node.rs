@@ -3,7 +3,7 @@
 use crate::{
     support::{
         eventually,
-        kubectl::{TIMEOUT, apply, kubectl, object},
+        kubectl::{TIMEOUT, kubectl, object},
         manifests::{config, of_pod, on_bridge, pod, policy_of},
         node::{bring_back, end, on},
         pod::Pod,
@@ -39,7 +39,7 @@ fn peers_on_n1() -> String {
 #[test]
 fn a_node_that_goes_away_blocks_nothing_and_is_forgotten() {
     let tenant = Tenant::without_policy("lost");
-    apply(&policy_of(
+    tenant.may(&policy_of(
         "lost",
         "  - vxlan: {underlays: [eth0], vnis: [{min: 5010, max: 5010}], peers: [10.213.77.0/24]}
     addresses: [10.50.0.0/16]

@@ -14,6 +14,8 @@ pub const DAEMON: &str = "daemonset/podconfig-daemon";
 pub const CONTROLLER: &str = "deployment/podconfig-controller";
 /// What the pods of the daemons are found by.
 const DAEMON_PODS: &str = "app.kubernetes.io/component=daemon,app.kubernetes.io/instance=default";
+const CONTROLLER_PODS: &str =
+    "app.kubernetes.io/component=controller,app.kubernetes.io/instance=default";
 
 /// In its namespace; must succeed.
 pub fn ours(words: &[&str]) -> String {
@@ -57,10 +59,41 @@ pub fn daemon_process(node: &str) -> u32 {
     })
 }
 
-/// Waits until no daemon is left on any node.
-pub fn no_daemon_is_left() {
-    eventually("no daemon is left", || {
-        let pods = list(&["pods", "-n", NAMESPACE, "-l", DAEMON_PODS]);
+/// A part of it that is taken away; it comes back with the end of this, also when the story fails.
+pub struct Away(&'static [&'static str]);
+
+impl Away {
+    /// No daemon is left on any node.
+    pub fn daemons() -> Self {
+        let nowhere =
+            r#"{"spec":{"template":{"spec":{"nodeSelector":{"podconfig.dev/nowhere":"yes"}}}}}"#;
+        ours(&["patch", DAEMON, "--patch", nowhere]);
+        none_is_left(DAEMON_PODS);
+        Self(&[
+            "patch",
+            DAEMON,
+            "--patch",
+            r#"{"spec":{"template":{"spec":{"nodeSelector":{"podconfig.dev/nowhere":null}}}}}"#,
+        ])
+    }
+
+    /// No controller is left.
+    pub fn controller() -> Self {
+        ours(&["scale", CONTROLLER, "--replicas=0"]);
+        none_is_left(CONTROLLER_PODS);
+        Self(&["scale", CONTROLLER, "--replicas=1"])
+    }
+}
+
+impl Drop for Away {
+    fn drop(&mut self) {
+        let _ = try_kubectl(&[&["-n", NAMESPACE], self.0].concat());
+    }
+}
+
+fn none_is_left(selector: &str) {
+    eventually(&format!("no pod {selector} is left"), || {
+        let pods = list(&["pods", "-n", NAMESPACE, "-l", selector]);
         seen(pods.is_empty(), format!("{} pods", pods.len()))
     });
 }

@@ -19,9 +19,14 @@ impl Tenant {
     /// May have any bridge of its own, and any address of 10.50.0.0/16.
     pub fn new(name: &str) -> Self {
         let tenant = Self::without_policy(name);
-        apply(&manifests::policy(name));
-        tenant.is_allowed();
+        tenant.may(&manifests::policy(name));
         tenant
+    }
+
+    /// Has this policy, and admission knows; it allows bridges of its own.
+    pub fn may(&self, policy: &str) {
+        apply(policy);
+        self.is_allowed();
     }
 
     pub fn without_policy(name: &str) -> Self {

@@ -12,20 +12,9 @@ fn tried(tenant: &Tenant, manifest: &str) -> std::process::Output {
     try_with_input(&["-n", &tenant.name, "apply", "-f", "-"], manifest)
 }
 
-/// Until the namespace's allowance says what its policy says.
-fn allowance(tenant: &Tenant) {
-    eventually("the allowance is there", || {
-        let allowance = object(&["podconfigallowance", "-n", &tenant.name, "effective"]);
-        let allowance = allowance.ok_or("there is none")?;
-        let allows = allowance["spec"]["allow"].as_array().map_or(0, Vec::len);
-        seen(allows > 0, &allowance)
-    });
-}
-
 #[test]
 fn an_address_that_no_policy_allows_is_refused_in_words_that_say_what_is_allowed() {
     let tenant = Tenant::new("refused");
-    allowance(&tenant);
     let forbidden = config(
         "data",
         "app: web",

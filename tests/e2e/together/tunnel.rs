@@ -2,7 +2,7 @@
 
 use crate::support::{
     eventually,
-    kubectl::{apply, kubectl},
+    kubectl::kubectl,
     manifests::{ANYWHERE, config, of_pod, pod, policy_of, with_address},
     node::{in_switch, on, switch_links},
     pod::Pod,
@@ -19,7 +19,7 @@ fn tunnel(vni: u32, address: &str) -> String {
 /// Where the wire's addresses are peers.
 fn tenant(name: &str, vni: u32) -> Tenant {
     let tenant = Tenant::without_policy(name);
-    apply(&policy_of(
+    tenant.may(&policy_of(
         name,
         &format!(
             "  - vxlan: {{underlays: [eth0], vnis: [{{min: {vni}, max: {vni}}}], peers: [10.213.77.0/24]}}
