@@ -25,7 +25,14 @@ impl Tenant {
 
     /// Has this policy, and admission knows; it allows bridges of its own.
     pub fn may(&self, policy: &str) {
-        apply(policy);
+        // Of a kind that was just defined the API server knows a moment later.
+        eventually("the API server takes policies", || {
+            let output = try_with_input(&["apply", "-f", "-"], policy);
+            seen(
+                output.status.success(),
+                String::from_utf8_lossy(&output.stderr),
+            )
+        });
         self.is_allowed();
     }
 
