@@ -64,7 +64,7 @@ use hear::{Heard, Word, watches};
 use job::{Job, Kind, Mark, Wait};
 use known::Known;
 use metrics::Metrics;
-use picture::Picture;
+use picture::{Picture, What};
 use vital::Health;
 
 /// So many writes are under way at once.
@@ -83,6 +83,7 @@ pub fn run(config: &ControllerConfig) -> anyhow::Result<()> {
         let (metrics, health) = (Metrics::default(), Health::new("no API server yet"));
         let stop = std::pin::pin!(stop()?);
         answer(config.listen, health.clone(), metrics.clone()).await?;
+        tracing::info!(installation = config.installation, scope = %config.scope, "the controller");
         control(&config.scope, health, metrics, stop).await
     })
 }
@@ -217,6 +218,10 @@ impl Controller {
         match word {
             Word::Fact(fact) => {
                 self.known.heard(&source);
+                if let What::PodConfig(None) = fact.what {
+                    let status = Job::status(&fact.namespace, &fact.name);
+                    self.agenda.forget(&status);
+                }
                 let marks = self.picture.take(*fact);
                 self.mark(marks);
             }

@@ -30,9 +30,12 @@ fn use_few_arenas() {
 fn use_few_arenas() {}
 
 fn start_logging(config: &Logging) {
-    // Its errors are told by those who asked, with what they asked for.
-    let filter = EnvFilter::try_new(format!("kube_client=off,{}", config.filter))
-        .unwrap_or_else(|_| EnvFilter::new("info"));
+    // Their errors are told by those who asked, with what they asked for.
+    let filter = EnvFilter::try_new(format!(
+        "kube_client=off,kube_runtime=off,{}",
+        config.filter
+    ))
+    .unwrap_or_else(|_| EnvFilter::new("info"));
     let terminal = std::io::stderr().is_terminal();
     let logger = tracing_subscriber::fmt()
         .with_env_filter(filter)

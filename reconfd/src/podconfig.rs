@@ -33,6 +33,8 @@ pub mod segments;
 pub mod settled;
 /// Outcomes told to people: reports, status, log.
 pub mod tell;
+/// What the sources said: whom it concerns.
+mod touch;
 /// The controller's bell.
 mod wake;
 /// Pure: which links a pod shall have.
@@ -47,7 +49,6 @@ use std::{
 };
 
 use anyhow::Context as _;
-use kube::core::SelectorExt;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 pub use wake::{Inbox, Waker, inbox};
@@ -61,7 +62,7 @@ use crate::{
     http::Health,
     metrics::Metrics,
     node::{Machine, links::Place},
-    source::{Change, Complete, Objects},
+    source::{Complete, Objects},
 };
 
 /// How often the switch's pin is looked at, and the heart beats.
@@ -244,113 +245,6 @@ impl Controller {
         let _ = self.inbox.bell.read();
         self.health.beat();
         Ok(())
-    }
-
-    /// What the sources said since the last look.
-    fn take_changes(&mut self) {
-        while let Ok(change) = self.inbox.changes.try_recv() {
-            match change {
-                Change::PodConfig { namespace, name } => {
-                    self.touch_selected(&namespace, &name);
-                    self.touch_orphans();
-                    self.unsure.insert(namespace.clone());
-                    self.to_tell.push(Telling::PodConfig { namespace, name });
-                }
-                Change::Pod { namespace, name } => {
-                    self.touch(self.pods.uids_of(&namespace, &name));
-                    self.touch_limited();
-                    self.seek_in(&namespace);
-                }
-                Change::Hint { namespace, .. } => self.seek_in(&namespace),
-                Change::Namespace(namespace) => {
-                    self.touch_namespace(&namespace);
-                    self.unsure.insert(namespace);
-                }
-                Change::Records(file) => {
-                    let touched = match file {
-                        Some(file) => self.read_record(&file),
-                        None => self.read_records(),
-                    };
-                    self.touch(touched);
-                    self.touch_limited();
-                    self.doubt_all();
-                }
-                Change::PeerSlice {
-                    namespace,
-                    vni,
-                    port,
-                } => self.touch_found(&namespace, vni, port),
-                Change::Policy => self.touch_all(),
-                Change::All => {
-                    self.read_records();
-                    self.touch_all();
-                    self.to_tell.push(Telling::AllPodConfigs);
-                }
-            }
-        }
-    }
-
-    fn touch(&mut self, uids: impl IntoIterator<Item = String>) {
-        self.dirty.extend(uids);
-    }
-
-    fn touch_namespace(&mut self, namespace: &str) {
-        self.dirty.extend(self.pods.uids_in(namespace));
-    }
-
-    /// The pods that a PodConfig selects, and those where it asked for something before.
-    fn touch_selected(&mut self, namespace: &str, name: &str) {
-        let config = self.objects.podconfig(namespace, name);
-        let selector = config
-            .as_ref()
-            .and_then(|config| policy::selector(&config.spec.pod_selector).ok());
-        for uid in self.pods.uids_in(namespace) {
-            let asked = self
-                .settled
-                .get(&uid)
-                .is_none_or(|settled| settled.configs.contains(name));
-            let labels = || self.pods.labels(&uid, &self.objects);
-            if asked
-                || selector
-                    .as_ref()
-                    .is_some_and(|selector| selector.matches(&labels()))
-            {
-                self.dirty.insert(uid);
-            }
-        }
-    }
-
-    /// Where pods are counted, one that comes or goes concerns the others.
-    fn touch_limited(&mut self) {
-        if pass::are_pods_counted(&self.objects.policies()) {
-            self.dirty.extend(self.pods.uids());
-        }
-    }
-
-    fn touch_all(&mut self) {
-        self.dirty.extend(self.pods.uids());
-        self.dirty.extend(self.settled.keys().cloned());
-        self.dirty.extend(self.machine.pods_with_links());
-        self.doubt_all();
-    }
-
-    fn doubt_all(&mut self) {
-        let objects = self.objects.pods();
-        let namespaces = objects
-            .iter()
-            .filter_map(|pod| pod.metadata.namespace.clone());
-        let told = self.unrecorded.values().map(|pod| pod.namespace.clone());
-        self.unsure.extend(namespaces.chain(told));
-    }
-
-    /// Pods whose links are there and whose record is not.
-    fn touch_orphans(&mut self) {
-        let orphans = self
-            .machine
-            .pods_with_links()
-            .into_iter()
-            .filter(|uid| !self.pods.has(uid));
-        self.dirty.extend(orphans.collect::<Vec<_>>());
     }
 
     fn take_due(&mut self) {

@@ -1,6 +1,8 @@
 //! Which namespaces a copy of podconfig serves. Several copies on one node share them out, so that none
 //! undoes what another does.
 
+use std::fmt;
+
 use clap::Args;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
@@ -42,6 +44,16 @@ impl Scope {
     }
 }
 
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.namespaces[..], &self.except_namespaces[..]) {
+            ([], []) => f.write_str("all namespaces"),
+            ([], except) => write!(f, "all namespaces except {}", except.join(", ")),
+            (names, _) => write!(f, "namespaces {}", names.join(", ")),
+        }
+    }
+}
+
 fn namespace(text: &str) -> Result<String, String> {
     let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
     let ends = text.starts_with('-') || text.ends_with('-');
@@ -67,6 +79,7 @@ mod tests {
     fn without_a_word_every_namespace_is_served() {
         assert!(scope(&[], &[]).serves("tenant-a"));
         assert!(!scope(&[], &[]).is_limited());
+        assert_eq!(scope(&[], &[]).to_string(), "all namespaces");
     }
 
     #[test]

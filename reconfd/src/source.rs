@@ -3,12 +3,10 @@
 
 use std::{
     collections::BTreeMap,
-    fmt,
-    sync::{Arc, PoisonError, RwLock, mpsc},
-    time::Duration,
+    sync::{Arc, PoisonError, RwLock},
 };
 
-use crds::{PeerSlice, PodConfig, PodConfigPolicy, PodReport, PodReportStatus};
+use crds::{PeerSlice, PodConfig, PodConfigPolicy};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{
     Resource,
@@ -21,10 +19,11 @@ use kube::{
         watcher::Event,
     },
 };
-use serde::Serialize;
 
 /// The Kubernetes API.
 pub mod cluster;
+/// Whether a source has told all there is.
+mod complete;
 /// A folder of manifests, watched.
 pub mod directory;
 /// One folder that is watched.
@@ -33,10 +32,14 @@ mod folder;
 pub mod pod;
 /// The record folder, watched by itself.
 pub mod records;
+/// What is wrong with a manifest, and where.
+mod refusal;
 /// The CRD's schema, defaults and CEL rules, compiled once and held against a manifest.
 pub mod schema;
+/// Where reports go.
+mod sink;
 
-pub use pod::Pod;
+pub use self::{complete::Complete, pod::Pod, refusal::Refusal, sink::Sink};
 
 pub type NamespaceMeta = PartialObjectMeta<Namespace>;
 
@@ -72,55 +75,6 @@ pub enum Change {
     Records(Option<String>),
     /// Anything may have changed.
     All,
-}
-
-/// A manifest, or a part of one, that was not taken.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct Refusal {
-    pub file: String,
-    /// Counted from 1.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub document: Option<usize>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub line: Option<u64>,
-    /// `PodConfig tenant-a/data-plane`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub object: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub field: Option<String>,
-    pub message: String,
-}
-
-impl Refusal {
-    /// Where it is, without the object: `a.yaml, document 2, line 7`.
-    pub fn place(&self) -> String {
-        let mut place = self.file.clone();
-        if let Some(document) = self.document {
-            place += &format!(", document {document}");
-        }
-        if let Some(line) = self.line {
-            place += &format!(", line {line}");
-        }
-        place
-    }
-
-    /// What is wrong: `spec.links[0].mtu: too large`.
-    pub fn fault(&self) -> String {
-        match &self.field {
-            Some(field) if !field.is_empty() => format!("{field}: {}", self.message),
-            _ => self.message.clone(),
-        }
-    }
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: ", self.place())?;
-        if let Some(object) = &self.object {
-            write!(f, "{object}: ")?;
-        }
-        f.write_str(&self.fault())
-    }
 }
 
 /// The objects as they are now: cheap to clone, cheap to read, never waits for a source.
@@ -274,65 +228,6 @@ impl Objects {
     }
 }
 
-/// Where reports go.
-#[derive(Clone)]
-pub enum Sink {
-    Directory(directory::Sink),
-    Cluster(cluster::Sink),
-}
-
-impl Sink {
-    /// What was reported of a pod before this daemon started.
-    pub fn reported(&self, namespace: &str, name: &str) -> Option<PodReportStatus> {
-        match self {
-            Self::Directory(_) => None,
-            Self::Cluster(sink) => sink.written(namespace, name),
-        }
-    }
-
-    pub fn write_pod_report(&self, report: &PodReport) {
-        match self {
-            Self::Directory(sink) => sink.write_pod_report(report),
-            Self::Cluster(sink) => sink.write_pod_report(report),
-        }
-    }
-
-    pub fn remove_pod_report(&self, namespace: &str, name: &str, uid: &str) {
-        match self {
-            Self::Directory(sink) => sink.remove_pod_report(namespace, name),
-            Self::Cluster(sink) => sink.remove_pod_report(namespace, name, uid),
-        }
-    }
-}
-
-/// Whether all that a source has is in the stores.
-pub struct Complete(Option<mpsc::Receiver<anyhow::Result<()>>>);
-
-impl Complete {
-    pub fn at_once() -> Self {
-        Self(None)
-    }
-
-    pub fn once(told: mpsc::Receiver<anyhow::Result<()>>) -> Self {
-        Self(Some(told))
-    }
-
-    /// Waits for it as long as `go_on` says so, which is asked once a second; whether it is.
-    pub fn wait(&self, go_on: impl Fn() -> bool) -> anyhow::Result<bool> {
-        let Some(told) = &self.0 else {
-            return Ok(true);
-        };
-        while go_on() {
-            match told.recv_timeout(Duration::from_secs(1)) {
-                Ok(complete) => return complete.map(|()| true),
-                Err(mpsc::RecvTimeoutError::Timeout) => (),
-                Err(mpsc::RecvTimeoutError::Disconnected) => return Ok(false),
-            }
-        }
-        Ok(false)
-    }
-}
-
 fn is_in(object: &impl Resource, namespace: &str) -> bool {
     object.meta().namespace.as_deref() == Some(namespace)
 }
@@ -362,19 +257,5 @@ mod tests {
             feed.objects().namespace_labels("tenant-a")[NAME_LABEL],
             "tenant-a"
         );
-    }
-
-    #[test]
-    fn a_refusal_names_file_document_line_object_and_field() {
-        let refusal = Refusal {
-            file: "a.yaml".into(),
-            document: Some(2),
-            line: Some(7),
-            object: Some("PodConfig t/x".into()),
-            field: Some("spec.links[0].mtu".into()),
-            message: "70000 is more than 65535".into(),
-        };
-        let text = "a.yaml, document 2, line 7: PodConfig t/x: spec.links[0].mtu: 70000 is more than 65535";
-        assert_eq!(refusal.to_string(), text);
     }
 }

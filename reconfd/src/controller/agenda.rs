@@ -109,6 +109,23 @@ impl Agenda {
         }
     }
 
+    /// The object is gone: one that is made anew under its name begins anew.
+    pub fn forget(&mut self, job: &Job) {
+        let Some(state) = self.jobs.remove(job) else {
+            return;
+        };
+        if state.is_busy {
+            let is_busy = true;
+            let state = State {
+                is_busy,
+                ..State::default()
+            };
+            self.jobs.insert(job.clone(), state);
+        } else if let Some(due) = state.due {
+            self.queue.remove(&(due, job.clone()));
+        }
+    }
+
     /// Forgets jobs that nothing is left of.
     pub fn tidy(&mut self, now: Instant) {
         self.jobs.retain(|_, state| {
@@ -213,6 +230,25 @@ mod tests {
         let asked = LONGEST_RETRY * 2;
         agenda.ended(&job(), Ended::Failed(Some(asked)), at);
         assert_eq!(agenda.next(), Some(at + asked));
+    }
+
+    #[test]
+    fn an_object_that_is_made_anew_does_not_wait_for_what_the_old_one_was_written() {
+        let now = Instant::now();
+        let mut agenda = marked(Wait::Now, now);
+        agenda.take(now).unwrap();
+        agenda.ended(&job(), Ended::Written, now);
+        agenda.mark(job().after(Wait::Now), now);
+        agenda.forget(&job());
+        assert_eq!(agenda.len(), 0);
+        agenda.mark(job().after(Wait::Now), now);
+        assert_eq!(agenda.take(now), Some(job()));
+        // Under way, it is not begun a second time.
+        agenda.forget(&job());
+        agenda.mark(job().after(Wait::Now), now);
+        assert_eq!(agenda.take(now), None);
+        agenda.ended(&job(), Ended::Unneeded, now);
+        assert_eq!(agenda.take(now), Some(job()));
     }
 
     #[test]

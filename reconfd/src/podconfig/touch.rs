@@ -1,0 +1,115 @@
+//! What the sources said: whom it concerns. The next pass looks at them.
+
+use kube::core::SelectorExt as _;
+
+use super::{Controller, pass, policy, tell::Telling};
+use crate::source::Change;
+
+impl Controller {
+    /// What the sources said since the last look.
+    pub(super) fn take_changes(&mut self) {
+        while let Ok(change) = self.inbox.changes.try_recv() {
+            match change {
+                Change::PodConfig { namespace, name } => {
+                    self.touch_selected(&namespace, &name);
+                    self.touch_orphans();
+                    self.unsure.insert(namespace.clone());
+                    self.to_tell.push(Telling::PodConfig { namespace, name });
+                }
+                Change::Pod { namespace, name } => {
+                    self.touch(self.pods.uids_of(&namespace, &name));
+                    self.touch_limited();
+                    self.seek_in(&namespace);
+                }
+                Change::Hint { namespace, .. } => self.seek_in(&namespace),
+                Change::Namespace(namespace) => {
+                    self.touch_namespace(&namespace);
+                    self.unsure.insert(namespace);
+                }
+                Change::Records(file) => {
+                    let touched = match file {
+                        Some(file) => self.read_record(&file),
+                        None => self.read_records(),
+                    };
+                    self.touch(touched);
+                    self.touch_limited();
+                    self.doubt_all();
+                }
+                Change::PeerSlice {
+                    namespace,
+                    vni,
+                    port,
+                } => self.touch_found(&namespace, vni, port),
+                Change::Policy => self.touch_all(),
+                Change::All => {
+                    self.read_records();
+                    self.touch_all();
+                    self.to_tell.push(Telling::AllPodConfigs);
+                }
+            }
+        }
+    }
+
+    pub(super) fn touch(&mut self, uids: impl IntoIterator<Item = String>) {
+        self.dirty.extend(uids);
+    }
+
+    pub(super) fn touch_namespace(&mut self, namespace: &str) {
+        self.dirty.extend(self.pods.uids_in(namespace));
+    }
+
+    /// The pods that a PodConfig selects, and those where it asked for something before.
+    pub(super) fn touch_selected(&mut self, namespace: &str, name: &str) {
+        let config = self.objects.podconfig(namespace, name);
+        let selector = config
+            .as_ref()
+            .and_then(|config| policy::selector(&config.spec.pod_selector).ok());
+        for uid in self.pods.uids_in(namespace) {
+            let asked = self
+                .settled
+                .get(&uid)
+                .is_none_or(|settled| settled.configs.contains(name));
+            let labels = || self.pods.labels(&uid, &self.objects);
+            if asked
+                || selector
+                    .as_ref()
+                    .is_some_and(|selector| selector.matches(&labels()))
+            {
+                self.dirty.insert(uid);
+            }
+        }
+    }
+
+    /// Where pods are counted, one that comes or goes concerns the others.
+    pub(super) fn touch_limited(&mut self) {
+        if pass::are_pods_counted(&self.objects.policies()) {
+            self.dirty.extend(self.pods.uids());
+        }
+    }
+
+    pub(super) fn touch_all(&mut self) {
+        self.dirty.extend(self.pods.uids());
+        self.dirty.extend(self.settled.keys().cloned());
+        self.dirty.extend(self.machine.pods_with_links());
+        self.doubt_all();
+    }
+
+    pub(super) fn doubt_all(&mut self) {
+        let objects = self.objects.pods();
+        let namespaces = objects
+            .iter()
+            .filter_map(|pod| pod.metadata.namespace.clone());
+        let told = self.unrecorded.values().map(|pod| pod.namespace.clone());
+        self.unsure.extend(namespaces.chain(told));
+    }
+
+    /// Pods whose links are there and whose record is not.
+    pub(super) fn touch_orphans(&mut self) {
+        let orphans = self
+            .machine
+            .pods_with_links()
+            .into_iter()
+            .filter(|uid| !self.pods.has(uid));
+        self.dirty.extend(orphans.collect::<Vec<_>>());
+    }
+}

@@ -1,0 +1,73 @@
+//! What is wrong with a manifest, and where.
+
+use std::fmt;
+
+use serde::Serialize;
+
+/// A manifest, or a part of one, that was not taken.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Refusal {
+    pub file: String,
+    /// Counted from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub document: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line: Option<u64>,
+    /// `PodConfig tenant-a/data-plane`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub object: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub field: Option<String>,
+    pub message: String,
+}
+
+impl Refusal {
+    /// Where it is, without the object: `a.yaml, document 2, line 7`.
+    pub fn place(&self) -> String {
+        let mut place = self.file.clone();
+        if let Some(document) = self.document {
+            place += &format!(", document {document}");
+        }
+        if let Some(line) = self.line {
+            place += &format!(", line {line}");
+        }
+        place
+    }
+
+    /// What is wrong: `spec.links[0].mtu: too large`.
+    pub fn fault(&self) -> String {
+        match &self.field {
+            Some(field) if !field.is_empty() => format!("{field}: {}", self.message),
+            _ => self.message.clone(),
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", self.place())?;
+        if let Some(object) = &self.object {
+            write!(f, "{object}: ")?;
+        }
+        f.write_str(&self.fault())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_names_file_document_line_object_and_field() {
+        let refusal = Refusal {
+            file: "a.yaml".into(),
+            document: Some(2),
+            line: Some(7),
+            object: Some("PodConfig t/x".into()),
+            field: Some("spec.links[0].mtu".into()),
+            message: "70000 is more than 65535".into(),
+        };
+        let text = "a.yaml, document 2, line 7: PodConfig t/x: spec.links[0].mtu: 70000 is more than 65535";
+        assert_eq!(refusal.to_string(), text);
+    }
+}

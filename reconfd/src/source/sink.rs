@@ -1,0 +1,36 @@
+//! Where reports go, whichever source it is.
+
+use crds::{PodReport, PodReportStatus};
+
+use super::{cluster, directory};
+
+/// Where reports go.
+#[derive(Clone)]
+pub enum Sink {
+    Directory(directory::Sink),
+    Cluster(cluster::Sink),
+}
+
+impl Sink {
+    /// What was reported of a pod before this daemon started.
+    pub fn reported(&self, namespace: &str, name: &str) -> Option<PodReportStatus> {
+        match self {
+            Self::Directory(_) => None,
+            Self::Cluster(sink) => sink.written(namespace, name),
+        }
+    }
+
+    pub fn write_pod_report(&self, report: &PodReport) {
+        match self {
+            Self::Directory(sink) => sink.write_pod_report(report),
+            Self::Cluster(sink) => sink.write_pod_report(report),
+        }
+    }
+
+    pub fn remove_pod_report(&self, namespace: &str, name: &str, uid: &str) {
+        match self {
+            Self::Directory(sink) => sink.remove_pod_report(namespace, name),
+            Self::Cluster(sink) => sink.remove_pod_report(namespace, name, uid),
+        }
+    }
+}
