@@ -97,7 +97,8 @@ fn a_status_is_written_once_in_a_second_and_not_at_all_when_nothing_changes() {
         .expect("kubectl is in PATH");
     let begun = Instant::now();
     let mut n = 0;
-    while begun.elapsed() < Duration::from_secs(5) {
+    // More reports than seconds, or nothing would be shown of the pace.
+    while begun.elapsed() < Duration::from_secs(5) || n <= begun.elapsed().as_secs() + 2 {
         n += 1;
         let refused =
             json!({"state": "Failed", "reason": "KernelRefused", "message": n.to_string()});
@@ -111,7 +112,6 @@ fn a_status_is_written_once_in_a_second_and_not_at_all_when_nothing_changes() {
     let _ = watch.kill();
     let output = watch.wait_with_output().expect("kubectl ends");
     let writes = String::from_utf8_lossy(&output.stdout).lines().count() as u64 - 1;
-    assert!(n > 6, "only {n} reports were written");
     assert!(
         (2..=span.as_secs() + 2).contains(&writes),
         "{writes} writes in {span:?} for {n} reports"
