@@ -41,9 +41,13 @@ impl Space {
 
     fn apply(&self, api: &str, kind: &str, name: &str, rest: &Value) {
         let object = object_of(api, kind, name, rest);
-        eventually(&format!("{kind} {name} is taken"), || {
+        self.apply_all(&format!("{kind} {name}"), &object);
+    }
+
+    fn apply_all(&self, what: &str, objects: &str) {
+        eventually(&format!("{what} is taken"), || {
             let words = ["-n", self.0, "apply", "-f", "-"];
-            let output = try_with_input(&words, &object);
+            let output = try_with_input(&words, objects);
             // On a whole cluster, its service account and its allowance come a moment later.
             seen(
                 output.status.success(),
@@ -84,21 +88,20 @@ impl Space {
 
     /// What a node's daemon would say of a pod that has its link, and whatever else it says of the link.
     fn report(&self, pod: &str, uid: &str, node: &str, more: &Value) {
-        let config = self.get("podconfig", "data");
-        let mut link = json!({
-            "name": "data0", "podConfig": "data", "podConfigUID": config["metadata"]["uid"],
-            "observedGeneration": config["metadata"]["generation"],
-            "kind": "veth", "state": "Ready", "reason": "LinkReady",
-        });
-        extend(&mut link, more);
-        let status = json!({"podUID": uid, "node": node, "links": [link]});
-        self.apply(
-            API,
-            "PodReport",
-            pod,
-            &json!({"spec": {}, "status": status}),
-        );
+        let report = report_of(&self.get("podconfig", "data"), uid, node, more);
+        self.apply(API, "PodReport", pod, &report);
     }
+}
+
+/// The spec and the status of a report on the pod of that uid.
+fn report_of(config: &Value, uid: &str, node: &str, more: &Value) -> Value {
+    let mut link = json!({
+        "name": "data0", "podConfig": "data", "podConfigUID": config["metadata"]["uid"],
+        "observedGeneration": config["metadata"]["generation"],
+        "kind": "veth", "state": "Ready", "reason": "LinkReady",
+    });
+    extend(&mut link, more);
+    json!({"spec": {}, "status": {"podUID": uid, "node": node, "links": [link]}})
 }
 
 impl Drop for Space {
