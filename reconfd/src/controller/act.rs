@@ -109,8 +109,11 @@ where
 {
     let api = metadata_of::<K>(client, namespace);
     let deleted = api.delete(name, &DeleteParams::default()).await;
-    tracing::info!(kind = %K::kind(&()), namespace, name, "deleted");
-    unless_gone(deleted.map(drop))
+    let is_deleted = unless_gone(deleted.map(drop))?;
+    if is_deleted {
+        tracing::info!(kind = %K::kind(&()), namespace, name, "deleted");
+    }
+    Ok(is_deleted)
 }
 
 /// Deletes a report only if a look at what is there now, and not what was heard of it, says that nobody
@@ -132,19 +135,22 @@ async fn sweep(client: &Client, orphan: &Orphan) -> kube::Result<bool> {
     });
     let reports = metadata_of::<PodReport>(client, &orphan.namespace);
     let deleted = reports.delete(&orphan.pod, &as_heard).await;
-    let Orphan {
-        namespace,
-        pod,
-        node,
-        ..
-    } = orphan;
-    tracing::info!(
-        namespace,
-        pod,
-        node,
-        "a report that nobody stands for is deleted"
-    );
-    unless_gone(deleted.map(drop))
+    let is_deleted = unless_gone(deleted.map(drop))?;
+    if is_deleted {
+        let Orphan {
+            namespace,
+            pod,
+            node,
+            ..
+        } = orphan;
+        tracing::info!(
+            namespace,
+            pod,
+            node,
+            "a report that nobody stands for is deleted"
+        );
+    }
+    Ok(is_deleted)
 }
 
 fn metadata_of<K>(client: &Client, namespace: &str) -> Api<PartialObjectMeta<K>>
