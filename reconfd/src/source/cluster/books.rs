@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crds::{PeerSlice, PodConfig, PodConfigPolicy};
-use kube::{Resource, runtime::watcher};
+use kube::{Resource, core::DeserializeGuard, runtime::watcher};
 
 use super::{
     client,
@@ -17,12 +17,15 @@ use crate::{
 
 /// What one of the watches said; which of its kind said it, it numbers.
 pub enum Heard {
-    PodConfig(usize, Said<PodConfig>),
-    Policy(usize, Said<PodConfigPolicy>),
+    PodConfig(usize, Said<Guarded<PodConfig>>),
+    Policy(usize, Said<Guarded<PodConfigPolicy>>),
     Namespace(usize, Said<NamespaceMeta>),
     Pod(usize, Said<Pod>),
-    PeerSlice(usize, Said<PeerSlice>),
+    PeerSlice(usize, Said<Guarded<PeerSlice>>),
 }
+
+/// One object that nobody can read must not make a whole list unreadable, and so blind the daemon.
+pub type Guarded<K> = DeserializeGuard<K>;
 
 pub struct Books {
     pub stores: Stores,
@@ -44,14 +47,14 @@ impl Books {
                 let news = self.news("podconfigs", said, |books| &mut books.podconfigs[at]);
                 let changes = news.into_iter();
                 changes
-                    .filter_map(|news| self.stores.podconfig(news))
+                    .filter_map(|news| self.stores.podconfig(readable(news)?))
                     .collect()
             }
             Heard::Policy(at, said) => {
                 let news = self.news("podconfigpolicies", said, |books| &mut books.policies[at]);
                 let changes = news.into_iter();
                 changes
-                    .filter_map(|news| self.stores.policy(news))
+                    .filter_map(|news| self.stores.policy(readable(news)?))
                     .collect()
             }
             Heard::Namespace(at, said) => {
@@ -70,7 +73,7 @@ impl Books {
                 let news = self.news("peerslices", said, |books| &mut books.peer_slices[at]);
                 let changes = news.into_iter();
                 changes
-                    .filter_map(|news| self.stores.peer_slice(news))
+                    .filter_map(|news| self.stores.peer_slice(readable(news)?))
                     .collect()
             }
         }
@@ -123,6 +126,24 @@ impl Books {
         });
         let words: Vec<String> = words.collect();
         (!words.is_empty()).then(|| format!("the API has not told all of {}", words.join(", ")))
+    }
+}
+
+/// Of an object that can not be read, the last version that could be stays in force.
+fn readable<K: Resource<DynamicType = ()>>(news: News<Guarded<K>>) -> Option<News<K>> {
+    match news {
+        News::Came(guarded) => match guarded.0 {
+            Ok(object) => Some(News::Came(Box::new(object))),
+            Err(invalid) => {
+                let (kind, meta) = (K::kind(&()), &invalid.metadata);
+                tracing::error!(
+                    kind = %kind, namespace = meta.namespace, name = meta.name,
+                    "can not be read, and what was known of it stays in force: {}", invalid.error
+                );
+                None
+            }
+        },
+        News::Went(key) => Some(News::Went(key)),
     }
 }
 

@@ -5,6 +5,7 @@ use crds::{PodReport, PodReportStatus};
 use kube::{
     Api, Client,
     api::{DeleteParams, ListParams, Patch, PatchParams, Preconditions},
+    core::DeserializeGuard,
 };
 use serde_json::{Value, json};
 
@@ -37,8 +38,9 @@ fn body((namespace, name): &Key, status: &PodReportStatus) -> Value {
 
 /// Takes away the report of this very pod: that of a later one of the name, on another node, stays.
 pub async fn remove(client: &Client, (namespace, name): &Key, uid: &str) -> Result<(), Failure> {
-    let api: Api<PodReport> = Api::namespaced(client.clone(), namespace);
-    let Some(report) = api.get_opt(name).await? else {
+    let api: Api<DeserializeGuard<PodReport>> = Api::namespaced(client.clone(), namespace);
+    let found = api.get_opt(name).await?;
+    let Some(report) = found.and_then(|found| found.0.ok()) else {
         return Ok(());
     };
     let is_own = |status: &PodReportStatus| status.pod_uid == uid;
@@ -67,8 +69,10 @@ pub async fn of_node(
 ) -> Result<Vec<PodReport>, kube::Error> {
     let selection = ListParams::default().fields(&format!("status.node={node}"));
     let mut reports = Vec::new();
-    for api in super::apis::<PodReport>(client, scope) {
-        reports.extend(api.list(&selection).await?.items);
+    for api in super::apis::<DeserializeGuard<PodReport>>(client, scope) {
+        // One that another version wrote in other words is written anew.
+        let listed = api.list(&selection).await?.items.into_iter();
+        reports.extend(listed.filter_map(|report| report.0.ok()));
     }
     let is_served = |report: &PodReport| scope.serves(&super::watch::key(report).0);
     reports.retain(is_served);

@@ -31,6 +31,10 @@ fn policy() -> PodConfigPolicy {
     PodConfigPolicy::new("p", spec.expect("a policy"))
 }
 
+fn good<K>(object: K) -> Guarded<K> {
+    DeserializeGuard(Ok(object))
+}
+
 fn told_all(books: &mut Books) {
     for event in [Event::Init, Event::InitDone] {
         books.take(Heard::PodConfig(0, Ok(event)));
@@ -74,7 +78,7 @@ fn definitions_that_are_missing_are_told_in_words() {
 fn a_list_that_is_refused_later_is_unknown_and_not_empty() {
     let mut books = books();
     told_all(&mut books);
-    let change = books.take(Heard::Policy(0, Ok(Event::Apply(policy()))));
+    let change = books.take(Heard::Policy(0, Ok(Event::Apply(good(policy())))));
     assert_eq!(change, [Change::Policy]);
     for code in [403, 404, 410, 500] {
         let changes = books.take(Heard::Policy(0, Err(refused(code))));
@@ -94,8 +98,35 @@ fn a_list_that_is_refused_later_is_unknown_and_not_empty() {
 fn a_list_that_begins_anew_and_is_the_same_changes_nothing() {
     let mut books = books();
     told_all(&mut books);
-    books.take(Heard::Policy(0, Ok(Event::Apply(policy()))));
-    for event in [Event::Init, Event::InitApply(policy()), Event::InitDone] {
+    books.take(Heard::Policy(0, Ok(Event::Apply(good(policy())))));
+    for event in [
+        Event::Init,
+        Event::InitApply(good(policy())),
+        Event::InitDone,
+    ] {
         assert!(books.take(Heard::Policy(0, Ok(event))).is_empty());
     }
+}
+
+#[test]
+fn an_object_that_nobody_can_read_hides_no_other_and_loses_nothing() {
+    let mut books = books();
+    told_all(&mut books);
+    books.take(Heard::Policy(0, Ok(Event::Apply(good(policy())))));
+    let odd = serde_json::json!({
+        "apiVersion": "podconfig.dev/v1alpha1", "kind": "PodConfigPolicy",
+        "metadata": {"name": "p"}, "spec": {"namespaceSelector": {}, "allow": "odd"},
+    });
+    let odd = || serde_json::from_value(odd.clone()).expect("its metadata can be read");
+    assert!(
+        books
+            .take(Heard::Policy(0, Ok(Event::Apply(odd()))))
+            .is_empty()
+    );
+    // A list that begins anew holds it: it is not gone.
+    for event in [Event::Init, Event::InitApply(odd()), Event::InitDone] {
+        assert!(books.take(Heard::Policy(0, Ok(event))).is_empty());
+    }
+    let gone = books.take(Heard::Policy(0, Ok(Event::Delete(odd()))));
+    assert_eq!(gone, [Change::Policy]);
 }
