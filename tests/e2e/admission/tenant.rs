@@ -136,9 +136,10 @@ impl Tenant {
         configs.iter().map(answer).collect()
     }
 
-    /// Refused in exactly these words.
+    /// Refused in exactly these words, once the API server has heard of what is allowed. By a name that
+    /// nobody has: one that is there would be refused for that.
     pub fn is_told(&self, links: &[Value], words: &str) {
-        within(PATIENCE, words, || match self.says("x", links) {
+        within(PATIENCE, words, || match self.says("asked", links) {
             Err(said) if said == words => Ok(()),
             other => Err(format!("{other:?}")),
         });
