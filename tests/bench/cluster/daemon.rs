@@ -13,8 +13,7 @@ pub struct Daemon {
 impl Daemon {
     pub fn of_node(api: &Api) -> Result<Self> {
         let uid = api.uid_of_ours("daemon", NODE)?;
-        let pid =
-            process_of(&uid, "reconfd", "keep").context("the daemon's process is not there")?;
+        let pid = process_of(&uid, "reconfd").context("the daemon's process is not there")?;
         Ok(Self { pid })
     }
 
@@ -45,15 +44,15 @@ impl Daemon {
     }
 }
 
-/// A process of a pod, by its name; not the one whose command line has that word.
-pub fn process_of(uid: &str, name: &str, without: &str) -> Option<u32> {
+/// A process of a pod, by its name; not the keeper, which is the daemon's program too.
+pub fn process_of(uid: &str, name: &str) -> Option<u32> {
     let mark = format!("pod{uid}");
     let fits = |pid: &u32| {
         let folder = PathBuf::from(format!("/proc/{pid}"));
         let read = |file| fs::read_to_string(folder.join(file)).unwrap_or_default();
         read("comm").trim() == name
             && read("cgroup").contains(&mark)
-            && !read("cmdline").split('\0').any(|word| word == without)
+            && !read("cmdline").split('\0').any(|word| word == "keep")
     };
     let all = fs::read_dir("/proc").ok()?;
     all.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())

@@ -9,7 +9,7 @@ use super::{
     links::Listener,
     pods::{self, SWITCH},
     spans::Spans,
-    writes::{Writes, of},
+    writes::{LATE, Writes, of},
 };
 use crate::table::Table;
 
@@ -67,6 +67,8 @@ pub fn run(api: &Api, table: &mut Table) -> Result<()> {
 }
 
 fn count_writes(api: &Api, listener: &mut Listener, table: &mut Table) -> Result<()> {
+    // What the last round wrote late is not counted.
+    std::thread::sleep(LATE);
     let writes = Writes::from_now()?;
     let start = api.apply(&pods::config("counted", ("app", "one"), &["data0"]))?;
     listener.until_up("data0", 1, start)?;

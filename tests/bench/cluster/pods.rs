@@ -22,7 +22,7 @@ pub fn start(api: &Api, label: &str, count: usize) -> Result<Vec<Pod>> {
     let pods = api.running(&format!("app={label}"), count)?;
     let known = |(number, pod): (usize, k8s_openapi::api::core::v1::Pod)| {
         let uid = pod.metadata.uid.context("a pod has a uid")?;
-        let pid = process_of(&uid, "pause", "").context("a pod's sandbox is not there")?;
+        let pid = process_of(&uid, "pause").context("a pod's sandbox is not there")?;
         let name = format!("{label}-{number}");
         point(&name, Path::new(&format!("/proc/{pid}/ns/net")))?;
         let identity = node::within(&name, || {

@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::daemon;
 
 /// Status and Events are coalesced over a second; behind that nothing comes any more.
-const LATE: Duration = Duration::from_millis(2500);
+pub const LATE: Duration = Duration::from_millis(2500);
 
 /// From a moment on.
 pub struct Writes {
