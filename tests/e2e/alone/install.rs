@@ -113,7 +113,8 @@ fn kubectl_logs(pod: &str) -> String {
 fn two_copies_from_the_chart_serve_their_own_namespaces_and_never_meet() {
     let (everybody, hard) = (Tenant::new("everybody"), Tenant::new("hard"));
     uninstall();
-    helm_install("podconfig", NAMESPACE, &["exceptNamespaces={hard}"]);
+    let first = ["exceptNamespaces={hard}", "daemon.networkStatus=true"];
+    helm_install("podconfig", NAMESPACE, &first);
     let second = [
         "installation=hard",
         "namespaces={hard}",
@@ -131,6 +132,7 @@ fn two_copies_from_the_chart_serve_their_own_namespaces_and_never_meet() {
     let before = linked(&everybody, &ours_pod, "10.50.71.1/24");
     linked(&hard, &theirs, "10.50.71.1/24");
     everybody.is_ready("web");
+    lists_its_link(&ours_pod);
     hard.is_ready("web");
     assert_eq!(
         switch_links("n0", "podconfig-hard").len(),
@@ -185,6 +187,20 @@ fn upgraded() {
     ]);
     helm(&words);
     assert!(ours(&["get", DAEMON, "-o=yaml"]).contains(":e2e-2"));
+}
+
+/// In the annotation that Multus has, where the installation was told to keep it.
+fn lists_its_link(pod: &Pod) {
+    eventually("the annotation lists the link", || {
+        let notes = pod.object()["metadata"]["annotations"].clone();
+        let status = notes["k8s.v1.cni.cncf.io/network-status"]
+            .as_str()
+            .unwrap_or_default();
+        seen(
+            status.contains("data0") && status.contains("10.50.71.1"),
+            &notes,
+        )
+    });
 }
 
 /// What the second copy's daemon may do in a namespace of tenants.
