@@ -149,10 +149,14 @@ impl Tenant {
         create(&self.config(name, links));
     }
 
+    /// A controller may write the status between what `kubectl` reads and what it writes: then once more.
     pub fn replace(&self, name: &str, links: &[Value]) -> Result<(), String> {
-        match run(&["replace", "-f", "-"], Some(&self.config(name, links))) {
-            (true, _) => Ok(()),
-            (false, said) => Err(words_of(&said)),
+        loop {
+            match run(&["replace", "-f", "-"], Some(&self.config(name, links))) {
+                (true, _) => return Ok(()),
+                (false, said) if said.contains("the object has been modified") => {}
+                (false, said) => return Err(words_of(&said)),
+            }
         }
     }
 
