@@ -56,7 +56,7 @@ struct Signs {
 }
 
 /// A controller that has not beaten for so long hangs.
-const PULSE: Duration = Duration::from_secs(30);
+pub const PULSE: Duration = Duration::from_secs(30);
 const CONNECTIONS: usize = 64;
 const HEADERS_WITHIN: Duration = Duration::from_secs(5);
 const ANSWERED_WITHIN: Duration = Duration::from_secs(10);
@@ -118,13 +118,7 @@ impl Health {
 
     fn live_at(&self, now: Instant) -> Result<(), String> {
         let last = self.0.started + Duration::from_millis(self.0.heartbeat.load(Relaxed));
-        match now.saturating_duration_since(last) {
-            silence if silence < PULSE => Ok(()),
-            silence => Err(format!(
-                "the controller has been silent for {} s",
-                silence.as_secs()
-            )),
-        }
+        beats(last, now)
     }
 }
 
@@ -155,6 +149,17 @@ impl Vital for Health {
         } else {
             Err(missing.join("; "))
         }
+    }
+}
+
+/// Whether somebody who beat last at this time still goes on.
+pub fn beats(last: Instant, now: Instant) -> Result<(), String> {
+    match now.saturating_duration_since(last) {
+        silence if silence < PULSE => Ok(()),
+        silence => Err(format!(
+            "the controller has been silent for {} s",
+            silence.as_secs()
+        )),
     }
 }
 

@@ -2,13 +2,10 @@
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
-use crate::http::Vital;
-
-/// A controller that has not beaten for so long hangs.
-const PULSE: Duration = Duration::from_secs(30);
+use crate::http::{Vital, beats};
 
 #[derive(Clone, Debug)]
 pub struct Health(Arc<Mutex<Signs>>);
@@ -36,13 +33,7 @@ impl Health {
 
     fn live_at(&self, now: Instant) -> Result<(), String> {
         let signs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match now.saturating_duration_since(signs.beaten) {
-            silence if silence < PULSE => Ok(()),
-            silence => Err(format!(
-                "the controller has been silent for {} s",
-                silence.as_secs()
-            )),
-        }
+        beats(signs.beaten, now)
     }
 }
 
@@ -62,6 +53,7 @@ impl Vital for Health {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::http::PULSE;
 
     #[test]
     fn it_is_ready_when_nothing_is_missing() {

@@ -3,7 +3,7 @@
 //! no longer holds.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     fmt::Debug,
     time::{Duration, Instant},
 };
@@ -87,7 +87,7 @@ fn lighten(object: &mut impl Resource) {
 /// came and what went. Pure.
 #[derive(Debug, Default)]
 pub struct Ledger {
-    known: BTreeMap<Key, ()>,
+    known: BTreeSet<Key>,
     /// The objects of the list that is under way.
     listing: Option<BTreeSet<Key>>,
     is_complete: bool,
@@ -125,19 +125,19 @@ impl Ledger {
     }
 
     fn came<K: Resource>(&mut self, object: K) -> News<K> {
-        self.known.insert(key(&object), ());
+        self.known.insert(key(&object));
         News::Came(Box::new(object))
     }
 
     fn went<K>(&mut self, key: &Key) -> Option<News<K>> {
-        self.known.remove(key).map(|()| News::Went(key.clone()))
+        self.known.remove(key).then(|| News::Went(key.clone()))
     }
 
     /// The list is whole: what it does not hold is gone.
     fn listed<K>(&mut self) -> Vec<News<K>> {
         self.is_complete = true;
         let listing = self.listing.take().unwrap_or_default();
-        let missing = self.known.keys().filter(|key| !listing.contains(*key));
+        let missing = self.known.difference(&listing);
         let missing: Vec<Key> = missing.cloned().collect();
         missing.iter().filter_map(|key| self.went(key)).collect()
     }
