@@ -22,6 +22,9 @@ use crate::{
     source::{Objects, Sink},
 };
 
+/// Outcomes that the tests are told with.
+#[cfg(test)]
+mod example;
 /// Outcomes as lines of the log.
 mod log;
 /// Outcomes as Events.

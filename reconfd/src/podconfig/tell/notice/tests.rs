@@ -1,9 +1,5 @@
-#![allow(clippy::unwrap_used)]
-
-use std::sync::Arc;
-
 use super::*;
-use crate::{podconfig::outcome::PresentFacts, standing::Edition};
+use crate::podconfig::tell::example;
 
 const BEGAN: u64 = 1000;
 
@@ -12,25 +8,7 @@ fn at(milliseconds: u64) -> SystemTime {
 }
 
 fn link(name: &str, state: LinkState, reason: Reason) -> LinkOutcome {
-    let facts = PresentFacts {
-        mac: [0; 6],
-        mtu: 1500,
-        addresses: vec!["192.168.100.7/24".parse().unwrap()],
-        host_interface: None,
-        bridge: None,
-    };
-    LinkOutcome {
-        name: name.into(),
-        podconfig: "data".into(),
-        edition: Edition::default(),
-        kind: "veth",
-        state,
-        reason,
-        message: "why".into(),
-        present: (state == LinkState::Ready).then_some(facts),
-        tunnel: None,
-        last_change: None,
-    }
+    example::link(name, state, reason, &["192.168.100.7/24"])
 }
 
 fn ready(name: &str, changed: u64) -> LinkOutcome {
@@ -41,23 +19,7 @@ fn ready(name: &str, changed: u64) -> LinkOutcome {
 }
 
 fn outcome(links: Vec<LinkOutcome>) -> PodOutcome {
-    let pod = Pod {
-        namespace: "t".into(),
-        name: "a".into(),
-        uid: "u".into(),
-        labels: BTreeMap::new(),
-        namespace_labels: BTreeMap::new(),
-        sandbox: "s".into(),
-        recorded_by: None,
-    };
-    PodOutcome {
-        pod: Arc::new(pod),
-        links,
-        trouble: None,
-        since: at(BEGAN),
-        removed: Vec::new(),
-        mended: Vec::new(),
-    }
+    example::outcome(links, at(BEGAN))
 }
 
 fn told(before: Option<&PodOutcome>, now: &PodOutcome) -> Vec<(Reason, String)> {

@@ -1,59 +1,18 @@
-#![allow(clippy::unwrap_used)]
-
-use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
+use std::time::SystemTime;
 
 use super::*;
-use crate::{
-    podconfig::outcome::{Pod, PresentFacts},
-    standing::Edition,
-};
+use crate::podconfig::tell::example;
 
 fn link(name: &str, state: LinkState) -> LinkOutcome {
-    let facts = PresentFacts {
-        mac: [0x0a, 0x58, 192, 168, 100, 7],
-        mtu: 1500,
-        addresses: vec![
-            "192.168.100.7/24".parse().unwrap(),
-            "fd00::7/64".parse().unwrap(),
-        ],
-        host_interface: None,
-        bridge: None,
+    let reason = match state {
+        LinkState::Ready => Reason::LinkReady,
+        _ => Reason::NotAllowed,
     };
-    LinkOutcome {
-        name: name.into(),
-        podconfig: "data".into(),
-        edition: Edition::default(),
-        kind: "veth",
-        state,
-        reason: match state {
-            LinkState::Ready => Reason::LinkReady,
-            _ => Reason::NotAllowed,
-        },
-        message: "why".into(),
-        present: (state == LinkState::Ready).then_some(facts),
-        tunnel: None,
-        last_change: None,
-    }
+    example::link(name, state, reason, &["192.168.100.7/24", "fd00::7/64"])
 }
 
 fn outcome(links: Vec<LinkOutcome>) -> PodOutcome {
-    let pod = Pod {
-        namespace: "t".into(),
-        name: "a".into(),
-        uid: "u".into(),
-        labels: BTreeMap::new(),
-        namespace_labels: BTreeMap::new(),
-        sandbox: "s".into(),
-        recorded_by: None,
-    };
-    PodOutcome {
-        pod: Arc::new(pod),
-        links,
-        trouble: None,
-        since: SystemTime::UNIX_EPOCH,
-        removed: Vec::new(),
-        mended: Vec::new(),
-    }
+    example::outcome(links, SystemTime::UNIX_EPOCH)
 }
 
 #[test]
