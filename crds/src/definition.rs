@@ -6,7 +6,10 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 };
 use kube::CustomResourceExt as _;
 
-use crate::{PeerSlice, PodConfig, PodConfigAllowance, PodConfigPolicy, PodReport};
+use crate::{
+    AddressClaim, PeerSlice, PodConfig, PodConfigAllowance, PodConfigPolicy, PodReport,
+    ReservedNetworks,
+};
 
 pub fn pod_config() -> CustomResourceDefinition {
     published(PodConfig::crd())
@@ -39,14 +42,24 @@ pub fn peer_slice() -> CustomResourceDefinition {
     published(PeerSlice::crd())
 }
 
+pub fn address_claim() -> CustomResourceDefinition {
+    published(AddressClaim::crd())
+}
+
+pub fn reserved_networks() -> CustomResourceDefinition {
+    published(ReservedNetworks::crd())
+}
+
 /// Every definition with the name of its file.
-pub fn all() -> [(&'static str, CustomResourceDefinition); 5] {
+pub fn all() -> [(&'static str, CustomResourceDefinition); 7] {
     [
         ("podconfigs.yaml", pod_config()),
         ("podconfigpolicies.yaml", pod_config_policy()),
         ("podconfigallowances.yaml", pod_config_allowance()),
         ("peerslices.yaml", peer_slice()),
         ("podreports.yaml", pod_report()),
+        ("addressclaims.yaml", address_claim()),
+        ("reservednetworks.yaml", reserved_networks()),
     ]
 }
 
@@ -154,6 +167,7 @@ mod tests {
             let bound = match schema["type"].as_str().unwrap() {
                 "array" => &schema["maxItems"],
                 "string" if schema["enum"].is_array() => &schema["enum"],
+                "string" if schema["format"] == "date-time" => &schema["format"],
                 "string" => &schema["maxLength"],
                 "integer" => &schema["maximum"],
                 "object" if schema["additionalProperties"].is_object() => &schema["maxProperties"],

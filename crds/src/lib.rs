@@ -5,6 +5,8 @@
 
 /// `PodConfigAllowance`: what the PodConfigs of one namespace may use.
 pub mod allowance;
+/// `AddressClaim`: who has an IP address.
+pub mod claim;
 /// The CustomResourceDefinitions as they are published.
 pub mod definition;
 /// IP prefixes, interface addresses and MAC addresses as the API spells them.
@@ -19,16 +21,20 @@ pub mod policy;
 pub mod reason;
 /// `PodReport`: everything that podconfig did to one pod.
 pub mod report;
+/// `ReservedNetworks`: what no link may overlap.
+pub mod reserved;
 /// Bounds and rules that the derive cannot make by itself.
 mod shape;
 
 pub use allowance::{PodConfigAllowance, PodConfigAllowanceSpec};
+pub use claim::{AddressClaim, AddressClaimSpec, ClaimPod};
 pub use network::{Cidr, InterfaceAddress, Mac};
 pub use peers::{Peer, PeerSlice, PeerSliceSpec};
 pub use podconfig::{PodConfig, PodConfigSpec, PodConfigStatus};
 pub use policy::{PodConfigPolicy, PodConfigPolicySpec};
 pub use reason::Reason;
 pub use report::{PodReport, PodReportStatus};
+pub use reserved::{ReservedNetwork, ReservedNetworks, ReservedNetworksSpec};
 
 pub const GROUP: &str = "podconfig.dev";
 pub const VERSION: &str = "v1alpha1";

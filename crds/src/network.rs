@@ -25,6 +25,11 @@ pub struct InterfaceAddress(IpNetwork);
 pub struct Mac(pub [u8; 6]);
 
 impl Cidr {
+    /// The network that this address and prefix length are in.
+    pub fn of(network: IpNetwork) -> Self {
+        Self(IpNetwork::new(network.network(), network.prefix()).unwrap_or(network))
+    }
+
     pub fn network(self) -> IpNetwork {
         self.0
     }

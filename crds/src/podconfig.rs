@@ -12,11 +12,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Cidr, InterfaceAddress, Mac, Reason, shape};
 
+/// `ipam`: addresses that podconfig chooses.
+pub mod ipam;
 /// `vlan`: 802.1Q.
 pub mod vlan;
 /// `vxlan`: tunnels.
 pub mod vxlan;
 
+pub use ipam::{Ipam, Range};
 pub use vlan::{Mode, Vlan};
 pub use vxlan::{AutoPeers, Peers, Vxlan};
 
@@ -66,6 +69,18 @@ pub use vxlan::{AutoPeers, Peers, Vxlan};
         priority = 1
     ),
     printcolumn(
+        name = "Used",
+        type_ = "string",
+        json_path = ".status.addresses.used",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Free",
+        type_ = "string",
+        json_path = ".status.addresses.free",
+        priority = 1
+    ),
+    printcolumn(
         name = "Message",
         type_ = "string",
         json_path = r#".status.conditions[?(@.type=="Ready")].message"#,
@@ -109,6 +124,10 @@ pub struct PodConfigSpec {
         "!has(self.mtu) || self.mtu >= 1280 || !has(self.slaac) || self.slaac != 'Accept'",
         "slaac: Accept needs an mtu of at least 1280",
     ),
+    (
+        "!has(self.mtu) || self.mtu >= 1280 || !has(self.ipam) || !has(self.ipam.ranges) || !self.ipam.ranges.exists(r, r.cidr.contains(':'))",
+        "IPv6 needs an mtu of at least 1280",
+    ),
 ])))]
 pub struct Link {
     /// The name of the interface in the pod, and of the link here: 1 to 15 letters, digits, `.`, `_` and `-`.
@@ -140,6 +159,10 @@ pub struct Link {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8), extend("x-kubernetes-list-type" = "set"))]
     pub addresses: Vec<InterfaceAddress>,
+    /// Addresses that podconfig chooses: each pod gets a free one of each range, beside those that are listed.
+    /// Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ipam: Option<Ipam>,
     /// Routes of the pod through this link, at most 16. Default: only the networks of its addresses.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "atomic"))]
@@ -186,8 +209,8 @@ pub struct Routed {}
 pub struct Route {
     /// The destination: a network with no host bits, such as `172.20.0.0/16`; `0.0.0.0/0` and `::/0` are everything.
     pub to: Cidr,
-    /// The gateway, an IP address of the family of `to`. Default: none, the destination is on the link itself
-    /// (on a routed veth: the host end).
+    /// The gateway, an IP address of the family of `to`. Default: the gateway of the link's first range of that
+    /// family; without one the destination is on the link itself (on a routed veth: the host end).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "shape::gateway")]
     pub via: Option<IpAddr>,
@@ -228,7 +251,8 @@ pub struct PodConfigStatus {
     /// The names of the links, commas between.
     #[serde(default)]
     pub links: String,
-    /// `Ready`, `Progressing` and `Degraded`; each with one reason of a closed list.
+    /// `Ready`, `Progressing` and `Degraded`, and `AddressConflict` where there is one; each with one reason
+    /// of a closed list.
     #[serde(default)]
     #[schemars(schema_with = "shape::conditions")]
     pub conditions: Vec<Condition>,
@@ -245,6 +269,39 @@ pub struct PodConfigStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub failures: Vec<Failure>,
+    /// How full the ranges of the links are, in the order of the spec, at most 128.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 128))]
+    pub ranges: Vec<RangeUse>,
+    /// The columns of `kubectl get` for the same.
+    #[serde(default)]
+    pub addresses: AddressUse,
+}
+
+/// How full one range is, whoever has its addresses.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RangeUse {
+    /// The name of the link.
+    pub link: String,
+    /// The routing domain.
+    pub domain: String,
+    /// The network.
+    pub cidr: Cidr,
+    /// How many of the addresses that may be given out are claimed, resting ones included.
+    pub used: i64,
+    /// How many more may be given out; as a string, for an IPv6 network has more than a number here holds.
+    pub free: String,
+}
+
+/// How full the ranges are, a number for each, commas between.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct AddressUse {
+    /// Claimed addresses.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub used: String,
+    /// Free addresses.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub free: String,
 }
 
 /// One link that one pod lacks.

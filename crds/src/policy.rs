@@ -7,9 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Cidr, shape};
 
+/// Rules for addresses.
+pub mod address;
 /// Rules for vlan and vxlan.
 pub mod segment;
 
+pub use address::{MayOverlap, OnConflict};
 pub use segment::{IdRange, PortRange, Sharing, Unfiltered, VlanRule, VniRange, VxlanRule};
 
 /// For which namespaces, what their links may use, and how many.
@@ -37,6 +40,15 @@ pub struct PodConfigPolicySpec {
     /// How much a pod and a namespace may have. Default: no limit of this policy's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<Limits>,
+    /// What becomes of a link when a network of the cluster appears that it overlaps: `Keep` (it stays, and its
+    /// PodConfig says `AddressConflict`) or `Detach`. Of several policies, Detach counts. Default: Keep.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_conflict: Option<OnConflict>,
+    /// Networks that no link of these namespaces may overlap, at most 64, whatever the rules say. Default: none
+    /// but those of the cluster itself, which always hold.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), extend("x-kubernetes-list-type" = "atomic"))]
+    pub reserved: Vec<Cidr>,
 }
 
 /// What one link may use. A member that is absent allows nothing of its kind.
@@ -56,10 +68,18 @@ pub struct Rule {
     /// Allows vxlans, as far as it says. Default: no vxlan.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vxlan: Option<VxlanRule>,
-    /// Networks that the addresses of the link must lie in, at most 16. Default: no address.
+    /// Networks that the addresses and ranges of the link must lie in, at most 16. Default: no address.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "atomic"))]
     pub addresses: Vec<Cidr>,
+    /// Routing domains that the link's addresses may be in, DNS labels, at most 16. Default: `cluster` alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "shape::domains")]
+    pub domains: Vec<String>,
+    /// Networks of others that the link may overlap, at most 16. Default: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "atomic"))]
+    pub may_overlap: Vec<MayOverlap>,
     /// Networks that the destinations of the link's routes must lie in, at most 16. Default: no route.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "atomic"))]

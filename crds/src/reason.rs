@@ -37,6 +37,18 @@ pub enum Reason {
     SameSegment,
     /// Another pod holds the address.
     AddressTaken,
+    /// The claim to an address is not through yet.
+    ClaimPending,
+    /// The range has no free address.
+    RangeFull,
+    /// An address, range or route overlaps a network of the cluster.
+    NetworkReserved,
+    /// A network has appeared that the link overlaps.
+    AddressConflict,
+    /// Nobody can say which networks the cluster has, so no new address is given out.
+    ClusterNetworksUnknown,
+    /// Somebody who is no pod of podconfig answers for the address.
+    AddressInUse,
     /// The host bridge is not there.
     BridgeNotFound,
     /// The link of that name is no bridge, or one that is not for pods.
@@ -87,7 +99,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of the list.
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 43] = [
         Self::LinkReady,
         Self::AllPodsConfigured,
         Self::NoPodsSelected,
@@ -102,6 +114,12 @@ impl Reason {
         Self::ForeignLink,
         Self::SameSegment,
         Self::AddressTaken,
+        Self::ClaimPending,
+        Self::RangeFull,
+        Self::NetworkReserved,
+        Self::AddressConflict,
+        Self::ClusterNetworksUnknown,
+        Self::AddressInUse,
         Self::BridgeNotFound,
         Self::NotABridge,
         Self::MTUTooLarge,
@@ -144,6 +162,12 @@ impl Reason {
             Self::ForeignLink => "ForeignLink",
             Self::SameSegment => "SameSegment",
             Self::AddressTaken => "AddressTaken",
+            Self::ClaimPending => "ClaimPending",
+            Self::RangeFull => "RangeFull",
+            Self::NetworkReserved => "NetworkReserved",
+            Self::AddressConflict => "AddressConflict",
+            Self::ClusterNetworksUnknown => "ClusterNetworksUnknown",
+            Self::AddressInUse => "AddressInUse",
             Self::BridgeNotFound => "BridgeNotFound",
             Self::NotABridge => "NotABridge",
             Self::MTUTooLarge => "MTUTooLarge",

@@ -111,6 +111,12 @@ pub struct LinkReport {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "Vec<String>")]
     pub addresses: Vec<InterfaceAddress>,
+    /// The routing domain that these addresses are claimed in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub domain: Option<String>,
+    /// What the link overlaps since it was made, in words. It stays, or goes, as the policy says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conflict: Option<String>,
     /// The name of the host end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host_interface: Option<String>,

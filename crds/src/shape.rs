@@ -70,6 +70,70 @@ pub(crate) fn gateway(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
+/// The first or last address of a range.
+pub(crate) fn range_address(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "string", "maxLength": 39,
+        "x-kubernetes-validations": rules(&[
+            ("isIP(self)", "write one IP address with no prefix length, such as 10.99.0.10 or fd99::10"),
+        ]),
+    })
+}
+
+/// The network of a range.
+pub(crate) fn range_network(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "string", "maxLength": 43,
+        "x-kubernetes-validations": rules(&[
+            (
+                "isCIDR(self) && !self.matches('(^|[./])0[0-9]+([./]|$)') && cidr(self) == cidr(self).masked()",
+                "write a network with no host bits, such as 10.99.0.0/16 or fd00:1::/32",
+            ),
+            (
+                "!isCIDR(self) || cidr(self).ip().isGlobalUnicast()",
+                "addresses are not given out of loopback, link-local, multicast or unspecified networks",
+            ),
+            (
+                "!isCIDR(self) || cidr(self).prefixLength() >= 8",
+                "the prefix length is less than 8; write that of the network that the link is in",
+            ),
+            (
+                "!isCIDR(self) || cidr(self).prefixLength() <= (self.contains(':') ? 127 : 31)",
+                "this is one address and no range; write it under addresses",
+            ),
+        ]),
+    })
+}
+
+/// A routing domain.
+pub(crate) fn domain(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "string", "minLength": 1, "maxLength": 63,
+        "x-kubernetes-validations": rules(&[(
+            "self.matches('^[a-z0-9]([a-z0-9-]*[a-z0-9])?$')",
+            "a domain has only lower-case letters, digits and '-', and starts and ends with no '-'",
+        )]),
+    })
+}
+
+/// Routing domains, at most 16.
+pub(crate) fn domains(generator: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "array", "maxItems": 16, "items": domain(generator), "x-kubernetes-list-type": "set"})
+}
+
+/// A claimed address: there must be one spelling alone, or there would be two claims to it.
+pub(crate) fn claimed_address(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "string", "maxLength": 39,
+        "x-kubernetes-validations": rules(&[
+            (
+                "isIP(self) && ip.isCanonical(self)",
+                "write one IP address as short as it can be, such as 10.99.0.10 or fd99::10",
+            ),
+        ]),
+    })
+}
+
 /// The address of one other end of a tunnel.
 pub(crate) fn peer_address(_: &mut SchemaGenerator) -> Schema {
     json_schema!({

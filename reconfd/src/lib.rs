@@ -1,6 +1,8 @@
 //! The daemon of podconfig: makes each recorded pod's links what the objects say. On a cluster the same
 //! program is also the controller, which sees more than one node.
 
+/// Addresses that never collide.
+pub mod address;
 /// Pods that no record speaks of: what others say about where they are.
 pub mod backfill;
 /// The command line.

@@ -52,6 +52,10 @@ pub struct LinkOutcome {
     pub message: String,
     /// What is present, if the link is.
     pub present: Option<PresentFacts>,
+    /// The routing domain of its addresses, if it has any.
+    pub domain: Option<String>,
+    /// What it overlaps since it was made.
+    pub conflict: Option<String>,
     /// Of a tunnel whose ends are found: the end here, for the others to find.
     pub tunnel: Option<Tunnel>,
     /// When the link was last changed.

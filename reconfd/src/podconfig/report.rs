@@ -183,6 +183,8 @@ fn link_report(link: &LinkOutcome) -> LinkReport {
         addresses: present
             .map(|facts| facts.addresses.iter().filter_map(spelled).collect())
             .unwrap_or_default(),
+        domain: link.domain.clone(),
+        conflict: link.conflict.clone().map(bounded),
         host_interface: present.and_then(|facts| facts.host_interface.clone()),
         bridge: present.and_then(|facts| facts.bridge.clone()),
         tunnel: link.tunnel,

@@ -313,6 +313,8 @@ fn outcome(config: &PodConfig, wish: &podconfig::Link, refusal: Refusal) -> Link
         reason: refusal.reason,
         message: refusal.message,
         present: None,
+        domain: None,
+        conflict: None,
         tunnel: None,
         last_change: None,
     }

@@ -2,6 +2,7 @@
 //! at a second rule.
 
 use crds::{
+    claim::DEFAULT_DOMAIN,
     podconfig::{Link, Route, Slaac},
     policy::{Bridges, Macs, Rule, SlaacRule, VethRule},
 };
@@ -37,6 +38,9 @@ impl Verdict {
                 .iter()
                 .filter_map(|a| against_address(a.network(), rule)),
         );
+        objections.extend(against_domain(link, rule));
+        let ranges = link.ranges().iter();
+        objections.extend(ranges.filter_map(|range| against_range(range.cidr.network(), rule)));
         objections.extend(
             link.routes
                 .iter()
@@ -113,6 +117,30 @@ fn against_address(address: IpNetwork, rule: &Rule) -> Option<String> {
     (!wide.any(|prefix| prefix.holds(network))).then(|| {
         let prefixes = listed(rule.addresses.iter().chain(&rule.routes).map(escaped));
         format!("addresses {address}: its network {network} reaches beyond [{prefixes}]")
+    })
+}
+
+/// Only a link with addresses is in a domain.
+fn against_domain(link: &Link, rule: &Rule) -> Option<String> {
+    let has_addresses = !link.addresses.is_empty() || !link.ranges().is_empty();
+    if !has_addresses || rule.allows_domain(link.domain()) {
+        return None;
+    }
+    let default = [DEFAULT_DOMAIN.to_owned()];
+    let domains = match rule.domains.as_slice() {
+        [] => &default[..],
+        domains => domains,
+    };
+    let among = not_among(domains, escaped);
+    Some(format!("ipam.domain {} {among}", clipped(link.domain())))
+}
+
+/// All of a range must lie in one of `addresses`: its network is a route that comes with it.
+fn against_range(range: IpNetwork, rule: &Rule) -> Option<String> {
+    let is_allowed = rule.addresses.iter().any(|prefix| prefix.holds(range));
+    (!is_allowed).then(|| {
+        let among = not_among(&rule.addresses, escaped);
+        format!("ipam.ranges cidr {range} {among}")
     })
 }
 

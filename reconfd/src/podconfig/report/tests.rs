@@ -50,6 +50,8 @@ fn ready(name: &str) -> LinkOutcome {
             host_interface: Some("pcabcdefghijklm".into()),
             bridge: Some("pcbabcdefghijkl".into()),
         }),
+        domain: None,
+        conflict: None,
         tunnel: None,
         last_change: Some(at(0)),
     }

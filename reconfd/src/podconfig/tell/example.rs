@@ -28,6 +28,8 @@ pub fn link(name: &str, state: LinkState, reason: Reason, addresses: &[&str]) ->
         reason,
         message: "why".into(),
         present: (state == LinkState::Ready).then_some(facts),
+        domain: None,
+        conflict: None,
         tunnel: None,
         last_change: None,
     }

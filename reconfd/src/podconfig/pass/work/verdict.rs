@@ -63,6 +63,8 @@ impl Work {
             reason,
             message,
             present: standing.map(|s| facts(s, granted)),
+            domain: None,
+            conflict: None,
             tunnel: self.tunnel(granted),
             last_change: changed.get(name).copied(),
         }
@@ -136,6 +138,8 @@ pub fn refused(granted: &Granted, reason: Reason, message: String) -> LinkOutcom
         reason,
         message,
         present: None,
+        domain: None,
+        conflict: None,
         tunnel: None,
         last_change: None,
     }

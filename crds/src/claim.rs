@@ -1,0 +1,125 @@
+//! `AddressClaim`: the right of one link of one pod to one IP address. Its name is its address, so that its
+//! creation is the lock: nobody else can have another of that name.
+
+// Each printer column has a type, and the lint takes that for a repetition.
+#![allow(clippy::duplicated_attributes)]
+
+use std::net::IpAddr;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::shape;
+
+/// The domain of a link that names none.
+pub const DEFAULT_DOMAIN: &str = "cluster";
+
+/// Who has an address.
+#[derive(CustomResource, Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[kube(
+    group = "podconfig.dev",
+    version = "v1alpha1",
+    kind = "AddressClaim",
+    category = "podconfig-dev",
+    selectable = ".spec.node",
+    doc = "Tells which link of which pod has an IP address. Written by the daemon of the pod's node; the \
+           address is free when it is gone.",
+    printcolumn(name = "Address", type_ = "string", json_path = ".spec.address"),
+    printcolumn(name = "Namespace", type_ = "string", json_path = ".spec.pod.namespace"),
+    printcolumn(name = "Pod", type_ = "string", json_path = ".spec.pod.name"),
+    printcolumn(name = "Link", type_ = "string", json_path = ".spec.link"),
+    printcolumn(name = "Node", type_ = "string", json_path = ".spec.node"),
+    printcolumn(name = "Released", type_ = "date", json_path = ".spec.released"),
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp"
+    ),
+    validation = Rule::new(&name_rule()).message(
+        "the name of a claim is its domain, a dot and its address; IPv6 with all 32 digits and dots for colons"
+    ),
+    validation = Rule::new(
+        "self.spec.domain == oldSelf.spec.domain && self.spec.address == oldSelf.spec.address"
+    ).message("a claim is to one address for good; delete it and make another"),
+    validation = Rule::new(
+        "self.spec.pod.namespace == oldSelf.spec.pod.namespace && self.spec.pod.name == oldSelf.spec.pod.name && self.spec.link == oldSelf.spec.link"
+    ).message("only a pod of the same namespace and name takes a claim over, for the same link")
+)]
+#[serde(rename_all = "camelCase")]
+pub struct AddressClaimSpec {
+    /// The routing domain inside which the address is unique: a DNS label.
+    #[schemars(schema_with = "shape::domain")]
+    pub domain: String,
+    /// The address, as short as it can be written.
+    #[schemars(schema_with = "shape::claimed_address")]
+    pub address: IpAddr,
+    /// The pod that has it.
+    pub pod: ClaimPod,
+    /// The name of the link in that pod.
+    #[schemars(length(min = 1, max = 15))]
+    pub link: String,
+    /// The name of the node that the pod runs on.
+    #[schemars(length(max = 253))]
+    pub node: String,
+    /// The installation of podconfig that made the claim.
+    #[serde(default)]
+    #[schemars(length(max = 20))]
+    pub installation: String,
+    /// When the link gave the address back. It rests for a while, before others may have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub released: Option<Time>,
+}
+
+/// The pod that has an address.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub struct ClaimPod {
+    /// The pod's namespace.
+    #[schemars(length(min = 1, max = 63))]
+    pub namespace: String,
+    /// The pod's name.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// The uid of the pod: another one is another pod of the same name.
+    #[schemars(length(min = 1, max = 64))]
+    pub uid: String,
+}
+
+/// A forged name would go round the lock.
+fn name_rule() -> String {
+    let of_ipv6 = "size(self.metadata.name) == size(self.spec.domain) + 40 && self.metadata.name.startsWith(self.spec.domain + '.') \
+         && isIP(self.metadata.name.replace(self.spec.domain + '.', '', 1).replace('.', ':')) \
+         && ip(self.metadata.name.replace(self.spec.domain + '.', '', 1).replace('.', ':')) == ip(self.spec.address)";
+    format!(
+        "!isIP(self.spec.address) || (self.spec.address.contains(':') ? ({of_ipv6}) : self.metadata.name == self.spec.domain + '.' + self.spec.address)"
+    )
+}
+
+/// The name of the claim to an address.
+pub fn claim_name(domain: &str, address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(address) => format!("{domain}.{address}"),
+        IpAddr::V6(address) => {
+            let groups = address.segments().map(|group| format!("{group:04x}"));
+            format!("{domain}.{}", groups.join("."))
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_claim_is_called_as_its_address() {
+        let name = |address: &str| claim_name("cluster", address.parse().unwrap());
+        assert_eq!(name("10.99.0.10"), "cluster.10.99.0.10");
+        assert_eq!(
+            name("fd99::10"),
+            "cluster.fd99.0000.0000.0000.0000.0000.0000.0010"
+        );
+        assert!(claim_name(&"d".repeat(63), "fd99::10".parse().unwrap()).len() <= 253);
+    }
+}

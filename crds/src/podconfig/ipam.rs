@@ -1,0 +1,78 @@
+//! `ipam`: addresses that podconfig chooses, one for each pod.
+
+use std::net::IpAddr;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{Cidr, claim::DEFAULT_DOMAIN, shape};
+
+/// Which addresses the link gets, beside those that are listed.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Ipam {
+    /// The routing domain inside which the link's addresses are unique, a DNS label; only one that the policy
+    /// lists. Pods that can reach each other are in one domain. Default: `cluster`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "shape::domain")]
+    pub domain: Option<String>,
+    /// Each pod gets one free address of each range, at most 4. Default: none, only the addresses that are listed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 4), extend("x-kubernetes-list-type" = "atomic"))]
+    pub ranges: Vec<Range>,
+}
+
+/// Addresses of one network, of which each pod gets a free one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(extend("x-kubernetes-validations" = shape::rules(&[
+    (
+        "!has(self.start) || !isIP(self.start) || !isCIDR(self.cidr) || cidr(self.cidr).containsIP(self.start)",
+        "start is an address of cidr",
+    ),
+    (
+        "!has(self.end) || !isIP(self.end) || !isCIDR(self.cidr) || cidr(self.cidr).containsIP(self.end)",
+        "end is an address of cidr",
+    ),
+    (
+        "!has(self.gateway) || !isIP(self.gateway) || !isCIDR(self.cidr) || cidr(self.cidr).containsIP(self.gateway) || ip(self.gateway).isLinkLocalUnicast()",
+        "the gateway is an address of cidr; routes through others name theirs in via",
+    ),
+    (
+        "!has(self.exclude) || !isCIDR(self.cidr) || self.exclude.all(n, !isCIDR(n) || cidr(self.cidr).containsCIDR(n))",
+        "what is excluded lies in cidr; leave out what does not",
+    ),
+])))]
+pub struct Range {
+    /// The network that the addresses are in, with no host bits, such as `192.168.100.0/24`. Its own address and
+    /// its broadcast address are not given out.
+    #[schemars(schema_with = "shape::range_network")]
+    pub cidr: Cidr,
+    /// The first address that is given out. Default: the first of the network.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "shape::range_address")]
+    pub start: Option<IpAddr>,
+    /// The last address that is given out. Default: the last of the network.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "shape::range_address")]
+    pub end: Option<IpAddr>,
+    /// The router of the network: never given out, and what routes of this family go through that name no
+    /// `via`. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "shape::gateway")]
+    pub gateway: Option<IpAddr>,
+    /// Networks inside of cidr that are not given out, at most 16. Default: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "atomic"))]
+    pub exclude: Vec<Cidr>,
+}
+
+impl super::Link {
+    /// The domain that the link's addresses are in.
+    pub fn domain(&self) -> &str {
+        let named = self.ipam.as_ref().and_then(|ipam| ipam.domain.as_deref());
+        named.unwrap_or(DEFAULT_DOMAIN)
+    }
+
+    pub fn ranges(&self) -> &[Range] {
+        self.ipam.as_ref().map_or(&[], |ipam| &ipam.ranges)
+    }
+}

@@ -1,0 +1,4 @@
+//! Addresses that never collide: which one a link gets, who has it, and what no link may touch.
+
+/// Pure: the networks that no link may overlap, and what overlaps them.
+pub mod reserved;

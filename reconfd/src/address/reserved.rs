@@ -1,0 +1,220 @@
+//! Pure: the networks that no link may overlap, whoever said so, and what is wrong with a network, an
+//! address or a route that is asked for.
+
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
+
+use crds::reserved::{ReservedNetwork, Source, Usage};
+use ipnetwork::IpNetwork;
+
+/// Every reserved network, to be asked by address. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Reserved {
+    /// By network: (first address, prefix length). Networks nest or are apart.
+    by_network: Arc<BTreeMap<(IpAddr, u8), Vec<ReservedNetwork>>>,
+}
+
+/// Where the rules of a policy let a link overlap others.
+pub type Exempt<'a> = &'a dyn Fn(&ReservedNetwork, IpNetwork) -> bool;
+
+impl Reserved {
+    pub fn new(networks: impl IntoIterator<Item = ReservedNetwork>) -> Self {
+        let mut by_network: BTreeMap<_, Vec<ReservedNetwork>> = BTreeMap::new();
+        for network in networks {
+            let prefix = network.prefix.network();
+            let key = (prefix.network(), prefix.prefix());
+            by_network.entry(key).or_default().push(network);
+        }
+        Self {
+            by_network: Arc::new(by_network),
+        }
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &ReservedNetwork> {
+        self.by_network.values().flatten()
+    }
+
+    /// Everything that has an address in common with this network: the wider ones first.
+    pub fn overlapping(&self, network: IpNetwork) -> impl Iterator<Item = &ReservedNetwork> {
+        let first = network.network();
+        let around = (0..=network.prefix()).filter_map(move |length| {
+            let wider = IpNetwork::new(first, length).ok()?.network();
+            self.by_network.get(&(wider, length))
+        });
+        let longer = network.prefix().saturating_add(1);
+        let inside = self
+            .by_network
+            .range((first, 0)..=(network.broadcast(), u8::MAX))
+            .filter(move |((_, length), _)| *length >= longer)
+            .map(|(_, networks)| networks);
+        around.chain(inside).flatten()
+    }
+
+    /// What keeps a link from being in this network: it would take what is sent there for its own.
+    pub fn against_network(&self, network: IpNetwork, exempt: Exempt<'_>) -> Option<String> {
+        let mut against = self.overlapping(network).filter(|reserved| {
+            !reserved.usage.is_of_addresses() && !is_exempt(reserved, network, exempt)
+        });
+        against.next().map(|reserved| collision(network, reserved))
+    }
+
+    /// What keeps a link from having this very address.
+    pub fn against_address(&self, address: IpAddr, exempt: Exempt<'_>) -> Option<String> {
+        let alone = IpNetwork::from(address);
+        let mut against = self
+            .overlapping(alone)
+            .filter(|reserved| !is_exempt(reserved, alone, exempt));
+        against.next().map(|reserved| collision(alone, reserved))
+    }
+
+    /// Addresses of this network that others have or give out.
+    pub fn taken_in(&self, network: IpNetwork, exempt: Exempt<'_>) -> Vec<IpNetwork> {
+        let taken = self.overlapping(network).filter(|reserved| {
+            reserved.usage.is_of_addresses() && !is_exempt(reserved, network, exempt)
+        });
+        taken.map(|reserved| reserved.prefix.network()).collect()
+    }
+}
+
+/// An address that somebody has is never another's, whatever a policy says of the network around it.
+fn is_exempt(reserved: &ReservedNetwork, network: IpNetwork, exempt: Exempt<'_>) -> bool {
+    reserved.usage.may_be_overlapped()
+        && reserved.usage != Usage::Address
+        && exempt(reserved, network)
+}
+
+fn collision(wanted: IpNetwork, reserved: &ReservedNetwork) -> String {
+    let is_alone = wanted.prefix() == if wanted.is_ipv4() { 32 } else { 128 };
+    match is_alone {
+        true => format!("{} overlaps {reserved}", wanted.ip()),
+        false => format!("{wanted} overlaps {reserved}"),
+    }
+}
+
+/// What no interface may have, in whatever cluster.
+pub fn special() -> impl Iterator<Item = ReservedNetwork> {
+    const SPECIAL: [(&str, &str); 9] = [
+        ("0.0.0.0/8", "this host on this network"),
+        ("127.0.0.0/8", "loopback"),
+        (
+            "169.254.0.0/16",
+            "link-local, the cloud's metadata among it",
+        ),
+        ("224.0.0.0/4", "multicast"),
+        ("255.255.255.255/32", "broadcast"),
+        ("::/127", "unspecified and loopback"),
+        ("::ffff:0:0/96", "IPv4 in IPv6 clothes"),
+        ("fe80::/10", "link-local"),
+        ("ff00::/8", "multicast"),
+    ];
+    SPECIAL.into_iter().filter_map(|(prefix, what)| {
+        Some(ReservedNetwork {
+            prefix: crds::Cidr::of(prefix.parse().ok()?),
+            usage: Usage::Special,
+            source: Source::Protocol,
+            kind: "the Internet Protocol".into(),
+            object: String::new(),
+            field: what.into(),
+            since: None,
+        })
+    })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn network(prefix: &str, usage: Usage, source: Source) -> ReservedNetwork {
+        ReservedNetwork {
+            prefix: prefix.parse().unwrap(),
+            usage,
+            source,
+            kind: "Kind".into(),
+            object: prefix.replace('/', "-"),
+            field: String::new(),
+            since: None,
+        }
+    }
+
+    fn net(text: &str) -> IpNetwork {
+        text.parse().unwrap()
+    }
+
+    const NONE: Exempt<'static> = &|_, _| false;
+
+    #[test]
+    fn a_network_overlaps_what_is_around_it_and_what_is_in_it_and_nothing_beside() {
+        let reserved = Reserved::new([
+            network("10.0.0.0/8", Usage::Pods, Source::Calico),
+            network("10.1.0.0/16", Usage::Services, Source::ServiceCIDR),
+            network("10.2.0.0/16", Usage::Services, Source::ServiceCIDR),
+            network("fd00::/8", Usage::Pods, Source::Calico),
+        ]);
+        let names = |text: &str| -> Vec<String> {
+            let all = reserved.overlapping(net(text));
+            all.map(|reserved| reserved.prefix.to_string()).collect()
+        };
+        assert_eq!(names("10.1.2.0/24"), ["10.0.0.0/8", "10.1.0.0/16"]);
+        assert_eq!(names("10.0.0.0/15"), ["10.0.0.0/8", "10.1.0.0/16"]);
+        assert_eq!(
+            names("0.0.0.0/0"),
+            ["10.0.0.0/8", "10.1.0.0/16", "10.2.0.0/16"]
+        );
+        assert_eq!(names("11.0.0.0/8"), [""; 0]);
+        assert_eq!(names("fd00:1::/64"), ["fd00::/8"]);
+    }
+
+    #[test]
+    fn a_pod_network_is_never_exempt_and_an_address_in_use_neither() {
+        let reserved = Reserved::new([
+            network("10.0.0.0/16", Usage::Pods, Source::NodeRoutes),
+            network("10.99.0.0/16", Usage::Connected, Source::NodeRoutes),
+            network("10.99.0.7/32", Usage::Address, Source::NodeRoutes),
+        ]);
+        let exempt: Exempt<'_> = &|reserved, _| reserved.source == Source::NodeRoutes;
+        assert!(
+            reserved
+                .against_network(net("10.0.1.0/24"), exempt)
+                .is_some()
+        );
+        assert!(
+            reserved
+                .against_network(net("10.99.0.0/24"), exempt)
+                .is_none()
+        );
+        assert!(
+            reserved
+                .against_network(net("10.99.0.0/24"), NONE)
+                .is_some()
+        );
+        assert!(
+            reserved
+                .against_address("10.99.0.7".parse().unwrap(), exempt)
+                .is_some()
+        );
+        assert!(
+            reserved
+                .against_address("10.99.0.8".parse().unwrap(), exempt)
+                .is_none()
+        );
+        assert_eq!(
+            reserved.taken_in(net("10.99.0.0/24"), exempt),
+            [net("10.99.0.7/32")]
+        );
+    }
+
+    #[test]
+    fn what_collides_is_named() {
+        let reserved = Reserved::new(special());
+        let told = reserved.against_address("169.254.169.254".parse().unwrap(), NONE);
+        assert_eq!(
+            told.as_deref(),
+            Some(
+                "169.254.169.254 overlaps 169.254.0.0/16, reserved by the Internet Protocol (link-local, the cloud's metadata among it)"
+            )
+        );
+        assert_eq!(reserved.iter().count(), 9);
+        let mapped = reserved.against_network(net("::ffff:10.0.0.0/104"), NONE);
+        assert!(mapped.is_some_and(|told| told.contains("IPv4 in IPv6")));
+    }
+}
