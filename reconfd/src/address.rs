@@ -1,6 +1,10 @@
 //! Addresses that never collide: which one a link gets, who has it, and what no link may touch.
 
+/// Pure: whether a link would be where no link may be.
+pub mod collision;
 /// Pure: what a kernel's addresses and routes mean for links.
 pub mod kernel;
+/// Pure: all that is known of these on this node.
+pub mod known;
 /// Pure: the networks that no link may overlap, and what overlaps them.
 pub mod reserved;

@@ -11,6 +11,9 @@ use ipnetwork::IpNetwork;
 
 use crate::node::networks::{By, KernelNetwork};
 
+/// What a network of a kernel is said to be of, in place of the kind of an object.
+pub const KIND: &str = "interface";
+
 /// Links that network plugins make on a node, by name; with a `*` at the end by its beginning.
 const OF_PLUGINS: [&str; 22] = [
     "antrea-*",
@@ -143,7 +146,7 @@ fn reserved(
         prefix: Cidr::of(prefix),
         usage,
         source,
-        kind: "interface".into(),
+        kind: KIND.into(),
         object: match network.link.as_str() {
             "" => "none".into(),
             link => link.into(),

@@ -49,7 +49,7 @@ impl Watch {
         let stop = Arc::new(EventFd::from_flags(EfdFlags::EFD_CLOEXEC)?);
         let events = Events::of_networks()?;
         let socket = Socket::open(&Changes::default())?;
-        let watcher = Watcher {
+        let mut watcher = Watcher {
             events,
             socket,
             stop: stop.clone(),
@@ -57,6 +57,8 @@ impl Watch {
             told: None,
             took: Duration::ZERO,
         };
+        // At once, so that nobody who starts now finds nothing known.
+        watcher.say(&tell);
         let thread = Builder::new().name("networks".into());
         let thread = thread.spawn(move || watcher.run(tell))?;
         Ok(Self {
@@ -89,17 +91,21 @@ struct Watcher {
 impl Watcher {
     fn run(mut self, tell: impl Fn(Said)) {
         loop {
-            let said = self.look();
-            if self.told.as_ref() != Some(&said) {
-                self.told = Some(said.clone());
-                tell(said);
-            }
+            self.say(&tell);
             if !self.wait() {
                 return;
             }
             sleep(CALM.max((self.took * 10).min(LONGEST_CALM)));
             // What was said meanwhile is read with the rest; what is lost as well.
             let _ = self.events.drain(|_, _, _| ());
+        }
+    }
+
+    fn say(&mut self, tell: impl Fn(Said)) {
+        let said = self.look();
+        if self.told.as_ref() != Some(&said) {
+            self.told = Some(said.clone());
+            tell(said);
         }
     }
 
