@@ -37,7 +37,7 @@ pub const DEFAULT_DOMAIN: &str = "cluster";
         type_ = "date",
         json_path = ".metadata.creationTimestamp"
     ),
-    validation = Rule::new(&name_rule()).message(
+    validation = Rule::new(name_rule()).message(
         "the name of a claim is its domain, a dot and its address; IPv6 with all 32 digits and dots for colons"
     ),
     validation = Rule::new(

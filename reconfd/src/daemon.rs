@@ -153,6 +153,7 @@ fn open_source(
             let options = cluster::Options {
                 node: config.node_name.clone(),
                 scope: config.scope.clone(),
+                installation: config.installation.clone(),
                 records: config.records.clone(),
             };
             let (objects, sink, complete, source) = Cluster::start(options, signs, notify)?;

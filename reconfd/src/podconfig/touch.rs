@@ -40,7 +40,7 @@ impl Controller {
                     vni,
                     port,
                 } => self.touch_found(&namespace, vni, port),
-                Change::Policy => self.touch_all(),
+                Change::Policy | Change::ReservedNetworks => self.touch_all(),
                 Change::All => {
                     self.read_records();
                     self.touch_all();
