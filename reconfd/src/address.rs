@@ -8,3 +8,5 @@ pub mod kernel;
 pub mod known;
 /// Pure: the networks that no link may overlap, and what overlaps them.
 pub mod reserved;
+/// Pure: who says where the networks of a cluster are, and what each object says.
+pub mod sources;
