@@ -79,6 +79,8 @@ pub enum Change {
     Records(Option<String>),
     /// The networks that no link may overlap, or that they are known (again).
     ReservedNetworks,
+    /// The networks of this node.
+    NodeNetworks,
     /// Anything may have changed.
     All,
 }

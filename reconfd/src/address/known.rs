@@ -1,11 +1,7 @@
 //! Pure: everything that is known of reserved networks on this node, and whether that is all there is. What
 //! nobody can say for sure gives out no address, and takes none away.
 
-use std::{
-    collections::BTreeSet,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeSet, sync::Arc, time::Instant};
 
 use crds::{
     Cidr, ReservedNetworks,
@@ -18,11 +14,7 @@ use super::{
     kernel,
     reserved::{Reserved, special},
 };
-use crate::node::networks::Said;
-
-/// The controller confirms every half minute that all is as it says; one that is silent for so long is not
-/// believed any more.
-const STALE: Duration = Duration::from_secs(180);
+use crate::{node::networks::Said, source::heard::HOLDS_FOR};
 
 /// What the controller has published.
 #[derive(Clone, Debug, Default)]
@@ -158,7 +150,7 @@ fn why_unknown(
         return Some("the controller has not told the networks of the cluster yet".into());
     };
     let silent = now.saturating_duration_since(heard);
-    if silent > STALE {
+    if silent > HOLDS_FOR {
         let seconds = silent.as_secs();
         return Some(format!(
             "the controller has not confirmed the networks of the cluster for {seconds} s"
@@ -174,6 +166,8 @@ fn why_unknown(
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::time::Duration;
+
     use crds::{ReservedNetworksSpec, reserved::SourceState};
     use k8s_openapi::jiff::Timestamp;
     use nix::errno::Errno;
@@ -277,9 +271,9 @@ mod tests {
         let mut known = Known::new("default", &[]);
         let (heard, node) = (Instant::now(), node("10.0.0.5/24"));
         let cluster = published(ReadState::Read, heard);
-        known.take(Some(&node), Some(&cluster), (heard + STALE, at(1)));
+        known.take(Some(&node), Some(&cluster), (heard + HOLDS_FOR, at(1)));
         assert_eq!(known.unknown(), None);
-        let later = heard + STALE + Duration::from_secs(1);
+        let later = heard + HOLDS_FOR + Duration::from_secs(1);
         known.take(Some(&node), Some(&cluster), (later, at(2)));
         assert!(known.unknown().is_some_and(|why| why.contains("for 181 s")));
         known.take(Some(&node), Some(&Published::default()), (later, at(3)));

@@ -40,7 +40,8 @@ impl Controller {
                     vni,
                     port,
                 } => self.touch_found(&namespace, vni, port),
-                Change::Policy | Change::ReservedNetworks => self.touch_all(),
+                Change::Policy => self.touch_all(),
+                Change::ReservedNetworks | Change::NodeNetworks => self.look_at_networks(),
                 Change::All => {
                     self.read_records();
                     self.touch_all();

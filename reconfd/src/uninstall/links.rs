@@ -18,6 +18,7 @@ use crate::{
     },
     podconfig::{
         self, Controller,
+        networks::{Networks, NodeNetworks},
         pods::{Pods, unsupported::Unsupported},
     },
     scope::Scope,
@@ -39,7 +40,10 @@ pub fn remove(config: &UninstallConfig) -> anyhow::Result<()> {
     let nothing = Feed::new().objects();
     let numbers = (Metrics::default(), Health::default());
     let backfill = Backfill::default();
-    let controller = Controller::new(machine, nothing, pods, numbers, telling, inbox, backfill);
+    let networks = Networks::new(&node.installation, &[], NodeNetworks::default(), false);
+    let controller = Controller::new(
+        machine, nothing, pods, numbers, telling, inbox, backfill, networks,
+    );
     let (removed, machine) = controller.clear().context("remove the links")?;
     let unvisited = machine.pods_with_links();
     if !unvisited.is_empty() {
