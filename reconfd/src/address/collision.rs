@@ -6,11 +6,13 @@ use std::net::IpAddr;
 use crds::{policy::MayOverlap, reserved::ReservedNetwork};
 use ipnetwork::IpNetwork;
 
-use super::reserved::Reserved;
+use super::reserved::{Asking, Reserved};
 
 /// Where a link will be.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Place {
+    /// The namespace of its pod.
+    pub namespace: String,
     /// The networks of its addresses and of its ranges.
     pub networks: Vec<IpNetwork>,
     /// The addresses that are known already.
@@ -54,6 +56,10 @@ fn by_rule(place: &Place, reserved: &[&Reserved], rule: &[MayOverlap]) -> Judged
         rule.iter()
             .any(|may| may.sources.contains(&reserved.source) && may.prefix.holds(network))
     };
+    let asking = Asking {
+        namespace: &place.namespace,
+        exempt: &exempt,
+    };
     // A default route is the last resort: whoever lets a tenant have it has said so in the rule's routes.
     let routes = place.routes.iter().filter(|route| route.prefix() > 0);
     let networks = || place.networks.iter().chain(routes.clone());
@@ -61,12 +67,12 @@ fn by_rule(place: &Place, reserved: &[&Reserved], rule: &[MayOverlap]) -> Judged
         let mut addresses = place.addresses.iter();
         let mut networks = networks();
         networks
-            .find_map(|network| reserved.against_network(*network, &exempt))
-            .or_else(|| addresses.find_map(|address| reserved.against_address(*address, &exempt)))
+            .find_map(|network| reserved.against_network(*network, &asking))
+            .or_else(|| addresses.find_map(|address| reserved.against_address(*address, &asking)))
     };
     let taken = |reserved: &&Reserved| {
         let networks = place.networks.iter();
-        let taken = networks.flat_map(|network| reserved.taken_in(*network, &exempt));
+        let taken = networks.flat_map(|network| reserved.taken_in(*network, &asking));
         taken.collect::<Vec<_>>()
     };
     Judged {
