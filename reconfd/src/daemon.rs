@@ -29,9 +29,10 @@ use crate::{
         switch::{self, Maker},
     },
     podconfig::{
-        self, Controller, Waker,
+        self, Addressing, Controller, Waker,
         networks::{Networks, NodeNetworks},
         pods::{Pods, unsupported::Unsupported},
+        probes::Probes,
         tell::{Manner, Teller},
     },
     source::{
@@ -68,6 +69,11 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
     let pods = Pods::new(records, config.scope.clone(), unsupported);
     let backfill = start_backfill(config, &waker)?;
     let (networks, _watch) = watch_networks(config, &waker)?;
+    let addressing = Addressing {
+        networks,
+        claims: crate::address::claims::Claims,
+        probes: config.probe_addresses.then(|| Probes::new(waker.clone())),
+    };
     let controller = Controller::new(
         machine,
         objects.clone(),
@@ -76,7 +82,7 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
         telling,
         inbox,
         backfill,
-        networks,
+        addressing,
     );
     let manner = Manner {
         gate: config.readiness_gate,
