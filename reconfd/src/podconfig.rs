@@ -58,6 +58,7 @@ use self::{
     segments::Segments, settled::Settled, tell::Telling,
 };
 use crate::{
+    address::claims::Claims,
     backfill::Backfill,
     http::Health,
     metrics::Metrics,
@@ -78,6 +79,7 @@ struct Untold {
 pub struct Controller {
     pub machine: Machine,
     pub objects: Objects,
+    pub claims: Claims,
     pub pods: Pods,
     pub metrics: Metrics,
     pub health: Health,
@@ -116,7 +118,7 @@ pub struct Controller {
 impl Controller {
     pub fn new(
         machine: Machine,
-        objects: Objects,
+        (objects, claims): (Objects, Claims),
         pods: Pods,
         (metrics, health): (Metrics, Health),
         telling: mpsc::Sender<Telling>,
@@ -126,6 +128,7 @@ impl Controller {
         Self {
             machine,
             objects,
+            claims,
             pods,
             metrics,
             health,

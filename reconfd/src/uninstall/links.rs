@@ -8,6 +8,7 @@ use cni_plugin::record::RecordFolder;
 
 use super::UninstallConfig;
 use crate::{
+    address::claims::Claims,
     backfill::Backfill,
     http::Health,
     metrics::Metrics,
@@ -36,7 +37,7 @@ pub fn remove(config: &UninstallConfig) -> anyhow::Result<()> {
     // Nobody is told anything, and nobody says anything.
     let (telling, _tellings) = mpsc::channel();
     let (_waker, inbox) = podconfig::inbox().context("make the bell")?;
-    let nothing = Feed::new().objects();
+    let nothing = (Feed::new().objects(), Claims::of_nobody());
     let numbers = (Metrics::default(), Health::default());
     let backfill = Backfill::default();
     let controller = Controller::new(machine, nothing, pods, numbers, telling, inbox, backfill);
