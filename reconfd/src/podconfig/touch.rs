@@ -21,6 +21,7 @@ impl Controller {
                     self.touch_limited();
                     self.seek_in(&namespace);
                 }
+                Change::Claims { uid } => self.touch([uid]),
                 Change::Hint { namespace, .. } => self.seek_in(&namespace),
                 Change::Namespace(namespace) => {
                     self.touch_namespace(&namespace);

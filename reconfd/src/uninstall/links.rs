@@ -8,6 +8,7 @@ use cni_plugin::record::RecordFolder;
 
 use super::UninstallConfig;
 use crate::{
+    address::claims::Claims,
     backfill::Backfill,
     http::Health,
     metrics::Metrics,
@@ -42,7 +43,7 @@ pub fn remove(config: &UninstallConfig) -> anyhow::Result<()> {
     let backfill = Backfill::default();
     let addressing = Addressing {
         networks: Networks::new(&node.installation, &[], NodeNetworks::default(), false),
-        claims: crate::address::claims::Claims,
+        claims: Claims::of_nobody(),
         probes: None,
     };
     let controller = Controller::new(
