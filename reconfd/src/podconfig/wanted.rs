@@ -1,7 +1,10 @@
 //! Pure: a pod, the PodConfigs and the policies → the links that the pod shall have, and why it shall
 //! not have the others. The order of the inputs never matters: who asked first does.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use crds::{PodConfig, PodConfigPolicy, Reason, podconfig, report::LinkState};
 use kube::core::SelectorExt;
@@ -41,6 +44,8 @@ pub struct Wanted {
     pub detaches: bool,
     /// Where the granted links reach.
     pub reach: Reach,
+    /// The links that have asked for their addresses, granted or refused since.
+    pub asking: BTreeSet<String>,
     /// Whether a link was refused because nobody is sure which networks there are.
     pub is_unsure: bool,
     /// Links of the node that a link which was refused by another pod's claim would be on.

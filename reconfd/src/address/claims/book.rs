@@ -150,6 +150,8 @@ impl Book {
                 .and_then(|links| links.get_mut(name))
             {
                 link.lost.retain(|address| addresses.contains(address));
+                // What it was promised before it was to be otherwise, and has not any more.
+                link.chosen.retain(|address| addresses.contains(address));
             }
         }
         let names = self.names.get(uid).cloned().unwrap_or_default();

@@ -88,6 +88,7 @@ impl Controller {
     ) -> Result<(), Why> {
         let reach = granted.reach();
         judged.reach.extend(&reach);
+        judged.asking.insert(granted.link.name.clone());
         let Judged { collision, barred } = self.collides(granted, &reach, &judged.reserved);
         granted.conflict = collision;
         if granted.has_addresses() {
@@ -167,7 +168,10 @@ impl Controller {
 
     /// What the pod's links neither are to have nor have any more is others'.
     pub(super) fn release_addresses(&self, work: &Work) {
-        let mut kept: BTreeMap<String, BTreeSet<IpAddr>> = BTreeMap::new();
+        // Who was refused an address waits for it.
+        let asking = work.asking.iter();
+        let mut kept: BTreeMap<String, BTreeSet<IpAddr>> =
+            asking.map(|link| (link.clone(), BTreeSet::new())).collect();
         let wanted = work.granted.iter();
         let wanted = wanted.map(|granted| (&granted.link.name, &granted.link.addresses));
         let standing = work.standing.iter();

@@ -71,6 +71,8 @@ pub struct Work {
     pub probing: Vec<Probing>,
     /// Where its links reach, or would.
     reach: Reach,
+    /// Links that have asked for their addresses.
+    pub asking: BTreeSet<String>,
     is_unsure: bool,
 }
 
@@ -98,6 +100,7 @@ impl Work {
             has_rules: false,
             probing: Vec::new(),
             reach: Reach::default(),
+            asking: BTreeSet::new(),
             is_unsure: false,
         }
     }
@@ -111,6 +114,7 @@ impl Work {
         self.refused = judged.refused;
         self.parents = judged.parents;
         (self.reach, self.is_unsure) = (judged.reach, judged.is_unsure);
+        self.asking = judged.asking;
     }
 
     /// Takes in what was found in the kernel.
