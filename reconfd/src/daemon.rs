@@ -1,6 +1,7 @@
 //! The daemon: its threads, from the first to the last. Links stay as they are when it ends.
 
 use std::{
+    path::Path,
     sync::{PoisonError, mpsc},
     thread,
 };
@@ -18,7 +19,10 @@ use tokio::{
 };
 
 use crate::{
-    address::kernel,
+    address::{
+        claims::{Book, Claims},
+        kernel,
+    },
     backfill::Backfill,
     config::{Config, Listen, Source},
     http::{self, Health},
@@ -29,9 +33,10 @@ use crate::{
         switch::{self, Maker},
     },
     podconfig::{
-        self, Controller, Waker,
+        self, Addressing, Controller, Waker,
         networks::{Networks, NodeNetworks},
         pods::{Pods, unsupported::Unsupported},
+        probes::Probes,
         tell::{Manner, Teller},
     },
     source::{
@@ -42,8 +47,15 @@ use crate::{
     },
 };
 
-/// A source that runs until it is dropped.
-type Running = Box<dyn Send>;
+/// A source, and what it leads to.
+struct Opened {
+    objects: Objects,
+    claims: Claims,
+    sink: Sink,
+    complete: Complete,
+    /// It runs until this is dropped.
+    running: Box<dyn Send>,
+}
 
 /// Runs until SIGTERM or SIGINT. Links stay as they are.
 pub fn run(config: &Config) -> anyhow::Result<()> {
@@ -56,7 +68,8 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
     let (metrics, health) = (Metrics::default(), Health::default());
     let (waker, inbox) = podconfig::inbox().context("make the controller's bell")?;
     let signs = (health.clone(), metrics.clone());
-    let (objects, sink, complete, source) = open_source(config, signs, &waker)?;
+    let opened = open_source(config, signs, &waker)?;
+    let (objects, sink) = (opened.objects, opened.sink);
     let machine = Machine::open(
         &config.installation,
         (&config.switch_folder, config.maker()),
@@ -68,6 +81,11 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
     let pods = Pods::new(records, config.scope.clone(), unsupported);
     let backfill = start_backfill(config, &waker)?;
     let (networks, _watch) = watch_networks(config, &waker)?;
+    let addressing = Addressing {
+        networks,
+        claims: opened.claims,
+        probes: config.probe_addresses.then(|| Probes::new(waker.clone())),
+    };
     let controller = Controller::new(
         machine,
         objects.clone(),
@@ -76,7 +94,7 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
         telling,
         inbox,
         backfill,
-        networks,
+        addressing,
     );
     let manner = Manner {
         gate: config.readiness_gate,
@@ -91,7 +109,7 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
     let controller = thread::Builder::new()
         .name("controller".into())
         .spawn(move || {
-            let result = controller.run_once(&complete);
+            let result = controller.run_once(&opened.complete);
             let _ = ended.send(());
             result
         })?;
@@ -102,7 +120,7 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
         .map_err(|_| anyhow!("the controller panicked"))?;
     teller.join().map_err(|_| anyhow!("the teller panicked"))?;
     // Last: what the teller said is still to be written.
-    drop(source);
+    drop(opened.running);
     result
 }
 
@@ -157,35 +175,65 @@ fn allow_many_files() -> anyhow::Result<()> {
     Ok(())
 }
 
-fn open_source(
+fn open_source(config: &Config, signs: (Health, Metrics), waker: &Waker) -> anyhow::Result<Opened> {
+    match &config.source {
+        Source::Directory(manifests) => open_directory(config, manifests, waker),
+        Source::Cluster => open_cluster(config, signs, waker),
+    }
+}
+
+fn open_directory(config: &Config, manifests: &Path, waker: &Waker) -> anyhow::Result<Opened> {
+    let options = directory::Options {
+        manifests: manifests.to_owned(),
+        records: config.records.clone(),
+        reports: config.reports(manifests).map_err(anyhow::Error::msg)?,
+    };
+    let folder = config.claims(manifests).map_err(anyhow::Error::msg)?;
+    let (objects, sink, source) = Directory::start(&options, Box::new(admit), teller(waker))?;
+    let (claims, keeping) =
+        directory::claims::start(&folder, &config.node_name, book(config), teller(waker))
+            .with_context(|| format!("keep claims in {}", folder.display()))?;
+    Ok(Opened {
+        objects,
+        claims,
+        sink: Sink::Directory(sink),
+        complete: Complete::at_once(),
+        running: Box::new((source, keeping)),
+    })
+}
+
+fn open_cluster(
     config: &Config,
     signs: (Health, Metrics),
     waker: &Waker,
-) -> anyhow::Result<(Objects, Sink, Complete, Running)> {
+) -> anyhow::Result<Opened> {
+    let options = cluster::Options {
+        node: config.node_name.clone(),
+        scope: config.scope.clone(),
+        installation: config.installation.clone(),
+        records: config.records.clone(),
+    };
+    let (objects, sink, complete, source) = Cluster::start(options, signs, teller(waker))?;
+    Ok(Opened {
+        objects,
+        claims: Claims::of_nobody(),
+        sink: Sink::Cluster(sink),
+        complete,
+        running: Box::new(source),
+    })
+}
+
+fn teller(waker: &Waker) -> impl Fn(Change) + Clone + Send + Sync + 'static {
     let waker = waker.clone();
-    let notify = move |change| waker.tell(change);
-    match &config.source {
-        Source::Directory(manifests) => {
-            let options = directory::Options {
-                manifests: manifests.clone(),
-                records: config.records.clone(),
-                reports: config.reports(manifests).map_err(anyhow::Error::msg)?,
-            };
-            let (objects, sink, source) = Directory::start(&options, Box::new(admit), notify)?;
-            let sink = Sink::Directory(sink);
-            Ok((objects, sink, Complete::at_once(), Box::new(source)))
-        }
-        Source::Cluster => {
-            let options = cluster::Options {
-                node: config.node_name.clone(),
-                scope: config.scope.clone(),
-                installation: config.installation.clone(),
-                records: config.records.clone(),
-            };
-            let (objects, sink, complete, source) = Cluster::start(options, signs, notify)?;
-            Ok((objects, Sink::Cluster(sink), complete, Box::new(source)))
-        }
-    }
+    move |change| waker.tell(change)
+}
+
+fn book(config: &Config) -> Book {
+    Book::new(
+        &config.node_name,
+        &config.installation,
+        config.address_rest(),
+    )
 }
 
 fn admit(kind: &str, value: serde_json::Value) -> Result<serde_json::Value, Vec<(String, String)>> {

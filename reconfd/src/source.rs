@@ -75,12 +75,18 @@ pub enum Change {
         namespace: String,
         name: String,
     },
+    /// What the claims of this pod's links have come to.
+    Claims {
+        uid: String,
+    },
     /// The record of this file name; without a name: any of them.
     Records(Option<String>),
     /// The networks that no link may overlap, or that they are known (again).
     ReservedNetworks,
     /// The networks of this node.
     NodeNetworks,
+    /// Somebody was asked on the wire about addresses of this pod, by its uid.
+    Probed(String),
     /// Anything may have changed.
     All,
 }

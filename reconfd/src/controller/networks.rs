@@ -4,7 +4,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use crds::{
@@ -18,6 +18,7 @@ use tokio::time::sleep_until;
 
 use self::{
     book::{Book, Word},
+    clock::{BEAT, Clock, LOOK},
     discovery::{Discovery, Kind},
     merge::{Published, merge},
     packing::{Lists, head, list, name, number, pack},
@@ -28,6 +29,8 @@ use crate::source::cluster::watch::{Ledger, News, Said, key, objects};
 
 /// What was heard.
 mod book;
+/// When what is to be done.
+mod clock;
 /// Which kinds there are.
 mod discovery;
 /// What is to be published.
@@ -38,20 +41,6 @@ mod packing;
 mod watches;
 /// What is written.
 mod write;
-
-/// So often it is looked which kinds there are.
-const LOOK: Duration = Duration::from_secs(2);
-/// What changes within so long is written together.
-const PACE: Duration = Duration::from_millis(200);
-/// So often it is said that all is still as it was said.
-const RENEW: Duration = Duration::from_secs(30);
-/// After the beginning nothing is published before all sources were read, for so long at most: until then
-/// what an earlier controller published holds.
-const BEGINNING: Duration = Duration::from_secs(15);
-/// What depends on time alone is looked at so often.
-const BEAT: Duration = Duration::from_secs(1);
-/// A write that failed is tried again after so long.
-const AGAIN: Duration = Duration::from_secs(2);
 
 type Guarded = DeserializeGuard<ReservedNetworks>;
 
@@ -69,20 +58,6 @@ pub struct Networks {
     states: Vec<SourceState>,
     remarks: BTreeSet<String>,
     clock: Clock,
-}
-
-/// When what is to be done.
-struct Clock {
-    begun: Instant,
-    look: Instant,
-    beat: Instant,
-    /// Set when something differs from what is published.
-    is_changed: bool,
-    written: Option<Instant>,
-    renewed: Option<Instant>,
-    not_before: Instant,
-    /// Why it cannot be published.
-    failing: Option<String>,
 }
 
 /// Publishes for as long as the controller runs.
@@ -154,7 +129,6 @@ impl Networks {
             };
             (network, since)
         });
-        let begun = Instant::now();
         Self {
             watches: Watches::new(&client),
             discovery: Discovery::default(),
@@ -162,16 +136,7 @@ impl Networks {
             published: dated.collect(),
             states: Vec::new(),
             remarks: BTreeSet::new(),
-            clock: Clock {
-                begun,
-                look: begun,
-                beat: begun,
-                is_changed: true,
-                written: None,
-                renewed: None,
-                not_before: begun,
-                failing: None,
-            },
+            clock: Clock::new(Instant::now()),
             client,
             installation: installation.to_owned(),
             metrics,
@@ -210,21 +175,14 @@ impl Networks {
 
     /// When there is something to be written.
     fn write_at(&self) -> Option<Instant> {
-        let clock = &self.clock;
-        let is_early = clock.begun.elapsed() < BEGINNING && !self.book.is_settled(Instant::now());
-        if is_early {
-            return None;
-        }
-        let paced = clock.written.map_or(clock.begun, |written| written + PACE);
-        let renewed = clock.renewed.map_or(clock.begun, |renewed| renewed + RENEW);
-        let due = if clock.is_changed { paced } else { renewed };
-        Some(due.min(renewed).max(clock.not_before))
+        let now = Instant::now();
+        self.clock.write_at(self.book.is_settled(now), now)
     }
 
     fn take(&mut self, at: usize, word: Word) {
         if matches!(word, Word::Failed { code: 404, .. }) {
             // Perhaps the kind is gone.
-            self.clock.look = self.clock.look.min(Instant::now() + PACE);
+            self.clock.look_soon(Instant::now());
         }
         self.clock.is_changed |= self.book.take(at, word, Instant::now());
     }
@@ -283,8 +241,7 @@ impl Networks {
                 self.published = networks;
             }
             Err(why) => {
-                self.clock.not_before = instant + AGAIN;
-                if self.clock.failing.replace(why.clone()).as_ref() != Some(&why) {
+                if self.clock.failed(&why, instant) {
                     tracing::warn!("the networks of the cluster cannot be published: {why}");
                 }
             }
@@ -346,7 +303,7 @@ impl Networks {
     }
 
     fn is_news(&self, head: &ReservedNetworksSpec) -> bool {
-        let is_due = self.clock.renewed.is_none_or(|at| at.elapsed() >= RENEW);
+        let is_due = self.clock.is_renewal_due(Instant::now());
         let is_same = |present: &ReservedNetworksSpec| {
             (&present.sources, &present.summary) == (&head.sources, &head.summary)
         };
