@@ -162,6 +162,18 @@ impl Book {
         }
     }
 
+    /// All that these links of the pod hold stays, and nothing else of it.
+    pub fn keep_links(&mut self, uid: &str, links: &BTreeSet<String>, now: &Now) {
+        let mut kept: BTreeMap<String, BTreeSet<IpAddr>> = BTreeMap::new();
+        for name in self.names.get(uid).into_iter().flatten() {
+            let of_link = self.claims.get(name).map(|entry| &entry.claim.spec.link);
+            if let Some(link) = of_link.filter(|link| links.contains(*link)) {
+                kept.entry(link.clone()).or_default().insert(name.address);
+            }
+        }
+        self.keep(uid, &kept, now);
+    }
+
     /// A link stands with these addresses, whatever is known of claims.
     pub fn recall(&mut self, uid: &str, link: &str, addresses: &BTreeSet<IpAddr>) {
         let links = self.links.entry(uid.to_owned()).or_default();
