@@ -7,8 +7,21 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Cidr, claim::DEFAULT_DOMAIN, shape};
 
+// An apiserver's estimate knows what `==` of networks costs, and takes `!=` for boundless: hence `!(a == b)`.
+
 /// Which addresses the link gets, beside those that are listed.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(extend("x-kubernetes-validations" = shape::rules(&[
+    (
+        "has(self.domain) || has(self.ranges) && size(self.ranges) > 0",
+        "ipam without ranges gives no address; add ranges, or the domain of the addresses that are listed",
+    ),
+    (
+        "!has(self.ranges) || self.ranges.all(a, !isCIDR(a.cidr) || self.ranges.exists_one(b, isCIDR(b.cidr) \
+         && (cidr(a.cidr).containsCIDR(b.cidr) || cidr(b.cidr).containsCIDR(a.cidr))))",
+        "a pod gets an address of each range, so the ranges of a link do not overlap; write one, and what it leaves out under exclude",
+    ),
+])))]
 pub struct Ipam {
     /// The routing domain inside which the link's addresses are unique, a DNS label; only one that the policy
     /// lists. Pods that can reach each other are in one domain. Default: `cluster`.
@@ -33,12 +46,22 @@ pub struct Ipam {
         "end is an address of cidr",
     ),
     (
-        "!has(self.gateway) || !isIP(self.gateway) || !isCIDR(self.cidr) || cidr(self.cidr).containsIP(self.gateway) || ip(self.gateway).isLinkLocalUnicast()",
+        "!has(self.gateway) || !isIP(self.gateway) || !isCIDR(self.cidr) || cidr(self.cidr).containsIP(self.gateway) \
+         || ip(self.gateway).isLinkLocalUnicast() && self.gateway.contains(':') == self.cidr.contains(':')",
         "the gateway is an address of cidr; routes through others name theirs in via",
+    ),
+    (
+        "!has(self.gateway) || !isIP(self.gateway) || !isCIDR(self.cidr) || !(ip(self.gateway) == cidr(self.cidr).ip()) \
+         || cidr(self.cidr).prefixLength() >= (self.cidr.contains(':') ? 127 : 31)",
+        "the gateway is the network itself; write the address that its router has",
     ),
     (
         "!has(self.exclude) || !isCIDR(self.cidr) || self.exclude.all(n, !isCIDR(n) || cidr(self.cidr).containsCIDR(n))",
         "what is excluded lies in cidr; leave out what does not",
+    ),
+    (
+        "!has(self.exclude) || !isCIDR(self.cidr) || self.exclude.all(n, !isCIDR(n) || !(cidr(self.cidr) == cidr(n)))",
+        "what is excluded is all of cidr; no address is left to give out",
     ),
 ])))]
 pub struct Range {

@@ -145,6 +145,15 @@ impl Tenant {
         });
     }
 
+    /// All that an API server says to a PodConfig that it does not take, line by line.
+    pub fn is_refused(&self, links: &[Value]) -> String {
+        let config = self.config("asked", links);
+        let words = ["create", "--validate=ignore", "--dry-run=server", "-f", "-"];
+        let (went_well, said) = run(&words, Some(&config));
+        assert!(!went_well, "this was to be refused: {config}");
+        said
+    }
+
     pub fn create(&self, name: &str, links: &[Value]) {
         create(&self.config(name, links));
     }

@@ -1,0 +1,50 @@
+use super::*;
+
+mod table;
+
+use table::{BY_RULE, BY_SHAPE, BY_WORD, RIGHT, Row};
+
+fn of_link(fields: &str) -> Result<Value, Vec<Fault>> {
+    admit_yaml(&link(&format!(
+        "{{name: a, veth: {{bridge: b}}, {fields}}}"
+    )))
+}
+
+/// Every fault is told, each where it is, and no other.
+fn is_told(rows: &[Row]) {
+    for (fields, expected) in rows {
+        let Err(found) = of_link(fields) else {
+            panic!("admitted: {fields}")
+        };
+        let mut told = told(&found);
+        for (place, words) in *expected {
+            let dot = if place.is_empty() { "" } else { "." };
+            let at = format!("spec.links[0]{dot}{place}: ");
+            let is_it = |text: &String| text.starts_with(&at) && text.ends_with(words);
+            let Some(index) = told.iter().position(is_it) else {
+                panic!("{fields}: {at}{words} is not among {told:?}")
+            };
+            told.remove(index);
+        }
+        assert!(told.is_empty(), "{fields}: {told:?} is told as well");
+    }
+}
+
+#[test]
+fn addresses_that_can_never_be_given_out_are_refused() {
+    is_told(BY_RULE);
+}
+
+#[test]
+fn ipam_of_another_shape_is_refused() {
+    is_told(BY_SHAPE);
+    is_told(BY_WORD);
+}
+
+#[test]
+fn unusual_addresses_are_admitted_and_typed() {
+    for fields in RIGHT {
+        let admitted = of_link(fields).unwrap_or_else(|f| panic!("{fields}: {:?}", told(&f)));
+        serde_json::from_value::<crds::PodConfig>(admitted).unwrap();
+    }
+}
