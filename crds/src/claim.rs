@@ -52,7 +52,7 @@ const TAKEN_OVER: [(&str, &str); 1] = [(
 )]
 #[serde(rename_all = "camelCase")]
 pub struct AddressClaimSpec {
-    /// The routing domain inside which the address is unique: a DNS label.
+    /// The domain inside which the address is one pod's alone: 1 to 63 lower-case letters, digits and `-`.
     #[schemars(schema_with = "shape::domain")]
     pub domain: String,
     /// The address, as short as it can be written.
@@ -73,7 +73,8 @@ pub struct AddressClaimSpec {
     #[serde(default)]
     #[schemars(length(max = 20))]
     pub installation: String,
-    /// When the link gave the address back. It rests for a while, before others may have it.
+    /// When the link gave the address back. It rests for a while, before others may have it; the pod itself has
+    /// it back at once. Absent: the link has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub released: Option<Time>,
 }

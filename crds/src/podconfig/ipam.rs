@@ -23,12 +23,13 @@ use crate::{Cidr, claim::DEFAULT_DOMAIN, shape};
     ),
 ])))]
 pub struct Ipam {
-    /// The routing domain inside which the link's addresses are unique, a DNS label; only one that the policy
-    /// lists. Pods that can reach each other are in one domain. Default: `cluster`.
+    /// The domain inside which an address is one pod's alone: 1 to 63 lower-case letters, digits and `-`; only one
+    /// that the policy lists. Pods that may ever meet are in one domain. Default: `cluster`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "shape::domain")]
     pub domain: Option<String>,
-    /// Each pod gets one free address of each range, at most 4. Default: none, only the addresses that are listed.
+    /// Each pod gets one free address of each range: at most 4, IPv4, IPv6 or both, none overlapping another.
+    /// Default: none, only the addresses that are listed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 4), extend("x-kubernetes-list-type" = "atomic"))]
     pub ranges: Vec<Range>,
@@ -65,8 +66,8 @@ pub struct Ipam {
     ),
 ])))]
 pub struct Range {
-    /// The network that the addresses are in, with no host bits, such as `192.168.100.0/24`. Its own address and
-    /// its broadcast address are not given out.
+    /// The network that the addresses are in, with no host bits, such as `192.168.100.0/24` or `fd99:9::/64`: a pod's
+    /// address has this prefix length. Its first address and, in IPv4, its last are not given out.
     #[schemars(schema_with = "shape::range_network")]
     pub cidr: Cidr,
     /// The first address that is given out. Default: the first of the network.
@@ -82,7 +83,8 @@ pub struct Range {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "shape::gateway")]
     pub gateway: Option<IpAddr>,
-    /// Networks inside of cidr that are not given out, at most 16. Default: none.
+    /// Networks inside of cidr that are not given out, at most 16, such as `192.168.100.0/28`; one address is a `/32`
+    /// or `/128`. Networks of the cluster need no mention. Default: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "atomic"))]
     pub exclude: Vec<Cidr>,
