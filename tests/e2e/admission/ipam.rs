@@ -1,12 +1,14 @@
 //! What is never right about addresses, from the table that the daemon's own judgement is held to: an API server
 //! refuses the same in the same words, and lets through what is unusual and right.
 
+#[path = "../../../reconfd/src/source/schema/tests/bad/ipam/policies.rs"]
+mod policies;
 #[path = "../../../reconfd/src/source/schema/tests/bad/ipam/table.rs"]
 mod table;
 
 use serde_json::{Value, json};
 
-use super::tenant::Tenant;
+use super::tenant::{Tenant, said_of};
 use table::{BY_RULE, BY_SHAPE, BY_WORD, RIGHT, Row};
 
 fn link(fields: &str) -> Value {
@@ -21,24 +23,26 @@ fn tenant(name: &str) -> Tenant {
 }
 
 /// Whether some line says this of this field, in these words at its end.
-fn is_told(said: &str, place: &str, words: &str) -> bool {
-    let dot = if place.is_empty() { "" } else { "." };
-    let at = format!("spec.links[0]{dot}{place}: ");
+fn is_told(said: &str, field: &str, words: &str) -> bool {
+    let at = format!("{field}: ");
     said.lines()
         .any(|line| line.contains(&at) && line.trim_end().ends_with(words))
 }
 
-fn are_refused(tenant: &Tenant, rows: &[Row], in_the_same_words: bool) {
+/// All of it is said, and where the words are the same, nothing else.
+fn are_told(rows: &[Row], at: &str, in_the_same_words: bool, says: impl Fn(&str) -> String) {
     for (fields, faults) in rows {
-        let said = tenant.is_refused(&[link(fields)]);
+        let said = says(fields);
         for (place, words) in *faults {
+            let field = format!("{at}{}{place}", if place.is_empty() { "" } else { "." });
             let words = if in_the_same_words { words } else { "" };
             assert!(
-                is_told(&said, place, words),
-                "{fields}: {place}: {words} is not said: {said}"
+                is_told(&said, &field, words),
+                "{fields}: {field}: {words} is not said: {said}"
             );
         }
-        let more = said.matches("spec.links[0]").count();
+        let more =
+            said.matches(&format!("{at}.")).count() + said.matches(&format!("{at}: ")).count();
         assert!(
             !in_the_same_words || more == faults.len(),
             "{fields}: more is said: {said}"
@@ -49,13 +53,15 @@ fn are_refused(tenant: &Tenant, rows: &[Row], in_the_same_words: bool) {
 #[test]
 fn an_api_server_refuses_addresses_in_the_daemons_words() {
     let tenant = tenant("adm-ipam-rules");
-    are_refused(&tenant, BY_RULE, true);
+    let says = |fields: &str| tenant.is_refused(&[link(fields)]);
+    are_told(BY_RULE, "spec.links[0]", true, says);
 }
 
 #[test]
 fn an_api_server_refuses_ipam_of_another_shape() {
     let tenant = tenant("adm-ipam-shape");
-    are_refused(&tenant, BY_SHAPE, false);
+    let says = |fields: &str| tenant.is_refused(&[link(fields)]);
+    are_told(BY_SHAPE, "spec.links[0]", false, says);
 }
 
 /// It takes away what the daemon refuses in a manifest: a word that nobody knows, and null.
@@ -71,7 +77,7 @@ fn what_an_api_server_does_not_know_it_takes_away() {
     }
     let said = tenant.is_refused(&[link(BY_WORD[4].0)]);
     assert!(
-        is_told(&said, "ipam.ranges[0].cidr", "Required value"),
+        is_told(&said, "spec.links[0].ipam.ranges[0].cidr", "Required value"),
         "{said}"
     );
 }
@@ -85,5 +91,23 @@ fn unusual_addresses_are_let_through() {
         .collect();
     for ((name, said), fields) in tenant.says_of_all(&links).iter().zip(&links) {
         assert_eq!(said, &Ok(()), "{name} {fields:?}");
+    }
+}
+
+#[test]
+fn a_policy_says_nothing_about_addresses_that_never_holds() {
+    let made = |members: &str| {
+        let text = format!("{{namespaceSelector: {{matchLabels: {{nobody: has}}}}, {members}}}");
+        let spec: Value = serde_saphyr::from_str(&text).expect("a spec");
+        said_of(
+            &json!({"apiVersion": "podconfig.dev/v1alpha1", "kind": "PodConfigPolicy",
+            "metadata": {"name": "adm-ipam-policy"}, "spec": spec}),
+        )
+    };
+    let says = |members: &str| made(members).expect_err(members);
+    are_told(policies::BY_RULE, "spec", true, says);
+    are_told(policies::BY_SHAPE, "spec", false, says);
+    for members in policies::RIGHT {
+        assert_eq!(made(members), Ok(()), "{members}");
     }
 }
