@@ -43,7 +43,7 @@ const TAKEN_OVER: [(&str, &str); 1] = [(
         type_ = "date",
         json_path = ".metadata.creationTimestamp"
     ),
-    validation = Rule::new(&name_rule()).message(
+    validation = Rule::new(name_rule()).message(
         "the name of a claim is its domain, a dot and its address; IPv6 with all 32 digits and dots for colons"
     ),
     validation = Rule::new(
