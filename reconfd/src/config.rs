@@ -9,6 +9,7 @@ use std::{
 };
 
 use clap::{Parser, ValueEnum};
+use crds::Cidr;
 use nix::sys::utsname::uname;
 
 use crate::{
@@ -25,6 +26,16 @@ pub struct Config {
 
     #[command(flatten)]
     pub scope: Scope,
+
+    /// A network that no link may overlap, beside those of the cluster and of this node; may be given more than
+    /// once, or with commas between
+    #[arg(
+        long,
+        env = "PODCONFIG_RESERVE",
+        value_name = "CIDR",
+        value_delimiter = ','
+    )]
+    pub reserve: Vec<Cidr>,
 
     /// Set the condition podconfig.dev/ready of the pods that list it as a readiness gate
     #[arg(long, env = "PODCONFIG_READINESS_GATE")]

@@ -1,6 +1,10 @@
 //! The daemon: its threads, from the first to the last. Links stay as they are when it ends.
 
-use std::{path::Path, sync::mpsc, thread};
+use std::{
+    path::Path,
+    sync::{PoisonError, mpsc},
+    thread,
+};
 
 use anyhow::{Context, anyhow, bail};
 use cni_plugin::record::RecordFolder;
@@ -15,18 +19,22 @@ use tokio::{
 };
 
 use crate::{
-    address::claims::{Book, Claims},
+    address::{
+        claims::{Book, Claims},
+        kernel,
+    },
     backfill::Backfill,
     config::{Config, Listen, Source},
     http::{self, Health},
     lock,
     metrics::Metrics,
     node::{
-        Machine,
+        Machine, networks,
         switch::{self, Maker},
     },
     podconfig::{
         self, Controller, Waker,
+        networks::{Networks, NodeNetworks},
         pods::{Pods, unsupported::Unsupported},
         tell::{Manner, Teller},
     },
@@ -71,6 +79,7 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
     let records = RecordFolder::new(&config.records);
     let pods = Pods::new(records, config.scope.clone(), unsupported);
     let backfill = start_backfill(config, &waker)?;
+    let (networks, _watch) = watch_networks(config, &waker)?;
     let controller = Controller::new(
         machine,
         (objects.clone(), opened.claims),
@@ -79,6 +88,7 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
         telling,
         inbox,
         backfill,
+        networks,
     );
     let manner = Manner {
         gate: config.readiness_gate,
@@ -113,6 +123,25 @@ fn start_backfill(config: &Config, waker: &Waker) -> anyhow::Result<Backfill> {
     let notify = move |change| waker.tell(change);
     let started = Backfill::start(config.cni_cache(), config.cri_socket.as_deref(), notify);
     started.context("listen to others than the plugin")
+}
+
+/// Networks of this node, which no link may overlap.
+fn watch_networks(config: &Config, waker: &Waker) -> anyhow::Result<(Networks, networks::Watch)> {
+    let node = NodeNetworks::default();
+    let is_in_cluster = matches!(config.source, Source::Cluster);
+    let networks = Networks::new(
+        &config.installation,
+        &config.reserve,
+        node.clone(),
+        is_in_cluster,
+    );
+    let waker = waker.clone();
+    let tell = move |said| {
+        *node.lock().unwrap_or_else(PoisonError::into_inner) = Some(said);
+        waker.tell(Change::NodeNetworks);
+    };
+    let watch = networks::Watch::start(kernel::matters_on_node, tell);
+    Ok((networks, watch.context("watch the networks of this node")?))
 }
 
 /// The oldest kernel that tells which addresses are ours (IFA_PROTO): before it, an address that is
@@ -175,6 +204,7 @@ fn open_cluster(
     let options = cluster::Options {
         node: config.node_name.clone(),
         scope: config.scope.clone(),
+        installation: config.installation.clone(),
         records: config.records.clone(),
     };
     let (objects, sink, complete, source) = Cluster::start(options, signs, teller(waker))?;

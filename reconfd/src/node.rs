@@ -17,6 +17,8 @@ pub mod links;
 mod listen;
 /// A blocking rtnetlink socket.
 pub mod netlink;
+/// Which networks a kernel knows in one namespace.
+pub mod networks;
 /// Which links of ours a pod has.
 pub mod present;
 /// Network settings that netlink does not know.

@@ -13,6 +13,8 @@ mod hear;
 pub mod holders;
 /// What no event tells, looked at once a second.
 mod housekeeping;
+/// What is known of the networks that no link may overlap.
+pub mod networks;
 /// What became of each link of one pod.
 pub mod outcome;
 /// How many links a pod and a namespace may be given in a while.
@@ -54,8 +56,8 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 pub use wake::{Inbox, Waker, inbox};
 
 use self::{
-    holders::Holders, pace::Paces, pass::Seeking, pass::found::Errand, pods::Pods,
-    segments::Segments, settled::Settled, tell::Telling,
+    holders::Holders, networks::Networks, pace::Paces, pass::Seeking, pass::found::Errand,
+    pods::Pods, segments::Segments, settled::Settled, tell::Telling,
 };
 use crate::{
     address::claims::Claims,
@@ -91,6 +93,7 @@ pub struct Controller {
     /// Host ends → pod uid.
     host_ends: HashMap<(Place, u32), String>,
     holders: Holders,
+    networks: Networks,
     segments: Segments,
     paces: Paces,
     /// Pods that were told to have no record.
@@ -124,6 +127,7 @@ impl Controller {
         telling: mpsc::Sender<Telling>,
         inbox: Inbox,
         backfill: Backfill,
+        networks: Networks,
     ) -> Self {
         Self {
             machine,
@@ -137,6 +141,7 @@ impl Controller {
             numbers: HashMap::new(),
             host_ends: HashMap::new(),
             holders: Holders::default(),
+            networks,
             segments: Segments::default(),
             paces: Paces::default(),
             unrecorded: HashMap::new(),
@@ -187,6 +192,7 @@ impl Controller {
     /// those that want some, so that an address stays with its holder.
     fn start(&mut self) -> io::Result<()> {
         self.housekeep();
+        self.look_at_networks();
         self.pods.read_all();
         self.seek_all();
         self.seek();

@@ -8,7 +8,7 @@ use crate::{Cidr, claim::DEFAULT_DOMAIN, reserved::Source};
 use super::Rule;
 
 /// A network that links may be in although it is somebody's.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MayOverlap {
     /// The network: what lies in it may overlap what the sources say.
     pub prefix: Cidr,

@@ -202,7 +202,7 @@ fn read_rules(socket: &mut Socket, family: AddressFamily) -> Result<Vec<route::R
 }
 
 /// A kernel without IPv6, or without rules, has none.
-fn no_such_family<T: Default>(found: Result<T, Error>) -> Result<T, Error> {
+pub(super) fn no_such_family<T: Default>(found: Result<T, Error>) -> Result<T, Error> {
     use nix::errno::Errno;
     match found {
         Err(Error {

@@ -18,6 +18,8 @@ impl Controller {
         self.keep_tunnels();
         if self.rounds.is_multiple_of(THOROUGH) {
             self.check();
+            // The controller of a cluster may have fallen silent.
+            self.look_at_networks();
         }
         self.keep_switch();
     }

@@ -7,6 +7,7 @@ use std::{
 };
 
 use super::{pace::Pace, plan::Aim};
+use crate::address::collision;
 use crate::node::{InPod, links::Place, row::Row};
 
 /// So many repairs follow at once; then each waits twice as long as the one before.
@@ -50,6 +51,10 @@ pub struct Settled {
     pub has_devices: bool,
     /// Whether all that it says was seen in the kernel, and every event since was heard.
     pub seen: bool,
+    /// Where its links are, and those that may not be there.
+    pub place: collision::Place,
+    /// Whether a link is missing because nobody is sure which networks there are.
+    pub is_unsure: bool,
     /// The PodConfigs that ask for something in this pod.
     pub configs: BTreeSet<String>,
     /// When it is looked at again, though nothing happens.

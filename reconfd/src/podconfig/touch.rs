@@ -42,6 +42,7 @@ impl Controller {
                     port,
                 } => self.touch_found(&namespace, vni, port),
                 Change::Policy => self.touch_all(),
+                Change::ReservedNetworks | Change::NodeNetworks => self.look_at_networks(),
                 Change::All => {
                     self.read_records();
                     self.touch_all();

@@ -38,6 +38,8 @@ pub struct Options {
     /// The name of this node at the API.
     pub node: String,
     pub scope: Scope,
+    /// Whose controller says which networks are reserved.
+    pub installation: String,
     /// The plugin's folder; it may come later.
     pub records: PathBuf,
 }

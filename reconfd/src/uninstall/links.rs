@@ -19,6 +19,7 @@ use crate::{
     },
     podconfig::{
         self, Controller,
+        networks::{Networks, NodeNetworks},
         pods::{Pods, unsupported::Unsupported},
     },
     scope::Scope,
@@ -40,7 +41,10 @@ pub fn remove(config: &UninstallConfig) -> anyhow::Result<()> {
     let nothing = (Feed::new().objects(), Claims::of_nobody());
     let numbers = (Metrics::default(), Health::default());
     let backfill = Backfill::default();
-    let controller = Controller::new(machine, nothing, pods, numbers, telling, inbox, backfill);
+    let networks = Networks::new(&node.installation, &[], NodeNetworks::default(), false);
+    let controller = Controller::new(
+        machine, nothing, pods, numbers, telling, inbox, backfill, networks,
+    );
     let (removed, machine) = controller.clear().context("remove the links")?;
     let unvisited = machine.pods_with_links();
     if !unvisited.is_empty() {

@@ -31,6 +31,10 @@ what is cluster-wide: with `namespaces` the former is given in these alone.
 - apiGroups: [""]
   resources: [namespaces]
   verbs: [get, list, watch]
+# Which networks of the cluster no link may overlap: the controller says it.
+- apiGroups: [podconfig.dev]
+  resources: [reservednetworks]
+  verbs: [get, list, watch]
 {{- end -}}
 
 {{- define "podconfig.podStatus.inNamespaces" -}}

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crds::{PeerSlice, PodConfig, PodConfigPolicy};
+use crds::{PeerSlice, PodConfig, PodConfigPolicy, ReservedNetworks};
 use kube::{Resource, core::DeserializeGuard, runtime::watcher};
 
 use super::{
@@ -22,10 +22,13 @@ pub enum Heard {
     Namespace(usize, Said<NamespaceMeta>),
     Pod(usize, Said<Pod>),
     PeerSlice(usize, Said<Guarded<PeerSlice>>),
+    ReservedNetworks(usize, Said<Guarded<ReservedNetworks>>),
 }
 
 /// One object that nobody can read must not make a whole list unreadable, and so blind the daemon.
 pub type Guarded<K> = DeserializeGuard<K>;
+
+const RESERVED_NETWORKS: &str = "reservednetworks";
 
 pub struct Books {
     pub stores: Stores,
@@ -34,6 +37,7 @@ pub struct Books {
     pub namespaces: Vec<Ledger>,
     pub pods: Vec<Ledger>,
     pub peer_slices: Vec<Ledger>,
+    pub reserved_networks: Vec<Ledger>,
     pub metrics: Metrics,
     /// Kinds whose lists can not be had at the moment, and why.
     pub deaf_to: BTreeMap<&'static str, String>,
@@ -76,6 +80,15 @@ impl Books {
                     .filter_map(|news| self.stores.peer_slice(readable(news)?))
                     .collect()
             }
+            Heard::ReservedNetworks(at, said) => {
+                let news = self.news(RESERVED_NETWORKS, said, |books| {
+                    &mut books.reserved_networks[at]
+                });
+                let changes = news.into_iter();
+                changes
+                    .filter_map(|news| self.stores.reserved_networks(readable(news)?))
+                    .collect()
+            }
         }
     }
 
@@ -116,10 +129,13 @@ impl Books {
             ("namespaces", &self.namespaces),
             ("pods", &self.pods),
             ("peerslices", &self.peer_slices),
+            (RESERVED_NETWORKS, &self.reserved_networks),
         ];
         let missing = kinds
             .iter()
-            .filter(|(_, ledgers)| !ledgers.iter().all(Ledger::is_complete));
+            .filter(|(_, ledgers)| !ledgers.iter().all(Ledger::is_complete))
+            // Where it can not be had, no new address is given out, and everything else goes on.
+            .filter(|(kind, _)| *kind != RESERVED_NETWORKS || !self.deaf_to.contains_key(kind));
         let words = missing.map(|(kind, _)| match self.deaf_to.get(kind) {
             Some(why) => format!("{kind} ({why})"),
             None => (*kind).to_owned(),

@@ -174,7 +174,7 @@ impl Service {
         };
         let mut ears: Ears = Vec::new();
         let books = Books {
-            stores: Stores::new(feed, scope.clone()),
+            stores: Stores::new(feed, scope.clone(), &self.options.installation),
             podconfigs: listen(&mut ears, apis(client, scope), &whole(), Heard::PodConfig),
             policies: listen(
                 &mut ears,
@@ -194,6 +194,12 @@ impl Service {
                 .collect(),
             pods: listen(&mut ears, apis(client, scope), &on_node, Heard::Pod),
             peer_slices: listen(&mut ears, apis(client, scope), &whole(), Heard::PeerSlice),
+            reserved_networks: listen(
+                &mut ears,
+                vec![Api::all(client.clone())],
+                &whole(),
+                Heard::ReservedNetworks,
+            ),
             metrics: self.metrics.clone(),
             deaf_to: BTreeMap::new(),
         };
