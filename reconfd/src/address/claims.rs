@@ -76,6 +76,8 @@ pub struct Claims(Arc<Shared>);
 struct Shared {
     book: Mutex<Book>,
     door: Door,
+    /// What went wrong last.
+    trouble: Mutex<String>,
 }
 
 /// Does what is asked, and says what came of it.
@@ -95,6 +97,7 @@ impl Claims {
         Self(Arc::new(Shared {
             book: Mutex::new(book),
             door,
+            trouble: Mutex::default(),
         }))
     }
 
@@ -163,6 +166,12 @@ impl Claims {
         self.book().counts()
     }
 
+    /// All claims of this node have been heard once.
+    pub fn are_known(&self) {
+        let concerned = self.book().are_known();
+        self.tell(concerned, None);
+    }
+
     /// A claim of this node is as this.
     pub fn came(&self, claim: AddressClaim) {
         let concerned = self.book().came(claim, &now());
@@ -211,17 +220,30 @@ impl Claims {
                         break end;
                     }
                 };
-                if let End::Failed(why) = &end {
-                    tracing::warn!("{}: {why}; it is tried again", errand.what());
-                }
                 self.end_for(ticket, errand, end, asker);
             }
         }
     }
 
     fn end_for(&self, ticket: Ticket, errand: Errand, end: End, asker: Option<&str>) {
+        if let End::Failed(why) = &end {
+            self.complain(&errand, why);
+        }
         let concerned = self.book().end(ticket, errand, end, &now());
         self.tell(concerned, asker);
+    }
+
+    /// The same trouble with many addresses is told once.
+    fn complain(&self, errand: &Errand, why: &str) {
+        let mut last = self
+            .0
+            .trouble
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if *last != why {
+            tracing::warn!("{}: {why}; it is tried again", errand.what());
+            why.clone_into(&mut last);
+        }
     }
 
     fn go_on(&self) {

@@ -118,6 +118,7 @@ impl Controller {
     }
 
     fn count(&mut self) {
+        self.metrics.set_claims(self.claims.counts());
         // Some have links from the time when they had a record, some never had either.
         let with_links = self.machine.pods_with_links();
         let orphans = with_links.iter().filter(|uid| !self.pods.has(uid));
