@@ -38,6 +38,7 @@ impl Granted {
         let link = &self.link;
         let ranges = self.ranges.iter().map(|range| range.cidr());
         Reach {
+            namespace: self.asker.namespace.clone(),
             networks: link.addresses.iter().copied().chain(ranges).collect(),
             addresses: link.addresses.iter().map(IpNetwork::ip).collect(),
             routes: link.routes.iter().map(|route| route.to).collect(),
