@@ -78,6 +78,8 @@ struct Shared {
     door: Door,
     /// What went wrong last.
     trouble: Mutex<String>,
+    /// Held by who does what is due, on the spot.
+    at_work: Mutex<()>,
 }
 
 /// Does what is asked, and says what came of it.
@@ -98,6 +100,7 @@ impl Claims {
             book: Mutex::new(book),
             door,
             trouble: Mutex::default(),
+            at_work: Mutex::default(),
         }))
     }
 
@@ -209,6 +212,8 @@ impl Claims {
         let Some(tell) = &self.0.door.on_the_spot else {
             return;
         };
+        // Whoever comes while another does it has it done when he returns.
+        let _at_work = self.0.at_work.lock();
         loop {
             let due = self.take(AT_ONCE);
             if due.is_empty() {
