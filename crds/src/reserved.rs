@@ -36,13 +36,7 @@ pub const MOST_NETWORKS: usize = 500;
         type_ = "string",
         json_path = ".spec.summary.unknown"
     ),
-    printcolumn(name = "Renewed", type_ = "date", json_path = ".spec.renewed"),
-    printcolumn(
-        name = "Prefixes",
-        type_ = "string",
-        json_path = ".spec.networks[*].prefix",
-        priority = 1
-    )
+    printcolumn(name = "Renewed", type_ = "date", json_path = ".spec.renewed")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct ReservedNetworksSpec {

@@ -177,12 +177,17 @@ fn allow_many_files() -> anyhow::Result<()> {
 
 fn open_source(config: &Config, signs: (Health, Metrics), waker: &Waker) -> anyhow::Result<Opened> {
     match &config.source {
-        Source::Directory(manifests) => open_directory(config, manifests, waker),
+        Source::Directory(manifests) => open_directory(config, manifests, signs.1, waker),
         Source::Cluster => open_cluster(config, signs, waker),
     }
 }
 
-fn open_directory(config: &Config, manifests: &Path, waker: &Waker) -> anyhow::Result<Opened> {
+fn open_directory(
+    config: &Config,
+    manifests: &Path,
+    metrics: Metrics,
+    waker: &Waker,
+) -> anyhow::Result<Opened> {
     let options = directory::Options {
         manifests: manifests.to_owned(),
         records: config.records.clone(),
@@ -190,9 +195,10 @@ fn open_directory(config: &Config, manifests: &Path, waker: &Waker) -> anyhow::R
     };
     let folder = config.claims(manifests).map_err(anyhow::Error::msg)?;
     let (objects, sink, source) = Directory::start(&options, Box::new(admit), teller(waker))?;
+    let (node, book) = (&config.node_name, book(config));
+    let started = directory::claims::start(&folder, node, book, metrics, teller(waker));
     let (claims, keeping) =
-        directory::claims::start(&folder, &config.node_name, book(config), teller(waker))
-            .with_context(|| format!("keep claims in {}", folder.display()))?;
+        started.with_context(|| format!("keep claims in {}", folder.display()))?;
     Ok(Opened {
         objects,
         claims,
@@ -211,12 +217,14 @@ fn open_cluster(
         node: config.node_name.clone(),
         scope: config.scope.clone(),
         installation: config.installation.clone(),
+        address_rest: config.address_rest(),
         records: config.records.clone(),
     };
-    let (objects, sink, complete, source) = Cluster::start(options, signs, teller(waker))?;
+    let (stores, sink, complete, source) = Cluster::start(options, signs, teller(waker))?;
+    let (objects, claims) = stores;
     Ok(Opened {
         objects,
-        claims: Claims::of_nobody(),
+        claims,
         sink: Sink::Cluster(sink),
         complete,
         running: Box::new(source),

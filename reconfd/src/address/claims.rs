@@ -76,6 +76,10 @@ pub struct Claims(Arc<Shared>);
 struct Shared {
     book: Mutex<Book>,
     door: Door,
+    /// What went wrong last.
+    trouble: Mutex<String>,
+    /// Held by who does what is due, on the spot.
+    at_work: Mutex<()>,
 }
 
 /// Does what is asked, and says what came of it.
@@ -95,6 +99,8 @@ impl Claims {
         Self(Arc::new(Shared {
             book: Mutex::new(book),
             door,
+            trouble: Mutex::default(),
+            at_work: Mutex::default(),
         }))
     }
 
@@ -130,6 +136,12 @@ impl Claims {
         self.go_on();
     }
 
+    /// Of a pod that nobody can look into these links are there: what its other links held is given back.
+    pub fn keep_links(&self, uid: &str, links: &BTreeSet<String>) {
+        self.book().keep_links(uid, links, &now());
+        self.go_on();
+    }
+
     /// The pod and its links are proved gone from this node.
     pub fn let_go(&self, uid: &str) {
         self.book().let_go(uid, &now());
@@ -155,6 +167,12 @@ impl Claims {
 
     pub fn counts(&self) -> Counts {
         self.book().counts()
+    }
+
+    /// All claims of this node have been heard once.
+    pub fn are_known(&self) {
+        let concerned = self.book().are_known();
+        self.tell(concerned, None);
     }
 
     /// A claim of this node is as this.
@@ -194,6 +212,8 @@ impl Claims {
         let Some(tell) = &self.0.door.on_the_spot else {
             return;
         };
+        // Whoever comes while another does it has it done when he returns.
+        let _at_work = self.0.at_work.lock();
         loop {
             let due = self.take(AT_ONCE);
             if due.is_empty() {
@@ -205,17 +225,30 @@ impl Claims {
                         break end;
                     }
                 };
-                if let End::Failed(why) = &end {
-                    tracing::warn!("{}: {why}; it is tried again", errand.what());
-                }
                 self.end_for(ticket, errand, end, asker);
             }
         }
     }
 
     fn end_for(&self, ticket: Ticket, errand: Errand, end: End, asker: Option<&str>) {
+        if let End::Failed(why) = &end {
+            self.complain(&errand, why);
+        }
         let concerned = self.book().end(ticket, errand, end, &now());
         self.tell(concerned, asker);
+    }
+
+    /// The same trouble with many addresses is told once.
+    fn complain(&self, errand: &Errand, why: &str) {
+        let mut last = self
+            .0
+            .trouble
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if *last != why {
+            tracing::warn!("{}: {why}; it is tried again", errand.what());
+            why.clone_into(&mut last);
+        }
     }
 
     fn go_on(&self) {

@@ -31,6 +31,11 @@ what is cluster-wide: with `namespaces` the former is given in these alone.
 - apiGroups: [""]
   resources: [namespaces]
   verbs: [get, list, watch]
+# Takes addresses for the links of its pods and gives them back; one of several pods that want the same gets it.
+# `podconfig-address-claims` keeps each daemon to its own node. Never all at once: there is no deletecollection.
+- apiGroups: [podconfig.dev]
+  resources: [addressclaims]
+  verbs: [get, list, watch, create, update, delete]
 # Which networks of the cluster no link may overlap: the controller says it.
 - apiGroups: [podconfig.dev]
   resources: [reservednetworks]
@@ -78,6 +83,10 @@ what is cluster-wide: with `namespaces` the former is given in these alone.
 - apiGroups: [podconfig.dev]
   resources: [podconfigpolicies]
   verbs: [get, list, watch]
+# Counts the addresses that are in use, and frees those of a node that is gone.
+- apiGroups: [podconfig.dev]
+  resources: [addressclaims]
+  verbs: [get, list, watch, delete]
 # Which namespaces a policy selects, and which nodes are gone.
 - apiGroups: [""]
   resources: [namespaces, nodes]

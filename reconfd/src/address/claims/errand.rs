@@ -55,6 +55,29 @@ pub enum Told {
     Failed(String),
 }
 
+impl Ask {
+    pub fn verb(&self) -> &'static str {
+        match self {
+            Self::Create(_) => "create",
+            Self::Get(_) => "get",
+            Self::OfOwner { .. } | Self::OfBlock { .. } => "list",
+            Self::Replace(_) => "update",
+            Self::Delete(_) => "delete",
+            Self::LookUp(_) => "look",
+        }
+    }
+}
+
+impl Told {
+    pub fn result(&self) -> &'static str {
+        match self {
+            Self::Exists | Self::Overtaken => "conflict",
+            Self::Failed(_) => "failed",
+            _ => "ok",
+        }
+    }
+}
+
 /// How an errand ended, for now.
 #[derive(Clone, Debug)]
 pub enum End {

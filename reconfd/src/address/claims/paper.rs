@@ -32,6 +32,19 @@ impl Name {
             address: claim.spec.address,
         }
     }
+
+    /// The name as it is written.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (domain, word) = text.split_once('.')?;
+        let address = match word.split('.').count() {
+            8 => word.replace('.', ":").parse().ok()?,
+            _ => word.parse().ok()?,
+        };
+        let domain = domain.to_owned();
+        let name = Self { domain, address };
+        // There is one way to write it.
+        (name.to_string() == text).then_some(name)
+    }
 }
 
 impl std::fmt::Display for Name {
@@ -135,6 +148,24 @@ impl Claimant {
 pub fn released(mut claim: AddressClaim, when: Time) -> AddressClaim {
     claim.spec.released.get_or_insert(when);
     claim
+}
+
+/// What stands for a claim that nobody can read: its address is taken.
+pub fn of_nobody(name: &Name) -> AddressClaim {
+    let nobody = AddressClaimSpec {
+        domain: name.domain.clone(),
+        address: name.address,
+        pod: ClaimPod {
+            namespace: "?".into(),
+            name: "?".into(),
+            uid: String::new(),
+        },
+        link: "?".into(),
+        node: String::new(),
+        installation: String::new(),
+        released: None,
+    };
+    AddressClaim::new(&name.to_string(), nobody)
 }
 
 /// A namespace, a pod and a link, as short as a label must be.

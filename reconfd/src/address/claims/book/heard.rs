@@ -8,6 +8,12 @@ use crds::AddressClaim;
 use super::{About, Book, Doubt, Entry, Errand, Farewell, Name, Now, State};
 
 impl Book {
+    /// All claims of this node have been heard; the pods that have asked before.
+    pub fn are_known(&mut self) -> BTreeSet<String> {
+        self.is_known = true;
+        std::mem::take(&mut self.early)
+    }
+
     /// A claim of this node is as this; the pods that this is news for.
     pub fn came(&mut self, claim: AddressClaim, now: &Now) -> BTreeSet<String> {
         let name = Name::of(&claim);

@@ -13,6 +13,8 @@ fn books() -> Books {
         pods: one(),
         peer_slices: one(),
         reserved_networks: one(),
+        claims: one(),
+        of_node: Claims::of_nobody(),
         metrics: Metrics::default(),
         deaf_to: BTreeMap::new(),
     }
@@ -54,6 +56,9 @@ fn told_all(books: &mut Books) {
     }
     for event in [Event::Init, Event::InitDone] {
         books.take(Heard::ReservedNetworks(0, Ok(event)));
+    }
+    for event in [Event::Init, Event::InitDone] {
+        books.take(Heard::Claim(0, Ok(event)));
     }
 }
 

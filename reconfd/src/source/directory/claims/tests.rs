@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
     sync::mpsc,
 };
 
@@ -9,7 +10,7 @@ use crds::Reason;
 use serde_json::json;
 use tempfile::TempDir;
 
-use super::*;
+use super::{file::name_of, *};
 use crate::address::{
     claims::{Answer, Asker, Demand},
     range::Range,
@@ -25,7 +26,7 @@ fn daemon(folder: &TempDir, node: &str, rest: u64) -> Daemon {
     let book = Book::new(node, "default", Duration::from_secs(rest));
     let (tell, told) = mpsc::channel();
     let notify = move |change| drop(tell.send(change));
-    let (claims, keeping) = start(folder.path(), node, book, notify).unwrap();
+    let (claims, keeping) = start(folder.path(), node, book, Metrics::default(), notify).unwrap();
     Daemon {
         claims,
         told,
