@@ -14,6 +14,7 @@ use crate::{
         known::{Known, News, Published},
         reserved::Reserved,
     },
+    networks::File,
     node::networks::Said,
     source::Objects,
     standing,
@@ -27,6 +28,8 @@ pub struct Networks {
     node: NodeNetworks,
     /// Whether there is a cluster that has networks of its own.
     is_in_cluster: bool,
+    /// Where people may read what is known.
+    file: Option<File>,
 }
 
 impl Networks {
@@ -35,6 +38,15 @@ impl Networks {
             known: Known::new(installation, own),
             node,
             is_in_cluster,
+            file: None,
+        }
+    }
+
+    /// What is known is written there as well.
+    pub fn kept_in(self, file: File) -> Self {
+        Self {
+            file: Some(file),
+            ..self
         }
     }
 
@@ -55,7 +67,21 @@ impl Networks {
             heard: objects.networks_heard(),
         });
         let now = (Instant::now(), standing::time(SystemTime::now()));
-        self.known.take(node.as_ref(), cluster.as_ref(), now)
+        let news = self.known.take(node.as_ref(), cluster.as_ref(), now);
+        self.keep(cluster);
+        news
+    }
+
+    fn keep(&mut self, cluster: Option<Published>) {
+        let Some(file) = &mut self.file else {
+            return;
+        };
+        let published = cluster.into_iter().flat_map(|cluster| cluster.objects);
+        let sources = published.flat_map(|object| object.spec.sources.clone());
+        let networks = self.known.reserved().iter().cloned();
+        if let Err(error) = file.write(networks, sources.collect(), self.known.unknown()) {
+            tracing::warn!("keep what is known of networks for `reconfd networks`: {error}");
+        }
     }
 }
 
