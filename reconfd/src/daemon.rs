@@ -28,6 +28,7 @@ use crate::{
     http::{self, Health},
     lock,
     metrics::Metrics,
+    networks::File,
     node::{
         Machine, networks,
         switch::{self, Maker},
@@ -141,6 +142,8 @@ fn watch_networks(config: &Config, waker: &Waker) -> anyhow::Result<(Networks, n
         node.clone(),
         is_in_cluster,
     );
+    let file = File::begin(&config.run_dir, &config.installation);
+    let networks = networks.told_in(file.context("write down the networks that are known")?);
     let waker = waker.clone();
     let tell = move |said| {
         *node.lock().unwrap_or_else(PoisonError::into_inner) = Some(said);

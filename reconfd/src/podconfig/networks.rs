@@ -14,6 +14,7 @@ use crate::{
         known::{Known, News, Published},
         reserved::Reserved,
     },
+    networks::File,
     node::networks::Said,
     source::Objects,
     standing,
@@ -27,6 +28,8 @@ pub struct Networks {
     node: NodeNetworks,
     /// Whether there is a cluster that has networks of its own.
     is_in_cluster: bool,
+    /// Where people can read it.
+    file: Option<File>,
 }
 
 impl Networks {
@@ -35,6 +38,15 @@ impl Networks {
             known: Known::new(installation, own),
             node,
             is_in_cluster,
+            file: None,
+        }
+    }
+
+    /// Keeps all that is known in a file as well, for people to look at.
+    pub fn told_in(self, file: File) -> Self {
+        Self {
+            file: Some(file),
+            ..self
         }
     }
 
@@ -55,7 +67,18 @@ impl Networks {
             heard: objects.networks_heard(),
         });
         let now = (Instant::now(), standing::time(SystemTime::now()));
-        self.known.take(node.as_ref(), cluster.as_ref(), now)
+        let news = self.known.take(node.as_ref(), cluster.as_ref(), now);
+        self.tell();
+        news
+    }
+
+    fn tell(&mut self) {
+        let Some(file) = &mut self.file else { return };
+        let (networks, sources) = (self.known.reserved().iter(), self.known.sources());
+        let written = file.write(networks.cloned(), sources.to_vec(), self.known.unknown());
+        if let Err(error) = written {
+            tracing::error!("write down the networks that are known: {error}");
+        }
     }
 }
 
