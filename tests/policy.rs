@@ -190,7 +190,7 @@ fn a_tenants_bridge_name_is_never_a_bridge_of_the_node() {
             "tenant-a",
             "a",
             "web-0",
-            &on_bridge("data0", "br-lan", "192.168.7.10/24"),
+            &on_bridge("data0", "br-lan", "192.168.8.10/24"),
         ),
     );
     node.apply(

@@ -37,6 +37,11 @@ pub struct Config {
     )]
     pub reserve: Vec<Cidr>,
 
+    /// Ask on the wire, by ARP and neighbour discovery, whether somebody has an address before it is put on a link;
+    /// it takes half a second, and the right to send raw frames
+    #[arg(long, env = "PODCONFIG_PROBE_ADDRESSES")]
+    pub probe_addresses: bool,
+
     /// Set the condition podconfig.dev/ready of the pods that list it as a readiness gate
     #[arg(long, env = "PODCONFIG_READINESS_GATE")]
     pub readiness_gate: bool,

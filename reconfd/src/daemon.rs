@@ -33,9 +33,10 @@ use crate::{
         switch::{self, Maker},
     },
     podconfig::{
-        self, Controller, Waker,
+        self, Addressing, Controller, Waker,
         networks::{Networks, NodeNetworks},
         pods::{Pods, unsupported::Unsupported},
+        probes::Probes,
         tell::{Manner, Teller},
     },
     source::{
@@ -80,15 +81,20 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
     let pods = Pods::new(records, config.scope.clone(), unsupported);
     let backfill = start_backfill(config, &waker)?;
     let (networks, _watch) = watch_networks(config, &waker)?;
+    let addressing = Addressing {
+        networks,
+        claims: opened.claims,
+        probes: config.probe_addresses.then(|| Probes::new(waker.clone())),
+    };
     let controller = Controller::new(
         machine,
-        (objects.clone(), opened.claims),
+        objects.clone(),
         pods,
         (metrics.clone(), health.clone()),
         telling,
         inbox,
         backfill,
-        networks,
+        addressing,
     );
     let manner = Manner {
         gate: config.readiness_gate,

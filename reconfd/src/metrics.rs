@@ -107,6 +107,11 @@ impl Metrics {
         set(&recorded.get_or_create(&Recorded { source }), pods);
     }
 
+    /// How many links of this node overlap a network that has appeared since they were made.
+    pub fn set_address_conflicts(&self, links: usize) {
+        set(&self.numbers.address_conflicts, links);
+    }
+
     /// Of how many pods of this node nobody did.
     pub fn set_unrecorded(&self, pods: usize) {
         set(&self.numbers.pods_unrecorded, pods);

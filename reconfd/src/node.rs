@@ -21,6 +21,8 @@ pub mod netlink;
 pub mod networks;
 /// Which links of ours a pod has.
 pub mod present;
+/// Whether somebody on the wire has an address already.
+pub mod probe;
 /// Network settings that netlink does not know.
 pub mod procfs;
 /// A namespace that somebody only spoke of.

@@ -9,8 +9,6 @@ mod clear;
 pub mod ends;
 /// What the kernel told: whom it concerns.
 mod hear;
-/// Who holds a static address on a segment.
-pub mod holders;
 /// What no event tells, looked at once a second.
 mod housekeeping;
 /// What is known of the networks that no link may overlap.
@@ -27,6 +25,8 @@ pub mod plan;
 pub mod pods;
 /// Pure: may this namespace have this link?
 pub mod policy;
+/// Addresses that are asked for on the wire.
+pub mod probes;
 /// Pure: outcomes → PodReport and PodConfig status.
 pub mod report;
 /// Who has which segment.
@@ -56,8 +56,8 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 pub use wake::{Inbox, Waker, inbox};
 
 use self::{
-    holders::Holders, networks::Networks, pace::Paces, pass::Seeking, pass::found::Errand,
-    pods::Pods, segments::Segments, settled::Settled, tell::Telling,
+    networks::Networks, pace::Paces, pass::Seeking, pass::found::Errand, pods::Pods,
+    probes::Probes, segments::Segments, settled::Settled, tell::Telling,
 };
 use crate::{
     address::claims::Claims,
@@ -78,10 +78,17 @@ struct Untold {
     is_missed: bool,
 }
 
+/// What gives links their addresses.
+pub struct Addressing {
+    pub networks: Networks,
+    pub claims: Claims,
+    /// `None`: nobody on the wire is asked.
+    pub probes: Option<Probes>,
+}
+
 pub struct Controller {
     pub machine: Machine,
     pub objects: Objects,
-    pub claims: Claims,
     pub pods: Pods,
     pub metrics: Metrics,
     pub health: Health,
@@ -92,8 +99,10 @@ pub struct Controller {
     numbers: HashMap<i32, String>,
     /// Host ends → pod uid.
     host_ends: HashMap<(Place, u32), String>,
-    holders: Holders,
+    claims: Claims,
     networks: Networks,
+    /// `None`: nobody is asked.
+    probes: Option<Probes>,
     segments: Segments,
     paces: Paces,
     /// Pods that were told to have no record.
@@ -121,18 +130,22 @@ pub struct Controller {
 impl Controller {
     pub fn new(
         machine: Machine,
-        (objects, claims): (Objects, Claims),
+        objects: Objects,
         pods: Pods,
         (metrics, health): (Metrics, Health),
         telling: mpsc::Sender<Telling>,
         inbox: Inbox,
         backfill: Backfill,
-        networks: Networks,
+        addressing: Addressing,
     ) -> Self {
+        let Addressing {
+            networks,
+            claims,
+            probes,
+        } = addressing;
         Self {
             machine,
             objects,
-            claims,
             pods,
             metrics,
             health,
@@ -140,8 +153,9 @@ impl Controller {
             settled: HashMap::new(),
             numbers: HashMap::new(),
             host_ends: HashMap::new(),
-            holders: Holders::default(),
+            claims,
             networks,
+            probes,
             segments: Segments::default(),
             paces: Paces::default(),
             unrecorded: HashMap::new(),

@@ -85,6 +85,8 @@ pub enum Change {
     ReservedNetworks,
     /// The networks of this node.
     NodeNetworks,
+    /// Somebody was asked on the wire about addresses of this pod, by its uid.
+    Probed(String),
     /// Anything may have changed.
     All,
 }

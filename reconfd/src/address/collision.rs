@@ -8,9 +8,9 @@ use ipnetwork::IpNetwork;
 
 use super::reserved::Reserved;
 
-/// Where a link will be.
+/// Where a link reaches.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Place {
+pub struct Reach {
     /// The networks of its addresses and of its ranges.
     pub networks: Vec<IpNetwork>,
     /// The addresses that are known already.
@@ -19,7 +19,7 @@ pub struct Place {
     pub routes: Vec<IpNetwork>,
 }
 
-/// What there is against a place.
+/// What there is against where a link reaches.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Judged {
     /// What it collides with, in words.
@@ -28,7 +28,17 @@ pub struct Judged {
     pub barred: Vec<IpNetwork>,
 }
 
-impl Place {
+impl Reach {
+    pub fn is_nowhere(&self) -> bool {
+        self.networks.is_empty() && self.routes.is_empty()
+    }
+
+    pub fn extend(&mut self, other: &Self) {
+        self.networks.extend(&other.networks);
+        self.addresses.extend(&other.addresses);
+        self.routes.extend(&other.routes);
+    }
+
     /// Whether it has an address in common with one of these networks.
     pub fn touches(&self, networks: &[IpNetwork]) -> bool {
         let mut own = self.networks.iter().chain(&self.routes);
@@ -37,8 +47,8 @@ impl Place {
 }
 
 /// Judges by each of the rules that allow the link: what it may overlap. No rule: nothing.
-pub fn judge(place: &Place, reserved: &[&Reserved], rules: &[Vec<MayOverlap>]) -> Judged {
-    let judged = rules.iter().map(|rule| by_rule(place, reserved, rule));
+pub fn judge(reach: &Reach, reserved: &[&Reserved], rules: &[Vec<MayOverlap>]) -> Judged {
+    let judged = rules.iter().map(|rule| by_rule(reach, reserved, rule));
     let mut nearest = None;
     for judged in judged {
         if judged.collision.is_none() {
@@ -46,26 +56,26 @@ pub fn judge(place: &Place, reserved: &[&Reserved], rules: &[Vec<MayOverlap>]) -
         }
         nearest = nearest.or(Some(judged));
     }
-    nearest.unwrap_or_else(|| by_rule(place, reserved, &[]))
+    nearest.unwrap_or_else(|| by_rule(reach, reserved, &[]))
 }
 
-fn by_rule(place: &Place, reserved: &[&Reserved], rule: &[MayOverlap]) -> Judged {
+fn by_rule(reach: &Reach, reserved: &[&Reserved], rule: &[MayOverlap]) -> Judged {
     let exempt = |reserved: &ReservedNetwork, network: IpNetwork| {
         rule.iter()
             .any(|may| may.sources.contains(&reserved.source) && may.prefix.holds(network))
     };
     // A default route is the last resort: whoever lets a tenant have it has said so in the rule's routes.
-    let routes = place.routes.iter().filter(|route| route.prefix() > 0);
-    let networks = || place.networks.iter().chain(routes.clone());
+    let routes = reach.routes.iter().filter(|route| route.prefix() > 0);
+    let networks = || reach.networks.iter().chain(routes.clone());
     let against = |reserved: &&Reserved| {
-        let mut addresses = place.addresses.iter();
+        let mut addresses = reach.addresses.iter();
         let mut networks = networks();
         networks
             .find_map(|network| reserved.against_network(*network, &exempt))
             .or_else(|| addresses.find_map(|address| reserved.against_address(*address, &exempt)))
     };
     let taken = |reserved: &&Reserved| {
-        let networks = place.networks.iter();
+        let networks = reach.networks.iter();
         let taken = networks.flat_map(|network| reserved.taken_in(*network, &exempt));
         taken.collect::<Vec<_>>()
     };
@@ -105,10 +115,10 @@ mod tests {
         }
     }
 
-    fn place(network: &str) -> Place {
-        Place {
+    fn reach(network: &str) -> Reach {
+        Reach {
             networks: vec![network.parse().unwrap()],
-            ..Place::default()
+            ..Reach::default()
         }
     }
 
@@ -122,7 +132,7 @@ mod tests {
             vec![may("10.1.0.0/16", &[Source::NodeRoutes])],
             vec![may("10.1.0.0/16", &[Source::MachineNetwork])],
         ];
-        let judged = judge(&place("10.1.5.0/24"), &[&all], &rules);
+        let judged = judge(&reach("10.1.5.0/24"), &[&all], &rules);
         assert_eq!(
             judged.collision.as_deref(),
             Some("10.1.5.0/24 overlaps 10.1.5.0/24, the machine network of Kind/object")
@@ -132,7 +142,7 @@ mod tests {
             &[Source::NodeRoutes, Source::MachineNetwork],
         )]];
         assert_eq!(
-            judge(&place("10.1.5.0/24"), &[&all], &both),
+            judge(&reach("10.1.5.0/24"), &[&all], &both),
             Judged::default()
         );
     }
@@ -141,7 +151,7 @@ mod tests {
     fn what_a_rule_names_is_overlapped_inside_of_it_alone() {
         let all = Reserved::new([reserved("10.0.0.0/8", Usage::Connected, Source::NodeRoutes)]);
         let rules = [vec![may("10.99.0.0/16", &[Source::NodeRoutes])]];
-        let collision = |network| judge(&place(network), &[&all], &rules).collision;
+        let collision = |network| judge(&reach(network), &[&all], &rules).collision;
         assert_eq!(collision("10.99.3.0/24"), None);
         assert!(collision("10.0.0.0/8").is_some());
     }
@@ -152,7 +162,7 @@ mod tests {
             let all = Reserved::new([reserved("10.1.0.0/16", usage, Source::NodeRoutes)]);
             let rules = [vec![may("10.0.0.0/8", &[Source::NodeRoutes])]];
             assert!(
-                judge(&place("10.1.2.0/24"), &[&all], &rules)
+                judge(&reach("10.1.2.0/24"), &[&all], &rules)
                     .collision
                     .is_some()
             );
@@ -162,7 +172,7 @@ mod tests {
     #[test]
     fn a_pool_of_others_inside_bars_its_addresses_and_no_more() {
         let all = Reserved::new([reserved("10.1.0.128/25", Usage::Pool, Source::MetalLB)]);
-        let mut wanted = place("10.1.0.0/24");
+        let mut wanted = reach("10.1.0.0/24");
         let judged = judge(&wanted, &[&all], &[]);
         assert_eq!(judged.collision, None);
         assert_eq!(
@@ -184,9 +194,9 @@ mod tests {
             Usage::Services,
             Source::ServiceCIDR,
         )]);
-        let to = |text: &str| Place {
+        let to = |text: &str| Reach {
             routes: vec![text.parse().unwrap()],
-            ..Place::default()
+            ..Reach::default()
         };
         assert!(
             judge(&to("10.96.0.10/32"), &[&all], &[])

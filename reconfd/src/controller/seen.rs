@@ -50,6 +50,7 @@ pub struct LinkTold {
     pub state: LinkState,
     pub reason: Reason,
     pub message: String,
+    pub conflict: Option<String>,
     pub tunnel: Option<Tunnel>,
 }
 
@@ -77,6 +78,7 @@ impl From<LinkReport> for LinkTold {
             state: link.state,
             reason: link.reason,
             message: link.message,
+            conflict: link.conflict,
             tunnel: link.tunnel,
         }
     }

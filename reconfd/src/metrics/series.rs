@@ -24,6 +24,7 @@ pub struct Numbers {
     pub drift_repairs: Family<OfKind, Counter>,
     pub pods_recorded: Family<Recorded, Gauge>,
     pub pods_unrecorded: Gauge,
+    pub address_conflicts: Gauge,
     pub netlink_errors: Family<Refused, Counter>,
     pub netlink_changes: Counter,
     pub refused_manifests: Gauge,
@@ -103,6 +104,7 @@ impl Numbers {
             drift_repairs: Family::default(),
             pods_recorded: Family::default(),
             pods_unrecorded: Gauge::default(),
+            address_conflicts: Gauge::default(),
             netlink_errors: Family::default(),
             netlink_changes: Counter::default(),
             refused_manifests: Gauge::default(),
@@ -204,6 +206,11 @@ impl Numbers {
             "pods_unrecorded",
             "Pods that no record tells of",
             self.pods_unrecorded.clone(),
+        );
+        to.register(
+            "address_conflicts",
+            "Links that overlap a network which has appeared since they were made",
+            self.address_conflicts.clone(),
         );
         to.register(
             "refused_manifests",

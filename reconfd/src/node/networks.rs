@@ -21,7 +21,7 @@ use super::{
 
 /// The node's own, kept current.
 mod watch;
-pub use watch::{Said, Watch};
+pub use watch::{Matters, Said, Watch};
 
 /// A pod that speaks BGP may have more; such a table says nothing that could be checked in time.
 const MOST: usize = 20_000;

@@ -16,6 +16,7 @@ use netlink_packet_route::AddressFamily;
 use super::{
     links::{Route, address, route},
     netlink::{Changes, Error, Request, Socket},
+    networks::{self, KernelNetwork, Matters},
     procfs::{LinkSettings, Procfs},
     row::Row,
     space::{ask_number, read_links},
@@ -142,6 +143,18 @@ impl Sandbox {
         }
         socket.rest();
         Ok(inside)
+    }
+
+    /// The networks that the pod has otherwise: by links that are not ours.
+    pub fn networks(
+        &mut self,
+        links: &HashMap<u32, Row>,
+        is_ours: impl Fn(u32) -> bool,
+        matters: Matters,
+    ) -> Result<Vec<KernelNetwork>, Error> {
+        let found = networks::read(&mut self.socket, links, is_ours, matters);
+        self.socket.rest();
+        found
     }
 
     /// The number that another namespace has in the pod's; `None`: no link leads there.

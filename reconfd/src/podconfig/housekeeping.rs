@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use super::Controller;
+use super::{Controller, probes::Probes};
 use crate::node::Kept;
 
 /// Of so many times, once the switch's settings are looked at as well.
@@ -15,6 +15,8 @@ impl Controller {
         self.rounds += 1;
         self.look_at_another();
         self.seek_again();
+        let due = self.probes.as_ref().map(Probes::due);
+        self.dirty.extend(due.into_iter().flatten());
         self.keep_tunnels();
         if self.rounds.is_multiple_of(THOROUGH) {
             self.check();

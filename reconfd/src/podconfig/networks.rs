@@ -73,7 +73,7 @@ impl Controller {
             _ => (),
         }
         let concerned = self.settled.iter().filter(|(_, settled)| {
-            settled.place.touches(&networks) || is_surer && settled.is_unsure
+            settled.reach.touches(&networks) || is_surer && settled.is_unsure
         });
         let concerned: Vec<String> = concerned.map(|(uid, _)| uid.clone()).collect();
         self.dirty.extend(concerned);

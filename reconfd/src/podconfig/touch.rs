@@ -2,7 +2,7 @@
 
 use kube::core::SelectorExt as _;
 
-use super::{Controller, pass, policy, tell::Telling};
+use super::{Controller, pass, policy, probes::Probes, tell::Telling};
 use crate::source::Change;
 
 impl Controller {
@@ -43,6 +43,10 @@ impl Controller {
                 } => self.touch_found(&namespace, vni, port),
                 Change::Policy => self.touch_all(),
                 Change::ReservedNetworks | Change::NodeNetworks => self.look_at_networks(),
+                Change::Probed(uid) => {
+                    self.probes.iter_mut().for_each(Probes::take);
+                    self.dirty.insert(uid);
+                }
                 Change::All => {
                     self.read_records();
                     self.touch_all();

@@ -18,7 +18,7 @@ use crate::{
         switch::{Maker, Pin},
     },
     podconfig::{
-        self, Controller,
+        self, Addressing, Controller,
         networks::{Networks, NodeNetworks},
         pods::{Pods, unsupported::Unsupported},
     },
@@ -38,12 +38,16 @@ pub fn remove(config: &UninstallConfig) -> anyhow::Result<()> {
     // Nobody is told anything, and nobody says anything.
     let (telling, _tellings) = mpsc::channel();
     let (_waker, inbox) = podconfig::inbox().context("make the bell")?;
-    let nothing = (Feed::new().objects(), Claims::of_nobody());
+    let nothing = Feed::new().objects();
     let numbers = (Metrics::default(), Health::default());
     let backfill = Backfill::default();
-    let networks = Networks::new(&node.installation, &[], NodeNetworks::default(), false);
+    let addressing = Addressing {
+        networks: Networks::new(&node.installation, &[], NodeNetworks::default(), false),
+        claims: Claims::of_nobody(),
+        probes: None,
+    };
     let controller = Controller::new(
-        machine, nothing, pods, numbers, telling, inbox, backfill, networks,
+        machine, nothing, pods, numbers, telling, inbox, backfill, addressing,
     );
     let (removed, machine) = controller.clear().context("remove the links")?;
     let unvisited = machine.pods_with_links();

@@ -70,7 +70,7 @@ impl Book {
                 link.waiting.retain(|waiting| waiting.ticket != ticket);
                 if link.waiting.len() < before {
                     link.lost.remove(&name.address);
-                    link.chosen.insert(name.address);
+                    link.meant.insert(name.address);
                 }
             }
         }
@@ -135,10 +135,11 @@ impl Book {
             return BTreeSet::new();
         }
         let of_pod = self.links.get_mut(&uid);
-        if let Some(link) = of_pod.and_then(|links| links.get_mut(&link))
-            && link.chosen.remove(&name.address)
-        {
-            link.lost.insert(name.address);
+        if let Some(link) = of_pod.and_then(|links| links.get_mut(&link)) {
+            link.meant.remove(&name.address);
+            if link.chosen.remove(&name.address) {
+                link.lost.insert(name.address);
+            }
         }
         BTreeSet::from([uid])
     }

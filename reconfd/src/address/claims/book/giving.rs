@@ -27,6 +27,8 @@ impl Book {
                 .and_then(|links| links.get_mut(name))
             {
                 link.lost.retain(|address| addresses.contains(address));
+                // What it was promised before it was to be otherwise, and has not any more.
+                link.chosen.retain(|address| addresses.contains(address));
             }
         }
         let names = self.names.get(uid).cloned().unwrap_or_default();
@@ -81,7 +83,7 @@ impl Book {
                 is_of(link) || !self.is_held_in(&link.domain, name.address, uid)
             }
             // What was got for it meanwhile, and it has not been told of.
-            Some(link) if !link.waiting.is_empty() && is_of(link) => true,
+            Some(link) if link.meant.contains(&name.address) && is_of(link) => true,
             _ => addresses.contains(&name.address),
         }
     }
