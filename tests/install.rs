@@ -238,6 +238,7 @@ fn every_fence_is_bound_and_closed() {
         "daemon-writes",
         "pod-status",
         "controller-writes",
+        "address-claims",
         "create",
         "update",
     ];

@@ -16,6 +16,12 @@ use crate::shape;
 /// The domain of a link that names none.
 pub const DEFAULT_DOMAIN: &str = "cluster";
 
+/// What of the pod and its link never changes: who takes a claim over is the same by name.
+const TAKEN_OVER: [(&str, &str); 1] = [(
+    "self == oldSelf",
+    "only a pod of the same namespace and name takes a claim over, for the same link",
+)];
+
 /// Who has an address.
 #[derive(CustomResource, Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[kube(
@@ -42,14 +48,11 @@ pub const DEFAULT_DOMAIN: &str = "cluster";
     ),
     validation = Rule::new(
         "self.spec.domain == oldSelf.spec.domain && self.spec.address == oldSelf.spec.address"
-    ).message("a claim is to one address for good; delete it and make another"),
-    validation = Rule::new(
-        "self.spec.pod.namespace == oldSelf.spec.pod.namespace && self.spec.pod.name == oldSelf.spec.pod.name && self.spec.link == oldSelf.spec.link"
-    ).message("only a pod of the same namespace and name takes a claim over, for the same link")
+    ).message("a claim is to one address for good; delete it and make another")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct AddressClaimSpec {
-    /// The routing domain inside which the address is unique: a DNS label.
+    /// The domain inside which the address is one pod's alone: 1 to 63 lower-case letters, digits and `-`.
     #[schemars(schema_with = "shape::domain")]
     pub domain: String,
     /// The address, as short as it can be written.
@@ -58,16 +61,20 @@ pub struct AddressClaimSpec {
     /// The pod that has it.
     pub pod: ClaimPod,
     /// The name of the link in that pod.
-    #[schemars(length(min = 1, max = 15))]
+    #[schemars(
+        length(min = 1, max = 15),
+        extend("x-kubernetes-validations" = shape::rules(&TAKEN_OVER))
+    )]
     pub link: String,
     /// The name of the node that the pod runs on.
-    #[schemars(length(max = 253))]
+    #[schemars(length(min = 1, max = 253))]
     pub node: String,
     /// The installation of podconfig that made the claim.
     #[serde(default)]
     #[schemars(length(max = 20))]
     pub installation: String,
-    /// When the link gave the address back. It rests for a while, before others may have it.
+    /// When the link gave the address back. It rests for a while, before others may have it; the pod itself has
+    /// it back at once. Absent: the link has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub released: Option<Time>,
 }
@@ -76,10 +83,16 @@ pub struct AddressClaimSpec {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub struct ClaimPod {
     /// The pod's namespace.
-    #[schemars(length(min = 1, max = 63))]
+    #[schemars(
+        length(min = 1, max = 63),
+        extend("x-kubernetes-validations" = shape::rules(&TAKEN_OVER))
+    )]
     pub namespace: String,
     /// The pod's name.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(
+        length(min = 1, max = 253),
+        extend("x-kubernetes-validations" = shape::rules(&TAKEN_OVER))
+    )]
     pub name: String,
     /// The uid of the pod: another one is another pod of the same name.
     #[schemars(length(min = 1, max = 64))]
@@ -88,9 +101,11 @@ pub struct ClaimPod {
 
 /// A forged name would go round the lock.
 fn name_rule() -> String {
-    let of_ipv6 = "size(self.metadata.name) == size(self.spec.domain) + 40 && self.metadata.name.startsWith(self.spec.domain + '.') \
-         && isIP(self.metadata.name.replace(self.spec.domain + '.', '', 1).replace('.', ':')) \
-         && ip(self.metadata.name.replace(self.spec.domain + '.', '', 1).replace('.', ':')) == ip(self.spec.address)";
+    let digits = "self.metadata.name.substring(size(self.spec.domain) + 1).replace('.', ':')";
+    let of_ipv6 = format!(
+        "size(self.metadata.name) == size(self.spec.domain) + 40 && self.metadata.name.startsWith(self.spec.domain + '.') \
+         && isIP({digits}) && ip({digits}) == ip(self.spec.address)"
+    );
     format!(
         "!isIP(self.spec.address) || (self.spec.address.contains(':') ? ({of_ipv6}) : self.metadata.name == self.spec.domain + '.' + self.spec.address)"
     )

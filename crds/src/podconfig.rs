@@ -128,6 +128,11 @@ pub struct PodConfigSpec {
         "!has(self.mtu) || self.mtu >= 1280 || !has(self.ipam) || !has(self.ipam.ranges) || !self.ipam.ranges.exists(r, r.cidr.contains(':'))",
         "IPv6 needs an mtu of at least 1280",
     ),
+    (
+        "!has(self.addresses) || !has(self.ipam) || !has(self.ipam.ranges) || self.ipam.ranges.all(r, !has(r.gateway) || !isIP(r.gateway) \
+         || self.addresses.all(a, !isCIDR(a) || !(cidr(a).ip() == ip(r.gateway))))",
+        "the gateway of a range is a neighbour, and not one of the link's own addresses",
+    ),
 ])))]
 pub struct Link {
     /// The name of the interface in the pod, and of the link here: 1 to 15 letters, digits, `.`, `_` and `-`.

@@ -90,7 +90,8 @@ pub(crate) fn range_network(_: &mut SchemaGenerator) -> Schema {
                 "write a network with no host bits, such as 10.99.0.0/16 or fd00:1::/32",
             ),
             (
-                "!isCIDR(self) || cidr(self).ip().isGlobalUnicast()",
+                "!isCIDR(self) || cidr(self).ip().isGlobalUnicast() \
+                 && !cidr(self).containsCIDR('169.254.0.0/16') && !cidr(self).containsCIDR('fe80::/10')",
                 "addresses are not given out of loopback, link-local, multicast or unspecified networks",
             ),
             (

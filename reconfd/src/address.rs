@@ -12,3 +12,5 @@ pub mod known;
 pub mod range;
 /// Pure: the networks that no link may overlap, and what overlaps them.
 pub mod reserved;
+/// Pure: who says where the networks of a cluster are, and what each object says.
+pub mod sources;

@@ -3,6 +3,8 @@
 
 /// A table of links, and what is said to each.
 mod cases;
+/// What is never right about addresses, from the table that the daemon's own judgement is held to.
+mod ipam;
 /// The largest objects and allowances that there can be.
 mod largest;
 /// The same verdicts as the nodes'.

@@ -7,15 +7,29 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Cidr, claim::DEFAULT_DOMAIN, shape};
 
+// An apiserver's estimate knows what `==` of networks costs, and takes `!=` for boundless: hence `!(a == b)`.
+
 /// Which addresses the link gets, beside those that are listed.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(extend("x-kubernetes-validations" = shape::rules(&[
+    (
+        "has(self.domain) || has(self.ranges) && size(self.ranges) > 0",
+        "ipam without ranges gives no address; add ranges, or the domain of the addresses that are listed",
+    ),
+    (
+        "!has(self.ranges) || self.ranges.all(a, !isCIDR(a.cidr) || self.ranges.exists_one(b, isCIDR(b.cidr) \
+         && (cidr(a.cidr).containsCIDR(b.cidr) || cidr(b.cidr).containsCIDR(a.cidr))))",
+        "a pod gets an address of each range, so the ranges of a link do not overlap; write one, and what it leaves out under exclude",
+    ),
+])))]
 pub struct Ipam {
-    /// The routing domain inside which the link's addresses are unique, a DNS label; only one that the policy
-    /// lists. Pods that can reach each other are in one domain. Default: `cluster`.
+    /// The domain inside which an address is one pod's alone: 1 to 63 lower-case letters, digits and `-`; only one
+    /// that the policy lists. Pods that may ever meet are in one domain. Default: `cluster`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "shape::domain")]
     pub domain: Option<String>,
-    /// Each pod gets one free address of each range, at most 4. Default: none, only the addresses that are listed.
+    /// Each pod gets one free address of each range: at most 4, IPv4, IPv6 or both, none overlapping another.
+    /// Default: none, only the addresses that are listed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 4), extend("x-kubernetes-list-type" = "atomic"))]
     pub ranges: Vec<Range>,
@@ -33,17 +47,27 @@ pub struct Ipam {
         "end is an address of cidr",
     ),
     (
-        "!has(self.gateway) || !isIP(self.gateway) || !isCIDR(self.cidr) || cidr(self.cidr).containsIP(self.gateway) || ip(self.gateway).isLinkLocalUnicast()",
+        "!has(self.gateway) || !isIP(self.gateway) || !isCIDR(self.cidr) || cidr(self.cidr).containsIP(self.gateway) \
+         || ip(self.gateway).isLinkLocalUnicast() && self.gateway.contains(':') == self.cidr.contains(':')",
         "the gateway is an address of cidr; routes through others name theirs in via",
+    ),
+    (
+        "!has(self.gateway) || !isIP(self.gateway) || !isCIDR(self.cidr) || !(ip(self.gateway) == cidr(self.cidr).ip()) \
+         || cidr(self.cidr).prefixLength() >= (self.cidr.contains(':') ? 127 : 31)",
+        "the gateway is the network itself; write the address that its router has",
     ),
     (
         "!has(self.exclude) || !isCIDR(self.cidr) || self.exclude.all(n, !isCIDR(n) || cidr(self.cidr).containsCIDR(n))",
         "what is excluded lies in cidr; leave out what does not",
     ),
+    (
+        "!has(self.exclude) || !isCIDR(self.cidr) || self.exclude.all(n, !isCIDR(n) || !(cidr(self.cidr) == cidr(n)))",
+        "what is excluded is all of cidr; no address is left to give out",
+    ),
 ])))]
 pub struct Range {
-    /// The network that the addresses are in, with no host bits, such as `192.168.100.0/24`. Its own address and
-    /// its broadcast address are not given out.
+    /// The network that the addresses are in, with no host bits, such as `192.168.100.0/24` or `fd99:9::/64`: a pod's
+    /// address has this prefix length. Its first address and, in IPv4, its last are not given out.
     #[schemars(schema_with = "shape::range_network")]
     pub cidr: Cidr,
     /// The first address that is given out. Default: the first of the network.
@@ -59,7 +83,8 @@ pub struct Range {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "shape::gateway")]
     pub gateway: Option<IpAddr>,
-    /// Networks inside of cidr that are not given out, at most 16. Default: none.
+    /// Networks inside of cidr that are not given out, at most 16, such as `192.168.100.0/28`; one address is a `/32`
+    /// or `/128`. Networks of the cluster need no mention. Default: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "atomic"))]
     pub exclude: Vec<Cidr>,

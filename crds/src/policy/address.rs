@@ -3,12 +3,16 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Cidr, claim::DEFAULT_DOMAIN, reserved::Source};
+use crate::{Cidr, claim::DEFAULT_DOMAIN, reserved::Source, shape};
 
 use super::Rule;
 
 /// A network that links may be in although it is somebody's.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(extend("x-kubernetes-validations" = shape::rules(&[(
+    "!self.sources.exists(source, source in ['ServiceCIDR', 'Protocol'])",
+    "nothing may overlap service networks, loopback, link-local and multicast; leave ServiceCIDR and Protocol out",
+)])))]
 pub struct MayOverlap {
     /// The network: what lies in it may overlap what the sources say.
     pub prefix: Cidr,

@@ -138,6 +138,12 @@ impl Claims {
         self.go_on();
     }
 
+    /// Of a pod that nobody can look into these links are there: what its other links held is given back.
+    pub fn keep_links(&self, uid: &str, links: &BTreeSet<String>) {
+        self.book().keep_links(uid, links, &now());
+        self.go_on();
+    }
+
     /// The pod and its links are proved gone from this node.
     pub fn let_go(&self, uid: &str) {
         self.book().let_go(uid, &now());

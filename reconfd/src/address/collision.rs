@@ -6,11 +6,13 @@ use std::net::IpAddr;
 use crds::{policy::MayOverlap, reserved::ReservedNetwork};
 use ipnetwork::IpNetwork;
 
-use super::reserved::Reserved;
+use super::reserved::{Asking, Reserved};
 
 /// Where a link reaches.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reach {
+    /// The namespace of its pod.
+    pub namespace: String,
     /// The networks of its addresses and of its ranges.
     pub networks: Vec<IpNetwork>,
     /// The addresses that are known already.
@@ -64,6 +66,10 @@ fn by_rule(reach: &Reach, reserved: &[&Reserved], rule: &[MayOverlap]) -> Judged
         rule.iter()
             .any(|may| may.sources.contains(&reserved.source) && may.prefix.holds(network))
     };
+    let asking = Asking {
+        namespace: &reach.namespace,
+        exempt: &exempt,
+    };
     // A default route is the last resort: whoever lets a tenant have it has said so in the rule's routes.
     let routes = reach.routes.iter().filter(|route| route.prefix() > 0);
     let networks = || reach.networks.iter().chain(routes.clone());
@@ -71,12 +77,12 @@ fn by_rule(reach: &Reach, reserved: &[&Reserved], rule: &[MayOverlap]) -> Judged
         let mut addresses = reach.addresses.iter();
         let mut networks = networks();
         networks
-            .find_map(|network| reserved.against_network(*network, &exempt))
-            .or_else(|| addresses.find_map(|address| reserved.against_address(*address, &exempt)))
+            .find_map(|network| reserved.against_network(*network, &asking))
+            .or_else(|| addresses.find_map(|address| reserved.against_address(*address, &asking)))
     };
     let taken = |reserved: &&Reserved| {
         let networks = reach.networks.iter();
-        let taken = networks.flat_map(|network| reserved.taken_in(*network, &exempt));
+        let taken = networks.flat_map(|network| reserved.taken_in(*network, &asking));
         taken.collect::<Vec<_>>()
     };
     Judged {

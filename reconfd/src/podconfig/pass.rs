@@ -160,13 +160,16 @@ impl Controller {
         let mut picture = self.picture();
         let keep_open = uids.len() <= KEPT_OPEN;
         let mut works = Vec::with_capacity(uids.len());
-        let mut victims = Vec::new();
+        let (mut victims, mut orphans) = (Vec::new(), Vec::new());
         for uid in uids {
             match self.pods.known(&uid, &self.objects) {
                 Some(known) if !self.is_deleted(&known) => {
                     works.push(self.look(known, &mut picture, keep_open));
                 }
-                _ => victims.extend(self.look_at_orphan(&uid, &picture)),
+                _ => {
+                    victims.extend(self.look_at_orphan(&uid, &picture));
+                    orphans.push(uid);
+                }
             }
         }
         self.take_away(&mut works, victims);
@@ -184,6 +187,7 @@ impl Controller {
         }
         self.follow(&works);
         self.hear()?;
+        self.release_addresses_of_orphans(&orphans);
         self.expect_echo(&works);
         self.keep_guards();
         for work in works {

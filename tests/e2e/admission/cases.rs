@@ -10,7 +10,7 @@ fn allowance() -> Value {
         {"veth": {"bridges": "Own"}, "addresses": ["192.168.0.0/16", "fd00:1::/32"], "routes": ["172.20.0.0/16"],
             "tables": [{"min": 100, "max": 199}]},
         {"veth": {"hostBridges": ["br-lan", "br-x"]}, "addresses": ["192.168.20.0/24"], "macs": "Any", "slaac": "Allowed"},
-        {"veth": {"hostBridges": ["br-lan"]}, "addresses": ["192.168.30.0/24"], "routes": ["0.0.0.0/0"]},
+        {"veth": {"hostBridges": ["br-lan"]}, "addresses": ["192.168.30.0/24"], "routes": ["0.0.0.0/0"], "domains": ["cluster", "lan"]},
         {"vlan": {"parents": ["trunk0"], "portParents": ["trunk1"], "ids": [{"min": 100, "max": 199}, {"min": 300, "max": 300}]},
             "addresses": ["10.99.0.8/29"], "routes": ["10.99.0.0/24"]},
         {"vlan": {"parents": ["trunk0"], "ids": [{"min": 200, "max": 299}], "modes": ["Exclusive"]}},
@@ -35,6 +35,15 @@ fn trunk(more: Value) -> Value {
 
 fn vlan(vlan: Value) -> Value {
     json!({"vlan": vlan})
+}
+
+/// Fields of a link that takes an address of each of these ranges.
+fn pool(domain: Option<&str>, cidrs: &[&str]) -> Value {
+    let ranges: Vec<Value> = cidrs.iter().map(|cidr| json!({"cidr": cidr})).collect();
+    match domain {
+        Some(domain) => json!({"ipam": {"domain": domain, "ranges": ranges}}),
+        None => json!({"ipam": {"ranges": ranges}}),
+    }
 }
 
 fn overlay(vxlan: Value) -> Value {
@@ -98,6 +107,15 @@ fn what_a_rule_allows_is_let_through() {
             ),
             lan(json!({"addresses": ["192.168.30.5/24"], "routes": [{"to": "0.0.0.0/0"}]})),
             with(lan(json!({})), json!({"veth": {"hostBridge": "br-x"}})),
+            own(pool(None, &["192.168.100.0/24", "fd00:1::/64"])),
+            own(with(
+                pool(Some("cluster"), &["192.168.0.0/16"]),
+                json!({"addresses": ["192.168.1.10/24"]}),
+            )),
+            lan(pool(Some("lan"), &["192.168.30.0/24"])),
+            lan(json!({"addresses": ["192.168.30.5/24"], "ipam": {"domain": "lan"}})),
+            // Only a link with addresses is in a domain.
+            own(json!({"ipam": {"domain": "nobodys"}})),
             trunk(json!({"addresses": ["10.99.0.10/24"], "routes": [{"to": "10.99.0.128/25"}]})),
             vlan(json!({"parent": "trunk0", "id": 199, "mode": "Shared"})),
             vlan(json!({"parent": "trunk1", "id": 300})),
@@ -253,6 +271,66 @@ fn marks_and_addresses_are_judged_by_the_rules_of_the_place() {
             (
                 trunk(json!({"addresses": ["10.99.0.10/16"]})),
                 "the network of address 10.99.0.10/16 reaches beyond what is allowed; the allowance lists 10.99.0.8/29, 10.99.0.0/24",
+            ),
+        ],
+    );
+}
+
+#[test]
+fn domains_and_ranges_are_judged_as_addresses_are() {
+    are_told(
+        "adm-ranges",
+        &[
+            (
+                own(pool(Some("blue"), &["192.168.100.0/24"])),
+                "domain blue is not allowed on such a link; the allowance lists cluster",
+            ),
+            (
+                own(json!({"addresses": ["192.168.1.10/24"], "ipam": {"domain": "lan"}})),
+                "domain lan is not allowed on such a link; the allowance lists cluster",
+            ),
+            (
+                lan(pool(Some("blue"), &["192.168.30.0/24"])),
+                "domain blue is not allowed on such a link; the allowance lists cluster, lan",
+            ),
+            (
+                lan(pool(Some("lan"), &["192.168.20.0/24"])),
+                "range 192.168.20.0/24 is not allowed on such a link; the allowance lists 192.168.30.0/24",
+            ),
+            (
+                own(pool(None, &["192.168.100.0/24", "10.0.0.0/8"])),
+                "range 10.0.0.0/8 is not allowed on such a link; the allowance lists 192.168.0.0/16, fd00:1::/32",
+            ),
+            (
+                own(pool(None, &["192.0.0.0/8"])),
+                "range 192.0.0.0/8 is not allowed on such a link; the allowance lists 192.168.0.0/16, fd00:1::/32",
+            ),
+            (
+                own(pool(None, &["fd00::/16"])),
+                "range fd00::/16 is not allowed on such a link; the allowance lists 192.168.0.0/16, fd00:1::/32",
+            ),
+            // A network that routes may lead to is not yet one for addresses.
+            (
+                own(pool(None, &["172.20.0.0/24"])),
+                "range 172.20.0.0/24 is not allowed on such a link; the allowance lists 192.168.0.0/16, fd00:1::/32",
+            ),
+            (
+                lan(pool(None, &["192.168.20.0/24", "192.168.30.0/24"])),
+                "no single rule allows all of its addresses and ranges; the allowance lists 192.168.20.0/24, 192.168.30.0/24",
+            ),
+            (
+                lan(with(
+                    pool(None, &["192.168.20.0/24"]),
+                    json!({"addresses": ["192.168.30.5/24"]}),
+                )),
+                "no single rule allows all of its addresses and ranges; the allowance lists 192.168.20.0/24, 192.168.30.0/24",
+            ),
+            (
+                with(
+                    vlan(json!({"parent": "trunk0", "id": 250, "mode": "Exclusive"})),
+                    pool(None, &["10.99.0.8/29"]),
+                ),
+                "range 10.99.0.8/29 is not allowed on such a link; the allowance lists none",
             ),
         ],
     );

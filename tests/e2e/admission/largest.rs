@@ -43,6 +43,15 @@ fn names(hit: &str) -> Value {
     json!(names)
 }
 
+/// Routing domains as long as they may be, and alike up to their ends.
+fn domains(hit: &str) -> Value {
+    let mut domains: Vec<String> = (1..PREFIXES)
+        .map(|n| format!("{}-{n:02}", "d".repeat(60)))
+        .collect();
+    domains.push(hit.to_owned());
+    json!(domains)
+}
+
 /// A rule with every list full, which the largest PodConfig meets.
 fn met(kind: &str) -> Value {
     let place = match kind {
@@ -55,7 +64,7 @@ fn met(kind: &str) -> Value {
         }
         _ => json!({"hostBridges": names(DEVICE), "bridges": "Own"}),
     };
-    json!({kind: place, "addresses": networks("fd00:1::/64"), "routes": networks("fd00::/16"),
+    json!({kind: place, "domains": domains(&"d".repeat(63)), "addresses": networks("fd00:1::/64"), "routes": networks("fd00::/16"),
         "tables": ranges(1, (4_000_000_000, 4_000_000_001)), "macs": "Any", "slaac": "Allowed"})
 }
 
@@ -89,8 +98,8 @@ fn most_alike(kind: &str, all: usize) -> usize {
     (1..=16).rev().find(is_judgeable).expect("one is judged")
 }
 
-/// 32 links with 8 addresses, 16 routes and, in a tunnel, 64 peers each; each thing is held by the last entry of
-/// a list.
+/// 32 links with 8 addresses, 4 ranges, 16 routes and, in a tunnel, 64 peers each; each thing is held by the last
+/// entry of a list.
 fn links(kind: &str) -> Vec<Value> {
     let link = |n: usize| {
         let addresses: Vec<String> = (1..=8)
@@ -107,9 +116,22 @@ fn links(kind: &str) -> Vec<Value> {
             }
             _ => json!({"hostBridge": DEVICE}),
         };
-        json!({"name": format!("l{n}"), kind: place, "addresses": addresses, "routes": routes, "mac": "02:00:00:00:00:01", "slaac": "Accept"})
+        json!({"name": format!("l{n}"), kind: place, "addresses": addresses, "ipam": ipam(), "routes": routes, "mac": "02:00:00:00:00:01", "slaac": "Accept"})
     };
     (0..32).map(link).collect()
+}
+
+/// Ranges of which each leaves out as much as it may.
+fn ipam() -> Value {
+    let range = |n: usize| {
+        let exclude: Vec<String> = (0..16)
+            .map(|k| format!("fd00:1:0:0:{n:x}:0:{k:x}:0/112"))
+            .collect();
+        json!({"cidr": format!("fd00:1:0:0:{n:x}::/80"), "start": format!("fd00:1::{n:x}:0:20:1"),
+            "end": format!("fd00:1::{n:x}:ffff:ffff:fffe"), "gateway": format!("fd00:1::{n:x}:0:20:0"), "exclude": exclude})
+    };
+    let ranges: Vec<Value> = (1..=4).map(range).collect();
+    json!({"domain": "d".repeat(63), "ranges": ranges})
 }
 
 fn are_judged(kind: &str, allow: &Value, mut links: Vec<Value>, what: &str) {

@@ -84,13 +84,14 @@ fn rule() -> impl Strategy<Value = Value> {
         maybe(some_of(NETWORKS)),
         maybe(some_of(NETWORKS)),
         maybe(ranges(3)),
+        maybe(some_of(&["cluster", "blue", "0"])),
         marks,
     );
-    (kinds, rest).prop_map(|((veth, vlan, vxlan, only), (addresses, routes, tables, (macs, slaac)))| {
+    (kinds, rest).prop_map(|((veth, vlan, vxlan, only), (addresses, routes, tables, domains, (macs, slaac)))| {
         let kept = |number: i32, rule| if only > 2 || only == number { rule } else { Value::Null };
         without_nulls(json!({
             "veth": kept(0, veth), "vlan": kept(1, vlan), "vxlan": kept(2, vxlan),
-            "addresses": addresses, "routes": routes, "tables": tables, "macs": macs[0], "slaac": slaac[0],
+            "addresses": addresses, "routes": routes, "tables": tables, "domains": domains, "macs": macs[0], "slaac": slaac[0],
         }))
     })
 }
@@ -140,6 +141,27 @@ fn kind() -> impl Strategy<Value = Value> {
     ]
 }
 
+/// At most two ranges that do not overlap, perhaps in a domain of their own, or a domain alone.
+fn ipam() -> impl Strategy<Value = Value> {
+    let ranges = prop::sample::select(vec![
+        json!([]),
+        json!(["10.1.2.0/24"]),
+        json!(["10.1.0.0/16"]),
+        json!(["10.1.2.128/25", "fd00:1::/64"]),
+        json!(["10.1.3.0/24", "10.2.0.0/24"]),
+        json!(["fd00:2::/48"]),
+    ]);
+    let domain = prop_oneof![3 => Just(Value::Null), 1 => Just(json!("cluster")), 3 => Just(json!("blue")), 1 => Just(json!("green"))];
+    (domain, ranges).prop_map(|(domain, cidrs)| {
+        let cidrs = cidrs.as_array().into_iter().flatten();
+        let ranges: Vec<Value> = cidrs.map(|cidr| json!({"cidr": cidr})).collect();
+        match (&domain, ranges.len()) {
+            (Value::Null, 0) => Value::Null,
+            _ => json!({"domain": domain, "ranges": ranges}),
+        }
+    })
+}
+
 fn link() -> impl Strategy<Value = Value> {
     let address = || {
         some_of(&[
@@ -164,26 +186,35 @@ fn link() -> impl Strategy<Value = Value> {
             .map_or(json!([]), |all| json!(all[..all.len().min(2)]))
     };
     let marks = (prop::bool::weighted(0.2), prop::bool::weighted(0.2));
-    (kind(), maybe(address()), maybe(to), table, marks).prop_map(
-        move |(mut link, addresses, to, table, (mac, slaac))| {
-            let route = |to: &Value| json!({"to": to, "table": table});
-            link["name"] = json!("l");
-            link["addresses"] = few(addresses);
-            link["routes"] = few(to)
-                .as_array()
-                .into_iter()
-                .flatten()
-                .map(route)
-                .collect();
-            link["mac"] = if mac {
-                json!("02:00:00:00:00:01")
-            } else {
-                Value::Null
-            };
-            link["slaac"] = if slaac { json!("Accept") } else { Value::Null };
-            without_nulls(link)
-        },
+    (
+        kind(),
+        maybe(address()),
+        maybe(ipam()),
+        maybe(to),
+        table,
+        marks,
     )
+        .prop_map(
+            move |(mut link, addresses, ipam, to, table, (mac, slaac))| {
+                let route = |to: &Value| json!({"to": to, "table": table});
+                link["name"] = json!("l");
+                link["addresses"] = few(addresses);
+                link["ipam"] = ipam;
+                link["routes"] = few(to)
+                    .as_array()
+                    .into_iter()
+                    .flatten()
+                    .map(route)
+                    .collect();
+                link["mac"] = if mac {
+                    json!("02:00:00:00:00:01")
+                } else {
+                    Value::Null
+                };
+                link["slaac"] = if slaac { json!("Accept") } else { Value::Null };
+                without_nulls(link)
+            },
+        )
 }
 
 fn without_nulls(value: Value) -> Value {

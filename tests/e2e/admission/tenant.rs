@@ -145,6 +145,11 @@ impl Tenant {
         });
     }
 
+    /// All that an API server says to a PodConfig that it does not take, line by line.
+    pub fn is_refused(&self, links: &[Value]) -> String {
+        said_of(&self.config("asked", links)).expect_err("this was to be refused")
+    }
+
     pub fn create(&self, name: &str, links: &[Value]) {
         create(&self.config(name, links));
     }
@@ -238,6 +243,15 @@ fn policy_of(name: &str, namespace: &str, allow: &[Value], limits: Option<&Value
     json!({"apiVersion": "podconfig.dev/v1alpha1", "kind": "PodConfigPolicy", "metadata": {"name": name},
         "spec": {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
             "allow": allow, "limits": limits.cloned().unwrap_or(json!({}))}})
+}
+
+/// What an API server says to an object, which is not made.
+pub fn said_of(object: &Value) -> Result<(), String> {
+    let words = ["create", "--validate=ignore", "--dry-run=server", "-f", "-"];
+    match run(&words, Some(object)) {
+        (true, _) => Ok(()),
+        (false, said) => Err(said),
+    }
 }
 
 /// Must succeed; what it prints.

@@ -48,6 +48,30 @@ fn what_was_allowed_once_may_stay_and_go_and_others_may_come() {
 }
 
 #[test]
+fn a_range_that_is_no_longer_allowed_may_stay_and_no_other_may_come() {
+    let rule = |networks: Value| json!([{"veth": {"bridges": "Own"}, "addresses": networks}]);
+    let tenant = Tenant::new(
+        "adm-update-range",
+        &rule(json!(["10.1.0.0/16", "10.2.0.0/16"])),
+        None,
+    );
+    let pool = |name: &str, cidr: &str| json!({"name": name, "veth": {"bridge": "blue"}, "ipam": {"ranges": [{"cidr": cidr}]}});
+    let old = pool("old", "10.1.0.0/24");
+    tenant.create("x", std::slice::from_ref(&old));
+    tenant.narrow(&rule(json!(["10.2.0.0/16"])));
+    let words = "is not allowed on such a link; the allowance lists 10.2.0.0/16";
+    tenant.is_told(
+        std::slice::from_ref(&old),
+        &format!("link old: range 10.1.0.0/24 {words}"),
+    );
+    let more = pool("more", "10.2.0.0/24");
+    assert_eq!(tenant.replace("x", &[old.clone(), more.clone()]), Ok(()));
+    let said = tenant.replace("x", &[pool("old", "10.1.1.0/24"), more.clone()]);
+    assert_eq!(said, Err(format!("link old: range 10.1.1.0/24 {words}")));
+    assert_eq!(tenant.replace("x", &[more]), Ok(()));
+}
+
+#[test]
 fn without_an_allowance_labels_are_edited_links_taken_away_and_nothing_hangs() {
     let tenant = Tenant::new("adm-missing", &json!([{"veth": {"bridges": "Own"}}]), None);
     let links: Vec<Value> = (0..2)

@@ -38,6 +38,7 @@ impl Granted {
         let link = &self.link;
         let ranges = self.ranges.iter().map(|range| range.cidr());
         Reach {
+            namespace: self.asker.namespace.clone(),
             networks: link.addresses.iter().copied().chain(ranges).collect(),
             addresses: link.addresses.iter().map(IpNetwork::ip).collect(),
             routes: link.routes.iter().map(|route| route.to).collect(),
@@ -183,6 +184,18 @@ impl Controller {
             of_link.extend(addresses.iter().map(IpNetwork::ip));
         }
         self.claims.keep(work.uid(), &kept);
+    }
+
+    /// Of a pod without a record, links that were taken away.
+    pub(super) fn release_addresses_of_orphans(&self, uids: &[String]) {
+        for uid in uids {
+            let ends = self.machine.ends_of(uid).into_iter();
+            let links: BTreeSet<String> = ends.map(|(.., mark)| mark.link).collect();
+            // One that is in the pod as a whole has no end that would tell.
+            if self.devices_of(uid).next().is_none() {
+                self.claims.keep_links(uid, &links);
+            }
+        }
     }
 
     /// A pod that is not there holds nothing, once nothing of it is.

@@ -22,7 +22,6 @@ use super::wish::Place;
 const MOST_ALIKE: usize = 16;
 /// The most of each in a PodConfig, a link, a tunnel.
 const LINKS: usize = 32;
-const ADDRESSES: usize = 8;
 const ROUTES: usize = 16;
 const PEERS: usize = 64;
 /// Of the million that one expression may cost.
@@ -95,12 +94,15 @@ fn is_affordable(search: usize, alike: Vec<&Rule>, peers: impl Fn(&Rule) -> usiz
 
 /// To ask one rule for one link whether it is of that place and number.
 fn search(ranges: usize) -> usize {
-    45 + 10 * ranges
+    42 + 8 * ranges
 }
 
-/// Mode, port, `macs` and `slaac`.
+/// Mode, port, `macs`, `slaac` and domain.
 fn marks(rule: &Rule) -> usize {
-    100 + 10 * rule.vxlan.as_ref().map_or(0, |vxlan| vxlan.ports.len())
+    110 + rule
+        .vxlan
+        .as_ref()
+        .map_or(0, |vxlan| 40 + 8 * vxlan.ports.len())
 }
 
 fn peers(rule: &Rule) -> usize {
@@ -108,12 +110,13 @@ fn peers(rule: &Rule) -> usize {
     PEERS * (21 + 5 * allowed)
 }
 
-/// Addresses, the network of each, and the destinations of routes.
+/// The most that a link has of them: 8 addresses, the network of each, 4 ranges, and 16 destinations of routes.
 fn networks(rule: &Rule) -> usize {
     let (addresses, routes) = (rule.addresses.len(), rule.routes.len());
-    ADDRESSES * (26 + 6 * addresses)
-        + ADDRESSES * (24 + 8 * (addresses + routes))
-        + ROUTES * (22 + 7 * routes)
+    let of_addresses = (210 + 43 * addresses) + (205 + 59 * (addresses + routes));
+    let of_ranges = 90 + 21 * addresses;
+    let of_routes = 355 + 99 * routes;
+    of_addresses + of_ranges + of_routes
 }
 
 fn tables(rule: &Rule) -> usize {

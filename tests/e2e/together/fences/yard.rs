@@ -149,6 +149,15 @@ impl Someone {
         try_with_input(&self.words(&apply), manifest)
     }
 
+    /// As a daemon writes where it may not patch: made, or put in the place of what is there.
+    pub fn makes(&self, manifest: &str) -> Output {
+        try_with_input(&self.words(&["create", "-f", "-"]), manifest)
+    }
+
+    pub fn replaces(&self, manifest: &str) -> Output {
+        try_with_input(&self.words(&["replace", "-f", "-"]), manifest)
+    }
+
     pub fn tries(&self, words: &[&str]) -> Output {
         Command::new("kubectl")
             .args(self.words(words))

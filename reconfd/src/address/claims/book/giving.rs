@@ -39,6 +39,18 @@ impl Book {
         }
     }
 
+    /// All that these links of the pod hold stays, and nothing else of it.
+    pub fn keep_links(&mut self, uid: &str, links: &BTreeSet<String>, now: &Now) {
+        let mut kept: BTreeMap<String, BTreeSet<IpAddr>> = BTreeMap::new();
+        for name in self.names.get(uid).into_iter().flatten() {
+            let of_link = self.claims.get(name).map(|entry| &entry.claim.spec.link);
+            if let Some(link) = of_link.filter(|link| links.contains(*link)) {
+                kept.entry(link.clone()).or_default().insert(name.address);
+            }
+        }
+        self.keep(uid, &kept, now);
+    }
+
     /// The pod is gone, and its links.
     pub fn let_go(&mut self, uid: &str, now: &Now) {
         self.keep(uid, &BTreeMap::new(), now);

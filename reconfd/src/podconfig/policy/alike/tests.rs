@@ -19,6 +19,7 @@ fn full(mut rule: Value) -> Value {
     let ranges: Vec<Value> = (1..17).map(|n| json!({"min": n, "max": n})).collect();
     rule["addresses"] = json!(networks);
     rule["routes"] = json!(networks);
+    rule["domains"] = (0..16).map(|n| format!("domain-{n}")).collect();
     rule["tables"] = json!(ranges);
     if rule["vxlan"].is_object() {
         rule["vxlan"]["ports"] = json!(ranges);

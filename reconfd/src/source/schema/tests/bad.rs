@@ -1,6 +1,7 @@
 use super::*;
 
 mod head;
+mod ipam;
 mod link;
 mod network;
 mod peers;

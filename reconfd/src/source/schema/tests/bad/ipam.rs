@@ -1,0 +1,64 @@
+use super::*;
+
+mod policies;
+mod table;
+
+use table::{BY_RULE, BY_SHAPE, BY_WORD, RIGHT, Row};
+
+fn of_link(fields: &str) -> Result<Value, Vec<Fault>> {
+    admit_yaml(&link(&format!(
+        "{{name: a, veth: {{bridge: b}}, {fields}}}"
+    )))
+}
+
+fn of_policy(members: &str) -> Result<Value, Vec<Fault>> {
+    admit_yaml(&policy(&format!("{{namespaceSelector: {{}}, {members}}}")))
+}
+
+/// Every fault is told, each where it is, and no other.
+fn is_told(rows: &[Row], at: &str, of: fn(&str) -> Result<Value, Vec<Fault>>) {
+    for (fields, expected) in rows {
+        let Err(found) = of(fields) else {
+            panic!("admitted: {fields}")
+        };
+        let mut told = told(&found);
+        for (place, words) in *expected {
+            let at = format!("{at}{}{place}: ", if place.is_empty() { "" } else { "." });
+            let is_it = |text: &String| text.starts_with(&at) && text.ends_with(words);
+            let Some(index) = told.iter().position(is_it) else {
+                panic!("{fields}: {at}{words} is not among {told:?}")
+            };
+            told.remove(index);
+        }
+        assert!(told.is_empty(), "{fields}: {told:?} is told as well");
+    }
+}
+
+#[test]
+fn addresses_that_can_never_be_given_out_are_refused() {
+    is_told(BY_RULE, "spec.links[0]", of_link);
+}
+
+#[test]
+fn ipam_of_another_shape_is_refused() {
+    is_told(BY_SHAPE, "spec.links[0]", of_link);
+    is_told(BY_WORD, "spec.links[0]", of_link);
+}
+
+#[test]
+fn unusual_addresses_are_admitted_and_typed() {
+    for fields in RIGHT {
+        let admitted = of_link(fields).unwrap_or_else(|f| panic!("{fields}: {:?}", told(&f)));
+        serde_json::from_value::<crds::PodConfig>(admitted).unwrap();
+    }
+}
+
+#[test]
+fn a_policy_says_nothing_about_addresses_that_never_holds() {
+    is_told(policies::BY_RULE, "spec", of_policy);
+    is_told(policies::BY_SHAPE, "spec", of_policy);
+    for members in policies::RIGHT {
+        let admitted = of_policy(members).unwrap_or_else(|f| panic!("{members}: {:?}", told(&f)));
+        serde_json::from_value::<crds::PodConfigPolicy>(admitted).unwrap();
+    }
+}
