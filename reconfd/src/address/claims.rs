@@ -278,3 +278,6 @@ fn now() -> Now {
         time: Time(Timestamp::now()),
     }
 }
+
+#[cfg(test)]
+mod tests;

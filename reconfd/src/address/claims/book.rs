@@ -267,6 +267,3 @@ impl Book {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;
