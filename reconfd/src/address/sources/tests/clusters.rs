@@ -49,7 +49,7 @@ fn kubernetes_says_its_service_networks_nodes_and_balancers() {
         198.18.24.5/32 Address LoadBalancers Service tenant-a/web status.loadBalancer.ingress[0].ip
         198.18.23.80/32 Address LoadBalancers Service tenant-a/web spec.externalIPs[0]
         198.18.23.81/32 Address LoadBalancers Service tenant-a/web spec.externalIPs[1]
-        172.30.127.9/32 Services ServiceCIDR Service tenant-a/web spec.clusterIPs[0]
+        172.30.70.9/32 Services ServiceCIDR Service tenant-a/web spec.clusterIPs[0]
         198.18.25.6/32 Address LoadBalancers Gateway.gateway.networking.k8s.io tenant-a/door status.addresses[0].value
         fd06::6/128 Address LoadBalancers Gateway.gateway.networking.k8s.io tenant-a/door status.addresses[2].value",
     );
