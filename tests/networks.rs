@@ -1,6 +1,7 @@
 //! What no link may overlap, and what happens when it appears later.
 
 use crate::support::{
+    binary,
     daemon::Options,
     look::addresses,
     manifests::{ANY_VETH, config, on_bridge, policy},
@@ -301,4 +302,42 @@ fn an_address_that_somebody_answers_for_is_not_taken() {
         "{link}"
     );
     assert!(pod.reaches("192.168.7.9"));
+}
+
+/// What the daemon goes by can be read by whoever may.
+#[test]
+fn the_table_of_networks_says_where_each_was_read() {
+    let node = TestNode::new();
+    wire(&node, "uplink", "10.9.0.7/24");
+    let daemon = node.daemon_with(&Options {
+        more: &["--reserve", "10.3.0.0/16"],
+        ..Options::default()
+    });
+    let table = || {
+        let program = binary("RECONFD_BIN", "reconfd");
+        node.run(&[&program, "networks", "--run-dir", "/run/podconfig"])
+    };
+    let line = |prefix: &str| {
+        let lines = table();
+        let mut lines = lines.lines();
+        let found = lines
+            .find(|line| line.starts_with(prefix))
+            .map(str::to_owned);
+        found.ok_or_else(table)
+    };
+    for (prefix, words) in [
+        ("10.3.0.0/16", ["Reserved", "Administrator", "--reserve"]),
+        ("10.9.0.0/24", ["Connected", "NodeRoutes", "uplink"]),
+        ("10.9.0.7/32", ["Address", "NodeAddresses", "uplink"]),
+        ("169.254.0.0/16", ["Special", "Protocol", "link-local"]),
+    ] {
+        let line = line(prefix).unwrap_or_else(|table| panic!("no {prefix} in\n{table}"));
+        assert!(words.iter().all(|word| line.contains(word)), "{line}");
+    }
+    node.run(&["ip", "link", "delete", "uplink"]);
+    eventually("the network is gone from the table", || {
+        let found = line("10.9.0.0/24");
+        seen(found.is_err(), format!("{found:?}"))
+    });
+    drop(daemon);
 }

@@ -298,7 +298,7 @@ impl Controller {
         let is_done = !matches!(ended, Ended::Failed(_));
         self.metrics.wrote(job.kind().as_str(), is_done, took);
         self.agenda.ended(&job, ended, Instant::now());
-        if matches!(job, Job::Sweep { .. }) {
+        if matches!(job, Job::Sweep { .. } | Job::SweepClaim { .. }) {
             // What still seems so is looked at again.
             self.mark(vec![job.after(Wait::Grace)]);
         }

@@ -143,7 +143,7 @@ fn watch_networks(config: &Config, waker: &Waker) -> anyhow::Result<(Networks, n
         is_in_cluster,
     );
     let file = File::begin(&config.run_dir, &config.installation);
-    let networks = networks.kept_in(file.context("forget the networks of an earlier daemon")?);
+    let networks = networks.told_in(file.context("write down the networks that are known")?);
     let waker = waker.clone();
     let tell = move |said| {
         *node.lock().unwrap_or_else(PoisonError::into_inner) = Some(said);

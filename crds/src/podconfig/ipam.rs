@@ -46,6 +46,13 @@ pub struct Ipam {
         "!has(self.end) || !isIP(self.end) || !isCIDR(self.cidr) || cidr(self.cidr).containsIP(self.end)",
         "end is an address of cidr",
     ),
+    // There is no order of addresses in CEL. IPv4 is written in numbers; of IPv6 the nodes say the same.
+    (
+        "!has(self.start) || !has(self.end) || !isIP(self.start) || !isIP(self.end) || self.start.contains(':') || self.end.contains(':') \
+         || [[self.start, self.end].map(a, a.split('.').map(n, int(n))).map(n, n[0] * 16777216 + n[1] * 65536 + n[2] * 256 + n[3])] \
+         .all(ends, ends[0] <= ends[1])",
+        "start is after end; write the lower address as start",
+    ),
     (
         "!has(self.gateway) || !isIP(self.gateway) || !isCIDR(self.cidr) || cidr(self.cidr).containsIP(self.gateway) \
          || ip(self.gateway).isLinkLocalUnicast() && self.gateway.contains(':') == self.cidr.contains(':')",

@@ -129,6 +129,11 @@ impl Claims {
         self.book().ask(asker, demand, &now())
     }
 
+    /// The link is to have no address, or none any more.
+    pub fn want_nothing(&self, asker: &Asker) {
+        self.book().want_nothing(asker);
+    }
+
     /// The links of a pod that are there or wanted, with the addresses that they have: everything else that it
     /// holds is given back. Called when the links are gone.
     pub fn keep(&self, uid: &str, kept: &BTreeMap<String, BTreeSet<IpAddr>>) {
@@ -278,3 +283,6 @@ fn now() -> Now {
         time: Time(Timestamp::now()),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Instant};
 
 use crds::{
     Cidr, ReservedNetworks,
-    reserved::{ReadState, ReservedNetwork, Source, Usage},
+    reserved::{ReadState, ReservedNetwork, Source, SourceState, Usage},
 };
 use ipnetwork::IpNetwork;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -40,6 +40,8 @@ pub struct Known {
     all: BTreeSet<ReservedNetwork>,
     reserved: Reserved,
     unknown: Option<String>,
+    /// What the controller asks, and whether it could.
+    sources: Vec<SourceState>,
 }
 
 impl Known {
@@ -65,6 +67,10 @@ impl Known {
         &self.reserved
     }
 
+    pub fn sources(&self) -> &[SourceState] {
+        &self.sources
+    }
+
     /// Why no new address may be given out.
     pub fn unknown(&self) -> Option<&str> {
         self.unknown.as_deref()
@@ -87,7 +93,11 @@ impl Known {
         }
         let published = cluster.iter().flat_map(|cluster| &cluster.objects);
         let published = published.filter(|object| object.spec.installation == self.installation);
-        found.extend(published.flat_map(|object| object.spec.networks.clone()));
+        self.sources.clear();
+        for object in published {
+            found.extend(object.spec.networks.iter().cloned());
+            self.sources.extend(object.spec.sources.iter().cloned());
+        }
         let is_surer = self.unknown.is_some() && self.unknown != unknown;
         self.unknown = unknown;
         News {
@@ -168,7 +178,7 @@ fn why_unknown(
 mod tests {
     use std::time::Duration;
 
-    use crds::{ReservedNetworksSpec, reserved::SourceState};
+    use crds::ReservedNetworksSpec;
     use k8s_openapi::jiff::Timestamp;
     use nix::errno::Errno;
 

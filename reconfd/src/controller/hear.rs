@@ -2,7 +2,7 @@
 
 use std::{fmt::Debug, time::Duration};
 
-use crds::{PeerSlice, PodConfig, PodConfigAllowance, PodConfigPolicy, PodReport};
+use crds::{AddressClaim, PeerSlice, PodConfig, PodConfigAllowance, PodConfigPolicy, PodReport};
 use futures::{
     Stream, StreamExt as _,
     stream::{self, BoxStream, SelectAll},
@@ -94,6 +94,12 @@ pub fn watches(
     watches.of_namespaces(Kind::PeerSlice, |slice: Option<Guarded<PeerSlice>>| {
         What::PeerSlice(slice.map(|slice| read(slice).map(|slice| slice.spec)))
     });
+    watches.of_cluster(
+        Kind::AddressClaim,
+        |claim: Option<Guarded<AddressClaim>>| {
+            What::Claim(claim.and_then(|claim| read(claim).ok()).map(Into::into))
+        },
+    );
     (watches.sources, watches.streams)
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crds::{
-    PodReport, Reason,
+    AddressClaim, PodReport, Reason,
     report::{LinkReport, LinkState, PodTrouble, Tunnel},
 };
 
@@ -26,6 +26,32 @@ impl From<Pod> for Seen {
             uid: pod.metadata.uid.unwrap_or_default(),
             node: pod.spec.node_name.filter(|node| !node.is_empty()),
             labels: pod.metadata.labels.unwrap_or_default(),
+        }
+    }
+}
+
+/// A claim to an address, as far as it is looked at here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claimed {
+    /// The claim itself, as it was when it was heard.
+    pub uid: String,
+    pub version: String,
+    pub node: String,
+    pub namespace: String,
+    pub pod: String,
+    pub pod_uid: String,
+}
+
+impl From<AddressClaim> for Claimed {
+    fn from(claim: AddressClaim) -> Self {
+        let pod = claim.spec.pod;
+        Self {
+            uid: claim.metadata.uid.unwrap_or_default(),
+            version: claim.metadata.resource_version.unwrap_or_default(),
+            node: claim.spec.node,
+            namespace: pod.namespace,
+            pod: pod.name,
+            pod_uid: pod.uid,
         }
     }
 }

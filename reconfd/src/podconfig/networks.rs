@@ -28,7 +28,7 @@ pub struct Networks {
     node: NodeNetworks,
     /// Whether there is a cluster that has networks of its own.
     is_in_cluster: bool,
-    /// Where people may read what is known.
+    /// Where people can read it.
     file: Option<File>,
 }
 
@@ -42,8 +42,8 @@ impl Networks {
         }
     }
 
-    /// What is known is written there as well.
-    pub fn kept_in(self, file: File) -> Self {
+    /// Keeps all that is known in a file as well, for people to look at.
+    pub fn told_in(self, file: File) -> Self {
         Self {
             file: Some(file),
             ..self
@@ -68,19 +68,16 @@ impl Networks {
         });
         let now = (Instant::now(), standing::time(SystemTime::now()));
         let news = self.known.take(node.as_ref(), cluster.as_ref(), now);
-        self.keep(cluster);
+        self.tell();
         news
     }
 
-    fn keep(&mut self, cluster: Option<Published>) {
-        let Some(file) = &mut self.file else {
-            return;
-        };
-        let published = cluster.into_iter().flat_map(|cluster| cluster.objects);
-        let sources = published.flat_map(|object| object.spec.sources.clone());
-        let networks = self.known.reserved().iter().cloned();
-        if let Err(error) = file.write(networks, sources.collect(), self.known.unknown()) {
-            tracing::warn!("keep what is known of networks for `reconfd networks`: {error}");
+    fn tell(&mut self) {
+        let Some(file) = &mut self.file else { return };
+        let (networks, sources) = (self.known.reserved().iter(), self.known.sources());
+        let written = file.write(networks.cloned(), sources.to_vec(), self.known.unknown());
+        if let Err(error) = written {
+            tracing::error!("write down the networks that are known: {error}");
         }
     }
 }

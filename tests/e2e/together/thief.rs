@@ -1,6 +1,9 @@
 //! A token of a daemon in the wrong hands: it is good for what its own node has, and for that alone.
 
-use std::process::{Command, Output, Stdio};
+use std::{
+    io::Write as _,
+    process::{Command, Output, Stdio},
+};
 
 use crate::support::{
     kubectl::{kubectl, refusal},
@@ -113,6 +116,39 @@ fn a_stolen_token_of_a_daemon_reaches_no_object_of_another_node() {
     );
     thief.may_not(&["delete", "podconfigpolicy", &tenant.name]);
     thief.may_not(&["get", "secrets"]);
+}
+
+/// A claim to an address that nobody asked for.
+fn claim(node: &str, metadata: &str) -> tempfile::NamedTempFile {
+    let mut file = tempfile::NamedTempFile::new().expect("a temporary file can be made");
+    let text = format!(
+        "apiVersion: podconfig.dev/v1alpha1\nkind: AddressClaim\n\
+         metadata: {{name: stolen.10.213.99.1{metadata}}}\n\
+         spec: {{domain: stolen, address: 10.213.99.1, link: data0, node: {node}, \
+         pod: {{namespace: default, name: nobody, uid: '1'}}}}\n"
+    );
+    file.write_all(text.as_bytes()).expect("it can be written");
+    file
+}
+
+#[test]
+fn a_stolen_token_of_a_daemon_takes_no_address_in_another_nodes_name() {
+    let tenant = Tenant::without_policy("stolen-address");
+    let thief = Thief::on("n0", &tenant);
+    let create = |node: &str, metadata: &str| {
+        let file = claim(node, metadata);
+        let path = file.path().to_str().expect("a path of letters").to_owned();
+        thief.may_not(&["create", "-f", &path]);
+    };
+    create("n1", "");
+    create("n0", ", finalizers: [podconfig.dev/never]");
+    create("n0", ", labels: {app: web}");
+    let all = "/apis/podconfig.dev/v1alpha1";
+    thief.may_not(&["delete", "--raw", &format!("{all}/addressclaims")]);
+    thief.may_not(&["delete", "--raw", &format!("{all}/reservednetworks")]);
+    thief.may_not(&["delete", "reservednetworks", "default"]);
+    thief.may(&["get", "reservednetworks"]);
+    thief.may(&["get", "addressclaims", "--field-selector=spec.node=n0"]);
 }
 
 /// A daemon patches a status without asking for it first; kubectl asks.

@@ -27,6 +27,7 @@ mod giving;
 mod heard;
 /// Which held address is for what.
 mod matching;
+use matching::Missing;
 /// What is to be done, and when.
 mod tasks;
 /// What is lacking.
@@ -81,6 +82,8 @@ struct Link {
     domain: String,
     /// What it was told that it has.
     chosen: BTreeSet<IpAddr>,
+    /// What it holds of what it wants now, and has not been told of yet.
+    meant: BTreeSet<IpAddr>,
     /// What it was told that it has, and what somebody took away.
     lost: BTreeSet<IpAddr>,
     waiting: Vec<Waiting>,
@@ -121,7 +124,9 @@ impl Book {
             },
             Err(missing) => missing,
         };
+        let Missing { wanted, there } = missing;
         let link = self.link(asker);
+        link.meant = there;
         link.domain.clone_from(&demand.domain);
         if let Some((reason, message)) = &demand.refusal {
             let waiting = std::mem::take(&mut link.waiting);
@@ -133,7 +138,7 @@ impl Book {
             let words = "nobody has told yet which addresses this node holds";
             return Answer::Pending(words.to_owned());
         }
-        let missing = self.again_what_was_lost(asker, demand, missing);
+        let missing = self.again_what_was_lost(asker, demand, wanted);
         self.wish_for(asker, demand, missing, now);
         self.words(asker)
     }
@@ -163,7 +168,7 @@ impl Book {
     }
 
     /// What a link has of what it wants, or what it lacks.
-    fn look(&self, asker: &Asker, demand: &Demand) -> Result<Vec<IpAddr>, Vec<What>> {
+    fn look(&self, asker: &Asker, demand: &Demand) -> Result<Vec<IpAddr>, Missing> {
         let held = self.held_by(asker, &demand.domain, State::Held);
         let chosen = self
             .links
@@ -192,10 +197,18 @@ impl Book {
         let link = self.link(asker);
         link.domain.clone_from(&demand.domain);
         link.lost.clear();
+        link.meant.clear();
         link.chosen = promised;
         let waiting = std::mem::take(&mut link.waiting);
         self.cancel(waiting);
         Answer::Held(addresses)
+    }
+
+    /// The link is to have no address, or none any more.
+    pub fn want_nothing(&mut self, asker: &Asker) {
+        let of_pod = self.links.get_mut(&asker.uid);
+        let link = of_pod.and_then(|links| links.remove(&asker.link));
+        self.cancel(link.map_or_else(Vec::new, |link| link.waiting));
     }
 
     /// What is about to be given back, and is wanted after all; whether there was any.
@@ -254,6 +267,3 @@ impl Book {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

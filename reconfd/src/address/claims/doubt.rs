@@ -33,6 +33,10 @@ impl Doubt {
         Self { claim, of: Of::Pod }
     }
 
+    pub fn claim(&self) -> &AddressClaim {
+        &self.claim
+    }
+
     pub fn name(&self) -> Name {
         Name::of(&self.claim)
     }

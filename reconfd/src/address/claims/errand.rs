@@ -119,6 +119,15 @@ impl Errand {
         }
     }
 
+    /// The claim that it is about, if there is one already.
+    pub fn claim(&self) -> Option<&AddressClaim> {
+        match self {
+            Self::Wish(_) => None,
+            Self::Farewell(farewell) => Some(farewell.claim()),
+            Self::Doubt(doubt) => Some(doubt.claim()),
+        }
+    }
+
     /// What it is about, in words.
     pub fn what(&self) -> String {
         match self {

@@ -36,6 +36,10 @@ impl Farewell {
         }
     }
 
+    pub fn claim(&self) -> &AddressClaim {
+        &self.claim
+    }
+
     pub fn name(&self) -> Name {
         Name::of(&self.claim)
     }

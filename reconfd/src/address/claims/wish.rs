@@ -306,6 +306,3 @@ impl Wish {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

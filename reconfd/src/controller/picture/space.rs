@@ -153,7 +153,7 @@ impl Space {
             Kind::PodReport => self.reports.len(),
             Kind::PodConfigAllowance => usize::from(self.allowance.is_some()),
             Kind::PeerSlice => self.slices.len(),
-            Kind::Node | Kind::PodConfigPolicy => 0,
+            Kind::Node | Kind::PodConfigPolicy | Kind::AddressClaim => 0,
         }
     }
 

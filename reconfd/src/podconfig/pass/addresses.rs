@@ -114,6 +114,8 @@ impl Controller {
             granted.conflict = self
                 .collides(granted, &granted.reach(), &judged.reserved)
                 .collision;
+        } else {
+            self.claims.want_nothing(&asker(pod, granted));
         }
         match &granted.conflict {
             Some(why) if judged.detaches => Err((Reason::AddressConflict, why.clone())),

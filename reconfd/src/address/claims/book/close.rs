@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crds::{AddressClaim, Reason};
 
-use super::{About, Book, Name, Now, State, Ticket, Waiting, tasks::Task};
+use super::{About, Book, Doubt, Name, Now, State, Ticket, Waiting, tasks::Task};
 use crate::address::claims::errand::{End, Errand};
 
 impl Book {
@@ -15,13 +15,15 @@ impl Book {
             return BTreeSet::new();
         };
         let (about, is_cancelled) = (task.about.clone(), task.is_cancelled);
+        let claim = errand.claim().cloned();
         match is_to_do_again && !is_cancelled {
             true => self.tasks.put_back(ticket, errand, now.instant),
             false => drop::<Option<Task>>(self.tasks.remove(ticket)),
         }
-        match about {
-            About::Wish(uid, link) => self.end_of_wish(ticket, (uid, link), end, now),
-            About::Claim(name) => self.end_about(&name, end, now),
+        match (about, claim) {
+            (About::Wish(uid, link), _) => self.end_of_wish(ticket, (uid, link), end, now),
+            (About::Claim(name), Some(claim)) => self.end_about(&name, &claim, end, now),
+            (About::Claim(_), None) => BTreeSet::new(),
         }
     }
 
@@ -70,7 +72,7 @@ impl Book {
                 link.waiting.retain(|waiting| waiting.ticket != ticket);
                 if link.waiting.len() < before {
                     link.lost.remove(&name.address);
-                    link.chosen.insert(name.address);
+                    link.meant.insert(name.address);
                 }
             }
         }
@@ -92,30 +94,52 @@ impl Book {
         waiting.is_some_and(news)
     }
 
-    fn end_about(&mut self, name: &Name, end: End, now: &Now) -> BTreeSet<String> {
+    /// `as_known`: what the errand knew of the claim. Meanwhile it may have become another's, or ours anew.
+    fn end_about(
+        &mut self,
+        name: &Name,
+        as_known: &AddressClaim,
+        end: End,
+        now: &Now,
+    ) -> BTreeSet<String> {
+        let Some(entry) = self.claims.get(name) else {
+            return BTreeSet::new();
+        };
+        let is_leaving = entry.state == State::Leaving;
+        let is_same_pod = entry.claim.spec.pod == as_known.spec.pod;
         match end {
-            End::Rests(claim) => {
+            End::Rests(claim) if is_leaving || !self.is_older(name, &claim) => {
                 self.put(*claim, now);
                 self.wake_refused(&name.domain, &[Reason::AddressTaken], now);
-                BTreeSet::new()
             }
-            End::Gone => self.is_gone(name, now),
-            End::Held(claim) => {
-                let is_leaving = self
-                    .claims
-                    .get(name)
-                    .is_some_and(|entry| entry.state == State::Leaving);
-                if !is_leaving && !self.is_older(name, &claim) {
-                    self.put(*claim, now);
-                }
-                BTreeSet::new()
+            End::Gone if self.is_older(name, as_known) => self.look_again(name, now),
+            End::Gone => return self.is_gone(name, now),
+            End::Held(claim) if !is_leaving && !self.is_older(name, &claim) => {
+                self.put(*claim, now)
             }
-            End::PodIsGone => {
-                self.release(name, now);
-                BTreeSet::new()
-            }
-            End::PodIsThere | End::Refused(..) | End::Failed(_) => BTreeSet::new(),
+            End::PodIsGone if is_same_pod => self.release(name, now),
+            End::Rests(_)
+            | End::Held(_)
+            | End::PodIsGone
+            | End::PodIsThere
+            | End::Refused(..)
+            | End::Failed(_) => (),
         }
+        BTreeSet::new()
+    }
+
+    /// More is known of the claim than the errand knew.
+    fn look_again(&mut self, name: &Name, now: &Now) {
+        let Some(entry) = self.claims.get_mut(name) else {
+            return;
+        };
+        if entry.state == State::Leaving {
+            entry.state = State::Held;
+            return self.release(name, now);
+        }
+        let errand = Errand::Doubt(Box::new(Doubt::of_claim(entry.claim.clone())));
+        self.tasks
+            .put_once(About::Claim(name.clone()), errand, now.instant);
     }
 
     /// The claim is nobody's or another's; who had it under a link asks for it again.
@@ -135,10 +159,11 @@ impl Book {
             return BTreeSet::new();
         }
         let of_pod = self.links.get_mut(&uid);
-        if let Some(link) = of_pod.and_then(|links| links.get_mut(&link))
-            && link.chosen.remove(&name.address)
-        {
-            link.lost.insert(name.address);
+        if let Some(link) = of_pod.and_then(|links| links.get_mut(&link)) {
+            link.meant.remove(&name.address);
+            if link.chosen.remove(&name.address) {
+                link.lost.insert(name.address);
+            }
         }
         BTreeSet::from([uid])
     }

@@ -95,7 +95,7 @@ impl Book {
                 is_of(link) || !self.is_held_in(&link.domain, name.address, uid)
             }
             // What was got for it meanwhile, and it has not been told of.
-            Some(link) if !link.waiting.is_empty() && is_of(link) => true,
+            Some(link) if link.meant.contains(&name.address) && is_of(link) => true,
             _ => addresses.contains(&name.address),
         }
     }

@@ -5,13 +5,21 @@ use std::{collections::BTreeSet, net::IpAddr};
 use super::super::wish::What;
 use crate::address::range::Range;
 
+/// Not everything is there.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Missing {
+    pub wanted: Vec<What>,
+    /// What is.
+    pub there: BTreeSet<IpAddr>,
+}
+
 /// One address for each range, in order; or what is missing. Those that were chosen before come first.
 pub fn find(
     held: &BTreeSet<IpAddr>,
     chosen: &BTreeSet<IpAddr>,
     addresses: &[IpAddr],
     ranges: &[Range],
-) -> Result<Vec<IpAddr>, Vec<What>> {
+) -> Result<Vec<IpAddr>, Missing> {
     let mut pool: Vec<IpAddr> = held
         .iter()
         .copied()
@@ -30,10 +38,15 @@ pub fn find(
         .zip(&for_range)
         .filter(|(_, got)| got.is_none());
     missing.extend(without.map(|(range, _)| What::Of(range.clone())));
-    match missing.is_empty() {
-        true => Ok(for_range.into_iter().flatten().map(|at| pool[at]).collect()),
-        false => Err(missing),
+    let for_ranges = for_range.into_iter().flatten().map(|at| pool[at]);
+    if missing.is_empty() {
+        return Ok(for_ranges.collect());
     }
+    let static_ones = addresses.iter().copied().filter(|ip| held.contains(ip));
+    Err(Missing {
+        wanted: missing,
+        there: static_ones.chain(for_ranges).collect(),
+    })
 }
 
 /// Whether the range could be given one, if need be one of another range that takes another for it.
@@ -102,7 +115,7 @@ mod tests {
         let ranges = [range("10.99.0.0/24")];
         let missing = find(&BTreeSet::new(), &BTreeSet::new(), &fixed, &ranges).unwrap_err();
         assert_eq!(
-            missing,
+            missing.wanted,
             [What::Address(fixed[0]), What::Of(ranges[0].clone())]
         );
     }

@@ -62,3 +62,22 @@ fn a_policy_says_nothing_about_addresses_that_never_holds() {
         serde_json::from_value::<crds::PodConfigPolicy>(admitted).unwrap();
     }
 }
+
+/// This code asks the rules itself, for speed; kube's own evaluation of the same definition must agree.
+#[test]
+fn kube_counts_the_same_faults() {
+    let crd = serde_json::to_value(crds::definition::pod_config()).unwrap();
+    let rules =
+        kube::core::cel::compile_schema(&crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]);
+    let right = RIGHT.iter().map(|fields| (*fields, 0));
+    for (fields, faults) in BY_RULE
+        .iter()
+        .map(|(f, told)| (*f, told.len()))
+        .chain(right)
+    {
+        let yaml = link(&format!("{{name: a, veth: {{bridge: b}}, {fields}}}"));
+        let value: Value = serde_saphyr::from_str(&yaml).unwrap();
+        let theirs = kube::core::cel::validate_compiled(&rules, &value, None);
+        assert_eq!(theirs.map_or_else(|e| e.len(), |()| 0), faults, "{fields}");
+    }
+}

@@ -21,6 +21,8 @@ const DOMAIN: &str =
     "a domain has only lower-case letters, digits and '-', and starts and ends with no '-'";
 const NOTHING: &str = "ipam without ranges gives no address; add ranges, or the domain of the addresses that are listed";
 
+const REVERSED: &str = "start is after end; write the lower address as start";
+
 const CIDR: &str = "ipam.ranges[0].cidr";
 const START: &str = "ipam.ranges[0].start";
 const END: &str = "ipam.ranges[0].end";
@@ -115,6 +117,14 @@ pub const BY_RULE: &[Row] = &[
     (
         "ipam: {ranges: [{cidr: 10.0.0.0/24, start: 'fd00::1'}]}",
         &[(RANGE, "start is an address of cidr")],
+    ),
+    (
+        "ipam: {ranges: [{cidr: 10.0.0.0/16, start: 10.0.1.0, end: 10.0.0.255}]}",
+        &[(RANGE, REVERSED)],
+    ),
+    (
+        "ipam: {ranges: [{cidr: 240.0.0.0/8, start: 240.255.255.254, end: 240.0.0.1}]}",
+        &[(RANGE, REVERSED)],
     ),
     (
         "ipam: {ranges: [{cidr: 'fd00::/64', end: 10.0.0.9}]}",
@@ -362,6 +372,7 @@ pub const RIGHT: &[&str] = &[
     "ipam: {ranges: [{cidr: 240.0.0.0/24}]}",
     "ipam: {ranges: [{cidr: 10.0.0.0/24, start: 10.0.0.9, end: 10.0.0.9}]}",
     "ipam: {ranges: [{cidr: 10.0.0.0/24, start: 10.0.0.0, end: 10.0.0.255}]}",
+    "ipam: {ranges: [{cidr: 240.0.0.0/8, start: 240.9.255.255, end: 240.10.0.0}]}",
     "ipam: {ranges: [{cidr: 'FD00:0::/64', start: 'fd00:0:0:0:0:0:0:9', gateway: 'fe80::1'}]}",
     "ipam: {ranges: [{cidr: 10.0.0.0/24, gateway: 169.254.1.1}]}",
     "ipam: {ranges: [{cidr: 10.0.0.0/24, exclude: [10.0.0.0/28, 10.0.0.0/28, 10.0.0.8/32]}]}",
