@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    net::IpAddr,
     time::SystemTime,
 };
 
@@ -10,7 +11,7 @@ use crds::{
     allowance::EFFECTIVE, report::Tunnel,
 };
 
-use super::{Read, config::Config};
+use super::{Read, config::Config, ranges::Taken};
 use crate::{
     controller::{
         allowance::effective,
@@ -129,9 +130,7 @@ impl Space {
     }
 
     pub fn all(&self, nodes: &HashSet<String>) -> Vec<Mark> {
-        let configs = self.configs.iter();
-        let statuses =
-            configs.map(|(name, config)| Job::status(&self.name, name).after(config.roll.wait()));
+        let statuses = self.statuses();
         let orphans = self.reports.keys();
         let orphans = orphans.filter(|pod| self.orphan(pod, Some(nodes)).is_some());
         let sweeps = orphans.map(|pod| Job::sweep(&self.name, pod).after(Wait::Grace));
@@ -153,7 +152,7 @@ impl Space {
             Kind::PodReport => self.reports.len(),
             Kind::PodConfigAllowance => usize::from(self.allowance.is_some()),
             Kind::PeerSlice => self.slices.len(),
-            Kind::Node | Kind::PodConfigPolicy | Kind::AddressClaim => 0,
+            Kind::ReservedNetworks | Kind::Node | Kind::PodConfigPolicy | Kind::AddressClaim => 0,
         }
     }
 
@@ -161,14 +160,46 @@ impl Space {
         Kind::ALL.iter().all(|kind| self.count(*kind) == 0)
     }
 
-    pub fn told(&self, name: &str, now: SystemTime) -> Option<Deed> {
+    /// The PodConfigs of which a range may give out this address.
+    pub fn giving_out(&self, address: &(String, IpAddr)) -> impl Iterator<Item = Mark> {
+        let configs = self.configs.iter();
+        let concerned = configs.filter(|(_, config)| config.gives_out(address));
+        concerned.map(|(name, _)| Job::status(&self.name, name).after(Wait::Soon))
+    }
+
+    /// The policies that select the namespace.
+    pub fn selected<'a>(
+        &self,
+        policies: impl Iterator<Item = &'a PodConfigPolicy>,
+    ) -> Vec<&'a PodConfigPolicy> {
+        let labels = self.labels.as_ref();
+        labels.map_or_else(Vec::new, |labels| {
+            policy::selecting(policies, labels).policies
+        })
+    }
+
+    pub fn statuses(&self) -> Vec<Mark> {
+        let configs = self.configs.iter();
+        configs
+            .map(|(name, config)| Job::status(&self.name, name).after(config.roll.wait()))
+            .collect()
+    }
+
+    /// `conflicts` says what the PodConfig's links would overlap.
+    pub fn told(
+        &self,
+        name: &str,
+        conflicts: impl Fn(&PodConfig) -> Vec<String>,
+        taken: &Taken,
+        now: SystemTime,
+    ) -> Option<Deed> {
         let config = self.configs.get(name)?;
         let look = |pod| {
             let seen = self.pods.get(pod);
             let troubles = seen.map(|seen| config.troubles(pod, seen, self.reports.get(pod)));
             troubles.unwrap_or_default()
         };
-        let status = config.status(look, now)?;
+        let status = config.status((look, conflicts), taken, now)?;
         Some(Deed::Status {
             namespace: self.name.clone(),
             name: name.to_owned(),
