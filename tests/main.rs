@@ -15,6 +15,8 @@ mod conflicts;
 mod disk;
 /// What the stories are told with does what it says.
 mod harness;
+/// Addresses that podconfig chooses.
+mod ipam;
 /// The keeper of switch and chain.
 mod keep;
 /// Killed in the middle of anything.
@@ -23,6 +25,8 @@ mod killed;
 mod life;
 /// Broken manifests disturb nothing.
 mod manifests;
+/// What no link may overlap.
+mod networks;
 /// Probes, metrics, signals, one daemon per installation.
 mod ops;
 /// What one pod may do to another.

@@ -181,7 +181,11 @@ fn pods_per_namespace_are_counted_and_the_highest_of_several_limits_holds() {
 fn a_tenants_bridge_name_is_never_a_bridge_of_the_node() {
     let node = TestNode::new();
     node.add_bridge("br-lan", "192.168.7.1/24");
-    node.allow_own_bridges();
+    let near = OWN_BRIDGES.replace(
+        "routes:",
+        "mayOverlap: [{prefix: 192.168.7.0/24, sources: [NodeRoutes]}], routes:",
+    );
+    node.apply("policy", &policy("near", "{}", &format!("[{near}]")));
     let _daemon = node.daemon();
     let pod = node.pod("tenant-a", "web-0");
     node.apply(

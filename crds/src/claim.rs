@@ -113,11 +113,16 @@ fn name_rule() -> String {
 
 /// The name of the claim to an address.
 pub fn claim_name(domain: &str, address: IpAddr) -> String {
+    format!("{domain}.{}", address_word(address))
+}
+
+/// An address as names and labels can have it.
+pub fn address_word(address: IpAddr) -> String {
     match address {
-        IpAddr::V4(address) => format!("{domain}.{address}"),
+        IpAddr::V4(address) => address.to_string(),
         IpAddr::V6(address) => {
             let groups = address.segments().map(|group| format!("{group:04x}"));
-            format!("{domain}.{}", groups.join("."))
+            groups.join(".")
         }
     }
 }

@@ -223,6 +223,35 @@ pub enum Source {
     Protocol,
 }
 
+/// What tenants write: the kind, and how the field begins. Whatever such an object says, it concerns the links
+/// of its own namespace alone, or one tenant could keep the others from having addresses.
+const OF_TENANTS: [(&str, &str); 4] = [
+    ("NetworkAttachmentDefinition.k8s.cni.cncf.io", ""),
+    ("UserDefinedNetwork.k8s.ovn.org", ""),
+    ("Gateway.gateway.networking.k8s.io", ""),
+    ("Service", "spec.externalIPs"),
+];
+
+impl ReservedNetwork {
+    /// Whether links of pods in this namespace must keep away from it.
+    pub fn concerns(&self, namespace: &str) -> bool {
+        self.tenant().is_none_or(|tenant| tenant == namespace)
+    }
+
+    /// The namespace of the tenant who said so. What lies in a namespace that the cluster has for itself was
+    /// written by an administrator, and concerns everybody.
+    pub fn tenant(&self) -> Option<&str> {
+        let is_written =
+            |(kind, field): &(&str, &str)| *kind == self.kind && self.field.starts_with(field);
+        OF_TENANTS.iter().find(|written| is_written(written))?;
+        let (namespace, _) = self.object.split_once('/')?;
+        let is_of_cluster = namespace == "default"
+            || namespace.starts_with("kube-")
+            || namespace.starts_with("openshift-");
+        (!is_of_cluster).then_some(namespace)
+    }
+}
+
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The name in the API is the variant's.
@@ -271,6 +300,81 @@ mod tests {
             network.to_string(),
             "192.168.0.0/18, the pod network of Network.config.openshift.io/cluster (status.clusterNetwork[0])"
         );
+    }
+
+    #[test]
+    fn what_a_tenant_writes_concerns_that_tenant_alone() {
+        let written = |kind: &str, object: &str, field: &str| ReservedNetwork {
+            prefix: "10.0.0.0/8".parse().unwrap(),
+            usage: Usage::Pool,
+            source: Source::NetworkAttachments,
+            kind: kind.into(),
+            object: object.into(),
+            field: field.into(),
+            since: None,
+        };
+        let attachment = "NetworkAttachmentDefinition.k8s.cni.cncf.io";
+        for (kind, object, field, concerns) in [
+            (
+                attachment,
+                "tenant-a/x",
+                "spec.config.ipam.range",
+                [true, false],
+            ),
+            (
+                attachment,
+                "default/x",
+                "spec.config.ipam.range",
+                [true, true],
+            ),
+            (
+                attachment,
+                "openshift-multus/x",
+                "spec.config.ipam.range",
+                [true, true],
+            ),
+            (
+                "UserDefinedNetwork.k8s.ovn.org",
+                "tenant-a/x",
+                "spec.layer2.subnets[0]",
+                [true, false],
+            ),
+            (
+                "ClusterUserDefinedNetwork.k8s.ovn.org",
+                "x",
+                "spec.network.layer2.subnets[0]",
+                [true, true],
+            ),
+            (
+                "Service",
+                "tenant-a/x",
+                "spec.externalIPs[0]",
+                [true, false],
+            ),
+            (
+                "Service",
+                "tenant-a/x",
+                "status.loadBalancer.ingress[0].ip",
+                [true, true],
+            ),
+            ("Service", "tenant-a/x", "spec.clusterIPs[0]", [true, true]),
+            (
+                "Gateway.gateway.networking.k8s.io",
+                "tenant-a/x",
+                "status.addresses[0].value",
+                [true, false],
+            ),
+            (
+                "IPAddressPool.metallb.io",
+                "metallb-system/x",
+                "spec.addresses[0]",
+                [true, true],
+            ),
+        ] {
+            let network = written(kind, object, field);
+            let told = ["tenant-a", "tenant-b"].map(|namespace| network.concerns(namespace));
+            assert_eq!(told, concerns, "{kind} {object} {field}");
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ use tracing_subscriber::EnvFilter;
 use crate::{
     config::{Config, Listen, installation},
     keep::KeepConfig,
+    networks::NetworksConfig,
     scope::Scope,
     uninstall::UninstallConfig,
 };
@@ -25,6 +26,8 @@ pub enum Program {
     Controller(Box<ControllerConfig>),
     /// What keeps a node ready for a daemon that may not mount: the switch pinned, the plugin in the chain
     Keep(Box<KeepConfig>),
+    /// Prints which networks no link may overlap, where each was read, and what could not be read
+    Networks(Box<NetworksConfig>),
     /// Takes podconfig off this node, or off a cluster; may be repeated
     Uninstall(Box<UninstallConfig>),
 }
@@ -104,6 +107,7 @@ impl Cli {
             Self::Daemon(config) => &config.logging,
             Self::Other(Program::Controller(config)) => &config.logging,
             Self::Other(Program::Keep(config)) => &config.logging,
+            Self::Other(Program::Networks(config)) => &config.logging,
             Self::Other(Program::Uninstall(config)) => &config.logging,
         }
     }

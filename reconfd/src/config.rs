@@ -5,9 +5,11 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     str::FromStr,
+    time::Duration,
 };
 
 use clap::{Parser, ValueEnum};
+use crds::Cidr;
 use nix::sys::utsname::uname;
 
 use crate::{
@@ -24,6 +26,21 @@ pub struct Config {
 
     #[command(flatten)]
     pub scope: Scope,
+
+    /// A network that no link may overlap, beside those of the cluster and of this node; may be given more than
+    /// once, or with commas between
+    #[arg(
+        long,
+        env = "PODCONFIG_RESERVE",
+        value_name = "CIDR",
+        value_delimiter = ','
+    )]
+    pub reserve: Vec<Cidr>,
+
+    /// Ask on the wire, by ARP and neighbour discovery, whether somebody has an address before it is put on a link;
+    /// it takes half a second, and the right to send raw frames
+    #[arg(long, env = "PODCONFIG_PROBE_ADDRESSES")]
+    pub probe_addresses: bool,
 
     /// Set the condition podconfig.dev/ready of the pods that list it as a readiness gate
     #[arg(long, env = "PODCONFIG_READINESS_GATE")]
@@ -66,6 +83,20 @@ pub struct Config {
     /// The folder for reports; by default that of the manifests with "-reports" behind its name
     #[arg(long, env = "PODCONFIG_REPORTS", value_name = "PATH")]
     pub reports: Option<PathBuf>,
+
+    /// The folder for claims to addresses, with a folder of manifests; daemons that share it never give out the
+    /// same address. By default that of the manifests with "-claims" behind its name
+    #[arg(long, env = "PODCONFIG_CLAIMS", value_name = "PATH")]
+    pub claims: Option<PathBuf>,
+
+    /// For how many seconds an address that was given back rests, before others may have it
+    #[arg(
+        long,
+        env = "PODCONFIG_ADDRESS_REST",
+        value_name = "SECONDS",
+        default_value_t = 30
+    )]
+    pub address_rest: u32,
 
     /// A folder that pods' network namespaces may be in; may be given more than once, or with colons between
     #[arg(
@@ -166,21 +197,37 @@ impl Config {
         }
     }
 
-    /// The folder for reports on these manifests. One inside of them would feed the daemon its own words.
+    /// The folder for reports on these manifests.
     pub fn reports(&self, manifests: &Path) -> Result<PathBuf, String> {
-        let reports = self.reports.clone().unwrap_or_else(|| {
-            let mut beside = manifests.components().as_path().as_os_str().to_owned();
-            beside.push("-reports");
-            beside.into()
-        });
-        if reports.starts_with(manifests) {
-            let (reports, manifests) = (reports.display(), manifests.display());
-            return Err(format!(
-                "the folder for reports {reports} is inside of the manifests in {manifests}"
-            ));
-        }
-        Ok(reports)
+        beside(manifests, self.reports.as_deref(), "reports")
     }
+
+    /// The folder for claims to addresses.
+    pub fn claims(&self, manifests: &Path) -> Result<PathBuf, String> {
+        beside(manifests, self.claims.as_deref(), "claims")
+    }
+
+    /// How long an address rests that was given back.
+    pub fn address_rest(&self) -> Duration {
+        Duration::from_secs(self.address_rest.into())
+    }
+}
+
+/// A folder that the daemon writes, by default beside the manifests. One inside of them would feed the daemon
+/// its own words.
+fn beside(manifests: &Path, named: Option<&Path>, what: &str) -> Result<PathBuf, String> {
+    let folder = named.map(Path::to_owned).unwrap_or_else(|| {
+        let mut beside = manifests.components().as_path().as_os_str().to_owned();
+        beside.push(format!("-{what}"));
+        beside.into()
+    });
+    if folder.starts_with(manifests) {
+        let (folder, manifests) = (folder.display(), manifests.display());
+        return Err(format!(
+            "the folder for {what} {folder} is inside of the manifests in {manifests}"
+        ));
+    }
+    Ok(folder)
 }
 
 impl FromStr for Source {

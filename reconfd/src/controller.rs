@@ -45,6 +45,8 @@ mod job;
 mod known;
 /// What the controller counts.
 pub mod metrics;
+/// The networks of the cluster that no link may overlap.
+mod networks;
 /// The nodes that tunnels lead to.
 mod peers;
 /// Everything that was heard.
@@ -84,7 +86,7 @@ pub fn run(config: &ControllerConfig) -> anyhow::Result<()> {
         let stop = std::pin::pin!(stop()?);
         answer(config.listen, health.clone(), metrics.clone()).await?;
         tracing::info!(installation = config.installation, scope = %config.scope, "the controller");
-        control(&config.scope, health, metrics, stop).await
+        control(config, health, metrics, stop).await
     })
 }
 
@@ -113,7 +115,7 @@ async fn answer(listen: Listen, health: Health, metrics: Metrics) -> anyhow::Res
 }
 
 async fn control(
-    scope: &Scope,
+    config: &ControllerConfig,
     health: Health,
     metrics: Metrics,
     mut stop: Pin<&mut impl Future<Output = ()>>,
@@ -131,9 +133,12 @@ async fn control(
         checked = check_version(&client, waiting) => checked?,
         () = &mut stop => return Ok(()),
     }
-    Controller::new(client, scope, health, metrics)
-        .run(stop)
-        .await;
+    let networks = networks::publish(client.clone(), &config.installation, metrics.clone());
+    let controller = Controller::new(client, &config.scope, health, metrics);
+    tokio::select! {
+        () = controller.run(stop) => (),
+        () = networks => (),
+    }
     Ok(())
 }
 
@@ -290,9 +295,10 @@ impl Controller {
         if done.is_ok() {
             self.picture.written(&deed);
         }
-        self.metrics.wrote(job.kind(), ended, took);
+        let is_done = !matches!(ended, Ended::Failed(_));
+        self.metrics.wrote(job.kind().as_str(), is_done, took);
         self.agenda.ended(&job, ended, Instant::now());
-        if matches!(job, Job::Sweep { .. }) {
+        if matches!(job, Job::Sweep { .. } | Job::SweepClaim { .. }) {
             // What still seems so is looked at again.
             self.mark(vec![job.after(Wait::Grace)]);
         }

@@ -1,6 +1,10 @@
 //! The daemon: its threads, from the first to the last. Links stay as they are when it ends.
 
-use std::{sync::mpsc, thread};
+use std::{
+    path::Path,
+    sync::{PoisonError, mpsc},
+    thread,
+};
 
 use anyhow::{Context, anyhow, bail};
 use cni_plugin::record::RecordFolder;
@@ -15,30 +19,44 @@ use tokio::{
 };
 
 use crate::{
+    address::{
+        claims::{Book, Claims},
+        kernel,
+    },
     backfill::Backfill,
     config::{Config, Listen, Source},
     http::{self, Health},
     lock,
     metrics::Metrics,
+    networks::File,
     node::{
-        Machine,
+        Machine, networks,
         switch::{self, Maker},
     },
     podconfig::{
-        self, Controller, Waker,
+        self, Addressing, Controller, Waker,
+        networks::{Networks, NodeNetworks},
         pods::{Pods, unsupported::Unsupported},
+        probes::Probes,
         tell::{Manner, Teller},
     },
     source::{
-        Complete, Objects, Sink,
+        Change, Complete, Objects, Sink,
         cluster::{self, Cluster},
         directory::{self, Directory},
         schema::Schema,
     },
 };
 
-/// A source that runs until it is dropped.
-type Running = Box<dyn Send>;
+/// A source, and what it leads to.
+struct Opened {
+    objects: Objects,
+    claims: Claims,
+    sink: Sink,
+    complete: Complete,
+    /// It runs until this is dropped.
+    running: Box<dyn Send>,
+}
 
 /// Runs until SIGTERM or SIGINT. Links stay as they are.
 pub fn run(config: &Config) -> anyhow::Result<()> {
@@ -51,7 +69,8 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
     let (metrics, health) = (Metrics::default(), Health::default());
     let (waker, inbox) = podconfig::inbox().context("make the controller's bell")?;
     let signs = (health.clone(), metrics.clone());
-    let (objects, sink, complete, source) = open_source(config, signs, &waker)?;
+    let opened = open_source(config, signs, &waker)?;
+    let (objects, sink) = (opened.objects, opened.sink);
     let machine = Machine::open(
         &config.installation,
         (&config.switch_folder, config.maker()),
@@ -62,6 +81,12 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
     let records = RecordFolder::new(&config.records);
     let pods = Pods::new(records, config.scope.clone(), unsupported);
     let backfill = start_backfill(config, &waker)?;
+    let (networks, _watch) = watch_networks(config, &waker)?;
+    let addressing = Addressing {
+        networks,
+        claims: opened.claims,
+        probes: config.probe_addresses.then(|| Probes::new(waker.clone())),
+    };
     let controller = Controller::new(
         machine,
         objects.clone(),
@@ -70,6 +95,7 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
         telling,
         inbox,
         backfill,
+        addressing,
     );
     let manner = Manner {
         gate: config.readiness_gate,
@@ -84,7 +110,7 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
     let controller = thread::Builder::new()
         .name("controller".into())
         .spawn(move || {
-            let result = controller.run_once(&complete);
+            let result = controller.run_once(&opened.complete);
             let _ = ended.send(());
             result
         })?;
@@ -95,7 +121,7 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
         .map_err(|_| anyhow!("the controller panicked"))?;
     teller.join().map_err(|_| anyhow!("the teller panicked"))?;
     // Last: what the teller said is still to be written.
-    drop(source);
+    drop(opened.running);
     result
 }
 
@@ -104,6 +130,27 @@ fn start_backfill(config: &Config, waker: &Waker) -> anyhow::Result<Backfill> {
     let notify = move |change| waker.tell(change);
     let started = Backfill::start(config.cni_cache(), config.cri_socket.as_deref(), notify);
     started.context("listen to others than the plugin")
+}
+
+/// Networks of this node, which no link may overlap.
+fn watch_networks(config: &Config, waker: &Waker) -> anyhow::Result<(Networks, networks::Watch)> {
+    let node = NodeNetworks::default();
+    let is_in_cluster = matches!(config.source, Source::Cluster);
+    let networks = Networks::new(
+        &config.installation,
+        &config.reserve,
+        node.clone(),
+        is_in_cluster,
+    );
+    let file = File::begin(&config.run_dir, &config.installation);
+    let networks = networks.told_in(file.context("write down the networks that are known")?);
+    let waker = waker.clone();
+    let tell = move |said| {
+        *node.lock().unwrap_or_else(PoisonError::into_inner) = Some(said);
+        waker.tell(Change::NodeNetworks);
+    };
+    let watch = networks::Watch::start(kernel::matters_on_node, tell);
+    Ok((networks, watch.context("watch the networks of this node")?))
 }
 
 /// The oldest kernel that tells which addresses are ours (IFA_PROTO): before it, an address that is
@@ -131,34 +178,73 @@ fn allow_many_files() -> anyhow::Result<()> {
     Ok(())
 }
 
-fn open_source(
+fn open_source(config: &Config, signs: (Health, Metrics), waker: &Waker) -> anyhow::Result<Opened> {
+    match &config.source {
+        Source::Directory(manifests) => open_directory(config, manifests, signs.1, waker),
+        Source::Cluster => open_cluster(config, signs, waker),
+    }
+}
+
+fn open_directory(
+    config: &Config,
+    manifests: &Path,
+    metrics: Metrics,
+    waker: &Waker,
+) -> anyhow::Result<Opened> {
+    let options = directory::Options {
+        manifests: manifests.to_owned(),
+        records: config.records.clone(),
+        reports: config.reports(manifests).map_err(anyhow::Error::msg)?,
+    };
+    let folder = config.claims(manifests).map_err(anyhow::Error::msg)?;
+    let (objects, sink, source) = Directory::start(&options, Box::new(admit), teller(waker))?;
+    let (node, book) = (&config.node_name, book(config));
+    let started = directory::claims::start(&folder, node, book, metrics, teller(waker));
+    let (claims, keeping) =
+        started.with_context(|| format!("keep claims in {}", folder.display()))?;
+    Ok(Opened {
+        objects,
+        claims,
+        sink: Sink::Directory(sink),
+        complete: Complete::at_once(),
+        running: Box::new((source, keeping)),
+    })
+}
+
+fn open_cluster(
     config: &Config,
     signs: (Health, Metrics),
     waker: &Waker,
-) -> anyhow::Result<(Objects, Sink, Complete, Running)> {
+) -> anyhow::Result<Opened> {
+    let options = cluster::Options {
+        node: config.node_name.clone(),
+        scope: config.scope.clone(),
+        installation: config.installation.clone(),
+        address_rest: config.address_rest(),
+        records: config.records.clone(),
+    };
+    let (stores, sink, complete, source) = Cluster::start(options, signs, teller(waker))?;
+    let (objects, claims) = stores;
+    Ok(Opened {
+        objects,
+        claims,
+        sink: Sink::Cluster(sink),
+        complete,
+        running: Box::new(source),
+    })
+}
+
+fn teller(waker: &Waker) -> impl Fn(Change) + Clone + Send + Sync + 'static {
     let waker = waker.clone();
-    let notify = move |change| waker.tell(change);
-    match &config.source {
-        Source::Directory(manifests) => {
-            let options = directory::Options {
-                manifests: manifests.clone(),
-                records: config.records.clone(),
-                reports: config.reports(manifests).map_err(anyhow::Error::msg)?,
-            };
-            let (objects, sink, source) = Directory::start(&options, Box::new(admit), notify)?;
-            let sink = Sink::Directory(sink);
-            Ok((objects, sink, Complete::at_once(), Box::new(source)))
-        }
-        Source::Cluster => {
-            let options = cluster::Options {
-                node: config.node_name.clone(),
-                scope: config.scope.clone(),
-                records: config.records.clone(),
-            };
-            let (objects, sink, complete, source) = Cluster::start(options, signs, notify)?;
-            Ok((objects, Sink::Cluster(sink), complete, Box::new(source)))
-        }
-    }
+    move |change| waker.tell(change)
+}
+
+fn book(config: &Config) -> Book {
+    Book::new(
+        &config.node_name,
+        &config.installation,
+        config.address_rest(),
+    )
 }
 
 fn admit(kind: &str, value: serde_json::Value) -> Result<serde_json::Value, Vec<(String, String)>> {

@@ -23,6 +23,8 @@ pub mod keep;
 pub mod lock;
 /// What the daemon counts.
 pub mod metrics;
+/// Which networks no link may overlap, as they are printed.
+pub mod networks;
 /// The machine: namespaces, the switch, links. Knows nothing of Kubernetes.
 pub mod node;
 /// One pod after the other: fetch, decide, act, tell.
@@ -44,6 +46,7 @@ pub fn run(cli: &Cli) -> anyhow::Result<()> {
         Cli::Daemon(config) => daemon::run(config),
         Cli::Other(Program::Controller(config)) => controller::run(config),
         Cli::Other(Program::Keep(config)) => keep::run(config),
+        Cli::Other(Program::Networks(config)) => networks::run(config),
         Cli::Other(Program::Uninstall(config)) => uninstall::run(config),
     }
 }

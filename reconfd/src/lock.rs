@@ -3,6 +3,7 @@
 use std::{
     fs::{self, File, OpenOptions},
     io,
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     thread::sleep,
     time::{Duration, Instant},
@@ -94,6 +95,18 @@ pub fn is_held(who: Who, folder: &Path, installation: &str) -> anyhow::Result<bo
     Ok(try_lock(folder, &path)?.is_none())
 }
 
+/// Whether the program seems to run, without a try at its lock: who only looks must be in nobody's way.
+pub fn is_seen(who: Who, folder: &Path, installation: &str) -> bool {
+    let Ok(file) = fs::metadata(who.path(folder, installation)) else {
+        return false;
+    };
+    let locks = fs::read_to_string("/proc/locks").unwrap_or_default();
+    let ending = format!(":{}", file.ino());
+    locks.lines().any(|line| {
+        line.contains("FLOCK") && line.split_whitespace().any(|word| word.ends_with(&ending))
+    })
+}
+
 fn try_lock(folder: &Path, path: &Path) -> anyhow::Result<Option<Lock>> {
     fs::create_dir_all(folder).with_context(|| format!("make the folder {}", folder.display()))?;
     let file = OpenOptions::new()
@@ -134,6 +147,8 @@ mod tests {
         assert!(take(folder.path(), "default").is_err());
         assert!(is_held(Who::Daemon, folder.path(), "default").unwrap());
         assert!(!is_held(Who::Keeper, folder.path(), "default").unwrap());
+        assert!(is_seen(Who::Daemon, folder.path(), "default"));
+        assert!(!is_seen(Who::Keeper, folder.path(), "default"));
         let _keeper = take_as(Who::Keeper, folder.path(), "default").unwrap();
         let _other = take(folder.path(), "tenant-a").unwrap();
         drop(daemon);

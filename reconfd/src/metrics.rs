@@ -10,11 +10,13 @@ use crds::{
 use nix::errno::Errno;
 use prometheus_client::{encoding::text, metrics::gauge::Gauge, registry::Registry};
 
-use crate::http::Encode;
+use crate::{address::claims::Counts, http::Encode};
 
 /// The series: their labels, names and helps.
 mod series;
-use series::{Ended, Links, Numbers, OfKind, Operated, Operation, Recorded, Refused, Watched};
+use series::{
+    Asked, Claimed, Ended, Links, Numbers, OfKind, Operated, Operation, Recorded, Refused, Watched,
+};
 
 /// A clone counts into the same numbers.
 #[derive(Clone, Debug)]
@@ -105,6 +107,11 @@ impl Metrics {
         set(&recorded.get_or_create(&Recorded { source }), pods);
     }
 
+    /// How many links of this node overlap a network that has appeared since they were made.
+    pub fn set_address_conflicts(&self, links: usize) {
+        set(&self.numbers.address_conflicts, links);
+    }
+
     /// Of how many pods of this node nobody did.
     pub fn set_unrecorded(&self, pods: usize) {
         set(&self.numbers.pods_unrecorded, pods);
@@ -148,6 +155,28 @@ impl Metrics {
     /// The API did not take a write.
     pub fn write_refused(&self) {
         self.numbers.api_write_failures.inc();
+    }
+
+    /// Something was asked of the place where claims are kept.
+    pub fn claim_asked(&self, verb: &'static str, result: &'static str) {
+        let asked = &self.numbers.claim_requests;
+        asked.get_or_create(&Asked { verb, result }).inc();
+    }
+
+    /// How many claims there are on this node now.
+    pub fn set_claims(&self, counts: Counts) {
+        let states = [
+            ("Held", counts.held),
+            ("Resting", counts.resting),
+            ("Wanted", counts.waiting),
+        ];
+        for (state, claims) in states {
+            set(
+                &self.numbers.claims.get_or_create(&Claimed { state }),
+                claims,
+            );
+        }
+        set(&self.numbers.ranges_full, counts.full);
     }
 
     /// For how long the oldest wish has waited; zero when none waits.

@@ -17,8 +17,12 @@ pub mod links;
 mod listen;
 /// A blocking rtnetlink socket.
 pub mod netlink;
+/// Which networks a kernel knows in one namespace.
+pub mod networks;
 /// Which links of ours a pod has.
 pub mod present;
+/// Whether somebody on the wire has an address already.
+pub mod probe;
 /// Network settings that netlink does not know.
 pub mod procfs;
 /// A namespace that somebody only spoke of.

@@ -9,10 +9,10 @@ mod clear;
 pub mod ends;
 /// What the kernel told: whom it concerns.
 mod hear;
-/// Who holds a static address on a segment.
-pub mod holders;
 /// What no event tells, looked at once a second.
 mod housekeeping;
+/// What is known of the networks that no link may overlap.
+pub mod networks;
 /// What became of each link of one pod.
 pub mod outcome;
 /// How many links a pod and a namespace may be given in a while.
@@ -25,6 +25,8 @@ pub mod plan;
 pub mod pods;
 /// Pure: may this namespace have this link?
 pub mod policy;
+/// Addresses that are asked for on the wire.
+pub mod probes;
 /// Pure: outcomes → PodReport and PodConfig status.
 pub mod report;
 /// Who has which segment.
@@ -54,10 +56,11 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 pub use wake::{Inbox, Waker, inbox};
 
 use self::{
-    holders::Holders, pace::Paces, pass::Seeking, pass::found::Errand, pods::Pods,
-    segments::Segments, settled::Settled, tell::Telling,
+    networks::Networks, pace::Paces, pass::Seeking, pass::found::Errand, pods::Pods,
+    probes::Probes, segments::Segments, settled::Settled, tell::Telling,
 };
 use crate::{
+    address::claims::Claims,
     backfill::Backfill,
     http::Health,
     metrics::Metrics,
@@ -75,6 +78,14 @@ struct Untold {
     is_missed: bool,
 }
 
+/// What gives links their addresses.
+pub struct Addressing {
+    pub networks: Networks,
+    pub claims: Claims,
+    /// `None`: nobody on the wire is asked.
+    pub probes: Option<Probes>,
+}
+
 pub struct Controller {
     pub machine: Machine,
     pub objects: Objects,
@@ -88,7 +99,10 @@ pub struct Controller {
     numbers: HashMap<i32, String>,
     /// Host ends → pod uid.
     host_ends: HashMap<(Place, u32), String>,
-    holders: Holders,
+    claims: Claims,
+    networks: Networks,
+    /// `None`: nobody is asked.
+    probes: Option<Probes>,
     segments: Segments,
     paces: Paces,
     /// Pods that were told to have no record.
@@ -122,7 +136,13 @@ impl Controller {
         telling: mpsc::Sender<Telling>,
         inbox: Inbox,
         backfill: Backfill,
+        addressing: Addressing,
     ) -> Self {
+        let Addressing {
+            networks,
+            claims,
+            probes,
+        } = addressing;
         Self {
             machine,
             objects,
@@ -133,7 +153,9 @@ impl Controller {
             settled: HashMap::new(),
             numbers: HashMap::new(),
             host_ends: HashMap::new(),
-            holders: Holders::default(),
+            claims,
+            networks,
+            probes,
             segments: Segments::default(),
             paces: Paces::default(),
             unrecorded: HashMap::new(),
@@ -184,6 +206,7 @@ impl Controller {
     /// those that want some, so that an address stays with its holder.
     fn start(&mut self) -> io::Result<()> {
         self.housekeep();
+        self.look_at_networks();
         self.pods.read_all();
         self.seek_all();
         self.seek();

@@ -4,9 +4,10 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, PoisonError, RwLock},
+    time::Instant,
 };
 
-use crds::{PeerSlice, PodConfig, PodConfigPolicy};
+use crds::{PeerSlice, PodConfig, PodConfigPolicy, ReservedNetworks};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{
     Resource,
@@ -28,6 +29,8 @@ mod complete;
 pub mod directory;
 /// One folder that is watched.
 mod folder;
+/// When it was last heard that the published networks are all there are.
+pub mod heard;
 /// A pod as far as podconfig looks at it.
 pub mod pod;
 /// The record folder, watched by itself.
@@ -39,6 +42,7 @@ pub mod schema;
 /// Where reports go.
 mod sink;
 
+use self::heard::LastHeard;
 pub use self::{complete::Complete, pod::Pod, refusal::Refusal, sink::Sink};
 
 pub type NamespaceMeta = PartialObjectMeta<Namespace>;
@@ -71,8 +75,18 @@ pub enum Change {
         namespace: String,
         name: String,
     },
+    /// What the claims of this pod's links have come to.
+    Claims {
+        uid: String,
+    },
     /// The record of this file name; without a name: any of them.
     Records(Option<String>),
+    /// The networks that no link may overlap, or that they are known (again).
+    ReservedNetworks,
+    /// The networks of this node.
+    NodeNetworks,
+    /// Somebody was asked on the wire about addresses of this pod, by its uid.
+    Probed(String),
     /// Anything may have changed.
     All,
 }
@@ -85,6 +99,8 @@ pub struct Objects {
     pods: Store<Pod>,
     namespaces: Store<NamespaceMeta>,
     peer_slices: Store<PeerSlice>,
+    reserved_networks: Store<ReservedNetworks>,
+    networks_heard: LastHeard,
     refusals: Arc<RwLock<Arc<[Refusal]>>>,
     /// Whether a pod that is not among the pods is none: an API server knows all of them.
     knows_all_pods: bool,
@@ -97,6 +113,8 @@ pub struct Feed {
     pods: Writer<Pod>,
     namespaces: Writer<NamespaceMeta>,
     peer_slices: Writer<PeerSlice>,
+    reserved_networks: Writer<ReservedNetworks>,
+    networks_heard: LastHeard,
     refusals: Arc<RwLock<Arc<[Refusal]>>>,
     knows_all_pods: bool,
 }
@@ -110,6 +128,8 @@ impl Feed {
             pods: Writer::default(),
             namespaces: Writer::default(),
             peer_slices: Writer::default(),
+            reserved_networks: Writer::default(),
+            networks_heard: LastHeard::default(),
             refusals: Arc::new(RwLock::new(Arc::new([]))),
         }
     }
@@ -130,6 +150,8 @@ impl Feed {
             pods: self.pods.as_reader(),
             namespaces: self.namespaces.as_reader(),
             peer_slices: self.peer_slices.as_reader(),
+            reserved_networks: self.reserved_networks.as_reader(),
+            networks_heard: self.networks_heard.clone(),
             refusals: self.refusals.clone(),
         }
     }
@@ -146,6 +168,8 @@ impl Feed {
         self.namespace(&Event::InitDone);
         self.peer_slice(&Event::Init);
         self.peer_slice(&Event::InitDone);
+        self.reserved_networks(&Event::Init);
+        self.reserved_networks(&Event::InitDone);
     }
 
     pub fn podconfig(&mut self, event: &Event<PodConfig>) {
@@ -162,6 +186,9 @@ impl Feed {
     }
     pub fn peer_slice(&mut self, event: &Event<PeerSlice>) {
         self.peer_slices.apply_watcher_event(event);
+    }
+    pub fn reserved_networks(&mut self, event: &Event<ReservedNetworks>) {
+        self.reserved_networks.apply_watcher_event(event);
     }
     pub fn refusals(&mut self, refusals: Arc<[Refusal]>) {
         *self
@@ -208,6 +235,16 @@ impl Objects {
     pub fn peer_slices_of(&self, namespace: &str) -> Vec<Arc<PeerSlice>> {
         self.peer_slices
             .state_filter(|slice| is_in(slice, namespace))
+    }
+
+    /// What the controller of this installation publishes: networks that no link may overlap, and where they
+    /// were looked for.
+    pub fn reserved_networks(&self) -> Vec<Arc<ReservedNetworks>> {
+        self.reserved_networks.state()
+    }
+    /// When the controller last said that these are all; see [`heard::HOLDS_FOR`].
+    pub fn networks_heard(&self) -> Option<Instant> {
+        self.networks_heard.get()
     }
 
     /// A namespace that no object speaks of exists all the same, with the label of its name alone.

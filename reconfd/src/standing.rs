@@ -1,5 +1,5 @@
 //! Pure: what stands between a wish and its fulfilment → the conditions `Ready`, `Progressing` and
-//! `Degraded`. The time of a condition changes with its status and with nothing else.
+//! `Degraded`, and `AddressConflict` where there is one. The time of a condition changes with its status and with nothing else.
 
 use std::{borrow::Cow, time::SystemTime};
 
@@ -43,8 +43,13 @@ pub struct Trouble<'a> {
     pub message: Cow<'a, str>,
 }
 
+/// The condition that is there only while it is true.
+pub const ADDRESS_CONFLICT: &str = "AddressConflict";
+
 pub struct Standing<'a> {
     pub troubles: Vec<Trouble<'a>>,
+    /// What links overlap, each in words.
+    pub conflicts: Vec<String>,
     /// The reason when there is no trouble.
     pub well: Reason,
     /// The reason when failures have several; `None`: that of the first.
@@ -115,7 +120,12 @@ impl Standing<'_> {
             ),
             ("Degraded", failed.is_some(), failed.unwrap_or(quiet)),
         ];
-        of.map(|(type_, holds, (reason, message))| {
+        let conflict = self.conflict().map(|message| {
+            let said = (Reason::AddressConflict, message);
+            (ADDRESS_CONFLICT, true, said)
+        });
+        let all = of.into_iter().chain(conflict);
+        all.map(|(type_, holds, (reason, message))| {
             let status = if holds { "True" } else { "False" };
             let same = previous
                 .iter()
@@ -131,7 +141,15 @@ impl Standing<'_> {
                     .clone(),
             }
         })
-        .into()
+        .collect()
+    }
+
+    fn conflict(&self) -> Option<String> {
+        let first = self.conflicts.first()?;
+        Some(match self.conflicts.len() {
+            1 => bounded(first.clone()),
+            many => bounded(format!("(1 of {many}) {first}")),
+        })
     }
 
     /// The reason that the troubles share, else `mixed`, and the first of them in words.

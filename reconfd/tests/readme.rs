@@ -6,6 +6,7 @@ use std::{collections::BTreeSet, fs, path::Path, time::Duration};
 use clap::{Args as _, Command, CommandFactory};
 use crds::{Reason, report::LinkState};
 use reconfd::{
+    address::claims::Counts,
     cli::ControllerConfig,
     config::Config,
     controller,
@@ -65,6 +66,8 @@ fn one_of_each() -> Metrics {
     metrics.netlink_refused(1);
     metrics.watch_restarted("pods");
     metrics.wrote("podreports");
+    metrics.claim_asked("create", "ok");
+    metrics.set_claims(Counts::default());
     metrics
 }
 

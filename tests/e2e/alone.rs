@@ -6,5 +6,7 @@ mod apiserver;
 mod daemon;
 /// podconfig comes and goes.
 mod install;
+/// Where the networks of the cluster are.
+mod networks;
 /// A node goes away.
 mod node;

@@ -86,6 +86,7 @@ impl TestNode {
                 "--log-format",
                 "json",
             ])
+            .args(rest(options.more))
             .args(options.more)
             .stdin(Stdio::null())
             .stdout(log_end(&log))
@@ -104,6 +105,14 @@ impl TestNode {
             log,
             over: Cell::new(false),
         }
+    }
+}
+
+/// Stories that are not about it do not wait until an address has rested.
+fn rest(more: &[&str]) -> &'static [&'static str] {
+    match more.contains(&"--address-rest") {
+        true => &[],
+        false => &["--address-rest", "0"],
     }
 }
 

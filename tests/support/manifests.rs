@@ -7,6 +7,7 @@ pub const POLICY: &str = "apiVersion: podconfig.dev/v1alpha1\nkind: PodConfigPol
 /// A rule for all that a veth can be.
 pub const ANY_VETH: &str = "{veth: {bridges: Own, hostBridges: [br-lan], routed: {}}, \
     addresses: [0.0.0.0/0, '::/0'], routes: [0.0.0.0/0, '::/0'], \
+    mayOverlap: [{prefix: 0.0.0.0/0, sources: [NodeRoutes]}, {prefix: '::/0', sources: [NodeRoutes]}], \
     tables: [{min: 1, max: 4000000000}], macs: Any, slaac: Allowed}";
 /// The same with addresses and MACs under podconfig's hand.
 pub const OWN_BRIDGES: &str =

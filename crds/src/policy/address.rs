@@ -8,7 +8,7 @@ use crate::{Cidr, claim::DEFAULT_DOMAIN, reserved::Source, shape};
 use super::Rule;
 
 /// A network that links may be in although it is somebody's.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(extend("x-kubernetes-validations" = shape::rules(&[(
     "!self.sources.exists(source, source in ['ServiceCIDR', 'Protocol'])",
     "nothing may overlap service networks, loopback, link-local and multicast; leave ServiceCIDR and Protocol out",

@@ -13,8 +13,13 @@ pub struct Reserved {
     by_network: Arc<BTreeMap<(IpAddr, u8), Vec<ReservedNetwork>>>,
 }
 
-/// Where the rules of a policy let a link overlap others.
-pub type Exempt<'a> = &'a dyn Fn(&ReservedNetwork, IpNetwork) -> bool;
+/// For whose link it is asked.
+pub struct Asking<'a> {
+    /// The namespace of its pod: what other tenants reserve is nothing to it.
+    pub namespace: &'a str,
+    /// Where the rules of a policy let it overlap others.
+    pub exempt: &'a dyn Fn(&ReservedNetwork, IpNetwork) -> bool,
+}
 
 impl Reserved {
     pub fn new(networks: impl IntoIterator<Item = ReservedNetwork>) -> Self {
@@ -50,36 +55,37 @@ impl Reserved {
     }
 
     /// What keeps a link from being in this network: it would take what is sent there for its own.
-    pub fn against_network(&self, network: IpNetwork, exempt: Exempt<'_>) -> Option<String> {
+    pub fn against_network(&self, network: IpNetwork, asking: &Asking<'_>) -> Option<String> {
         let mut against = self.overlapping(network).filter(|reserved| {
-            !reserved.usage.is_of_addresses() && !is_exempt(reserved, network, exempt)
+            !reserved.usage.is_of_addresses() && !asking.is_exempt(reserved, network)
         });
         against.next().map(|reserved| collision(network, reserved))
     }
 
     /// What keeps a link from having this very address.
-    pub fn against_address(&self, address: IpAddr, exempt: Exempt<'_>) -> Option<String> {
+    pub fn against_address(&self, address: IpAddr, asking: &Asking<'_>) -> Option<String> {
         let alone = IpNetwork::from(address);
         let mut against = self
             .overlapping(alone)
-            .filter(|reserved| !is_exempt(reserved, alone, exempt));
+            .filter(|reserved| !asking.is_exempt(reserved, alone));
         against.next().map(|reserved| collision(alone, reserved))
     }
 
     /// Addresses of this network that others have or give out.
-    pub fn taken_in(&self, network: IpNetwork, exempt: Exempt<'_>) -> Vec<IpNetwork> {
+    pub fn taken_in(&self, network: IpNetwork, asking: &Asking<'_>) -> Vec<IpNetwork> {
         let taken = self.overlapping(network).filter(|reserved| {
-            reserved.usage.is_of_addresses() && !is_exempt(reserved, network, exempt)
+            reserved.usage.is_of_addresses() && !asking.is_exempt(reserved, network)
         });
         taken.map(|reserved| reserved.prefix.network()).collect()
     }
 }
 
-/// An address that somebody has is never another's, whatever a policy says of the network around it.
-fn is_exempt(reserved: &ReservedNetwork, network: IpNetwork, exempt: Exempt<'_>) -> bool {
-    reserved.usage.may_be_overlapped()
-        && reserved.usage != Usage::Address
-        && exempt(reserved, network)
+impl Asking<'_> {
+    /// An address that somebody has is never another's, whatever a policy says of the network around it.
+    fn is_exempt(&self, reserved: &ReservedNetwork, network: IpNetwork) -> bool {
+        let may_be = reserved.usage.may_be_overlapped() && reserved.usage != Usage::Address;
+        !reserved.concerns(self.namespace) || may_be && (self.exempt)(reserved, network)
+    }
 }
 
 fn collision(wanted: IpNetwork, reserved: &ReservedNetwork) -> String {
@@ -92,7 +98,7 @@ fn collision(wanted: IpNetwork, reserved: &ReservedNetwork) -> String {
 
 /// What no interface may have, in whatever cluster.
 pub fn special() -> impl Iterator<Item = ReservedNetwork> {
-    const SPECIAL: [(&str, &str); 9] = [
+    const SPECIAL: [(&str, &str); 8] = [
         ("0.0.0.0/8", "this host on this network"),
         ("127.0.0.0/8", "loopback"),
         (
@@ -102,7 +108,6 @@ pub fn special() -> impl Iterator<Item = ReservedNetwork> {
         ("224.0.0.0/4", "multicast"),
         ("255.255.255.255/32", "broadcast"),
         ("::/127", "unspecified and loopback"),
-        ("::ffff:0:0/96", "IPv4 in IPv6 clothes"),
         ("fe80::/10", "link-local"),
         ("ff00::/8", "multicast"),
     ];
@@ -140,7 +145,10 @@ mod tests {
         text.parse().unwrap()
     }
 
-    const NONE: Exempt<'static> = &|_, _| false;
+    const NONE: &Asking<'static> = &Asking {
+        namespace: "tenant-a",
+        exempt: &|_, _| false,
+    };
 
     #[test]
     fn a_network_overlaps_what_is_around_it_and_what_is_in_it_and_nothing_beside() {
@@ -171,7 +179,10 @@ mod tests {
             network("10.99.0.0/16", Usage::Connected, Source::NodeRoutes),
             network("10.99.0.7/32", Usage::Address, Source::NodeRoutes),
         ]);
-        let exempt: Exempt<'_> = &|reserved, _| reserved.source == Source::NodeRoutes;
+        let exempt = &Asking {
+            namespace: "tenant-a",
+            exempt: &|reserved, _| reserved.source == Source::NodeRoutes,
+        };
         assert!(
             reserved
                 .against_network(net("10.0.1.0/24"), exempt)
@@ -204,6 +215,28 @@ mod tests {
     }
 
     #[test]
+    fn what_another_tenant_reserves_is_nothing_to_a_link() {
+        let of = |usage: Usage, prefix: &str| ReservedNetwork {
+            kind: "NetworkAttachmentDefinition.k8s.cni.cncf.io".into(),
+            object: "tenant-b/greedy".into(),
+            ..network(prefix, usage, Source::NetworkAttachments)
+        };
+        let reserved = Reserved::new([
+            of(Usage::Pool, "10.0.0.0/8"),
+            of(Usage::Address, "10.1.0.7/32"),
+        ]);
+        let (all, one) = (net("10.1.0.0/24"), "10.1.0.7".parse().unwrap());
+        assert_eq!(reserved.taken_in(all, NONE), []);
+        assert_eq!(reserved.against_address(one, NONE), None);
+        let own = &Asking {
+            namespace: "tenant-b",
+            ..*NONE
+        };
+        assert_eq!(reserved.taken_in(all, own).len(), 2);
+        assert!(reserved.against_address(one, own).is_some());
+    }
+
+    #[test]
     fn what_collides_is_named() {
         let reserved = Reserved::new(special());
         let told = reserved.against_address("169.254.169.254".parse().unwrap(), NONE);
@@ -213,8 +246,6 @@ mod tests {
                 "169.254.169.254 overlaps 169.254.0.0/16, reserved by the Internet Protocol (link-local, the cloud's metadata among it)"
             )
         );
-        assert_eq!(reserved.iter().count(), 9);
-        let mapped = reserved.against_network(net("::ffff:10.0.0.0/104"), NONE);
-        assert!(mapped.is_some_and(|told| told.contains("IPv4 in IPv6")));
+        assert_eq!(reserved.iter().count(), 8);
     }
 }

@@ -5,7 +5,9 @@ use std::{
     time::Duration,
 };
 
-use crds::{PeerSlice, PodConfig, PodConfigAllowance, PodReport, allowance::EFFECTIVE};
+use crds::{
+    AddressClaim, PeerSlice, PodConfig, PodConfigAllowance, PodReport, allowance::EFFECTIVE,
+};
 use k8s_openapi::api::core::v1::Node;
 use kube::{
     Api, Client, Resource,
@@ -16,7 +18,10 @@ use serde::Serialize;
 use serde_json::json;
 use tokio::time::timeout;
 
-use super::deed::{Deed, Orphan};
+use super::{
+    deed::{Deed, Orphan},
+    seen::Claimed,
+};
 use crate::source::{Pod, cluster::client::words};
 
 /// Who writes, for the API's bookkeeping of who wrote which field.
@@ -82,6 +87,7 @@ async fn attempt(client: &Client, deed: &Deed) -> kube::Result<bool> {
             Ok(true)
         }
         Deed::Sweep(orphan) => sweep(client, orphan).await,
+        Deed::SweepClaim { name, claim } => sweep_claim(client, name, claim).await,
     }
 }
 
@@ -148,6 +154,42 @@ async fn sweep(client: &Client, orphan: &Orphan) -> kube::Result<bool> {
             pod,
             node,
             "a report that nobody stands for is deleted"
+        );
+    }
+    Ok(is_deleted)
+}
+
+/// Deletes a claim only if a look at what is there now says that both its node and its pod are gone: the
+/// links of a pod on a node that nobody hears of may still be there.
+async fn sweep_claim(client: &Client, name: &str, claim: &Claimed) -> kube::Result<bool> {
+    let nodes: Api<Node> = Api::all(client.clone());
+    if nodes.get_metadata_opt(&claim.node).await?.is_some() {
+        return Ok(false);
+    }
+    let pods: Api<Pod> = Api::namespaced(client.clone(), &claim.namespace);
+    let pod = pods.get_opt(&claim.pod).await?;
+    if pod.is_some_and(|pod| pod.metadata.uid.as_ref() == Some(&claim.pod_uid)) {
+        return Ok(false);
+    }
+    let as_heard = DeleteParams::default().preconditions(Preconditions {
+        uid: Some(claim.uid.clone()),
+        resource_version: Some(claim.version.clone()),
+    });
+    let claims: Api<PartialObjectMeta<AddressClaim>> = Api::all(client.clone());
+    let is_deleted = unless_gone(claims.delete(name, &as_heard).await.map(drop))?;
+    if is_deleted {
+        let Claimed {
+            node,
+            namespace,
+            pod,
+            ..
+        } = claim;
+        tracing::info!(
+            name,
+            node,
+            namespace,
+            pod,
+            "a claim of a node that is gone is deleted"
         );
     }
     Ok(is_deleted)

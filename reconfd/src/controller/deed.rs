@@ -2,6 +2,8 @@
 
 use crds::{PeerSliceSpec, PodConfigAllowanceSpec, PodConfigStatus};
 
+use super::seen::Claimed;
+
 /// What brings one object, or the slices of one segment, to what they should be.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Deed {
@@ -26,6 +28,11 @@ pub enum Deed {
     },
     /// Deletes a report, if a look at what is there now says so too.
     Sweep(Orphan),
+    /// Deletes a claim of a node that is gone, if a look at what is there now says that its pod is, too.
+    SweepClaim {
+        name: String,
+        claim: Claimed,
+    },
 }
 
 /// A report that nobody seems to stand for.

@@ -2,7 +2,7 @@
 
 use std::{fmt::Debug, time::Duration};
 
-use crds::{PeerSlice, PodConfig, PodConfigAllowance, PodConfigPolicy, PodReport};
+use crds::{AddressClaim, PeerSlice, PodConfig, PodConfigAllowance, PodConfigPolicy, PodReport};
 use futures::{
     Stream, StreamExt as _,
     stream::{self, BoxStream, SelectAll},
@@ -94,6 +94,12 @@ pub fn watches(
     watches.of_namespaces(Kind::PeerSlice, |slice: Option<Guarded<PeerSlice>>| {
         What::PeerSlice(slice.map(|slice| read(slice).map(|slice| slice.spec)))
     });
+    watches.of_cluster(
+        Kind::AddressClaim,
+        |claim: Option<Guarded<AddressClaim>>| {
+            What::Claim(claim.and_then(|claim| read(claim).ok()).map(Into::into))
+        },
+    );
     (watches.sources, watches.streams)
 }
 
@@ -149,7 +155,7 @@ impl Watches {
     {
         let source = Source { kind, namespace };
         self.sources.push(source.clone());
-        let words = watched(api)
+        let words = watched(api, Config::default())
             .scan(Ledger::default(), move |ledger, said| {
                 let words = take(ledger, said, what);
                 std::future::ready(Some(stream::iter(words)))
@@ -165,15 +171,15 @@ impl Watches {
 
 /// Watched for good. What may no longer be read, or is no longer there, is listed anew: only a list says that
 /// it is known again.
-fn watched<K>(api: Api<K>) -> impl Stream<Item = Said<K>> + Send
+pub(super) fn watched<K>(api: Api<K>, selection: Config) -> impl Stream<Item = Said<K>> + Send
 where
-    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
+    K: Resource + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
 {
     let begin = move |pause: Duration| {
-        let api = api.clone();
+        let (api, selection) = (api.clone(), selection.clone());
         stream::once(async move {
             sleep(pause).await;
-            objects(api, Config::default())
+            objects(api, selection)
         })
         .flatten()
         .boxed()
@@ -199,7 +205,7 @@ where
         Ok(event) => event,
         Err(error) => {
             return vec![Word::Failed {
-                why: told(&error),
+                why: advised(&error),
                 is_lost: is_lost(&error),
             }];
         }
@@ -222,25 +228,34 @@ where
 
 /// Whether it may not be read, or there is no such kind: what is known of it is worth nothing any more.
 fn is_lost(error: &Error) -> bool {
-    let code = match error {
+    matches!(code_of(error), 403 | 404)
+}
+
+/// What the API server calls it; 0 if it did not answer.
+pub(super) fn code_of(error: &Error) -> u16 {
+    match error {
         Error::InitialListFailed(kube::Error::Api(status))
         | Error::WatchStartFailed(kube::Error::Api(status))
         | Error::WatchFailed(kube::Error::Api(status))
         | Error::WatchError(status) => status.code,
-        _ => return false,
-    };
-    matches!(code, 403 | 404)
+        _ => 0,
+    }
 }
 
-/// The error in the server's words, with what to do about it where that is known.
-fn told(error: &Error) -> String {
-    let told = match error {
+/// The error in the server's words.
+pub(super) fn told(error: &Error) -> String {
+    match error {
         Error::InitialListFailed(error)
         | Error::WatchStartFailed(error)
         | Error::WatchFailed(error) => words(error),
         Error::WatchError(status) => status.message.clone(),
         Error::NoResourceVersion => error.to_string(),
-    };
+    }
+}
+
+/// The same, with what to do about it where that is known.
+fn advised(error: &Error) -> String {
+    let told = told(error);
     let code = match error {
         Error::InitialListFailed(kube::Error::Api(status))
         | Error::WatchStartFailed(kube::Error::Api(status)) => status.code,

@@ -5,6 +5,7 @@ use std::fmt;
 /// The kinds of objects that are watched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Kind {
+    AddressClaim,
     Namespace,
     Node,
     Pod,
@@ -41,6 +42,10 @@ pub enum Job {
     Sweep {
         namespace: String,
         pod: String,
+    },
+    /// A claim to an address whose node is gone.
+    SweepClaim {
+        name: String,
     },
 }
 
@@ -89,6 +94,12 @@ impl Job {
         }
     }
 
+    pub fn sweep_claim(name: &str) -> Self {
+        Self::SweepClaim {
+            name: name.to_owned(),
+        }
+    }
+
     pub fn after(self, wait: Wait) -> Mark {
         Mark { job: self, wait }
     }
@@ -111,6 +122,7 @@ impl Job {
                 Kind::PeerSlice,
             ],
             Self::Sweep { .. } => &[Kind::Pod, Kind::PodReport],
+            Self::SweepClaim { .. } => &[Kind::AddressClaim, Kind::Node],
         }
     }
 
@@ -121,12 +133,14 @@ impl Job {
             Self::Allowance { .. } => Kind::PodConfigAllowance,
             Self::Peers { .. } => Kind::PeerSlice,
             Self::Sweep { .. } => Kind::PodReport,
+            Self::SweepClaim { .. } => Kind::AddressClaim,
         }
     }
 }
 
 impl Kind {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
+        Self::AddressClaim,
         Self::Namespace,
         Self::Node,
         Self::Pod,
@@ -139,6 +153,7 @@ impl Kind {
 
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::AddressClaim => "AddressClaim",
             Self::Namespace => "Namespace",
             Self::Node => "Node",
             Self::Pod => "Pod",
@@ -168,6 +183,7 @@ impl fmt::Display for Job {
                 "write the PeerSlices of vni {vni} and port {port} in {namespace}"
             ),
             Self::Sweep { namespace, pod } => write!(f, "sweep PodReport {namespace}/{pod}"),
+            Self::SweepClaim { name } => write!(f, "sweep AddressClaim {name}"),
         }
     }
 }

@@ -1,6 +1,8 @@
 //! What the controller counts. Labels are closed sets: the number of series does not grow with the cluster.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use crds::reserved::{ReadState, ReservedNetwork, SourceState};
 
 use prometheus_client::{
     encoding::{EncodeLabelSet, text},
@@ -14,17 +16,18 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use super::{agenda::Ended, job::Kind};
-use crate::http::Encode;
+use super::job::Kind;
+use crate::{address::sources::ALL, http::Encode};
 
 const OK: &str = "ok";
 const FAILED: &str = "failed";
 /// The kinds that the controller writes.
-const WRITTEN: [Kind; 4] = [
-    Kind::PodConfig,
-    Kind::PodConfigAllowance,
-    Kind::PeerSlice,
-    Kind::PodReport,
+const WRITTEN: [&str; 5] = [
+    "PodConfig",
+    "PodConfigAllowance",
+    "PeerSlice",
+    "PodReport",
+    "ReservedNetworks",
 ];
 
 /// A clone counts into the same numbers.
@@ -41,6 +44,13 @@ struct Numbers {
     objects: Family<OfKind, Gauge>,
     known: Family<OfKind, Gauge>,
     jobs: Gauge,
+    reserved_networks: Family<OfSource, Gauge>,
+    unknown_sources: Gauge,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfSource {
+    source: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -62,6 +72,8 @@ impl Default for Metrics {
             objects: Family::default(),
             known: Family::default(),
             jobs: Gauge::default(),
+            reserved_networks: Family::default(),
+            unknown_sources: Gauge::default(),
         };
         let mut registry = Registry::with_prefix("reconfd_controller");
         numbers.register(&mut registry);
@@ -88,6 +100,10 @@ impl Numbers {
         to.register("known", help, self.known.clone());
         let help = "Objects that are to be looked at or are being written";
         to.register("jobs", help, self.jobs.clone());
+        let help = "Networks of the cluster that no link may overlap, by who says so";
+        to.register("reserved_networks", help, self.reserved_networks.clone());
+        let help = "Sources of networks that cannot be read: with any, no new address is given out";
+        to.register("unknown_sources", help, self.unknown_sources.clone());
     }
 }
 
@@ -97,7 +113,7 @@ impl Metrics {
         for kind in Kind::ALL {
             self.set_kind(kind, 0, false);
         }
-        for kind in WRITTEN.map(Kind::as_str) {
+        for kind in WRITTEN {
             for result in [OK, FAILED] {
                 let written = Written { kind, result };
                 drop(self.numbers.writes.get_or_create(&written));
@@ -105,14 +121,11 @@ impl Metrics {
             let of_kind = OfKind { kind };
             drop(self.numbers.write_duration.get_or_create(&of_kind));
         }
+        self.set_networks([], &[]);
     }
 
-    pub fn wrote(&self, kind: Kind, ended: Ended, took: Duration) {
-        let result = match ended {
-            Ended::Failed(_) => FAILED,
-            Ended::Written | Ended::Unneeded => OK,
-        };
-        let kind = kind.as_str();
+    pub fn wrote(&self, kind: &'static str, is_done: bool, took: Duration) {
+        let result = if is_done { OK } else { FAILED };
         let written = Written { kind, result };
         self.numbers.writes.get_or_create(&written).inc();
         let durations = self.numbers.write_duration.get_or_create(&OfKind { kind });
@@ -125,6 +138,30 @@ impl Metrics {
         };
         set(&self.numbers.objects.get_or_create(&kind), objects);
         set(&self.numbers.known.get_or_create(&kind), is_known.into());
+    }
+
+    /// What is published of the networks, and of those who know them.
+    pub fn set_networks<'a>(
+        &self,
+        networks: impl IntoIterator<Item = &'a ReservedNetwork>,
+        states: &[SourceState],
+    ) {
+        let sources = ALL.iter().map(|asked| (asked.source.to_string(), 0));
+        let mut counts: BTreeMap<String, usize> = sources.collect();
+        for network in networks {
+            *counts.entry(network.source.to_string()).or_default() += 1;
+        }
+        for (source, count) in counts {
+            let gauge = self
+                .numbers
+                .reserved_networks
+                .get_or_create(&OfSource { source });
+            set(&gauge, count);
+        }
+        let unknown = states
+            .iter()
+            .filter(|state| state.state == ReadState::Unknown);
+        set(&self.numbers.unknown_sources, unknown.count());
     }
 
     pub fn set_jobs(&self, jobs: usize) {

@@ -12,14 +12,17 @@ use kube::core::error_boundary::InvalidObject;
 use super::{
     deed::Deed,
     job::{Job, Kind, Mark, Wait},
-    seen::{Seen, Told},
+    seen::{Claimed, Seen, Told},
 };
 use crate::scope::Scope;
 
+/// The claims to addresses.
+mod claims;
 /// A PodConfig, and the pods that it selects.
 mod config;
 /// One namespace.
 mod space;
+use claims::Claims;
 use space::Space;
 
 /// What an object says, or why nobody can tell.
@@ -47,6 +50,7 @@ pub enum What {
     PodReport(Option<Told>),
     Allowance(Option<Box<Read<PodConfigAllowanceSpec>>>),
     PeerSlice(Option<Read<PeerSliceSpec>>),
+    Claim(Option<Claimed>),
 }
 
 pub struct Picture {
@@ -54,6 +58,7 @@ pub struct Picture {
     spaces: HashMap<String, Space>,
     policies: BTreeMap<String, PodConfigPolicy>,
     nodes: HashSet<String>,
+    claims: Claims,
 }
 
 impl Picture {
@@ -63,6 +68,7 @@ impl Picture {
             spaces: HashMap::new(),
             policies: BTreeMap::new(),
             nodes: HashSet::new(),
+            claims: Claims::default(),
         }
     }
 
@@ -81,6 +87,7 @@ impl Picture {
             What::PodConfig(read) => self.within(&namespace, |space| space.config(&name, read)),
             What::PodReport(told) => self.report(&namespace, &name, told),
             What::Allowance(read) => self.within(&namespace, |space| space.allowance(&name, read)),
+            What::Claim(claim) => self.claim(&name, claim),
             What::PeerSlice(read) => self.within(&namespace, |space| space.slice(&name, read)),
         }
     }
@@ -88,7 +95,8 @@ impl Picture {
     /// Everything that there may be to do, at a time when a list has become whole.
     pub fn all(&self) -> Vec<Mark> {
         let spaces = self.spaces.values();
-        spaces.flat_map(|space| space.all(&self.nodes)).collect()
+        let marks = spaces.flat_map(|space| space.all(&self.nodes));
+        marks.chain(self.claims.all(&self.nodes)).collect()
     }
 
     /// What the job comes to. `knows_nodes`: whether a node that was not heard of is gone.
@@ -106,6 +114,7 @@ impl Picture {
                 let nodes = Some(&self.nodes).filter(|_| knows_nodes);
                 self.spaces.get(namespace)?.orphan(pod, nodes)
             }
+            Job::SweepClaim { name } => self.claims.orphan(name, &self.nodes),
         }
     }
 
@@ -124,10 +133,11 @@ impl Picture {
     }
 
     /// How many objects of each kind are known.
-    pub fn counts(&self) -> [(Kind, usize); 8] {
+    pub fn counts(&self) -> [(Kind, usize); 9] {
         Kind::ALL.map(|kind| {
             let all = match kind {
                 Kind::Node => self.nodes.len(),
+                Kind::AddressClaim => self.claims.len(),
                 Kind::PodConfigPolicy => self.policies.len(),
                 kind => self.spaces.values().map(|space| space.count(kind)).sum(),
             };
@@ -164,6 +174,12 @@ impl Picture {
         marks
     }
 
+    /// Those of pods that are not served are another controller's.
+    fn claim(&mut self, name: &str, claim: Option<Claimed>) -> Vec<Mark> {
+        let claim = claim.filter(|claim| self.scope.serves(&claim.namespace));
+        self.claims.take(name, claim, &self.nodes)
+    }
+
     fn node(&mut self, name: String, is_there: bool) -> Vec<Mark> {
         if is_there {
             self.nodes.insert(name);
@@ -171,7 +187,8 @@ impl Picture {
         }
         self.nodes.remove(&name);
         let spaces = self.spaces.values();
-        spaces.flat_map(|space| space.reports_of(&name)).collect()
+        let marks = spaces.flat_map(|space| space.reports_of(&name));
+        marks.chain(self.claims.of_node(&name)).collect()
     }
 
     /// A policy that cannot be read stays what it was.

@@ -10,7 +10,7 @@ use crds::{PodConfig, PodConfigStatus, Reason, report::LinkState};
 
 use super::{
     job::Wait,
-    seen::{Seen, Told},
+    seen::{LinkTold, Seen, Told},
 };
 use crate::standing::{
     Trouble,
@@ -34,6 +34,8 @@ pub enum Verdict {
 pub struct Roll {
     configured: HashSet<String>,
     unready: BTreeMap<String, Verdict>,
+    /// Pods whose links overlap something, and what, in words.
+    conflicts: BTreeMap<String, Vec<String>>,
     /// How many of these have not been told of yet.
     untold: usize,
 }
@@ -60,6 +62,15 @@ impl Roll {
         true
     }
 
+    /// Takes down what the links of a pod overlap; whether that is news.
+    pub fn put_conflicts(&mut self, pod: &str, conflicts: Vec<String>) -> bool {
+        if conflicts.is_empty() {
+            return self.conflicts.remove(pod).is_some();
+        }
+        let before = self.conflicts.insert(pod.to_owned(), conflicts);
+        before.as_ref() != self.conflicts.get(pod)
+    }
+
     /// How soon the status is to be written: nodes that have yet to tell do so within a moment, and all of
     /// it is one write then.
     pub fn wait(&self) -> Wait {
@@ -84,6 +95,7 @@ impl Roll {
                 .filter(|verdict| **verdict == Verdict::Failed)
                 .count(),
             troubles: self.unready.keys().flat_map(|pod| look(pod)).collect(),
+            conflicts: self.conflicts.values().flatten().cloned().collect(),
         };
         podconfig::status(config, tally, config.status.as_ref(), now)
     }
@@ -116,15 +128,7 @@ pub fn troubles<'a>(
 ) -> Vec<Trouble<'a>> {
     let told = told.filter(|told| told.is_of(pod));
     let links = told.into_iter().flat_map(|told| &told.links);
-    let said = links.map(|link| Said {
-        link: &link.link,
-        podconfig: &link.podconfig,
-        uid: &link.podconfig_uid,
-        generation: link.generation,
-        state: link.state,
-        reason: link.reason,
-        message: &link.message,
-    });
+    let said = links.map(said_of);
     let whole = told.and_then(|told| told.trouble.as_ref());
     let whole = whole.map(|trouble| Trouble {
         pod: name,
@@ -134,6 +138,26 @@ pub fn troubles<'a>(
         message: trouble.message.as_str().into(),
     });
     podconfig::in_pod(config, said, whole, untold(name, pod, told))
+}
+
+/// What the links that a pod has by the PodConfig overlap.
+pub fn conflicts(config: &PodConfig, name: &str, pod: &Seen, told: Option<&Told>) -> Vec<String> {
+    let told = told.filter(|told| told.is_of(pod));
+    let links = told.into_iter().flat_map(|told| &told.links);
+    let said = links.map(|link| (said_of(link), link.conflict.as_deref()));
+    podconfig::conflicts_in(config, name, said)
+}
+
+fn said_of(link: &LinkTold) -> Said<'_> {
+    Said {
+        link: &link.link,
+        podconfig: &link.podconfig,
+        uid: &link.podconfig_uid,
+        generation: link.generation,
+        state: link.state,
+        reason: link.reason,
+        message: &link.message,
+    }
 }
 
 fn untold<'a>(name: &'a str, pod: &Seen, told: Option<&Told>) -> Trouble<'a> {

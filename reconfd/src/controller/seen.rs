@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crds::{
-    PodReport, Reason,
+    AddressClaim, PodReport, Reason,
     report::{LinkReport, LinkState, PodTrouble, Tunnel},
 };
 
@@ -30,6 +30,32 @@ impl From<Pod> for Seen {
     }
 }
 
+/// A claim to an address, as far as it is looked at here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claimed {
+    /// The claim itself, as it was when it was heard.
+    pub uid: String,
+    pub version: String,
+    pub node: String,
+    pub namespace: String,
+    pub pod: String,
+    pub pod_uid: String,
+}
+
+impl From<AddressClaim> for Claimed {
+    fn from(claim: AddressClaim) -> Self {
+        let pod = claim.spec.pod;
+        Self {
+            uid: claim.metadata.uid.unwrap_or_default(),
+            version: claim.metadata.resource_version.unwrap_or_default(),
+            node: claim.spec.node,
+            namespace: pod.namespace,
+            pod: pod.name,
+            pod_uid: pod.uid,
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub struct Told {
     /// The report itself, as it was when it was heard.
@@ -50,6 +76,7 @@ pub struct LinkTold {
     pub state: LinkState,
     pub reason: Reason,
     pub message: String,
+    pub conflict: Option<String>,
     pub tunnel: Option<Tunnel>,
 }
 
@@ -77,6 +104,7 @@ impl From<LinkReport> for LinkTold {
             state: link.state,
             reason: link.reason,
             message: link.message,
+            conflict: link.conflict,
             tunnel: link.tunnel,
         }
     }

@@ -24,6 +24,7 @@ pub struct Numbers {
     pub drift_repairs: Family<OfKind, Counter>,
     pub pods_recorded: Family<Recorded, Gauge>,
     pub pods_unrecorded: Gauge,
+    pub address_conflicts: Gauge,
     pub netlink_errors: Family<Refused, Counter>,
     pub netlink_changes: Counter,
     pub refused_manifests: Gauge,
@@ -32,6 +33,9 @@ pub struct Numbers {
     pub watch_restarts: Family<Watched, Counter>,
     pub api_writes: Family<Watched, Counter>,
     pub api_write_failures: Counter,
+    pub claims: Family<Claimed, Gauge>,
+    pub claim_requests: Family<Asked, Counter>,
+    pub ranges_full: Gauge,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -56,6 +60,17 @@ pub struct Operated {
 pub struct Links {
     pub kind: &'static str,
     pub state: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Claimed {
+    pub state: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Asked {
+    pub verb: &'static str,
+    pub result: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -89,6 +104,7 @@ impl Numbers {
             drift_repairs: Family::default(),
             pods_recorded: Family::default(),
             pods_unrecorded: Gauge::default(),
+            address_conflicts: Gauge::default(),
             netlink_errors: Family::default(),
             netlink_changes: Counter::default(),
             refused_manifests: Gauge::default(),
@@ -97,6 +113,9 @@ impl Numbers {
             watch_restarts: Family::default(),
             api_writes: Family::default(),
             api_write_failures: Counter::default(),
+            claims: Family::default(),
+            claim_requests: Family::default(),
+            ranges_full: Gauge::default(),
         }
     }
 
@@ -155,9 +174,24 @@ impl Numbers {
             "Writes that the API did not take",
             self.api_write_failures.clone(),
         );
+        to.register(
+            "claim_requests",
+            "What was asked of the place where claims to addresses are kept, and what it said",
+            self.claim_requests.clone(),
+        );
     }
 
     pub fn register_state(&self, to: &mut Registry) {
+        to.register(
+            "claims",
+            "Claims to addresses of this node, and wishes for one, by state",
+            self.claims.clone(),
+        );
+        to.register(
+            "ranges_full",
+            "Wishes for an address of a range that has none left",
+            self.ranges_full.clone(),
+        );
         to.register(
             "links",
             "Links that are asked for, by state",
@@ -172,6 +206,11 @@ impl Numbers {
             "pods_unrecorded",
             "Pods that no record tells of",
             self.pods_unrecorded.clone(),
+        );
+        to.register(
+            "address_conflicts",
+            "Links that overlap a network which has appeared since they were made",
+            self.address_conflicts.clone(),
         );
         to.register(
             "refused_manifests",

@@ -69,13 +69,32 @@ impl Events {
         Ok(events)
     }
 
+    /// That addresses and routes of this namespace change; what is heard is a bell and is not read.
+    pub fn of_networks() -> io::Result<Self> {
+        let events = Self::open_unfiltered()?;
+        let groups = [
+            RTNLGRP_LINK,
+            RTNLGRP_IPV4_IFADDR,
+            RTNLGRP_IPV6_IFADDR,
+            RTNLGRP_IPV4_ROUTE,
+            RTNLGRP_IPV6_ROUTE,
+        ];
+        join(&events.socket, &groups)?;
+        Ok(events)
+    }
+
     fn open(groups: &[u32]) -> io::Result<Self> {
+        let events = Self::open_unfiltered()?;
+        setsockopt(&borrow(&events.socket), RcvBufForce, &RECEIVE_BUFFER)?;
+        attach_filter(events.socket.as_raw_fd())?;
+        join(&events.socket, groups)?;
+        Ok(events)
+    }
+
+    fn open_unfiltered() -> io::Result<Self> {
         let mut socket = netlink_sys::Socket::new(NETLINK_ROUTE)?;
         socket.bind_auto()?;
         socket.set_non_blocking(true)?;
-        setsockopt(&borrow(&socket), RcvBufForce, &RECEIVE_BUFFER)?;
-        attach_filter(socket.as_raw_fd())?;
-        join(&socket, groups)?;
         Ok(Self {
             socket,
             buffer: vec![0; 64 * 1024],

@@ -16,6 +16,7 @@ use netlink_packet_route::AddressFamily;
 use super::{
     links::{Route, address, route},
     netlink::{Changes, Error, Request, Socket},
+    networks::{self, KernelNetwork, Matters},
     procfs::{LinkSettings, Procfs},
     row::Row,
     space::{ask_number, read_links},
@@ -144,6 +145,18 @@ impl Sandbox {
         Ok(inside)
     }
 
+    /// The networks that the pod has otherwise: by links that are not ours.
+    pub fn networks(
+        &mut self,
+        links: &HashMap<u32, Row>,
+        is_ours: impl Fn(u32) -> bool,
+        matters: Matters,
+    ) -> Result<Vec<KernelNetwork>, Error> {
+        let found = networks::read(&mut self.socket, links, is_ours, matters);
+        self.socket.rest();
+        found
+    }
+
     /// The number that another namespace has in the pod's; `None`: no link leads there.
     pub fn number_of(&mut self, other: &Netns) -> Result<Option<i32>, Error> {
         ask_number(&mut self.socket, other)
@@ -202,7 +215,7 @@ fn read_rules(socket: &mut Socket, family: AddressFamily) -> Result<Vec<route::R
 }
 
 /// A kernel without IPv6, or without rules, has none.
-fn no_such_family<T: Default>(found: Result<T, Error>) -> Result<T, Error> {
+pub(super) fn no_such_family<T: Default>(found: Result<T, Error>) -> Result<T, Error> {
     use nix::errno::Errno;
     match found {
         Err(Error {

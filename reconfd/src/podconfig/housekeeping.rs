@@ -1,9 +1,9 @@
 //! What no event tells, looked at once a second: the switch's pin and settings, the peer filter, the node's
 //! own addresses, and one pod after the other.
 
-use std::time::Instant;
+use std::{collections::BTreeSet, time::Instant};
 
-use super::Controller;
+use super::{Controller, probes::Probes};
 use crate::node::Kept;
 
 /// Of so many times, once the switch's settings are looked at as well.
@@ -15,9 +15,14 @@ impl Controller {
         self.rounds += 1;
         self.look_at_another();
         self.seek_again();
+        let due = self.probes.as_ref().map(Probes::due);
+        self.dirty.extend(due.into_iter().flatten());
         self.keep_tunnels();
         if self.rounds.is_multiple_of(THOROUGH) {
             self.check();
+            self.sweep_claims();
+            // The controller of a cluster may have fallen silent.
+            self.look_at_networks();
         }
         self.keep_switch();
     }
@@ -79,6 +84,18 @@ impl Controller {
         if let Err(error) = self.machine.remove(&nobodys) {
             tracing::error!("remove links that are nobody's: {error}");
         }
+    }
+
+    /// What pods held that nobody speaks of any more.
+    fn sweep_claims(&self) {
+        // Before every pod has been looked at, nobody has spoken yet.
+        if !self.has_seen_all {
+            return;
+        }
+        let mut known: BTreeSet<String> = self.pods.uids().into_iter().collect();
+        known.extend(self.machine.pods_with_links());
+        known.extend(self.settled.keys().cloned());
+        self.claims.sweep(&known);
     }
 
     fn remove_stray_devices(&mut self) {

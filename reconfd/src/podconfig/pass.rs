@@ -19,6 +19,8 @@ use crate::node::{
     row::{Row, RowData},
 };
 
+/// Addresses: claimed before the link is there, and released when it is gone.
+mod addresses;
 /// Steps done: links taken away in one set, made, changed, and what they are now.
 mod apply;
 /// What only one can have.
@@ -27,6 +29,8 @@ mod claims;
 pub mod found;
 /// Fetch and decide.
 mod look;
+/// Addresses that are asked for on the wire.
+mod probing;
 /// Pods whose namespace somebody else than the plugin told of.
 mod seek;
 pub(super) use seek::Seeking;
@@ -41,6 +45,9 @@ use work::Work;
 const KEPT_OPEN: usize = 256;
 /// A pod that changes as fast as it is looked at must not keep the others waiting.
 const ROUNDS: usize = 8;
+
+/// A link that waits for its address is told of when it has waited for so long.
+const CLAIMED_WITHIN: Duration = Duration::from_secs(1);
 
 /// The objects as they were when the pass began, read once for all of its pods.
 struct Picture {
@@ -111,6 +118,7 @@ impl Controller {
     }
 
     fn count(&mut self) {
+        self.metrics.set_claims(self.claims.counts());
         // Some have links from the time when they had a record, some never had either.
         let with_links = self.machine.pods_with_links();
         let orphans = with_links.iter().filter(|uid| !self.pods.has(uid));
@@ -123,6 +131,8 @@ impl Controller {
         for (source, pods) in self.pods.counts() {
             self.metrics.set_recorded(source, pods);
         }
+        let conflicts = self.settled.values().map(|settled| settled.conflicts);
+        self.metrics.set_address_conflicts(conflicts.sum());
         let sent = self.machine.changes.load(Ordering::Relaxed);
         self.metrics
             .netlink_changes((sent - self.changes_told) as usize);
@@ -150,13 +160,16 @@ impl Controller {
         let mut picture = self.picture();
         let keep_open = uids.len() <= KEPT_OPEN;
         let mut works = Vec::with_capacity(uids.len());
-        let mut victims = Vec::new();
+        let (mut victims, mut orphans) = (Vec::new(), Vec::new());
         for uid in uids {
             match self.pods.known(&uid, &self.objects) {
                 Some(known) if !self.is_deleted(&known) => {
                     works.push(self.look(known, &mut picture, keep_open));
                 }
-                _ => victims.extend(self.look_at_orphan(&uid, &picture)),
+                _ => {
+                    victims.extend(self.look_at_orphan(&uid, &picture));
+                    orphans.push(uid);
+                }
             }
         }
         self.take_away(&mut works, victims);
@@ -174,6 +187,7 @@ impl Controller {
         }
         self.follow(&works);
         self.hear()?;
+        self.release_addresses_of_orphans(&orphans);
         self.expect_echo(&works);
         self.keep_guards();
         for work in works {
@@ -215,7 +229,26 @@ impl Controller {
         }
     }
 
+    /// A claim is through in a moment, and then all of it is told.
+    fn tell_later(&mut self, work: &Work) -> bool {
+        let Some(settled) = self.settled.get_mut(work.uid()) else {
+            return false;
+        };
+        let waits = settled
+            .unapplied_since
+            .unwrap_or_else(Instant::now)
+            .elapsed();
+        let is_later = waits < CLAIMED_WITHIN && work.does_nothing_but_claim();
+        if is_later {
+            settled.look_within(CLAIMED_WITHIN - waits);
+        }
+        is_later
+    }
+
     fn tell(&mut self, work: Work, started: Instant, since: SystemTime) {
+        if self.tell_later(&work) {
+            return;
+        }
         self.metrics.reconciled(work.result(), started.elapsed());
         for error in work.errors() {
             self.metrics.netlink_refused(error.errno as i32);

@@ -3,9 +3,16 @@
 
 use std::{collections::BTreeMap, fmt::Display};
 
-use crds::{PodConfigPolicy, Reason, podconfig::Link, policy::Rule};
+use crds::{
+    PodConfigPolicy, Reason,
+    podconfig::Link,
+    policy::{OnConflict, Rule},
+    reserved::{ReservedNetwork, Source, Usage},
+};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::core::{Selector, SelectorExt};
+
+use crate::address::reserved::Reserved;
 
 /// Whether an API server can judge by rules.
 pub mod alike;
@@ -159,6 +166,30 @@ pub fn limits(policies: &[&PodConfigPolicy]) -> Limits {
         links_per_pod: highest(|l| l.links_per_pod),
         pods_per_namespace: highest(|l| l.pods_per_namespace),
     }
+}
+
+/// What the policies of a namespace reserve, whatever their rules allow.
+pub fn reserved(policies: &[&PodConfigPolicy]) -> Reserved {
+    let networks = policies.iter().flat_map(|policy| {
+        let prefixes = policy.spec.reserved.iter().enumerate();
+        prefixes.map(|(number, prefix)| ReservedNetwork {
+            prefix: *prefix,
+            usage: Usage::Reserved,
+            source: Source::Administrator,
+            kind: "PodConfigPolicy".into(),
+            object: name_of(policy),
+            field: format!("spec.reserved[{number}]"),
+            since: None,
+        })
+    });
+    Reserved::new(networks)
+}
+
+/// Whether one of the policies takes a link away when a network appears that it overlaps.
+pub fn detaches(policies: &[&PodConfigPolicy]) -> bool {
+    policies
+        .iter()
+        .any(|policy| policy.spec.on_conflict == Some(OnConflict::Detach))
 }
 
 /// A message that fits into a condition, whatever names a tenant put into it.

@@ -62,6 +62,7 @@ pub fn pod_status(
         .collect();
     let standing = Standing {
         troubles: troubles(outcome),
+        conflicts: conflicts(outcome),
         well: Reason::LinkReady,
         mixed: None,
         of: "link",
@@ -96,6 +97,10 @@ pub fn config_status<'a>(
     let mut tally = Tally::default();
     for outcome in selected {
         tally.add(of_config(config, outcome));
+        let said = outcome.links.iter();
+        let said = said.map(|link| (said_of(link), link.conflict.as_deref()));
+        let conflicts = standing::podconfig::conflicts_in(config, &outcome.pod.name, said);
+        tally.conflicts.extend(conflicts);
     }
     standing::podconfig::status(config, tally, previous, now)
 }
@@ -113,7 +118,13 @@ fn is_selected<E>(
 
 /// What keeps the pod from what this PodConfig asks for.
 fn of_config<'a>(config: &PodConfig, outcome: &'a PodOutcome) -> Vec<Trouble<'a>> {
-    let said = outcome.links.iter().map(|link| Said {
+    let said = outcome.links.iter().map(said_of);
+    let untold = Trouble::untold(&outcome.pod.name, "the pod's turn has not come yet");
+    standing::podconfig::in_pod(config, said, whole(outcome), untold)
+}
+
+fn said_of(link: &LinkOutcome) -> Said<'_> {
+    Said {
         link: &link.name,
         podconfig: &link.podconfig,
         uid: &link.edition.uid,
@@ -121,9 +132,17 @@ fn of_config<'a>(config: &PodConfig, outcome: &'a PodOutcome) -> Vec<Trouble<'a>
         state: link.state,
         reason: link.reason,
         message: &link.message,
+    }
+}
+
+/// What the pod's links overlap.
+fn conflicts(outcome: &PodOutcome) -> Vec<String> {
+    let links = outcome.links.iter();
+    let told = links.filter_map(|link| {
+        let name = policy::clipped(&link.name);
+        Some(format!("link {name}: {}", link.conflict.as_ref()?))
     });
-    let untold = Trouble::untold(&outcome.pod.name, "the pod's turn has not come yet");
-    standing::podconfig::in_pod(config, said, whole(outcome), untold)
+    told.collect()
 }
 
 /// Everything that is not as wanted in the pod.

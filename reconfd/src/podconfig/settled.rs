@@ -7,6 +7,7 @@ use std::{
 };
 
 use super::{pace::Pace, plan::Aim};
+use crate::address::collision::Reach;
 use crate::node::{InPod, links::Place, row::Row};
 
 /// So many repairs follow at once; then each waits twice as long as the one before.
@@ -50,6 +51,12 @@ pub struct Settled {
     pub has_devices: bool,
     /// Whether all that it says was seen in the kernel, and every event since was heard.
     pub seen: bool,
+    /// Where its links reach, also those that may not be there.
+    pub reach: Reach,
+    /// How many of its links overlap something.
+    pub conflicts: usize,
+    /// Whether a link is missing because nobody is sure which networks there are.
+    pub is_unsure: bool,
     /// The PodConfigs that ask for something in this pod.
     pub configs: BTreeSet<String>,
     /// When it is looked at again, though nothing happens.
@@ -187,6 +194,12 @@ impl Settled {
     /// repair itself follows when its time has come.
     pub fn may_look_now(&mut self, now: Instant) -> bool {
         !self.must_wait(now) || !std::mem::replace(&mut self.wait_is_told, true)
+    }
+
+    /// Looks again then, if not before.
+    pub fn look_within(&mut self, time: Duration) {
+        let at = Instant::now() + time;
+        self.due = Some(self.due.map_or(at, |due| due.min(at)));
     }
 
     /// Looks again as soon as repairs need not wait.

@@ -2,7 +2,7 @@
 
 use kube::core::SelectorExt as _;
 
-use super::{Controller, pass, policy, tell::Telling};
+use super::{Controller, pass, policy, probes::Probes, tell::Telling};
 use crate::source::Change;
 
 impl Controller {
@@ -21,6 +21,7 @@ impl Controller {
                     self.touch_limited();
                     self.seek_in(&namespace);
                 }
+                Change::Claims { uid } => self.touch([uid]),
                 Change::Hint { namespace, .. } => self.seek_in(&namespace),
                 Change::Namespace(namespace) => {
                     self.touch_namespace(&namespace);
@@ -41,6 +42,11 @@ impl Controller {
                     port,
                 } => self.touch_found(&namespace, vni, port),
                 Change::Policy => self.touch_all(),
+                Change::ReservedNetworks | Change::NodeNetworks => self.look_at_networks(),
+                Change::Probed(uid) => {
+                    self.probes.iter_mut().for_each(Probes::take);
+                    self.dirty.insert(uid);
+                }
                 Change::All => {
                     self.read_records();
                     self.touch_all();

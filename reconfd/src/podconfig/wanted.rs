@@ -1,17 +1,22 @@
 //! Pure: a pod, the PodConfigs and the policies → the links that the pod shall have, and why it shall
 //! not have the others. The order of the inputs never matters: who asked first does.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use crds::{PodConfig, PodConfigPolicy, Reason, podconfig, report::LinkState};
 use kube::core::SelectorExt;
 
 use super::{
     outcome::{LinkOutcome, Pod},
+    plan::Why,
     policy::{self, Permit, Refusal, bounded, clipped},
     segments::Asker,
 };
 use crate::{
+    address::{collision::Reach, range::Range, reserved::Reserved},
     node::links::{
         Device, HostEnd, Kind, Link, Mark, Segment, VETH, Veth,
         device::{Data, VLAN, VXLAN},
@@ -21,7 +26,7 @@ use crate::{
 
 /// From the API's link to the node's.
 mod convert;
-pub use convert::link_of;
+pub use convert::{link_of, ranges_of};
 /// The fingerprint of a link.
 mod print;
 pub use print::spec_hash;
@@ -33,6 +38,16 @@ pub struct Wanted {
     pub granted: Vec<Granted>,
     /// In the order of asking.
     pub refused: Vec<LinkOutcome>,
+    /// Networks that the policies of the namespace reserve.
+    pub reserved: Reserved,
+    /// Whether a link goes when a network appears that it overlaps.
+    pub detaches: bool,
+    /// Where the granted links reach.
+    pub reach: Reach,
+    /// The links that have asked for their addresses, granted or refused since.
+    pub asking: BTreeSet<String>,
+    /// Whether a link was refused because nobody is sure which networks there are.
+    pub is_unsure: bool,
     /// Links of the node that a link which was refused by another pod's claim would be on.
     pub parents: Vec<String>,
     /// Sentences for the log: selectors of policies and PodConfigs that make no sense.
@@ -49,6 +64,14 @@ pub struct Granted {
     /// The PodConfig as one who asks for a segment.
     pub asker: Asker,
     pub permit: Permit,
+    /// The routing domain of its addresses.
+    pub domain: String,
+    /// It gets an address of each, beside those that it has.
+    pub ranges: Vec<Range>,
+    /// What it overlaps.
+    pub conflict: Option<String>,
+    /// Why it is left as it is for now, there or not.
+    pub withheld: Option<Why>,
     /// The place among all that is asked for in this pod, refused or not.
     pub order: usize,
 }
@@ -86,6 +109,8 @@ pub fn wanted(
     };
     let mut wanted = Wanted {
         troubles,
+        reserved: policy::reserved(&judge.policies),
+        detaches: policy::detaches(&judge.policies),
         ..Wanted::default()
     };
     let wishes = asking
@@ -93,13 +118,17 @@ pub fn wanted(
         .flat_map(|config| config.spec.links.iter().map(move |wish| (*config, wish)));
     for (order, (config, wish)) in wishes.enumerate() {
         match judge.grant(config, wish) {
-            Ok((link, permit)) => wanted.granted.push(Granted {
+            Ok((link, permit, ranges)) => wanted.granted.push(Granted {
                 mark: mark(pod, config, &link, installation),
                 link,
                 podconfig: name_of(config).to_owned(),
                 edition: Edition::of(config),
                 asker: asker(config),
                 permit,
+                domain: wish.domain().to_owned(),
+                ranges,
+                conflict: None,
+                withheld: None,
                 order,
             }),
             Err(refusal) => wanted.refused.push(outcome(config, wish, refusal)),
@@ -197,9 +226,10 @@ impl<'a> Judge<'a> {
         &mut self,
         config: &'a PodConfig,
         wish: &'a podconfig::Link,
-    ) -> Result<(Link, Permit), Refusal> {
+    ) -> Result<(Link, Permit, Vec<Range>), Refusal> {
         self.name_is_free(config, wish)?;
         let permit = policy::judge(wish, &self.policies)?;
+        let ranges = ranges_of(wish)?;
         let link = link_of(wish, &permit, &self.pod.namespace, self.installation)?;
         let segment = segment(&link.kind);
         self.segment_is_free(segment.as_deref())?;
@@ -208,7 +238,7 @@ impl<'a> Judge<'a> {
             self.segments.insert(segment, &wish.name);
         }
         self.granted += 1;
-        Ok((link, permit))
+        Ok((link, permit, ranges))
     }
 
     fn name_is_free(

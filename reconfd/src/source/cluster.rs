@@ -2,6 +2,8 @@
 //! manifests; what is written there goes by a desk of its own, so that no link waits for the API.
 
 mod books;
+/// Claims to addresses.
+pub mod claims;
 mod clerk;
 /// The way to the API server.
 pub mod client;
@@ -18,12 +20,13 @@ use std::{
     fmt::Debug,
     io,
     path::PathBuf,
-    sync::mpsc,
+    sync::{Arc, mpsc},
     thread::{Builder, JoinHandle},
+    time::Duration,
 };
 
 use kube::{Api, Client, Resource, core::NamespaceResourceScope};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 pub use self::{
     desk::Sink,
@@ -31,13 +34,22 @@ pub use self::{
     pods::{Gate, Network, PodWish},
 };
 use super::{Change, Complete, Feed, Objects, records::Records};
-use crate::{http::Health, metrics::Metrics, scope::Scope};
+use crate::{
+    address::claims::{Book, Claims, Door},
+    http::Health,
+    metrics::Metrics,
+    scope::Scope,
+};
 
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The name of this node at the API.
     pub node: String,
     pub scope: Scope,
+    /// Whose controller says which networks are reserved.
+    pub installation: String,
+    /// For how long an address rests that was given back.
+    pub address_rest: Duration,
     /// The plugin's folder; it may come later.
     pub records: PathBuf,
 }
@@ -56,11 +68,13 @@ impl Cluster {
     pub fn start(
         options: Options,
         (health, metrics): (Health, Metrics),
-        notify: impl Fn(Change) + Clone + Send + 'static,
-    ) -> io::Result<(Objects, Sink, Complete, Self)> {
+        notify: impl Fn(Change) + Clone + Send + Sync + 'static,
+    ) -> io::Result<((Objects, Claims), Sink, Complete, Self)> {
         let feed = Feed::of_api();
         let (objects, sink) = (feed.objects(), Sink::default());
         let records = Records::watch(&options.records, notify.clone())?;
+        let bell = Arc::new(Notify::new());
+        let claims = Claims::new(book(&options), door(&bell, notify.clone()));
         let (stop, stopped) = oneshot::channel();
         let (complete, wait) = mpsc::channel();
         let service = serve::Service {
@@ -68,6 +82,7 @@ impl Cluster {
             health,
             metrics,
             sink: sink.clone(),
+            claims: (claims.clone(), bell),
             complete,
         };
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -80,7 +95,20 @@ impl Cluster {
             stop: Some(stop),
             thread: Some(thread),
         };
-        Ok((objects, sink, Complete::once(wait), cluster))
+        Ok(((objects, claims), sink, Complete::once(wait), cluster))
+    }
+}
+
+fn book(options: &Options) -> Book {
+    Book::new(&options.node, &options.installation, options.address_rest)
+}
+
+fn door(bell: &Arc<Notify>, notify: impl Fn(Change) + Send + Sync + 'static) -> Door {
+    let bell = bell.clone();
+    Door {
+        on_the_spot: None,
+        ring: Box::new(move || bell.notify_one()),
+        notify: Box::new(notify),
     }
 }
 

@@ -1,6 +1,8 @@
 //! The directory source: a folder of manifests, watched, which plays the API server. Never changes a
 //! manifest; never lets one that is broken disturb another, or what was in force.
 
+/// Claims as files.
+pub mod claims;
 mod documents;
 mod identity;
 mod key;

@@ -36,6 +36,8 @@ pub struct Tally<'a> {
     pub failed: usize,
     /// In the order of the pods' names.
     pub troubles: Vec<Trouble<'a>>,
+    /// What links overlap, in words.
+    pub conflicts: Vec<String>,
 }
 
 impl<'a> Tally<'a> {
@@ -48,6 +50,27 @@ impl<'a> Tally<'a> {
     }
 }
 
+/// What the links that one pod has by this PodConfig overlap.
+pub fn conflicts_in<'a>(
+    config: &PodConfig,
+    pod: &str,
+    said: impl Iterator<Item = (Said<'a>, Option<&'a str>)>,
+) -> Vec<String> {
+    let own = said.filter(|(said, _)| is_of(said, config));
+    let told = own.filter_map(|(said, conflict)| {
+        let link = policy::clipped(said.link);
+        Some(format!("pod {pod}, link {link}: {}", conflict?))
+    });
+    told.collect()
+}
+
+/// Whether this speaks of the PodConfig as it is now.
+fn is_of(said: &Said<'_>, config: &PodConfig) -> bool {
+    let edition = Edition::of(config);
+    Some(said.podconfig) == config.metadata.name.as_deref()
+        && (said.uid, said.generation >= edition.generation) == (edition.uid.as_str(), true)
+}
+
 /// What keeps a pod from what this PodConfig asks for. `whole` is what keeps it from everything; `untold` is
 /// what it means that a link is not spoken of as the PodConfig asks for it now.
 pub fn in_pod<'a>(
@@ -56,12 +79,7 @@ pub fn in_pod<'a>(
     whole: Option<Trouble<'a>>,
     untold: Trouble<'a>,
 ) -> Vec<Trouble<'a>> {
-    let edition = Edition::of(config);
-    let is_current = |said: &Said<'_>| {
-        Some(said.podconfig) == config.metadata.name.as_deref()
-            && (said.uid, said.generation >= edition.generation) == (&edition.uid, true)
-    };
-    let own: Vec<Said<'a>> = said.filter(is_current).collect();
+    let own: Vec<Said<'a>> = said.filter(|said| is_of(said, config)).collect();
     let is_told = |name: &str| own.iter().any(|said| said.link == name);
     let all_told = config.spec.links.iter().all(|link| is_told(&link.name));
     let pod = untold.pod;
@@ -118,6 +136,7 @@ fn told(
 ) -> PodConfigStatus {
     let standing = Standing {
         troubles: tally.troubles,
+        conflicts: tally.conflicts,
         well: match tally.selected {
             0 => Reason::NoPodsSelected,
             _ => Reason::AllPodsConfigured,

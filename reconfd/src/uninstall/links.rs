@@ -8,6 +8,7 @@ use cni_plugin::record::RecordFolder;
 
 use super::UninstallConfig;
 use crate::{
+    address::claims::Claims,
     backfill::Backfill,
     http::Health,
     metrics::Metrics,
@@ -17,7 +18,8 @@ use crate::{
         switch::{Maker, Pin},
     },
     podconfig::{
-        self, Controller,
+        self, Addressing, Controller,
+        networks::{Networks, NodeNetworks},
         pods::{Pods, unsupported::Unsupported},
     },
     scope::Scope,
@@ -39,7 +41,14 @@ pub fn remove(config: &UninstallConfig) -> anyhow::Result<()> {
     let nothing = Feed::new().objects();
     let numbers = (Metrics::default(), Health::default());
     let backfill = Backfill::default();
-    let controller = Controller::new(machine, nothing, pods, numbers, telling, inbox, backfill);
+    let addressing = Addressing {
+        networks: Networks::new(&node.installation, &[], NodeNetworks::default(), false),
+        claims: Claims::of_nobody(),
+        probes: None,
+    };
+    let controller = Controller::new(
+        machine, nothing, pods, numbers, telling, inbox, backfill, addressing,
+    );
     let (removed, machine) = controller.clear().context("remove the links")?;
     let unvisited = machine.pods_with_links();
     if !unvisited.is_empty() {

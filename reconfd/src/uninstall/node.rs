@@ -9,6 +9,7 @@ use super::{Links, UninstallConfig, links};
 use crate::{
     installation::{Mode, OnNode, notes::Notes},
     lock::{self, Who},
+    networks,
 };
 
 pub fn uninstall(config: &UninstallConfig) -> anyhow::Result<()> {
@@ -27,6 +28,7 @@ pub fn uninstall(config: &UninstallConfig) -> anyhow::Result<()> {
     for who in [Who::Daemon, Who::Keeper] {
         remove_file(&who.path(&node.run_dir, &node.installation))?;
     }
+    remove_file(&networks::path(&node.run_dir, &node.installation))?;
     drop(locks);
     if others.is_empty() {
         tidy(node, &notes)?;

@@ -36,7 +36,7 @@ what is cluster-wide: with `namespaces` the former is given in these alone.
 - apiGroups: [podconfig.dev]
   resources: [addressclaims]
   verbs: [get, list, watch, create, update, delete]
-# Which networks no address may be in.
+# Which networks of the cluster no link may overlap: the controller says it.
 - apiGroups: [podconfig.dev]
   resources: [reservednetworks]
   verbs: [get, list, watch]
@@ -91,6 +91,68 @@ what is cluster-wide: with `namespaces` the former is given in these alone.
 - apiGroups: [""]
   resources: [namespaces, nodes]
   verbs: [get, list, watch]
+# Publishes which networks of the cluster no link may overlap. `publish`: as for allowances.
+- apiGroups: [podconfig.dev]
+  resources: [reservednetworks]
+  verbs: [get, list, watch, create, update, patch, delete, publish]
+{{ include "podconfig.controller.sources" . }}
+{{- end -}}
+
+{{- define "podconfig.controller.sources" -}}
+# Where networks are: read, and nothing else, whatever of it the cluster has. Nodes are in the list above.
+- apiGroups: [""]
+  resources: [services]
+  verbs: [get, list, watch]
+# The ConfigMaps of this name alone; its namespace may not be there yet, and a Role would need it.
+- apiGroups: [""]
+  resources: [configmaps]
+  resourceNames: [kube-flannel-cfg]
+  verbs: [get, list, watch]
+- apiGroups: [networking.k8s.io]
+  resources: [servicecidrs]
+  verbs: [get, list, watch]
+- apiGroups: [gateway.networking.k8s.io]
+  resources: [gateways]
+  verbs: [get, list, watch]
+- apiGroups: [config.openshift.io, operator.openshift.io]
+  resources: [networks]
+  verbs: [get, list, watch]
+- apiGroups: [crd.projectcalico.org, projectcalico.org]
+  resources: [ippools, blockaffinities, ipreservations]
+  verbs: [get, list, watch]
+- apiGroups: [cilium.io]
+  resources: [ciliumnodes, ciliumpodippools, ciliumloadbalancerippools]
+  verbs: [get, list, watch]
+- apiGroups: [k8s.ovn.org]
+  resources: [userdefinednetworks, clusteruserdefinednetworks, egressips]
+  verbs: [get, list, watch]
+- apiGroups: [kubeovn.io]
+  resources: [subnets, vips, iptables-eips, ovn-eips]
+  verbs: [get, list, watch]
+- apiGroups: [crd.antrea.io]
+  resources: [ippools, externalippools]
+  verbs: [get, list, watch]
+- apiGroups: [metallb.io]
+  resources: [ipaddresspools]
+  verbs: [get, list, watch]
+- apiGroups: [whereabouts.cni.cncf.io]
+  resources: [ippools, nodeslicepools, overlappingrangeipreservations]
+  verbs: [get, list, watch]
+- apiGroups: [k8s.cni.cncf.io]
+  resources: [network-attachment-definitions]
+  verbs: [get, list, watch]
+{{- end -}}
+
+{{- define "podconfig.controller.settings" -}}
+# In kube-system: what the cluster was set up with, by name and no other ConfigMap; and the flags of its
+# control plane.
+- apiGroups: [""]
+  resources: [configmaps]
+  resourceNames: [kubeadm-config, kube-proxy, cilium-config, cluster-config-v1]
+  verbs: [get, list, watch]
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [get, list, watch]
 {{- end -}}
 
 {{/* The rules of one role, given to one account: (dict "root" $ "role" NAME "rules" DEFINED "account" NAME) */}}
@@ -118,9 +180,9 @@ subjects:
 - {kind: ServiceAccount, name: podconfig-{{ .account }}, namespace: {{ .root.Release.Namespace }}}
 {{- end -}}
 
-{{/* The same in each of the namespaces that are served. */}}
+{{/* The same in each of the namespaces that are served, or in those of `namespaces`. */}}
 {{- define "podconfig.grantInNamespaces" }}
-{{- range $namespace := .root.Values.namespaces }}
+{{- range $namespace := .namespaces | default .root.Values.namespaces }}
 ---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: Role

@@ -17,12 +17,12 @@ fn what_may_not_be_read_or_is_not_installed_is_lost_and_told_with_what_to_do() {
     let missing = Error::InitialListFailed(api(404, "404 page not found"));
     assert!(is_lost(&missing));
     assert_eq!(
-        told(&missing),
+        advised(&missing),
         "404 page not found; are the definitions of podconfig.dev installed?"
     );
     let forbidden = Error::WatchStartFailed(api(403, "pods is forbidden"));
     assert!(is_lost(&forbidden));
-    assert!(told(&forbidden).contains("pods is forbidden; the account needs"));
+    assert!(advised(&forbidden).contains("pods is forbidden; the account needs"));
 }
 
 #[test]
@@ -30,7 +30,7 @@ fn what_is_away_or_busy_comes_back_and_what_is_known_stays_known() {
     for (code, message) in [(429, "too many requests"), (500, "etcd"), (410, "expired")] {
         let error = Error::WatchStartFailed(api(code, message));
         assert!(!is_lost(&error), "{code}");
-        assert_eq!(told(&error), message);
+        assert_eq!(advised(&error), message);
     }
 }
 

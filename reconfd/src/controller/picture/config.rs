@@ -13,7 +13,7 @@ use crate::{
         seen::{Seen, Told},
     },
     podconfig::policy,
-    standing::{Edition, Trouble, podconfig},
+    standing::{ADDRESS_CONFLICT, Edition, Trouble, podconfig},
 };
 
 pub struct Config {
@@ -73,6 +73,15 @@ impl Config {
             .then(|| Verdict::of(&self.troubles(name, pod, told)))
     }
 
+    /// Takes down how a pod stands to it; whether its status may say otherwise now.
+    pub fn look_at(&mut self, name: &str, pod: Option<&Seen>, told: Option<&Told>) -> bool {
+        let verdict = pod.and_then(|pod| self.verdict(name, pod, told));
+        let selected = pod.filter(|_| verdict.is_some());
+        let conflicts = selected.map(|pod| rollup::conflicts(&self.object, name, pod, told));
+        let is_news = self.roll.put(name, verdict);
+        self.roll.put_conflicts(name, conflicts.unwrap_or_default()) | is_news
+    }
+
     pub fn troubles<'a>(
         &self,
         name: &'a str,
@@ -104,10 +113,14 @@ impl Config {
     }
 }
 
-/// Whether all of a status is there already; conditions of others do not matter.
+/// Whether all of a status is there already; conditions of others do not matter, and one that is there only
+/// while it is true must be gone with it.
 fn says(there: &PodConfigStatus, status: &PodConfigStatus) -> bool {
     let mut there = there.clone();
-    let is_ours = |type_: &String| status.conditions.iter().any(|own| own.type_ == *type_);
+    let is_ours = |type_: &String| {
+        let mut ours = status.conditions.iter();
+        type_ == ADDRESS_CONFLICT || ours.any(|own| own.type_ == *type_)
+    };
     there
         .conditions
         .retain(|condition| is_ours(&condition.type_));

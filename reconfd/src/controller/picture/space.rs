@@ -82,8 +82,7 @@ impl Space {
             let mut config = Config::new(*read);
             if !before.is_some_and(|before| config.succeed(before)) {
                 for (name, pod) in &self.pods {
-                    let verdict = config.verdict(name, pod, self.reports.get(name));
-                    config.roll.put(name, verdict);
+                    config.look_at(name, Some(pod), self.reports.get(name));
                 }
             }
             marks.push(Job::status(&self.name, name).after(config.roll.wait()));
@@ -154,7 +153,7 @@ impl Space {
             Kind::PodReport => self.reports.len(),
             Kind::PodConfigAllowance => usize::from(self.allowance.is_some()),
             Kind::PeerSlice => self.slices.len(),
-            Kind::Node | Kind::PodConfigPolicy => 0,
+            Kind::Node | Kind::PodConfigPolicy | Kind::AddressClaim => 0,
         }
     }
 
@@ -259,8 +258,7 @@ impl Space {
         let (pod, told) = (self.pods.get(name), self.reports.get(name));
         let mut marks = Vec::new();
         for (config_name, config) in &mut self.configs {
-            let verdict = pod.and_then(|pod| config.verdict(name, pod, told));
-            if config.roll.put(name, verdict) {
+            if config.look_at(name, pod, told) {
                 marks.push(Job::status(&self.name, config_name).after(config.roll.wait()));
             }
         }

@@ -115,6 +115,7 @@ pub(super) fn link(state: LinkState, reason: Reason) -> LinkTold {
         state,
         reason,
         message: String::new(),
+        conflict: None,
         tunnel: None,
     }
 }

@@ -57,6 +57,12 @@ impl FromStr for Mark {
     }
 }
 
+/// Whether a link with this alias is podconfig's, of whichever installation.
+pub fn is_alias(alias: &str) -> bool {
+    let rest = alias.strip_prefix(PREFIX);
+    rest.is_some_and(|rest| rest.starts_with(':'))
+}
+
 /// The alias of a bridge in the switch, for people who look at it.
 pub fn bridge_alias(installation: &str, stands_for: &str) -> String {
     format!("{PREFIX}:{installation}:bridge:{stands_for}")

@@ -80,6 +80,7 @@ impl Controller {
         for step in std::mem::take(&mut work.plan.steps) {
             self.act_on_link(work, &mut sandbox, step);
         }
+        self.probe(work, &sandbox);
     }
 
     fn act_on_link(&mut self, work: &mut Work, sandbox: &mut Sandbox, step: Step) {

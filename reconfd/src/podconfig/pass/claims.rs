@@ -1,4 +1,4 @@
-//! What only one can have: an address on a segment, and a segment on the node. The first to ask gets it.
+//! What only one can have: an address, and a segment on the node. The first to ask gets it.
 
 use std::collections::BTreeSet;
 
@@ -63,6 +63,7 @@ impl Controller {
         );
         let freed = self.segments.keep(work.uid(), &kept);
         self.touch_others(work.uid(), freed);
+        self.release_addresses(work);
     }
 
     fn claim_segment(
@@ -102,38 +103,14 @@ impl Controller {
         permit.may_share(on_port, unfiltered)
     }
 
-    fn claim_addresses(&mut self, pod: &Pod, judged: &mut Wanted) {
-        let kept: Vec<_> = judged.granted.iter().map(|granted| &granted.link).collect();
-        let freed = self.holders.keep(&pod.uid, kept.into_iter());
-        self.touch_others(&pod.uid, freed);
-        let mut refused = Vec::new();
-        judged
-            .granted
-            .retain(|granted| match self.holders.take(&pod.uid, &granted.link) {
-                Ok(()) => true,
-                Err((holder, ip)) => {
-                    let known = self.pods.known(&holder, &self.objects);
-                    let name = known.map_or(holder, |known| known.pod.name.clone());
-                    let message = format!("{ip} is held by pod {name}");
-                    let refusal = verdict::refused(granted, Reason::AddressTaken, message);
-                    refused.push((granted.order, refusal));
-                    false
-                }
-            });
-        refuse(judged, refused);
-    }
-
     /// What another pod holds already, it keeps. The names of links that can not have their segment.
     pub(super) fn hold(&mut self, uid: &str, links: &[(Link, Asker, Permit)]) -> Vec<String> {
-        let freed = self.holders.keep(uid, links.iter().map(|(link, ..)| link));
-        self.dirty.extend(freed);
         let mut refused = Vec::new();
         for (link, asker, permit) in links {
             let mut permit = permit.clone();
             self.choose_rule(link, &mut permit);
-            match self.claim_segment(uid, link, asker, &permit) {
-                Ok(()) => drop(self.holders.take(uid, link)),
-                Err(_) => refused.push(link.name.clone()),
+            if self.claim_segment(uid, link, asker, &permit).is_err() {
+                refused.push(link.name.clone());
             }
         }
         refused
@@ -149,8 +126,7 @@ impl Controller {
 
     /// A pod that is not there holds nothing but what its links go on using.
     pub(super) fn let_go(&mut self, uid: &str) {
-        let freed = self.holders.keep(uid, [].into_iter());
-        self.dirty.extend(freed);
+        self.release_addresses_of(uid);
         let kept = self.used_segments(uid);
         let freed = self.segments.keep(uid, &kept);
         self.segments.wait_no_more(uid);
@@ -237,7 +213,7 @@ fn names<'a>(links: impl Iterator<Item = &'a Link>) -> BTreeSet<String> {
         .collect()
 }
 
-fn refuse(judged: &mut Wanted, refused: Vec<(usize, LinkOutcome)>) {
+pub(super) fn refuse(judged: &mut Wanted, refused: Vec<(usize, LinkOutcome)>) {
     let earlier = std::mem::take(&mut judged.refused);
     judged.refused = verdict::merge(earlier, refused, &judged.granted);
 }

@@ -13,6 +13,7 @@ use crds::Reason;
 use super::{
     Picture, are_pods_counted,
     claims::grants,
+    probing::{self, Probing},
     work::{self, Work},
 };
 use crate::{
@@ -137,7 +138,13 @@ impl Controller {
         work.carriers = carriers(work, &inside);
         work.next_index = inside.links.keys().max().copied().unwrap_or_default() + 1;
         work.stand(&present, &candidates);
-        let granted = self.wants(work, &inside)?;
+        let ours = present
+            .iter()
+            .filter_map(|link| Some(link.pod.as_ref()?.index));
+        let ours = ours.chain(candidates.iter().map(|candidate| candidate.row.index));
+        self.withhold(work, sandbox, (&inside, &ours.collect()))?;
+        let (granted, probing) = self.wants(work, &inside)?;
+        work.probing = probing;
         let settled = self.settled.get(&uid);
         let known = settled.map(|settled| settled.numbers(&work.known.pod.sandbox));
         let known = known.unwrap_or_default();
@@ -149,7 +156,9 @@ impl Controller {
             rules: &inside.rules,
             around: &self.machine,
         };
-        let plan = plan(situation);
+        let mut plan = plan(situation);
+        leave_withheld(&work.granted, &mut plan);
+        probing::tell(&work.probing, &mut plan);
         self.hold_back(work, plan);
         Ok(())
     }
@@ -162,13 +171,19 @@ impl Controller {
     }
 
     /// What the machine shall make of the granted links.
-    fn wants(&mut self, work: &Work, inside: &Inside) -> Result<Vec<Want>, Error> {
+    fn wants(&mut self, work: &Work, inside: &Inside) -> Result<(Vec<Want>, Vec<Probing>), Error> {
         let mut wants = Vec::with_capacity(work.granted.len());
+        let mut probing = Vec::new();
         for granted in &work.granted {
             let mut link = granted.link.clone();
+            let standing = work.standing.get(&link.name);
+            if let (Some(_), Some(standing)) = (&granted.withheld, standing) {
+                // What it has is what its rules are for.
+                link.addresses.clone_from(&standing.addresses);
+            }
             link.kind.starts_at(work.ends.get(&link.name).copied());
             let mtu = link.mtu.unwrap_or_default();
-            wants.push(Want {
+            let mut want = Want {
                 host_name: host_end_name(&work.known.pod.sandbox, &link.name),
                 host_mtu: mtu,
                 mtu,
@@ -176,9 +191,13 @@ impl Controller {
                 device: None,
                 link,
                 mark: granted.mark.clone(),
-            });
+            };
+            if granted.withheld.is_none() {
+                probing.extend(self.probe_first(work, &mut want));
+            }
+            wants.push(want);
         }
-        Ok(wants)
+        Ok((wants, probing))
     }
 
     /// What is decided about the device of a link, if it has one.
@@ -257,6 +276,24 @@ impl Controller {
         let why = "the links of this pod come and go faster than they may be made; it follows soon";
         back_off(&mut plan, &too_many, why);
         work.plan = plan;
+    }
+}
+
+/// Links that wait for something else than the machine stay as they are, there or not.
+fn leave_withheld(granted: &[Granted], plan: &mut Plan) {
+    for granted in granted {
+        let Some((reason, message)) = &granted.withheld else {
+            continue;
+        };
+        let link = granted.link.name.clone();
+        plan.steps
+            .retain(|step| !step.is_of(std::slice::from_ref(&link)));
+        plan.hindered.retain(|hindered| hindered.link != link);
+        plan.hindered.push(Hindered {
+            link,
+            reason: *reason,
+            message: message.clone(),
+        });
     }
 }
 

@@ -129,6 +129,7 @@ impl Controller {
         self.numbers.retain(|_, owner| owner != uid);
         self.host_ends.retain(|_, owner| owner != uid);
         self.settled.remove(uid);
+        self.probes.iter_mut().for_each(|probes| probes.forget(uid));
         let _ = self.telling.send(Telling::PodGone { uid: uid.into() });
     }
 }

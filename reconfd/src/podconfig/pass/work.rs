@@ -11,6 +11,7 @@ use nix::errno::Errno;
 
 use self::standing::{Standing, standing, standing_device, stands};
 use crate::{
+    address::collision::Reach,
     node::{
         act::Made,
         links::{Device, Kind, Mark, Place, Present, Want, device::VLAN, veth},
@@ -27,6 +28,8 @@ use crate::{
         wanted::{Granted, Wanted},
     },
 };
+
+use super::probing::Probing;
 
 /// What is written down of it when the pass is through.
 mod settle;
@@ -64,6 +67,13 @@ pub struct Work {
     pub ends: HashMap<String, IpAddr>,
     pub next_index: u32,
     pub has_rules: bool,
+    /// Links whose addresses are asked for on the wire.
+    pub probing: Vec<Probing>,
+    /// Where its links reach, or would.
+    reach: Reach,
+    /// Links that have asked for their addresses.
+    pub asking: BTreeSet<String>,
+    is_unsure: bool,
 }
 
 impl Work {
@@ -88,6 +98,10 @@ impl Work {
             ends: HashMap::new(),
             next_index: 1,
             has_rules: false,
+            probing: Vec::new(),
+            reach: Reach::default(),
+            asking: BTreeSet::new(),
+            is_unsure: false,
         }
     }
 
@@ -99,6 +113,8 @@ impl Work {
         self.granted = judged.granted;
         self.refused = judged.refused;
         self.parents = judged.parents;
+        (self.reach, self.is_unsure) = (judged.reach, judged.is_unsure);
+        self.asking = judged.asking;
     }
 
     /// Takes in what was found in the kernel.
@@ -108,7 +124,10 @@ impl Work {
             .filter_map(|p| Some((p.mark.as_ref()?.link.clone(), standing(p))));
         let devices = candidates.iter().filter_map(|candidate| {
             let mark = candidate.present.mark.as_ref()?;
-            Some((mark.link.clone(), standing_device(&candidate.present.pod)))
+            Some((
+                mark.link.clone(),
+                standing_device(&candidate.present.pod, mark),
+            ))
         });
         self.standing = veths.chain(devices).collect();
     }
@@ -134,6 +153,12 @@ impl Work {
             _ => None,
         });
         removals.collect()
+    }
+
+    /// Whether a link is there as it is asked for.
+    pub fn stands_as_asked(&self, granted: &Granted) -> bool {
+        let standing = self.standing.get(&granted.link.name);
+        standing.is_some_and(|standing| standing.spec_hash == granted.mark.spec_hash)
     }
 
     pub fn asks_for_devices(&self) -> bool {
@@ -170,16 +195,29 @@ impl Work {
         routes.any(|route| route.table.is_some())
     }
 
+    /// Whether nothing happened, and there is nothing to tell but that addresses are waited for.
+    pub fn does_nothing_but_claim(&self) -> bool {
+        let is_claiming = |granted: &Granted| {
+            let withheld = granted.withheld.as_ref();
+            withheld.is_some_and(|(reason, _)| *reason == Reason::ClaimPending)
+        };
+        self.trouble.is_none()
+            && self.granted.iter().any(is_claiming)
+            && self.errors.is_empty()
+            && self.touched.is_empty()
+            && self.taken.is_empty()
+            && self.mended.is_empty()
+    }
+
     /// Whether anything was made or changed.
     pub fn has_changed(&self) -> bool {
         !self.touched.is_empty()
     }
 
     pub fn has_nothing_to_do(&self) -> bool {
-        self.plan
-            .steps
-            .iter()
-            .all(|step| matches!(step, Step::Remove { .. }))
+        let mut steps = self.plan.steps.iter();
+        steps.all(|step| matches!(step, Step::Remove { .. }))
+            && !self.probing.iter().any(Probing::is_open)
     }
 
     pub fn removed(&mut self, link: &str, removed: &Result<(), Error>) {

@@ -1,6 +1,6 @@
 //! Pure: what an allowed link may do beside being there.
 
-use crds::policy::{Macs, Rule, Sharing, Unfiltered};
+use crds::policy::{Macs, MayOverlap, Rule, Sharing, Unfiltered};
 use ipnetwork::IpNetwork;
 
 use super::wish::{Carrier, Wish};
@@ -14,6 +14,8 @@ pub struct Permit {
     pub grants: Vec<Grant>,
     /// Where peers of a tunnel may be, as each of the same rules says; they never add up.
     pub sources: Vec<Vec<IpNetwork>>,
+    /// What the link may overlap, as each of the same rules says.
+    pub overlaps: Vec<Vec<MayOverlap>>,
 }
 
 /// What one rule lets a segment do.
@@ -35,6 +37,10 @@ impl Permit {
             learning: allowing.iter().all(|rule| rule.macs == Some(Macs::Any)),
             grants: allowing.iter().map(|rule| Grant::of(wish, rule)).collect(),
             sources: sources.collect(),
+            overlaps: allowing
+                .iter()
+                .map(|rule| rule.may_overlap.clone())
+                .collect(),
         }
     }
 
@@ -42,6 +48,7 @@ impl Permit {
     pub fn of_one_rule(&mut self, number: usize) {
         self.grants = self.grants.get(number).copied().into_iter().collect();
         self.sources = self.sources.get(number).cloned().into_iter().collect();
+        self.overlaps = self.overlaps.get(number).cloned().into_iter().collect();
     }
 
     /// Whether one single rule lets the segment be shared with other namespaces and be as it is here: on

@@ -66,6 +66,10 @@ pub fn lines(before: Option<&PodOutcome>, now: &PodOutcome) -> Vec<Line> {
         .filter_map(|link| line(was(&link.name, &link.podconfig), link, now));
     let mut lines: Vec<Line> = of_links.collect();
     lines.extend(removed(before, now));
+    lines.extend(now.links.iter().filter_map(|link| {
+        let was = was(&link.name, &link.podconfig);
+        conflict(was, link)
+    }));
     // What went wrong is told first.
     lines.sort_by_key(|line| !line.is_warning());
     lines
@@ -92,11 +96,29 @@ fn line(was: Option<&LinkOutcome>, link: &LinkOutcome, pod: &PodOutcome) -> Opti
             };
             line(reason, what_it_is(link, changed, pod.since))
         }
-        // A pod that ends is no news, nor is one that is not looked at yet.
-        _ if matches!(link.reason, Reason::NamespaceGone | Reason::Reconciling) => None,
+        // A pod that ends is no news, nor is one that is not looked at yet, nor a claim that is under way.
+        _ if matches!(
+            link.reason,
+            Reason::NamespaceGone | Reason::Reconciling | Reason::ClaimPending
+        ) =>
+        {
+            None
+        }
         _ if is_news => line(link.reason, format!("{}: {}", link.name, link.message)),
         _ => None,
     }
+}
+
+/// A network has appeared that the link overlaps.
+fn conflict(was: Option<&LinkOutcome>, link: &LinkOutcome) -> Option<Line> {
+    let conflict = link.conflict.as_ref()?;
+    let is_news = was.is_none_or(|was| was.conflict.as_ref() != Some(conflict));
+    is_news.then(|| Line {
+        podconfig: link.podconfig.clone(),
+        link: link.name.clone(),
+        reason: Reason::AddressConflict,
+        text: format!("{}: {conflict}", link.name),
+    })
 }
 
 /// `data0 192.168.100.7/24 in 3 ms`.

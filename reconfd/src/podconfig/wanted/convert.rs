@@ -10,6 +10,7 @@ use crds::{
 use ipnetwork::IpNetwork;
 
 use crate::{
+    address::range::Range,
     node::links::{
         Device, HostEnd, Kind, Link, Route, Segment, Veth,
         device::{self, Data},
@@ -60,7 +61,7 @@ pub fn link_of(
         routes: wish
             .routes
             .iter()
-            .map(route)
+            .map(|wished| route(wished, wish))
             .collect::<Result<_, _>>()
             .map_err(invalid)?,
         slaac: wish.slaac == Some(podconfig::Slaac::Accept),
@@ -168,9 +169,10 @@ fn host_end(place: Place<'_>, namespace: &str, installation: &str) -> HostEnd {
 }
 
 /// A route without `via` goes out of the link itself; on a routed link the node fills the gateway in.
-fn route(wish: &podconfig::Route) -> Result<Route, String> {
+fn route(wish: &podconfig::Route, link: &podconfig::Link) -> Result<Route, String> {
     let to: IpNetwork = wish.to.network();
     let via = wish.via.map(|via| via.to_canonical());
+    let via = via.or_else(|| gateway(link, to.is_ipv4()));
     if let Some(via) = via.filter(|via| via.is_ipv4() != to.is_ipv4()) {
         return Err(format!(
             "routes to {to}: via {via} is of the other address family"
@@ -191,6 +193,37 @@ fn route(wish: &podconfig::Route) -> Result<Route, String> {
         metric: number("metric", wish.metric)?.filter(|metric| *metric != 0),
         table: number("table", wish.table.filter(|table| *table != MAIN_TABLE))?,
     })
+}
+
+/// The gateway of the link's ranges in one family. A link that the node routes has the node for one.
+fn gateway(link: &podconfig::Link, is_ipv4: bool) -> Option<IpAddr> {
+    let is_routed = link.veth.as_ref().is_some_and(|veth| veth.routed.is_some());
+    let mut ranges = link.ranges().iter().filter(|_| !is_routed);
+    ranges.find_map(|range| range.gateway.filter(|via| via.is_ipv4() == is_ipv4))
+}
+
+/// The ranges of a link, each of which gives it an address.
+pub fn ranges_of(wish: &podconfig::Link) -> Result<Vec<Range>, Refusal> {
+    let invalid = |message: String| Refusal {
+        reason: Reason::Invalid,
+        message: bounded(format!("ipam.ranges: {message}")),
+    };
+    let ranges = wish.ranges().iter().map(Range::new);
+    let ranges: Vec<Range> = ranges.collect::<Result<_, _>>().map_err(invalid)?;
+    for (at, range) in ranges.iter().enumerate() {
+        let (network, earlier) = (range.cidr(), &ranges[..at]);
+        let other = earlier.iter().map(Range::cidr);
+        let overlaps = |other: &IpNetwork| {
+            other.is_ipv4() == network.is_ipv4()
+                && (other.contains(network.network()) || network.contains(other.network()))
+        };
+        if let Some(other) = other.into_iter().find(overlaps) {
+            return Err(invalid(format!(
+                "{network} and {other} of one link overlap; write one range"
+            )));
+        }
+    }
+    Ok(ranges)
 }
 
 /// What the kernel takes as a name.

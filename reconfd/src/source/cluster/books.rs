@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crds::{PeerSlice, PodConfig, PodConfigPolicy};
+use crds::{AddressClaim, PeerSlice, PodConfig, PodConfigPolicy, ReservedNetworks};
 use kube::{Resource, core::DeserializeGuard, runtime::watcher};
 
 use super::{
@@ -11,6 +11,7 @@ use super::{
     watch::{Ledger, News, Said},
 };
 use crate::{
+    address::claims::{Claims, paper::Name},
     metrics::Metrics,
     source::{Change, NamespaceMeta, Pod},
 };
@@ -22,10 +23,15 @@ pub enum Heard {
     Namespace(usize, Said<NamespaceMeta>),
     Pod(usize, Said<Pod>),
     PeerSlice(usize, Said<Guarded<PeerSlice>>),
+    ReservedNetworks(usize, Said<Guarded<ReservedNetworks>>),
+    Claim(usize, Said<Guarded<AddressClaim>>),
 }
 
 /// One object that nobody can read must not make a whole list unreadable, and so blind the daemon.
 pub type Guarded<K> = DeserializeGuard<K>;
+
+const RESERVED_NETWORKS: &str = "reservednetworks";
+const CLAIMS: &str = "addressclaims";
 
 pub struct Books {
     pub stores: Stores,
@@ -34,6 +40,10 @@ pub struct Books {
     pub namespaces: Vec<Ledger>,
     pub pods: Vec<Ledger>,
     pub peer_slices: Vec<Ledger>,
+    pub reserved_networks: Vec<Ledger>,
+    pub claims: Vec<Ledger>,
+    /// Who is told of them.
+    pub of_node: Claims,
     pub metrics: Metrics,
     /// Kinds whose lists can not be had at the moment, and why.
     pub deaf_to: BTreeMap<&'static str, String>,
@@ -76,6 +86,36 @@ impl Books {
                     .filter_map(|news| self.stores.peer_slice(readable(news)?))
                     .collect()
             }
+            Heard::ReservedNetworks(at, said) => {
+                let news = self.news(RESERVED_NETWORKS, said, |books| {
+                    &mut books.reserved_networks[at]
+                });
+                let changes = news.into_iter();
+                changes
+                    .filter_map(|news| self.stores.reserved_networks(readable(news)?))
+                    .collect()
+            }
+            Heard::Claim(at, said) => {
+                let news = self.news(CLAIMS, said, |books| &mut books.claims[at]);
+                news.into_iter().for_each(|news| self.claim(news));
+                if self.claims.iter().all(Ledger::is_complete) {
+                    self.of_node.are_known();
+                }
+                // Whom it concerns, the claims themselves tell.
+                Vec::new()
+            }
+        }
+    }
+
+    fn claim(&self, news: News<Guarded<AddressClaim>>) {
+        match readable(news) {
+            Some(News::Came(claim)) => self.of_node.came(*claim),
+            Some(News::Went((_, name))) => {
+                Name::parse(&name)
+                    .iter()
+                    .for_each(|name| self.of_node.went(name));
+            }
+            None => (),
         }
     }
 
@@ -116,10 +156,16 @@ impl Books {
             ("namespaces", &self.namespaces),
             ("pods", &self.pods),
             ("peerslices", &self.peer_slices),
+            (RESERVED_NETWORKS, &self.reserved_networks),
+            (CLAIMS, &self.claims),
         ];
         let missing = kinds
             .iter()
-            .filter(|(_, ledgers)| !ledgers.iter().all(Ledger::is_complete));
+            .filter(|(_, ledgers)| !ledgers.iter().all(Ledger::is_complete))
+            // Where it can not be had, no new address is given out, and everything else goes on.
+            .filter(|(kind, _)| {
+                ![RESERVED_NETWORKS, CLAIMS].contains(kind) || !self.deaf_to.contains_key(kind)
+            });
         let words = missing.map(|(kind, _)| match self.deaf_to.get(kind) {
             Some(why) => format!("{kind} ({why})"),
             None => (*kind).to_owned(),

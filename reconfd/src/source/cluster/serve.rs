@@ -1,6 +1,12 @@
 //! The thread that talks to the API: watches into the stores, the desk out of them.
 
-use std::{collections::BTreeMap, fmt::Debug, pin::Pin, sync::mpsc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt::Debug,
+    pin::Pin,
+    sync::{Arc, mpsc},
+    time::Duration,
+};
 
 use anyhow::bail;
 use futures::{Stream, StreamExt as _, stream};
@@ -8,13 +14,14 @@ use k8s_openapi::api::core::v1::{Namespace, Node};
 use kube::{Api, Client, Resource, core::PartialObjectMeta, runtime::watcher};
 use serde::de::DeserializeOwned;
 use tokio::{
-    sync::oneshot,
+    sync::{Notify, oneshot},
     time::{interval, sleep, timeout},
 };
 
 use super::{
     Options, apis,
     books::{Books, Heard},
+    claims::Driver,
     clerk::Clerk,
     client,
     desk::Sink,
@@ -24,6 +31,7 @@ use super::{
     watch::{self, Ledger, Said},
 };
 use crate::{
+    address::claims::Claims,
     http::Health,
     metrics::Metrics,
     source::{Change, Feed},
@@ -42,6 +50,8 @@ pub struct Service {
     pub health: Health,
     pub metrics: Metrics,
     pub sink: Sink,
+    /// The claims of this node, and what rings when there is something to ask for.
+    pub claims: (Claims, Arc<Notify>),
     /// Told once: every list was heard, or it can never be.
     pub complete: mpsc::Sender<anyhow::Result<()>>,
 }
@@ -79,8 +89,11 @@ impl Service {
             events: Events::new(client.clone(), &self.options.node),
             sink: self.sink.clone(),
         };
+        let (claims, bell) = &self.claims;
+        let driver = Driver::new(client.clone(), claims.clone(), self.metrics.clone());
         tokio::select! {
             () = clerk.run() => {}
+            () = driver.run(bell) => {}
             () = self.look_again(&client) => {}
             () = self.hear(&client, feed, notify) => {}
         }
@@ -167,6 +180,7 @@ impl Service {
         let scope = &self.options.scope;
         let whole = watcher::Config::default;
         let on_node = whole().fields(&format!("spec.nodeName={}", self.options.node));
+        let of_node = whole().fields(&format!("spec.node={}", self.options.node));
         let named = |name: &String| whole().fields(&format!("metadata.name={name}"));
         let namespaces = match scope.is_limited() {
             true => scope.namespaces.iter().map(named).collect(),
@@ -174,7 +188,7 @@ impl Service {
         };
         let mut ears: Ears = Vec::new();
         let books = Books {
-            stores: Stores::new(feed, scope.clone()),
+            stores: Stores::new(feed, scope.clone(), &self.options.installation),
             podconfigs: listen(&mut ears, apis(client, scope), &whole(), Heard::PodConfig),
             policies: listen(
                 &mut ears,
@@ -194,6 +208,19 @@ impl Service {
                 .collect(),
             pods: listen(&mut ears, apis(client, scope), &on_node, Heard::Pod),
             peer_slices: listen(&mut ears, apis(client, scope), &whole(), Heard::PeerSlice),
+            reserved_networks: listen(
+                &mut ears,
+                vec![Api::all(client.clone())],
+                &whole(),
+                Heard::ReservedNetworks,
+            ),
+            claims: listen(
+                &mut ears,
+                vec![Api::all(client.clone())],
+                &of_node,
+                Heard::Claim,
+            ),
+            of_node: self.claims.0.clone(),
             metrics: self.metrics.clone(),
             deaf_to: BTreeMap::new(),
         };

@@ -1,7 +1,10 @@
 //! What the watches say, put into the stores: only what differs in what anybody here looks at is told as a
 //! change, so that a status, a heartbeat or a list that begins anew costs no pass.
 
-use crds::{PeerSlice, PodConfig, PodConfigPolicy};
+use std::time::Instant;
+
+use crds::{PeerSlice, PodConfig, PodConfigPolicy, ReservedNetworks};
+use k8s_openapi::jiff::Timestamp;
 use kube::{
     Resource,
     runtime::{
@@ -13,17 +16,18 @@ use kube::{
 use super::watch::{Key, News, key};
 use crate::{
     scope::Scope,
-    source::{Change, Feed, NamespaceMeta, Objects, Pod, pod::NETWORK_STATUS},
+    source::{Change, Feed, NamespaceMeta, Objects, Pod, heard::first_heard, pod::NETWORK_STATUS},
 };
 
 pub struct Stores {
     feed: Feed,
     objects: Objects,
     scope: Scope,
+    installation: String,
 }
 
 impl Stores {
-    pub fn new(mut feed: Feed, scope: Scope) -> Self {
+    pub fn new(mut feed: Feed, scope: Scope, installation: &str) -> Self {
         // Who reads the stores does not wait for them: nobody reads before every list was heard.
         feed.ready();
         let objects = feed.objects();
@@ -31,6 +35,7 @@ impl Stores {
             feed,
             objects,
             scope,
+            installation: installation.to_owned(),
         }
     }
 
@@ -82,6 +87,45 @@ impl Stores {
             },
         };
         is_new.then_some(change)
+    }
+
+    /// Of this installation's controller alone; that it says the same again is news only to those who no longer
+    /// relied on it.
+    pub fn reserved_networks(&mut self, news: News<ReservedNetworks>) -> Option<Change> {
+        let (_, name) = key_of(&news);
+        let rest = name.strip_prefix(&self.installation)?;
+        if !(rest.is_empty() || rest.starts_with('.')) {
+            return None;
+        }
+        let was_stale = self.objects.networks_heard.is_stale(Instant::now());
+        if rest.is_empty() {
+            self.renewed(&news);
+        }
+        let (event, is_new) = event(news, &self.objects.reserved_networks, |old, new| {
+            let (old, new) = (&old.spec, &new.spec);
+            (&old.networks, &old.sources) == (&new.networks, &new.sources)
+        })?;
+        self.feed.reserved_networks(&event);
+        let is_known_again = was_stale && !self.objects.networks_heard.is_stale(Instant::now());
+        (is_new || is_known_again).then_some(Change::ReservedNetworks)
+    }
+
+    fn renewed(&self, news: &News<ReservedNetworks>) {
+        let heard = &self.objects.networks_heard;
+        let News::Came(object) = news else {
+            return heard.set(None);
+        };
+        let before = self
+            .objects
+            .reserved_networks
+            .get(&ObjectRef::new(&self.installation));
+        let now = Instant::now();
+        match (&object.spec.renewed, before) {
+            (None, _) => heard.set(None),
+            (Some(said), None) => heard.set(first_heard(said, Timestamp::now(), now)),
+            (said, Some(before)) if before.spec.renewed != *said => heard.set(Some(now)),
+            (Some(_), Some(_)) => (),
+        }
     }
 
     pub fn pod(&mut self, news: News<Pod>) -> Option<Change> {

@@ -35,7 +35,7 @@ pub type Key = (String, String);
 /// All objects of a kind, as far as the selection goes.
 pub fn objects<K>(api: Api<K>, selection: Config) -> impl Stream<Item = Said<K>> + Send
 where
-    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
+    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
 {
     watcher(api, selection)
         .backoff(patience())

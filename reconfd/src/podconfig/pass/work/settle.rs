@@ -68,6 +68,11 @@ impl Work {
     /// What was asked for, and what of it is there.
     fn settle_wishes(&self, settled: &mut Settled) {
         settled.configs = self.asked();
+        (settled.reach, settled.is_unsure) = (self.reach.clone(), self.is_unsure);
+        let in_conflict = |granted: &&Granted| {
+            granted.conflict.is_some() && self.standing.contains_key(&granted.link.name)
+        };
+        settled.conflicts = self.granted.iter().filter(in_conflict).count();
         let on_node = self.granted.iter().filter_map(|g| g.link.kind.node_link());
         let on_node = on_node.chain(self.parents.iter().map(String::as_str));
         settled.node_links = on_node.map(str::to_owned).collect();
@@ -79,7 +84,9 @@ impl Work {
         settled.lacks = self.granted.len() > self.standing.len() || !self.plan.hindered.is_empty();
         let stand = |granted: &&Granted| {
             let name = &granted.link.name;
-            self.standing.contains_key(name) || self.waits_for_repair(name)
+            // One that lacks addresses yet is not undone when they come.
+            let is_whole = !self.probing.iter().any(|probing| probing.link == *name);
+            is_whole && self.standing.contains_key(name) || self.waits_for_repair(name)
         };
         // A link that follows what is below it, or what was found, was not undone.
         let hash = |granted: &Granted| {

@@ -6,7 +6,7 @@ use ipnetwork::IpNetwork;
 use crate::{
     node::{
         act::Made,
-        links::{HostEnd, Kind, Place, PodSide, Present, Want, veth},
+        links::{HostEnd, Kind, Mark, Place, PodSide, Present, Want, veth},
     },
     podconfig::{outcome::PresentFacts, wanted::Granted},
 };
@@ -24,6 +24,8 @@ pub struct Standing {
     pub mtu: u32,
     pub has_routes: bool,
     pub addresses: Vec<IpNetwork>,
+    /// The fingerprint of what was asked for when it was made.
+    pub spec_hash: String,
 }
 
 pub(super) fn standing(present: &Present) -> Standing {
@@ -39,11 +41,16 @@ pub(super) fn standing(present: &Present) -> Standing {
         mtu: pod.map_or(host.mtu, |pod| pod.mtu),
         has_routes: pod.is_some_and(|pod| !pod.routes.is_empty()),
         addresses: pod.map(addresses).unwrap_or_default(),
+        spec_hash: present
+            .mark
+            .as_ref()
+            .map(|mark| mark.spec_hash.clone())
+            .unwrap_or_default(),
     }
 }
 
 /// Of a device that is in the pod as a whole.
-pub(super) fn standing_device(pod: &PodSide) -> Standing {
+pub(super) fn standing_device(pod: &PodSide, mark: &Mark) -> Standing {
     Standing {
         host: None,
         host_name: None,
@@ -54,6 +61,7 @@ pub(super) fn standing_device(pod: &PodSide) -> Standing {
         mtu: pod.mtu,
         has_routes: !pod.routes.is_empty(),
         addresses: addresses(pod),
+        spec_hash: mark.spec_hash.clone(),
     }
 }
 
@@ -73,6 +81,7 @@ pub(super) fn stands(want: &Want, made: &Made) -> Standing {
         mtu: want.mtu,
         has_routes: !veth::pod_routes(&want.link).is_empty(),
         addresses: want.link.addresses.clone(),
+        spec_hash: want.mark.spec_hash.clone(),
     }
 }
 

@@ -63,8 +63,10 @@ impl Work {
             reason,
             message,
             present: standing.map(|s| facts(s, granted)),
-            domain: None,
-            conflict: None,
+            domain: standing
+                .filter(|standing| !standing.addresses.is_empty())
+                .map(|_| granted.domain.clone()),
+            conflict: standing.and(granted.conflict.clone()),
             tunnel: self.tunnel(granted),
             last_change: changed.get(name).copied(),
         }
@@ -106,6 +108,7 @@ impl Work {
             let state = match hindered.reason {
                 Reason::BridgeNotFound
                 | Reason::BackingOff
+                | Reason::ClaimPending
                 | Reason::ParentNotFound
                 | Reason::ParentDown
                 | Reason::ParentMoved

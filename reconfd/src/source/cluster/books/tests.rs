@@ -6,12 +6,15 @@ use crate::{scope::Scope, source::Feed};
 fn books() -> Books {
     let one = || vec![Ledger::default()];
     Books {
-        stores: Stores::new(Feed::of_api(), Scope::default()),
+        stores: Stores::new(Feed::of_api(), Scope::default(), "default"),
         podconfigs: one(),
         policies: one(),
         namespaces: one(),
         pods: one(),
         peer_slices: one(),
+        reserved_networks: one(),
+        claims: one(),
+        of_node: Claims::of_nobody(),
         metrics: Metrics::default(),
         deaf_to: BTreeMap::new(),
     }
@@ -51,6 +54,12 @@ fn told_all(books: &mut Books) {
     for event in [Event::Init, Event::InitDone] {
         books.take(Heard::PeerSlice(0, Ok(event)));
     }
+    for event in [Event::Init, Event::InitDone] {
+        books.take(Heard::ReservedNetworks(0, Ok(event)));
+    }
+    for event in [Event::Init, Event::InitDone] {
+        books.take(Heard::Claim(0, Ok(event)));
+    }
 }
 
 #[test]
@@ -72,6 +81,20 @@ fn definitions_that_are_missing_are_told_in_words() {
     let missing = books.missing().unwrap_or_default();
     let words = "podconfigs (404: the CustomResourceDefinition is not installed)";
     assert!(missing.contains(words), "{missing}");
+}
+
+#[test]
+fn networks_that_can_not_be_had_hold_nothing_up() {
+    let mut books = books();
+    for event in [Event::Init, Event::InitDone] {
+        books.take(Heard::ReservedNetworks(0, Ok(event)));
+    }
+    let missing = books.missing().unwrap_or_default();
+    assert!(!missing.contains("reservednetworks"), "{missing}");
+    let mut books = self::books();
+    books.take(Heard::ReservedNetworks(0, Err(refused(403))));
+    let missing = books.missing().unwrap_or_default();
+    assert!(!missing.contains("reservednetworks"), "{missing}");
 }
 
 #[test]

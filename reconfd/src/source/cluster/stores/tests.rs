@@ -10,7 +10,7 @@ fn stores(except: &[&str]) -> Stores {
         namespaces: Vec::new(),
         except_namespaces,
     };
-    Stores::new(Feed::new(), scope)
+    Stores::new(Feed::new(), scope, "default")
 }
 
 fn pod(more: Value) -> News<Pod> {
@@ -98,4 +98,54 @@ fn a_slice_that_changes_its_segment_concerns_both() {
     assert_eq!(stores.peer_slice(slice(7)), None);
     let told = stores.peer_slice(slice(8));
     assert_eq!(told, Some(Change::Namespace("t".into())));
+}
+
+fn networks(name: &str, spec: Value) -> News<ReservedNetworks> {
+    let object = json!({"metadata": {"name": name}, "spec": spec});
+    News::Came(Box::new(serde_json::from_value(object).unwrap()))
+}
+
+#[test]
+fn networks_of_another_installation_are_not_ours() {
+    let mut stores = stores(&[]);
+    for other in ["default2", "other", "default-0"] {
+        let news = networks(other, json!({"renewed": "2026-01-01T00:00:00Z"}));
+        assert_eq!(stores.reserved_networks(news), None, "{other}");
+    }
+    assert!(stores.objects.reserved_networks().is_empty());
+    assert_eq!(stores.objects.networks_heard(), None);
+}
+
+#[test]
+fn what_is_said_again_is_heard_and_is_no_change() {
+    let mut stores = stores(&[]);
+    let said = |second: u8| json!({"renewed": format!("2026-01-01T00:00:{second:02}Z")});
+    let mut say = |second| stores.reserved_networks(networks("default", said(second)));
+    assert_eq!(say(0), Some(Change::ReservedNetworks), "it came");
+    assert_eq!(
+        say(1),
+        Some(Change::ReservedNetworks),
+        "it is relied on from now"
+    );
+    assert_eq!(say(2), None);
+    let heard = stores.objects.networks_heard().unwrap();
+    assert_eq!(stores.reserved_networks(networks("default", said(2))), None);
+    assert_eq!(
+        stores.objects.networks_heard(),
+        Some(heard),
+        "it was not said again"
+    );
+    let prefix = json!({"prefix": "10.0.0.0/16", "use": "Pods", "source": "Nodes", "kind": "Node", "object": "n"});
+    let part = networks("default.0", json!({"networks": [prefix]}));
+    assert_eq!(
+        stores.reserved_networks(part),
+        Some(Change::ReservedNetworks)
+    );
+    let gone = News::Went((String::new(), "default".into()));
+    assert_eq!(
+        stores.reserved_networks(gone),
+        Some(Change::ReservedNetworks)
+    );
+    assert_eq!(stores.objects.networks_heard(), None);
+    assert_eq!(stores.objects.reserved_networks().len(), 1);
 }

@@ -1,0 +1,44 @@
+//! Pure: how many claims there are, and whose.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crds::Reason;
+
+use super::{Book, State, Waiting};
+
+/// How many claims there are of each state, and how many wishes wait.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    pub held: usize,
+    pub resting: usize,
+    pub waiting: usize,
+    /// Of those, how many for a range that is full.
+    pub full: usize,
+}
+
+impl Book {
+    /// The pods that have unreleased claims of this installation here.
+    pub fn holders(&self) -> BTreeSet<String> {
+        let entries = self.claims.iter();
+        let held = entries.filter(|(name, entry)| entry.state == State::Held && self.is_ours(name));
+        held.map(|(_, entry)| entry.claim.spec.pod.uid.clone())
+            .collect()
+    }
+
+    pub fn counts(&self) -> Counts {
+        let ours = self.claims.iter().filter(|(name, _)| self.is_ours(name));
+        let states: Vec<State> = ours.map(|(_, entry)| entry.state).collect();
+        let of = |state| states.iter().filter(|one| **one == state).count();
+        let waiting = || {
+            let links = self.links.values().flat_map(BTreeMap::values);
+            links.flat_map(|link| &link.waiting)
+        };
+        let is_full = |waiting: &&Waiting| matches!(waiting.refused, Some((Reason::RangeFull, _)));
+        Counts {
+            held: of(State::Held),
+            resting: of(State::Resting) + of(State::Leaving),
+            waiting: waiting().count(),
+            full: waiting().filter(is_full).count(),
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! Pure: what is given back, and what is looked after because nobody speaks of it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
+
+use super::{About, Book, Doubt, Entry, Errand, Farewell, Link, Name, Now, REMEMBERED, State};
+
+impl Book {
+    /// What else the pod holds is given back, but for what its links were promised.
+    pub fn keep(&mut self, uid: &str, kept: &BTreeMap<String, BTreeSet<IpAddr>>, now: &Now) {
+        let links = self.links.remove(uid).unwrap_or_default();
+        let (stay, go): (BTreeMap<_, _>, BTreeMap<_, _>) = links
+            .into_iter()
+            .partition(|(name, _)| kept.contains_key(name));
+        for link in go.into_values() {
+            self.cancel(link.waiting);
+        }
+        if !stay.is_empty() {
+            self.links.insert(uid.to_owned(), stay);
+        }
+        for (name, addresses) in kept {
+            if let Some(link) = self
+                .links
+                .get_mut(uid)
+                .and_then(|links| links.get_mut(name))
+            {
+                link.lost.retain(|address| addresses.contains(address));
+                // What it was promised before it was to be otherwise, and has not any more.
+                link.chosen.retain(|address| addresses.contains(address));
+            }
+        }
+        let names = self.names.get(uid).cloned().unwrap_or_default();
+        for name in names {
+            if !self.is_kept(uid, &name, kept) {
+                self.release(&name, now);
+            }
+        }
+    }
+
+    /// All that these links of the pod hold stays, and nothing else of it.
+    pub fn keep_links(&mut self, uid: &str, links: &BTreeSet<String>, now: &Now) {
+        let mut kept: BTreeMap<String, BTreeSet<IpAddr>> = BTreeMap::new();
+        for name in self.names.get(uid).into_iter().flatten() {
+            let of_link = self.claims.get(name).map(|entry| &entry.claim.spec.link);
+            if let Some(link) = of_link.filter(|link| links.contains(*link)) {
+                kept.entry(link.clone()).or_default().insert(name.address);
+            }
+        }
+        self.keep(uid, &kept, now);
+    }
+
+    /// The pod is gone, and its links.
+    pub fn let_go(&mut self, uid: &str, now: &Now) {
+        self.keep(uid, &BTreeMap::new(), now);
+    }
+
+    /// Looks after what nobody here speaks of: `known` has the pods that have records or links here.
+    pub fn sweep(&mut self, known: &BTreeSet<String>, is_proof: bool, now: &Now) {
+        self.gone
+            .retain(|_, (_, since)| now.instant.duration_since(*since) < REMEMBERED);
+        let is_stray = |entry: &Entry| {
+            let uid = &entry.claim.spec.pod.uid;
+            entry.state == State::Held && !known.contains(uid) && !self.links.contains_key(uid)
+        };
+        let strays = self.claims.iter().filter(|(_, entry)| is_stray(entry));
+        let strays = strays.map(|(name, _)| name.clone());
+        let strays: Vec<Name> = strays.filter(|name| self.is_ours(name)).collect();
+        for name in strays {
+            if is_proof {
+                self.release(&name, now);
+                continue;
+            }
+            let claim = self.claims[&name].claim.clone();
+            let errand = Errand::Doubt(Box::new(Doubt::of_pod(claim)));
+            self.tasks.put_once(About::Claim(name), errand, now.instant);
+        }
+    }
+
+    fn is_kept(&self, uid: &str, name: &Name, kept: &BTreeMap<String, BTreeSet<IpAddr>>) -> bool {
+        let Some(entry) = self.claims.get(name) else {
+            return true;
+        };
+        let Some(addresses) = kept.get(&entry.claim.spec.link) else {
+            return false;
+        };
+        let link = self
+            .links
+            .get(uid)
+            .and_then(|links| links.get(&entry.claim.spec.link));
+        let is_of = |link: &Link| link.domain == name.domain;
+        match link {
+            Some(link) if link.chosen.contains(&name.address) => {
+                is_of(link) || !self.is_held_in(&link.domain, name.address, uid)
+            }
+            // What was got for it meanwhile, and it has not been told of.
+            Some(link) if link.meant.contains(&name.address) && is_of(link) => true,
+            _ => addresses.contains(&name.address),
+        }
+    }
+
+    fn is_held_in(&self, domain: &str, address: IpAddr, uid: &str) -> bool {
+        let name = Name {
+            domain: domain.to_owned(),
+            address,
+        };
+        let entry = self.claims.get(&name);
+        entry.is_some_and(|entry| entry.state == State::Held && entry.claim.spec.pod.uid == uid)
+    }
+
+    pub(super) fn release(&mut self, name: &Name, now: &Now) {
+        if !self.is_ours(name) {
+            return;
+        }
+        let Some(entry) = self
+            .claims
+            .get_mut(name)
+            .filter(|entry| entry.state == State::Held)
+        else {
+            return;
+        };
+        entry.state = State::Leaving;
+        let claim = entry.claim.clone();
+        let farewell = match self.rest.is_zero() {
+            true => Farewell::delete(claim),
+            false => Farewell::rest(claim, now.time.clone()),
+        };
+        self.tasks.drop_idle(&About::Claim(name.clone()));
+        let errand = Errand::Farewell(Box::new(farewell));
+        self.tasks
+            .put(About::Claim(name.clone()), errand, now.instant);
+    }
+}

@@ -1,0 +1,144 @@
+//! Pure: what the watch of this node's claims says. It may be late: what it says is older than what was
+//! done here counts for nothing, and that a claim is gone is believed only after a look.
+
+use std::collections::BTreeSet;
+
+use crds::AddressClaim;
+
+use super::{About, Book, Doubt, Entry, Errand, Farewell, Name, Now, State};
+
+impl Book {
+    /// All claims of this node have been heard; the pods that have asked before.
+    pub fn are_known(&mut self) -> BTreeSet<String> {
+        self.is_known = true;
+        std::mem::take(&mut self.early)
+    }
+
+    /// A claim of this node is as this; the pods that this is news for.
+    pub fn came(&mut self, claim: AddressClaim, now: &Now) -> BTreeSet<String> {
+        let name = Name::of(&claim);
+        if claim.spec.node != self.node {
+            return self.went(&name, now);
+        }
+        if self.is_old(&name, &claim) {
+            return BTreeSet::new();
+        }
+        let before = self.claims.get(&name);
+        let was = before.map(|entry| (entry.claim.spec.pod.uid.clone(), entry.state));
+        let is_news = match &was {
+            // What is on its way out here is given back whatever anybody says.
+            Some((uid, State::Leaving)) => *uid != claim.spec.pod.uid,
+            Some((uid, state)) => {
+                *uid != claim.spec.pod.uid
+                    || (*state == State::Resting) != claim.spec.released.is_some()
+            }
+            None => true,
+        };
+        let mut concerned: BTreeSet<String> = was.into_iter().map(|(uid, _)| uid).collect();
+        concerned.insert(claim.spec.pod.uid.clone());
+        match is_news {
+            true => self.put(claim, now),
+            false => {
+                if let Some(entry) = self.claims.get_mut(&name) {
+                    entry.claim = claim;
+                }
+            }
+        }
+        if is_news { concerned } else { BTreeSet::new() }
+    }
+
+    /// A claim is said to be gone from this node.
+    pub fn went(&mut self, name: &Name, now: &Now) -> BTreeSet<String> {
+        self.gone.remove(name);
+        let Some(entry) = self.claims.get(name) else {
+            return BTreeSet::new();
+        };
+        if !self.is_ours(name) {
+            let uid = entry.claim.spec.pod.uid.clone();
+            self.forget(name, now);
+            return BTreeSet::from([uid]);
+        }
+        let errand = Errand::Doubt(Box::new(Doubt::of_claim(entry.claim.clone())));
+        self.tasks
+            .put_once(About::Claim(name.clone()), errand, now.instant);
+        BTreeSet::new()
+    }
+
+    /// Takes in a claim that is known to be as this.
+    pub(super) fn put(&mut self, claim: AddressClaim, now: &Now) {
+        let name = Name::of(&claim);
+        self.take_off_index(&name);
+        let uid = claim.spec.pod.uid.clone();
+        self.names.entry(uid).or_default().insert(name.clone());
+        self.gone.remove(&name);
+        let state = match claim.spec.released {
+            Some(_) => State::Resting,
+            None => State::Held,
+        };
+        let is_ours = claim.spec.installation == self.installation;
+        if state == State::Resting && is_ours {
+            self.free_later(&claim, now);
+        }
+        self.claims.insert(name, Entry { claim, state });
+    }
+
+    /// A claim is no longer here.
+    pub(super) fn forget(&mut self, name: &Name, now: &Now) {
+        self.take_off_index(name);
+        if let Some(entry) = self.claims.remove(name) {
+            let version = version(&entry.claim);
+            self.gone.insert(name.clone(), (version, now.instant));
+        }
+    }
+
+    /// Deletes the claim when it has rested: measured here if it was released just now, and by its own
+    /// words otherwise.
+    fn free_later(&mut self, claim: &AddressClaim, now: &Now) {
+        let since = claim.spec.released.as_ref().map_or(0, |released| {
+            now.time
+                .0
+                .as_second()
+                .saturating_sub(released.0.as_second())
+        });
+        let rested = std::time::Duration::from_secs(u64::try_from(since).unwrap_or(0));
+        let due = now.instant + self.rest.saturating_sub(rested);
+        let about = About::Claim(Name::of(claim));
+        self.tasks.drop_idle(&about);
+        let errand = Errand::Farewell(Box::new(Farewell::delete(claim.clone())));
+        self.tasks.put(about, errand, due);
+    }
+
+    fn take_off_index(&mut self, name: &Name) {
+        let Some(entry) = self.claims.get(name) else {
+            return;
+        };
+        let uid = &entry.claim.spec.pod.uid;
+        if let Some(names) = self.names.get_mut(uid) {
+            names.remove(name);
+            if names.is_empty() {
+                self.names.remove(uid);
+            }
+        }
+    }
+
+    fn is_old(&self, name: &Name, claim: &AddressClaim) -> bool {
+        let said = version(claim);
+        let known = self.claims.get(name).map(|entry| version(&entry.claim));
+        let gone = self.gone.get(name).map(|(version, _)| *version);
+        known.into_iter().chain(gone).any(|known| known >= said)
+    }
+}
+
+impl Book {
+    /// Whether more is known of it than this.
+    pub(super) fn is_older(&self, name: &Name, claim: &AddressClaim) -> bool {
+        let known = self.claims.get(name).map(|entry| version(&entry.claim));
+        known.is_some_and(|known| known > version(claim))
+    }
+}
+
+/// Versions of one kind are numbers that grow.
+pub(super) fn version(claim: &AddressClaim) -> u64 {
+    let version = claim.metadata.resource_version.as_deref();
+    version.and_then(|text| text.parse().ok()).unwrap_or(0)
+}

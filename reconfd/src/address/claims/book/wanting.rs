@@ -1,0 +1,130 @@
+//! Pure: what a link lacks, asked for.
+
+use std::{collections::BTreeSet, net::IpAddr};
+
+use crds::AddressClaim;
+use ipnetwork::IpNetwork;
+
+use super::{
+    super::wish::{What, Wish},
+    About, Asker, Book, Claimant, Demand, Errand, Now, State, Waiting,
+};
+
+impl Book {
+    /// A link that stands with an address needs that very one.
+    pub(super) fn again_what_was_lost(
+        &self,
+        asker: &Asker,
+        demand: &Demand,
+        missing: Vec<What>,
+    ) -> Vec<What> {
+        let link = self
+            .links
+            .get(&asker.uid)
+            .and_then(|links| links.get(&asker.link));
+        let mut lost = link.map_or_else(BTreeSet::new, |link| link.lost.clone());
+        lost.retain(|address| !demand.addresses.contains(address));
+        let again = missing.into_iter().map(|what| match &what {
+            What::Of(range) => {
+                let fitting = lost
+                    .iter()
+                    .copied()
+                    .find(|address| range.contains(*address));
+                match fitting {
+                    Some(address) => {
+                        lost.remove(&address);
+                        What::Address(address)
+                    }
+                    None => what,
+                }
+            }
+            What::Address(_) => what,
+        });
+        again.collect()
+    }
+
+    pub(super) fn wish_for(
+        &mut self,
+        asker: &Asker,
+        demand: &Demand,
+        missing: Vec<What>,
+        now: &Now,
+    ) {
+        let mut before = std::mem::take(&mut self.link(asker).waiting);
+        let mut waiting = Vec::new();
+        for what in missing {
+            let is_same = |old: &Waiting| {
+                old.what == what
+                    && (old.barred == demand.barred || self.tasks.is_running(old.ticket))
+            };
+            match before.iter().position(is_same) {
+                Some(at) => waiting.push(before.swap_remove(at)),
+                None => waiting.push(self.begin(asker, demand, what, now)),
+            }
+        }
+        self.cancel(before);
+        self.link(asker).waiting = waiting;
+    }
+
+    fn begin(&mut self, asker: &Asker, demand: &Demand, what: What, now: &Now) -> Waiting {
+        let claimant = Claimant {
+            asker: asker.clone(),
+            node: self.node.clone(),
+            installation: self.installation.clone(),
+        };
+        let domain = &demand.domain;
+        let resting = self.resting_of(&claimant, domain, &what, &demand.barred);
+        let wish = match &what {
+            What::Address(address) => Wish::for_address(claimant, domain, *address, resting),
+            What::Of(range) => {
+                let own = self.held_by(asker, domain, State::Held);
+                let own = own.into_iter().chain(demand.addresses.iter().copied());
+                let others = demand
+                    .barred
+                    .iter()
+                    .copied()
+                    .chain(own.map(IpNetwork::from));
+                let free = range.without(others);
+                Wish::for_range(
+                    claimant,
+                    domain,
+                    (free, range.clone()),
+                    resting,
+                    demand.may_return,
+                )
+            }
+        };
+        let about = About::Wish(asker.uid.clone(), asker.link.clone());
+        let errand = Errand::Wish(Box::new(wish));
+        Waiting {
+            what,
+            ticket: self.tasks.put(about, errand, now.instant),
+            barred: demand.barred.clone(),
+            refused: None,
+            trouble: None,
+        }
+    }
+
+    /// What an earlier pod of the name has given back on this node.
+    fn resting_of(
+        &self,
+        claimant: &Claimant,
+        domain: &str,
+        what: &What,
+        barred: &[IpNetwork],
+    ) -> Option<AddressClaim> {
+        let fits = |address: IpAddr| match what {
+            What::Address(wanted) => *wanted == address,
+            What::Of(range) => {
+                range.contains(address) && !barred.iter().any(|network| network.contains(address))
+            }
+        };
+        let mut resting = self.claims.iter().filter(|(name, entry)| {
+            entry.state == State::Resting
+                && name.domain == domain
+                && fits(name.address)
+                && claimant.is_namesake(&entry.claim)
+        });
+        resting.next().map(|(_, entry)| entry.claim.clone())
+    }
+}

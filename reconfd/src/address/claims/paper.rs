@@ -1,0 +1,295 @@
+//! Pure: what a claim says, and the labels by which it is found.
+
+use std::{collections::BTreeMap, net::IpAddr};
+
+use crds::{
+    AddressClaim, AddressClaimSpec, ClaimPod,
+    claim::{address_word, claim_name},
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use sha2::{Digest, Sha256};
+
+use super::Asker;
+use crate::address::range::number;
+
+/// The label of who has an address, whatever the pod's uid.
+pub const OWNER: &str = "podconfig.dev/owner";
+pub const DOMAIN: &str = "podconfig.dev/domain";
+/// The label of a block of addresses, with the bits that are cut off behind it.
+const BLOCK: &str = "podconfig.dev/block-";
+
+/// What tells one claim from all others.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Name {
+    pub domain: String,
+    pub address: IpAddr,
+}
+
+impl Name {
+    pub fn of(claim: &AddressClaim) -> Self {
+        Self {
+            domain: claim.spec.domain.clone(),
+            address: claim.spec.address,
+        }
+    }
+
+    /// The name as it is written.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (domain, word) = text.split_once('.')?;
+        let address = match word.split('.').count() {
+            8 => word.replace('.', ":").parse().ok()?,
+            _ => word.parse().ok()?,
+        };
+        let domain = domain.to_owned();
+        let name = Self { domain, address };
+        // There is one way to write it.
+        (name.to_string() == text).then_some(name)
+    }
+}
+
+impl std::fmt::Display for Name {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str(&claim_name(&self.domain, self.address))
+    }
+}
+
+/// Who asks, and through which daemon.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claimant {
+    pub asker: Asker,
+    pub node: String,
+    pub installation: String,
+}
+
+impl Claimant {
+    /// Whether the claim is that of this very pod's link.
+    pub fn is_own(&self, claim: &AddressClaim) -> bool {
+        claim.spec.pod.uid == self.asker.uid && self.is_namesake(claim)
+    }
+
+    /// Whether the claim is that of a pod of this name, for the same link.
+    pub fn is_namesake(&self, claim: &AddressClaim) -> bool {
+        let (spec, asker) = (&claim.spec, &self.asker);
+        (&spec.pod.namespace, &spec.pod.name, &spec.link)
+            == (&asker.namespace, &asker.pod, &asker.link)
+    }
+
+    pub fn owner(&self) -> String {
+        owner(&self.asker.namespace, &self.asker.pod, &self.asker.link)
+    }
+
+    /// A new claim.
+    pub fn claim(&self, name: &Name) -> AddressClaim {
+        let mut claim = AddressClaim::new(
+            &name.to_string(),
+            AddressClaimSpec {
+                domain: name.domain.clone(),
+                address: name.address,
+                pod: self.pod(),
+                link: self.asker.link.clone(),
+                node: self.node.clone(),
+                installation: self.installation.clone(),
+                released: None,
+            },
+        );
+        claim.metadata.labels = Some(self.labels(name));
+        claim
+    }
+
+    /// The claim of an earlier pod as it is when this one has it.
+    pub fn take_over(&self, mut claim: AddressClaim) -> AddressClaim {
+        claim.spec.pod = self.pod();
+        claim.spec.node.clone_from(&self.node);
+        claim.spec.installation.clone_from(&self.installation);
+        claim.spec.released = None;
+        claim
+    }
+
+    fn pod(&self) -> ClaimPod {
+        ClaimPod {
+            namespace: self.asker.namespace.clone(),
+            name: self.asker.pod.clone(),
+            uid: self.asker.uid.clone(),
+        }
+    }
+
+    fn labels(&self, name: &Name) -> BTreeMap<String, String> {
+        let mut labels = BTreeMap::from([
+            (OWNER.to_owned(), self.owner()),
+            (DOMAIN.to_owned(), name.domain.clone()),
+        ]);
+        labels.extend(Block::SIZES.map(|bits| Block::around(name.address, bits).label()));
+        labels
+    }
+
+    /// A number that this claimant, and hardly anybody else, has for a try.
+    pub fn lot(&self, try_: u32) -> u128 {
+        let asker = &self.asker;
+        digest(&[
+            asker.namespace.as_bytes(),
+            asker.pod.as_bytes(),
+            asker.link.as_bytes(),
+            &try_.to_be_bytes(),
+        ])
+    }
+
+    /// The same with the pod's uid, for those that meet at one place.
+    pub fn own_lot(&self, try_: u32) -> u128 {
+        let asker = &self.asker;
+        digest(&[
+            asker.uid.as_bytes(),
+            asker.link.as_bytes(),
+            &try_.to_be_bytes(),
+        ])
+    }
+}
+
+/// The claim as it is when it is given back.
+pub fn released(mut claim: AddressClaim, when: Time) -> AddressClaim {
+    claim.spec.released.get_or_insert(when);
+    claim
+}
+
+/// What stands for a claim that nobody can read: its address is taken.
+pub fn of_nobody(name: &Name) -> AddressClaim {
+    let nobody = AddressClaimSpec {
+        domain: name.domain.clone(),
+        address: name.address,
+        pod: ClaimPod {
+            namespace: "?".into(),
+            name: "?".into(),
+            uid: String::new(),
+        },
+        link: "?".into(),
+        node: String::new(),
+        installation: String::new(),
+        released: None,
+    };
+    AddressClaim::new(&name.to_string(), nobody)
+}
+
+/// A namespace, a pod and a link, as short as a label must be.
+fn owner(namespace: &str, pod: &str, link: &str) -> String {
+    let hash = digest(&[namespace.as_bytes(), pod.as_bytes(), link.as_bytes()]);
+    format!("{hash:032x}")
+}
+
+fn digest(words: &[&[u8]]) -> u128 {
+    let mut hasher = Sha256::new();
+    for word in words {
+        hasher.update((word.len() as u64).to_be_bytes());
+        hasher.update(word);
+    }
+    let hash = hasher.finalize();
+    hash.iter()
+        .take(16)
+        .fold(0, |number, byte| number << 8 | u128::from(*byte))
+}
+
+/// Neighbouring addresses that are listed together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Block {
+    bits: u8,
+    first: IpAddr,
+}
+
+impl Block {
+    /// How many low bits a block has: what is listed at once stays small.
+    pub const SIZES: [u8; 2] = [8, 12];
+    const WIDEST: u8 = 12;
+
+    pub fn around(address: IpAddr, bits: u8) -> Self {
+        let cut = |number: u128| number >> bits << bits;
+        Self {
+            bits,
+            first: like(address, cut(number(address))),
+        }
+    }
+
+    /// The smallest block with both; without one, the widest around the first.
+    pub fn with(first: IpAddr, last: IpAddr) -> Result<Self, Self> {
+        let sizes = Self::SIZES.iter();
+        let mut blocks = sizes.map(|bits| (Self::around(first, *bits), Self::around(last, *bits)));
+        match blocks.find(|(one, other)| one == other) {
+            Some((block, _)) => Ok(block),
+            None => Err(Self::around(first, Self::WIDEST)),
+        }
+    }
+
+    pub fn of_widest(address: IpAddr) -> Self {
+        Self::around(address, Self::WIDEST)
+    }
+
+    pub fn first(self) -> IpAddr {
+        self.first
+    }
+
+    pub fn last(self) -> IpAddr {
+        like(self.first, number(self.first) | ((1 << self.bits) - 1))
+    }
+
+    /// The block behind this one; none at the end of all addresses.
+    pub fn next(self) -> Option<Self> {
+        let behind = number(self.last()).checked_add(1)?;
+        let is_address = self.first.is_ipv6() || behind <= u128::from(u32::MAX);
+        is_address.then(|| Self {
+            first: like(self.first, behind),
+            ..self
+        })
+    }
+
+    pub fn label(self) -> (String, String) {
+        (format!("{BLOCK}{}", self.bits), address_word(self.first))
+    }
+
+    /// How many blocks further the other one is.
+    pub fn distance(self, other: Self) -> u128 {
+        number(other.first).saturating_sub(number(self.first)) >> self.bits
+    }
+
+    pub fn holds(self, address: IpAddr) -> bool {
+        Self::around(address, self.bits) == self
+    }
+}
+
+fn like(family: IpAddr, number: u128) -> IpAddr {
+    match family {
+        IpAddr::V4(_) => std::net::Ipv4Addr::from(u32::try_from(number).unwrap_or(u32::MAX)).into(),
+        IpAddr::V6(_) => std::net::Ipv6Addr::from(number).into(),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn the_smallest_block_that_has_a_range_is_listed() {
+        let with = |first: &str, last: &str| Block::with(ip(first), ip(last)).map(Block::label);
+        let label =
+            |bits: u8, first: &str| (format!("podconfig.dev/block-{bits}"), first.to_owned());
+        assert_eq!(with("10.99.3.1", "10.99.3.254"), Ok(label(8, "10.99.3.0")));
+        assert_eq!(with("10.99.3.1", "10.99.4.1"), Ok(label(12, "10.99.0.0")));
+        assert!(Block::with(ip("10.99.3.1"), ip("10.99.16.1")).is_err());
+        assert_eq!(
+            with("fd99::1", "fd99::fe"),
+            Ok(label(8, "fd99.0000.0000.0000.0000.0000.0000.0000"))
+        );
+    }
+
+    #[test]
+    fn behind_the_last_block_there_is_none() {
+        assert_eq!(Block::of_widest(ip("255.255.255.255")).next(), None);
+        let next = Block::of_widest(ip("10.99.0.1")).next().unwrap();
+        assert_eq!(
+            (next.first(), next.last()),
+            (ip("10.99.16.0"), ip("10.99.31.255"))
+        );
+        assert!(next.holds(ip("10.99.20.1")) && !next.holds(ip("10.99.0.1")));
+    }
+}

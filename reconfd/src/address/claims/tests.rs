@@ -1,0 +1,201 @@
+//! Several nodes, one place for claims, and everything that can come between: late watches, lost answers,
+//! daemons that are killed at any step.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::*;
+
+mod world;
+use world::{Deed, Fate, World};
+
+fn range(value: serde_json::Value) -> Range {
+    Range::new(&serde_json::from_value(value).unwrap()).unwrap()
+}
+
+fn of_range(range: &Range) -> Demand {
+    Demand {
+        domain: "cluster".into(),
+        ranges: vec![range.clone()],
+        ..Demand::default()
+    }
+}
+
+fn small() -> Range {
+    range(json!({"cidr": "10.99.0.0/28", "gateway": "10.99.0.1"}))
+}
+
+/// A range with some of it left out, and what of it others have.
+fn any_range() -> impl Strategy<Value = (Range, Vec<IpNetwork>)> {
+    let cidrs = prop_oneof![
+        Just("10.99.0.0/28"),
+        Just("fd99::/124"),
+        Just("10.99.255.0/27")
+    ];
+    (cidrs, 0u8..3, 0u8..3).prop_filter_map("nothing is left", |(cidr, excluded, barred)| {
+        let network: IpNetwork = cidr.parse().unwrap();
+        let alone = |at: u8| {
+            let address = network.iter().nth(usize::from(at) + 2).unwrap();
+            IpNetwork::from(address)
+        };
+        let exclude: Vec<String> = (0..excluded).map(|at| alone(at).to_string()).collect();
+        let value = json!({"cidr": cidr, "exclude": exclude});
+        let range = Range::new(&serde_json::from_value(value).unwrap()).ok()?;
+        let barred = (0..barred).map(|at| alone(at + 5)).collect();
+        Some((range, barred))
+    })
+}
+
+fn any_deed() -> impl Strategy<Value = Deed> {
+    let fate = prop_oneof![
+        8 => Just(Fate::Done),
+        1 => Just(Fate::Lost),
+        1 => Just(Fate::Undone),
+    ];
+    let node = 0usize..3;
+    prop_oneof![
+        6 => (node.clone(), 0usize..24).prop_map(|(node, pod)| Deed::Pass { node, pod }),
+        3 => (node.clone(), 0usize..24, any::<bool>()).prop_map(|(node, pod, is_static)| Deed::Start { node, pod, is_static }),
+        2 => (0usize..24).prop_map(Deed::End),
+        12 => (node.clone(), any::<prop::sample::Index>(), fate).prop_map(|(node, which, fate)| Deed::Step { node, which, fate }),
+        4 => node.clone().prop_map(Deed::Hear),
+        2 => (1u64..8).prop_map(Deed::Wait),
+        1 => node.clone().prop_map(Deed::Sweep),
+        1 => node.prop_map(Deed::Kill),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn no_address_is_ever_held_twice_and_none_is_lost_for_good(
+        (range, barred) in any_range(),
+        deeds in prop::collection::vec(any_deed(), 1..300),
+    ) {
+        let mut world = World::new(3, range, barred);
+        for deed in deeds {
+            world.suffer(&deed);
+        }
+        world.settle();
+        world.check_all_that_can_have_some_do();
+        world.end_all();
+        prop_assert!(world.claims().is_empty(), "left for good: {:?}", world.claims());
+    }
+}
+
+#[test]
+fn a_full_range_is_told_at_the_price_of_one_list_and_is_had_when_something_is_free() {
+    let range = small();
+    let count = usize::try_from(range.count()).unwrap();
+    let mut world = World::new(1, range, Vec::new());
+    for pod in 0..count + 3 {
+        world.suffer(&Deed::Start {
+            node: 0,
+            pod,
+            is_static: false,
+        });
+    }
+    world.settle();
+    assert_eq!(world.claims().len(), count);
+    let before = world.asked();
+    world.settle();
+    assert!(
+        world.asked() - before <= 3 * 60,
+        "{}",
+        world.asked() - before
+    );
+    world.suffer(&Deed::End(0));
+    world.settle();
+    assert_eq!(world.claims().len(), count);
+}
+
+#[test]
+fn a_claim_that_somebody_deletes_under_a_link_is_made_again_under_the_same_name() {
+    let mut world = World::new(1, small(), Vec::new());
+    world.suffer(&Deed::Start {
+        node: 0,
+        pod: 0,
+        is_static: false,
+    });
+    world.settle();
+    let before = world.claims();
+    world.delete(&before[0]);
+    world.settle();
+    assert_eq!(world.claims(), before);
+}
+
+#[test]
+fn what_another_has_got_meanwhile_is_refused_to_the_link_that_stands() {
+    let mut world = World::new(2, small(), Vec::new());
+    world.suffer(&Deed::Start {
+        node: 0,
+        pod: 0,
+        is_static: false,
+    });
+    world.settle();
+    let name = world.claims().remove(0);
+    world.steal(&name, "other");
+    world.suffer(&Deed::Hear(0));
+    world.settle();
+    let answer = world.pass(0, 0);
+    let Answer::Refused(Reason::AddressTaken, words) = answer else {
+        panic!("{answer:?}");
+    };
+    assert!(words.contains("is held by pod t/other"), "{words}");
+}
+
+#[test]
+fn an_address_rests_for_all_but_the_pod_that_had_it() {
+    let range = range(json!({"cidr": "10.99.0.0/31"}));
+    let mut world = World::new(1, range.clone(), Vec::new());
+    world.suffer(&Deed::Start {
+        node: 0,
+        pod: 0,
+        is_static: false,
+    });
+    world.suffer(&Deed::Start {
+        node: 0,
+        pod: 1,
+        is_static: false,
+    });
+    world.settle();
+    world.suffer(&Deed::End(0));
+    world.suffer(&Deed::Start {
+        node: 0,
+        pod: 2,
+        is_static: false,
+    });
+    world.work();
+    let answer = world.pass(0, 2);
+    let Answer::Refused(Reason::RangeFull, words) = answer else {
+        panic!("{answer:?}");
+    };
+    assert!(words.contains("2 of 2 in use, 1 resting"), "{words}");
+    world.suffer(&Deed::Start {
+        node: 0,
+        pod: 0,
+        is_static: false,
+    });
+    world.work();
+    assert!(matches!(world.pass(0, 0), Answer::Held(_)));
+    world.suffer(&Deed::End(1));
+    world.settle();
+    assert!(matches!(world.pass(0, 2), Answer::Held(_)));
+}
+
+#[test]
+fn before_the_claims_of_the_node_are_known_nothing_new_is_asked_for() {
+    let mut book = Book::new("n0", "default", Duration::from_secs(30));
+    let asker = Asker {
+        namespace: "t".into(),
+        pod: "a".into(),
+        uid: "uid-a".into(),
+        link: "data0".into(),
+    };
+    let answer = book.ask(&asker, &of_range(&small()), &now());
+    assert!(matches!(answer, Answer::Pending(_)), "{answer:?}");
+    assert!(book.take(Instant::now(), 9).is_empty());
+    assert_eq!(book.are_known(), BTreeSet::from(["uid-a".to_owned()]));
+    book.ask(&asker, &of_range(&small()), &now());
+    assert_eq!(book.take(Instant::now(), 9).len(), 1);
+}

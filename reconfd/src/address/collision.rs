@@ -1,0 +1,216 @@
+//! Pure: whether a link would be where no link may be. One rule of those that allow the link must let it
+//! overlap all that it overlaps; two never add up.
+
+use std::net::IpAddr;
+
+use crds::{policy::MayOverlap, reserved::ReservedNetwork};
+use ipnetwork::IpNetwork;
+
+use super::reserved::{Asking, Reserved};
+
+/// Where a link reaches.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reach {
+    /// The namespace of its pod.
+    pub namespace: String,
+    /// The networks of its addresses and of its ranges.
+    pub networks: Vec<IpNetwork>,
+    /// The addresses that are known already.
+    pub addresses: Vec<IpAddr>,
+    /// Where its routes lead.
+    pub routes: Vec<IpNetwork>,
+}
+
+/// What there is against where a link reaches.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Judged {
+    /// What it collides with, in words.
+    pub collision: Option<String>,
+    /// Addresses in its networks that others have or give out.
+    pub barred: Vec<IpNetwork>,
+}
+
+impl Reach {
+    pub fn is_nowhere(&self) -> bool {
+        self.networks.is_empty() && self.routes.is_empty()
+    }
+
+    pub fn extend(&mut self, other: &Self) {
+        self.networks.extend(&other.networks);
+        self.addresses.extend(&other.addresses);
+        self.routes.extend(&other.routes);
+    }
+
+    /// Whether it has an address in common with one of these networks.
+    pub fn touches(&self, networks: &[IpNetwork]) -> bool {
+        let mut own = self.networks.iter().chain(&self.routes);
+        own.any(|own| networks.iter().any(|other| overlap(*own, *other)))
+    }
+}
+
+/// Judges by each of the rules that allow the link: what it may overlap. No rule: nothing.
+pub fn judge(reach: &Reach, reserved: &[&Reserved], rules: &[Vec<MayOverlap>]) -> Judged {
+    let judged = rules.iter().map(|rule| by_rule(reach, reserved, rule));
+    let mut nearest = None;
+    for judged in judged {
+        if judged.collision.is_none() {
+            return judged;
+        }
+        nearest = nearest.or(Some(judged));
+    }
+    nearest.unwrap_or_else(|| by_rule(reach, reserved, &[]))
+}
+
+fn by_rule(reach: &Reach, reserved: &[&Reserved], rule: &[MayOverlap]) -> Judged {
+    let exempt = |reserved: &ReservedNetwork, network: IpNetwork| {
+        rule.iter()
+            .any(|may| may.sources.contains(&reserved.source) && may.prefix.holds(network))
+    };
+    let asking = Asking {
+        namespace: &reach.namespace,
+        exempt: &exempt,
+    };
+    // A default route is the last resort: whoever lets a tenant have it has said so in the rule's routes.
+    let routes = reach.routes.iter().filter(|route| route.prefix() > 0);
+    let networks = || reach.networks.iter().chain(routes.clone());
+    let against = |reserved: &&Reserved| {
+        let mut addresses = reach.addresses.iter();
+        let mut networks = networks();
+        networks
+            .find_map(|network| reserved.against_network(*network, &asking))
+            .or_else(|| addresses.find_map(|address| reserved.against_address(*address, &asking)))
+    };
+    let taken = |reserved: &&Reserved| {
+        let networks = reach.networks.iter();
+        let taken = networks.flat_map(|network| reserved.taken_in(*network, &asking));
+        taken.collect::<Vec<_>>()
+    };
+    Judged {
+        collision: reserved.iter().find_map(against),
+        barred: reserved.iter().flat_map(taken).collect(),
+    }
+}
+
+fn overlap(a: IpNetwork, b: IpNetwork) -> bool {
+    a.is_ipv4() == b.is_ipv4() && (a.contains(b.network()) || b.contains(a.network()))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use crds::reserved::{Source, Usage};
+
+    use super::*;
+
+    fn reserved(prefix: &str, usage: Usage, source: Source) -> ReservedNetwork {
+        ReservedNetwork {
+            prefix: prefix.parse().unwrap(),
+            usage,
+            source,
+            kind: "Kind".into(),
+            object: "object".into(),
+            field: String::new(),
+            since: None,
+        }
+    }
+
+    fn may(prefix: &str, sources: &[Source]) -> MayOverlap {
+        MayOverlap {
+            prefix: prefix.parse().unwrap(),
+            sources: sources.to_vec(),
+        }
+    }
+
+    fn reach(network: &str) -> Reach {
+        Reach {
+            networks: vec![network.parse().unwrap()],
+            ..Reach::default()
+        }
+    }
+
+    #[test]
+    fn two_rules_never_add_up() {
+        let all = Reserved::new([
+            reserved("10.1.0.0/16", Usage::Connected, Source::NodeRoutes),
+            reserved("10.1.5.0/24", Usage::Machines, Source::MachineNetwork),
+        ]);
+        let rules = [
+            vec![may("10.1.0.0/16", &[Source::NodeRoutes])],
+            vec![may("10.1.0.0/16", &[Source::MachineNetwork])],
+        ];
+        let judged = judge(&reach("10.1.5.0/24"), &[&all], &rules);
+        assert_eq!(
+            judged.collision.as_deref(),
+            Some("10.1.5.0/24 overlaps 10.1.5.0/24, the machine network of Kind/object")
+        );
+        let both = [vec![may(
+            "10.1.0.0/16",
+            &[Source::NodeRoutes, Source::MachineNetwork],
+        )]];
+        assert_eq!(
+            judge(&reach("10.1.5.0/24"), &[&all], &both),
+            Judged::default()
+        );
+    }
+
+    #[test]
+    fn what_a_rule_names_is_overlapped_inside_of_it_alone() {
+        let all = Reserved::new([reserved("10.0.0.0/8", Usage::Connected, Source::NodeRoutes)]);
+        let rules = [vec![may("10.99.0.0/16", &[Source::NodeRoutes])]];
+        let collision = |network| judge(&reach(network), &[&all], &rules).collision;
+        assert_eq!(collision("10.99.3.0/24"), None);
+        assert!(collision("10.0.0.0/8").is_some());
+    }
+
+    #[test]
+    fn no_policy_lets_a_link_overlap_a_pod_or_a_service_network() {
+        for usage in [Usage::Pods, Usage::Services, Usage::Special] {
+            let all = Reserved::new([reserved("10.1.0.0/16", usage, Source::NodeRoutes)]);
+            let rules = [vec![may("10.0.0.0/8", &[Source::NodeRoutes])]];
+            assert!(
+                judge(&reach("10.1.2.0/24"), &[&all], &rules)
+                    .collision
+                    .is_some()
+            );
+        }
+    }
+
+    #[test]
+    fn a_pool_of_others_inside_bars_its_addresses_and_no_more() {
+        let all = Reserved::new([reserved("10.1.0.128/25", Usage::Pool, Source::MetalLB)]);
+        let mut wanted = reach("10.1.0.0/24");
+        let judged = judge(&wanted, &[&all], &[]);
+        assert_eq!(judged.collision, None);
+        assert_eq!(
+            judged.barred,
+            ["10.1.0.128/25".parse::<IpNetwork>().unwrap()]
+        );
+        wanted.addresses = vec!["10.1.0.200".parse().unwrap()];
+        let told = judge(&wanted, &[&all], &[]).collision.unwrap();
+        assert_eq!(
+            told,
+            "10.1.0.200 overlaps 10.1.0.128/25, the address pool of Kind/object"
+        );
+    }
+
+    #[test]
+    fn a_route_to_the_service_network_collides_and_a_default_route_does_not() {
+        let all = Reserved::new([reserved(
+            "10.96.0.0/12",
+            Usage::Services,
+            Source::ServiceCIDR,
+        )]);
+        let to = |text: &str| Reach {
+            routes: vec![text.parse().unwrap()],
+            ..Reach::default()
+        };
+        assert!(
+            judge(&to("10.96.0.10/32"), &[&all], &[])
+                .collision
+                .is_some()
+        );
+        assert!(judge(&to("10.0.0.0/8"), &[&all], &[]).collision.is_some());
+        assert!(judge(&to("0.0.0.0/1"), &[&all], &[]).collision.is_some());
+        assert_eq!(judge(&to("0.0.0.0/0"), &[&all], &[]).collision, None);
+    }
+}

@@ -1,0 +1,311 @@
+//! Pure: everything that is known of reserved networks on this node, and whether that is all there is. What
+//! nobody can say for sure gives out no address, and takes none away.
+
+use std::{collections::BTreeSet, sync::Arc, time::Instant};
+
+use crds::{
+    Cidr, ReservedNetworks,
+    reserved::{ReadState, ReservedNetwork, Source, SourceState, Usage},
+};
+use ipnetwork::IpNetwork;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::{
+    kernel,
+    reserved::{Reserved, special},
+};
+use crate::{node::networks::Said, source::heard::HOLDS_FOR};
+
+/// What the controller has published.
+#[derive(Clone, Debug, Default)]
+pub struct Published {
+    pub objects: Vec<Arc<ReservedNetworks>>,
+    /// When it was last heard that they are current.
+    pub heard: Option<Instant>,
+}
+
+/// What came or went, and whether it may matter for what could not be had before.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct News {
+    pub networks: Vec<IpNetwork>,
+    pub is_surer: bool,
+}
+
+/// The reserved networks of this node.
+#[derive(Debug, Default)]
+pub struct Known {
+    installation: String,
+    /// From the command line.
+    own: Vec<ReservedNetwork>,
+    all: BTreeSet<ReservedNetwork>,
+    reserved: Reserved,
+    unknown: Option<String>,
+    /// What the controller asks, and whether it could.
+    sources: Vec<SourceState>,
+}
+
+impl Known {
+    pub fn new(installation: &str, own: &[Cidr]) -> Self {
+        let own = own.iter().map(|prefix| ReservedNetwork {
+            prefix: *prefix,
+            usage: Usage::Reserved,
+            source: Source::Administrator,
+            kind: "flag".into(),
+            object: "--reserve".into(),
+            field: String::new(),
+            since: None,
+        });
+        Self {
+            installation: installation.into(),
+            own: own.collect(),
+            unknown: Some("the networks of this node have not been read yet".into()),
+            ..Self::default()
+        }
+    }
+
+    pub fn reserved(&self) -> &Reserved {
+        &self.reserved
+    }
+
+    pub fn sources(&self) -> &[SourceState] {
+        &self.sources
+    }
+
+    /// Why no new address may be given out.
+    pub fn unknown(&self) -> Option<&str> {
+        self.unknown.as_deref()
+    }
+
+    /// Takes in all that is known now. `cluster` is `None` where there is no cluster.
+    pub fn take(
+        &mut self,
+        node: Option<&Said>,
+        cluster: Option<&Published>,
+        (now, time): (Instant, Time),
+    ) -> News {
+        let unknown = why_unknown(node, cluster, &self.installation, now);
+        let mut found = self.own.clone();
+        found.extend(special());
+        match node {
+            Some(Ok(networks)) => found.extend(kernel::of_node(networks.iter())),
+            // It cannot be read now: what was known of it stays in force.
+            Some(Err(_)) | None => found.extend(self.of_node().cloned()),
+        }
+        let published = cluster.iter().flat_map(|cluster| &cluster.objects);
+        let published = published.filter(|object| object.spec.installation == self.installation);
+        self.sources.clear();
+        for object in published {
+            found.extend(object.spec.networks.iter().cloned());
+            self.sources.extend(object.spec.sources.iter().cloned());
+        }
+        let is_surer = self.unknown.is_some() && self.unknown != unknown;
+        self.unknown = unknown;
+        News {
+            networks: self.replace(found, &time),
+            is_surer,
+        }
+    }
+
+    fn of_node(&self) -> impl Iterator<Item = &ReservedNetwork> {
+        let of_kernel = |network: &&ReservedNetwork| network.kind == kernel::KIND;
+        self.all.iter().filter(of_kernel)
+    }
+
+    /// The networks that came or went.
+    fn replace(&mut self, found: Vec<ReservedNetwork>, time: &Time) -> Vec<IpNetwork> {
+        let timeless = |network: &ReservedNetwork| ReservedNetwork {
+            since: None,
+            ..network.clone()
+        };
+        let before: BTreeSet<_> = self.all.iter().map(timeless).collect();
+        let after: BTreeSet<_> = found.iter().map(timeless).collect();
+        let changed: Vec<IpNetwork> = before
+            .symmetric_difference(&after)
+            .map(|network| network.prefix.network())
+            .collect();
+        if changed.is_empty() {
+            return changed;
+        }
+        let known = |network: &ReservedNetwork| {
+            let mut before = self.all.iter();
+            before.find(|old| timeless(old) == *network).cloned()
+        };
+        let dated = found.into_iter().map(|network| match &network.since {
+            Some(_) => network,
+            None => known(&network).unwrap_or(ReservedNetwork {
+                since: Some(time.clone()),
+                ..network
+            }),
+        });
+        self.all = dated.collect();
+        self.reserved = Reserved::new(self.all.iter().cloned());
+        changed
+    }
+}
+
+/// Why there may be networks that nobody here knows of.
+fn why_unknown(
+    node: Option<&Said>,
+    cluster: Option<&Published>,
+    installation: &str,
+    now: Instant,
+) -> Option<String> {
+    match node {
+        None => return Some("the networks of this node have not been read yet".into()),
+        Some(Err(error)) => return Some(format!("the networks of this node: {error}")),
+        Some(Ok(_)) => (),
+    }
+    let cluster = cluster?;
+    let Some(heard) = cluster.heard else {
+        return Some("the controller has not told the networks of the cluster yet".into());
+    };
+    let silent = now.saturating_duration_since(heard);
+    if silent > HOLDS_FOR {
+        let seconds = silent.as_secs();
+        return Some(format!(
+            "the controller has not confirmed the networks of the cluster for {seconds} s"
+        ));
+    }
+    let own = cluster.objects.iter();
+    let own = own.filter(|object| object.spec.installation == installation);
+    let mut sources = own.flat_map(|object| &object.spec.sources);
+    let unknown = sources.find(|source| source.state == ReadState::Unknown)?;
+    Some(format!("{}: {}", unknown.asked, unknown.message))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::time::Duration;
+
+    use crds::ReservedNetworksSpec;
+    use k8s_openapi::jiff::Timestamp;
+    use nix::errno::Errno;
+
+    use super::*;
+    use crate::node::{
+        netlink::Error,
+        networks::{By, KernelNetwork},
+    };
+
+    fn at(seconds: i64) -> Time {
+        Time(Timestamp::from_second(seconds).unwrap())
+    }
+
+    fn node(prefix: &str) -> Said {
+        let network = KernelNetwork {
+            prefix: prefix.parse().unwrap(),
+            by: By::Address,
+            link: "eth0".into(),
+        };
+        Ok([network].into())
+    }
+
+    fn object(spec: ReservedNetworksSpec) -> Arc<ReservedNetworks> {
+        Arc::new(ReservedNetworks::new("default", spec))
+    }
+
+    fn published(state: ReadState, heard: Instant) -> Published {
+        let source = SourceState {
+            source: Source::Calico,
+            asked: "IPPool.crd.projectcalico.org".into(),
+            state,
+            message: "403: forbidden".into(),
+        };
+        let network = ReservedNetwork {
+            prefix: "10.244.0.0/16".parse().unwrap(),
+            usage: Usage::Pods,
+            source: Source::Calico,
+            kind: "IPPool.crd.projectcalico.org".into(),
+            object: "default".into(),
+            field: "spec.cidr".into(),
+            since: Some(at(5)),
+        };
+        let of = |installation: &str| ReservedNetworksSpec {
+            installation: installation.into(),
+            sources: vec![source.clone()],
+            networks: vec![network.clone()],
+            ..ReservedNetworksSpec::default()
+        };
+        Published {
+            objects: vec![object(of("default")), object(of("another"))],
+            heard: Some(heard),
+        }
+    }
+
+    #[test]
+    fn what_comes_and_goes_is_news_once() {
+        let mut known = Known::new("default", &["172.20.0.0/16".parse().unwrap()]);
+        let now = Instant::now();
+        let first = known.take(Some(&node("10.0.0.5/24")), None, (now, at(1)));
+        assert!(first.is_surer && first.networks.contains(&"172.20.0.0/16".parse().unwrap()));
+        assert_eq!(known.unknown(), None);
+        let again = known.take(Some(&node("10.0.0.5/24")), None, (now, at(2)));
+        assert_eq!(again, News::default());
+        let moved = known.take(Some(&node("10.0.1.5/24")), None, (now, at(3)));
+        assert_eq!(moved.networks.len(), 4);
+        let since: Vec<_> = known
+            .reserved()
+            .iter()
+            .filter_map(|n| n.since.clone())
+            .collect();
+        assert!(since.contains(&at(1)) && since.contains(&at(3)) && !since.contains(&at(2)));
+    }
+
+    #[test]
+    fn a_source_that_cannot_be_read_is_named_and_the_networks_stay() {
+        let mut known = Known::new("default", &[]);
+        let (now, node) = (Instant::now(), node("10.0.0.5/24"));
+        known.take(
+            Some(&node),
+            Some(&published(ReadState::Read, now)),
+            (now, at(1)),
+        );
+        assert_eq!(known.unknown(), None);
+        let networks = known.reserved().iter().count();
+        let told = known.take(
+            Some(&node),
+            Some(&published(ReadState::Unknown, now)),
+            (now, at(2)),
+        );
+        assert_eq!(
+            known.unknown(),
+            Some("IPPool.crd.projectcalico.org: 403: forbidden")
+        );
+        assert_eq!(told, News::default());
+        assert_eq!(known.reserved().iter().count(), networks);
+    }
+
+    #[test]
+    fn a_controller_that_is_silent_is_not_believed_for_ever() {
+        let mut known = Known::new("default", &[]);
+        let (heard, node) = (Instant::now(), node("10.0.0.5/24"));
+        let cluster = published(ReadState::Read, heard);
+        known.take(Some(&node), Some(&cluster), (heard + HOLDS_FOR, at(1)));
+        assert_eq!(known.unknown(), None);
+        let later = heard + HOLDS_FOR + Duration::from_secs(1);
+        known.take(Some(&node), Some(&cluster), (later, at(2)));
+        assert!(known.unknown().is_some_and(|why| why.contains("for 181 s")));
+        known.take(Some(&node), Some(&Published::default()), (later, at(3)));
+        assert!(known.unknown().is_some_and(|why| why.contains("not told")));
+    }
+
+    #[test]
+    fn a_kernel_that_does_not_answer_takes_nothing_away() {
+        let mut known = Known::new("default", &[]);
+        let now = Instant::now();
+        known.take(Some(&node("10.0.0.5/24")), None, (now, at(1)));
+        let broken = Err(Error {
+            deed: "list addresses".into(),
+            errno: Errno::EIO,
+            text: String::new(),
+        });
+        let news = known.take(Some(&broken), None, (now, at(2)));
+        assert_eq!(news.networks, []);
+        assert!(
+            known
+                .unknown()
+                .is_some_and(|why| why.contains("list addresses"))
+        );
+    }
+}

@@ -1,0 +1,80 @@
+//! Pure: what NetworkAttachmentDefinitions say of addresses, in the configuration of whatever plugin they
+//! name. Nobody knows all plugins: what is not understood is passed over.
+
+use crds::reserved::Usage;
+use serde_json::Value;
+
+use super::{Notes, field::Field};
+
+pub fn attachment(object: &Field<'_>, notes: &mut Notes) {
+    raw(&object.at("spec.config"), notes);
+    // Some write it where the text should be.
+    config(&object.at("spec"), notes);
+}
+
+/// A configuration as text.
+pub fn raw(field: &Field<'_>, notes: &mut Notes) {
+    let Some(text) = field.text() else {
+        return;
+    };
+    match serde_json::from_str::<Value>(text) {
+        Ok(value) => config(&Field::named(&field.path, &value), notes),
+        Err(error) => notes.remark(field, &format!("this is no JSON: {error}")),
+    }
+}
+
+/// One plugin, or a chain of them.
+fn config(config: &Field<'_>, notes: &mut Notes) {
+    plugin(config, notes);
+    for one in config.at("plugins").items() {
+        plugin(&one, notes);
+    }
+}
+
+fn plugin(plugin: &Field<'_>, notes: &mut Notes) {
+    let ipam = plugin.at("ipam");
+    // whereabouts
+    pool(&ipam.at("range"), notes);
+    for range in ipam.at("ipRanges").items() {
+        pool(&range.at("range"), notes);
+    }
+    // host-local
+    pool(&ipam.at("subnet"), notes);
+    for range in ipam.at("ranges").items().flat_map(|set| set.items()) {
+        pool(&range.at("subnet"), notes);
+    }
+    // static
+    for address in ipam.at("addresses").items() {
+        alone(&address.at("address"), notes);
+    }
+    // OVN-Kubernetes
+    if plugin.at("type").is("ovn-k8s-cni-overlay") {
+        ovn(&plugin.at("subnets"), notes);
+    }
+}
+
+/// The length is that of the network around; it is one address.
+pub fn alone(field: &Field<'_>, notes: &mut Notes) {
+    if let Some(address) = field.text().and_then(|text| text.split('/').next()) {
+        let address = Value::from(address);
+        notes.network(Usage::Address, &Field::named(&field.path, &address));
+    }
+}
+
+fn pool(field: &Field<'_>, notes: &mut Notes) {
+    match field.value {
+        Value::Null | Value::String(_) => notes.network(Usage::Pool, field),
+        other => notes.remark(field, &format!("{other} is no text")),
+    }
+}
+
+/// `10.128.0.0/16/24`: behind the network comes the length of each node's part.
+fn ovn(field: &Field<'_>, notes: &mut Notes) {
+    for subnet in field.text().unwrap_or_default().split(',') {
+        let words: Vec<&str> = subnet.trim().splitn(3, '/').collect();
+        if let [address, length, ..] = words[..] {
+            let network = Value::from(format!("{address}/{length}"));
+            notes.network(Usage::Pool, &Field::named(&field.path, &network));
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! Pure: what one object says, noted field by field.
+
+use std::net::IpAddr;
+
+use crds::{
+    Cidr,
+    reserved::{ReservedNetwork, Source, Usage},
+};
+use ipnetwork::IpNetwork;
+
+use super::{field::Field, span};
+
+/// Wider networks than these belong to no tenant and to no node, whatever either says.
+const WIDEST_IPV4: u8 = 8;
+const WIDEST_IPV6: u8 = 16;
+
+/// Who may write such an object, and so how far it is believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Writer {
+    /// What cannot be read there makes its source unknown: nobody may guess what it says.
+    Administrator,
+    /// A kubelet, of its node. What cannot be read, or is too wide, is told and passed over.
+    Node,
+    /// Tenants, of their namespaces. What cannot be read, or is too wide, is told and passed over, or one of
+    /// them could keep all others from having addresses.
+    Tenant,
+}
+
+/// What an object says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Said {
+    pub networks: Vec<ReservedNetwork>,
+    /// Why nobody knows what it says.
+    pub faults: Vec<String>,
+    /// What was passed over.
+    pub remarks: Vec<String>,
+}
+
+/// The object that is being read.
+#[derive(Clone, Debug)]
+pub struct Notes {
+    pub source: Source,
+    pub kind: String,
+    pub object: String,
+    pub writer: Writer,
+    pub said: Said,
+}
+
+impl Notes {
+    /// A text with one network, `first-last`, or several with commas or blanks between.
+    pub fn network(&mut self, usage: Usage, field: &Field<'_>) {
+        self.network_of(self.source, usage, field);
+    }
+
+    pub fn network_of(&mut self, source: Source, usage: Usage, field: &Field<'_>) {
+        if field.is_empty() {
+            return;
+        }
+        let Some(text) = field.value.as_str() else {
+            return self.fault(field, &format!("{} is no text", field.value));
+        };
+        let parts = text.split(|c: char| c == ',' || c.is_whitespace());
+        for part in parts.filter(|part| !part.is_empty()) {
+            match networks(part) {
+                Ok(networks) => self.add_all(source, usage, field, networks),
+                Err(why) => self.fault(field, &why),
+            }
+        }
+    }
+
+    /// A list of such texts.
+    pub fn networks(&mut self, usage: Usage, field: &Field<'_>) {
+        for item in self.list(field) {
+            self.network(usage, &item);
+        }
+    }
+
+    /// What a list holds; anything else in its place is a fault.
+    pub fn list<'a>(&mut self, field: &Field<'a>) -> Vec<Field<'a>> {
+        if !field.is_empty() && !field.value.is_array() {
+            self.fault(field, "this is no list");
+        }
+        field.items().collect()
+    }
+
+    /// From one address to another, the last one among them.
+    pub fn span(&mut self, usage: Usage, first: &Field<'_>, last: &Field<'_>) {
+        if first.is_empty() && last.is_empty() {
+            return;
+        }
+        let text = |field: &Field<'_>| field.text().unwrap_or_default().to_owned();
+        match between(&text(first), &text(last)) {
+            Ok(networks) => self.add_all(self.source, usage, first, networks),
+            Err(why) => self.fault(first, &why),
+        }
+    }
+
+    fn add_all(
+        &mut self,
+        source: Source,
+        usage: Usage,
+        field: &Field<'_>,
+        networks: Vec<IpNetwork>,
+    ) {
+        for network in networks {
+            self.add(source, usage, field, network);
+        }
+    }
+
+    pub fn add(&mut self, source: Source, usage: Usage, field: &Field<'_>, network: IpNetwork) {
+        let network = canonical(network);
+        if network.prefix() < self.widest(network, usage) {
+            let why = format!("{network} is too wide to be believed, and passed over");
+            return self.remark(field, &why);
+        }
+        self.said.networks.push(ReservedNetwork {
+            prefix: Cidr::of(network),
+            usage,
+            source,
+            kind: self.kind.clone(),
+            object: self.object.clone(),
+            field: field.path.chars().take(253).collect(),
+            since: None,
+        });
+    }
+
+    /// The whole of a family is nobody's in any case: somewhere it means that nothing is limited.
+    fn widest(&self, network: IpNetwork, usage: Usage) -> u8 {
+        match (self.writer, network.is_ipv4()) {
+            (Writer::Administrator, _) if !usage.is_of_addresses() => 1,
+            (_, true) => WIDEST_IPV4,
+            (_, false) => WIDEST_IPV6,
+        }
+    }
+
+    /// What is there and cannot be understood.
+    pub fn fault(&mut self, field: &Field<'_>, why: &str) {
+        match self.writer {
+            Writer::Administrator => self.said.faults.push(self.told(field, why)),
+            Writer::Node | Writer::Tenant => self.remark(field, why),
+        }
+    }
+
+    pub fn remark(&mut self, field: &Field<'_>, why: &str) {
+        self.said.remarks.push(self.told(field, why));
+    }
+
+    fn told(&self, field: &Field<'_>, why: &str) -> String {
+        let why: String = why.chars().filter(|c| !c.is_control()).take(200).collect();
+        format!("{}/{}: {}: {why}", self.kind, self.object, field.path)
+    }
+}
+
+/// What one word says: a network, one address, or the addresses from one to another.
+pub fn networks(text: &str) -> Result<Vec<IpNetwork>, String> {
+    match text.split_once('-') {
+        // Some write the length of the network behind the range; it adds nothing.
+        Some((first, last)) => between(first, last.split('/').next().unwrap_or(last)),
+        None => network(text).map(|network| vec![network]),
+    }
+}
+
+/// A network as any of the plugins writes it, host bits or not: it is the network that counts.
+pub fn network(text: &str) -> Result<IpNetwork, String> {
+    let wrong = || format!("{text:?} is no network, such as 10.244.0.0/16 or fd00:244::/56");
+    let network: IpNetwork = text.trim().parse().map_err(|_| wrong())?;
+    Ok(canonical(network))
+}
+
+fn between(first: &str, last: &str) -> Result<Vec<IpNetwork>, String> {
+    let address = |text: &str| text.trim().parse::<IpAddr>();
+    let (Ok(from), Ok(to)) = (address(first), address(last)) else {
+        return Err(format!(
+            "{:?} is no range of addresses, such as 10.0.0.5-10.0.0.9",
+            format!("{first}-{last}")
+        ));
+    };
+    match span::networks(from, to) {
+        none if none.is_empty() => Err(format!("{first} does not come before {last}")),
+        networks => Ok(networks),
+    }
+}
+
+/// IPv4 in IPv6 clothes is IPv4.
+fn canonical(network: IpNetwork) -> IpNetwork {
+    let bare = match network {
+        IpNetwork::V6(v6) if v6.prefix() >= 96 => {
+            let v4 = v6.ip().to_ipv4_mapped();
+            v4.and_then(|v4| IpNetwork::new(v4.into(), v6.prefix() - 96).ok())
+        }
+        _ => None,
+    };
+    Cidr::of(bare.unwrap_or(network)).network()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn said(writer: Writer, usage: Usage, value: Value) -> Said {
+        let mut notes = Notes {
+            source: Source::Calico,
+            kind: "IPPool.crd.projectcalico.org".into(),
+            object: "p".into(),
+            writer,
+            said: Said::default(),
+        };
+        notes.network(usage, &Field::named("spec.cidr", &value));
+        notes.said
+    }
+
+    fn prefixes(said: &Said) -> Vec<String> {
+        let networks = said.networks.iter();
+        networks.map(|network| network.prefix.to_string()).collect()
+    }
+
+    #[test]
+    fn a_network_is_read_as_the_plugins_write_it() {
+        let read = |text: &str| prefixes(&said(Writer::Administrator, Usage::Pods, json!(text)));
+        assert_eq!(read("10.244.0.0/16"), ["10.244.0.0/16"]);
+        assert_eq!(read("10.244.3.7/16"), ["10.244.0.0/16"]);
+        assert_eq!(read("10.0.0.7"), ["10.0.0.7/32"]);
+        assert_eq!(read("::ffff:10.0.0.0/104"), ["10.0.0.0/8"]);
+        assert_eq!(read("10.1.0.0/16,fd00::/48"), ["10.1.0.0/16", "fd00::/48"]);
+        assert_eq!(
+            read("10.1.0.0/16 10.2.0.0/16"),
+            ["10.1.0.0/16", "10.2.0.0/16"]
+        );
+        assert_eq!(read("10.0.0.4-10.0.0.7/24"), ["10.0.0.4/30"]);
+        assert_eq!(read(""), [""; 0]);
+    }
+
+    #[test]
+    fn what_an_administrator_wrote_and_nobody_understands_is_a_fault() {
+        for value in [
+            json!("10.0.0.0/33"),
+            json!("ten"),
+            json!(7),
+            json!(["10.0.0.0/8"]),
+            json!("10.0.0.9-10.0.0.5"),
+        ] {
+            let said = said(Writer::Administrator, Usage::Pods, value.clone());
+            assert_eq!((said.networks.len(), said.faults.len()), (0, 1), "{value}");
+            assert!(said.faults[0].starts_with("IPPool.crd.projectcalico.org/p: spec.cidr: "));
+        }
+    }
+
+    #[test]
+    fn what_a_tenant_wrote_blocks_nobody() {
+        for text in [
+            "rubbish",
+            "0.0.0.0/0",
+            "10.0.0.0/7",
+            "::/0",
+            "fc00::/7",
+            "0.0.0.0-255.255.255.255",
+        ] {
+            for writer in [Writer::Tenant, Writer::Node] {
+                let said = said(writer, Usage::Pool, json!(text));
+                assert_eq!((said.networks.len(), said.faults.len()), (0, 0), "{text}");
+                assert_eq!(said.remarks.len(), 1, "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_whole_of_a_family_is_no_network_of_anybody() {
+        let all = said(Writer::Administrator, Usage::Pods, json!("0.0.0.0/0"));
+        assert_eq!((all.networks.len(), all.remarks.len()), (0, 1));
+        let half = said(Writer::Administrator, Usage::Pods, json!("0.0.0.0/1"));
+        assert_eq!(half.networks.len(), 1);
+    }
+
+    #[test]
+    fn nothing_that_a_terminal_obeys_gets_into_a_message() {
+        let said = said(Writer::Administrator, Usage::Pods, json!("\u{1b}[31mred\n"));
+        assert!(!said.faults[0].contains(char::is_control), "{said:?}");
+    }
+}

@@ -1,0 +1,99 @@
+//! Pure: what OpenShift says of its networks. A field that is empty there has a value all the same, which
+//! its documentation tells.
+
+use crds::reserved::{Source, Usage};
+use serde_json::Value;
+
+use super::{Notes, attachments, field::Field};
+
+/// Networks that OVN-Kubernetes has for itself unless told otherwise: where that is said, and the default.
+/// Before 4.17 the network of masquerading was a part of this one.
+const INTERNAL: [(&[&str], &str); 6] = [
+    (
+        &["ipv4.internalJoinSubnet", "v4InternalSubnet"],
+        "100.64.0.0/16",
+    ),
+    (
+        &["ipv6.internalJoinSubnet", "v6InternalSubnet"],
+        "fd98::/64",
+    ),
+    (&["ipv4.internalTransitSwitchSubnet"], "100.88.0.0/16"),
+    (&["ipv6.internalTransitSwitchSubnet"], "fd97::/64"),
+    (
+        &["gatewayConfig.ipv4.internalMasqueradeSubnet"],
+        "169.254.0.0/17",
+    ),
+    (
+        &["gatewayConfig.ipv6.internalMasqueradeSubnet"],
+        "fd69::/112",
+    ),
+];
+
+/// Network.config.openshift.io: its documentation says that the status counts and not the spec.
+pub fn cluster(object: &Field<'_>, notes: &mut Notes) {
+    cidrs(Usage::Pods, &object.at("status.clusterNetwork"), notes);
+    notes.networks(Usage::Services, &object.at("status.serviceNetwork"));
+    let external = object.at("spec.externalIP");
+    notes.networks(Usage::Pool, &external.at("autoAssignCIDRs"));
+    notes.networks(Usage::Pool, &external.at("policy.allowedCIDRs"));
+}
+
+/// Network.operator.openshift.io.
+pub fn operator(object: &Field<'_>, notes: &mut Notes) {
+    let spec = object.at("spec");
+    cidrs(Usage::Pods, &spec.at("clusterNetwork"), notes);
+    notes.networks(Usage::Services, &spec.at("serviceNetwork"));
+    let default = spec.at("defaultNetwork");
+    // Without a word it is OVN-Kubernetes, since 4.12.
+    if default.at("type").is_empty() || default.at("type").is("OVNKubernetes") {
+        internal(&default.at("ovnKubernetesConfig"), notes);
+    }
+    for network in notes.list(&spec.at("additionalNetworks")) {
+        attachments::raw(&network.at("rawCNIConfig"), notes);
+        let fixed = network.at("simpleMacvlanConfig.ipamConfig.staticIPAMConfig");
+        for address in fixed.at("addresses").items() {
+            attachments::alone(&address.at("address"), notes);
+        }
+    }
+}
+
+fn internal(config: &Field<'_>, notes: &mut Notes) {
+    for (names, default) in INTERNAL {
+        let named = names.iter().map(|name| config.at(name));
+        let said: Vec<Field<'_>> = named.filter(|field| !field.is_empty()).collect();
+        let text = Value::from(default);
+        let fields = match said.is_empty() {
+            true => {
+                let path = format!("{} (its default)", config.at(names[0]).path);
+                vec![Field::named(&path, &text)]
+            }
+            false => said,
+        };
+        for field in fields {
+            notes.network_of(Source::OVNKubernetes, Usage::Internal, &field);
+        }
+    }
+    let hybrid = config.at("hybridOverlayConfig.hybridClusterNetwork");
+    for network in notes.list(&hybrid) {
+        notes.network_of(Source::OVNKubernetes, Usage::Pods, &network.at("cidr"));
+    }
+}
+
+/// `install-config` in ConfigMap kube-system/cluster-config-v1: the only place that knows the machine network.
+pub fn install_config(config: &Field<'_>, notes: &mut Notes) {
+    let networking = config.at("networking");
+    cidrs(Usage::Machines, &networking.at("machineNetwork"), notes);
+    notes.network(Usage::Machines, &networking.at("machineCIDR"));
+    for network in notes.list(&networking.at("clusterNetwork")) {
+        notes.network_of(Source::OpenShift, Usage::Pods, &network.at("cidr"));
+    }
+    for network in notes.list(&networking.at("serviceNetwork")) {
+        notes.network_of(Source::OpenShift, Usage::Services, &network);
+    }
+}
+
+fn cidrs(usage: Usage, field: &Field<'_>, notes: &mut Notes) {
+    for network in notes.list(field) {
+        notes.network(usage, &network.at("cidr"));
+    }
+}

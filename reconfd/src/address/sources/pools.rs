@@ -1,0 +1,78 @@
+//! Pure: what those say who give addresses out beside the cluster network: Antrea, MetalLB, whereabouts.
+
+use std::net::IpAddr;
+
+use crds::reserved::Usage;
+use ipnetwork::IpNetwork;
+
+use super::{Notes, field::Field, notes::network};
+
+pub fn antrea(object: &Field<'_>, notes: &mut Notes) {
+    for range in notes.list(&object.at("spec.ipRanges")) {
+        notes.network(Usage::Pool, &range.at("cidr"));
+        notes.span(Usage::Pool, &range.at("start"), &range.at("end"));
+    }
+}
+
+pub fn metallb(object: &Field<'_>, notes: &mut Notes) {
+    notes.networks(Usage::Pool, &object.at("spec.addresses"));
+}
+
+/// The range, and the addresses that are in use: those are taken even where a policy lets the range be used.
+pub fn whereabouts(object: &Field<'_>, notes: &mut Notes) {
+    let range = object.at("spec.range");
+    notes.network(Usage::Pool, &range);
+    let Some(first) = range.text().and_then(|text| network(text).ok()) else {
+        return;
+    };
+    for (offset, allocation) in object.at("spec.allocations").entries() {
+        match nth(first, offset) {
+            Some(address) => notes.add(notes.source, Usage::Address, &allocation, address),
+            None => notes.fault(&allocation, &format!("{offset:?} is no place in {first}")),
+        }
+    }
+}
+
+fn nth(network: IpNetwork, offset: &str) -> Option<IpNetwork> {
+    let offset: u128 = offset.parse().ok()?;
+    let address = match network.network() {
+        IpAddr::V4(first) => {
+            let number = first.to_bits().checked_add(offset.try_into().ok()?)?;
+            IpAddr::V4(number.into())
+        }
+        IpAddr::V6(first) => IpAddr::V6(first.to_bits().checked_add(offset)?.into()),
+    };
+    network.contains(address).then(|| address.into())
+}
+
+pub fn whereabouts_slices(object: &Field<'_>, notes: &mut Notes) {
+    notes.network(Usage::Pool, &object.at("spec.range"));
+}
+
+/// The name says the address, with dashes for colons, and perhaps the name of a network before it. Where
+/// that name could be a part of the address, both readings count.
+pub fn whereabouts_reservation(object: &Field<'_>, notes: &mut Notes) {
+    let field = object.at("metadata.name");
+    let name = field.text().unwrap_or_default();
+    let starts = name.match_indices('-').map(|(at, _)| at + 1);
+    let endings = std::iter::once(0)
+        .chain(starts)
+        .filter_map(|at| name.get(at..));
+    let addresses = endings.filter_map(address).collect::<Vec<_>>();
+    if addresses.is_empty() {
+        notes.fault(&field, &format!("{name:?} ends in no address"));
+    }
+    for address in addresses {
+        notes.add(notes.source, Usage::Address, &field, address.into());
+    }
+}
+
+fn address(text: &str) -> Option<IpAddr> {
+    let colons = || text.replace('-', ":");
+    match text.contains('.') {
+        true => text.parse().ok(),
+        // What begins in the middle of `::` is not where the address begins.
+        false if text.starts_with('-') && !text.starts_with("--") => None,
+        false => colons().parse().ok(),
+    }
+}

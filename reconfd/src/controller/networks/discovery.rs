@@ -1,0 +1,191 @@
+//! Which of the kinds that are asked for the API server has, and in which version. All kinds are in one
+//! answer, and while nothing changes the server says just that: this may be asked every few seconds, and
+//! needs no right. A watch of definitions would miss kinds that an API server of its own serves.
+
+use std::time::Duration;
+
+use http_body_util::BodyExt as _;
+use hyper::{
+    Request, Response, StatusCode,
+    body::Bytes,
+    header::{ACCEPT, ETAG, HeaderValue, IF_NONE_MATCH},
+};
+use kube::{
+    Client,
+    client::Body,
+    core::{
+        ApiResource,
+        discovery::v2::{APIGroupDiscovery, APIGroupDiscoveryList, APIVersionDiscovery},
+        gvk::GroupVersionKind,
+    },
+};
+use tokio::time::timeout;
+
+use crate::{
+    address::sources::{ALL, Asked},
+    source::cluster::client::words,
+};
+
+const ALL_KINDS: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+const ANSWERED_WITHIN: Duration = Duration::from_secs(10);
+
+/// What is known of one kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Served(ApiResource),
+    Absent,
+    /// The API server that serves the group does not answer.
+    Silent,
+}
+
+/// Asks again and again.
+#[derive(Clone, Debug, Default)]
+pub struct Discovery {
+    /// Names the last answer.
+    tag: Option<HeaderValue>,
+}
+
+impl Discovery {
+    /// What there is, by the number of the source; `None`: as before.
+    pub async fn ask(&mut self, client: &Client) -> Result<Option<Vec<Kind>>, String> {
+        let answered = timeout(ANSWERED_WITHIN, self.answer(client)).await;
+        let (tag, body) = match answered {
+            Ok(Ok(Some(answer))) => answer,
+            Ok(Ok(None)) => return Ok(None),
+            Ok(Err(why)) => return Err(why),
+            Err(_) => return Err(format!("no answer within {ANSWERED_WITHIN:?}")),
+        };
+        let list: APIGroupDiscoveryList = serde_json::from_slice(&body)
+            .map_err(|error| format!("the answer is no list of kinds: {error}"))?;
+        if list.items.is_empty() {
+            return Err("the answer tells of no kind at all".to_owned());
+        }
+        self.tag = tag;
+        Ok(Some(ALL.iter().map(|asked| find(asked, &list)).collect()))
+    }
+
+    async fn answer(
+        &self,
+        client: &Client,
+    ) -> Result<Option<(Option<HeaderValue>, Bytes)>, String> {
+        let mut request = Request::get("/apis").header(ACCEPT, ALL_KINDS);
+        if let Some(tag) = &self.tag {
+            request = request.header(IF_NONE_MATCH, tag);
+        }
+        let request = request.body(Body::empty()).map_err(|e| e.to_string())?;
+        let response = client.send(request).await.map_err(|error| words(&error))?;
+        match response.status() {
+            StatusCode::NOT_MODIFIED => Ok(None),
+            StatusCode::OK => whole(response).await.map(Some),
+            other => Err(other.to_string()),
+        }
+    }
+}
+
+async fn whole(response: Response<Body>) -> Result<(Option<HeaderValue>, Bytes), String> {
+    let tag = response.headers().get(ETAG).cloned();
+    let body = response.into_body().collect().await;
+    let body = body.map_err(|error| format!("the answer broke off: {error}"))?;
+    Ok((tag, body.to_bytes()))
+}
+
+/// In the first version that has the kind: the server's own preference comes first.
+fn find(asked: &Asked, list: &APIGroupDiscoveryList) -> Kind {
+    if asked.group.is_empty() {
+        return Kind::Served(resource(asked, "v1", asked.plural));
+    }
+    let is_it = |group: &&APIGroupDiscovery| {
+        let name = group
+            .metadata
+            .as_ref()
+            .and_then(|meta| meta.name.as_deref());
+        name == Some(asked.group)
+    };
+    let Some(group) = list.items.iter().find(is_it) else {
+        return Kind::Absent;
+    };
+    let mut served = group
+        .versions
+        .iter()
+        .filter_map(|version| in_version(asked, version));
+    let is_stale = |version: &APIVersionDiscovery| version.freshness.as_deref() == Some("Stale");
+    match served.next() {
+        Some(resource) => Kind::Served(resource),
+        None if group.versions.iter().any(is_stale) => Kind::Silent,
+        None => Kind::Absent,
+    }
+}
+
+fn in_version(asked: &Asked, version: &APIVersionDiscovery) -> Option<ApiResource> {
+    let mut resources = version.resources.iter();
+    let found = resources.find(|resource| {
+        let kind = resource.response_kind.as_ref();
+        kind.and_then(|kind| kind.kind.as_deref()) == Some(asked.kind)
+            && resource.verbs.iter().any(|verb| verb == "list")
+    })?;
+    let plural = found.resource.as_deref()?;
+    Some(resource(asked, version.version.as_deref()?, plural))
+}
+
+fn resource(asked: &Asked, version: &str, plural: &str) -> ApiResource {
+    let kind = GroupVersionKind::gvk(asked.group, version, asked.kind);
+    ApiResource::from_gvk_with_plural(&kind, plural)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn group(name: &str, versions: serde_json::Value) -> serde_json::Value {
+        json!({"metadata": {"name": name}, "versions": versions})
+    }
+
+    fn version(name: &str, kinds: &[&str]) -> serde_json::Value {
+        let kinds = kinds.iter().map(|kind| {
+            let plural = format!("{}s", kind.to_lowercase());
+            json!({"resource": plural, "responseKind": {"kind": kind}, "verbs": ["get", "list", "watch"]})
+        });
+        json!({"version": name, "resources": kinds.collect::<Vec<_>>()})
+    }
+
+    fn kind(kind: &str, groups: &serde_json::Value) -> Option<Kind> {
+        let list = serde_json::from_value(json!({"items": groups})).ok()?;
+        let asked = ALL.iter().find(|asked| asked.kind_and_group() == kind)?;
+        Some(find(asked, &list))
+    }
+
+    #[test]
+    fn a_kind_is_asked_for_in_the_version_that_the_server_prefers() {
+        let versions = json!([
+            version("v2", &["CiliumNode"]),
+            version("v2alpha1", &["CiliumNode", "CiliumPodIPPool"])
+        ]);
+        let groups = json!([group("cilium.io", versions)]);
+        let served = |name: &str| match kind(name, &groups) {
+            Some(Kind::Served(resource)) => format!("{}/{}", resource.api_version, resource.plural),
+            other => format!("{other:?}"),
+        };
+        assert_eq!(served("CiliumNode.cilium.io"), "cilium.io/v2/ciliumnodes");
+        assert_eq!(
+            served("CiliumPodIPPool.cilium.io"),
+            "cilium.io/v2alpha1/ciliumpodippools"
+        );
+        assert_eq!(served("CiliumLoadBalancerIPPool.cilium.io"), "Some(Absent)");
+        assert_eq!(served("IPAddressPool.metallb.io"), "Some(Absent)");
+        assert_eq!(served("Node"), "v1/nodes");
+    }
+
+    #[test]
+    fn a_group_whose_server_does_not_answer_is_not_absent() {
+        let groups = json!([group(
+            "projectcalico.org",
+            json!([{"version": "v3", "freshness": "Stale"}])
+        )]);
+        assert_eq!(
+            kind("IPPool.projectcalico.org", &groups),
+            Some(Kind::Silent)
+        );
+    }
+}

@@ -1,0 +1,239 @@
+//! `reconfd networks`: which networks no link may overlap, where each was read, and what could not be read.
+//! A daemon keeps all that it goes by in a file; of a cluster the controller's objects say it.
+
+use std::{
+    fs::{self, OpenOptions},
+    io::{self, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, bail};
+use clap::{Args, ValueEnum};
+use crds::{
+    ReservedNetworks,
+    reserved::{ReadState, ReservedNetwork, SourceState},
+};
+use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
+use kube::{Api, api::ListParams};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    cli::Logging,
+    config::installation,
+    lock::{self, Who},
+    source::cluster::client::connect,
+};
+
+/// Columns.
+mod table;
+
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct NetworksConfig {
+    /// Whose networks
+    #[arg(long, env = "PODCONFIG_INSTALLATION", value_name = "NAME", default_value = "default", value_parser = installation)]
+    pub installation: String,
+
+    /// The folder that the daemon of this node keeps what it knows in
+    #[arg(
+        long,
+        env = "PODCONFIG_RUN_DIR",
+        value_name = "PATH",
+        default_value = "/run/podconfig"
+    )]
+    pub run_dir: PathBuf,
+
+    /// Ask the API server, by KUBECONFIG, what the controller knows; without what each node adds
+    #[arg(long)]
+    pub cluster: bool,
+
+    /// How it is printed
+    #[arg(long, value_name = "HOW", value_enum, default_value = "table")]
+    pub output: Output,
+
+    #[command(flatten)]
+    pub logging: Logging,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    Table,
+    Json,
+}
+
+/// Everything that is known.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Sheet {
+    /// When it was written, or last confirmed.
+    pub written: Option<Time>,
+    /// Why no new address is given out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unknown: Option<String>,
+    pub networks: Vec<ReservedNetwork>,
+    #[serde(default)]
+    pub sources: Vec<SourceState>,
+}
+
+/// The file in which a daemon keeps what it knows.
+#[derive(Debug)]
+pub struct File {
+    path: PathBuf,
+    /// What is in it, but for the time.
+    held: Option<Sheet>,
+}
+
+impl File {
+    /// What an earlier daemon knew is gone with it.
+    pub fn begin(run_dir: &Path, installation: &str) -> io::Result<Self> {
+        let path = path(run_dir, installation);
+        remove(&path)?;
+        Ok(Self { path, held: None })
+    }
+
+    /// Writes what differs from what is there; for the user of the daemon alone.
+    pub fn write(
+        &mut self,
+        networks: impl Iterator<Item = ReservedNetwork>,
+        sources: Vec<SourceState>,
+        unknown: Option<&str>,
+    ) -> io::Result<()> {
+        let mut sheet = Sheet {
+            written: None,
+            unknown: unknown.map(ToOwned::to_owned),
+            networks: networks.collect(),
+            sources,
+        };
+        sheet.networks.sort_unstable();
+        if self.held.as_ref() == Some(&sheet) {
+            return Ok(());
+        }
+        let dated = Sheet {
+            written: Some(Time(Timestamp::now())),
+            ..sheet.clone()
+        };
+        replace(&self.path, &serde_json::to_vec(&dated)?)?;
+        self.held = Some(sheet);
+        Ok(())
+    }
+}
+
+/// Where the daemon of this installation keeps what it knows.
+pub fn path(run_dir: &Path, installation: &str) -> PathBuf {
+    run_dir.join(format!("networks-{installation}.json"))
+}
+
+/// A file that is not there needs nothing.
+pub fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Whoever reads it finds the old or the new, and nothing between.
+fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let beside = path.with_extension("json.new");
+    // One that a crash left may have been somebody else's.
+    remove(&beside)?;
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&beside)?;
+    file.write_all(bytes)?;
+    fs::rename(&beside, path)
+}
+
+pub fn run(config: &NetworksConfig) -> anyhow::Result<()> {
+    let sheet = match config.cluster {
+        true => of_cluster(config)?,
+        false => of_node(config)?,
+    };
+    let text = match config.output {
+        Output::Json => serde_json::to_string_pretty(&sheet)? + "\n",
+        Output::Table => table::of(&sheet),
+    };
+    match io::stdout().write_all(text.as_bytes()) {
+        // Whoever reads has seen enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other.context("print the networks"),
+    }
+}
+
+fn of_node(config: &NetworksConfig) -> anyhow::Result<Sheet> {
+    let path = path(&config.run_dir, &config.installation);
+    let is_running = lock::is_seen(Who::Daemon, &config.run_dir, &config.installation);
+    let bytes = match fs::read(&path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => bail!(
+            "there is no {}: {}",
+            path.display(),
+            match is_running {
+                true => "the daemon has not read the networks yet",
+                false =>
+                    "no daemon of this installation runs here; with --cluster the API server is asked",
+            }
+        ),
+        Err(error) => return Err(error).context(format!("read {}", path.display())),
+    };
+    let sheet: Sheet =
+        serde_json::from_slice(&bytes).with_context(|| format!("read {}", path.display()))?;
+    if !is_running {
+        let when = sheet.written.as_ref().map(|time| time.0.to_string());
+        tracing::warn!(
+            "no daemon runs: this is what the last one knew at {}",
+            when.unwrap_or_default()
+        );
+    }
+    Ok(sheet)
+}
+
+fn of_cluster(config: &NetworksConfig) -> anyhow::Result<Sheet> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let objects = runtime.block_on(async {
+        let api: Api<ReservedNetworks> = Api::all(connect().await?);
+        let listed = api.list(&ListParams::default()).await;
+        anyhow::Ok(listed.context("list ReservedNetworks")?.items)
+    })?;
+    gathered(&config.installation, objects)
+}
+
+fn gathered(installation: &str, objects: Vec<ReservedNetworks>) -> anyhow::Result<Sheet> {
+    let own = objects.into_iter();
+    let own: Vec<ReservedNetworks> = own
+        .filter(|object| object.spec.installation == installation)
+        .collect();
+    let Some(head) = own
+        .iter()
+        .find(|object| object.metadata.name.as_deref() == Some(installation))
+    else {
+        bail!(
+            "there is no ReservedNetworks {installation}: the controller has not published any yet"
+        );
+    };
+    let (written, sources) = (head.spec.renewed.clone(), head.spec.sources.clone());
+    let mut unknown = sources
+        .iter()
+        .filter(|source| source.state == ReadState::Unknown);
+    let unknown = unknown.next().map(|source| {
+        let SourceState { asked, message, .. } = source;
+        format!("{asked}: {message}")
+    });
+    let mut networks: Vec<ReservedNetwork> = own
+        .into_iter()
+        .flat_map(|object| object.spec.networks)
+        .collect();
+    networks.sort_unstable();
+    Ok(Sheet {
+        written,
+        unknown,
+        networks,
+        sources,
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,164 @@
+//! Which networks a kernel knows in one namespace: addresses and routes as they are, all tables. What they
+//! mean for links is said elsewhere.
+
+use std::{collections::HashMap, net::IpAddr};
+
+use ipnetwork::IpNetwork;
+use netlink_packet_core::Parseable as _;
+use netlink_packet_route::{
+    AddressFamily, RouteNetlinkMessage,
+    route::{RouteAddress, RouteAttribute, RouteMessage},
+};
+use nix::errno::Errno;
+
+use super::{
+    events::PROTOCOL,
+    links::address,
+    netlink::{Body, Error, Socket},
+    row::Row,
+    sandbox::no_such_family,
+};
+
+/// The node's own, kept current.
+mod watch;
+pub use watch::{Matters, Said, Watch};
+
+/// A pod that speaks BGP may have more; such a table says nothing that could be checked in time.
+const MOST: usize = 20_000;
+
+/// Where `struct rtmsg` has them.
+const PREFIX_LENGTH: usize = 1;
+const ROUTE_PROTOCOL: usize = 5;
+const ROUTE_TYPE: usize = 7;
+const UNICAST: u8 = 1;
+const BLACKHOLE: u8 = 6;
+const UNREACHABLE: u8 = 7;
+const PROHIBIT: u8 = 8;
+
+/// A network as one address or route of the kernel says it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct KernelNetwork {
+    /// Of an address: the address with the length of its network.
+    pub prefix: IpNetwork,
+    pub by: By,
+    /// The name of the link; empty for a route that leads to none.
+    pub link: String,
+}
+
+/// What says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum By {
+    Address,
+    /// A route, by the number of the protocol that made it.
+    Route {
+        has_gateway: bool,
+        protocol: u8,
+    },
+    /// A route that drops or refuses.
+    Dead {
+        protocol: u8,
+    },
+}
+
+/// All networks of the socket's namespace, but what is on links of ours, what leads everywhere, and what
+/// does not matter.
+pub fn read(
+    socket: &mut Socket,
+    links: &HashMap<u32, Row>,
+    is_ours: impl Fn(u32) -> bool,
+    matters: impl Fn(&KernelNetwork) -> bool,
+) -> Result<Vec<KernelNetwork>, Error> {
+    let name = |index: u32| links.get(&index).map(|row| row.name.clone());
+    let mut found = Vec::new();
+    for address in super::sandbox::read_addresses(socket)? {
+        if !address.ours && !is_ours(address.index) {
+            found.extend(of_address(&address, name(address.index)));
+        }
+    }
+    let take = |(index, mut network): (Option<u32>, KernelNetwork)| {
+        network.link = index.and_then(name).unwrap_or_default();
+        let is_others = !index.is_some_and(&is_ours);
+        Some(network).filter(|network| is_others && matters(network))
+    };
+    for family in [AddressFamily::Inet, AddressFamily::Inet6] {
+        found.extend(read_routes(socket, family, take)?);
+    }
+    found.sort_unstable();
+    found.dedup();
+    Ok(found)
+}
+
+fn of_address(address: &address::Present, link: Option<String>) -> Option<KernelNetwork> {
+    Some(KernelNetwork {
+        prefix: address.network,
+        by: By::Address,
+        link: link?,
+    })
+}
+
+fn read_routes(
+    socket: &mut Socket,
+    family: AddressFamily,
+    take: impl Fn((Option<u32>, KernelNetwork)) -> Option<KernelNetwork>,
+) -> Result<Vec<KernelNetwork>, Error> {
+    let deed = "list the routes of a namespace";
+    let mut message = RouteMessage::default();
+    message.header.address_family = family;
+    let body = Body::Route(RouteNetlinkMessage::GetRoute(message));
+    let found = socket.dump(deed, &body, |routes: &mut Vec<KernelNetwork>, _, bytes| {
+        if routes.len() <= MOST {
+            routes.extend(of_route(bytes).and_then(&take));
+        }
+    });
+    let found = no_such_family(found)?;
+    match found.len() > MOST {
+        true => Err(Error {
+            deed: deed.into(),
+            errno: Errno::E2BIG,
+            text: format!("there are more than {MOST}"),
+        }),
+        false => Ok(found),
+    }
+}
+
+/// A network that a route leads to, and the number of the link. Most of what a large table has is told by
+/// the header alone.
+fn of_route(body: &[u8]) -> Option<(Option<u32>, KernelNetwork)> {
+    let header = |at: usize| body.get(at).copied().unwrap_or_default();
+    let protocol = header(ROUTE_PROTOCOL);
+    if header(PREFIX_LENGTH) == 0 || protocol == PROTOCOL {
+        return None;
+    }
+    let is_dead = match header(ROUTE_TYPE) {
+        UNICAST => false,
+        BLACKHOLE | UNREACHABLE | PROHIBIT => true,
+        _ => return None,
+    };
+    let message = RouteMessage::parse(body).ok()?;
+    let (mut index, mut to, mut has_gateway) = (None, None, false);
+    for attribute in &message.attributes {
+        match attribute {
+            RouteAttribute::Oif(number) => index = Some(*number),
+            RouteAttribute::Destination(RouteAddress::Inet(ip)) => to = Some(IpAddr::V4(*ip)),
+            RouteAttribute::Destination(RouteAddress::Inet6(ip)) => to = Some(IpAddr::V6(*ip)),
+            RouteAttribute::Gateway(_) | RouteAttribute::Via(_) => has_gateway = true,
+            RouteAttribute::MultiPath(hops) => {
+                has_gateway = true;
+                index = index.or(hops.first().map(|hop| hop.interface_index));
+            }
+            _ => (),
+        }
+    }
+    let network = KernelNetwork {
+        prefix: IpNetwork::new(to?, header(PREFIX_LENGTH)).ok()?,
+        by: match is_dead {
+            true => By::Dead { protocol },
+            false => By::Route {
+                has_gateway,
+                protocol,
+            },
+        },
+        link: String::new(),
+    };
+    Some((index.filter(|_| !is_dead), network))
+}

@@ -1,0 +1,143 @@
+//! The networks of the node's own namespace, kept current on a thread of their own: a node with a full
+//! routing table must not hold up anybody's links.
+
+use std::{
+    io,
+    os::fd::AsFd as _,
+    sync::Arc,
+    thread::{Builder, JoinHandle, sleep},
+    time::{Duration, Instant},
+};
+
+use nix::{
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    sys::eventfd::{EfdFlags, EventFd},
+};
+
+use super::{KernelNetwork, read};
+use crate::node::{
+    events::Events,
+    links::mark::is_alias,
+    netlink::{Changes, Error, Socket},
+    space::read_links,
+};
+
+/// What comes in so short a time is read at once.
+const CALM: Duration = Duration::from_millis(20);
+/// A table that takes long to read is read less often: at most a tenth of the time goes into it.
+const LONGEST_CALM: Duration = Duration::from_secs(10);
+/// After a failure it is tried again so soon, whatever is heard.
+const AGAIN: Duration = Duration::from_secs(2);
+
+/// What the kernel knows, or why that can not be had.
+pub type Said = Result<Arc<[KernelNetwork]>, Error>;
+
+/// Which of the networks anybody wants to know of.
+pub type Matters = fn(&KernelNetwork) -> bool;
+
+/// The running watch; it ends when it is dropped.
+#[must_use]
+pub struct Watch {
+    stop: Arc<EventFd>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Watch {
+    /// Of the namespace of the calling thread, as far as it matters. `tell` is called once at first, and then
+    /// for every change.
+    pub fn start(matters: Matters, tell: impl Fn(Said) + Send + 'static) -> io::Result<Self> {
+        let stop = Arc::new(EventFd::from_flags(EfdFlags::EFD_CLOEXEC)?);
+        let events = Events::of_networks()?;
+        let socket = Socket::open(&Changes::default())?;
+        let mut watcher = Watcher {
+            events,
+            socket,
+            stop: stop.clone(),
+            matters,
+            told: None,
+            took: Duration::ZERO,
+        };
+        // At once, so that nobody who starts now finds nothing known.
+        watcher.say(&tell);
+        let thread = Builder::new().name("networks".into());
+        let thread = thread.spawn(move || watcher.run(tell))?;
+        Ok(Self {
+            stop,
+            thread: Some(thread),
+        })
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        // The thread holds its own end: it is there to hear this.
+        let _ = self.stop.write(1);
+        if let Some(thread) = self.thread.take() {
+            // A panic of its own has been told by the panic hook.
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Watcher {
+    events: Events,
+    socket: Socket,
+    stop: Arc<EventFd>,
+    matters: Matters,
+    told: Option<Said>,
+    took: Duration,
+}
+
+impl Watcher {
+    fn run(mut self, tell: impl Fn(Said)) {
+        loop {
+            self.say(&tell);
+            if !self.wait() {
+                return;
+            }
+            sleep(CALM.max((self.took * 10).min(LONGEST_CALM)));
+            // What was said meanwhile is read with the rest; what is lost as well.
+            let _ = self.events.drain(|_, _, _| ());
+        }
+    }
+
+    fn say(&mut self, tell: impl Fn(Said)) {
+        let said = self.look();
+        if self.told.as_ref() != Some(&said) {
+            self.told = Some(said.clone());
+            tell(said);
+        }
+    }
+
+    fn look(&mut self) -> Said {
+        let started = Instant::now();
+        let links = read_links(&mut self.socket)?;
+        let is_ours = |index| {
+            let alias = links.get(&index).and_then(|row| row.alias.as_deref());
+            alias.is_some_and(is_alias)
+        };
+        let found = read(&mut self.socket, &links, is_ours, self.matters);
+        self.socket.rest();
+        self.took = started.elapsed();
+        found.map(Into::into)
+    }
+
+    /// Until something is heard; whether the watch goes on.
+    fn wait(&self) -> bool {
+        let timeout = match &self.told {
+            Some(Err(_)) => PollTimeout::from(u16::try_from(AGAIN.as_millis()).unwrap_or(u16::MAX)),
+            _ => PollTimeout::NONE,
+        };
+        loop {
+            let mut fds = [
+                PollFd::new(self.stop.as_fd(), PollFlags::POLLIN),
+                PollFd::new(self.events.as_fd(), PollFlags::POLLIN),
+            ];
+            match poll(&mut fds, timeout) {
+                Err(nix::errno::Errno::EINTR) => (),
+                Err(_) => return false,
+                Ok(_) => return fds[0].any() != Some(true),
+            }
+        }
+    }
+}

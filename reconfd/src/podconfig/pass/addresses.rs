@@ -1,0 +1,229 @@
+//! Addresses of links: looked at by what is known of networks, claimed before the link is there, looked at
+//! once more right before they are put on it, and released when it is gone.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashSet},
+    net::IpAddr,
+};
+
+use crds::Reason;
+use ipnetwork::IpNetwork;
+
+use super::{
+    claims::refuse,
+    work::{Work, verdict},
+};
+use crate::{
+    address::{
+        claims::{Answer, Asker, Demand},
+        collision::{Judged, Reach, judge},
+        kernel,
+        reserved::Reserved,
+    },
+    node::{
+        netlink::Error,
+        sandbox::{Inside, Sandbox},
+    },
+    podconfig::{
+        Controller,
+        outcome::Pod,
+        plan::Why,
+        wanted::{Granted, Wanted, spec_hash},
+    },
+};
+
+impl Granted {
+    /// Where the link reaches.
+    fn reach(&self) -> Reach {
+        let link = &self.link;
+        let ranges = self.ranges.iter().map(|range| range.cidr());
+        Reach {
+            namespace: self.asker.namespace.clone(),
+            networks: link.addresses.iter().copied().chain(ranges).collect(),
+            addresses: link.addresses.iter().map(IpNetwork::ip).collect(),
+            routes: link.routes.iter().map(|route| route.to).collect(),
+        }
+    }
+
+    fn has_addresses(&self) -> bool {
+        !self.link.addresses.is_empty() || !self.ranges.is_empty()
+    }
+
+    /// Takes the addresses that its ranges have given.
+    fn take(&mut self, given: &[IpAddr]) {
+        let given = self.ranges.iter().zip(given);
+        let given = given.filter_map(|(range, ip)| IpNetwork::new(*ip, range.cidr().prefix()).ok());
+        let given: Vec<IpNetwork> = given.collect();
+        if !given.is_empty() {
+            self.link.addresses.extend(given);
+            self.mark.spec_hash = spec_hash(&self.link);
+        }
+    }
+}
+
+impl Controller {
+    /// What can not have its addresses, or may not reach where it would, is refused; what may have them later
+    /// is left as it is until then.
+    pub(super) fn claim_addresses(&mut self, pod: &Pod, judged: &mut Wanted) {
+        let may_return = self.may_return(pod);
+        let mut refused = Vec::new();
+        for mut granted in std::mem::take(&mut judged.granted) {
+            match self.claim_for(pod, &mut granted, judged, may_return) {
+                Ok(()) => judged.granted.push(granted),
+                Err((reason, message)) => {
+                    judged.is_unsure |= reason == Reason::ClusterNetworksUnknown;
+                    let refusal = verdict::refused(&granted, reason, message);
+                    refused.push((granted.order, refusal));
+                }
+            }
+        }
+        refuse(judged, refused);
+    }
+
+    fn claim_for(
+        &self,
+        pod: &Pod,
+        granted: &mut Granted,
+        judged: &mut Wanted,
+        may_return: bool,
+    ) -> Result<(), Why> {
+        let reach = granted.reach();
+        judged.reach.extend(&reach);
+        judged.asking.insert(granted.link.name.clone());
+        let Judged { collision, barred } = self.collides(granted, &reach, &judged.reserved);
+        granted.conflict = collision;
+        if granted.has_addresses() {
+            let refusal = granted.conflict.clone();
+            let refusal = refusal.map(|why| (Reason::NetworkReserved, why));
+            let unknown = self.networks.unknown();
+            let unknown = unknown.map(|why| (Reason::ClusterNetworksUnknown, why.to_owned()));
+            let demand = Demand {
+                domain: granted.domain.clone(),
+                addresses: reach.addresses,
+                ranges: granted.ranges.clone(),
+                barred,
+                refusal: refusal.or(unknown),
+                may_return,
+            };
+            match self.claims.ask(&asker(pod, granted), &demand) {
+                Answer::Held(given) => granted.take(&given),
+                Answer::Pending(why) => granted.withheld = Some((Reason::ClaimPending, why)),
+                Answer::Refused(reason, why) => return Err((reason, why)),
+            }
+            // An address that was given may be another's since.
+            granted.conflict = self
+                .collides(granted, &granted.reach(), &judged.reserved)
+                .collision;
+        } else {
+            self.claims.want_nothing(&asker(pod, granted));
+        }
+        match &granted.conflict {
+            Some(why) if judged.detaches => Err((Reason::AddressConflict, why.clone())),
+            _ => Ok(()),
+        }
+    }
+
+    fn collides(&self, granted: &Granted, reach: &Reach, of_policies: &Reserved) -> Judged {
+        let reserved = [self.networks.reserved(), of_policies];
+        judge(reach, &reserved, &granted.permit.overlaps)
+    }
+
+    /// The last look before the kernel is told. A link that stands as it is asked for stays, whatever has
+    /// appeared since; a new one, or one that is to be otherwise, must collide with nothing, and with nothing
+    /// that the pod has otherwise.
+    pub(super) fn withhold(
+        &self,
+        work: &mut Work,
+        sandbox: &mut Sandbox,
+        (inside, ours): (&Inside, &HashSet<u32>),
+    ) -> Result<(), Error> {
+        let mut of_pod = None;
+        for at in 0..work.granted.len() {
+            let granted = &work.granted[at];
+            if granted.withheld.is_some() || work.stands_as_asked(granted) {
+                continue;
+            }
+            let mut collision = granted.conflict.clone();
+            let reach = granted.reach();
+            if collision.is_none() && !reach.is_nowhere() {
+                if of_pod.is_none() {
+                    of_pod = Some(networks_of_pod(sandbox, inside, ours)?);
+                }
+                let reserved: Vec<&Reserved> = of_pod.iter().collect();
+                collision = judge(&reach, &reserved, &granted.permit.overlaps).collision;
+            }
+            work.granted[at].withheld = collision.map(|why| (Reason::NetworkReserved, why));
+        }
+        Ok(())
+    }
+
+    /// Whether a pod of this name may have been here before. What makes pods by the dozen gives each a new
+    /// name.
+    fn may_return(&self, pod: &Pod) -> bool {
+        const ALWAYS_NEW: [&str; 4] = ["ReplicaSet", "DaemonSet", "Job", "ReplicationController"];
+        let object = self.objects.pod(&pod.namespace, &pod.name);
+        let owners = object
+            .iter()
+            .flat_map(|pod| pod.metadata.owner_references.iter().flatten());
+        let mut controllers = owners.filter(|owner| owner.controller == Some(true));
+        !controllers.any(|owner| ALWAYS_NEW.contains(&owner.kind.as_str()))
+    }
+
+    /// What the pod's links neither are to have nor have any more is others'.
+    pub(super) fn release_addresses(&self, work: &Work) {
+        // Who was refused an address waits for it.
+        let asking = work.asking.iter();
+        let mut kept: BTreeMap<String, BTreeSet<IpAddr>> =
+            asking.map(|link| (link.clone(), BTreeSet::new())).collect();
+        let wanted = work.granted.iter();
+        let wanted = wanted.map(|granted| (&granted.link.name, &granted.link.addresses));
+        let standing = work.standing.iter();
+        let standing = standing.map(|(name, link)| (name, &link.addresses));
+        for (name, addresses) in wanted.chain(standing) {
+            let of_link = kept.entry(name.clone()).or_default();
+            of_link.extend(addresses.iter().map(IpNetwork::ip));
+        }
+        self.claims.keep(work.uid(), &kept);
+    }
+
+    /// Of a pod without a record, links that were taken away.
+    pub(super) fn release_addresses_of_orphans(&self, uids: &[String]) {
+        for uid in uids {
+            let ends = self.machine.ends_of(uid).into_iter();
+            let links: BTreeSet<String> = ends.map(|(.., mark)| mark.link).collect();
+            // One that is in the pod as a whole has no end that would tell.
+            if self.devices_of(uid).next().is_none() {
+                self.claims.keep_links(uid, &links);
+            }
+        }
+    }
+
+    /// A pod that is not there holds nothing, once nothing of it is.
+    pub(super) fn release_addresses_of(&self, uid: &str) {
+        let has_links =
+            !self.machine.ends_of(uid).is_empty() || self.devices_of(uid).next().is_some();
+        if !has_links {
+            self.claims.let_go(uid);
+        }
+    }
+}
+
+/// What the pod has otherwise.
+fn networks_of_pod(
+    sandbox: &mut Sandbox,
+    inside: &Inside,
+    ours: &HashSet<u32>,
+) -> Result<Reserved, Error> {
+    let is_ours = |index| ours.contains(&index);
+    let networks = sandbox.networks(&inside.links, is_ours, kernel::matters_in_pod)?;
+    Ok(Reserved::new(kernel::of_pod(&networks)))
+}
+
+fn asker(pod: &Pod, granted: &Granted) -> Asker {
+    Asker {
+        namespace: pod.namespace.clone(),
+        pod: pod.name.clone(),
+        uid: pod.uid.clone(),
+        link: granted.link.name.clone(),
+    }
+}

@@ -1,0 +1,170 @@
+//! Addresses are asked for on the wire before they are put on a link, where that is wanted: the link comes
+//! without them, and they follow when nobody has answered. Threads ask; the controller never waits.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    net::IpAddr,
+    sync::mpsc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use cni_plugin::netns::Netns;
+
+use super::Waker;
+use crate::{
+    node::{
+        netlink::Error,
+        probe::{self, Answer, Question},
+    },
+    source::Change,
+};
+
+/// An answer counts for so long.
+const HOLDS: Duration = Duration::from_secs(30);
+
+/// One link: the uid of the pod and the link's name.
+pub type Key = (String, String);
+
+/// Questions that are asked, and what was answered.
+pub struct Probes {
+    waker: Waker,
+    tell: mpsc::Sender<(Key, Question, Result<Vec<Answer>, Error>)>,
+    told: mpsc::Receiver<(Key, Question, Result<Vec<Answer>, Error>)>,
+    links: HashMap<Key, Asked>,
+}
+
+#[derive(Debug)]
+struct Asked {
+    /// The link's number: another link of that name is asked for anew.
+    index: u32,
+    under_way: BTreeSet<IpAddr>,
+    /// Who answered, if anybody did, and when.
+    answers: HashMap<IpAddr, (Option<[u8; 6]>, Instant)>,
+}
+
+/// What is known of an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Known {
+    /// Nobody answered.
+    Free,
+    /// Somebody with this MAC address did.
+    InUse([u8; 6]),
+    /// It has not been asked for, or not long enough.
+    Nothing,
+}
+
+impl Probes {
+    pub fn new(waker: Waker) -> Self {
+        let (tell, told) = mpsc::channel();
+        Self {
+            waker,
+            tell,
+            told,
+            links: HashMap::new(),
+        }
+    }
+
+    /// What is known of an address for this link. `index` is the link's number, if it is there.
+    pub fn known(&self, key: &Key, index: Option<u32>, address: IpAddr) -> Known {
+        let asked = self.links.get(key);
+        let Some(asked) = asked.filter(|asked| index.is_none_or(|index| asked.index == index))
+        else {
+            return Known::Nothing;
+        };
+        match asked.answers.get(&address) {
+            Some((_, at)) if at.elapsed() >= HOLDS => Known::Nothing,
+            Some((Some(mac), _)) => Known::InUse(*mac),
+            Some((None, _)) => Known::Free,
+            None => Known::Nothing,
+        }
+    }
+
+    /// Asks for addresses that nothing is known of; another thread waits for the answers.
+    pub fn ask(&mut self, key: &Key, netns: Netns, mut question: Question) {
+        let index = question.index;
+        question
+            .addresses
+            .retain(|address| self.known(key, Some(index), *address) == Known::Nothing);
+        let asked = self
+            .links
+            .entry(key.clone())
+            .or_insert_with(|| Asked::of(index));
+        if asked.index != index {
+            *asked = Asked::of(index);
+        }
+        question
+            .addresses
+            .retain(|address| asked.under_way.insert(*address));
+        if question.addresses.is_empty() {
+            return;
+        }
+        let (tell, waker, key) = (self.tell.clone(), self.waker.clone(), key.clone());
+        let (failed, uid) = (question.clone(), key.clone());
+        let thread = thread::Builder::new().name("probe".into()).spawn(move || {
+            let answers = probe::ask(&netns, &question);
+            let change = Change::Probed(key.0.clone());
+            // A controller that has ended hears nothing, and needs not.
+            let _ = tell.send((key, question, answers));
+            waker.tell(change);
+        });
+        if let Err(error) = thread {
+            let error = Error::io("start a thread that asks on the wire", &error);
+            let _ = self.tell.send((uid, failed, Err(error)));
+        }
+    }
+
+    /// Takes in what was answered.
+    pub fn take(&mut self) {
+        while let Ok((key, question, answers)) = self.told.try_recv() {
+            let Some(asked) = self.links.get_mut(&key) else {
+                continue;
+            };
+            if asked.index == question.index {
+                asked.answered(&question.addresses, answers);
+            }
+        }
+    }
+
+    /// Whether a link waits for an address that somebody has, and the time has come to ask again.
+    pub fn due(&self) -> BTreeSet<String> {
+        let is_over = |(mac, at): &(Option<_>, Instant)| mac.is_some() && at.elapsed() >= HOLDS;
+        let is_due = |asked: &Asked| asked.answers.values().any(is_over);
+        let due = self.links.iter().filter(|(_, asked)| is_due(asked));
+        due.map(|(key, _)| key.0.clone()).collect()
+    }
+
+    /// The pod is gone.
+    pub fn forget(&mut self, uid: &str) {
+        self.links.retain(|(of, _), _| of != uid);
+    }
+}
+
+impl Asked {
+    fn of(index: u32) -> Self {
+        Self {
+            index,
+            under_way: BTreeSet::new(),
+            answers: HashMap::new(),
+        }
+    }
+
+    fn answered(&mut self, addresses: &[IpAddr], answers: Result<Vec<Answer>, Error>) {
+        let in_use: HashMap<IpAddr, [u8; 6]> = match answers {
+            Ok(answers) => answers.into_iter().collect(),
+            Err(error) => {
+                // It is asked again with the next pass; a link that has gone meanwhile is no failure.
+                tracing::warn!("{error}");
+                addresses
+                    .iter()
+                    .for_each(|address| _ = self.under_way.remove(address));
+                return;
+            }
+        };
+        for address in addresses {
+            self.under_way.remove(address);
+            let answer = (in_use.get(address).copied(), Instant::now());
+            self.answers.insert(*address, answer);
+        }
+    }
+}

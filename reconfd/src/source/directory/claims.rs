@@ -1,0 +1,125 @@
+//! Claims as files: a folder that several daemons may share, one file for each claim with the content of the
+//! object. A file is made as a whole or not at all, and only if there is none of its name.
+
+use std::{
+    fs, io,
+    path::Path,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    address::claims::{Book, Claims, Door},
+    metrics::Metrics,
+    source::Change,
+};
+
+mod file;
+mod folder;
+use file::file_of;
+use folder::Folder;
+
+/// How often it is looked whether somebody has changed the folder.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
+
+/// The thread that does what is due; when this is dropped, it ends.
+#[must_use]
+pub struct Keeping {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// The claims of a node, kept in a folder, which is made if it is not there.
+pub fn start(
+    folder: &Path,
+    node: &str,
+    book: Book,
+    metrics: Metrics,
+    notify: impl Fn(Change) + Send + Sync + 'static,
+) -> io::Result<(Claims, Keeping)> {
+    fs::create_dir_all(folder)?;
+    let folder = Arc::new(Folder::new(folder));
+    folder.clear_unfinished();
+    let asked = folder.clone();
+    let bell: Arc<Mutex<Option<std::thread::Thread>>> = Arc::default();
+    let rung = bell.clone();
+    let door = Door {
+        on_the_spot: Some(Box::new(move |ask| {
+            let told = asked.answer(ask);
+            metrics.claim_asked(ask.verb(), told.result());
+            told
+        })),
+        ring: Box::new(move || {
+            let thread = rung.lock().unwrap_or_else(PoisonError::into_inner);
+            thread.iter().for_each(std::thread::Thread::unpark);
+        }),
+        notify: Box::new(notify),
+    };
+    let claims = Claims::new(book, door);
+    folder.look(&claims, node);
+    claims.are_known();
+    let stop = Arc::new(AtomicBool::new(false));
+    let (node, stopped, served) = (node.to_owned(), stop.clone(), claims.clone());
+    let thread = std::thread::Builder::new().name("claims".into());
+    let thread = thread.spawn(move || folder.keep(&served, &node, &stopped))?;
+    *bell.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread.thread().clone());
+    let keeping = Keeping {
+        stop,
+        thread: Some(thread),
+    };
+    Ok((claims, keeping))
+}
+
+impl Drop for Keeping {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Release);
+        if let Some(thread) = self.thread.take() {
+            thread.thread().unpark();
+            // A panic of its own has been told by the panic hook.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Folder {
+    /// Does what is due, and looks now and then at what others did.
+    fn keep(&self, claims: &Claims, node: &str, stopped: &AtomicBool) {
+        let mut looked = Instant::now();
+        while !stopped.load(Ordering::Acquire) {
+            claims.work(None);
+            if looked.elapsed() >= LOOK_AGAIN {
+                looked = Instant::now();
+                self.look(claims, node);
+            }
+            let due = claims.next_due();
+            let rest = LOOK_AGAIN.saturating_sub(looked.elapsed());
+            let due = due.map_or(rest, |due| due.saturating_duration_since(Instant::now()));
+            std::thread::park_timeout(due.min(rest).max(Duration::from_millis(1)));
+        }
+    }
+
+    /// Tells the claims of this node as the folder has them.
+    fn look(&self, claims: &Claims, node: &str) {
+        let before = claims.names();
+        let Ok(files) = self.files() else {
+            return tracing::warn!(folder = %self.root.display(), "the claims can not be listed");
+        };
+        for name in before {
+            if !files.contains(&file_of(&name)) {
+                claims.went(&name);
+            }
+        }
+        for file in files {
+            if let Some(claim) = self.cached(&file).filter(|claim| claim.spec.node == node) {
+                claims.came(claim);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

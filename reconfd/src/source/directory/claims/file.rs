@@ -1,0 +1,62 @@
+//! One claim's file: its name and its text.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, Read as _},
+    os::unix::fs::OpenOptionsExt as _,
+    path::Path,
+};
+
+use crds::AddressClaim;
+use nix::fcntl::OFlag;
+
+use crate::address::claims::paper::Name;
+
+const ENDING: &str = ".yaml";
+/// A file that is larger was not written by us.
+const LARGEST: u64 = 64 << 10;
+
+/// The file of a claim.
+pub fn file_of(name: &Name) -> String {
+    format!("{name}{ENDING}")
+}
+
+/// The claim that a file's name says it is.
+pub fn name_of(file: &str) -> Option<Name> {
+    Name::parse(file.strip_suffix(ENDING)?)
+}
+
+/// What the file says, if that is what its name says.
+pub fn parse(path: &Path, file: &str) -> io::Result<AddressClaim> {
+    let flags = (OFlag::O_NONBLOCK | OFlag::O_NOFOLLOW).bits();
+    let open = OpenOptions::new()
+        .read(true)
+        .custom_flags(flags)
+        .open(path)?;
+    let text = contents(open)?;
+    let claim: AddressClaim = serde_saphyr::from_str(&text).map_err(io::Error::other)?;
+    match file_of(&Name::of(&claim)) == file {
+        true => Ok(claim),
+        false => Err(io::Error::other(
+            "it is of another address than its name says",
+        )),
+    }
+}
+
+fn contents(file: File) -> io::Result<String> {
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is no regular file"));
+    }
+    let mut text = String::new();
+    file.take(LARGEST).read_to_string(&mut text)?;
+    Ok(text)
+}
+
+/// What is written into it.
+pub fn yaml(claim: &AddressClaim) -> io::Result<String> {
+    let options = serde_saphyr::ser_options! { prefer_block_scalars: false };
+    let mut text = String::new();
+    serde_saphyr::to_fmt_writer_with_options(&mut text, claim, options)
+        .map_err(io::Error::other)?;
+    Ok(text)
+}

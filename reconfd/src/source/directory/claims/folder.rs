@@ -1,0 +1,232 @@
+//! A folder of claims: what is asked of it is done at once, and by one program at a time.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    fs::{self, OpenOptions},
+    io::{self, Write as _},
+    net::IpAddr,
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use crds::AddressClaim;
+use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
+use nix::fcntl::{Flock, FlockArg};
+
+use super::file::{file_of, name_of, parse, yaml};
+use crate::address::claims::{
+    errand::{Ask, Told},
+    paper::{Name, OWNER, of_nobody},
+};
+
+const LOCK: &str = ".lock";
+const UNFINISHED: &str = ".unfinished";
+/// Nobody takes so long to finish a file.
+const ABANDONED: Duration = Duration::from_secs(60);
+
+/// A folder of claims.
+pub struct Folder {
+    pub root: PathBuf,
+    made: AtomicU64,
+    /// What was read, by file name and what tells one edition of it from another.
+    read: Mutex<HashMap<String, (Edition, AddressClaim)>>,
+}
+
+type Edition = (u64, i64, i64, u64);
+
+impl Folder {
+    pub fn new(root: &Path) -> Self {
+        Self {
+            root: root.to_owned(),
+            made: AtomicU64::new(0),
+            read: Mutex::default(),
+        }
+    }
+
+    /// Does what is asked.
+    pub fn answer(&self, ask: &Ask) -> Told {
+        let told = match ask {
+            Ask::Create(claim) => self.create(claim),
+            Ask::Get(name) => self.get(name),
+            Ask::OfOwner { domain, owner } => {
+                let is_of = |claim: &AddressClaim| {
+                    let labels = claim.metadata.labels.as_ref();
+                    labels.and_then(|labels| labels.get(OWNER)) == Some(owner)
+                };
+                self.list(domain, |_| true, is_of)
+            }
+            Ask::OfBlock { domain, block } => {
+                self.list(domain, |address| block.holds(address), |_| true)
+            }
+            Ask::Replace(claim) => self.with_same(claim, |claim| {
+                let mut claim = claim.clone();
+                claim.metadata.resource_version = Some(self.version());
+                self.write(&claim, |unfinished, path| fs::rename(unfinished, path))?;
+                Ok(Told::Claim(Box::new(claim)))
+            }),
+            Ask::Delete(claim) => self.with_same(claim, |claim| {
+                fs::remove_file(self.path(&Name::of(claim)))?;
+                Ok(Told::Deleted)
+            }),
+            // Only who looks after the pods of this node can say.
+            Ask::LookUp(_) => Ok(Told::PodIsThere),
+        };
+        told.unwrap_or_else(|error| Told::Failed(format!("{}: {error}", self.root.display())))
+    }
+
+    fn create(&self, claim: &AddressClaim) -> io::Result<Told> {
+        let mut claim = claim.clone();
+        let version = self.version();
+        claim.metadata.uid = Some(format!("{}-{version}", std::process::id()));
+        claim.metadata.resource_version = Some(version);
+        claim.metadata.creation_timestamp = Some(Time(Timestamp::now()));
+        let made = self.write(&claim, |unfinished, path| {
+            // Fails if there is one, and what it makes is whole.
+            let made = fs::hard_link(unfinished, path);
+            fs::remove_file(unfinished)?;
+            made
+        });
+        match made {
+            Ok(()) => Ok(Told::Claim(Box::new(claim))),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(Told::Exists),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn get(&self, name: &Name) -> io::Result<Told> {
+        match self.read(&file_of(name)) {
+            Ok(claim) => Ok(Told::Claim(Box::new(claim))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Told::Missing),
+            Err(error) => Ok(Told::Failed(format!(
+                "{} can not be read, and the address counts as taken: {error}",
+                self.path(name).display()
+            ))),
+        }
+    }
+
+    fn list(
+        &self,
+        domain: &str,
+        is_wanted: impl Fn(IpAddr) -> bool,
+        fits: impl Fn(&AddressClaim) -> bool,
+    ) -> io::Result<Told> {
+        let files = self.files()?.into_iter();
+        let named = files.filter_map(|file| Some((name_of(&file)?, file)));
+        let wanted = named.filter(|(name, _)| name.domain == domain && is_wanted(name.address));
+        let claims = wanted.filter_map(|(name, file)| match self.read(&file) {
+            Ok(claim) => Some(claim),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => {
+                tracing::warn!(file, %error, "a claim can not be read; its address counts as taken");
+                Some(of_nobody(&name))
+            }
+        });
+        let claims = claims.filter(|claim| fits(claim)).collect();
+        Ok(Told::Listed(claims, Time(Timestamp::now())))
+    }
+
+    /// With the folder locked, and if the claim is still what was read.
+    fn with_same(
+        &self,
+        claim: &AddressClaim,
+        deed: impl FnOnce(&AddressClaim) -> io::Result<Told>,
+    ) -> io::Result<Told> {
+        let lock = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(self.root.join(LOCK))?;
+        let _lock = Flock::lock(lock, FlockArg::LockExclusive)
+            .map_err(|(_, errno)| io::Error::from(errno))?;
+        let now = match self.get(&Name::of(claim))? {
+            Told::Claim(now) => now,
+            told => return Ok(told),
+        };
+        let edition = |claim: &AddressClaim| {
+            let metadata = &claim.metadata;
+            (metadata.uid.clone(), metadata.resource_version.clone())
+        };
+        match edition(&now) == edition(claim) {
+            true => deed(claim),
+            false => Ok(Told::Overtaken),
+        }
+    }
+
+    fn write(
+        &self,
+        claim: &AddressClaim,
+        put: impl FnOnce(&Path, &Path) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let number = self.made.fetch_add(1, Ordering::Relaxed);
+        let unfinished = self
+            .root
+            .join(format!(".{}-{number}{UNFINISHED}", std::process::id()));
+        let text = yaml(claim)?;
+        // One of an earlier process of this number may be a claim's other name: never written into.
+        let _ = fs::remove_file(&unfinished);
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o644)
+            .open(&unfinished)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_data()?;
+        put(&unfinished, &self.path(&Name::of(claim)))
+    }
+
+    /// The claim as a file has it; what was read before is not read again.
+    fn read(&self, file: &str) -> io::Result<AddressClaim> {
+        let path = self.root.join(file);
+        let found = fs::symlink_metadata(&path)?;
+        let edition = (found.ino(), found.mtime(), found.mtime_nsec(), found.len());
+        let mut known = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((read, claim)) = known.get(file)
+            && *read == edition
+        {
+            return Ok(claim.clone());
+        }
+        known.remove(file);
+        let claim = parse(&path, file)?;
+        known.insert(file.to_owned(), (edition, claim.clone()));
+        Ok(claim)
+    }
+
+    pub fn cached(&self, file: &str) -> Option<AddressClaim> {
+        name_of(file).and_then(|_| self.read(file).ok())
+    }
+
+    pub fn files(&self) -> io::Result<BTreeSet<String>> {
+        let entries = fs::read_dir(&self.root)?;
+        let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        Ok(names.filter(|name| !name.starts_with('.')).collect())
+    }
+
+    fn path(&self, name: &Name) -> PathBuf {
+        self.root.join(file_of(name))
+    }
+
+    /// Grows, also from one process to the next.
+    fn version(&self) -> String {
+        let number = self.made.fetch_add(1, Ordering::Relaxed);
+        let now = u64::try_from(Timestamp::now().as_microsecond()).unwrap_or(0);
+        (now * 16 + number % 16).to_string()
+    }
+
+    /// What a daemon left that was killed at it.
+    pub fn clear_unfinished(&self) {
+        let entries = fs::read_dir(&self.root).into_iter().flatten().flatten();
+        for entry in entries {
+            let is_unfinished = entry.file_name().to_string_lossy().ends_with(UNFINISHED);
+            let modified = entry.metadata().and_then(|file| file.modified());
+            let age = modified.ok().and_then(|at| at.elapsed().ok());
+            if is_unfinished && age.is_some_and(|age| age > ABANDONED) {
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+    }
+}

@@ -1,0 +1,223 @@
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    sync::mpsc,
+};
+
+use crds::Reason;
+use serde_json::json;
+use tempfile::TempDir;
+
+use super::{file::name_of, *};
+use crate::address::{
+    claims::{Answer, Asker, Demand},
+    range::Range,
+};
+
+struct Daemon {
+    claims: Claims,
+    told: mpsc::Receiver<Change>,
+    _keeping: Keeping,
+}
+
+fn daemon(folder: &TempDir, node: &str, rest: u64) -> Daemon {
+    let book = Book::new(node, "default", Duration::from_secs(rest));
+    let (tell, told) = mpsc::channel();
+    let notify = move |change| drop(tell.send(change));
+    let (claims, keeping) = start(folder.path(), node, book, Metrics::default(), notify).unwrap();
+    Daemon {
+        claims,
+        told,
+        _keeping: keeping,
+    }
+}
+
+fn asker(pod: &str, uid: &str) -> Asker {
+    Asker {
+        namespace: "t".into(),
+        pod: pod.into(),
+        uid: uid.into(),
+        link: "data0".into(),
+    }
+}
+
+fn range(value: serde_json::Value) -> Range {
+    Range::new(&serde_json::from_value(value).unwrap()).unwrap()
+}
+
+fn of_range(cidr: &str) -> Demand {
+    Demand {
+        domain: "cluster".into(),
+        ranges: vec![range(json!({"cidr": cidr}))],
+        ..Demand::default()
+    }
+}
+
+fn of_address(address: &str) -> Demand {
+    Demand {
+        domain: "cluster".into(),
+        addresses: vec![address.parse().unwrap()],
+        ..Demand::default()
+    }
+}
+
+fn held(answer: Answer) -> Vec<IpAddr> {
+    match answer {
+        Answer::Held(addresses) => addresses,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn keeps(addresses: &[IpAddr]) -> BTreeMap<String, BTreeSet<IpAddr>> {
+    BTreeMap::from([("data0".to_owned(), addresses.iter().copied().collect())])
+}
+
+#[test]
+fn a_range_is_given_out_once_and_told_with_numbers_when_it_is_full() {
+    let folder = TempDir::new().unwrap();
+    let daemons = [daemon(&folder, "n0", 30), daemon(&folder, "n1", 30)];
+    let demand = of_range("10.99.0.0/27");
+    let mut all = BTreeSet::new();
+    for number in 0..30 {
+        let asker = asker(&format!("p{number}"), &format!("uid-{number}"));
+        all.extend(held(daemons[number % 2].claims.ask(&asker, &demand)));
+    }
+    assert_eq!(all.len(), 30);
+    let refused = daemons[0].claims.ask(&asker("late", "late"), &demand);
+    let Answer::Refused(Reason::RangeFull, words) = refused else {
+        panic!("{refused:?}");
+    };
+    assert!(words.contains("30 of 30 in use, 0 resting"), "{words}");
+    assert!(words.contains("the oldest claim is pod t/p"), "{words}");
+}
+
+#[test]
+fn a_held_address_stays_and_what_is_no_longer_asked_for_rests() {
+    let folder = TempDir::new().unwrap();
+    let daemon = daemon(&folder, "n0", 30);
+    let me = asker("a", "uid-a");
+    let first = held(daemon.claims.ask(&me, &of_range("10.99.0.0/24")));
+    assert_eq!(
+        first,
+        held(daemon.claims.ask(&me, &of_range("10.99.0.0/24")))
+    );
+    let second = held(daemon.claims.ask(&me, &of_range("10.98.0.0/24")));
+    daemon.claims.keep("uid-a", &keeps(&second));
+    assert_eq!(daemon.claims.counts().held, 1);
+    assert_eq!(daemon.claims.counts().resting, 1);
+    daemon.claims.let_go("uid-a");
+    assert_eq!(daemon.claims.counts().held, 0);
+    assert!(daemon.claims.holders().is_empty());
+}
+
+#[test]
+fn a_static_address_is_refused_by_name_until_it_is_free() {
+    let folder = TempDir::new().unwrap();
+    let daemon = daemon(&folder, "n0", 0);
+    let demand = of_address("10.99.0.5");
+    held(daemon.claims.ask(&asker("a", "uid-a"), &demand));
+    let refused = daemon.claims.ask(&asker("b", "uid-b"), &demand);
+    let Answer::Refused(Reason::AddressTaken, words) = refused else {
+        panic!("{refused:?}");
+    };
+    assert!(
+        words.starts_with("10.99.0.5 is held by pod t/a (link data0"),
+        "{words}"
+    );
+    daemon.claims.let_go("uid-a");
+    let news = daemon.told.recv_timeout(Duration::from_secs(5)).unwrap();
+    assert_eq!(
+        news,
+        Change::Claims {
+            uid: "uid-b".into()
+        }
+    );
+    held(daemon.claims.ask(&asker("b", "uid-b"), &demand));
+}
+
+#[test]
+fn a_pod_that_comes_back_has_its_address_at_once_and_another_waits_for_it() {
+    let folder = TempDir::new().unwrap();
+    let [first, second] = [daemon(&folder, "n0", 30), daemon(&folder, "n1", 30)];
+    let demand = Demand {
+        may_return: true,
+        ..of_range("10.99.0.0/24")
+    };
+    let before = held(first.claims.ask(&asker("db-0", "uid-1"), &demand));
+    first.claims.let_go("uid-1");
+    let static_one = of_address(&before[0].to_string());
+    let other = first.claims.ask(&asker("other", "uid-2"), &static_one);
+    assert!(
+        matches!(other, Answer::Refused(Reason::AddressTaken, _)),
+        "{other:?}"
+    );
+    assert_eq!(
+        before,
+        held(second.claims.ask(&asker("db-0", "uid-3"), &demand))
+    );
+}
+
+#[test]
+fn a_restart_knows_what_is_held_and_frees_what_has_rested() {
+    let folder = TempDir::new().unwrap();
+    let demand = of_range("10.99.0.0/24");
+    let before = {
+        let daemon = daemon(&folder, "n0", 1);
+        let gone = asker("gone", "uid-gone");
+        held(daemon.claims.ask(&gone, &demand));
+        daemon.claims.let_go("uid-gone");
+        held(daemon.claims.ask(&asker("a", "uid-a"), &demand))
+    };
+    let daemon = daemon(&folder, "n0", 1);
+    assert_eq!(
+        daemon.claims.holders(),
+        BTreeSet::from(["uid-a".to_owned()])
+    );
+    assert_eq!(
+        before,
+        held(daemon.claims.ask(&asker("a", "uid-a"), &demand))
+    );
+    std::thread::sleep(Duration::from_millis(2500));
+    assert_eq!(daemon.claims.counts().resting, 0);
+    daemon.claims.sweep(&BTreeSet::from(["uid-a".to_owned()]));
+    assert_eq!(daemon.claims.counts().held, 1);
+    daemon.claims.sweep(&BTreeSet::new());
+    assert_eq!(daemon.claims.counts().held, 1, "the pass has asked for it");
+}
+
+#[test]
+fn a_file_that_nobody_can_read_keeps_its_address_from_everybody() {
+    let folder = TempDir::new().unwrap();
+    fs::write(folder.path().join("cluster.10.99.0.1.yaml"), "{").unwrap();
+    let daemon = daemon(&folder, "n0", 0);
+    let demand = of_range("10.99.0.0/30");
+    let got = held(daemon.claims.ask(&asker("a", "uid-a"), &demand));
+    assert_eq!(got, ["10.99.0.2".parse::<IpAddr>().unwrap()]);
+    let pending = daemon
+        .claims
+        .ask(&asker("b", "uid-b"), &of_address("10.99.0.1"));
+    let Answer::Pending(words) = pending else {
+        panic!("{pending:?}");
+    };
+    assert!(words.contains("counts as taken"), "{words}");
+}
+
+#[test]
+fn names_of_files_are_names_of_claims() {
+    for name in [
+        "cluster.10.99.0.1.yaml",
+        "a-b.fd99.0000.0000.0000.0000.0000.0000.0001.yaml",
+    ] {
+        assert_eq!(file_of(&name_of(name).unwrap()), name);
+    }
+    for name in [
+        "cluster.010.99.0.1.yaml",
+        "cluster.fd99.1.yaml",
+        "x",
+        "cluster.10.99.0.1",
+    ] {
+        assert!(name_of(name).is_none(), "{name}");
+    }
+}
