@@ -9,6 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use reconfd::address::sources::{ALL, Asked, Which};
 use serde_json::Value;
 
 fn repository() -> PathBuf {
@@ -192,6 +193,58 @@ fn no_role_of_a_program_reaches_what_it_does_not_need() {
             let is_status = resources.contains(&"pods/status");
             assert_eq!(is_status, name == "podconfig-pod-status", "{name}: {rule}");
         }
+    }
+}
+
+/// Whether one of the rules gives list and watch of what is asked for, and of no ConfigMap beside.
+fn may_be_asked(rules: &[Value], asked: &Asked) -> bool {
+    let name = match asked.which {
+        Which::Named(_, name) => Some(name),
+        Which::All | Which::Labelled(..) => None,
+    };
+    rules.iter().any(|rule| {
+        let names = strings(&rule["resourceNames"]);
+        let is_named = names.is_empty() || name.is_some_and(|name| names.contains(&name));
+        let verbs = strings(&rule["verbs"]);
+        strings(&rule["apiGroups"]).contains(&asked.group)
+            && strings(&rule["resources"]).contains(&asked.plural)
+            && ["list", "watch"].iter().all(|verb| verbs.contains(verb))
+            && is_named
+    })
+}
+
+#[test]
+fn the_controller_may_read_where_networks_are_and_no_more_than_that() {
+    let objects = documents("install/install.yaml");
+    let rules = |kind: &str, name: &str| {
+        find(&objects, kind, name)["rules"]
+            .as_array()
+            .unwrap()
+            .clone()
+    };
+    let wide = rules("ClusterRole", "podconfig-controller");
+    let settings = rules("Role", "podconfig-controller-settings");
+    for asked in ALL {
+        let in_kube_system = matches!(
+            asked.which,
+            Which::Named("kube-system", _) | Which::Labelled("kube-system", _)
+        );
+        let may = may_be_asked(&wide, asked) || in_kube_system && may_be_asked(&settings, asked);
+        assert!(may, "nobody lets the controller read {}", asked.told());
+    }
+    for rule in wide.iter().chain(&settings) {
+        let (resources, names) = (strings(&rule["resources"]), strings(&rule["resourceNames"]));
+        assert!(
+            !resources.contains(&"configmaps") || !names.is_empty(),
+            "{rule}"
+        );
+        let is_ours = strings(&rule["apiGroups"])
+            .iter()
+            .all(|group| ["podconfig.dev", "events.k8s.io"].contains(group));
+        let reads = strings(&rule["verbs"])
+            .iter()
+            .all(|verb| ["get", "list", "watch"].contains(verb));
+        assert!(is_ours || reads, "{rule}");
     }
 }
 

@@ -13,7 +13,7 @@ use crate::{
     support::{
         eventually,
         kubectl::{TIMEOUT, apply, kubectl, list, object, try_kubectl, try_with_input},
-        product::{self, CONTROLLER, ours},
+        product::{self, CONTROLLER, DAEMON, ours},
     },
     wait::{seen, within},
 };
@@ -166,7 +166,15 @@ struct Objects(String);
 
 impl Drop for Objects {
     fn drop(&mut self) {
-        let words = ["delete", "--ignore-not-found", "--wait=false", "-f", "-"];
+        let words = [
+            "delete",
+            "--ignore-not-found",
+            "--wait=false",
+            "--force",
+            "--grace-period=0",
+            "-f",
+            "-",
+        ];
         try_with_input(&words, &self.0);
     }
 }
@@ -221,6 +229,15 @@ fn everybody_who_says_where_networks_are_is_heard() {
         "--cluster",
     ]);
     assert!(told.contains("172.31.0.0/18"), "{told}");
+    // A daemon goes by the same, and by what its own node has.
+    eventually("a daemon says what it goes by", || {
+        let told = ours(&["exec", DAEMON, "-c", "daemon", "--", "/reconfd", "networks"]);
+        let says = |network: &str| told.contains(network);
+        seen(
+            says("172.31.0.0/18") && says("Connected") && says("loopback"),
+            told,
+        )
+    });
     drop(objects);
     for network in EVERYBODY
         .iter()

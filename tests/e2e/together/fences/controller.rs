@@ -81,6 +81,27 @@ fn what_a_tenant_may_use_says_a_controller_with_the_right_to_publish() {
 }
 
 #[test]
+fn which_networks_are_reserved_says_a_controller_with_the_right_to_publish() {
+    let yard = Yard::new("fence-networks");
+    let name = &yard.0;
+    let networks = format!(
+        "apiVersion: podconfig.dev/v1alpha1\nkind: ReservedNetworks\nmetadata: {{name: {name}}}\n\
+         spec: {{installation: fence, sources: []}}\n"
+    );
+    let controller = Someone::new(name, "podconfig-system", "podconfig-controller", "");
+    yard.allowed(&controller, &networks);
+    // Whoever may write everything of podconfig is not the controller; an administrator is not either.
+    let changed = networks.replace("sources: []", "summary: {networks: 7}");
+    let force = ["apply", "--server-side", "--force-conflicts", "-f", "-"];
+    let said = refusal(try_with_input(&force, &changed));
+    assert!(
+        said.contains("reservednetworks is written by the controller of podconfig alone"),
+        "{said}"
+    );
+    kubectl(&["delete", "reservednetworks", name]);
+}
+
+#[test]
 fn what_became_of_a_podconfig_says_a_controller_with_the_right_to_publish() {
     let yard = Yard::new("fence-verdict");
     let name = &yard.0;
