@@ -62,6 +62,14 @@ pub struct Claimant {
 }
 
 impl Claimant {
+    /// A pod in words: which pods another tenant has is nobody's business.
+    pub fn words_of(&self, pod: &ClaimPod) -> String {
+        match pod.namespace == self.asker.namespace {
+            true => format!("pod {}", pod.name),
+            false => "a pod of another namespace".to_owned(),
+        }
+    }
+
     /// Whether the claim is that of this very pod's link.
     pub fn is_own(&self, claim: &AddressClaim) -> bool {
         claim.spec.pod.uid == self.asker.uid && self.is_namesake(claim)

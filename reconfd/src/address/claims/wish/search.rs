@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, net::IpAddr};
 
-use crds::AddressClaim;
+use crds::{AddressClaim, ClaimPod};
 use ipnetwork::IpNetwork;
 
 use super::super::{
@@ -42,7 +42,7 @@ struct Tally {
     used: usize,
     resting: usize,
     /// When it was made, and whose it is.
-    oldest: Option<(Time, String)>,
+    oldest: Option<(Time, ClaimPod)>,
 }
 
 pub enum Next {
@@ -146,7 +146,7 @@ impl Search {
     }
 
     /// What to say of a range of which nothing is left; the search begins anew.
-    pub fn full(&mut self, now: &Time) -> String {
+    pub fn full(&mut self, now: &Time, claimant: &Claimant) -> String {
         let tally = std::mem::take(&mut self.tally);
         let seen = std::mem::take(&mut self.listed);
         let (total, free) = (self.whole.count(), self.range.count());
@@ -160,8 +160,9 @@ impl Search {
         if !self.is_only && self.all_blocks() > u128::from(seen) {
             words += &format!("; {seen} blocks of 4096 addresses were looked at, others follow");
         }
-        if let Some((made, whose)) = tally.oldest {
-            words += &format!("; the oldest claim is {whose}, {} old", age(&made, now));
+        if let Some((made, pod)) = tally.oldest {
+            let (whose, age) = (claimant.words_of(&pod), age(&made, now));
+            words += &format!("; the oldest claim is that of {whose}, {age} old");
         }
         words
     }
@@ -201,9 +202,7 @@ impl Tally {
             .as_ref()
             .is_none_or(|(oldest, _)| made.0 < oldest.0)
         {
-            let pod = &claim.spec.pod;
-            let whose = format!("pod {}/{}'s", pod.namespace, pod.name);
-            self.oldest = Some((made.clone(), whose));
+            self.oldest = Some((made.clone(), claim.spec.pod.clone()));
         }
     }
 }
