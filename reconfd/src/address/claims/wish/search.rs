@@ -1,4 +1,5 @@
-//! Pure: which address of a range to try next: two by lot, then free ones of a list, block by block.
+//! Pure: which address of a range to try next: two by lot, then free ones of a list: of the smallest block around
+//! the last try, which costs little, and if that is full, of all blocks of the range.
 
 use std::{collections::BTreeSet, net::IpAddr};
 
@@ -27,6 +28,8 @@ pub struct Search {
     block: Block,
     /// The block has all of the range.
     is_only: bool,
+    /// The block is a small one, and that it is full says nothing of the range.
+    is_near: bool,
     /// Blocks that were listed since the search began.
     listed: u32,
     taken: BTreeSet<IpAddr>,
@@ -59,6 +62,7 @@ impl Search {
             whole,
             conflicts: 0,
             is_only: block.is_ok(),
+            is_near: false,
             block: block.unwrap_or_else(|around| around),
             listed: 0,
             taken: BTreeSet::new(),
@@ -97,8 +101,9 @@ impl Search {
         {
             return Next::Try(address);
         }
-        if let Some(taken) = taken.filter(|_| !self.is_only) {
-            self.block = Block::of_widest(taken);
+        if let Some(taken) = taken.filter(|_| !self.block.is_smallest()) {
+            self.block = Block::of_smallest(taken);
+            self.is_near = true;
         }
         Next::List
     }
@@ -136,9 +141,15 @@ impl Search {
 
     /// On to the next block; whether there is one that was not listed.
     pub fn go_on(&mut self) -> bool {
+        let (first, last) = self.range.bounds();
+        if std::mem::take(&mut self.is_near) {
+            let around = Block::of_widest(self.block.first());
+            self.block = Block::with(first, last).unwrap_or(around);
+            self.anew();
+            return true;
+        }
         let is_through = self.listed >= self.blocks();
         if !self.is_only {
-            let (first, last) = self.range.bounds();
             let next = self.block.next().filter(|block| block.first() <= last);
             self.block = next.unwrap_or_else(|| Block::of_widest(first));
         }
