@@ -25,7 +25,6 @@ use crate::{
     cli::ControllerConfig,
     config::Listen,
     http,
-    scope::Scope,
     source::cluster::client::{check_version, connect},
 };
 
@@ -134,7 +133,7 @@ async fn control(
         () = &mut stop => return Ok(()),
     }
     let networks = networks::publish(client.clone(), &config.installation, metrics.clone());
-    let controller = Controller::new(client, &config.scope, health, metrics);
+    let controller = Controller::new(client, config, health, metrics);
     tokio::select! {
         () = controller.run(stop) => (),
         () = networks => (),
@@ -164,13 +163,13 @@ struct Attempt {
 }
 
 impl Controller {
-    fn new(client: Client, scope: &Scope, health: Health, metrics: Metrics) -> Self {
-        let (sources, heard) = watches(&client, scope);
+    fn new(client: Client, config: &ControllerConfig, health: Health, metrics: Metrics) -> Self {
+        let (sources, heard) = watches(&client, &config.scope);
         Self {
             client,
             heard,
             known: Known::new(sources),
-            picture: Picture::new(scope.clone()),
+            picture: Picture::new(config.scope.clone(), &config.installation),
             agenda: Agenda::default(),
             under_way: FuturesUnordered::new(),
             health,

@@ -130,13 +130,12 @@ pub struct Controller {
 impl Controller {
     pub fn new(
         machine: Machine,
-        objects: Objects,
+        (objects, addressing): (Objects, Addressing),
         pods: Pods,
         (metrics, health): (Metrics, Health),
         telling: mpsc::Sender<Telling>,
         inbox: Inbox,
         backfill: Backfill,
-        addressing: Addressing,
     ) -> Self {
         let Addressing {
             networks,

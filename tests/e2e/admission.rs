@@ -1,6 +1,8 @@
 //! What an API server says to a PodConfig at once. Told with `kubectl` and whatever KUBECONFIG names: where a
 //! controller runs it writes the allowances, and where none does, these stories write them in its place.
 
+/// What an auditor tries.
+mod attacks;
 /// A table of links, and what is said to each.
 mod cases;
 /// What is never right about addresses, from the table that the daemon's own judgement is held to.

@@ -2,7 +2,10 @@
 
 use std::{fmt::Debug, time::Duration};
 
-use crds::{AddressClaim, PeerSlice, PodConfig, PodConfigAllowance, PodConfigPolicy, PodReport};
+use crds::{
+    AddressClaim, PeerSlice, PodConfig, PodConfigAllowance, PodConfigPolicy, PodReport,
+    ReservedNetworks,
+};
 use futures::{
     Stream, StreamExt as _,
     stream::{self, BoxStream, SelectAll},
@@ -98,6 +101,13 @@ pub fn watches(
         Kind::AddressClaim,
         |claim: Option<Guarded<AddressClaim>>| {
             What::Claim(claim.and_then(|claim| read(claim).ok()).map(Into::into))
+        },
+    );
+    watches.of_cluster(
+        Kind::ReservedNetworks,
+        |networks: Option<Guarded<ReservedNetworks>>| {
+            let spec = networks.and_then(|networks| read(networks).ok());
+            What::Networks(spec.map(|networks| Box::new(networks.spec)))
         },
     );
     (watches.sources, watches.streams)

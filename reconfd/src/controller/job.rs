@@ -14,6 +14,7 @@ pub enum Kind {
     PodConfigPolicy,
     PodReport,
     PeerSlice,
+    ReservedNetworks,
 }
 
 /// A tunnel of a namespace.
@@ -107,7 +108,13 @@ impl Job {
     /// The kinds that must be known as a whole: from a list that is not there nothing follows.
     pub fn needs(&self) -> &'static [Kind] {
         match self {
-            Self::Status { .. } => &[Kind::PodConfig, Kind::Pod, Kind::PodReport],
+            Self::Status { .. } => &[
+                Kind::PodConfig,
+                Kind::Pod,
+                Kind::PodReport,
+                Kind::AddressClaim,
+                Kind::ReservedNetworks,
+            ],
             Self::Allowance { .. } => &[
                 Kind::Namespace,
                 Kind::PodConfigPolicy,
@@ -139,7 +146,7 @@ impl Job {
 }
 
 impl Kind {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::AddressClaim,
         Self::Namespace,
         Self::Node,
@@ -149,6 +156,7 @@ impl Kind {
         Self::PodConfigPolicy,
         Self::PodReport,
         Self::PeerSlice,
+        Self::ReservedNetworks,
     ];
 
     pub fn as_str(self) -> &'static str {
@@ -162,6 +170,7 @@ impl Kind {
             Self::PodConfigPolicy => "PodConfigPolicy",
             Self::PodReport => "PodReport",
             Self::PeerSlice => "PeerSlice",
+            Self::ReservedNetworks => "ReservedNetworks",
         }
     }
 }

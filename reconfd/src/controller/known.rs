@@ -77,7 +77,8 @@ impl Known {
 
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}s", self.kind.as_str().replace("Policy", "Policie"))?;
+        let name = self.kind.as_str().replace("Policy", "Policie");
+        write!(f, "{}s", name.trim_end_matches('s'))?;
         match &self.namespace {
             Some(namespace) => write!(f, " in {namespace}"),
             None => Ok(()),

@@ -6,7 +6,9 @@ use std::{
     time::SystemTime,
 };
 
-use crds::{PeerSliceSpec, PodConfig, PodConfigAllowanceSpec, PodConfigPolicy};
+use crds::{
+    PeerSliceSpec, PodConfig, PodConfigAllowanceSpec, PodConfigPolicy, ReservedNetworksSpec,
+};
 use kube::core::error_boundary::InvalidObject;
 
 use super::{
@@ -20,9 +22,15 @@ use crate::scope::Scope;
 mod claims;
 /// A PodConfig, and the pods that it selects.
 mod config;
+/// What links may not overlap.
+mod networks;
+/// How full ranges are.
+mod ranges;
 /// One namespace.
 mod space;
 use claims::Claims;
+use networks::Published;
+use ranges::Taken;
 use space::Space;
 
 /// What an object says, or why nobody can tell.
@@ -51,6 +59,7 @@ pub enum What {
     Allowance(Option<Box<Read<PodConfigAllowanceSpec>>>),
     PeerSlice(Option<Read<PeerSliceSpec>>),
     Claim(Option<Claimed>),
+    Networks(Option<Box<ReservedNetworksSpec>>),
 }
 
 pub struct Picture {
@@ -59,16 +68,22 @@ pub struct Picture {
     policies: BTreeMap<String, PodConfigPolicy>,
     nodes: HashSet<String>,
     claims: Claims,
+    taken: Taken,
+    installation: String,
+    published: Published,
 }
 
 impl Picture {
-    pub fn new(scope: Scope) -> Self {
+    pub fn new(scope: Scope, installation: &str) -> Self {
         Self {
             scope,
+            installation: installation.to_owned(),
+            published: Published::default(),
             spaces: HashMap::new(),
             policies: BTreeMap::new(),
             nodes: HashSet::new(),
             claims: Claims::default(),
+            taken: Taken::default(),
         }
     }
 
@@ -88,6 +103,7 @@ impl Picture {
             What::PodReport(told) => self.report(&namespace, &name, told),
             What::Allowance(read) => self.within(&namespace, |space| space.allowance(&name, read)),
             What::Claim(claim) => self.claim(&name, claim),
+            What::Networks(spec) => self.networks(&name, spec.map(|spec| *spec)),
             What::PeerSlice(read) => self.within(&namespace, |space| space.slice(&name, read)),
         }
     }
@@ -102,7 +118,14 @@ impl Picture {
     /// What the job comes to. `knows_nodes`: whether a node that was not heard of is gone.
     pub fn decide(&self, job: &Job, knows_nodes: bool, now: SystemTime) -> Option<Deed> {
         match job {
-            Job::Status { namespace, name } => self.spaces.get(namespace)?.told(name, now),
+            Job::Status { namespace, name } => {
+                let space = self.spaces.get(namespace)?;
+                let conflicts = |config: &PodConfig| {
+                    let policies = self.policies.values();
+                    self.published.conflicts(config, &space.selected(policies))
+                };
+                space.told(name, conflicts, &self.taken, now)
+            }
             Job::Allowance { namespace } => {
                 self.spaces.get(namespace)?.allowed(self.policies.values())
             }
@@ -133,11 +156,12 @@ impl Picture {
     }
 
     /// How many objects of each kind are known.
-    pub fn counts(&self) -> [(Kind, usize); 9] {
+    pub fn counts(&self) -> [(Kind, usize); 10] {
         Kind::ALL.map(|kind| {
             let all = match kind {
                 Kind::Node => self.nodes.len(),
                 Kind::AddressClaim => self.claims.len(),
+                Kind::ReservedNetworks => self.published.len(),
                 Kind::PodConfigPolicy => self.policies.len(),
                 kind => self.spaces.values().map(|space| space.count(kind)).sum(),
             };
@@ -174,10 +198,30 @@ impl Picture {
         marks
     }
 
-    /// Those of pods that are not served are another controller's.
+    /// Those of pods that are not served are another controller's, and take addresses all the same.
     fn claim(&mut self, name: &str, claim: Option<Claimed>) -> Vec<Mark> {
+        let address = claim
+            .as_ref()
+            .map(|claim| (claim.domain.clone(), claim.address));
+        let changed = self.taken.take(name, address);
+        let spaces = self.spaces.values();
+        let concerned = changed.iter().flat_map(|address| {
+            let spaces = spaces.clone();
+            spaces.flat_map(move |space| space.giving_out(address))
+        });
+        let mut marks: Vec<Mark> = concerned.collect();
         let claim = claim.filter(|claim| self.scope.serves(&claim.namespace));
-        self.claims.take(name, claim, &self.nodes)
+        marks.extend(self.claims.take(name, claim, &self.nodes));
+        marks
+    }
+
+    /// Those of another installation are told by its own controller.
+    fn networks(&mut self, name: &str, spec: Option<ReservedNetworksSpec>) -> Vec<Mark> {
+        let own = spec.filter(|spec| spec.installation == self.installation);
+        match self.published.take(name, own) {
+            true => self.spaces.values().flat_map(Space::statuses).collect(),
+            false => Vec::new(),
+        }
     }
 
     fn node(&mut self, name: String, is_there: bool) -> Vec<Mark> {

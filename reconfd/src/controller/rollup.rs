@@ -80,11 +80,12 @@ impl Roll {
         }
     }
 
-    /// The status. `look` says what keeps a pod from its links.
+    /// The status. `look` says what keeps a pod from its links; `conflicts` is what the links would overlap,
+    /// where no pod has told of it.
     pub fn status<'a>(
         &'a self,
         config: &PodConfig,
-        look: impl Fn(&'a str) -> Vec<Trouble<'a>>,
+        (look, conflicts): (impl Fn(&'a str) -> Vec<Trouble<'a>>, Vec<String>),
         now: SystemTime,
     ) -> PodConfigStatus {
         let failed = self.unready.values();
@@ -95,7 +96,10 @@ impl Roll {
                 .filter(|verdict| **verdict == Verdict::Failed)
                 .count(),
             troubles: self.unready.keys().flat_map(|pod| look(pod)).collect(),
-            conflicts: self.conflicts.values().flatten().cloned().collect(),
+            conflicts: match self.conflicts.is_empty() {
+                true => conflicts,
+                false => self.conflicts.values().flatten().cloned().collect(),
+            },
         };
         podconfig::status(config, tally, config.status.as_ref(), now)
     }

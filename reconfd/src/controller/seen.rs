@@ -1,6 +1,6 @@
 //! Pods and reports as far as the controller looks at them: of each there may be very many.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::IpAddr};
 
 use crds::{
     AddressClaim, PodReport, Reason,
@@ -40,6 +40,8 @@ pub struct Claimed {
     pub namespace: String,
     pub pod: String,
     pub pod_uid: String,
+    pub domain: String,
+    pub address: IpAddr,
 }
 
 impl From<AddressClaim> for Claimed {
@@ -49,6 +51,8 @@ impl From<AddressClaim> for Claimed {
             uid: claim.metadata.uid.unwrap_or_default(),
             version: claim.metadata.resource_version.unwrap_or_default(),
             node: claim.spec.node,
+            domain: claim.spec.domain,
+            address: claim.spec.address,
             namespace: pod.namespace,
             pod: pod.name,
             pod_uid: pod.uid,

@@ -62,6 +62,14 @@ pub struct Claimant {
 }
 
 impl Claimant {
+    /// A pod in words: which pods another tenant has is nobody's business.
+    pub fn words_of(&self, pod: &ClaimPod) -> String {
+        match pod.namespace == self.asker.namespace {
+            true => format!("pod {}", pod.name),
+            false => "a pod of another namespace".to_owned(),
+        }
+    }
+
     /// Whether the claim is that of this very pod's link.
     pub fn is_own(&self, claim: &AddressClaim) -> bool {
         claim.spec.pod.uid == self.asker.uid && self.is_namesake(claim)
@@ -195,7 +203,8 @@ pub struct Block {
 
 impl Block {
     /// How many low bits a block has: what is listed at once stays small.
-    pub const SIZES: [u8; 2] = [8, 12];
+    pub const SIZES: [u8; 2] = [Self::SMALLEST, Self::WIDEST];
+    const SMALLEST: u8 = 8;
     const WIDEST: u8 = 12;
 
     pub fn around(address: IpAddr, bits: u8) -> Self {
@@ -214,6 +223,14 @@ impl Block {
             Some((block, _)) => Ok(block),
             None => Err(Self::around(first, Self::WIDEST)),
         }
+    }
+
+    pub fn of_smallest(address: IpAddr) -> Self {
+        Self::around(address, Self::SMALLEST)
+    }
+
+    pub fn is_smallest(self) -> bool {
+        self.bits == Self::SMALLEST
     }
 
     pub fn of_widest(address: IpAddr) -> Self {

@@ -141,7 +141,7 @@ fn what_another_has_got_meanwhile_is_refused_to_the_link_that_stands() {
     let Answer::Refused(Reason::AddressTaken, words) = answer else {
         panic!("{answer:?}");
     };
-    assert!(words.contains("is held by pod t/other"), "{words}");
+    assert!(words.contains("is held by pod other"), "{words}");
 }
 
 #[test]
@@ -198,4 +198,32 @@ fn before_the_claims_of_the_node_are_known_nothing_new_is_asked_for() {
     assert_eq!(book.are_known(), BTreeSet::from(["uid-a".to_owned()]));
     book.ask(&asker, &of_range(&small()), &now());
     assert_eq!(book.take(Instant::now(), 9).len(), 1);
+}
+
+#[test]
+fn a_wide_range_is_searched_around_the_first_tries_and_told_full_only_when_all_of_it_was_listed() {
+    let wide = range(json!({"cidr": "10.99.0.0/22"}));
+    let mut world = World::new(1, wide.clone(), Vec::new());
+    for number in 0..wide.count() {
+        world.fill(wide.nth(number).unwrap());
+    }
+    world.suffer(&Deed::Start {
+        node: 0,
+        pod: 1,
+        is_static: false,
+    });
+    let before = world.asked();
+    world.work();
+    let Answer::Refused(Reason::RangeFull, words) = world.pass(0, 1) else {
+        panic!("there is no room");
+    };
+    assert!(words.contains("1022 of 1022 in use"), "{words}");
+    // Two tries, the small block around the second, and the block that has all of it.
+    assert_eq!(world.asked() - before, 4);
+    world.delete(&Name::parse("cluster.10.99.2.7").unwrap());
+    world.settle();
+    assert_eq!(
+        world.pass(0, 1),
+        Answer::Held(vec!["10.99.2.7".parse().unwrap()])
+    );
 }

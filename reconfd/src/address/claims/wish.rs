@@ -280,22 +280,23 @@ impl Wish {
         }
         match search.go_on() {
             true => None,
-            false => Some(End::Refused(Reason::RangeFull, search.full(now))),
+            false => Some(End::Refused(
+                Reason::RangeFull,
+                search.full(now, &self.claimant),
+            )),
         }
     }
 
     /// The next try begins with a look at who has it.
     fn taken_by(&mut self, claim: &AddressClaim) -> Option<End> {
         self.state = State::Read(claim.spec.address);
-        let (spec, pod) = (&claim.spec, &claim.spec.pod);
+        let spec = &claim.spec;
         let deed = match spec.released {
             Some(_) => "was released a moment ago by",
             None => "is held by",
         };
-        let message = format!(
-            "{} {deed} pod {}/{} (link {}, node {}, domain {})",
-            spec.address, pod.namespace, pod.name, spec.link, spec.node, spec.domain
-        );
+        let whose = self.claimant.words_of(&spec.pod);
+        let message = format!("{} {deed} {whose} (domain {})", spec.address, spec.domain);
         Some(End::Refused(Reason::AddressTaken, message))
     }
 

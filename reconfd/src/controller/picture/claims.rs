@@ -67,6 +67,8 @@ mod tests {
 
     fn claim(node: &str) -> Claimed {
         Claimed {
+            domain: "cluster".into(),
+            address: [10, 7, 0, 9].into(),
             uid: "claim".into(),
             version: "1".into(),
             node: node.into(),

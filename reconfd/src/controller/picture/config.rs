@@ -1,12 +1,15 @@
 //! Pure: a PodConfig, and the pods that it selects.
 
-use std::time::SystemTime;
+use std::{net::IpAddr, time::SystemTime};
 
 use crds::{PodConfig, PodConfigSpec, PodConfigStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::core::{Selector, SelectorExt};
 
-use super::Read;
+use super::{
+    Read,
+    ranges::{self, Asked, Taken},
+};
 use crate::{
     controller::{
         rollup::{self, Roll, Verdict},
@@ -22,6 +25,8 @@ pub struct Config {
     fault: Option<String>,
     /// `None`: it makes no sense, and selects nothing.
     selector: Option<Selector>,
+    /// The ranges of its links.
+    ranges: Vec<Asked>,
     pub roll: Roll,
 }
 
@@ -41,6 +46,7 @@ impl Config {
         };
         let selector = policy::selector(&object.spec.pod_selector).ok();
         Self {
+            ranges: ranges::asked(&object),
             object,
             selector: selector.filter(|_| fault.is_none()),
             fault,
@@ -73,6 +79,11 @@ impl Config {
             .then(|| Verdict::of(&self.troubles(name, pod, told)))
     }
 
+    /// Whether one of its ranges may give out this address.
+    pub fn gives_out(&self, address: &(String, IpAddr)) -> bool {
+        ranges::hold(&self.ranges, address)
+    }
+
     /// Takes down how a pod stands to it; whether its status may say otherwise now.
     pub fn look_at(&mut self, name: &str, pod: Option<&Seen>, told: Option<&Told>) -> bool {
         let verdict = pod.and_then(|pod| self.verdict(name, pod, told));
@@ -94,14 +105,19 @@ impl Config {
     /// The status that it should have, if it has another.
     pub fn status<'a>(
         &'a self,
-        look: impl Fn(&'a str) -> Vec<Trouble<'a>>,
+        (look, conflicts): (
+            impl Fn(&'a str) -> Vec<Trouble<'a>>,
+            impl Fn(&PodConfig) -> Vec<String>,
+        ),
+        taken: &Taken,
         now: SystemTime,
     ) -> Option<PodConfigStatus> {
         let (object, before) = (&self.object, self.object.status.as_ref());
-        let status = match &self.fault {
+        let mut status = match &self.fault {
             Some(why) => podconfig::unreadable(object.metadata.generation, why, before, now),
-            None => self.roll.status(object, look, now),
+            None => self.roll.status(object, (look, conflicts(object)), now),
         };
+        ranges::tell(&self.ranges, taken, &mut status);
         (!before.is_some_and(|before| says(before, &status))).then_some(status)
     }
 

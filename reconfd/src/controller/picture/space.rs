@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    net::IpAddr,
     time::SystemTime,
 };
 
@@ -10,18 +11,22 @@ use crds::{
     allowance::EFFECTIVE, report::Tunnel,
 };
 
-use super::{Read, config::Config};
+use super::{Read, config::Config, ranges::Taken};
 use crate::{
     controller::{
         allowance::effective,
         deed::{Deed, Orphan},
         job::{Job, Kind, Mark, Segment, Wait},
-        peers::{Ends, packing},
+        peers::Ends,
         seen::{Seen, Told},
         sweep::is_orphan,
     },
     podconfig::policy,
 };
+
+/// Where tunnels end.
+mod ends;
+use ends::segment;
 
 pub struct Space {
     name: String,
@@ -129,9 +134,7 @@ impl Space {
     }
 
     pub fn all(&self, nodes: &HashSet<String>) -> Vec<Mark> {
-        let configs = self.configs.iter();
-        let statuses =
-            configs.map(|(name, config)| Job::status(&self.name, name).after(config.roll.wait()));
+        let statuses = self.statuses();
         let orphans = self.reports.keys();
         let orphans = orphans.filter(|pod| self.orphan(pod, Some(nodes)).is_some());
         let sweeps = orphans.map(|pod| Job::sweep(&self.name, pod).after(Wait::Grace));
@@ -153,7 +156,7 @@ impl Space {
             Kind::PodReport => self.reports.len(),
             Kind::PodConfigAllowance => usize::from(self.allowance.is_some()),
             Kind::PeerSlice => self.slices.len(),
-            Kind::Node | Kind::PodConfigPolicy | Kind::AddressClaim => 0,
+            Kind::ReservedNetworks | Kind::Node | Kind::PodConfigPolicy | Kind::AddressClaim => 0,
         }
     }
 
@@ -161,14 +164,46 @@ impl Space {
         Kind::ALL.iter().all(|kind| self.count(*kind) == 0)
     }
 
-    pub fn told(&self, name: &str, now: SystemTime) -> Option<Deed> {
+    /// The PodConfigs of which a range may give out this address.
+    pub fn giving_out(&self, address: &(String, IpAddr)) -> impl Iterator<Item = Mark> {
+        let configs = self.configs.iter();
+        let concerned = configs.filter(|(_, config)| config.gives_out(address));
+        concerned.map(|(name, _)| Job::status(&self.name, name).after(Wait::Soon))
+    }
+
+    /// The policies that select the namespace.
+    pub fn selected<'a>(
+        &self,
+        policies: impl Iterator<Item = &'a PodConfigPolicy>,
+    ) -> Vec<&'a PodConfigPolicy> {
+        let labels = self.labels.as_ref();
+        labels.map_or_else(Vec::new, |labels| {
+            policy::selecting(policies, labels).policies
+        })
+    }
+
+    pub fn statuses(&self) -> Vec<Mark> {
+        let configs = self.configs.iter();
+        configs
+            .map(|(name, config)| Job::status(&self.name, name).after(config.roll.wait()))
+            .collect()
+    }
+
+    /// `conflicts` says what the PodConfig's links would overlap.
+    pub fn told(
+        &self,
+        name: &str,
+        conflicts: impl Fn(&PodConfig) -> Vec<String>,
+        taken: &Taken,
+        now: SystemTime,
+    ) -> Option<Deed> {
         let config = self.configs.get(name)?;
         let look = |pod| {
             let seen = self.pods.get(pod);
             let troubles = seen.map(|seen| config.troubles(pod, seen, self.reports.get(pod)));
             troubles.unwrap_or_default()
         };
-        let status = config.status(look, now)?;
+        let status = config.status((look, conflicts), taken, now)?;
         Some(Deed::Status {
             namespace: self.name.clone(),
             name: name.to_owned(),
@@ -201,44 +236,6 @@ impl Space {
         }
     }
 
-    /// The slices of a segment, as far as they are not what they should be.
-    pub fn packed<'a>(
-        &self,
-        of: Segment,
-        policies: impl Iterator<Item = &'a PodConfigPolicy>,
-    ) -> Option<Deed> {
-        let selected = policy::selecting(policies, self.labels.as_ref()?).policies;
-        let own = self.slices.iter();
-        let own = own.filter(|(name, spec)| segment(name, spec.as_ref()) == Some(of));
-        let numbered = own.clone().filter_map(|(name, spec)| {
-            let peers = spec.as_ref().map(|spec| spec.peers.clone());
-            Some((packing::parse(name)?.1, peers.unwrap_or_default()))
-        });
-        let wanted = packing::pack(&numbered.collect(), self.ends.peers(of, &selected));
-        let wanted = wanted.into_iter().map(|(number, peers)| {
-            let (vni, port) = (of.vni, of.port);
-            (
-                packing::name(of, number),
-                PeerSliceSpec { vni, port, peers },
-            )
-        });
-        let wanted: BTreeMap<String, PeerSliceSpec> = wanted.collect();
-        let delete = own
-            .map(|(name, _)| name)
-            .filter(|name| !wanted.contains_key(*name));
-        let delete: Vec<String> = delete.cloned().collect();
-        let is_there = |name: &str, spec| self.slices.get(name) == Some(&Some(spec));
-        let put = wanted
-            .into_iter()
-            .filter(|(name, spec)| !is_there(name, spec.clone()))
-            .collect::<Vec<_>>();
-        (!put.is_empty() || !delete.is_empty()).then(|| Deed::Slices {
-            namespace: self.name.clone(),
-            put,
-            delete,
-        })
-    }
-
     pub fn orphan(&self, pod: &str, nodes: Option<&HashSet<String>>) -> Option<Deed> {
         let told = self.reports.get(pod)?;
         is_orphan(told, self.pods.get(pod), nodes).then(|| {
@@ -268,43 +265,6 @@ impl Space {
         marks.extend(self.count_ends(name));
         marks
     }
-
-    fn count_ends(&mut self, name: &str) -> Vec<Mark> {
-        let (pod, told) = (self.pods.get(name), self.reports.get(name));
-        let told = told.filter(|told| pod.is_some_and(|pod| told.is_of(pod)));
-        let adds = told.map(|told| (told.node.clone(), told.tunnels().collect::<Vec<_>>()));
-        let adds = adds.filter(|(_, tunnels)| !tunnels.is_empty());
-        let before = self.adds.remove(name);
-        if before == adds {
-            self.adds.extend(adds.map(|adds| (name.to_owned(), adds)));
-            return Vec::new();
-        }
-        let mut segments = BTreeSet::new();
-        for (node, tunnel) in before.iter().flat_map(flat) {
-            self.ends.remove(node, tunnel);
-            segments.insert(Segment::from(tunnel));
-        }
-        for (node, tunnel) in adds.iter().flat_map(flat) {
-            self.ends.add(node, tunnel);
-            segments.insert(Segment::from(tunnel));
-        }
-        self.adds.extend(adds.map(|adds| (name.to_owned(), adds)));
-        let mark = |segment| Job::peers(&self.name, segment).after(Wait::Now);
-        segments.into_iter().map(mark).collect()
-    }
-}
-
-fn flat((node, tunnels): &(String, Vec<Tunnel>)) -> impl Iterator<Item = (&str, Tunnel)> {
-    tunnels.iter().map(|tunnel| (node.as_str(), *tunnel))
-}
-
-/// The segment that a slice belongs to: its name says so, or else what is in it.
-fn segment(name: &str, spec: Option<&PeerSliceSpec>) -> Option<Segment> {
-    let said = spec.map(|spec| Segment {
-        vni: spec.vni,
-        port: spec.port,
-    });
-    packing::parse(name).map(|(segment, _)| segment).or(said)
 }
 
 fn put<V>(map: &mut HashMap<String, V>, name: &str, value: Option<V>) {

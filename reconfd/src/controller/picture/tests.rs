@@ -29,7 +29,7 @@ impl Heard {
     /// Namespace `t` with the label `tier: cnf`, and node n0.
     pub fn of_namespace() -> Self {
         let mut heard = Self {
-            picture: Picture::new(Scope::default()),
+            picture: Picture::new(Scope::default(), "default"),
             marks: Vec::new(),
         };
         heard.hear("", "t", What::Namespace(Some(labels("tier", "cnf"))));
@@ -142,7 +142,7 @@ fn what_another_copy_serves_is_left_alone() {
         except_namespaces: Vec::new(),
     };
     let mut heard = Heard {
-        picture: Picture::new(scope),
+        picture: Picture::new(scope, "default"),
         marks: Vec::new(),
     };
     heard.hear("", "other", What::Namespace(Some(BTreeMap::new())));

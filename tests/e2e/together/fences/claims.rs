@@ -1,5 +1,7 @@
 //! Who may claim an address, and free it.
 
+/// Every change of a claim that there is.
+mod every;
 /// A claim is called as its address.
 mod names;
 /// Whose claims a daemon changes, and what of them.
@@ -58,7 +60,7 @@ impl Drop for Claims {
             .iter()
             .filter(|claim| claim["spec"]["domain"] == self.domain.as_str());
         let names: Vec<String> = ours.map(name_of).collect();
-        let words = ["delete", "addressclaims"].into_iter();
+        let words = ["delete", "addressclaims", "--wait=false"].into_iter();
         let words: Vec<&str> = words.chain(names.iter().map(String::as_str)).collect();
         if !names.is_empty() {
             let _ = try_kubectl(&words);

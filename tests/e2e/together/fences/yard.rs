@@ -158,6 +158,11 @@ impl Someone {
         try_with_input(&self.words(&["replace", "-f", "-"]), manifest)
     }
 
+    pub fn would_replace(&self, manifest: &str) -> Output {
+        let words = ["replace", "--dry-run=server", "-f", "-"];
+        try_with_input(&self.words(&words), manifest)
+    }
+
     pub fn tries(&self, words: &[&str]) -> Output {
         Command::new("kubectl")
             .args(self.words(words))

@@ -394,6 +394,16 @@ impl World {
     /// And another pod gets the address.
     pub fn steal(&mut self, name: &Name, pod: &str) {
         self.delete(name);
+        self.claim_for(name, pod);
+    }
+
+    /// Somebody elsewhere has this address.
+    pub fn fill(&mut self, address: IpAddr) {
+        let domain = "cluster".to_owned();
+        self.claim_for(&Name { domain, address }, &format!("of-{address}"));
+    }
+
+    fn claim_for(&mut self, name: &Name, pod: &str) {
         let asker = Asker {
             namespace: "t".into(),
             pod: pod.into(),
@@ -407,8 +417,8 @@ impl World {
             installation: "default".into(),
         };
         let now = self.now();
-        self.store
-            .answer(&Ask::Create(Box::new(claimant.claim(name))), &now);
+        let claim = Box::new(claimant.claim(name));
+        self.store.answer(&Ask::Create(claim), &now);
     }
 }
 

@@ -1,8 +1,9 @@
-//! Pure: which address of a range to try next: two by lot, then free ones of a list, block by block.
+//! Pure: which address of a range to try next: two by lot, then free ones of a list: of the smallest block around
+//! the last try, which costs little, and if that is full, of all blocks of the range.
 
 use std::{collections::BTreeSet, net::IpAddr};
 
-use crds::AddressClaim;
+use crds::{AddressClaim, ClaimPod};
 use ipnetwork::IpNetwork;
 
 use super::super::{
@@ -27,6 +28,8 @@ pub struct Search {
     block: Block,
     /// The block has all of the range.
     is_only: bool,
+    /// The block is a small one, and that it is full says nothing of the range.
+    is_near: bool,
     /// Blocks that were listed since the search began.
     listed: u32,
     taken: BTreeSet<IpAddr>,
@@ -42,7 +45,7 @@ struct Tally {
     used: usize,
     resting: usize,
     /// When it was made, and whose it is.
-    oldest: Option<(Time, String)>,
+    oldest: Option<(Time, ClaimPod)>,
 }
 
 pub enum Next {
@@ -59,6 +62,7 @@ impl Search {
             whole,
             conflicts: 0,
             is_only: block.is_ok(),
+            is_near: false,
             block: block.unwrap_or_else(|around| around),
             listed: 0,
             taken: BTreeSet::new(),
@@ -97,8 +101,9 @@ impl Search {
         {
             return Next::Try(address);
         }
-        if let Some(taken) = taken.filter(|_| !self.is_only) {
-            self.block = Block::of_widest(taken);
+        if let Some(taken) = taken.filter(|_| !self.block.is_smallest()) {
+            self.block = Block::of_smallest(taken);
+            self.is_near = true;
         }
         Next::List
     }
@@ -136,9 +141,15 @@ impl Search {
 
     /// On to the next block; whether there is one that was not listed.
     pub fn go_on(&mut self) -> bool {
+        let (first, last) = self.range.bounds();
+        if std::mem::take(&mut self.is_near) {
+            let around = Block::of_widest(self.block.first());
+            self.block = Block::with(first, last).unwrap_or(around);
+            self.anew();
+            return true;
+        }
         let is_through = self.listed >= self.blocks();
         if !self.is_only {
-            let (first, last) = self.range.bounds();
             let next = self.block.next().filter(|block| block.first() <= last);
             self.block = next.unwrap_or_else(|| Block::of_widest(first));
         }
@@ -146,7 +157,7 @@ impl Search {
     }
 
     /// What to say of a range of which nothing is left; the search begins anew.
-    pub fn full(&mut self, now: &Time) -> String {
+    pub fn full(&mut self, now: &Time, claimant: &Claimant) -> String {
         let tally = std::mem::take(&mut self.tally);
         let seen = std::mem::take(&mut self.listed);
         let (total, free) = (self.whole.count(), self.range.count());
@@ -160,8 +171,9 @@ impl Search {
         if !self.is_only && self.all_blocks() > u128::from(seen) {
             words += &format!("; {seen} blocks of 4096 addresses were looked at, others follow");
         }
-        if let Some((made, whose)) = tally.oldest {
-            words += &format!("; the oldest claim is {whose}, {} old", age(&made, now));
+        if let Some((made, pod)) = tally.oldest {
+            let (whose, age) = (claimant.words_of(&pod), age(&made, now));
+            words += &format!("; the oldest claim is that of {whose}, {age} old");
         }
         words
     }
@@ -201,9 +213,7 @@ impl Tally {
             .as_ref()
             .is_none_or(|(oldest, _)| made.0 < oldest.0)
         {
-            let pod = &claim.spec.pod;
-            let whose = format!("pod {}/{}'s", pod.namespace, pod.name);
-            self.oldest = Some((made.clone(), whose));
+            self.oldest = Some((made.clone(), claim.spec.pod.clone()));
         }
     }
 }

@@ -90,7 +90,10 @@ fn a_range_is_given_out_once_and_told_with_numbers_when_it_is_full() {
         panic!("{refused:?}");
     };
     assert!(words.contains("30 of 30 in use, 0 resting"), "{words}");
-    assert!(words.contains("the oldest claim is pod t/p"), "{words}");
+    assert!(
+        words.contains("the oldest claim is that of pod p"),
+        "{words}"
+    );
 }
 
 #[test]
@@ -123,7 +126,7 @@ fn a_static_address_is_refused_by_name_until_it_is_free() {
         panic!("{refused:?}");
     };
     assert!(
-        words.starts_with("10.99.0.5 is held by pod t/a (link data0"),
+        words.starts_with("10.99.0.5 is held by pod a (domain cluster)"),
         "{words}"
     );
     daemon.claims.let_go("uid-a");
