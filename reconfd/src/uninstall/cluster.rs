@@ -8,9 +8,9 @@ mod progress;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
-use crds::{PeerSlice, PodConfigAllowance, PodReport};
+use crds::{AddressClaim, PeerSlice, PodConfigAllowance, PodReport, ReservedNetworks};
 use k8s_openapi::{
-    NamespaceResourceScope,
+    ClusterResourceScope, NamespaceResourceScope,
     api::{
         apps::v1::{DaemonSet, Deployment},
         core::v1::Pod,
@@ -23,7 +23,7 @@ use kube::{
 use serde::de::DeserializeOwned;
 
 use self::progress::Progress;
-use super::UninstallConfig;
+use super::{Links, UninstallConfig};
 use crate::source::cluster::client;
 
 const UNINSTALL: &str = "podconfig-uninstall";
@@ -38,6 +38,18 @@ pub async fn uninstall(config: &UninstallConfig) -> anyhow::Result<()> {
     remove_all::<PodReport>(config, &client).await?;
     remove_all::<PodConfigAllowance>(config, &client).await?;
     remove_all::<PeerSlice>(config, &client).await?;
+    let own = &config.node.installation;
+    remove_own(&client, |networks: &ReservedNetworks| {
+        networks.spec.installation == *own
+    })
+    .await?;
+    // An address that a link has is nobody else's, also where nobody looks after it any more.
+    if config.links == Links::Remove {
+        remove_own(&client, |claim: &AddressClaim| {
+            claim.spec.installation == *own
+        })
+        .await?;
+    }
     tracing::info!(
         "podconfig is off the nodes; PodConfigs and policies stay as long as their definitions"
     );
@@ -144,5 +156,33 @@ where
         }
     }
     tracing::info!(removed, "removed all {kind}");
+    Ok(())
+}
+
+/// What this installation has in the whole cluster.
+async fn remove_own<K>(client: &Client, is_own: impl Fn(&K) -> bool) -> anyhow::Result<()>
+where
+    K: Resource<Scope = ClusterResourceScope, DynamicType = ()>
+        + Clone
+        + DeserializeOwned
+        + std::fmt::Debug,
+{
+    let kind = K::plural(&());
+    let objects: Api<K> = Api::all(client.clone());
+    let found = match objects.list(&ListParams::default()).await {
+        // No such kind: its definition is gone, and all objects with it.
+        Err(kube::Error::Api(status)) if status.code == 404 => return Ok(()),
+        found => found.with_context(|| format!("list {kind}"))?,
+    };
+    let mut removed = 0;
+    for object in found.items.iter().filter(|object| is_own(object)) {
+        let name = object.name_any();
+        match objects.delete(&name, &DeleteParams::background()).await {
+            Err(kube::Error::Api(status)) if status.code == 404 => (),
+            deleted => drop(deleted.with_context(|| format!("delete {} {name}", K::kind(&())))?),
+        }
+        removed += 1;
+    }
+    tracing::info!(removed, "removed all {kind} of this installation");
     Ok(())
 }
