@@ -223,6 +223,7 @@ impl Controller {
             self.segments.recall(segment, owner);
         }
         self.hold_what_stands();
+        self.recall_addresses();
         self.dirty.extend(self.machine.pods_with_links());
         self.passes()?;
         self.touch_all();
@@ -231,6 +232,7 @@ impl Controller {
         let waiting = self.segments.forget_unclaimed();
         self.dirty.extend(waiting);
         self.passes()?;
+        self.sweep_claims();
         self.health.first_pass_done();
         let _ = self.telling.send(Telling::Started);
         Ok(())

@@ -3,6 +3,8 @@
 
 mod api;
 mod baseline;
+/// Addresses given out.
+mod claims;
 /// The daemon of a node of the cluster, seen from outside.
 mod daemon;
 mod links;
@@ -42,6 +44,9 @@ fn measured(api: &Api, wanted: impl Fn(&str) -> bool, table: &mut Table) -> Resu
     }
     if wanted("many") {
         many::run(api, table)?;
+    }
+    if wanted("claims") {
+        claims::run(table)?;
     }
     Ok(())
 }

@@ -25,6 +25,7 @@ use tokio::{sync::Notify, time::timeout};
 /// No daemon sweeps what another installation has claimed.
 const INSTALLATION: &str = "allocator";
 const DAEMON: &str = "system:serviceaccount:podconfig-system:podconfig-daemon";
+/// On a machine that does much else an API server is slow.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 pub struct Allocator {

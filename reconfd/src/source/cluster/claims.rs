@@ -33,8 +33,6 @@ use crate::{
 const AT_ONCE: usize = 16;
 /// A request that is not answered by then may have been done or not.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(10);
-/// So many claims are listed at once.
-const PAGE: u32 = 500;
 
 /// Who asks the API for claims.
 pub struct Driver {
@@ -125,19 +123,12 @@ impl Driver {
         }
     }
 
-    /// Everything that has these labels now: no list from the API server's memory, which may be old.
+    /// Everything that has these labels now. Without a limit: what has one is read from etcd, with all claims of
+    /// the cluster, and what has none from the server's memory, as new as etcd is. A block bounds it.
     async fn list(&self, labels: &str) -> kube::Result<Told> {
         let api: Api<DeserializeGuard<AddressClaim>> = Api::all(self.client.clone());
-        let mut selection = ListParams::default().labels(labels).limit(PAGE);
-        let mut claims = Vec::new();
-        loop {
-            let page = api.list(&selection).await?;
-            claims.extend(page.items.into_iter().filter_map(readable));
-            match page.metadata.continue_.filter(|token| !token.is_empty()) {
-                Some(token) => selection = selection.continue_token(&token),
-                None => break,
-            }
-        }
+        let listed = api.list(&ListParams::default().labels(labels)).await?;
+        let claims = listed.items.into_iter().filter_map(readable).collect();
         Ok(Told::Listed(claims, Time(Timestamp::now())))
     }
 
