@@ -268,6 +268,30 @@ fn a_claim_that_somebody_deletes_is_made_again_under_the_link() {
     assert_eq!(of(&pod), address);
 }
 
+/// What stands decides, and not where a search would begin.
+#[test]
+fn claims_that_are_gone_after_a_restart_are_made_again_for_the_addresses_that_stand() {
+    let node = TestNode::new();
+    node.allow_own_bridges();
+    let daemon = node.daemon();
+    let mut pods = pods(&node, &["a", "b", "c", "d", "e", "f"]);
+    give(&node, "{cidr: 10.7.0.0/28, start: 10.7.0.1, end: 10.7.0.6}");
+    let all: Vec<_> = pods.iter().map(of).collect();
+    pods.drain(..3).for_each(TestPod::delete);
+    eventually("three claims are given back", || {
+        let claims = claims(&node);
+        seen(claims.len() == 3, format!("{claims:?}"))
+    });
+    daemon.kill();
+    for name in claims(&node) {
+        fs::remove_file(node.path("/run/podconfig/objects-claims").join(name)).unwrap();
+    }
+    let _daemon = node.daemon();
+    let now: Vec<_> = pods.iter().map(of).collect();
+    assert_eq!(now, all[3..]);
+    assert_eq!(claims(&node).len(), 3);
+}
+
 /// An address that was released is nobody's for a while: a neighbour may still take it for the old pod's.
 #[test]
 fn an_address_rests_before_another_pod_has_it() {

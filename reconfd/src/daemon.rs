@@ -89,13 +89,12 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
     };
     let controller = Controller::new(
         machine,
-        objects.clone(),
+        (objects.clone(), addressing),
         pods,
         (metrics.clone(), health.clone()),
         telling,
         inbox,
         backfill,
-        addressing,
     );
     let manner = Manner {
         gate: config.readiness_gate,

@@ -130,13 +130,12 @@ pub struct Controller {
 impl Controller {
     pub fn new(
         machine: Machine,
-        objects: Objects,
+        (objects, addressing): (Objects, Addressing),
         pods: Pods,
         (metrics, health): (Metrics, Health),
         telling: mpsc::Sender<Telling>,
         inbox: Inbox,
         backfill: Backfill,
-        addressing: Addressing,
     ) -> Self {
         let Addressing {
             networks,
@@ -224,6 +223,7 @@ impl Controller {
             self.segments.recall(segment, owner);
         }
         self.hold_what_stands();
+        self.recall_addresses();
         self.dirty.extend(self.machine.pods_with_links());
         self.passes()?;
         self.touch_all();
@@ -232,6 +232,7 @@ impl Controller {
         let waiting = self.segments.forget_unclaimed();
         self.dirty.extend(waiting);
         self.passes()?;
+        self.sweep_claims();
         self.health.first_pass_done();
         let _ = self.telling.send(Telling::Started);
         Ok(())

@@ -55,7 +55,7 @@ pub struct Ipam {
     ),
     (
         "!has(self.gateway) || !isIP(self.gateway) || !isCIDR(self.cidr) || cidr(self.cidr).containsIP(self.gateway) \
-         || ip(self.gateway).isLinkLocalUnicast() && self.gateway.contains(':') == self.cidr.contains(':')",
+         || ip(self.gateway).isLinkLocalUnicast() && self.gateway.contains(':') && self.cidr.contains(':')",
         "the gateway is an address of cidr; routes through others name theirs in via",
     ),
     (

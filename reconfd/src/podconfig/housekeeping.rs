@@ -87,7 +87,7 @@ impl Controller {
     }
 
     /// What pods held that nobody speaks of any more.
-    fn sweep_claims(&self) {
+    pub(super) fn sweep_claims(&self) {
         // Before every pod has been looked at, nobody has spoken yet.
         if !self.has_seen_all {
             return;

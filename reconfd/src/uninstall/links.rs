@@ -47,7 +47,13 @@ pub fn remove(config: &UninstallConfig) -> anyhow::Result<()> {
         probes: None,
     };
     let controller = Controller::new(
-        machine, nothing, pods, numbers, telling, inbox, backfill, addressing,
+        machine,
+        (nothing, addressing),
+        pods,
+        numbers,
+        telling,
+        inbox,
+        backfill,
     );
     let (removed, machine) = controller.clear().context("remove the links")?;
     let unvisited = machine.pods_with_links();

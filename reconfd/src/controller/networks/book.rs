@@ -2,7 +2,7 @@
 //! until it is heard that it is gone, however long nobody can be asked.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},
 };
 
@@ -31,6 +31,8 @@ struct Page {
     is_whole: bool,
     failing: Option<Failing>,
     objects: BTreeMap<Key, Said>,
+    /// What a watch that has begun anew has told so far: when its list is whole, nothing else is there.
+    told_anew: Option<BTreeSet<Key>>,
 }
 
 /// A source cannot be asked.
@@ -46,6 +48,8 @@ struct Failing {
 /// A word of one source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Word {
+    /// A watch begins, and tells every object.
+    Begun,
     /// An object as it is now; `None`: it is gone.
     Object(Key, Option<Said>),
     /// All of its objects have been told.
@@ -94,8 +98,14 @@ impl Book {
     pub fn take(&mut self, at: usize, word: Word, now: Instant) -> bool {
         let page = &mut self.pages[at];
         match word {
+            Word::Begun => {
+                page.told_anew = Some(BTreeSet::new());
+                false
+            }
             Word::Object(key, said) => {
                 page.failing = None;
+                let told_anew = page.told_anew.as_mut().filter(|_| said.is_some());
+                told_anew.map(|told| told.insert(key.clone()));
                 match said.filter(|said| *said != Said::default()) {
                     Some(said) => page.objects.insert(key, said.clone()) != Some(said),
                     None => page.objects.remove(&key).is_some(),
@@ -103,7 +113,11 @@ impl Book {
             }
             Word::Listed => {
                 page.failing = None;
-                !std::mem::replace(&mut page.is_whole, true)
+                let before = page.objects.len();
+                if let Some(told) = page.told_anew.take() {
+                    page.objects.retain(|key, _| told.contains(key));
+                }
+                !std::mem::replace(&mut page.is_whole, true) || page.objects.len() != before
             }
             Word::Failed { why, code } => {
                 let patience = match code {

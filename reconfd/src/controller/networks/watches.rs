@@ -93,7 +93,7 @@ fn words(
             ready(Some(stream::iter(take(asked, ledger, said))))
         })
         .flatten();
-    words.boxed()
+    stream::iter([Word::Begun]).chain(words).boxed()
 }
 
 fn selection(

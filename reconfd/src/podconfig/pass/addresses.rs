@@ -22,12 +22,13 @@ use crate::{
     },
     node::{
         netlink::Error,
-        sandbox::{Inside, Sandbox},
+        sandbox::{Depth, Inside, Sandbox, Unreachable},
     },
     podconfig::{
         Controller,
         outcome::Pod,
         plan::Why,
+        pods::Known,
         wanted::{Granted, Wanted, spec_hash},
     },
 };
@@ -62,6 +63,49 @@ impl Granted {
 }
 
 impl Controller {
+    /// After a restart: a link that stands needs the very addresses that it has, also where somebody took the
+    /// claims to them away meanwhile.
+    pub(in crate::podconfig) fn recall_addresses(&mut self) {
+        for uid in self.machine.pods_with_links() {
+            let Some(known) = self.pods.known(&uid, &self.objects) else {
+                continue;
+            };
+            if known.trouble.is_some() {
+                continue;
+            }
+            // One that can not be looked at now is looked at later, and told of then.
+            if let Ok(standing) = self.addresses_in(&uid, &known) {
+                for (link, addresses) in standing {
+                    self.claims.recall(&uid, &link, &addresses);
+                }
+            }
+        }
+    }
+
+    fn addresses_in(
+        &mut self,
+        uid: &str,
+        known: &Known,
+    ) -> Result<BTreeMap<String, BTreeSet<IpAddr>>, Unreachable> {
+        let mut sandbox = self.machine.visit(&known.record)?;
+        let inside = sandbox.look(Depth {
+            addresses: true,
+            ..Depth::default()
+        })?;
+        let (present, _) = self
+            .machine
+            .present(&sandbox, &known.pod.sandbox, uid, &inside)?;
+        let ours = present.into_iter().filter_map(|link| {
+            let addresses = link.pod?.addresses.into_iter();
+            let ours = addresses.filter(|address| address.ours);
+            Some((
+                link.mark?.link,
+                ours.map(|address| address.network.ip()).collect(),
+            ))
+        });
+        Ok(ours.collect())
+    }
+
     /// What can not have its addresses, or may not reach where it would, is refused; what may have them later
     /// is left as it is until then.
     pub(super) fn claim_addresses(&mut self, pod: &Pod, judged: &mut Wanted) {

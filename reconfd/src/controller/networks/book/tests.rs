@@ -109,6 +109,27 @@ fn a_watch_that_failed_and_may_go_on_silently_begins_anew_once() {
 }
 
 #[test]
+fn what_went_while_nobody_could_ask_is_gone_when_the_list_is_whole_again() {
+    let now = Instant::now();
+    let mut book = read(now);
+    book.take(at(POOLS), failed(500), now);
+    book.take(at(POOLS), Word::Begun, now);
+    assert_eq!(prefixes(&book), ["10.244.0.0/16"], "nobody knows yet");
+    let key = |name: &str| (String::new(), name.to_owned());
+    book.take(
+        at(POOLS),
+        Word::Object(key("other"), Some(Said::default())),
+        now,
+    );
+    assert!(book.take(at(POOLS), Word::Listed, now));
+    assert!(prefixes(&book).is_empty());
+    // A list that a watch tells once more by itself takes nothing away: it says what went.
+    book.take(at(POOLS), says("10.9.0.0/16"), now);
+    assert!(!book.take(at(POOLS), Word::Listed, now));
+    assert_eq!(prefixes(&book), ["10.9.0.0/16"]);
+}
+
+#[test]
 fn a_kind_that_is_gone_takes_its_networks_with_it() {
     let now = Instant::now();
     let mut book = read(now);

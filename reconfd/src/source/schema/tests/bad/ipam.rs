@@ -3,7 +3,7 @@ use super::*;
 mod policies;
 mod table;
 
-use table::{BY_RULE, BY_SHAPE, BY_WORD, RIGHT, Row};
+use table::{BY_NODES, BY_RULE, BY_SHAPE, BY_WORD, RIGHT, Row};
 
 fn of_link(fields: &str) -> Result<Value, Vec<Fault>> {
     admit_yaml(&link(&format!(
@@ -45,11 +45,26 @@ fn ipam_of_another_shape_is_refused() {
     is_told(BY_WORD, "spec.links[0]", of_link);
 }
 
+/// What the nodes say of the ranges of a link that was admitted.
+fn judged(fields: &str) -> Result<(), String> {
+    let admitted = of_link(fields).unwrap_or_else(|f| panic!("{fields}: {:?}", told(&f)));
+    let config: crds::PodConfig = serde_json::from_value(admitted).unwrap();
+    let mut ranges = config.spec.links[0].ranges().iter();
+    ranges.try_for_each(|range| crate::address::range::Range::new(range).map(drop))
+}
+
 #[test]
-fn unusual_addresses_are_admitted_and_typed() {
+fn unusual_addresses_are_admitted_and_given_out() {
     for fields in RIGHT {
-        let admitted = of_link(fields).unwrap_or_else(|f| panic!("{fields}: {:?}", told(&f)));
-        serde_json::from_value::<crds::PodConfig>(admitted).unwrap();
+        assert_eq!(judged(fields), Ok(()), "{fields}");
+    }
+}
+
+#[test]
+fn what_no_rule_can_say_the_nodes_say() {
+    for (fields, words) in BY_NODES {
+        let said = judged(fields).expect_err(fields);
+        assert!(said.contains(words), "{fields}: {said}");
     }
 }
 

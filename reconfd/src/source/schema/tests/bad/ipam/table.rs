@@ -168,6 +168,10 @@ pub const BY_RULE: &[Row] = &[
         &[(RANGE, GATEWAY)],
     ),
     (
+        "ipam: {ranges: [{cidr: 10.0.0.0/24, gateway: 169.254.1.1}]}",
+        &[(RANGE, GATEWAY)],
+    ),
+    (
         "ipam: {ranges: [{cidr: 'fd00::/64', gateway: 169.254.1.1}]}",
         &[(RANGE, GATEWAY)],
     ),
@@ -361,6 +365,42 @@ pub const BY_WORD: &[Row] = &[
     ),
 ];
 
+/// What no rule can say: an API server takes it, and the nodes refuse it, in words that hold these.
+pub const BY_NODES: &[(&str, &str)] = &[
+    (
+        "ipam: {ranges: [{cidr: 'fd00::/64', start: 'fd00::10', end: 'fd00::f'}]}",
+        "starts at fd00::10, behind its end fd00::f",
+    ),
+    (
+        "ipam: {ranges: [{cidr: 10.0.0.0/24, exclude: [10.0.0.0/25, 10.0.0.128/25]}]}",
+        "nothing is left of the range",
+    ),
+    (
+        "ipam: {ranges: [{cidr: 'fd00::/64', exclude: ['fd00:0:0:0:8000::/65', 'fd00::/65']}]}",
+        "nothing is left of the range",
+    ),
+    (
+        "ipam: {ranges: [{cidr: 10.0.0.0/24, start: 10.0.0.9, end: 10.0.0.9, gateway: 10.0.0.9}]}",
+        "nothing is left of the range",
+    ),
+    (
+        "ipam: {ranges: [{cidr: 10.0.0.0/24, start: 10.0.0.255}]}",
+        "nothing is left of the range",
+    ),
+    (
+        "ipam: {ranges: [{cidr: 10.0.0.0/24, end: 10.0.0.0}]}",
+        "nothing is left of the range",
+    ),
+    (
+        "ipam: {ranges: [{cidr: 10.0.0.0/31, gateway: 10.0.0.0, exclude: [10.0.0.1/32]}]}",
+        "nothing is left of the range",
+    ),
+    (
+        "ipam: {ranges: [{cidr: 10.0.0.0/24, start: 10.0.0.8, end: 10.0.0.11, exclude: [10.0.0.8/30]}]}",
+        "nothing is left of the range",
+    ),
+];
+
 /// What is unusual, and right.
 pub const RIGHT: &[&str] = &[
     "ipam: {ranges: [{cidr: 10.0.0.0/31}]}",
@@ -374,7 +414,6 @@ pub const RIGHT: &[&str] = &[
     "ipam: {ranges: [{cidr: 10.0.0.0/24, start: 10.0.0.0, end: 10.0.0.255}]}",
     "ipam: {ranges: [{cidr: 240.0.0.0/8, start: 240.9.255.255, end: 240.10.0.0}]}",
     "ipam: {ranges: [{cidr: 'FD00:0::/64', start: 'fd00:0:0:0:0:0:0:9', gateway: 'fe80::1'}]}",
-    "ipam: {ranges: [{cidr: 10.0.0.0/24, gateway: 169.254.1.1}]}",
     "ipam: {ranges: [{cidr: 10.0.0.0/24, exclude: [10.0.0.0/28, 10.0.0.0/28, 10.0.0.8/32]}]}",
     // What a range leaves out is where listed addresses come from.
     "ipam: {ranges: [{cidr: 10.0.0.0/24, exclude: [10.0.0.0/28]}]}, addresses: [10.0.0.7/24]",
