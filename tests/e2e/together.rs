@@ -4,8 +4,6 @@
 mod admission;
 /// Links of running workloads: they come, go, and follow their pods.
 mod attach;
-/// Who gives out addresses: many at once.
-mod claims;
 /// What the controller writes, of pods on nodes that do not exist.
 mod controller;
 /// What RBAC cannot say.
