@@ -10,6 +10,8 @@ mod controller;
 mod fences;
 /// Pods that wait for their links.
 mod gate;
+/// Addresses that podconfig chooses.
+mod ipam;
 /// The README's quick start.
 mod quickstart;
 /// One tenant and another.
