@@ -2,6 +2,8 @@
 
 /// The API server comes and goes.
 mod apiserver;
+/// Who gives out addresses: many at once.
+mod claims;
 /// Daemons come and go.
 mod daemon;
 /// podconfig comes and goes.

@@ -4,14 +4,14 @@
 mod admission;
 /// Links of running workloads: they come, go, and follow their pods.
 mod attach;
-/// Who gives out addresses: many at once.
-mod claims;
 /// What the controller writes, of pods on nodes that do not exist.
 mod controller;
 /// What RBAC cannot say.
 mod fences;
 /// Pods that wait for their links.
 mod gate;
+/// Addresses that podconfig chooses.
+mod ipam;
 /// The README's quick start.
 mod quickstart;
 /// One tenant and another.

@@ -2,6 +2,7 @@
 //! the API server, as the daemon of that node.
 
 use std::{
+    collections::BTreeMap,
     net::IpAddr,
     sync::Arc,
     time::{Duration, Instant},
@@ -18,13 +19,21 @@ use reconfd::{
     },
     http::Encode as _,
     metrics::Metrics,
-    source::cluster::claims::Driver,
+    source::{Change, cluster::claims::Driver},
 };
-use tokio::{sync::Notify, time::timeout};
+use tokio::{
+    sync::{
+        Mutex, Notify,
+        mpsc::{UnboundedReceiver, unbounded_channel},
+    },
+    time::timeout,
+};
 
 /// No daemon sweeps what another installation has claimed.
 const INSTALLATION: &str = "allocator";
 const DAEMON: &str = "system:serviceaccount:podconfig-system:podconfig-daemon";
+/// So many pods are looked at before it is heard whether there is more news.
+const MANY: usize = 1024;
 /// On a machine that does much else an API server is slow.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -32,9 +41,10 @@ pub struct Allocator {
     node: String,
     claims: Claims,
     driver: Driver,
-    /// What there is to do, and that there is news.
+    /// That there is something to do.
     bell: Arc<Notify>,
-    news: Arc<Notify>,
+    /// The pods that there is news for.
+    news: Mutex<UnboundedReceiver<String>>,
     metrics: Metrics,
 }
 
@@ -42,9 +52,8 @@ pub struct Allocator {
 #[derive(Debug, Default)]
 pub struct Outcome {
     pub held: Vec<IpAddr>,
-    /// How many have heard that the range is full, and what one of them heard.
+    /// How many have heard that the range is full.
     pub full: usize,
-    pub words: String,
     pub requests: u64,
     pub took: Duration,
 }
@@ -53,12 +62,18 @@ impl Allocator {
     /// With what this node has claimed already, as after a restart.
     pub async fn start(node: &str) -> Result<Self> {
         let client = client_of(node).await?;
-        let (bell, news) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-        let (ring, tell) = (bell.clone(), news.clone());
+        let (tell, news) = unbounded_channel();
+        let bell = Arc::new(Notify::new());
+        let ring = bell.clone();
         let door = Door {
             on_the_spot: None,
             ring: Box::new(move || ring.notify_one()),
-            notify: Box::new(move |_| tell.notify_one()),
+            notify: Box::new(move |change| {
+                if let Change::Claims { uid } = change {
+                    // Whoever no longer listens has all that it wanted.
+                    let _ = tell.send(uid);
+                }
+            }),
         };
         let book = Book::new(node, INSTALLATION, Duration::from_secs(30));
         let (claims, metrics) = (Claims::new(book, door), Metrics::default());
@@ -73,7 +88,7 @@ impl Allocator {
             claims,
             driver,
             bell,
-            news,
+            news: Mutex::new(news),
             metrics,
         })
     }
@@ -86,47 +101,50 @@ impl Allocator {
             ..Demand::default()
         };
         let start = Instant::now();
+        let askers = (0..pods).map(|number| self.asker(number, domain));
+        let mut waiting: BTreeMap<String, Asker> =
+            askers.map(|asker| (asker.uid.clone(), asker)).collect();
+        let mut outcome = Outcome::default();
+        for asker in waiting.values() {
+            self.claims.ask(asker, &demand);
+        }
         let asking = async {
-            loop {
-                let mut outcome = self.ask_for_all(pods, &demand);
-                if outcome.held.len() + outcome.full == pods {
-                    (outcome.requests, outcome.took) = (self.requests(), start.elapsed());
-                    return outcome;
+            let mut news = self.news.lock().await;
+            let mut uids: Vec<String> = waiting.keys().cloned().collect();
+            while !waiting.is_empty() {
+                for uid in uids.drain(..) {
+                    let answer = waiting
+                        .get(&uid)
+                        .map(|asker| self.claims.ask(asker, &demand));
+                    if answer.is_some_and(|answer| outcome.take(answer)) {
+                        waiting.remove(&uid);
+                    }
                 }
-                self.news.notified().await;
+                if !waiting.is_empty() {
+                    news.recv_many(&mut uids, MANY).await;
+                }
             }
         };
-        let asking = timeout(PATIENCE, asking);
         tokio::select! {
-            outcome = asking => outcome.map_err(|_| {
-                let outcome = self.ask_for_all(pods, &demand);
-                let requests = self.requests();
-                anyhow::anyhow!("{requests} requests, and yet not every pod has an answer: {outcome:?}")
-            }),
-            () = self.driver.run(&self.bell) => bail!("the driver has ended"),
+            done = timeout(PATIENCE, asking) => done.ok(),
+            () = self.driver.run(&self.bell) => None,
+        };
+        if let Some(asker) = waiting.values().next() {
+            let (left, answer) = (waiting.len(), self.claims.ask(asker, &demand));
+            bail!("{left} of {pods} pods have no answer; one of them: {answer:?}");
         }
+        (outcome.requests, outcome.took) = (self.requests(), start.elapsed());
+        Ok(outcome)
     }
 
-    fn ask_for_all(&self, pods: usize, demand: &Demand) -> Outcome {
-        let mut outcome = Outcome::default();
-        for number in 0..pods {
-            let pod = format!("{}-{}-{number}", self.node, demand.domain);
-            let asker = Asker {
-                namespace: "bench".into(),
-                uid: format!("uid-{pod}"),
-                pod,
-                link: "data0".into(),
-            };
-            match self.claims.ask(&asker, demand) {
-                Answer::Held(addresses) => outcome.held.extend(addresses),
-                Answer::Refused(Reason::RangeFull, words) => {
-                    outcome.full += 1;
-                    outcome.words = words;
-                }
-                Answer::Refused(_, words) | Answer::Pending(words) => outcome.words = words,
-            }
+    fn asker(&self, number: usize, domain: &str) -> Asker {
+        let pod = format!("{}-{domain}-{number}", self.node);
+        Asker {
+            namespace: "bench".into(),
+            uid: format!("uid-{pod}"),
+            pod,
+            link: "data0".into(),
         }
-        outcome
     }
 
     /// How much was asked of the API server so far.
@@ -136,6 +154,18 @@ impl Allocator {
         let counts = lines.filter(|line| line.starts_with("reconfd_claim_requests_total"));
         let counts = counts.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok());
         counts.sum()
+    }
+}
+
+impl Outcome {
+    /// Whether that is an answer.
+    fn take(&mut self, answer: Answer) -> bool {
+        match answer {
+            Answer::Held(addresses) => self.held.extend(addresses),
+            Answer::Refused(Reason::RangeFull, _) => self.full += 1,
+            Answer::Refused(..) | Answer::Pending(_) => return false,
+        }
+        true
     }
 }
 

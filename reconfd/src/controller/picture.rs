@@ -198,7 +198,7 @@ impl Picture {
         marks
     }
 
-    /// Those of pods that are not served are another controller's, and take addresses all the same.
+    /// Those of another installation, and of pods that are not served, are another controller's to sweep, and take addresses all the same.
     fn claim(&mut self, name: &str, claim: Option<Claimed>) -> Vec<Mark> {
         let address = claim
             .as_ref()
@@ -210,7 +210,10 @@ impl Picture {
             spaces.flat_map(move |space| space.giving_out(address))
         });
         let mut marks: Vec<Mark> = concerned.collect();
-        let claim = claim.filter(|claim| self.scope.serves(&claim.namespace));
+        let is_own = |claim: &Claimed| {
+            claim.installation == self.installation && self.scope.serves(&claim.namespace)
+        };
+        let claim = claim.filter(is_own);
         marks.extend(self.claims.take(name, claim, &self.nodes));
         marks
     }

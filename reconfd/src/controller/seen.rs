@@ -36,6 +36,7 @@ pub struct Claimed {
     /// The claim itself, as it was when it was heard.
     pub uid: String,
     pub version: String,
+    pub installation: String,
     pub node: String,
     pub namespace: String,
     pub pod: String,
@@ -50,6 +51,7 @@ impl From<AddressClaim> for Claimed {
         Self {
             uid: claim.metadata.uid.unwrap_or_default(),
             version: claim.metadata.resource_version.unwrap_or_default(),
+            installation: claim.spec.installation,
             node: claim.spec.node,
             domain: claim.spec.domain,
             address: claim.spec.address,

@@ -130,7 +130,7 @@ fn two_copies_from_the_chart_serve_their_own_namespaces_and_never_meet() {
         started(&hard, "web", "n0"),
     );
     let before = linked(&everybody, &ours_pod, "10.50.71.1/24");
-    linked(&hard, &theirs, "10.50.71.1/24");
+    linked(&hard, &theirs, "10.50.71.2/24");
     everybody.is_ready("web");
     lists_its_link(&ours_pod);
     hard.is_ready("web");
@@ -157,7 +157,7 @@ fn two_copies_from_the_chart_serve_their_own_namespaces_and_never_meet() {
         number(&ours_pod.link("data0").expect("the link of the first")),
         before
     );
-    theirs.has_with("data0", "10.50.71.1/24");
+    theirs.has_with("data0", "10.50.71.2/24");
     helm_uninstall("podconfig", NAMESPACE);
     assert!(ours_pod.link("data0").is_none());
     nodes_are_clean();

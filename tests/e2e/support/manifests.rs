@@ -11,7 +11,9 @@ pub fn namespace(name: &str) -> String {
 pub fn policy(namespace: &str) -> String {
     policy_of(
         namespace,
-        "  - veth: {bridges: Own}\n    addresses: [10.50.0.0/16]\n",
+        &format!(
+            "  - veth: {{bridges: Own}}\n    addresses: [10.50.0.0/16]\n    domains: [cluster, {namespace}]\n"
+        ),
     )
 }
 
@@ -48,6 +50,20 @@ pub fn on_bridge(link: &str, bridge: &str) -> String {
 
 pub fn with_address(link: &str, bridge: &str, address: &str) -> String {
     format!("{}    addresses: [{address}]\n", on_bridge(link, bridge))
+}
+
+/// An address in the routing domain of the tenant alone.
+pub fn with_address_of(domain: &str, link: &str, bridge: &str, address: &str) -> String {
+    let link = with_address(link, bridge, address);
+    format!("{link}    ipam: {{domain: {domain}}}\n")
+}
+
+/// Each pod gets an address of this range.
+pub fn with_range(link: &str, bridge: &str, range: &str) -> String {
+    format!(
+        "{}    ipam: {{ranges: [{range}]}}\n",
+        on_bridge(link, bridge)
+    )
 }
 
 /// For one pod of a StatefulSet.

@@ -2,7 +2,7 @@
 
 use crate::support::{
     kubectl::{apply, refusal, try_kubectl, try_with_input},
-    manifests::{config, with_address},
+    manifests::{config, with_address, with_address_of},
     tenant::Tenant,
 };
 
@@ -38,7 +38,7 @@ fn two_tenants_have_the_same_bridge_and_address_and_never_meet() {
                 let wish = config(
                     &pod.name,
                     &format!("statefulset.kubernetes.io/pod-name: {}", pod.name),
-                    &with_address("data0", "blue", &address),
+                    &with_address_of(&tenant.name, "data0", "blue", &address),
                 );
                 // With no more rights than `edit` gives.
                 let words = ["-n", &tenant.name, dev, "apply", "-f", "-"];

@@ -71,6 +71,7 @@ mod tests {
             address: [10, 7, 0, 9].into(),
             uid: "claim".into(),
             version: "1".into(),
+            installation: "default".into(),
             node: node.into(),
             namespace: "t".into(),
             pod: "a".into(),

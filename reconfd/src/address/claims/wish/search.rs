@@ -1,4 +1,4 @@
-//! Pure: which address of a range to try next: two by lot, then free ones of a list: of the smallest block around
+//! Pure: which address of a range to try next: a few by lot, then free ones of a list: of the smallest block around
 //! the last try, which costs little, and if that is full, of all blocks of the range.
 
 use std::{collections::BTreeSet, net::IpAddr};
@@ -12,8 +12,11 @@ use super::super::{
 };
 use crate::address::range::Range;
 
-/// After so many conflicts, who has what is listed.
+/// After so many conflicts in a range that is one small block, who has what is listed.
 const BLIND_TRIES: u32 = 2;
+/// And in a wider one: so many fail in a row only where most is taken, and a list costs the API server what five
+/// tries cost.
+const BLIND_TRIES_OF_WIDE: u32 = 5;
 /// A list that misled so often is made anew.
 const TRIES_OF_A_LIST: usize = 4;
 /// So many blocks are listed before a range is called full: all of a /16.
@@ -96,7 +99,7 @@ impl Search {
                 None => self.anew(),
             };
         }
-        if self.conflicts < BLIND_TRIES
+        if self.conflicts < self.blind_tries()
             && let Some(address) = self.by_lot(claimant, self.conflicts)
         {
             return Next::Try(address);
@@ -106,6 +109,13 @@ impl Search {
             self.is_near = true;
         }
         Next::List
+    }
+
+    fn blind_tries(&self) -> u32 {
+        match self.block.is_smallest() {
+            true => BLIND_TRIES,
+            false => BLIND_TRIES_OF_WIDE,
+        }
     }
 
     /// The list was no good: what it told is not counted.

@@ -11,7 +11,7 @@ use std::{
 
 use serde_json::Value;
 
-use super::super::support::kubectl::{kubectl, list};
+use crate::support::kubectl::{kubectl, list};
 use allocator::{Allocator, range};
 
 #[path = "../../support/allocator.rs"]
@@ -59,7 +59,7 @@ impl Domain {
         let program = env::current_exe().expect("this program has a path");
         Command::new(program)
             .args(["--ignored", "--nocapture", "--exact"])
-            .arg("together::claims::one_allocator")
+            .arg("alone::claims::one_allocator")
             .env(ERRAND, errand)
             .stdout(Stdio::piped())
             .spawn()
