@@ -26,7 +26,7 @@ use tokio::{
         Mutex, Notify,
         mpsc::{UnboundedReceiver, unbounded_channel},
     },
-    time::timeout,
+    time::{sleep, timeout},
 };
 
 /// No daemon sweeps what another installation has claimed.
@@ -40,6 +40,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 pub struct Allocator {
     node: String,
     claims: Claims,
+    all: Api<AddressClaim>,
     driver: Driver,
     /// That there is something to do.
     bell: Arc<Notify>,
@@ -77,29 +78,65 @@ impl Allocator {
         };
         let book = Book::new(node, INSTALLATION, Duration::from_secs(30));
         let (claims, metrics) = (Claims::new(book, door), Metrics::default());
-        let own = ListParams::default().fields(&format!("spec.node={node}"));
-        let all: Api<AddressClaim> = Api::all(client.clone());
-        let own = all.list(&own).await.context("list the node's claims")?;
-        own.items.into_iter().for_each(|claim| claims.came(claim));
-        claims.are_known();
+        let all = Api::all(client.clone());
         let driver = Driver::new(client, claims.clone(), metrics.clone());
-        Ok(Self {
+        let allocator = Self {
             node: node.to_owned(),
             claims,
+            all,
             driver,
             bell,
             news: Mutex::new(news),
             metrics,
-        })
+        };
+        let own = allocator.own().await?;
+        own.into_iter()
+            .for_each(|claim| allocator.claims.came(claim));
+        allocator.claims.are_known();
+        Ok(allocator)
+    }
+
+    /// The claims of the node as the API has them.
+    async fn own(&self) -> Result<Vec<AddressClaim>> {
+        let own = ListParams::default().fields(&format!("spec.node={}", self.node));
+        let own = self
+            .all
+            .list(&own)
+            .await
+            .context("list the node's claims")?;
+        Ok(own.items)
+    }
+
+    /// What was begun before a kill and came through behind it is heard of and given back, as a daemon does it
+    /// by its watch.
+    pub async fn give_back(&self, pods: usize, domain: &str, range: &Range) -> Result<()> {
+        let own = self.own().await?;
+        own.into_iter().for_each(|claim| self.claims.came(claim));
+        let demand = demand(domain, range);
+        for asker in (0..pods).map(|number| self.asker(number, domain)) {
+            if let Answer::Held(addresses) = self.claims.ask(&asker, &demand) {
+                let kept = BTreeMap::from([(asker.link, addresses.into_iter().collect())]);
+                self.claims.keep(&asker.uid, &kept);
+            }
+        }
+        let is_done = async {
+            loop {
+                let own = self.own().await?.into_iter();
+                if own.filter(|claim| claim.spec.released.is_none()).count() <= pods {
+                    return Ok(());
+                }
+                sleep(Duration::from_millis(100)).await;
+            }
+        };
+        tokio::select! {
+            done = timeout(PATIENCE, is_done) => done.context("what is too much is not given back")?,
+            () = self.driver.run(&self.bell) => bail!("the driver has ended"),
+        }
     }
 
     /// An address for each of so many pods; until each has one or knows that there is none.
     pub async fn hold(&self, pods: usize, domain: &str, range: &Range) -> Result<Outcome> {
-        let demand = Demand {
-            domain: domain.to_owned(),
-            ranges: vec![range.clone()],
-            ..Demand::default()
-        };
+        let demand = demand(domain, range);
         let start = Instant::now();
         let askers = (0..pods).map(|number| self.asker(number, domain));
         let mut waiting: BTreeMap<String, Asker> =
@@ -184,6 +221,14 @@ pub async fn client_of(node: &str) -> Result<Client> {
         config.headers.push((name, value));
     }
     Client::try_from(config).context("prepare the connection to the API server")
+}
+
+fn demand(domain: &str, range: &Range) -> Demand {
+    Demand {
+        domain: domain.to_owned(),
+        ranges: vec![range.clone()],
+        ..Demand::default()
+    }
 }
 
 pub fn range(cidr: &str) -> Result<Range> {

@@ -23,6 +23,8 @@ use crate::table::Table;
 use allocator::{Allocator, client_of, range};
 
 #[path = "../../support/allocator.rs"]
+// What stories need beside.
+#[allow(dead_code)]
 mod allocator;
 
 const NODES: usize = 20;

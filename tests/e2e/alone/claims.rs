@@ -40,7 +40,7 @@ impl Drop for Domain {
 }
 
 impl Domain {
-    /// Address and node of each claim.
+    /// Address and node of each claim that is held.
     fn claims(&self) -> Vec<(String, String)> {
         let label = format!("podconfig.dev/domain={}", self.0);
         let claims = list(&["addressclaims", "--selector", &label]);
@@ -48,9 +48,10 @@ impl Domain {
             let word = claim["spec"][field].as_str();
             word.expect("a claim says so").to_owned()
         };
-        claims
+        let held = claims
             .iter()
-            .map(|claim| (word(claim, "address"), word(claim, "node")))
+            .filter(|claim| claim["spec"]["released"].is_null());
+        held.map(|claim| (word(claim, "address"), word(claim, "node")))
             .collect()
     }
 
@@ -99,7 +100,10 @@ fn one_allocator() {
     let outcome = runtime.block_on(async {
         let allocator = Allocator::start(node).await?;
         let pods = pods.parse()?;
-        allocator.hold(pods, domain, &range(cidr)?).await
+        let range = range(cidr)?;
+        let outcome = allocator.hold(pods, domain, &range).await?;
+        allocator.give_back(pods, domain, &range).await?;
+        anyhow::Ok(outcome)
     });
     let outcome = outcome.unwrap();
     println!(
