@@ -302,76 +302,78 @@ mod tests {
         );
     }
 
+    /// Kind, object, field, and whether it concerns tenant-a and tenant-b.
+    const WRITTEN: [(&str, &str, &str, [bool; 2]); 10] = [
+        (
+            ATTACHMENT,
+            "tenant-a/x",
+            "spec.config.ipam.range",
+            [true, false],
+        ),
+        (
+            ATTACHMENT,
+            "default/x",
+            "spec.config.ipam.range",
+            [true, true],
+        ),
+        (
+            ATTACHMENT,
+            "openshift-multus/x",
+            "spec.config.ipam.range",
+            [true, true],
+        ),
+        (
+            "UserDefinedNetwork.k8s.ovn.org",
+            "tenant-a/x",
+            "spec.layer2.subnets[0]",
+            [true, false],
+        ),
+        (
+            "ClusterUserDefinedNetwork.k8s.ovn.org",
+            "x",
+            "spec.network.layer2.subnets[0]",
+            [true, true],
+        ),
+        (
+            "Service",
+            "tenant-a/x",
+            "spec.externalIPs[0]",
+            [true, false],
+        ),
+        (
+            "Service",
+            "tenant-a/x",
+            "status.loadBalancer.ingress[0].ip",
+            [true, true],
+        ),
+        ("Service", "tenant-a/x", "spec.clusterIPs[0]", [true, true]),
+        (
+            "Gateway.gateway.networking.k8s.io",
+            "tenant-a/x",
+            "status.addresses[0].value",
+            [true, false],
+        ),
+        (
+            "IPAddressPool.metallb.io",
+            "metallb-system/x",
+            "spec.addresses[0]",
+            [true, true],
+        ),
+    ];
+    const ATTACHMENT: &str = "NetworkAttachmentDefinition.k8s.cni.cncf.io";
+
     #[test]
     fn what_a_tenant_writes_concerns_that_tenant_alone() {
-        let written = |kind: &str, object: &str, field: &str| ReservedNetwork {
-            prefix: "10.0.0.0/8".parse().unwrap(),
-            usage: Usage::Pool,
-            source: Source::NetworkAttachments,
-            kind: kind.into(),
-            object: object.into(),
-            field: field.into(),
-            since: None,
-        };
-        let attachment = "NetworkAttachmentDefinition.k8s.cni.cncf.io";
-        for (kind, object, field, concerns) in [
-            (
-                attachment,
-                "tenant-a/x",
-                "spec.config.ipam.range",
-                [true, false],
-            ),
-            (
-                attachment,
-                "default/x",
-                "spec.config.ipam.range",
-                [true, true],
-            ),
-            (
-                attachment,
-                "openshift-multus/x",
-                "spec.config.ipam.range",
-                [true, true],
-            ),
-            (
-                "UserDefinedNetwork.k8s.ovn.org",
-                "tenant-a/x",
-                "spec.layer2.subnets[0]",
-                [true, false],
-            ),
-            (
-                "ClusterUserDefinedNetwork.k8s.ovn.org",
-                "x",
-                "spec.network.layer2.subnets[0]",
-                [true, true],
-            ),
-            (
-                "Service",
-                "tenant-a/x",
-                "spec.externalIPs[0]",
-                [true, false],
-            ),
-            (
-                "Service",
-                "tenant-a/x",
-                "status.loadBalancer.ingress[0].ip",
-                [true, true],
-            ),
-            ("Service", "tenant-a/x", "spec.clusterIPs[0]", [true, true]),
-            (
-                "Gateway.gateway.networking.k8s.io",
-                "tenant-a/x",
-                "status.addresses[0].value",
-                [true, false],
-            ),
-            (
-                "IPAddressPool.metallb.io",
-                "metallb-system/x",
-                "spec.addresses[0]",
-                [true, true],
-            ),
-        ] {
-            let network = written(kind, object, field);
+        for (kind, object, field, concerns) in WRITTEN {
+            let network = ReservedNetwork {
+                prefix: "10.0.0.0/8".parse().unwrap(),
+                usage: Usage::Pool,
+                source: Source::NetworkAttachments,
+                kind: kind.into(),
+                object: object.into(),
+                field: field.into(),
+                since: None,
+            };
             let told = ["tenant-a", "tenant-b"].map(|namespace| network.concerns(namespace));
             assert_eq!(told, concerns, "{kind} {object} {field}");
         }

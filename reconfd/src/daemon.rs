@@ -77,9 +77,7 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
         &config.netns_folders,
     )?;
     let (telling, tellings) = mpsc::channel();
-    let unsupported = Unsupported::new(&config.unsupported_runtime_classes);
-    let records = RecordFolder::new(&config.records);
-    let pods = Pods::new(records, config.scope.clone(), unsupported);
+    let pods = pods(config);
     let backfill = start_backfill(config, &waker)?;
     let (networks, _watch) = watch_networks(config, &waker)?;
     let addressing = Addressing {
@@ -122,6 +120,12 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
     // Last: what the teller said is still to be written.
     drop(opened.running);
     result
+}
+
+fn pods(config: &Config) -> Pods {
+    let unsupported = Unsupported::new(&config.unsupported_runtime_classes);
+    let records = RecordFolder::new(&config.records);
+    Pods::new(records, config.scope.clone(), unsupported)
 }
 
 fn start_backfill(config: &Config, waker: &Waker) -> anyhow::Result<Backfill> {

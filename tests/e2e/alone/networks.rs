@@ -179,6 +179,28 @@ impl Drop for Objects {
     }
 }
 
+/// By the controller, and by a daemon that adds what its own node has.
+fn are_printed() {
+    let told = ours(&[
+        "exec",
+        CONTROLLER,
+        "--",
+        "/reconfd",
+        "networks",
+        "--cluster",
+    ]);
+    assert!(told.contains("172.31.0.0/18"), "{told}");
+    // A daemon goes by the same, and by what its own node has.
+    eventually("a daemon says what it goes by", || {
+        let told = ours(&["exec", DAEMON, "-c", "daemon", "--", "/reconfd", "networks"]);
+        let says = |network: &str| told.contains(network);
+        seen(
+            says("172.31.0.0/18") && says("Connected") && says("loopback"),
+            told,
+        )
+    });
+}
+
 #[test]
 fn everybody_who_says_where_networks_are_is_heard() {
     for namespace in ["tenant-a", "kube-flannel", "metallb-system"] {
@@ -220,24 +242,7 @@ fn everybody_who_says_where_networks_are_is_heard() {
         !all.iter().any(|one| one.starts_with("172.30.70.9/32")),
         "{all:?}"
     );
-    let told = ours(&[
-        "exec",
-        CONTROLLER,
-        "--",
-        "/reconfd",
-        "networks",
-        "--cluster",
-    ]);
-    assert!(told.contains("172.31.0.0/18"), "{told}");
-    // A daemon goes by the same, and by what its own node has.
-    eventually("a daemon says what it goes by", || {
-        let told = ours(&["exec", DAEMON, "-c", "daemon", "--", "/reconfd", "networks"]);
-        let says = |network: &str| told.contains(network);
-        seen(
-            says("172.31.0.0/18") && says("Connected") && says("loopback"),
-            told,
-        )
-    });
+    are_printed();
     drop(objects);
     for network in EVERYBODY
         .iter()
