@@ -67,7 +67,7 @@ the_daemon() {
     say 'It watches a folder of manifests, which stands in for the API server, and the records.'
     say "The pods' own manifests lie there already: no cluster tells the daemon their labels."
     start_daemon
-    found "ready, with $(metric pods_recorded) pods and no links; the pods are as they were"
+    found "ready, with $(metric 'pods_recorded{source="plugin"}') pods and no links; the pods are as they were"
 }
 
 wishes() {
