@@ -233,6 +233,14 @@ const OF_TENANTS: [(&str, &str); 4] = [
 ];
 
 impl ReservedNetwork {
+    /// The same, whenever it became known: what tells it from all others.
+    pub fn undated(&self) -> Self {
+        Self {
+            since: None,
+            ..self.clone()
+        }
+    }
+
     /// Whether links of pods in this namespace must keep away from it.
     pub fn concerns(&self, namespace: &str) -> bool {
         self.tenant().is_none_or(|tenant| tenant == namespace)

@@ -46,6 +46,8 @@ mod known;
 pub mod metrics;
 /// The networks of the cluster that no link may overlap.
 mod networks;
+/// Entries into objects of a bounded size.
+mod packing;
 /// The nodes that tunnels lead to.
 mod peers;
 /// Everything that was heard.

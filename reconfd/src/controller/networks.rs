@@ -9,7 +9,7 @@ use std::{
 
 use crds::{
     ReservedNetworks, ReservedNetworksSpec,
-    reserved::{ReadState, ReservedNetwork, SourceState},
+    reserved::{ReadState, SourceState},
 };
 use futures::{Stream, StreamExt as _};
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
@@ -123,11 +123,7 @@ impl Networks {
         let before = || present.values().flat_map(|spec| &spec.networks);
         let dated = before().map(|network| {
             let since = network.since.clone().unwrap_or_else(now);
-            let network = ReservedNetwork {
-                since: None,
-                ..network.clone()
-            };
-            (network, since)
+            (network.undated(), since)
         });
         Self {
             watches: Watches::new(&client),

@@ -4,10 +4,9 @@
 use std::collections::BTreeMap;
 
 use crds::reserved::{ReservedNetwork, Usage};
-use ipnetwork::IpNetwork;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use crate::address::sources::Writer;
+use crate::address::{reserved::Reserved, sources::Writer};
 
 /// Kinds of which there may be one object for each node, pod or service.
 const MANY: [&str; 6] = [
@@ -34,15 +33,12 @@ pub fn merge<'a>(
     now: &Time,
 ) -> Published {
     let all = few_of_each_tenant(said);
-    let barred = Barred::new(all.iter().copied());
+    let barred = barred(all.iter().copied());
     let kept = all
         .into_iter()
         .filter(|network| !is_needless(network, &barred));
     let dated = kept.take(MOST).map(|network| {
-        let network = ReservedNetwork {
-            since: None,
-            ..network.clone()
-        };
+        let network = network.undated();
         let since = before.get(&network).unwrap_or(now).clone();
         (network, since)
     });
@@ -66,31 +62,18 @@ fn few_of_each_tenant<'a>(
 }
 
 /// The networks that no policy lets a link touch.
-struct Barred(BTreeMap<(std::net::IpAddr, u8), ()>);
-
-impl Barred {
-    fn new<'a>(networks: impl Iterator<Item = &'a ReservedNetwork>) -> Self {
-        let barred = networks.filter(|network| {
-            matches!(network.usage, Usage::Pods | Usage::Services) && network.tenant().is_none()
-        });
-        let key = |network: &ReservedNetwork| {
-            let prefix = network.prefix.network();
-            ((prefix.network(), prefix.prefix()), ())
-        };
-        Self(barred.map(key).collect())
-    }
-
-    /// Whether one of them is around this one, and wider.
-    fn is_around(&self, network: IpNetwork) -> bool {
-        (0..network.prefix()).any(|length| {
-            let wider = IpNetwork::new(network.network(), length);
-            wider.is_ok_and(|wider| self.0.contains_key(&(wider.network(), length)))
-        })
-    }
+fn barred<'a>(networks: impl Iterator<Item = &'a ReservedNetwork>) -> Reserved {
+    let barred = networks.filter(|network| {
+        matches!(network.usage, Usage::Pods | Usage::Services) && network.tenant().is_none()
+    });
+    Reserved::new(barred.cloned())
 }
 
-fn is_needless(network: &ReservedNetwork, barred: &Barred) -> bool {
-    MANY.contains(&network.kind.as_str()) && barred.is_around(network.prefix.network())
+/// Whether one of these is around it, and wider.
+fn is_needless(network: &ReservedNetwork, barred: &Reserved) -> bool {
+    let prefix = network.prefix.network();
+    let is_wider = |around: &ReservedNetwork| around.prefix.network().prefix() < prefix.prefix();
+    MANY.contains(&network.kind.as_str()) && barred.overlapping(prefix).any(is_wider)
 }
 
 #[cfg(test)]

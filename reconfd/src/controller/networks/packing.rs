@@ -1,7 +1,4 @@
-//! Pure: networks into objects, so that one that comes or goes changes one of them: a network stays where it
-//! is, and a new one goes where there is room.
-
-use std::collections::BTreeMap;
+//! Pure: networks into objects, and what these are called and say.
 
 use crds::{
     ReservedNetworksSpec,
@@ -10,9 +7,10 @@ use crds::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::merge::Published;
+use crate::controller::packing;
 
 /// The lists of networks by their number.
-pub type Lists = BTreeMap<usize, Vec<ReservedNetwork>>;
+pub type Lists = packing::Lists<ReservedNetwork>;
 
 /// The object of this number. A dot is in no installation's name: nobody else's is called alike.
 pub fn name(installation: &str, number: usize) -> String {
@@ -27,47 +25,18 @@ pub fn number(installation: &str, text: &str) -> Option<usize> {
 }
 
 /// The lists as they should be, given those that are there.
-pub fn pack(present: &Lists, mut wanted: Published) -> Lists {
-    let mut lists = Lists::new();
-    for (number, networks) in present {
-        let mut kept = Vec::new();
-        for network in networks.iter().take(MOST_NETWORKS) {
-            let key = ReservedNetwork {
-                since: None,
-                ..network.clone()
-            };
-            kept.extend(wanted.remove_entry(&key).map(dated));
-        }
-        lists.insert(*number, kept);
-    }
-    for network in wanted {
-        place(&mut lists, dated(network));
-    }
-    lists.retain(|_, networks| !networks.is_empty());
-    lists
-        .values_mut()
-        .for_each(|networks| networks.sort_unstable());
-    lists
-}
-
-fn dated((network, since): (ReservedNetwork, Time)) -> ReservedNetwork {
-    ReservedNetwork {
+pub fn pack(present: &Lists, wanted: Published) -> Lists {
+    let dated = |(network, since)| ReservedNetwork {
         since: Some(since),
         ..network
-    }
-}
-
-/// Into the fullest list that has room, so that the others empty in time.
-fn place(lists: &mut Lists, network: ReservedNetwork) {
-    let with_room = lists.iter().filter(|(_, list)| list.len() < MOST_NETWORKS);
-    let fullest = with_room.max_by_key(|(number, list)| (list.len(), usize::MAX - *number));
-    let number = fullest.map(|(number, _)| *number).unwrap_or_else(|| {
-        let mut numbers = 0..;
-        numbers
-            .find(|number| !lists.contains_key(number))
-            .unwrap_or_default()
-    });
-    lists.entry(number).or_default().push(network);
+    };
+    packing::pack(
+        present,
+        wanted,
+        MOST_NETWORKS,
+        ReservedNetwork::undated,
+        dated,
+    )
 }
 
 /// An object with a list.

@@ -1,14 +1,13 @@
-//! Pure: peers into slices, so that a node that comes or goes changes one of them: a peer stays where it is,
-//! and a new one goes where there is room.
+//! Pure: peers into slices, and what slices are called.
 
 use std::{collections::BTreeMap, net::IpAddr};
 
 use crds::{Peer, peers::MOST_PEERS};
 
-use crate::controller::job::Segment;
+use crate::controller::{job::Segment, packing};
 
 /// Slices by their number.
-pub type Slices = BTreeMap<usize, Vec<Peer>>;
+pub type Slices = packing::Lists<Peer>;
 
 pub fn name(segment: Segment, number: usize) -> String {
     format!("vxlan-{}-{}-{number}", segment.vni, segment.port)
@@ -26,37 +25,9 @@ pub fn parse(text: &str) -> Option<(Segment, usize)> {
 }
 
 /// The slices as they should be, given those that are there.
-pub fn pack(present: &Slices, mut wanted: BTreeMap<String, IpAddr>) -> Slices {
-    let mut slices = Slices::new();
-    for (number, peers) in present {
-        let mut kept = Vec::new();
-        for peer in peers.iter().take(MOST_PEERS) {
-            let still = wanted.remove_entry(&peer.node);
-            kept.extend(still.map(|(node, address)| Peer { node, address }));
-        }
-        slices.insert(*number, kept);
-    }
-    for (node, address) in wanted {
-        place(&mut slices, Peer { node, address });
-    }
-    slices.retain(|_, peers| !peers.is_empty());
-    for peers in slices.values_mut() {
-        peers.sort_unstable();
-    }
-    slices
-}
-
-/// Into the fullest slice that has room, so that the others empty in time.
-fn place(slices: &mut Slices, peer: Peer) {
-    let with_room = slices.iter().filter(|(_, peers)| peers.len() < MOST_PEERS);
-    let fullest = with_room.max_by_key(|(number, peers)| (peers.len(), usize::MAX - *number));
-    let number = fullest.map(|(number, _)| *number).unwrap_or_else(|| {
-        let mut numbers = 0..;
-        numbers
-            .find(|n| !slices.contains_key(n))
-            .unwrap_or_default()
-    });
-    slices.entry(number).or_default().push(peer);
+pub fn pack(present: &Slices, wanted: BTreeMap<String, IpAddr>) -> Slices {
+    let peer = |(node, address)| Peer { node, address };
+    packing::pack(present, wanted, MOST_PEERS, |peer| peer.node.clone(), peer)
 }
 
 #[cfg(test)]

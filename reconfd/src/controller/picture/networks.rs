@@ -26,12 +26,7 @@ impl Published {
     pub fn take(&mut self, name: &str, spec: Option<ReservedNetworksSpec>) -> bool {
         let networks = spec.map(|spec| spec.networks).unwrap_or_default();
         let undated = |networks: &[ReservedNetwork]| -> BTreeSet<ReservedNetwork> {
-            let networks = networks.iter().cloned();
-            let undated = networks.map(|network| ReservedNetwork {
-                since: None,
-                ..network
-            });
-            undated.collect()
+            networks.iter().map(ReservedNetwork::undated).collect()
         };
         let before = self.objects.remove(name).unwrap_or_default();
         let is_same = undated(&before) == undated(&networks);
