@@ -305,6 +305,12 @@ fn an_address_rests_before_another_pod_has_it() {
     give(&node, "{cidr: 10.7.0.0/30, start: 10.7.0.2}");
     let address = of(&first);
     first.delete();
+    eventually("its claim rests", || {
+        let name = claims(&node).pop_first().ok_or("it is gone")?;
+        let file = node.path("/run/podconfig/objects-claims").join(name);
+        let text = fs::read_to_string(file).map_err(|error| error.to_string())?;
+        seen(text.contains("released"), text)
+    });
     let second = node.bare_pod("tenant-a", "second");
     let told = second.reason("data0", "RangeFull");
     assert!(
