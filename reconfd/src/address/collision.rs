@@ -91,7 +91,8 @@ fn by_rule(reach: &Reach, reserved: &[&Reserved], rule: &[MayOverlap]) -> Judged
     }
 }
 
-fn overlap(a: IpNetwork, b: IpNetwork) -> bool {
+/// Whether two networks have an address in common.
+pub fn overlap(a: IpNetwork, b: IpNetwork) -> bool {
     a.is_ipv4() == b.is_ipv4() && (a.contains(b.network()) || b.contains(a.network()))
 }
 

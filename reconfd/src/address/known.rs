@@ -1,7 +1,7 @@
 //! Pure: everything that is known of reserved networks on this node, and whether that is all there is. What
 //! nobody can say for sure gives out no address, and takes none away.
 
-use std::{collections::BTreeSet, sync::Arc, time::Instant};
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use crds::{
     Cidr, ReservedNetworks,
@@ -37,7 +37,8 @@ pub struct Known {
     installation: String,
     /// From the command line.
     own: Vec<ReservedNetwork>,
-    all: BTreeSet<ReservedNetwork>,
+    /// Each network, undated, and since when it is known.
+    all: BTreeMap<ReservedNetwork, Time>,
     reserved: Reserved,
     unknown: Option<String>,
     /// What the controller asks, and whether it could.
@@ -108,39 +109,38 @@ impl Known {
 
     fn of_node(&self) -> impl Iterator<Item = &ReservedNetwork> {
         let of_kernel = |network: &&ReservedNetwork| network.kind == kernel::KIND;
-        self.all.iter().filter(of_kernel)
+        self.all.keys().filter(of_kernel)
     }
 
     /// The networks that came or went.
     fn replace(&mut self, found: Vec<ReservedNetwork>, time: &Time) -> Vec<IpNetwork> {
-        let timeless = |network: &ReservedNetwork| ReservedNetwork {
-            since: None,
-            ..network.clone()
-        };
-        let before: BTreeSet<_> = self.all.iter().map(timeless).collect();
-        let after: BTreeSet<_> = found.iter().map(timeless).collect();
-        let changed: Vec<IpNetwork> = before
-            .symmetric_difference(&after)
-            .map(|network| network.prefix.network())
-            .collect();
-        if changed.is_empty() {
-            return changed;
-        }
-        let known = |network: &ReservedNetwork| {
-            let mut before = self.all.iter();
-            before.find(|old| timeless(old) == *network).cloned()
-        };
-        let dated = found.into_iter().map(|network| match &network.since {
-            Some(_) => network,
-            None => known(&network).unwrap_or(ReservedNetwork {
-                since: Some(time.clone()),
-                ..network
-            }),
+        let dated = found.into_iter().map(|network| {
+            let undated = network.undated();
+            let known = || self.all.get(&undated).cloned();
+            let since = network.since.or_else(known);
+            (undated, since.unwrap_or_else(|| time.clone()))
         });
-        self.all = dated.collect();
-        self.reserved = Reserved::new(self.all.iter().cloned());
+        let now: BTreeMap<ReservedNetwork, Time> = dated.collect();
+        let (went, came) = (not_in(&self.all, &now), not_in(&now, &self.all));
+        let changed: Vec<IpNetwork> = went.chain(came).collect();
+        if !changed.is_empty() {
+            let dated = now.iter().map(|(network, since)| ReservedNetwork {
+                since: Some(since.clone()),
+                ..network.clone()
+            });
+            self.reserved = Reserved::new(dated);
+            self.all = now;
+        }
         changed
     }
+}
+
+fn not_in<'a>(
+    some: &'a BTreeMap<ReservedNetwork, Time>,
+    others: &'a BTreeMap<ReservedNetwork, Time>,
+) -> impl Iterator<Item = IpNetwork> + 'a {
+    let missing = some.keys().filter(|network| !others.contains_key(network));
+    missing.map(|network| network.prefix.network())
 }
 
 /// Why there may be networks that nobody here knows of.

@@ -11,7 +11,7 @@ use ipnetwork::IpNetwork;
 
 use super::{
     claims::refuse,
-    work::{Work, verdict},
+    work::{Work, standing::standing, verdict},
 };
 use crate::{
     address::{
@@ -50,15 +50,17 @@ impl Granted {
         !self.link.addresses.is_empty() || !self.ranges.is_empty()
     }
 
-    /// Takes the addresses that its ranges have given.
-    fn take(&mut self, given: &[IpAddr]) {
+    /// Takes the addresses that its ranges have given; whether there are any.
+    fn take(&mut self, given: &[IpAddr]) -> bool {
         let given = self.ranges.iter().zip(given);
         let given = given.filter_map(|(range, ip)| IpNetwork::new(*ip, range.cidr().prefix()).ok());
         let given: Vec<IpNetwork> = given.collect();
-        if !given.is_empty() {
+        let is_given = !given.is_empty();
+        if is_given {
             self.link.addresses.extend(given);
             self.mark.spec_hash = spec_hash(&self.link);
         }
+        is_given
     }
 }
 
@@ -70,7 +72,10 @@ impl Controller {
             let Some(known) = self.pods.known(&uid, &self.objects) else {
                 continue;
             };
-            if known.trouble.is_some() {
+            // An address that is listed is asked for as it is.
+            let asks = self.objects.podconfigs_of(&known.pod.namespace);
+            let mut links = asks.iter().flat_map(|config| &config.spec.links);
+            if known.trouble.is_some() || links.all(|link| link.ranges().is_empty()) {
                 continue;
             }
             // One that can not be looked at now is looked at later, and told of then.
@@ -95,13 +100,10 @@ impl Controller {
         let (present, _) = self
             .machine
             .present(&sandbox, &known.pod.sandbox, uid, &inside)?;
-        let ours = present.into_iter().filter_map(|link| {
-            let addresses = link.pod?.addresses.into_iter();
-            let ours = addresses.filter(|address| address.ours);
-            Some((
-                link.mark?.link,
-                ours.map(|address| address.network.ip()).collect(),
-            ))
+        let ours = present.iter().filter_map(|link| {
+            let addresses = standing(link).addresses;
+            let addresses = addresses.iter().map(IpNetwork::ip).collect();
+            Some((link.mark.as_ref()?.link.clone(), addresses))
         });
         Ok(ours.collect())
     }
@@ -150,14 +152,16 @@ impl Controller {
                 may_return,
             };
             match self.claims.ask(&asker(pod, granted), &demand) {
-                Answer::Held(given) => granted.take(&given),
+                // An address that was given may be another's since.
+                Answer::Held(given) if granted.take(&given) => {
+                    let reach = granted.reach();
+                    let judged = self.collides(granted, &reach, &judged.reserved);
+                    granted.conflict = judged.collision;
+                }
+                Answer::Held(_) => (),
                 Answer::Pending(why) => granted.withheld = Some((Reason::ClaimPending, why)),
                 Answer::Refused(reason, why) => return Err((reason, why)),
             }
-            // An address that was given may be another's since.
-            granted.conflict = self
-                .collides(granted, &granted.reach(), &judged.reserved)
-                .collision;
         } else {
             self.claims.want_nothing(&asker(pod, granted));
         }

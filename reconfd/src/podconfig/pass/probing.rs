@@ -3,7 +3,7 @@
 use std::{net::IpAddr, os::fd::AsFd as _};
 
 use cni_plugin::netns::Netns;
-use crds::Reason;
+use crds::{Mac, Reason};
 use ipnetwork::IpNetwork;
 
 use super::work::Work;
@@ -113,10 +113,9 @@ impl Probing {
     fn hindered(&self) -> Hindered {
         let (reason, message) = match self.in_use {
             Some((address, mac)) => {
-                let [a, b, c, d, e, f] = mac;
                 let message = format!(
-                    "{address} is answered for by {a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}, which is no pod of \
-                     podconfig; it is asked for again"
+                    "{address} is answered for by {}, which is no pod of podconfig; it is asked for again",
+                    Mac(mac)
                 );
                 (Reason::AddressInUse, message)
             }

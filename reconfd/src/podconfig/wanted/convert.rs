@@ -10,7 +10,7 @@ use crds::{
 use ipnetwork::IpNetwork;
 
 use crate::{
-    address::range::Range,
+    address::{collision::overlap, range::Range},
     node::links::{
         Device, HostEnd, Kind, Link, Route, Segment, Veth,
         device::{self, Data},
@@ -211,13 +211,9 @@ pub fn ranges_of(wish: &podconfig::Link) -> Result<Vec<Range>, Refusal> {
     let ranges = wish.ranges().iter().map(Range::new);
     let ranges: Vec<Range> = ranges.collect::<Result<_, _>>().map_err(invalid)?;
     for (at, range) in ranges.iter().enumerate() {
-        let (network, earlier) = (range.cidr(), &ranges[..at]);
-        let other = earlier.iter().map(Range::cidr);
-        let overlaps = |other: &IpNetwork| {
-            other.is_ipv4() == network.is_ipv4()
-                && (other.contains(network.network()) || network.contains(other.network()))
-        };
-        if let Some(other) = other.into_iter().find(overlaps) {
+        let network = range.cidr();
+        let mut earlier = ranges[..at].iter().map(Range::cidr);
+        if let Some(other) = earlier.find(|other| overlap(*other, network)) {
             return Err(invalid(format!(
                 "{network} and {other} of one link overlap; write one range"
             )));

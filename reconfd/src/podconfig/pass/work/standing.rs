@@ -28,7 +28,7 @@ pub struct Standing {
     pub spec_hash: String,
 }
 
-pub(super) fn standing(present: &Present) -> Standing {
+pub fn standing(present: &Present) -> Standing {
     let host = &present.host;
     let pod = present.pod.as_ref();
     Standing {
