@@ -1,4 +1,4 @@
-//! The six commands. ADD fails only where the specification leaves no other answer; the rest never fails.
+//! The six commands. ADD fails only where there is no result to pass on; the rest never fails.
 //! Nothing here may stand between a pod and its start or its end.
 
 use std::path::PathBuf;
@@ -61,14 +61,22 @@ fn add(
     stdin: Result<&'static [u8], Failure>,
     world: &mut World<'_>,
 ) -> Result<&'static str, Failure> {
-    let call = Call::read(world)?;
     let request = Request::parse(stdin?)?;
-    let result = request.prev_result(request.version()?)?;
+    let result = request.prev_result()?;
     watchdog::hold(result.as_bytes());
-    if let Err(problem) = write_down(&call, &request, result, world) {
-        let about = format!("ADD {:?}", call.container_id);
+    let about = format!(
+        "ADD {:?}",
+        world.variable("CNI_CONTAINERID").unwrap_or_default()
+    );
+    if let Some(remark) = request.version_remark(result) {
+        world.say(&about, format_args!("{remark}: passed on as it came"));
+    }
+    let written = Call::read(world)
+        .map_err(|failure| failure.msg)
+        .and_then(|call| write_down(&call, &request, result, world));
+    if let Err(problem) = written {
         world.say(
-            about,
+            &about,
             format_args!("the pod starts without a record: {problem}"),
         );
     }
@@ -108,8 +116,7 @@ fn check(request: &Request<'_>, world: &mut World<'_>) -> Result<(), String> {
     {
         return Ok(());
     }
-    let version = request.version().unwrap_or(NEWEST_VERSION);
-    let result = request.prev_result(version).unwrap_or("{}");
+    let result = request.prev_result().unwrap_or("{}");
     write_down(&call, request, result, world)
 }
 

@@ -55,30 +55,37 @@ impl<'a> Request<'a> {
         self.0.string("recordsDir")
     }
 
-    /// The result of the plugins before us, byte for byte, when the next one can use it.
-    pub fn prev_result(&self, version: &'static str) -> Result<&'a str, Failure> {
-        let refuse = |problem: String| {
-            let msg = format!(
-                "{problem}: {PLUGIN_TYPE} changes no network and must come after a plugin that does"
-            );
-            Failure {
-                version,
-                ..Failure::new(Code::InvalidConfig, msg)
-            }
+    /// The result of the plugins before us, byte for byte.
+    pub fn prev_result(&self) -> Result<&'a str, Failure> {
+        let problem = match self.0.value("prevResult").map(RawValue::get) {
+            Some(result) if result.starts_with('{') => return Ok(result),
+            Some(_) => "prevResult is not an object",
+            None => "prevResult is missing",
         };
-        let Some(result) = self.0.value("prevResult").map(RawValue::get) else {
-            return Err(refuse("prevResult is missing".into()));
+        // A version that we do not speak is the better explanation: in 0.2 and before there are no chains.
+        let version = self.version()?;
+        let msg = format!(
+            "{problem}: {PLUGIN_TYPE} changes no network and must come after a plugin that does"
+        );
+        Err(Failure {
+            version,
+            ..Failure::new(Code::InvalidConfig, msg)
+        })
+    }
+
+    /// What is unusual about the versions of the request and of its result. A runtime reads a result by the
+    /// version that the result itself names, so none of it keeps the result from being passed on.
+    pub fn version_remark(&self, result: &str) -> Option<String> {
+        let version = match self.version() {
+            Ok(version) => version,
+            Err(failure) => return Some(failure.msg),
         };
-        if !result.starts_with('{') {
-            return Err(refuse("prevResult is not an object".into()));
-        }
-        match stated_family(result) {
-            Ok(None) => Ok(result),
-            Ok(Some(stated)) if same_family(&stated, version) => Ok(result),
-            Ok(Some(stated)) => Err(refuse(format!(
-                "prevResult is written in cniVersion {stated:?}, which cannot follow on {version}"
-            ))),
-            Err(problem) => Err(refuse(format!("prevResult: {problem}"))),
+        match stated_in(result) {
+            Ok(Some(stated)) if !same_family(&stated, version) => Some(format!(
+                "prevResult is written in cniVersion {stated:?}, and the chain in {version:?}"
+            )),
+            Ok(_) => None,
+            Err(problem) => Some(format!("prevResult: {problem}")),
         }
     }
 
@@ -138,8 +145,8 @@ fn supported(version: &str) -> Option<&'static str> {
         .find(|known| *known == version)
 }
 
-/// The `cniVersion` inside a result. One that cannot be read at all says nothing, and goes on as it came.
-fn stated_family(result: &str) -> Result<Option<Cow<'_, str>>, String> {
+/// The `cniVersion` inside a result. One that cannot be read at all says nothing.
+fn stated_in(result: &str) -> Result<Option<Cow<'_, str>>, String> {
     match Members::parse(result.as_bytes()) {
         Ok(members) => members.string("cniVersion"),
         Err(_) => Ok(None),
@@ -158,8 +165,7 @@ mod tests {
 
     fn prev_result(text: &str) -> Result<String, Code> {
         let request = Request::parse(text.as_bytes()).map_err(|failure| failure.code)?;
-        let version = request.version().map_err(|failure| failure.code)?;
-        let result = request.prev_result(version);
+        let result = request.prev_result();
         result.map(str::to_owned).map_err(|failure| failure.code)
     }
 
@@ -171,17 +177,33 @@ mod tests {
     }
 
     #[test]
-    fn a_result_of_the_other_family_is_refused() {
+    fn a_result_of_the_other_family_is_remarked_on() {
+        let remark = |version: &str, result: &str| {
+            let result = format!(r#"{{"cniVersion":"{result}"}}"#);
+            let text = format!(r#"{{"cniVersion":"{version}","prevResult":{result}}}"#);
+            assert_eq!(prev_result(&text).unwrap(), result);
+            let request = Request::parse(text.as_bytes()).unwrap();
+            request.version_remark(&result)
+        };
         for (version, result) in [("1.0.0", "0.4.0"), ("0.3.1", "1.1.0"), ("1.1.0", "7.0.0")] {
-            let text =
-                format!(r#"{{"cniVersion":"{version}","prevResult":{{"cniVersion":"{result}"}}}}"#);
-            assert_eq!(prev_result(&text).unwrap_err(), Code::InvalidConfig);
+            assert!(remark(version, result).unwrap().contains(result));
         }
         for (version, result) in [("1.0.0", "1.1.0"), ("0.3.0", "0.4.0")] {
-            let text =
-                format!(r#"{{"cniVersion":"{version}","prevResult":{{"cniVersion":"{result}"}}}}"#);
-            assert!(prev_result(&text).is_ok());
+            assert_eq!(remark(version, result), None);
         }
+        assert!(remark("1.2.0", "1.1.0").unwrap().contains("1.2.0"));
+    }
+
+    #[test]
+    fn without_a_result_the_version_is_the_first_explanation() {
+        assert_eq!(
+            prev_result(r#"{"cniVersion":"0.2.0"}"#).unwrap_err(),
+            Code::IncompatibleVersion
+        );
+        assert_eq!(
+            prev_result(r#"{"cniVersion":"1.0.0"}"#).unwrap_err(),
+            Code::InvalidConfig
+        );
     }
 
     #[test]

@@ -34,7 +34,7 @@ pub fn addresses(result: &str, remarks: &mut Vec<String>) -> Vec<String> {
 fn read_addresses(result: &str) -> Result<Vec<String>, String> {
     let members = Members::parse(result.as_bytes()).map_err(|error| error.to_string())?;
     let Some(ips) = members.value("ips") else {
-        return Ok(Vec::new());
+        return read_old_addresses(&members);
     };
     let ips: Vec<Members<'_>> =
         serde_json::from_str(ips.get()).map_err(|error| error.to_string())?;
@@ -43,6 +43,20 @@ fn read_addresses(result: &str) -> Result<Vec<String>, String> {
         address.map(|text| text.map(Cow::into_owned))
     });
     texts.filter_map(Result::transpose).collect()
+}
+
+/// The addresses as results before 0.3.0 have them: one of each family, in an object of its own.
+fn read_old_addresses(members: &Members<'_>) -> Result<Vec<String>, String> {
+    let mut texts = Vec::new();
+    for family in ["ip4", "ip6"] {
+        let Some(object) = members.value(family) else {
+            continue;
+        };
+        let object = Members::parse(object.get().as_bytes())
+            .map_err(|error| format!("{family}: {error}"))?;
+        texts.extend(object.string("ip")?.map(Cow::into_owned));
+    }
+    Ok(texts)
 }
 
 /// The pod's annotations, where the chain entry declares the capability.
@@ -114,6 +128,18 @@ mod tests {
             assert!(addresses(odd, &mut remarks).is_empty());
         }
         assert_eq!(remarks.len(), 5);
+    }
+
+    #[test]
+    fn addresses_of_a_result_before_0_3_are_read_too() {
+        let mut remarks = Vec::new();
+        let old = r#"{"cniVersion":"0.2.0","ip4":{"ip":"10.0.0.5/24"},"ip6":{"ip":"fd00::5/64"},"dns":{}}"#;
+        assert_eq!(addresses(old, &mut remarks), ["10.0.0.5/24", "fd00::5/64"]);
+        assert!(remarks.is_empty());
+        for odd in [r#"{"ip4":7}"#, r#"{"ip6":{"ip":7}}"#] {
+            assert!(addresses(odd, &mut remarks).is_empty());
+        }
+        assert_eq!(remarks.len(), 2);
     }
 
     #[test]
