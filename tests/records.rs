@@ -1,5 +1,7 @@
 //! Records that nobody should trust: told, never followed, never the end of the daemon.
 
+/// Records of sandboxes that have ended.
+mod dead;
 /// The files themselves, and whose they are.
 mod files;
 

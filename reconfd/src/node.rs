@@ -138,6 +138,11 @@ impl Machine {
         Ok(machine)
     }
 
+    /// Whether a recorded pod's namespace is there, without a visit.
+    pub fn find(&self, record: &Record) -> Result<(), Unreachable> {
+        sandbox::open(&self.folders, record, &self.boot_id).map(drop)
+    }
+
     /// Opens a recorded pod's namespace and makes sure that its events are heard.
     pub fn visit(&mut self, record: &Record) -> Result<Sandbox, Unreachable> {
         let netns = sandbox::open(&self.folders, record, &self.boot_id)?;

@@ -5,12 +5,16 @@
 
 /// All links taken away.
 mod clear;
+/// Records of dead sandboxes, deleted.
+mod dead_records;
 /// Pure: the ends of a tunnel whose ends are found.
 pub mod ends;
 /// What the kernel told: whom it concerns.
 mod hear;
 /// What no event tells, looked at once a second.
 mod housekeeping;
+/// Pure: which pod a network namespace id belongs to.
+mod netns_ids;
 /// What is known of the networks that no link may overlap.
 pub mod networks;
 /// What became of each link of one pod.
@@ -21,6 +25,8 @@ mod pace;
 pub mod pass;
 /// Pure: wanted and present → steps.
 pub mod plan;
+/// Which pods are beyond the limit of their namespace.
+mod pod_quota;
 /// The pods of this node: records and objects brought together.
 pub mod pods;
 /// Pure: may this namespace have this link?
@@ -56,8 +62,9 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 pub use wake::{Inbox, Waker, inbox};
 
 use self::{
-    networks::Networks, pace::Paces, pass::Seeking, pass::found::Errand, pods::Pods,
-    probes::Probes, segments::Segments, settled::Settled, tell::Telling,
+    netns_ids::NetnsIds, networks::Networks, pace::Paces, pass::Seeking, pass::found::Errand,
+    pod_quota::PodQuota, pods::Pods, probes::Probes, segments::Segments, settled::Settled,
+    tell::Telling,
 };
 use crate::{
     address::claims::Claims,
@@ -95,8 +102,8 @@ pub struct Controller {
     pub telling: mpsc::Sender<Telling>,
     /// By pod uid.
     settled: HashMap<String, Settled>,
-    /// Namespace numbers in the switch → pod uid.
-    numbers: HashMap<i32, String>,
+    /// Network namespaces as the switch counts them.
+    netns_ids: NetnsIds,
     /// Host ends → pod uid.
     host_ends: HashMap<(Place, u32), String>,
     claims: Claims,
@@ -110,6 +117,7 @@ pub struct Controller {
     seeking: Seeking,
     /// Namespaces where that may have changed.
     unsure: BTreeSet<String>,
+    quota: PodQuota,
     /// Every pod has been looked at once: what nobody has claimed by now is nobody's.
     has_seen_all: bool,
     /// Tunnels that one pod's pass sees to for all.
@@ -150,7 +158,7 @@ impl Controller {
             health,
             telling,
             settled: HashMap::new(),
-            numbers: HashMap::new(),
+            netns_ids: NetnsIds::default(),
             host_ends: HashMap::new(),
             claims,
             networks,
@@ -160,6 +168,7 @@ impl Controller {
             unrecorded: HashMap::new(),
             seeking: Seeking::new(backfill),
             unsure: BTreeSet::new(),
+            quota: PodQuota::default(),
             has_seen_all: false,
             errands: Vec::new(),
             dirty: BTreeSet::new(),
@@ -206,7 +215,9 @@ impl Controller {
     fn start(&mut self) -> io::Result<()> {
         self.housekeep();
         self.look_at_networks();
+        self.pods.restore();
         self.pods.read_all();
+        self.sweep_records();
         self.seek_all();
         self.seek();
         self.dirty.clear();

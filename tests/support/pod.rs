@@ -323,6 +323,16 @@ impl TestPod<'_> {
     /// The same pod in a new sandbox: another container id and namespace, the same uid.
     pub fn restart_sandbox(&mut self) {
         self.end_sandbox();
+        self.start_another();
+    }
+
+    /// The same, where the runtime is killed before it calls DEL for the first one.
+    pub fn lose_sandbox(&mut self) {
+        self.vanish();
+        self.start_another();
+    }
+
+    fn start_another(&mut self) {
         let number = self.node.next_number();
         self.attachment.container = format!("{number:064x}");
         self.attachment.netns = format!("/run/netns/cni-{number:08x}");

@@ -83,6 +83,46 @@ impl RecordFolder {
         }
     }
 
+    /// Takes a record away if it is still the one that was judged, and says whether it was: what the
+    /// plugin has written in its place since stays. It is moved aside before it is compared, because
+    /// nothing may come between the comparison and the removal.
+    pub fn remove_unchanged(&self, record: &Record) -> Result<bool, RecordError> {
+        let name = self.file_name(&record.container_id, &record.ifname)?;
+        let folder = match self.open() {
+            Err(error) if error.kind == Kind::Missing => return Ok(false),
+            other => other?,
+        };
+        let is_same = |file: &str| {
+            self.read_as(&folder, file, &name)
+                .is_ok_and(|r| r == *record)
+        };
+        if !is_same(&name) {
+            return Ok(false);
+        }
+        let failed = |errno| io_error(&self.path.join(&name), "cannot remove it", errno);
+        let aside = match disk::set_aside(&folder, &name) {
+            Err(Errno::ENOENT) => return Ok(false),
+            other => other.map_err(failed)?,
+        };
+        if !is_same(&aside) {
+            disk::put_back(&folder, &aside, &name).map_err(failed)?;
+            return Ok(false);
+        }
+        unlinkat(&folder, aside.as_str(), UnlinkatFlags::NoRemoveDir).map_err(failed)?;
+        Ok(true)
+    }
+
+    /// Puts back what a reader had moved aside that died in the middle of [`Self::remove_unchanged`], and
+    /// says how much that was.
+    pub fn restore(&self) -> Result<usize, RecordError> {
+        let folder = match self.open() {
+            Err(error) if error.kind == Kind::Missing => return Ok(0),
+            other => other?,
+        };
+        disk::restore(&folder)
+            .map_err(|error| RecordError::new(Kind::Io, &self.path, error.to_string()))
+    }
+
     /// Reads one record by its file name.
     pub fn read(&self, file_name: &str) -> Result<Record, RecordError> {
         let path = self.path.join(file_name);
@@ -121,6 +161,11 @@ impl RecordFolder {
     }
 
     fn read_in(&self, folder: &OwnedFd, name: &str) -> Result<Record, RecordError> {
+        self.read_as(folder, name, name)
+    }
+
+    /// Reads `file` as the record of the given name.
+    fn read_as(&self, folder: &OwnedFd, file: &str, name: &str) -> Result<Record, RecordError> {
         let path = self.path.join(name);
         if name.contains(char::REPLACEMENT_CHARACTER) {
             let problem = "its name is not UTF-8";
@@ -131,7 +176,7 @@ impl RecordFolder {
             | OFlag::O_NONBLOCK
             | OFlag::O_NOCTTY
             | OFlag::O_CLOEXEC;
-        let file = openat(folder, name, flags, Mode::empty()).map_err(|errno| match errno {
+        let file = openat(folder, file, flags, Mode::empty()).map_err(|errno| match errno {
             Errno::ENOENT => RecordError::new(Kind::Missing, &path, "there is none"),
             Errno::ELOOP => RecordError::new(Kind::Untrusted, &path, "is a symbolic link"),
             Errno::ENXIO => RecordError::new(Kind::Untrusted, &path, "is not a plain file"),

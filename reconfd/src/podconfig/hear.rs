@@ -25,7 +25,7 @@ impl Controller {
             match happening {
                 Happening::InPod { number, what } => self.heard_in_pod(number, &what),
                 Happening::PodGone(number) => {
-                    let uid = self.numbers.remove(&number);
+                    let uid = self.netns_ids.remove(number);
                     self.dirty.extend(uid);
                 }
                 Happening::HostEnd { place, before, now } => {
@@ -40,7 +40,7 @@ impl Controller {
     }
 
     fn heard_in_pod(&mut self, number: i32, what: &InPod) {
-        let Some(uid) = self.numbers.get(&number) else {
+        let Some(uid) = self.netns_ids.owner(number) else {
             return;
         };
         let Some(settled) = self.settled.get_mut(uid) else {

@@ -20,6 +20,7 @@ impl Controller {
         self.keep_tunnels();
         if self.rounds.is_multiple_of(THOROUGH) {
             self.check();
+            self.sweep_records();
             self.sweep_claims();
             // The controller of a cluster may have fallen silent.
             self.look_at_networks();

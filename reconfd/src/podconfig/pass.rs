@@ -55,16 +55,6 @@ struct Picture {
     configs: HashMap<String, Vec<Arc<PodConfig>>>,
 }
 
-/// Whether any policy limits how many pods of a namespace have links.
-pub(super) fn are_pods_counted(policies: &[Arc<PodConfigPolicy>]) -> bool {
-    let limits = policies
-        .iter()
-        .filter_map(|policy| policy.spec.limits.as_ref());
-    limits
-        .into_iter()
-        .any(|limits| limits.pods_per_namespace.is_some())
-}
-
 impl Surroundings for Machine {
     fn installation(&self) -> &str {
         &self.installation
@@ -103,6 +93,7 @@ impl Controller {
     /// Passes until nothing is left to look at.
     pub(super) fn passes(&mut self) -> io::Result<()> {
         for _ in 0..ROUNDS {
+            self.count_pods();
             if self.dirty.is_empty() && self.unsure.is_empty() {
                 break;
             }

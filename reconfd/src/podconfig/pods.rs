@@ -11,12 +11,17 @@ use crds::{Reason, report::RecordSource};
 
 use crate::scope::Scope;
 
+/// Records of sandboxes that have ended.
+pub mod ended;
 /// Records that nobody wrote.
 pub mod found;
+/// Pure: records by what they are looked up by.
+mod index;
 /// What is known of one pod.
 mod known;
 /// Pods that could not use a link.
 pub mod unsupported;
+use index::{Index, uid_of};
 pub use known::{Known, Unrecorded};
 use unsupported::Unsupported;
 
@@ -24,21 +29,18 @@ pub struct Pods {
     folder: RecordFolder,
     /// Records of pods that another copy serves are none of ours.
     scope: Scope,
-    /// By file name.
-    records: BTreeMap<String, Arc<Record>>,
+    records: Index,
     /// Of those, what is not in the folder, and what told of it.
     found: BTreeMap<String, RecordSource>,
     unsupported: Unsupported,
     /// Sandboxes whose record the plugin took away, and when.
     ended: HashMap<String, Instant>,
-    /// Files of records whose namespace was looked for and proved gone.
-    gone: BTreeSet<String>,
+    /// Files of records whose namespace was looked for and is not there, and since when.
+    gone: BTreeMap<String, (Arc<Record>, Instant)>,
+    /// Kubernetes namespaces of records that came, went, or whose namespace did, since the last look.
+    changed: BTreeSet<String>,
     /// Files that are no records, and why.
     bad: BTreeMap<String, String>,
-    /// File names by pod uid.
-    by_uid: HashMap<String, BTreeSet<String>>,
-    /// Whose a namespace is, by its cookie: the first record wins.
-    netns: HashMap<u64, String>,
 }
 
 impl Pods {
@@ -46,14 +48,22 @@ impl Pods {
         Self {
             folder,
             scope,
-            records: BTreeMap::new(),
+            records: Index::default(),
             found: BTreeMap::new(),
             unsupported,
             ended: HashMap::new(),
-            gone: BTreeSet::new(),
+            gone: BTreeMap::new(),
+            changed: BTreeSet::new(),
             bad: BTreeMap::new(),
-            by_uid: HashMap::new(),
-            netns: HashMap::new(),
+        }
+    }
+
+    /// What a daemon left half done that was ended while it deleted a record.
+    pub fn restore(&self) {
+        match self.folder.restore() {
+            Ok(0) => (),
+            Ok(records) => tracing::info!(records, "restored records that were being deleted"),
+            Err(error) => tracing::error!("restore records: {error}"),
         }
     }
 
@@ -69,10 +79,9 @@ impl Pods {
             }
         };
         let found = self.take_found();
-        self.records.clear();
-        self.by_uid.clear();
-        self.netns.clear();
-        self.gone.clear();
+        let before = std::mem::take(&mut self.records);
+        let namespaces = before.all().map(|(_, record)| &record.pod_namespace);
+        self.changed.extend(namespaces.cloned());
         self.bad
             .retain(|file, _| listed.iter().any(|(listed, _)| listed == file));
         for (file, record) in listed {
@@ -82,6 +91,9 @@ impl Pods {
             }
         }
         self.give_back(found);
+        let records = &self.records;
+        self.gone
+            .retain(|file, (record, _)| records.get(file) == Some(record));
         touched
     }
 
@@ -131,13 +143,7 @@ impl Pods {
 
     fn insert(&mut self, file: String, record: Arc<Record>) -> String {
         let uid = uid_of(&record);
-        self.by_uid
-            .entry(uid.clone())
-            .or_default()
-            .insert(file.clone());
-        self.netns
-            .entry(record.cookie)
-            .or_insert_with(|| uid.clone());
+        self.changed.insert(record.pod_namespace.clone());
         self.records.insert(file, record);
         uid
     }
@@ -146,60 +152,58 @@ impl Pods {
         self.gone.remove(file);
         self.found.remove(file);
         let record = self.records.remove(file)?;
-        let uid = uid_of(&record);
-        if let Some(files) = self.by_uid.get_mut(&uid) {
-            files.remove(file);
-            if files.is_empty() {
-                self.by_uid.remove(&uid);
-            }
-        }
-        let others = self
-            .records
-            .values()
-            .find(|other| other.cookie == record.cookie)
-            .map(|other| uid_of(other));
-        match others {
-            Some(other) => self.netns.insert(record.cookie, other),
-            None => self.netns.remove(&record.cookie),
-        };
-        Some(uid)
+        self.changed.insert(record.pod_namespace.clone());
+        Some(uid_of(&record))
+    }
+
+    /// Kubernetes namespaces where the pods are not what they were at the last call.
+    pub fn take_changed(&mut self) -> BTreeSet<String> {
+        std::mem::take(&mut self.changed)
     }
 
     pub fn uids(&self) -> Vec<String> {
-        self.by_uid.keys().cloned().collect()
+        self.records.uids().cloned().collect()
     }
 
     /// The pod that comes next in the order of uids, from the start again behind the last.
     pub fn uid_after(&self, uid: Option<&str>) -> Option<String> {
-        let uids = || self.by_uid.keys();
-        let later = uids()
-            .filter(|other| uid.is_none_or(|uid| other.as_str() > uid))
-            .min();
-        later.or_else(|| uids().min()).cloned()
+        self.records.uid_after(uid).cloned()
     }
 
     pub fn count(&self) -> usize {
-        self.by_uid.len()
+        self.records.pods()
     }
 
     pub fn has(&self, uid: &str) -> bool {
-        self.by_uid.contains_key(uid)
+        self.records.has(uid)
     }
 
-    pub fn uids_in(&self, namespace: &str) -> Vec<String> {
-        self.records
-            .values()
-            .filter(|record| record.pod_namespace == namespace)
-            .map(|record| uid_of(record))
-            .collect()
+    pub fn uids_in(&self, namespace: &str) -> BTreeSet<String> {
+        let here = self.records.in_namespace(namespace);
+        here.map(|record| uid_of(record)).collect()
     }
 
-    pub fn uids_of(&self, namespace: &str, name: &str) -> Vec<String> {
-        let of = self
-            .records
-            .values()
-            .filter(|record| record.pod_namespace == namespace && record.pod_name == name);
-        of.map(|record| uid_of(record)).collect()
+    /// The Kubernetes namespaces that there are records of.
+    pub fn namespaces(&self) -> impl Iterator<Item = String> {
+        self.records.namespaces().cloned()
+    }
+
+    /// Whether a namespace may have more pods than so many.
+    pub fn has_more_than(&self, limit: usize, namespace: &str) -> bool {
+        self.records.in_namespace(namespace).nth(limit).is_some()
+    }
+
+    /// The pods of a namespace that count, the oldest first.
+    pub fn in_order(&self, namespace: &str, counts: impl Fn(&String) -> bool) -> Vec<String> {
+        let uids = self.uids_in(namespace).into_iter().filter(counts);
+        let aged = uids.filter_map(|uid| Some((self.newest(&uid)?.time.clone(), uid)));
+        let aged: BTreeSet<(String, String)> = aged.collect();
+        aged.into_iter().map(|(_, uid)| uid).collect()
+    }
+
+    pub fn uids_of(&self, namespace: &str, name: &str) -> BTreeSet<String> {
+        let of = self.records.of_name(namespace, name);
+        of.map(|(_, record)| uid_of(record)).collect()
     }
 
     /// The newest record of a pod: a sandbox that was made again has a later one. Clocks jump, so one
@@ -209,14 +213,18 @@ impl Pods {
     }
 
     fn newest_file(&self, uid: &str) -> Option<(&String, &Arc<Record>)> {
-        let files = self.by_uid.get(uid)?.iter();
-        files
-            .filter_map(|file| self.records.get_key_value(file))
-            .max_by(|a, b| self.age(a).cmp(&self.age(b)))
+        self.newest_of(self.records.of_pod(uid))
+    }
+
+    fn newest_of<'r>(
+        &self,
+        records: impl Iterator<Item = (&'r String, &'r Arc<Record>)>,
+    ) -> Option<(&'r String, &'r Arc<Record>)> {
+        records.max_by(|a, b| self.age(a).cmp(&self.age(b)))
     }
 
     fn age<'r>(&self, (file, record): &(&String, &'r Arc<Record>)) -> (bool, &'r str, &'r str) {
-        let is_there = !self.gone.contains(*file);
+        let is_there = !self.gone.contains_key(*file);
         (is_there, &record.time, &record.container_id)
     }
 
@@ -224,23 +232,14 @@ impl Pods {
     /// to go by. One that was found is no more then: what told of it may tell of another by now.
     pub fn proved_gone(&mut self, uid: &str) -> bool {
         let file = self.newest_file(uid).map(|(file, _)| file.clone());
-        match file.filter(|file| self.found.contains_key(file)) {
-            Some(found) => drop(self.forget(&found)),
-            None => self
-                .gone
-                .extend(self.newest_file(uid).map(|(file, _)| file.clone())),
+        match file {
+            Some(found) if self.found.contains_key(&found) => drop(self.forget(&found)),
+            Some(file) => self.is_not_there(&file),
+            None => (),
         }
         self.newest_file(uid)
-            .is_some_and(|(file, _)| !self.gone.contains(file))
+            .is_some_and(|(file, _)| !self.gone.contains_key(file))
     }
-}
-
-/// Old runtimes pass no uid: the sandbox's own id stands for it.
-fn uid_of(record: &Record) -> String {
-    record
-        .pod_uid
-        .clone()
-        .unwrap_or_else(|| record.container_id.clone())
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use kube::core::SelectorExt as _;
 
-use super::{Controller, pass, policy, probes::Probes, tell::Telling};
+use super::{Controller, policy, probes::Probes, tell::Telling};
 use crate::source::Change;
 
 impl Controller {
@@ -14,17 +14,19 @@ impl Controller {
                     self.touch_selected(&namespace, &name);
                     self.touch_orphans();
                     self.unsure.insert(namespace.clone());
+                    self.quota.count_again(&namespace);
                     self.to_tell.push(Telling::PodConfig { namespace, name });
                 }
                 Change::Pod { namespace, name } => {
                     self.touch(self.pods.uids_of(&namespace, &name));
-                    self.touch_limited();
+                    self.quota.count_again(&namespace);
                     self.seek_in(&namespace);
                 }
                 Change::Claims { uid } => self.touch([uid]),
                 Change::Hint { namespace, .. } => self.seek_in(&namespace),
                 Change::Namespace(namespace) => {
                     self.touch_namespace(&namespace);
+                    self.quota.count_again(&namespace);
                     self.unsure.insert(namespace);
                 }
                 Change::Records(file) => {
@@ -33,15 +35,16 @@ impl Controller {
                         None => self.read_records(),
                     };
                     self.touch(touched);
-                    self.touch_limited();
-                    self.doubt_all();
                 }
                 Change::PeerSlice {
                     namespace,
                     vni,
                     port,
                 } => self.touch_found(&namespace, vni, port),
-                Change::Policy => self.touch_all(),
+                Change::Policy => {
+                    self.touch_all();
+                    self.count_all_again();
+                }
                 Change::ReservedNetworks | Change::NodeNetworks => self.look_at_networks(),
                 Change::Probed(uid) => {
                     self.probes.iter_mut().for_each(Probes::take);
@@ -50,6 +53,7 @@ impl Controller {
                 Change::All => {
                     self.read_records();
                     self.touch_all();
+                    self.count_all_again();
                     self.to_tell.push(Telling::AllPodConfigs);
                 }
             }
@@ -83,13 +87,6 @@ impl Controller {
             {
                 self.dirty.insert(uid);
             }
-        }
-    }
-
-    /// Where pods are counted, one that comes or goes concerns the others.
-    pub(super) fn touch_limited(&mut self) {
-        if pass::are_pods_counted(&self.objects.policies()) {
-            self.dirty.extend(self.pods.uids());
         }
     }
 

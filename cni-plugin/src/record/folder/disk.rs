@@ -10,15 +10,17 @@ use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat, renameat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstatat};
-use nix::unistd::{UnlinkatFlags, geteuid, unlinkat};
+use nix::unistd::{UnlinkatFlags, geteuid, linkat, unlinkat};
 
-/// Temporary files: hidden, and never with the ending of a record.
+/// Temporary files: hidden, which no record is.
 const TEMPORARY: &str = ".new.";
+/// Records that a reader has moved aside; behind it a number of its own and the record's name.
+const ASIDE: &str = ".old.";
 /// A temporary file this old belongs to a writer that is dead: no writer lives longer than seconds.
 const STALE_SECONDS: i64 = 60;
 
 pub(super) fn is_record_name(name: &str) -> bool {
-    name.ends_with(".json") && !name.starts_with(TEMPORARY)
+    name.ends_with(".json") && !name.starts_with('.')
 }
 
 /// Why something is not to be believed: its type, its owner, or that others can write it.
@@ -41,10 +43,7 @@ pub(super) fn distrust(stat: &FileStat, wanted: SFlag) -> Option<String> {
 
 /// Writes under a name of nobody else's and renames: readers see the old record or the new one.
 pub(super) fn replace(folder: &OwnedFd, name: &str, text: &[u8]) -> Result<(), Errno> {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    let temporary = format!("{TEMPORARY}{}.{}", std::process::id(), since.as_nanos());
+    let temporary = format!("{TEMPORARY}{}", unique());
     let flags =
         OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     let file = openat(
@@ -62,6 +61,49 @@ pub(super) fn replace(folder: &OwnedFd, name: &str, text: &[u8]) -> Result<(), E
         let _ = unlinkat(folder, temporary.as_str(), UnlinkatFlags::NoRemoveDir);
     }
     done
+}
+
+/// A part of a file name that no other call gives.
+fn unique() -> String {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    format!(
+        "{}.{}",
+        std::process::id(),
+        since.unwrap_or_default().as_nanos()
+    )
+}
+
+/// Takes a record's name from it; the name that it has now.
+pub(super) fn set_aside(folder: &OwnedFd, name: &str) -> Result<String, Errno> {
+    let aside = format!("{ASIDE}{}.{name}", unique());
+    renameat(folder, name, folder, aside.as_str())?;
+    Ok(aside)
+}
+
+/// Gives a record its name back, unless a newer one has it. At no moment is it without any name.
+pub(super) fn put_back(folder: &OwnedFd, aside: &str, name: &str) -> Result<(), Errno> {
+    match linkat(folder, aside, folder, name, AtFlags::empty()) {
+        Ok(()) | Err(Errno::EEXIST) => unlinkat(folder, aside, UnlinkatFlags::NoRemoveDir),
+        // Somebody else has put it back.
+        Err(Errno::ENOENT) => Ok(()),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// Puts back all that was moved aside and counts it.
+pub(super) fn restore(folder: &OwnedFd) -> io::Result<usize> {
+    let mut restored = 0;
+    for aside in names_in(folder)? {
+        // The process, the moment, and the record's own name, which may have dots as well.
+        let name = aside
+            .strip_prefix(ASIDE)
+            .and_then(|rest| rest.splitn(3, '.').nth(2));
+        if let Some(name) = name.filter(|name| is_record_name(name)) {
+            put_back(folder, &aside, name)?;
+            restored += 1;
+        }
+    }
+    Ok(restored)
 }
 
 pub(super) fn names_in(folder: &OwnedFd) -> io::Result<Vec<String>> {

@@ -266,3 +266,86 @@ fn a_missing_folder_is_not_an_empty_one() {
     let error = Place::new().folder.list().unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::NotFound);
 }
+
+#[test]
+fn a_record_that_was_judged_goes_and_one_that_was_written_since_stays() {
+    let (place, judged) = (Place::new(), sample());
+    let newer = Record {
+        cookie: judged.cookie + 1,
+        ..judged.clone()
+    };
+    place.folder.write(&newer).unwrap();
+    assert!(!place.folder.remove_unchanged(&judged).unwrap());
+    assert_eq!(place.folder.read("c0ffee.eth0.json").unwrap(), newer);
+    assert!(place.folder.remove_unchanged(&newer).unwrap());
+    assert!(!place.folder.remove_unchanged(&newer).unwrap());
+    assert_eq!(fs::read_dir(place.folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn without_a_folder_there_is_nothing_to_remove_or_to_put_back() {
+    let place = Place::new();
+    assert!(!place.folder.remove_unchanged(&sample()).unwrap());
+    assert_eq!(place.folder.restore().unwrap(), 0);
+}
+
+/// Writer and remover at once: whatever the writer wrote last is there in the end.
+#[test]
+fn what_is_written_while_it_is_removed_is_never_lost() {
+    let (place, base) = (Place::new(), sample());
+    let of = |cookie: u64| Record {
+        cookie,
+        ..base.clone()
+    };
+    place.folder.write(&of(1)).unwrap();
+    std::thread::scope(|scope| {
+        let folder = &place.folder;
+        let remover = scope.spawn(|| {
+            for _ in 0..20 {
+                for cookie in 1..=40 {
+                    folder.remove_unchanged(&of(2 * cookie)).unwrap();
+                }
+            }
+        });
+        for round in 1..=40 {
+            // The even ones may be judged dead, the odd ones live.
+            folder.write(&of(2 * round)).unwrap();
+            folder.write(&of(2 * round + 1)).unwrap();
+            std::thread::sleep(std::time::Duration::from_micros(300));
+            // Between its two names it is read under neither, for a moment.
+            let live = (0..1000).find_map(|_| folder.read("c0ffee.eth0.json").ok());
+            assert_eq!(live, Some(of(2 * round + 1)));
+        }
+        remover.join().unwrap();
+    });
+    assert_eq!(place.folder.read("c0ffee.eth0.json").unwrap(), of(81));
+    assert_eq!(fs::read_dir(place.folder.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn what_was_moved_aside_by_one_who_died_comes_back_unless_there_is_a_newer_one() {
+    let (place, base) = (Place::new(), sample());
+    place.folder.write(&base).unwrap();
+    let (record, aside) = (
+        place.file("c0ffee.eth0.json"),
+        place.file(".old.1.2.c0ffee.eth0.json"),
+    );
+    fs::rename(&record, &aside).unwrap();
+    assert_eq!(place.folder.list().unwrap().len(), 0);
+    assert_eq!(place.folder.restore().unwrap(), 1);
+    assert_eq!(place.folder.read("c0ffee.eth0.json").unwrap(), base);
+    assert!(!aside.exists());
+    fs::write(&aside, "an older one").unwrap();
+    assert_eq!(place.folder.restore().unwrap(), 1);
+    assert_eq!(place.folder.read("c0ffee.eth0.json").unwrap(), base);
+    assert!(!aside.exists());
+    for name in [
+        ".old.",
+        ".old.x",
+        ".old.1.2.notes.txt",
+        ".old.1.2..new.json",
+    ] {
+        fs::write(place.file(name), "").unwrap();
+    }
+    assert_eq!(place.folder.restore().unwrap(), 0);
+}

@@ -146,8 +146,7 @@ impl Controller {
 
     /// Segments of devices in a pod that is not known to be gone.
     pub(super) fn devices_of(&self, uid: &str) -> impl Iterator<Item = &String> {
-        let is_numbered = self.numbers.values().any(|owner| owner == uid);
-        let settled = self.settled.get(uid).filter(|_| is_numbered);
+        let settled = self.settled.get(uid).filter(|_| self.netns_ids.has(uid));
         settled.into_iter().flat_map(|s| s.segments.values())
     }
 

@@ -11,7 +11,7 @@ use cni_plugin::record::Record;
 use crds::Reason;
 
 use super::{
-    Picture, are_pods_counted,
+    Picture,
     claims::grants,
     probing::{self, Probing},
     work::{self, Work},
@@ -46,7 +46,7 @@ impl Controller {
                 .map(work::removal)
                 .collect();
         }
-        let mut judged = self.judge(&work.known.pod, &work.known, picture);
+        let mut judged = self.judge(&work.known.pod, picture);
         if let Some(trouble) = work.known.trouble.clone() {
             work.judged(judged);
             return self.give_up(work, trouble);
@@ -59,7 +59,8 @@ impl Controller {
         }
         match self.machine.visit(&work.known.record) {
             Ok(mut sandbox) => {
-                self.numbers.insert(sandbox.in_switch, work.uid().into());
+                self.pods.was_visited(work.uid());
+                self.netns_ids.insert(sandbox.in_switch, work.uid());
                 if let Err(error) = self.decide(&mut work, &mut sandbox) {
                     work.trouble = Some((Reason::KernelRefused, error.to_string()));
                 }
@@ -93,27 +94,14 @@ impl Controller {
         work
     }
 
-    fn judge(&self, pod: &Pod, known: &Known, picture: &mut Picture) -> wanted::Wanted {
+    fn judge(&self, pod: &Pod, picture: &mut Picture) -> wanted::Wanted {
         let configs = picture
             .configs
             .entry(pod.namespace.clone())
             .or_insert_with(|| self.objects.podconfigs_of(&pod.namespace));
-        let counts = |uid: &str| {
-            let other = self.pods.known(uid, &self.objects);
-            other.is_some_and(|other| {
-                configs
-                    .iter()
-                    .any(|config| wanted::selects(config, &other.pod.labels))
-            })
-        };
-        let rank = if are_pods_counted(&picture.policies) {
-            self.pods.rank(known, counts)
-        } else {
-            0
-        };
         let judged = wanted::wanted(
             pod,
-            rank,
+            self.quota.place(&pod.namespace, &pod.uid),
             configs,
             &picture.policies,
             &self.machine.installation,

@@ -60,10 +60,17 @@ impl Controller {
     /// Reads a record again. One that went may have gone with its pod: what others still say of it counts
     /// only when the runtime has had its time to end it.
     pub(in crate::podconfig) fn read_record(&mut self, file: &str) -> Vec<String> {
+        let had_bad_ones = self.pods.has_bad_ones();
         let before = self.pods.namespace_of(file);
         let touched = self.pods.read(file);
-        let gone = before.filter(|_| self.pods.namespace_of(file).is_none());
-        self.seeking.later.extend(gone);
+        let now = self.pods.namespace_of(file);
+        self.unsure
+            .extend(before.clone().into_iter().chain(now.clone()));
+        if self.pods.has_bad_ones() != had_bad_ones {
+            // Of each pod without a record it is told whether the record may be a bad one.
+            self.doubt_all();
+        }
+        self.seeking.later.extend(before.filter(|_| now.is_none()));
         touched
     }
 
@@ -173,7 +180,7 @@ impl Controller {
         };
         let record = record_of(hint, object, &proved, self.machine.boot_id());
         let uid = record.pod_uid.as_deref().unwrap_or(&record.container_id);
-        if let Some(owner) = self.pods.other_owner(record.cookie, uid) {
+        if let Some(owner) = self.pods.other_owner(&record, uid) {
             let path = hint.netns.display();
             return Err(refused(format!(
                 "{path} is that of another pod, uid {owner}"

@@ -126,9 +126,13 @@ impl Controller {
 
     fn forget(&mut self, uid: &str) {
         self.let_go(uid);
-        self.numbers.retain(|_, owner| owner != uid);
-        self.host_ends.retain(|_, owner| owner != uid);
-        self.settled.remove(uid);
+        self.netns_ids.forget(uid);
+        let settled = self.settled.remove(uid);
+        for end in settled.iter().flat_map(|settled| settled.host_ends.keys()) {
+            if self.host_ends.get(end).is_some_and(|owner| owner == uid) {
+                self.host_ends.remove(end);
+            }
+        }
         self.probes.iter_mut().for_each(|probes| probes.forget(uid));
         let _ = self.telling.send(Telling::PodGone { uid: uid.into() });
     }

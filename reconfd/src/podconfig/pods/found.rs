@@ -12,7 +12,7 @@ use std::{
 use cni_plugin::record::{Record, SCHEMA, time_of};
 use crds::report::RecordSource;
 
-use super::{Pods, uid_of};
+use super::{Pods, index::uid_of};
 use crate::{
     backfill::Hint,
     node::proof::Proved,
@@ -33,9 +33,9 @@ impl Pods {
     }
 
     /// Whose the namespace is already, if it is not this pod's.
-    pub fn other_owner(&self, cookie: u64, uid: &str) -> Option<&str> {
-        let owner = self.netns.get(&cookie).map(String::as_str);
-        owner.filter(|owner| *owner != uid)
+    pub fn other_owner(&self, record: &Record, uid: &str) -> Option<String> {
+        let owner = self.records.owner(&record.boot_id, record.cookie);
+        owner.filter(|owner| owner != uid)
     }
 
     /// Forgets found records of a namespace that nothing tells of any more; the uids of their pods.
@@ -79,11 +79,9 @@ impl Pods {
 
     /// What the plugin says of a sandbox goes before what others said of it.
     pub(super) fn prefer(&mut self, record: &Record) {
-        let same = |file: &&String| {
-            let other = self.records.get(*file);
-            other.is_some_and(|other| other.container_id == record.container_id)
-        };
-        let same: Vec<String> = self.found.keys().filter(same).cloned().collect();
+        let same = self.records.of_container(&record.container_id);
+        let same = same.filter(|file| self.found.contains_key(*file));
+        let same: Vec<String> = same.cloned().collect();
         same.iter().for_each(|file| drop(self.forget(file)));
     }
 
@@ -100,8 +98,8 @@ impl Pods {
     pub(super) fn give_back(&mut self, found: Vec<(String, Arc<Record>, RecordSource)>) {
         let written: HashSet<String> = self
             .records
-            .values()
-            .map(|record| record.container_id.clone())
+            .all()
+            .map(|(_, record)| record.container_id.clone())
             .collect();
         for (file, record, source) in found {
             if !written.contains(&record.container_id) {
@@ -128,12 +126,9 @@ impl Pods {
 
     /// Names of pods whose every record is of a namespace that was proved gone.
     fn names_of_gone(&self, namespace: &str) -> HashSet<&str> {
-        let records = self.gone.iter().filter_map(|file| self.records.get(file));
+        let records = self.gone.keys().filter_map(|file| self.records.get(file));
         let here = records.filter(|record| record.pod_namespace == namespace);
-        let is_lost = |record: &&Arc<Record>| {
-            let newest = self.newest_file(&uid_of(record));
-            newest.is_none_or(|(file, _)| self.gone.contains(file))
-        };
+        let is_lost = |record: &&Arc<Record>| self.is_gone(&uid_of(record));
         here.filter(is_lost)
             .map(|record| record.pod_name.as_str())
             .collect()

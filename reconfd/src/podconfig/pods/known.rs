@@ -2,7 +2,7 @@
 //! with them before anybody has looked at its namespace.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, HashMap},
     sync::Arc,
 };
 
@@ -125,10 +125,7 @@ impl Pods {
                 format!("the record is of an earlier pod of this name, whose uid is now {other}"),
             ));
         }
-        let owner = self
-            .netns
-            .get(&record.cookie)
-            .filter(|owner| *owner != uid && record.cookie != 0)?;
+        let owner = self.other_owner(record, uid)?;
         Some((
             Reason::BadRecord,
             format!("the network namespace {path} is recorded for another pod, uid {owner}"),
@@ -173,10 +170,7 @@ impl Pods {
 
     /// Whether a record speaks of a pod of this namespace.
     pub(super) fn is_recorded(&self, namespace: &str) -> impl Fn(&source::Pod) -> bool {
-        let here = self
-            .records
-            .values()
-            .filter(|record| record.pod_namespace == namespace);
+        let here = self.records.in_namespace(namespace);
         let recorded: HashMap<&str, Option<&str>> = here
             .map(|record| (record.pod_name.as_str(), record.pod_uid.as_deref()))
             .collect();
@@ -193,20 +187,5 @@ impl Pods {
     /// Why nothing is made for this pod, if that is so.
     pub fn why_unsupported(&self, object: &source::Pod) -> Option<String> {
         self.unsupported.why(object)
-    }
-
-    /// The place of a pod among those of its namespace for which `counts` holds, the oldest first.
-    pub fn rank(&self, known: &Known, counts: impl Fn(&str) -> bool) -> usize {
-        let own = (&known.record.time, &known.pod.uid);
-        self.uids_in(&known.pod.namespace)
-            .into_iter()
-            .collect::<BTreeSet<_>>()
-            .into_iter()
-            .filter(|uid| *uid != known.pod.uid && counts(uid))
-            .filter(|uid| {
-                self.newest(uid)
-                    .is_some_and(|record| (&record.time, uid) < own)
-            })
-            .count()
     }
 }

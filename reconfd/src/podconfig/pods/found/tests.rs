@@ -136,7 +136,7 @@ fn the_plugins_record_of_the_same_sandbox_takes_the_place_of_a_found_one() {
     assert_eq!(node.known(), by_plugin);
     node.pods.read_all();
     assert_eq!(node.known(), by_plugin);
-    assert_eq!(node.pods.records.len(), 1);
+    assert_eq!(node.pods.records.all().count(), 1);
 }
 
 #[test]
@@ -193,9 +193,10 @@ fn a_found_record_whose_namespace_is_gone_is_none_any_more() {
 fn a_namespace_that_is_anothers_has_an_owner() {
     let mut node = Node::new();
     node.hold(found("c1", 1, 77));
-    assert_eq!(node.pods.other_owner(77, UID), None);
-    assert_eq!(node.pods.other_owner(77, "another"), Some(UID));
-    assert_eq!(node.pods.other_owner(78, "another"), None);
+    let owner = |cookie, uid| node.pods.other_owner(&found("c2", 2, cookie), uid);
+    assert_eq!(owner(77, UID), None);
+    assert_eq!(owner(77, "another").as_deref(), Some(UID));
+    assert_eq!(owner(78, "another"), None);
 }
 
 #[test]

@@ -1,0 +1,69 @@
+//! Pure: which pod a network namespace id (nsid) of the switch belongs to, and the other way round.
+
+use std::collections::{BTreeSet, HashMap};
+
+#[derive(Debug, Default)]
+pub struct NetnsIds {
+    by_id: HashMap<i32, String>,
+    /// A pod whose sandbox was made again has two, until the earlier one has ended.
+    by_uid: HashMap<String, BTreeSet<i32>>,
+}
+
+impl NetnsIds {
+    pub fn insert(&mut self, id: i32, uid: &str) {
+        if self.by_id.get(&id).is_some_and(|owner| owner == uid) {
+            return;
+        }
+        self.remove(id);
+        self.by_id.insert(id, uid.to_owned());
+        self.by_uid.entry(uid.to_owned()).or_default().insert(id);
+    }
+
+    /// Forgets a namespace that has ended; the pod that had it.
+    pub fn remove(&mut self, id: i32) -> Option<String> {
+        let uid = self.by_id.remove(&id)?;
+        let ids = self.by_uid.get_mut(&uid);
+        if ids.is_some_and(|ids| ids.remove(&id) && ids.is_empty()) {
+            self.by_uid.remove(&uid);
+        }
+        Some(uid)
+    }
+
+    pub fn forget(&mut self, uid: &str) {
+        for id in self.by_uid.remove(uid).into_iter().flatten() {
+            self.by_id.remove(&id);
+        }
+    }
+
+    pub fn owner(&self, id: i32) -> Option<&String> {
+        self.by_id.get(&id)
+    }
+
+    /// Whether a namespace of the pod is there, as far as the kernel has told.
+    pub fn has(&self, uid: &str) -> bool {
+        self.by_uid.contains_key(uid)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_one_pods_and_a_pod_may_have_two() {
+        let mut ids = NetnsIds::default();
+        ids.insert(1, "a");
+        ids.insert(2, "a");
+        ids.insert(2, "a");
+        ids.insert(3, "b");
+        assert_eq!(ids.owner(2).map(String::as_str), Some("a"));
+        assert_eq!(ids.remove(1).as_deref(), Some("a"));
+        assert!(ids.has("a"));
+        // The kernel gives the number of one that has ended to another.
+        ids.insert(2, "b");
+        assert!(!ids.has("a"));
+        ids.forget("b");
+        assert!(ids.by_id.is_empty() && ids.by_uid.is_empty());
+        assert_eq!(ids.remove(2), None);
+    }
+}
