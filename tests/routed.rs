@@ -8,6 +8,9 @@ use crate::support::{
     wait::{eventually, seen},
 };
 
+/// Which source addresses pass.
+mod sources;
+
 #[test]
 fn a_routed_link_has_its_gateway_on_the_host_end() {
     let node = TestNode::new();

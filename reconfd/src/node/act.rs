@@ -13,6 +13,7 @@ use super::{
         HostEnd, Kind, Place, VETH, Veth, Want, bridge,
         mark::{bridge_alias, is_host_end_name, other_end},
         requests::{host_side_requests, pod_side_requests, slaac},
+        settings::{self, Setting},
         veth,
     },
     netlink::{Error, Request},
@@ -187,29 +188,18 @@ impl Machine {
         self.space(place).links.insert(index, row);
     }
 
-    /// A host end in the node's namespace takes no router advertisement, and on a bridge speaks no
-    /// IPv6 of its own. Before it is up.
+    /// The sysctls of a new host end. Before it is up.
     fn quieten(&self, want: &Want, veth: &Veth) -> Result<(), Error> {
-        let name = &want.host_name;
-        let settings: &[(&str, &str)] = match veth.host_end {
-            HostEnd::Routed => &[("accept_ra", "0"), ("autoconf", "0")],
-            HostEnd::Bridge { .. } | HostEnd::HostBridge(_) | HostEnd::Segment(_) => {
-                &[("accept_ra", "0"), ("autoconf", "0"), ("disable_ipv6", "1")]
-            }
-        };
-        for (setting, value) in settings {
-            let path = format!("ipv6/conf/{name}/{setting}");
-            self.procfs
-                .ensure(&path, value)
-                .map_err(|e| Error::io(format!("set {path}"), &e))?;
-        }
-        if veth.host_end == HostEnd::Routed {
-            let path = format!("ipv4/conf/{name}/rp_filter");
-            self.procfs
-                .ensure(&path, "1")
-                .map_err(|e| Error::io(format!("set {path}"), &e))?;
-        }
-        Ok(())
+        let mut settings = settings::of(&veth.host_end).iter();
+        settings
+            .try_for_each(|(setting, value)| self.set_host_end(&want.host_name, *setting, value))
+    }
+
+    fn set_host_end(&self, name: &str, setting: Setting, value: &str) -> Result<(), Error> {
+        let path = setting.path(name);
+        let set = self.procfs.ensure(&path, value);
+        set.map(drop)
+            .map_err(|e| Error::io(format!("set {path}"), &e))
     }
 
     /// The pod's side of a new link.
@@ -223,13 +213,6 @@ impl Machine {
     /// Rules belong to the pod and to no link: they are what makes a table be asked.
     pub fn act_on_rules(sandbox: &mut Sandbox, requests: &[Request]) -> Result<(), Error> {
         first_error(sandbox.act(&[], requests)?)
-    }
-
-    fn quieten_if_node(&self, want: &Want, veth: &Veth) -> Result<(), Error> {
-        match veth.host_end.place() {
-            Place::Node => self.quieten(want, veth),
-            Place::Switch => Ok(()),
-        }
     }
 
     /// The number of the bridge that the link's host end belongs on; a namespace's bridge is made

@@ -13,22 +13,31 @@ pub mod edit;
 pub mod kind;
 /// Whose a link is.
 pub mod mark;
+/// Neighbours that a pod has learned ↔ messages.
+pub mod neighbour;
 /// Edits → messages.
 pub mod requests;
 /// Routes and rules ↔ messages.
 pub mod route;
+/// The sysctls of a host end.
+pub mod settings;
 /// veth ↔ messages.
 pub mod veth;
-/// What a pod may not say to a bridge of the node.
+/// What a pod may not send: the tc ingress filter of a host end.
 pub mod wall;
 
-use std::{collections::BTreeSet, net::IpAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 use ipnetwork::IpNetwork;
 
 pub use device::{Device, Segment};
 pub use kind::{HostEnd, Kind, Place, VETH, Veth};
 pub use mark::Mark;
+use settings::Setting;
+use wall::program::Instruction;
 
 use super::{filter::Guard, row::Port};
 
@@ -145,6 +154,10 @@ pub struct HostSide {
     pub port: Option<Port>,
     /// Whether the bridge's forwarding table has the MAC address for this port.
     pub pinned: bool,
+    /// The program of its tc ingress filter; empty where there is none, or not one alone.
+    pub ingress: Vec<Instruction>,
+    /// In the node's namespace: its sysctls, as far as the kernel has them.
+    pub settings: BTreeMap<Setting, String>,
     /// Routed: gateway addresses on it, and routes to the pod through it.
     pub addresses: Vec<IpNetwork>,
     pub routes: BTreeSet<Route>,

@@ -1,15 +1,18 @@
 //! Which links of ours a pod has: host ends by their marks, pod ends by the number that the host end
 //! names. What a tenant can write, a name, an alias, a group, is never asked.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use netlink_packet_route::AddressFamily;
+use nix::errno::Errno;
 
 use super::{
     Machine,
     links::{
         GROUP, HostSide, Mark, Place, PodSide, Present, Route, VETH, address,
         mark::{host_end_name, is_host_end_name, other_end},
+        settings::{self, Setting},
+        wall::{self, program::Instruction},
     },
     netlink::{Error, Socket},
     row::Row,
@@ -134,7 +137,7 @@ impl Machine {
                 .peer
                 .filter(|_| is_here)
                 .and_then(|peer| pod_side(inside, peer));
-            let host = self.host_side(place, &row, &around);
+            let host = self.host_side(place, &row, &around)?;
             present.push(Present {
                 mark: Some(mark),
                 place,
@@ -145,12 +148,14 @@ impl Machine {
         Ok((present, stale))
     }
 
-    fn host_side(&self, place: Place, row: &Row, around: &Around) -> HostSide {
+    fn host_side(&mut self, place: Place, row: &Row, around: &Around) -> Result<HostSide, Error> {
         let mac = other_end(row.mac.unwrap_or_default());
         let here = |index: u32| place == Place::Node && index == row.index;
         let addresses = around.addresses.iter().filter(|a| a.ours && here(a.index));
         let routes = around.routes.iter().filter(|(index, _)| here(*index));
-        HostSide {
+        Ok(HostSide {
+            ingress: read_ingress(&mut self.space(place).socket, row.index)?,
+            settings: self.settings_of(place, &row.name)?,
             index: row.index,
             name: row.name.clone(),
             up: row.up,
@@ -161,8 +166,35 @@ impl Machine {
             pinned: self.pinned.contains(&(place, row.index, mac)),
             addresses: addresses.map(|a| a.network).collect(),
             routes: routes.map(|(_, route)| route.clone()).collect(),
-        }
+        })
     }
+
+    /// What no event tells of a host end that is where others set sysctls.
+    fn settings_of(&self, place: Place, name: &str) -> Result<BTreeMap<Setting, String>, Error> {
+        let mut found = BTreeMap::new();
+        for setting in settings::all().filter(|_| place == Place::Node) {
+            let path = setting.path(name);
+            let value = self.procfs.get(&path);
+            let value = value.map_err(|e| Error::io(format!("read {path}"), &e))?;
+            found.extend(value.map(|value| (setting, value)));
+        }
+        Ok(found)
+    }
+}
+
+/// The program of the one filter at a host end's ingress.
+fn read_ingress(socket: &mut Socket, index: u32) -> Result<Vec<Instruction>, Error> {
+    let deed = "list the tc filters of a host end";
+    let filters = socket.dump(deed, &wall::list(index), |all: &mut Vec<_>, _, body| {
+        all.extend(wall::read(body));
+    });
+    let mut filters = match filters {
+        // It went while it was looked at.
+        Err(error) if error.errno == Errno::ENODEV => Vec::new(),
+        filters => filters?,
+    };
+    let last = filters.pop().filter(|_| filters.is_empty());
+    Ok(last.unwrap_or_default())
 }
 
 /// What of ours is on the host ends in the node's namespace, read once for all of a pod's.

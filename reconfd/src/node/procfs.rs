@@ -43,15 +43,20 @@ impl Procfs {
     /// Makes sure of a setting that need not exist (a module that is not loaded); says whether it was
     /// otherwise.
     pub fn ensure(&self, name: &str, value: &str) -> io::Result<bool> {
+        match self.get(name)? {
+            Some(now) if now != value => self.set(name, value).map(|()| true),
+            Some(_) | None => Ok(false),
+        }
+    }
+
+    /// A setting of the calling thread's network namespace; `None` where the kernel has it not.
+    pub fn get(&self, name: &str) -> io::Result<Option<String>> {
         let mut now = String::new();
         match self.file(name, OFlags::RDONLY) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             file => file?.read_to_string(&mut now)?,
         };
-        if now.trim() == value {
-            return Ok(false);
-        }
-        self.set(name, value).map(|()| true)
+        Ok(Some(now.trim().to_owned()))
     }
 
     /// The IPv6 settings of the links of the calling thread's network namespace, for whichever thread

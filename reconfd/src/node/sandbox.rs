@@ -14,7 +14,8 @@ use cni_plugin::{
 use netlink_packet_route::AddressFamily;
 
 use super::{
-    links::{Route, address, route},
+    act::first_error,
+    links::{Route, address, neighbour, route},
     netlink::{Changes, Error, Request, Socket},
     networks::{self, KernelNetwork, Matters},
     procfs::{LinkSettings, Procfs},
@@ -165,6 +166,18 @@ impl Sandbox {
     /// The other ends of one of the pod's tunnels.
     pub fn peers(&mut self, index: u32) -> Result<BTreeSet<IpAddr>, Error> {
         ends_of_tunnel(&mut self.socket, index)
+    }
+
+    /// Forgets what the pod has learned of its neighbours on a link; what it has set itself stays.
+    pub fn forget_neighbours(&mut self, index: u32) -> Result<(), Error> {
+        let list = neighbour::list();
+        let learned = self
+            .socket
+            .dump("list neighbours", &list, |all: &mut Vec<_>, _, body| {
+                all.extend(neighbour::read_learned(body, index));
+            })?;
+        let forget: Vec<Request> = learned.into_iter().map(neighbour::forget).collect();
+        first_error(self.socket.batch(&forget))
     }
 
     /// Sends a batch inside the pod, behind the settings of its links; one answer per request.

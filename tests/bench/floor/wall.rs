@@ -1,7 +1,7 @@
 //! The filter that drops what a pod sends to bridges themselves or with a tag of its own, byte by byte.
 //! Its program is the daemon's own: the floor pays for the same one.
 
-use reconfd::node::links::wall::{self, Instruction};
+use reconfd::node::links::wall::program::{self, Instruction};
 
 use super::message::text;
 use crate::wire::{Batch, CREATE, EXCL, attribute, nest};
@@ -15,7 +15,7 @@ const INGRESS: u32 = 0xffff_fff2;
 const FIRST_OF_ALL: u32 = 1 << 16 | 0x0300;
 
 pub fn raise(batch: &mut Batch, index: u32, untagged: bool) {
-    let program = wall::program(untagged);
+    let program = program::of_bridge(untagged);
     batch.message(NEWQDISC, CREATE | EXCL, |out| {
         head(out, index, CLSACT_HANDLE, CLSACT, 0);
         attribute(out, 1, &text("clsact"));

@@ -12,7 +12,7 @@ use crate::node::{
     links::{
         GROUP, Place, PodSide, Present, Veth, Want,
         edit::Edit,
-        requests::{host_edit, mark, pod_edit, slaac, wall_before_joining},
+        requests::{host_edit, mark, pod_edit, slaac},
     },
     netlink::{Error, Request},
     sandbox::Sandbox,
@@ -27,46 +27,61 @@ impl Machine {
         (want, veth): (&Want, &Veth),
         edits: &[Edit],
     ) -> Result<Made, Error> {
-        let mut present = present.clone();
-        let mut place = present.place;
         let bridge = self.bridge_for(want, veth)?;
         let mac = want.link.mac.unwrap_or(present.host.mac);
         if self.has_mac((want, veth), bridge, mac) {
             return Err(taken(mac));
         }
-        if let Some(Edit::Move(to)) = edits.iter().find(|e| matches!(e, Edit::Move(_))) {
-            present.host.index = self.move_host_end(&present, *to)?;
-            place = *to;
-            self.quieten_if_node(want, veth)?;
-        }
-        if edits.contains(&Edit::Join) {
-            // Alone: a link must not join without it.
-            let wall = wall_before_joining(&present, want, veth);
-            first_error(self.space(place).socket.batch(&wall))?;
-        }
+        let (place, index) = match edits.iter().find(|e| matches!(e, Edit::Move(_))) {
+            Some(Edit::Move(to)) => (*to, self.move_host_end(present, *to)?),
+            _ => (present.place, present.host.index),
+        };
+        self.harden(place, index, (want, veth), edits)?;
         let host: Vec<Request> = edits
             .iter()
-            .filter(|e| !e.in_pod() && **e != Edit::Mark)
-            .flat_map(|e| host_edit(e, &present, want, bridge))
+            .filter(|e| !e.in_pod() && !e.hardens() && **e != Edit::Mark)
+            .flat_map(|e| host_edit(e, index, (want, veth), bridge))
             .collect();
         let answers = self.space(place).socket.batch(&host);
-        self.remember_pins(edits, place, present.host.index);
+        self.remember_pins(edits, place, index);
         first_error(answers)?;
-        self.remember_port(edits, place, present.host.index);
+        self.remember_port(edits, place, index);
         if let Some(pod) = &present.pod {
             Self::change_in_pod(sandbox, pod, want, edits)?;
         }
         if edits.contains(&Edit::Mark) {
-            let mark = mark(present.host.index, want);
+            let mark = mark(index, want);
             self.space(place).socket.change(mark)?;
         }
         let pod = present.pod.as_ref().map_or(0, |pod| pod.index);
         Ok(Made {
             mac,
-            host: Some((place, present.host.index)),
+            host: Some((place, index)),
             pod,
             bridge,
         })
+    }
+
+    /// Each alone and before all else: what comes next must not be without it.
+    fn harden(
+        &mut self,
+        place: Place,
+        index: u32,
+        (want, veth): (&Want, &Veth),
+        edits: &[Edit],
+    ) -> Result<(), Error> {
+        for edit in edits.iter().filter(|edit| edit.hardens()) {
+            match edit {
+                Edit::HostSetting(setting, value) => {
+                    self.set_host_end(&want.host_name, *setting, value)?;
+                }
+                edit => {
+                    let requests = host_edit(edit, index, (want, veth), None);
+                    first_error(self.space(place).socket.batch(&requests))?;
+                }
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn change_in_pod(
@@ -84,11 +99,15 @@ impl Machine {
             Edit::Slaac(accept) => Some(slaac(&pod.name, *accept)),
             _ => None,
         });
-        if requests.is_empty() && setting.is_none() {
+        let forgets = edits.contains(&Edit::ForgetNeighbours);
+        if requests.is_empty() && setting.is_none() && !forgets {
             return Ok(());
         }
         let answers = sandbox.act(&setting.unwrap_or_default(), &requests)?;
         let refused = first_error(answers);
+        if forgets {
+            sandbox.forget_neighbours(pod.index)?;
+        }
         if edits.contains(&Edit::PodMtu) && refused.is_ok() {
             // A link that grows beyond 1280 begins to speak IPv6, with the settings of a new link.
             sandbox.act(&slaac(&want.link.name, want.link.slaac), &[])?;

@@ -26,11 +26,13 @@ pub struct Present {
     pub network: IpNetwork,
     /// Carries our protocol number: put there by this project and not by the pod.
     pub ours: bool,
+    pub prefix_route: PrefixRoute,
 }
 
 /// Whether the kernel makes the route to the address's network by itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PrefixRoute {
+    #[default]
     Kernel,
     /// The node answers for the network: the pod must not look for it on the wire.
     Not,
@@ -101,11 +103,15 @@ pub fn list() -> Body {
 pub fn read(body: &[u8]) -> Option<Present> {
     let message = AddressMessage::parse(body).ok()?;
     let (mut local, mut address, mut ours) = (None, None, false);
+    let mut prefix_route = PrefixRoute::Kernel;
     for attribute in message.attributes {
         match attribute {
             AddressAttribute::Local(ip) => local = Some(ip),
             AddressAttribute::Address(ip) => address = Some(ip),
             AddressAttribute::Protocol(AddressProtocol::Other(number)) => ours = number == PROTOCOL,
+            AddressAttribute::Flags(flags) if flags.contains(AddressFlags::Noprefixroute) => {
+                prefix_route = PrefixRoute::Not;
+            }
             _ => (),
         }
     }
@@ -114,5 +120,6 @@ pub fn read(body: &[u8]) -> Option<Present> {
         index: message.header.index,
         network,
         ours,
+        prefix_route,
     })
 }

@@ -7,15 +7,15 @@ use netlink_packet_route::RouteNetlinkMessage;
 use rtnetlink::LinkUnspec;
 
 use super::{
-    GROUP, HostEnd, Present, Route, Veth, Want, address, bridge, device::peers, edit::Edit,
-    mark::other_end, route, veth, wall,
+    GROUP, HostEnd, Route, Veth, Want, address, bridge, device::peers, edit::Edit, mark::other_end,
+    route, veth, wall,
 };
 use crate::node::netlink::Request;
 
 /// All that a new host end needs behind the message that makes it.
 pub fn host_side_requests(want: &Want, veth: &Veth, index: u32, mac: [u8; 6]) -> Vec<Request> {
     let mut requests = vec![mark(index, want)];
-    requests.extend(wall_of(want, veth, index));
+    requests.extend(ingress(want, veth, index));
     match veth.host_end {
         HostEnd::Bridge { .. } | HostEnd::HostBridge(_) | HostEnd::Segment(_) => {
             let port = bridge::port(veth.learning);
@@ -39,32 +39,32 @@ pub fn host_side_requests(want: &Want, veth: &Veth, index: u32, mac: [u8; 6]) ->
     requests
 }
 
-/// Before it is up, and so before its bridge hears of it.
-fn wall_of(want: &Want, veth: &Veth, index: u32) -> Vec<Request> {
-    match veth.host_end {
-        HostEnd::Routed => Vec::new(),
-        _ => wall::raise(&want.host_name, index, veth.leads_to_vlans()),
-    }
-}
-
-/// The wall of a link that is there, anew, before it joins another bridge.
-pub fn wall_before_joining(present: &Present, want: &Want, veth: &Veth) -> Vec<Request> {
-    let index = present.host.index;
-    let mut wall = vec![wall::raze(&want.host_name, index)];
-    wall.extend(wall_of(want, veth, index));
-    wall
+/// The filter of what the pod sends, before the host end is up: a bridge, or the node, must not hear what
+/// it drops.
+pub fn ingress(want: &Want, veth: &Veth, index: u32) -> [Request; 2] {
+    let program = wall::program::of(veth, &want.link);
+    wall::raise(&want.host_name, index, &program)
 }
 
 /// A change on the host side; none where the edit is of the pod's side.
-pub fn host_edit(edit: &Edit, present: &Present, want: &Want, bridge: Option<u32>) -> Vec<Request> {
-    let index = present.host.index;
+pub fn host_edit(
+    edit: &Edit,
+    index: u32,
+    (want, veth): (&Want, &Veth),
+    bridge: Option<u32>,
+) -> Vec<Request> {
     let name = &want.host_name;
     let set =
         |deed: String, message| vec![Request::new(deed, 0, RouteNetlinkMessage::SetLink(message))];
     match edit {
+        Edit::Ingress => ingress(want, veth, index).into(),
         Edit::Join => vec![bridge::join(name, index, bridge.unwrap_or_default())],
         Edit::Port(port) => vec![bridge::set_port(name, index, *port, true)],
         Edit::RaiseHost => vec![raise(name, index)],
+        Edit::LowerHost => set(
+            format!("lower {name}"),
+            LinkUnspec::new_with_index(index).down().build(),
+        ),
         Edit::Pin { old, new } => {
             let old = old.map(|old| bridge::unpin_mac(name, index, old));
             old.into_iter()

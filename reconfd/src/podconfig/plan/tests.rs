@@ -3,11 +3,18 @@
 /// Links that reach beyond the node, and devices in the pod.
 mod segments;
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use super::*;
-use crate::node::links::{HostEnd, HostSide, Link, Mark, PodSide, Route, Veth, address, bridge};
-use crate::node::present::Candidate;
+use crate::node::{
+    links::{
+        HostEnd, HostSide, Link, Mark, PodSide, Route, Veth,
+        address::{self, PrefixRoute},
+        bridge,
+        wall::program::{self, Instruction},
+    },
+    present::Candidate,
+};
 
 const MAC: [u8; 6] = [0x0a, 0x58, 10, 9, 0, 5];
 
@@ -116,12 +123,20 @@ fn on_host_bridge(name: &str, bridge: &str) -> Want {
     want(name, HostEnd::HostBridge(bridge.into()))
 }
 
+fn filter_of(want: &Want) -> Vec<Instruction> {
+    match &want.link.kind {
+        Kind::Veth(veth) => program::of(veth, &want.link),
+        Kind::Device(_) => Vec::new(),
+    }
+}
+
 /// A link on the namespace's bridge as it is after it was made.
 fn made(want: &Want, index: u32) -> Present {
     let address = |network: &_| address::Present {
         index: 3,
         network: *network,
         ours: true,
+        prefix_route: PrefixRoute::Kernel,
     };
     Present {
         mark: Some(want.mark.clone()),
@@ -135,6 +150,8 @@ fn made(want: &Want, index: u32) -> Present {
             master: Some(70),
             port: Some(bridge::port(false)),
             pinned: true,
+            ingress: filter_of(want),
+            settings: BTreeMap::new(),
             addresses: Vec::new(),
             routes: BTreeSet::new(),
         },

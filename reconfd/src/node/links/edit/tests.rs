@@ -1,7 +1,12 @@
 #![allow(clippy::unwrap_used)]
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::*;
-use crate::node::links::{HostSide, Kind, Link, Mark, PodSide, Veth, address};
+use crate::node::links::{
+    HostEnd, HostSide, Kind, Link, Mark, PodSide, Veth, address, bridge, settings, veth,
+    wall::program,
+};
 
 const MAC: [u8; 6] = [0x0a, 0x58, 10, 9, 0, 5];
 const OTHER_MAC: [u8; 6] = [0x0a, 0x58, 10, 9, 0, 6];
@@ -78,6 +83,8 @@ fn fresh(want: &Want) -> Present {
             master: Some(BRIDGE),
             port: Some(bridge::port(false)),
             pinned: true,
+            ingress: program::of(veth(want), &want.link),
+            settings: settings_of(&veth(want).host_end),
             addresses: Vec::new(),
             routes: BTreeSet::new(),
         },
@@ -94,11 +101,19 @@ fn fresh(want: &Want) -> Present {
     }
 }
 
+fn settings_of(host_end: &HostEnd) -> BTreeMap<Setting, String> {
+    let settings = settings::of(host_end).iter();
+    settings
+        .map(|(setting, value)| (*setting, (*value).to_owned()))
+        .collect()
+}
+
 fn ours(network: IpNetwork) -> address::Present {
     address::Present {
         index: 3,
         network,
         ours: true,
+        prefix_route: PrefixRoute::Kernel,
     }
 }
 
@@ -122,13 +137,7 @@ fn a_fresh_link_is_left_alone() {
 #[test]
 fn a_fresh_routed_link_is_left_alone_too() {
     let want = want(HostEnd::Routed);
-    let mut present = fresh(&want);
-    present.host.master = None;
-    present.host.port = None;
-    present.host.pinned = false;
-    present.host.addresses = veth::gateways(&want.link);
-    present.host.routes = veth::host_routes(&want.link);
-    in_pod(&mut present).routes = veth::pod_routes(&want.link);
+    let present = fresh_routed(&want);
     assert_eq!(edits(&present, &want, veth(&want), None), Some(Vec::new()));
 }
 
@@ -222,7 +231,8 @@ fn a_host_end_taken_off_its_bridge_joins_again_and_is_set_up_as_a_port() {
         old: None,
         new: MAC,
     };
-    assert_eq!(edits, [Edit::Join, Edit::Port(bridge::port(false)), pin]);
+    let port = Edit::Port(bridge::port(false));
+    assert_eq!(edits, [Edit::Join, port, pin, Edit::ForgetNeighbours]);
 }
 
 #[test]
@@ -267,8 +277,104 @@ fn a_host_end_that_moves_to_the_node_is_set_up_anew_there() {
         old: None,
         new: MAC,
     };
-    let port = Edit::Port(bridge::port(false));
-    assert_eq!(edits, [Edit::Move(Place::Node), Edit::Join, port, pin]);
+    let mut expected = vec![Edit::Move(Place::Node)];
+    expected.extend(all_settings(&shall));
+    expected.push(Edit::Ingress);
+    expected.extend([Edit::Join, Edit::Port(bridge::port(false)), pin]);
+    expected.push(Edit::ForgetNeighbours);
+    assert_eq!(edits, expected);
+}
+
+fn all_settings(want: &Want) -> impl Iterator<Item = Edit> {
+    let settings = settings::of(&veth(want).host_end).iter();
+    settings.map(|(setting, value)| Edit::HostSetting(*setting, value))
+}
+
+/// What the kernel shows of a routed link that was just made as wanted.
+fn fresh_routed(want: &Want) -> Present {
+    let mut present = fresh(want);
+    present.host.master = None;
+    present.host.port = None;
+    present.host.pinned = false;
+    present.host.addresses = veth::gateways(&want.link);
+    present.host.routes = veth::host_routes(&want.link);
+    let pod = in_pod(&mut present);
+    pod.routes = veth::pod_routes(&want.link);
+    let addresses = pod.addresses.iter_mut();
+    addresses.for_each(|address| address.prefix_route = PrefixRoute::Not);
+    present
+}
+
+#[test]
+fn a_routed_link_that_comes_to_a_bridge_of_the_node_is_down_until_its_filter_is_the_bridges() {
+    let (was, shall) = (
+        want(HostEnd::Routed),
+        want(HostEnd::HostBridge("br0".into())),
+    );
+    let edits = edits(&fresh_routed(&was), &shall, veth(&shall), Some(BRIDGE)).unwrap();
+    let ipv6_off = Edit::HostSetting(settings::DISABLE_IPV6, "1");
+    assert_eq!(edits[..3], [Edit::LowerHost, ipv6_off, Edit::Ingress]);
+    let joins = edits.iter().position(|edit| *edit == Edit::Join).unwrap();
+    let leaves =
+        |edit: &Edit| matches!(edit, Edit::DeleteHostRoute(_) | Edit::DeleteHostAddress(_));
+    assert!(edits[..joins].iter().any(leaves) && !edits[joins..].iter().any(leaves));
+    let address = net("10.9.0.5/24");
+    let own_network = way("10.9.0.0/24", Some("169.254.1.1"));
+    let gone = |edit: &Edit| edits.iter().position(|other| other == edit).unwrap();
+    let (no_route, no_address) = (Edit::DeleteRoute(own_network), Edit::DeleteAddress(address));
+    assert!(gone(&no_route) < gone(&no_address), "{edits:?}");
+    let again = Edit::AddAddress(address, PrefixRoute::Kernel);
+    assert!(gone(&no_address) < gone(&again), "{edits:?}");
+}
+
+#[test]
+fn a_link_of_a_bridge_of_the_node_that_is_routed_next_leaves_it_behind_its_new_filter() {
+    let (was, shall) = (
+        want(HostEnd::HostBridge("br0".into())),
+        want(HostEnd::Routed),
+    );
+    let edits = edits(&fresh(&was), &shall, veth(&shall), None).unwrap();
+    let ipv6_on = Edit::HostSetting(settings::DISABLE_IPV6, "0");
+    let expected = [
+        Edit::LowerHost,
+        ipv6_on,
+        Edit::Ingress,
+        Edit::Join,
+        Edit::RaiseHost,
+    ];
+    assert_eq!(edits[..5], expected);
+    let again = Edit::AddAddress(net("10.9.0.5/24"), PrefixRoute::Not);
+    assert!(edits.contains(&again), "{edits:?}");
+}
+
+#[test]
+fn addresses_of_a_routed_link_change_with_its_filter_first_and_without_going_down() {
+    let was = want(HostEnd::Routed);
+    let mut shall = was.clone();
+    shall.link.addresses = vec![net("10.9.0.8/24")];
+    let edits = edits(&fresh_routed(&was), &shall, veth(&shall), None).unwrap();
+    assert_eq!(edits[0], Edit::Ingress);
+    assert!(!edits.contains(&Edit::LowerHost) && !edits.contains(&Edit::ForgetNeighbours));
+}
+
+#[test]
+fn a_filter_that_was_taken_away_and_a_sysctl_that_was_set_come_back() {
+    assert_eq!(after(|now, _| now.host.ingress.clear()), [Edit::Ingress]);
+    let want = want(HostEnd::Routed);
+    let mut present = fresh_routed(&want);
+    let loosened = (
+        settings::Setting {
+            family: "ipv4",
+            name: "rp_filter",
+        },
+        "2".to_owned(),
+    );
+    present.host.settings.extend([loosened.clone()]);
+    let strict = Edit::HostSetting(loosened.0, "1");
+    assert_eq!(
+        edits(&present, &want, veth(&want), None),
+        Some(vec![strict])
+    );
 }
 
 #[test]

@@ -286,6 +286,7 @@ fn candidate(want: &Want, peer: u32, id: u16) -> Candidate {
                 index: 30,
                 network: *network,
                 ours: true,
+                prefix_route: PrefixRoute::Kernel,
             })
             .collect(),
         routes: BTreeSet::new(),

@@ -1,0 +1,103 @@
+//! Pure: the edits to the end that is in no pod.
+
+use std::collections::BTreeSet;
+
+use ipnetwork::IpNetwork;
+
+use super::{Edit, wanted_mac};
+use crate::node::links::{
+    HostEnd, HostSide, Present, Route, Veth, Want, bridge, settings, veth, wall::program,
+};
+
+pub(super) fn host_side(
+    present: &Present,
+    want: &Want,
+    (veth, bridge_index): (&Veth, Option<u32>),
+    edits: &mut Vec<Edit>,
+) {
+    let host = &present.host;
+    let mac = wanted_mac(present, want);
+    let moved = present.place != veth.host_end.place();
+    if moved {
+        edits.push(Edit::Move(veth.host_end.place()));
+    }
+    let is_on_bridge = veth.host_end != HostEnd::Routed;
+    // A bridge without a number is yet to be made.
+    let joins = is_on_bridge && (moved || bridge_index.is_none() || host.master != bridge_index);
+    let leaves = !is_on_bridge && host.master.is_some();
+    hardened(host, want, veth, (moved, joins || leaves), edits);
+    if host.mtu != want.host_mtu {
+        edits.push(Edit::HostMtu);
+    }
+    if host.mac != mac {
+        edits.push(Edit::HostMac(mac));
+    }
+    if !is_on_bridge {
+        edits.extend(leaves.then_some(Edit::Join));
+        if moved || leaves || !host.up {
+            edits.push(Edit::RaiseHost);
+        }
+        let (gateways, routes) = (veth::gateways(&want.link), veth::host_routes(&want.link));
+        routed(host, moved, (&gateways, &routes), edits);
+        return;
+    }
+    routed(host, moved, (&[], &BTreeSet::new()), edits);
+    edits.extend(joins.then_some(Edit::Join));
+    let port = bridge::port(veth.learning);
+    if joins || host.port != Some(port) || !host.up {
+        edits.push(Edit::Port(port));
+    }
+    if joins || !host.pinned || host.mac != mac {
+        let old = (!joins && host.mac != mac).then_some(host.mac);
+        edits.push(Edit::Pin { old, new: mac });
+    }
+}
+
+/// Sysctls and filter, before the host end leads elsewhere. One that must not pass what it passed before
+/// is down in between: neither filter is right for both places.
+fn hardened(
+    host: &HostSide,
+    want: &Want,
+    veth: &Veth,
+    (moved, leads_elsewhere): (bool, bool),
+    edits: &mut Vec<Edit>,
+) {
+    let program = program::of(veth, &want.link);
+    let is_filtered = !moved && host.ingress == program;
+    if leads_elsewhere && !moved && !is_filtered {
+        edits.push(Edit::LowerHost);
+    }
+    let settings = settings::of(&veth.host_end).iter();
+    let wrong = settings.filter(|(setting, value)| {
+        let now = host.settings.get(setting);
+        moved || now.is_some_and(|now| now != value)
+    });
+    edits.extend(wrong.map(|(setting, value)| Edit::HostSetting(*setting, value)));
+    edits.extend((!is_filtered).then_some(Edit::Ingress));
+}
+
+/// Gateway addresses and routes. What was on the host end stays behind when it moves.
+fn routed(
+    host: &HostSide,
+    moved: bool,
+    (addresses, routes): (&[IpNetwork], &BTreeSet<Route>),
+    edits: &mut Vec<Edit>,
+) {
+    let (no_routes, no_addresses) = (BTreeSet::new(), Vec::new());
+    let (had_addresses, had_routes) = match moved {
+        true => (&no_addresses, &no_routes),
+        false => (&host.addresses, &host.routes),
+    };
+    let gone = had_routes.difference(routes).cloned();
+    edits.extend(gone.map(Edit::DeleteHostRoute));
+    let missing = |some: &[IpNetwork], others: &[IpNetwork]| {
+        let missing = some.iter().filter(|one| !others.contains(one));
+        missing.copied().collect::<Vec<_>>()
+    };
+    let coming = missing(addresses, had_addresses);
+    edits.extend(coming.into_iter().map(Edit::AddHostAddress));
+    let going = missing(had_addresses, addresses);
+    edits.extend(going.into_iter().map(Edit::DeleteHostAddress));
+    let missing = routes.difference(had_routes).cloned();
+    edits.extend(missing.map(Edit::AddHostRoute));
+}

@@ -1,0 +1,95 @@
+//! Pure: the edits to the end in the pod.
+
+use std::collections::BTreeSet;
+
+use ipnetwork::IpNetwork;
+
+use super::Edit;
+use crate::node::links::{PodSide, Route, Want, route, veth};
+
+pub(super) fn pod_side(pod: &PodSide, want: &Want, mac: [u8; 6], edits: &mut Vec<Edit>) {
+    let link = &want.link;
+    let mut when = |needed: bool, edit: Edit| edits.extend(needed.then_some(edit));
+    when(pod.name != link.name, Edit::Rename);
+    when(pod.mtu != want.mtu, Edit::PodMtu);
+    when(pod.mac != Some(mac), Edit::PodMac(mac));
+    let listens_wrongly = pod.slaac.is_some_and(|slaac| slaac != link.slaac);
+    when(listens_wrongly, Edit::Slaac(link.slaac));
+    when(!pod.up, Edit::RaisePod);
+    let routes: BTreeSet<Route> = veth::pod_routes(link)
+        .into_iter()
+        .map(route::plain)
+        .collect();
+    let obsolete = pod.routes.difference(&routes).cloned();
+    let obsolete: Vec<Edit> = obsolete.map(Edit::DeleteRoute).collect();
+    let gone = match has_other_prefix_routes(pod, want) {
+        true => {
+            // A route of ours to the network would be in the way of the kernel's own.
+            edits.extend(obsolete);
+            all_addresses(pod, want, edits)
+        }
+        false => {
+            let gone = addresses(pod, want, edits);
+            edits.extend(obsolete);
+            gone
+        }
+    };
+    // With the last IPv4 address of a link the kernel drops all of its IPv4 routes, and where
+    // secondaries are not promoted, that may be so for a moment.
+    let is_dropped = |route: &&Route| route.to.is_ipv4() && gone.iter().any(IpNetwork::is_ipv4);
+    let kept = routes.intersection(&pod.routes).filter(is_dropped);
+    let missing = routes.difference(&pod.routes);
+    let mut coming: Vec<(&Route, Edit)> = missing
+        .map(|route| (route, Edit::AddRoute(route.clone())))
+        .chain(kept.map(|route| (route, Edit::KeepRoute(route.clone()))))
+        .collect();
+    // Ways to a gateway before the ways through it.
+    coming.sort_by_key(|(route, _)| route.via.is_some());
+    edits.extend(coming.into_iter().map(|(_, edit)| edit));
+}
+
+/// Whether the link was routed and is not any more, or the other way round. No kernel changes that of an
+/// IPv4 address that is there.
+fn has_other_prefix_routes(pod: &PodSide, want: &Want) -> bool {
+    let wanted = veth::prefix_route(&want.link.kind);
+    let mut ours = pod.addresses.iter().filter(|address| address.ours);
+    ours.any(|address| address.prefix_route != wanted)
+}
+
+/// All addresses anew, in their order; those that go.
+fn all_addresses(pod: &PodSide, want: &Want, edits: &mut Vec<Edit>) -> Vec<IpNetwork> {
+    let ours = pod.addresses.iter().filter(|address| address.ours);
+    let gone: Vec<IpNetwork> = ours.map(|address| address.network).collect();
+    edits.extend(gone.iter().copied().map(Edit::DeleteAddress));
+    let prefix_route = veth::prefix_route(&want.link.kind);
+    let wanted = want.link.addresses.iter();
+    edits.extend(wanted.map(|address| Edit::AddAddress(*address, prefix_route)));
+    gone
+}
+
+/// What comes, comes before what goes: an address that stays must never be alone with neither. Those
+/// that go.
+fn addresses(pod: &PodSide, want: &Want, edits: &mut Vec<Edit>) -> Vec<IpNetwork> {
+    let wanted = &want.link.addresses;
+    let prefix_route = veth::prefix_route(&want.link.kind);
+    let has = |network: &&IpNetwork| pod.addresses.iter().any(|a| a.network == **network);
+    let coming = wanted.iter().filter(|address| !has(address));
+    edits.extend(coming.map(|address| Edit::AddAddress(*address, prefix_route)));
+    let gone = pod
+        .addresses
+        .iter()
+        .filter(|a| a.ours && !wanted.contains(&a.network))
+        .map(|a| a.network);
+    let gone: Vec<IpNetwork> = gone.collect();
+    edits.extend(gone.iter().copied().map(Edit::DeleteAddress));
+    // Where secondaries are not promoted, the kernel takes them away with the first of their subnet.
+    let is_taken_along =
+        |kept: &&IpNetwork| kept.is_ipv4() && gone.iter().any(|gone| same_subnet(gone, kept));
+    let kept = wanted.iter().filter(is_taken_along);
+    edits.extend(kept.map(|address| Edit::AddAddress(*address, prefix_route)));
+    gone
+}
+
+fn same_subnet(a: &IpNetwork, b: &IpNetwork) -> bool {
+    (a.network(), a.prefix()) == (b.network(), b.prefix())
+}
