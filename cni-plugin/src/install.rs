@@ -6,6 +6,7 @@ mod args;
 mod binary;
 mod cache;
 mod chain;
+mod copy;
 mod draft;
 mod entry;
 mod failure;
@@ -23,7 +24,7 @@ use std::time::Duration;
 use args::{Command, Options};
 use failure::{Failure, Kind};
 use folder::{Folder, Lock};
-use mode::{Placed, Plan};
+use mode::{Mode, Placed, Plan};
 use removal::Removal;
 
 /// The exit code for a command line that makes no sense.
@@ -100,13 +101,18 @@ fn pass(options: &Options, wanted: binary::Wanted, patience: Duration) -> Result
     let _lock = Lock::take(&options.conf_dir, patience)?;
     draft::sweep(&options.conf_dir)?;
     draft::sweep(&options.bin_dir)?;
+    // A copy that this mode does not keep hands over first, and goes only when the entry is elsewhere.
+    let restored = restore(options, |copy| {
+        options.mode == Mode::DropIn
+            || (options.mode == Mode::Inline && mode::OWNED.contains(&copy))
+    })?;
     let folder = Folder::read(&options.conf_dir)?;
     let Plan {
         steps,
         notices,
         placed,
-    } = mode::plan(&folder, options.mode, &options.records);
-    let changed = !steps.is_empty();
+    } = mode::plan(&folder, options.mode, &options.choice, &options.records);
+    let changed = restored || !steps.is_empty();
     // Told with the change that they belong to, not at every look of a watcher.
     if changed {
         notices.iter().for_each(warn);
@@ -117,6 +123,18 @@ fn pass(options: &Options, wanted: binary::Wanted, patience: Duration) -> Result
     }
     step::commit(drafts)?;
     placed.map(|placed| Pass { placed, changed })
+}
+
+/// Puts right what must be before anything else, and tells whether anything was changed.
+fn restore(options: &Options, going: impl Fn(&str) -> bool) -> Result<bool, Failure> {
+    let folder = Folder::read(&options.conf_dir)?;
+    let Removal { steps, notices, .. } = removal::first(&folder, |copy| going(&copy.name));
+    let changed = !steps.is_empty();
+    if changed {
+        notices.iter().for_each(warn);
+    }
+    step::commit(step::draft(steps)?)?;
+    Ok(changed)
 }
 
 fn uninstall(options: &Options) -> Result<(), Failure> {
@@ -160,13 +178,14 @@ fn take_out(options: &Options) -> Result<bool, Failure> {
         return Ok(false);
     };
     draft::sweep(&options.conf_dir)?;
+    let restored = restore(options, |_| true)?;
     let Removal {
         steps,
         notices,
         stuck,
     } = removal::everything(&Folder::read(&options.conf_dir)?);
     notices.iter().for_each(warn);
-    let changed = !steps.is_empty();
+    let changed = restored || !steps.is_empty();
     step::commit(step::draft(steps)?)?;
     stuck.into_iter().next().map_or(Ok(changed), Err)
 }

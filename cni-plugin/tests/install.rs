@@ -16,12 +16,16 @@ use tempfile::TempDir;
 
 #[path = "install/any_chain.rs"]
 mod any_chain;
+#[path = "install/choice.rs"]
+mod choice;
 #[path = "install/crash.rs"]
 mod crash;
 #[path = "install/inline.rs"]
 mod inline;
 #[path = "install/other_modes.rs"]
 mod other_modes;
+#[path = "install/others.rs"]
+mod others;
 #[path = "install/refusals.rs"]
 mod refusals;
 #[path = "install/removal.rs"]

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use super::mode::Mode;
+use super::mode::{Choice, Mode};
 
 /// What the person asked for.
 #[derive(Debug, PartialEq, Eq)]
@@ -17,6 +17,7 @@ pub enum Command {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
     pub mode: Mode,
+    pub choice: Choice,
     pub conf_dir: PathBuf,
     pub bin_dir: PathBuf,
     pub cache_dir: PathBuf,
@@ -28,6 +29,7 @@ impl Default for Options {
     fn default() -> Self {
         Options {
             mode: Mode::Inline,
+            choice: Choice::default(),
             conf_dir: "/etc/cni/net.d".into(),
             bin_dir: "/opt/cni/bin".into(),
             cache_dir: "/var/lib/cni/results".into(),
@@ -39,19 +41,26 @@ impl Default for Options {
 
 const INSTALL_HELP: &str = "\
 Put podconfig-cni into a node's CNI chain: the binary first, then the chain entry.
-Run again, it changes nothing. Nothing but the entry is ever changed.
+Run again, it changes nothing. Files of others keep their names, and every byte but the entry.
 
 usage: podconfig-cni install [flags]
 
   --mode MODE      how the entry joins the chain (default inline)
-      inline       appended to the first conf file, the one that the runtime reads;
-                   a .conf or .json becomes a .conflist and is kept beside it
-      owned        in a copy of that file which sorts before it and follows its changes;
-                   use it with --watch
+      inline       appended to the first conf file, the one that the runtime reads; a .conf
+                   or .json cannot hold it and stays as it is: the entry is in a copy,
+                   NAME-podconfig.conflist, which sorts before it, follows its changes and
+                   goes with it; use it with --watch
+      owned        in a copy of that file in any case, 00-podconfig.conflist; what others put
+                   into the copy stays there; use it with --watch
       drop-in      in a file of its own, <conf-dir>/<network>/99-podconfig.conf; needs a
                    runtime with libcni 1.3 (containerd 2.1, CRI-O 1.33), older ones ignore
                    it without a word; CRI-O does not call it when a pod ends
   --conf-dir DIR   where the runtime reads its chains (default /etc/cni/net.d)
+  --conf-file NAME the chain is in this file of the conf folder, not in the first one
+  --network NAME   the chain is in the first file that loads and has this name, as with
+                   CRI-O's cni_default_network
+  --skip-invalid   the chain is in the first file that loads: so chooses CRI-O, whereas
+                   containerd loads nothing as long as the first file is broken
   --bin-dir DIR    where the runtime looks for plugins (default /opt/cni/bin)
   --records DIR    where the plugin writes its records (default /run/podconfig/records)
   --watch          stay, and put the entry back when somebody takes it out; wait while
@@ -83,7 +92,16 @@ pub fn parse(args: &[String]) -> Result<Command, String> {
     let (help, known): (_, &[&str]) = match verb.as_str() {
         "install" => (
             INSTALL_HELP,
-            &["--mode", "--conf-dir", "--bin-dir", "--records", "--watch"],
+            &[
+                "--mode",
+                "--conf-dir",
+                "--conf-file",
+                "--network",
+                "--skip-invalid",
+                "--bin-dir",
+                "--records",
+                "--watch",
+            ],
         ),
         "uninstall" => (
             UNINSTALL_HELP,
@@ -122,15 +140,30 @@ fn read(flags: &[String], known: &[&str]) -> Result<Options, String> {
             return Err(format!("{flag} is given twice"));
         }
         seen.push(flag);
-        if flag == "--watch" {
+        if matches!(flag, "--watch" | "--skip-invalid") {
             if let Some(value) = inline {
-                return Err(format!("--watch takes no value, not {value:?}"));
+                return Err(format!("{flag} takes no value, not {value:?}"));
             }
-            options.watch = true;
+            match flag {
+                "--watch" => options.watch = true,
+                _ => options.choice.skip_invalid = true,
+            }
             continue;
         }
         let value = inline.or_else(|| words.next()).unwrap_or_default();
         set(&mut options, flag, value)?;
+    }
+    let Choice {
+        file,
+        network,
+        skip_invalid,
+    } = &options.choice;
+    if usize::from(file.is_some()) + usize::from(network.is_some()) + usize::from(*skip_invalid) > 1
+    {
+        return Err(
+            "--conf-file, --network and --skip-invalid each say which file is the chain: say one"
+                .into(),
+        );
     }
     Ok(options)
 }
@@ -142,6 +175,8 @@ fn set(options: &mut Options, flag: &str, value: &str) -> Result<(), String> {
     match flag {
         "--mode" => options.mode = mode(value)?,
         "--conf-dir" => options.conf_dir = folder(flag, value)?,
+        "--conf-file" => options.choice.file = Some(file(value)?),
+        "--network" => options.choice.network = Some(value.to_owned()),
         "--bin-dir" => options.bin_dir = folder(flag, value)?,
         "--cache-dir" => options.cache_dir = folder(flag, value)?,
         _ => {
@@ -155,6 +190,17 @@ fn set(options: &mut Options, flag: &str, value: &str) -> Result<(), String> {
 fn mode(value: &str) -> Result<Mode, String> {
     let known = Mode::ALL.into_iter().find(|mode| mode.word() == value);
     known.ok_or_else(|| format!("unknown mode {value:?}: say inline, owned or drop-in"))
+}
+
+/// A name in the conf folder that a runtime would load.
+fn file(value: &str) -> Result<String, String> {
+    let loaded = [".conf", ".conflist", ".json"];
+    if value.contains('/') || !loaded.iter().any(|end| value.ends_with(end)) {
+        return Err(format!(
+            "--conf-file wants the name of a .conf, .conflist or .json in the conf folder, not {value:?}"
+        ));
+    }
+    Ok(value.to_owned())
 }
 
 /// The runtime calls the plugin from a working folder of its own, so a path must start at the root.
@@ -231,6 +277,11 @@ mod tests {
             ("install --mode --watch", "wants a value"),
             ("install --mode=", "wants a value"),
             ("install --mode chained", "unknown mode"),
+            ("install --conf-file a/b.conf", "in the conf folder"),
+            ("install --conf-file 10-a", "in the conf folder"),
+            ("install --skip-invalid=1", "no value"),
+            ("install --network a --skip-invalid", "say one"),
+            ("install --network a --conf-file a.conf", "say one"),
             ("install --records run", "absolute"),
             ("install --bin-dir /opt/../cni", "absolute"),
             ("install --cache-dir /x", "unknown flag"),

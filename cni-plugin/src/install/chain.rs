@@ -6,7 +6,7 @@ use std::ops::Range;
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 
-use super::entry::Entry;
+use super::entry::{CopyMark, Entry};
 use super::failure::{Failure, Kind};
 use crate::json::Members;
 use crate::{PLUGIN_TYPE, SUPPORTED_VERSIONS};
@@ -27,7 +27,7 @@ pub struct Chain<'a> {
 struct Plugin {
     kind: String,
     span: Range<usize>,
-    copy_of: Option<String>,
+    mark: Option<CopyMark>,
 }
 
 impl<'a> Chain<'a> {
@@ -61,6 +61,10 @@ impl<'a> Chain<'a> {
         })
     }
 
+    pub fn text(&self) -> &'a str {
+        self.text
+    }
+
     /// The plugin that makes the pod's network, and whose owner writes the file.
     pub fn primary(&self) -> &str {
         let first = self
@@ -75,12 +79,28 @@ impl<'a> Chain<'a> {
     }
 
     /// What our entry says the file is a copy of.
-    pub fn copy_of(&self) -> Option<&str> {
+    pub fn copy_mark(&self) -> Option<&CopyMark> {
         let mut ours = self
             .plugins
             .iter()
             .filter(|plugin| plugin.kind == PLUGIN_TYPE);
-        ours.find_map(|plugin| plugin.copy_of.as_deref())
+        ours.find_map(|plugin| plugin.mark.as_ref())
+    }
+
+    /// The plugins beside ours, each with its type and its text.
+    pub fn others(&self) -> impl Iterator<Item = (&str, &'a str)> {
+        let others = self
+            .plugins
+            .iter()
+            .filter(|plugin| plugin.kind != PLUGIN_TYPE);
+        others.map(|plugin| (plugin.kind.as_str(), &self.text[plugin.span.clone()]))
+    }
+
+    /// The text with one more plugin at the end.
+    pub fn and(&self, plugin: &str) -> String {
+        let last = self.plugins.len() - 1;
+        let end = self.plugins[last].span.end;
+        self.spliced(end..end, &format!(",{}{plugin}", self.margin(last)))
     }
 
     /// The text with our entry once, or `None` when it says so already.
@@ -138,12 +158,7 @@ impl<'a> Chain<'a> {
     }
 
     fn append(&self, entry: &Entry) -> String {
-        let last = self.plugins.len() - 1;
-        let end = self.plugins[last].span.end;
-        self.spliced(
-            end..end,
-            &format!(",{}{}", self.margin(last), self.written(last, entry)),
-        )
+        self.and(&self.written(self.plugins.len() - 1, entry))
     }
 
     fn spliced(&self, span: Range<usize>, between: &str) -> String {
@@ -191,6 +206,22 @@ pub fn wrapped(text: &str) -> Result<String, Failure> {
         raw("name"),
         inner.join(", ")
     ))
+}
+
+/// Whether a runtime that goes on to the next file would load this one, and the network's name. Less strict than
+/// the rules for joining it: what a runtime takes as it is must not be passed over.
+pub fn loadable(text: &str, is_list: bool) -> Option<String> {
+    let members = Members::parse(text.as_bytes()).ok()?;
+    let has_type = |members: &Members<'_>| kind(members).is_ok();
+    let loads = if is_list {
+        let plugins: Vec<Members<'_>> =
+            serde_json::from_str(members.value("plugins")?.get()).ok()?;
+        !plugins.is_empty() && plugins.iter().all(has_type)
+    } else {
+        has_type(&members)
+    };
+    let name = members.string("name").ok()?.unwrap_or_default();
+    loads.then(|| name.into_owned())
 }
 
 /// Whether the text is a plugin of ours on its own, as in a drop-in file.
@@ -278,13 +309,13 @@ fn plugin(text: &str, place: usize, raw: &RawValue) -> Result<Plugin, Failure> {
     let odd = |what: String| Failure::refused(format!("its plugin {place} is odd: {what}"));
     let members = Members::parse(raw.get().as_bytes()).map_err(|error| odd(error.to_string()))?;
     let kind = kind(&members).map_err(odd)?;
-    let copy_of = members.string("copyOf").ok().flatten().map(String::from);
+    let mark = serde_json::from_str(raw.get()).ok();
     // The raw value is a slice of the text, so that its place there is the distance of their beginnings.
     let start = raw.get().as_ptr().addr() - text.as_ptr().addr();
     Ok(Plugin {
         kind,
         span: start..start + raw.get().len(),
-        copy_of,
+        mark,
     })
 }
 

@@ -1,6 +1,6 @@
 //! The chain entry: the one object that is ours in a runtime's configuration.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::ser::{PrettyFormatter, Serializer};
 
@@ -11,11 +11,25 @@ pub struct Entry {
     kind: &'static str,
     #[serde(rename = "recordsDir")]
     records_dir: String,
-    /// The file that the one around this entry is a copy of. Runtimes pass unknown keys of a plugin
+    /// Which file the one around this entry is a copy of. Runtimes pass unknown keys of a plugin
     /// through, whereas a key beside `plugins` might be refused.
-    #[serde(rename = "copyOf", skip_serializing_if = "Option::is_none")]
-    copy_of: Option<String>,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    copy: Option<CopyMark>,
     capabilities: Capabilities,
+}
+
+/// What our entry in a copy says of the file that was copied. The keys are the entry's own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CopyMark {
+    /// The file's name.
+    pub copy_of: String,
+    /// The digest of its text, as a list and without our entry.
+    #[serde(default)]
+    pub copied_digest: String,
+    /// The types of its plugins. What else is in the copy was put there by others.
+    #[serde(default)]
+    pub copied_plugins: Vec<String>,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -29,15 +43,15 @@ impl Entry {
         Entry {
             kind: crate::PLUGIN_TYPE,
             records_dir: records.to_owned(),
-            copy_of: None,
+            copy: None,
             capabilities: Capabilities { annotations: true },
         }
     }
 
     /// The entry of a file that is a copy of another.
-    pub fn in_copy_of(self, original: impl Into<String>) -> Entry {
+    pub fn in_copy(self, mark: CopyMark) -> Entry {
         Entry {
-            copy_of: Some(original.into()),
+            copy: Some(mark),
             ..self
         }
     }

@@ -17,6 +17,8 @@ use super::failure::{Failure, Kind};
 
 /// Behind the name of a file that was turned into a list; no runtime loads what ends so.
 pub const SAVED: &str = ".podconfig-saved";
+/// What others put behind the name of a file that they set aside: Cilium, where it is exclusive, and Multus.
+pub const PARKED: [&str; 2] = [".cilium_bak", ".old"];
 /// The name of our file in a network's drop-in folder: last in its order.
 pub const DROP_IN: &str = "99-podconfig.conf";
 /// Larger than any chain by far; what is larger is not read at all.
@@ -29,6 +31,8 @@ pub struct Folder {
     pub files: Vec<ConfFile>,
     /// The originals that we set aside, by the name they had.
     pub saved: Vec<ConfFile>,
+    /// Files that others set aside, by their full names.
+    pub parked: Vec<ConfFile>,
     /// The drop-in files that are ours.
     pub drop_ins: Vec<DropIn>,
 }
@@ -60,6 +64,7 @@ impl Folder {
             path: path.to_owned(),
             files: vec![],
             saved: vec![],
+            parked: vec![],
             drop_ins: vec![],
         };
         for entry in fs::read_dir(path).map_err(failed)? {
@@ -68,6 +73,7 @@ impl Folder {
         // Runtimes sort by bytes.
         folder.files.sort_by(|a, b| a.name.cmp(&b.name));
         folder.saved.sort_by(|a, b| a.name.cmp(&b.name));
+        folder.parked.sort_by(|a, b| a.name.cmp(&b.name));
         folder.drop_ins.sort_by(|a, b| a.path.cmp(&b.path));
         Ok(folder)
     }
@@ -90,6 +96,12 @@ impl Folder {
         {
             self.saved.push(ConfFile {
                 name: original.to_owned(),
+                is_link: kind.is_symlink(),
+                content: read(&path),
+            });
+        } else if is_parked(&lossy) && name.to_str().is_some() {
+            self.parked.push(ConfFile {
+                name: lossy.into_owned(),
                 is_link: kind.is_symlink(),
                 content: read(&path),
             });
@@ -117,13 +129,15 @@ impl Folder {
     pub fn file(&self, name: &str) -> Option<&ConfFile> {
         self.files.iter().find(|file| file.name == name)
     }
-
-    pub fn saved(&self, name: &str) -> Option<&ConfFile> {
-        self.saved.iter().find(|file| file.name == name)
-    }
 }
 
 impl ConfFile {
+    /// The network's name, where a runtime that passes over bad files would load this one.
+    pub fn loadable(&self) -> Option<String> {
+        let content = self.content.as_ref().ok()?;
+        chain::loadable(&content.text, self.is_list())
+    }
+
     pub fn is_list(&self) -> bool {
         self.name.ends_with(".conflist")
     }
@@ -154,6 +168,11 @@ fn is_loaded(name: &str) -> bool {
         name.rsplit_once('.'),
         Some((_, "conf" | "conflist" | "json"))
     )
+}
+
+fn is_parked(name: &str) -> bool {
+    let mut parked = PARKED.iter().filter_map(|end| name.strip_suffix(end));
+    parked.any(is_loaded)
 }
 
 fn our_drop_in(folder: &Path) -> Option<DropIn> {

@@ -18,6 +18,17 @@ use super::step::Step;
 /// The names of our copy; the second one is for a primary that sorts before the first.
 pub const OWNED: [&str; 2] = ["00-podconfig.conflist", "0-podconfig.conflist"];
 
+/// Which file of the folder is the chain, where it is not the first one.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Choice {
+    /// The file's name.
+    pub file: Option<String>,
+    /// The network's name: the first file that loads and has it, as CRI-O's `cni_default_network`.
+    pub network: Option<String>,
+    /// The first file that loads, as CRI-O chooses.
+    pub skip_invalid: bool,
+}
+
 /// How the entry joins the chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
@@ -30,8 +41,10 @@ pub enum Mode {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Placed {
     pub path: PathBuf,
-    /// The whole text, where the file is ours alone.
+    /// What the file is made of, where it is not the primary's own: if that changes, it is to change as well.
     pub text: Option<String>,
+    /// Whether the file is a copy of the primary's.
+    pub is_copy: bool,
     /// The file that the primary CNI writes, and its plugin's type.
     pub primary_file: PathBuf,
     pub primary: String,
@@ -58,9 +71,9 @@ impl Mode {
 }
 
 /// What must change so that the entry is there once, in the manner of the mode.
-pub fn plan(folder: &Folder, mode: Mode, records: &str) -> Plan {
+pub fn plan(folder: &Folder, mode: Mode, choice: &Choice, records: &str) -> Plan {
     let entry = Entry::new(records);
-    let put = primary(folder).and_then(|file| {
+    let put = primary(folder, choice).and_then(|file| {
         let placed = match mode {
             Mode::Inline => inline::put(folder, file, entry),
             Mode::Owned => owned::put(folder, file, entry),
@@ -84,12 +97,7 @@ pub fn plan(folder: &Folder, mode: Mode, records: &str) -> Plan {
             }
         }
         Err(failure) => {
-            let stale = is_stale(mode, failure.kind);
-            let steps = if stale {
-                removal::owned(folder, None)
-            } else {
-                Vec::new()
-            };
+            let steps = removal::copies(folder, |copy| is_stale(mode, failure.kind, copy));
             Plan {
                 steps,
                 notices: Vec::new(),
@@ -101,28 +109,73 @@ pub fn plan(folder: &Folder, mode: Mode, records: &str) -> Plan {
 
 /// Whether a copy of ours must go because it cannot follow: it would keep a node "ready" by a chain that
 /// is history. While the primary is being written, the copy is what keeps pods starting.
-fn is_stale(mode: Mode, kind: Kind) -> bool {
-    kind == Kind::NoChain || (mode == Mode::Owned && kind == Kind::Refused)
+fn is_stale(mode: Mode, kind: Kind, copy: &ConfFile) -> bool {
+    let is_of_mode = match mode {
+        Mode::Inline => !OWNED.contains(&copy.name.as_str()),
+        Mode::Owned => true,
+        Mode::DropIn => false,
+    };
+    kind == Kind::NoChain || (kind == Kind::Refused && is_of_mode)
 }
 
 /// The file that a runtime would load if nothing here were ours.
-fn primary(folder: &Folder) -> Result<&ConfFile, Failure> {
-    folder.files.iter().find(|file| !removal::is_owned(file)).ok_or_else(|| {
-        let text = format!(
-            "join the chain in {}: there is no .conflist, .conf or .json. Install the cluster's network plugin first, \
-             or name the folder that the runtime reads with --conf-dir",
-            folder.path.display()
-        );
+fn primary<'f>(folder: &'f Folder, choice: &Choice) -> Result<&'f ConfFile, Failure> {
+    let mut files = folder.files.iter().filter(|file| !removal::is_owned(file));
+    let (found, missing) = match choice {
+        Choice {
+            file: Some(name), ..
+        } => (
+            files.find(|file| file.name == *name),
+            format!("there is no {name}, which --conf-file names"),
+        ),
+        Choice {
+            network: Some(name),
+            ..
+        } => (
+            files.find(|file| file.loadable().as_ref() == Some(name)),
+            format!("no file there that loads is of the network {name:?}, which --network names"),
+        ),
+        _ => (
+            files.find(|file| !choice.skip_invalid || file.loadable().is_some()),
+            format!(
+                "there is no .conflist, .conf or .json{}. Install the cluster's network plugin first, or name the \
+                 folder that the runtime reads with --conf-dir",
+                if choice.skip_invalid {
+                    " that loads"
+                } else {
+                    ""
+                }
+            ),
+        ),
+    };
+    found.ok_or_else(|| {
+        let text = format!("join the chain in {}: {missing}", folder.path.display());
         Failure::new(Kind::NoChain, text)
     })
+}
+
+/// What CRI-O would do about a first file that does not load.
+fn hint(folder: &Folder, file: &ConfFile) -> String {
+    let mut others = folder.files.iter().filter(|other| {
+        other.name > file.name && !removal::is_owned(other) && other.loadable().is_some()
+    });
+    match others.next().filter(|_| file.loadable().is_none()) {
+        None => String::new(),
+        Some(next) => format!(
+            ". CRI-O goes on to {}: where it is the runtime, use --skip-invalid; to name the chain, --conf-file or \
+             --network",
+            next.name
+        ),
+    }
 }
 
 fn about(folder: &Folder, file: &ConfFile, failure: Failure) -> Failure {
     Failure {
         text: format!(
-            "join the chain in {}: {}",
+            "join the chain in {}: {}{}",
             shown(folder, &file.name),
-            failure.text
+            failure.text,
+            hint(folder, file)
         ),
         ..failure
     }
@@ -139,6 +192,7 @@ fn placed(
     Placed {
         path,
         text,
+        is_copy: false,
         primary_file,
         primary: chain.primary().to_owned(),
     }

@@ -4,8 +4,9 @@
 use std::path::Path;
 
 use super::chain::{self, Chain};
+use super::copy;
 use super::failure::{Failure, Kind};
-use super::folder::{ConfFile, Folder, SAVED};
+use super::folder::{ConfFile, Folder, PARKED, SAVED};
 use super::mode::{Mode, OWNED};
 use super::step::Step;
 
@@ -20,8 +21,27 @@ pub struct Removal {
 /// Takes out what any mode put in.
 pub fn everything(folder: &Folder) -> Removal {
     let mut removal = inline(folder);
-    removal.steps.extend(owned(folder, None));
+    for copy in folder.files.iter().filter(|file| is_owned(file)) {
+        bring_home(folder, copy, &mut removal);
+    }
+    removal.steps.extend(copies(folder, |_| true));
+    removal.steps.extend(parked(folder));
     removal.steps.extend(drop_ins(folder, None));
+    removal
+}
+
+/// What must be put right before anything else: files that earlier versions set aside get their names back, and
+/// what others put into a copy that will go gets into the original.
+pub fn first(folder: &Folder, going: impl Fn(&ConfFile) -> bool) -> Removal {
+    let mut removal = Removal::default();
+    give_all_back(folder, &mut removal);
+    for copy in folder
+        .files
+        .iter()
+        .filter(|file| is_owned(file) && going(file))
+    {
+        bring_home(folder, copy, &mut removal);
+    }
     removal
 }
 
@@ -32,40 +52,111 @@ pub fn other_modes(folder: &Folder, mode: Mode, path: &Path) -> Removal {
     } else {
         inline(folder)
     };
-    removal.steps.extend(owned(folder, Some(path)));
+    removal
+        .steps
+        .extend(copies(folder, |copy| folder.path.join(&copy.name) != path));
     removal.steps.extend(drop_ins(folder, Some(path)));
     removal
 }
 
 /// Whether a file is our copy of the primary's.
 pub fn is_owned(file: &ConfFile) -> bool {
-    OWNED.contains(&file.name.as_str()) && copy_mark(file).is_some()
+    is_copy_named(file, &file.name)
 }
 
-/// Whether a file is a list that we made of that one.
-pub fn is_copy_of(file: &ConfFile, original: &str) -> bool {
-    copy_mark(file).is_some_and(|mark| mark == original)
+fn is_copy_named(file: &ConfFile, name: &str) -> bool {
+    copy_of(file).is_some_and(|original| OWNED.contains(&name) || name == copy::beside(&original))
 }
 
-fn copy_mark(file: &ConfFile) -> Option<String> {
+/// The name of the file that this one is a copy of.
+fn copy_of(file: &ConfFile) -> Option<String> {
     let content = file.content.as_ref().ok()?;
-    Chain::parse(&content.text)
-        .ok()?
-        .copy_of()
-        .map(str::to_owned)
+    let chain = Chain::parse(&content.text).ok()?;
+    chain.copy_mark().map(|mark| mark.copy_of.clone())
 }
 
-/// Removes our copies, save the one to keep.
-pub fn owned(folder: &Folder, kept: Option<&Path>) -> Vec<Step> {
+/// Removes those of our copies.
+pub fn copies(folder: &Folder, going: impl Fn(&ConfFile) -> bool) -> Vec<Step> {
     let copies = folder
         .files
         .iter()
-        .filter(|file| is_owned(file))
-        .map(|file| folder.path.join(&file.name));
+        .filter(|file| is_owned(file) && going(file));
     copies
-        .filter(|path| Some(path.as_path()) != kept)
-        .map(Step::Remove)
+        .map(|file| Step::Remove(folder.path.join(&file.name)))
         .collect()
+}
+
+/// What others put into a copy is written into its original, unless that has it.
+fn bring_home(folder: &Folder, copy: &ConfFile, removal: &mut Removal) {
+    let (Ok(content), Some(original)) = (&copy.content, copy_of(copy)) else {
+        return;
+    };
+    let Some(Ok(home)) = folder.file(&original).map(|file| &file.content) else {
+        return;
+    };
+    let (Ok(chain), Ok(list)) = (Chain::parse(&content.text), listed(folder, &original)) else {
+        return;
+    };
+    let Ok(bare) = Chain::parse(&list) else {
+        return;
+    };
+    let added = copy::additions(&chain, &bare);
+    if added.is_empty() {
+        return;
+    }
+    let kinds: Vec<&str> = added.iter().map(|(kind, _)| kind.as_str()).collect();
+    let kinds = kinds.join(", ");
+    let path = folder.path.join(&original);
+    let file = folder.file(&original);
+    if file.is_none_or(|file| !file.is_list() || file.is_link) {
+        removal.notices.push(format!(
+            "{kinds} had an entry in {}, which is a copy of {original}; {original} cannot hold it, so let {kinds} install \
+             itself anew",
+            copy.name
+        ));
+        return;
+    }
+    removal
+        .steps
+        .push(Step::Confirm(path.clone(), home.version));
+    removal.steps.push(Step::Write {
+        path,
+        text: copy::joined(&bare, &added),
+        owner: home.owner,
+        why: "entries of others moved from the copy into",
+    });
+}
+
+fn listed(folder: &Folder, name: &str) -> Result<String, Failure> {
+    let gone = || Failure::new(Kind::Unsettled, "it is gone");
+    folder.file(name).ok_or_else(gone)?.list()
+}
+
+/// Takes what is ours out of the files that others set aside: put back, they would name a binary that is gone.
+fn parked(folder: &Folder) -> Vec<Step> {
+    let mut steps = Vec::new();
+    for file in folder.parked.iter().filter(|file| !file.is_link) {
+        let path = folder.path.join(&file.name);
+        let name = PARKED.iter().find_map(|end| file.name.strip_suffix(end));
+        let (Some(name), Ok(content)) = (name, &file.content) else {
+            continue;
+        };
+        let Ok(chain) = Chain::parse(&content.text) else {
+            continue;
+        };
+        if is_copy_named(file, name) {
+            steps.push(Step::Remove(path));
+        } else if chain.has_ours() {
+            steps.push(Step::Confirm(path.clone(), content.version));
+            steps.push(Step::Write {
+                path,
+                text: chain.without(),
+                owner: content.owner,
+                why: "entry taken out of",
+            });
+        }
+    }
+    steps
 }
 
 fn drop_ins(folder: &Folder, kept: Option<&Path>) -> Vec<Step> {
@@ -92,10 +183,7 @@ fn drop_ins(folder: &Folder, kept: Option<&Path>) -> Vec<Step> {
 /// Takes the entry out of the files of others, and gives back the files that became lists.
 fn inline(folder: &Folder) -> Removal {
     let mut removal = Removal::default();
-    let mut gone: Vec<String> = Vec::new();
-    for saved in &folder.saved {
-        give_back(folder, saved, &mut removal, &mut gone);
-    }
+    let gone = give_all_back(folder, &mut removal);
     for file in folder
         .files
         .iter()
@@ -107,6 +195,15 @@ fn inline(folder: &Folder) -> Removal {
         }
     }
     removal
+}
+
+/// Gives back what earlier versions set aside. What comes back is the lists that go.
+fn give_all_back(folder: &Folder, removal: &mut Removal) -> Vec<String> {
+    let mut gone: Vec<String> = Vec::new();
+    for saved in &folder.saved {
+        give_back(folder, saved, removal, &mut gone);
+    }
+    gone
 }
 
 /// The way back of a file that was set aside: renamed first, then its list removed, so that a chain is
@@ -200,8 +297,8 @@ fn strip(folder: &Folder, file: &ConfFile) -> Result<Vec<Step>, Failure> {
     }
     // The list of a conversion that was cut short: its original still stands.
     if chain
-        .copy_of()
-        .is_some_and(|original| original != file.name && folder.file(original).is_some())
+        .copy_mark()
+        .is_some_and(|mark| mark.copy_of != file.name && folder.file(&mark.copy_of).is_some())
     {
         return Ok(vec![Step::Remove(path)]);
     }

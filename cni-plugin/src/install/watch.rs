@@ -14,6 +14,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use super::args::Options;
 use super::binary::Wanted;
 use super::failure::{Failure, Kind};
+use super::folder::PARKED;
 use super::mode::Placed;
 use super::{Pass, pass, say, warn};
 
@@ -86,21 +87,36 @@ impl History {
     }
 }
 
+/// Who takes the entry out: of a copy it is not the primary's owner, who does not know of it.
 fn undone(placed: &Placed) -> Failure {
-    let remedy = match placed.primary.as_str() {
-        "cilium-cni" => {
-            "Set cni.exclusive=false in Cilium's values, or use --mode drop-in where the runtime reads drop-ins"
-        }
-        _ => {
-            "Have that plugin leave the entries and files of others alone (some call it \"exclusive\"), or use another --mode"
-        }
+    let path = placed.path.display();
+    let primary_file = placed.primary_file.display();
+    let cilium = "Set cni.exclusive=false in Cilium's values, or use --mode drop-in where the runtime reads drop-ins";
+    let bak = format!("{path}{}", PARKED[0]);
+    let text = if Path::new(&bak).exists() {
+        format!(
+            "by Cilium, which renames every file but its own ({bak}; the copy follows {primary_file}). {cilium}"
+        )
+    } else if placed.is_copy {
+        format!(
+            "by a program that changes files of others in that folder; it is not the owner of {primary_file}, which the \
+             copy follows. Find it among the agents of this node that install themselves into a CNI chain, or use \
+             another --mode"
+        )
+    } else {
+        let remedy = match placed.primary.as_str() {
+            "cilium-cni" => cilium,
+            _ => {
+                "Have that plugin leave the entries and files of others alone (some call it \"exclusive\"), or use another --mode"
+            }
+        };
+        format!(
+            "most likely by the daemon of plugin {:?}, which writes {primary_file}. {remedy}",
+            placed.primary
+        )
     };
     let text = format!(
-        "giving up: the entry in {} was put back {REPAIRS} times within a minute and taken out again each time, most \
-         likely by the daemon of plugin {:?}, which writes {}. {remedy}",
-        placed.path.display(),
-        placed.primary,
-        placed.primary_file.display(),
+        "giving up: the entry in {path} was put back {REPAIRS} times within a minute and taken out again each time, {text}"
     );
     Failure::new(Kind::Undone, text)
 }

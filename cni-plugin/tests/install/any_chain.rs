@@ -123,8 +123,9 @@ proptest! {
         let node = Node::with("10-any.conf", &text);
         node.runs_a_pod();
         node.installed(&[]);
-        let list = node.json("10-any.conflist");
+        let list = node.json("10-any-podconfig.conflist");
         prop_assert_eq!(types(&list), ["bridge", "podconfig-cni"]);
+        prop_assert_eq!(&node.read("10-any.conf"), &text);
         node.uninstalled();
         prop_assert_eq!(node.read("10-any.conf"), text);
         prop_assert_eq!(node.names(), ["10-any.conf"]);

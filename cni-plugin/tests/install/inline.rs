@@ -179,60 +179,134 @@ fn modes_and_owner_of_the_edited_file_are_kept() {
             };
             let before = of(node.conf(name));
             node.installed(&[]);
-            assert_eq!(of(node.conf(name).with_extension("conflist")), before);
+            let holder = name.replace(".conf", "-podconfig.conflist");
+            let holder = if name.ends_with("list") {
+                name
+            } else {
+                &holder
+            };
+            assert_eq!(of(node.conf(holder)), before);
             node.uninstalled();
             assert_eq!(of(node.conf(name)), before);
         }
     }
 }
 
+/// The name of the copy beside `10-bridge.conf` and `10-bridge.json`.
+const COPY: &str = "10-bridge-podconfig.conflist";
+
 #[test]
-fn a_conf_becomes_a_list_and_uninstall_gives_it_back_exactly() {
+fn the_file_of_a_single_plugin_keeps_name_and_bytes_and_its_copy_comes_first() {
     for name in ["10-bridge.conf", "10-bridge.json"] {
         let node = Node::with(name, BRIDGE_CONF);
-        let inode = node.conf(name).metadata().unwrap().ino();
+        let state = |node: &Node| {
+            let metadata = node.conf(name).metadata().unwrap();
+            (metadata.ino(), metadata.mtime_nsec(), node.read(name))
+        };
+        let before = state(&node);
         node.installed(&[]);
-        assert!(
-            node.conf(&format!("{name}.podconfig-saved")).exists() && !node.conf(name).exists()
-        );
-        let list = node.json("10-bridge.conflist");
+        // A runtime takes the first.
+        assert_eq!(node.names(), [COPY, name]);
+        assert_eq!(state(&node), before);
+        let list = node.json(COPY);
         assert_eq!(
             (&list["name"], &list["cniVersion"]),
             (&"pods".into(), &"0.4.0".into())
         );
         assert_eq!(types(&list), ["bridge", "podconfig-cni"]);
         assert!(
-            node.read("10-bridge.conflist")
+            node.read(COPY)
                 .contains(r#""ipam": {"type": "host-local", "n": 1.0}"#)
         );
         assert_eq!(list["plugins"][0].get("name"), None);
         node.installed(&["--records", "/run/other"]);
+        assert!(node.read(COPY).contains("/run/other"));
         node.uninstalled();
         assert_eq!(node.names(), [name]);
-        assert_eq!(node.read(name), BRIDGE_CONF);
-        assert_eq!(node.conf(name).metadata().unwrap().ino(), inode);
+        assert_eq!(state(&node), before);
     }
 }
 
 #[test]
-fn a_conversion_cut_short_by_a_crash_is_finished_or_taken_back() {
-    for finish in [true, false] {
-        let node = Node::with("10-bridge.conf", BRIDGE_CONF);
-        node.installed(&[]);
-        let list = node.read("10-bridge.conflist");
+fn the_copy_of_a_single_plugin_follows_it_and_goes_with_it() {
+    let node = Node::with("10-bridge.conf", BRIDGE_CONF);
+    node.installed(&[]);
+    node.write("10-bridge.conf", &BRIDGE_CONF.replace("1.0", "2.0"));
+    node.installed(&[]);
+    assert!(node.read(COPY).contains("\"n\": 2.0"));
+    // Not understood: the copy must not keep alive what its owner has replaced.
+    node.write("10-bridge.conf", &BRIDGE_CONF.replace("0.4.0", "9.0.0"));
+    assert_eq!(node.install(&[]).status.code(), Some(1));
+    assert_eq!(node.names(), ["10-bridge.conf"]);
+    node.write("10-bridge.conf", BRIDGE_CONF);
+    node.installed(&[]);
+    fs::remove_file(node.conf("10-bridge.conf")).unwrap();
+    assert_eq!(node.install(&[]).status.code(), Some(3));
+    assert_eq!(node.names(), [""; 0]);
+}
+
+#[test]
+fn another_primary_before_it_takes_the_copy_away() {
+    let node = Node::with("10-bridge.conf", BRIDGE_CONF);
+    node.installed(&[]);
+    node.write("05-flannel.conflist", FLANNEL);
+    node.installed(&[]);
+    assert_eq!(node.names(), ["05-flannel.conflist", "10-bridge.conf"]);
+    assert!(node.read("05-flannel.conflist").contains("podconfig-cni"));
+    assert_eq!(node.read("10-bridge.conf"), BRIDGE_CONF);
+}
+
+#[test]
+fn a_linked_single_plugin_is_copied_through_the_link() {
+    let node = Node::new();
+    fs::write(node.path("real"), BRIDGE_CONF).unwrap();
+    symlink("../real", node.conf("10-bridge.conf")).unwrap();
+    node.installed(&[]);
+    assert_eq!(types(&node.json(COPY)), ["bridge", "podconfig-cni"]);
+    node.uninstalled();
+    assert!(node.conf("10-bridge.conf").is_symlink());
+    assert_eq!(node.names(), ["10-bridge.conf"]);
+}
+
+/// As versions before left it: the file set aside, and a list in its place.
+fn converted() -> Node {
+    let node = Node::with("10-bridge.conf", BRIDGE_CONF);
+    node.installed(&[]);
+    fs::rename(node.conf(COPY), node.conf("10-bridge.conflist")).unwrap();
+    fs::rename(
+        node.conf("10-bridge.conf"),
+        node.conf("10-bridge.conf.podconfig-saved"),
+    )
+    .unwrap();
+    node
+}
+
+#[test]
+fn a_file_that_an_earlier_version_set_aside_gets_its_name_back() {
+    let node = converted();
+    node.installed(&[]);
+    assert_eq!(node.names(), [COPY, "10-bridge.conf"]);
+    assert_eq!(node.read("10-bridge.conf"), BRIDGE_CONF);
+    let node = converted();
+    node.uninstalled();
+    assert_eq!(node.names(), ["10-bridge.conf"]);
+    assert_eq!(node.read("10-bridge.conf"), BRIDGE_CONF);
+}
+
+#[test]
+fn a_conversion_of_an_earlier_version_that_was_cut_short_is_taken_back() {
+    for install in [true, false] {
+        let node = converted();
         // As if the power had gone between the list's rename and the original's.
         fs::rename(
             node.conf("10-bridge.conf.podconfig-saved"),
             node.conf("10-bridge.conf"),
         )
         .unwrap();
-        if finish {
+        if install {
             node.installed(&[]);
-            assert_eq!(
-                node.names(),
-                ["10-bridge.conf.podconfig-saved", "10-bridge.conflist"]
-            );
-            assert_eq!(node.read("10-bridge.conflist"), list);
+            let list = node.json(&node.names()[0]);
+            assert_eq!(types(&list), ["bridge", "podconfig-cni"]);
         }
         node.uninstalled();
         assert_eq!(node.names(), ["10-bridge.conf"]);
@@ -241,22 +315,8 @@ fn a_conversion_cut_short_by_a_crash_is_finished_or_taken_back() {
 }
 
 #[test]
-fn a_conf_that_its_owner_writes_anew_is_converted_anew() {
-    let node = Node::with("10-bridge.conf", BRIDGE_CONF);
-    node.installed(&[]);
-    let newer = BRIDGE_CONF.replace("1.0", "2.0");
-    node.write("10-bridge.conf", &newer);
-    node.installed(&[]);
-    assert!(node.read("10-bridge.conflist").contains("\"n\": 2.0"));
-    node.uninstalled();
-    assert_eq!(node.names(), ["10-bridge.conf"]);
-    assert_eq!(node.read("10-bridge.conf"), newer);
-}
-
-#[test]
 fn a_conf_written_anew_and_one_set_aside_are_both_there_after_uninstall() {
-    let node = Node::with("10-bridge.conf", BRIDGE_CONF);
-    node.installed(&[]);
+    let node = converted();
     node.write("10-bridge.conf", &BRIDGE_CONF.replace("1.0", "2.0"));
     node.uninstalled();
     assert_eq!(
@@ -268,8 +328,7 @@ fn a_conf_written_anew_and_one_set_aside_are_both_there_after_uninstall() {
 
 #[test]
 fn what_others_added_to_a_converted_list_is_not_lost_by_uninstall() {
-    let node = Node::with("10-bridge.conf", BRIDGE_CONF);
-    node.installed(&[]);
+    let node = converted();
     let list = node.read("10-bridge.conflist");
     let end = list.rfind("\n  ]").unwrap();
     node.write(

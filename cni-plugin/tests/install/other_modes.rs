@@ -154,7 +154,7 @@ fn every_way_from_mode_to_mode_leaves_one_entry_and_every_way_home_is_whole() {
                 node.runs_a_pod();
                 node.install(&["--mode", from]);
                 let output = node.install(&["--mode", to]);
-                if to == "drop-in" && name == "10-a.conf" && from != "inline" {
+                if to == "drop-in" && name == "10-a.conf" {
                     assert_eq!(output.status.code(), Some(1), "{output:?}");
                 } else {
                     let entries = node

@@ -85,17 +85,19 @@ fn odd_single_plugins_are_refused() {
 }
 
 #[test]
-fn a_conf_whose_list_name_is_taken_is_refused() {
+fn a_conf_whose_copys_name_is_taken_is_refused() {
     let node = Node::with("10-a.conf", BRIDGE_CONF);
-    node.write("10-a.conflist", FLANNEL);
-    node.refuses(&[], 1, "there already and not ours");
-}
-
-#[test]
-fn a_conf_that_would_lose_its_place_as_a_list_is_refused() {
+    node.write("10-a-podconfig.conflist", FLANNEL);
+    // That one is the chain, as it comes first.
+    node.installed(&[]);
+    assert_eq!(node.read("10-a.conf"), BRIDGE_CONF);
     let node = Node::with("10-a.conf", BRIDGE_CONF);
-    node.write("10-a.conf-b.conf", BRIDGE_CONF);
-    node.refuses(&[], 1, "sort behind");
+    node.write("10-a-podconfig.conflist", FLANNEL);
+    node.refuses(
+        &["--conf-file", "10-a.conf"],
+        1,
+        "there already and not ours",
+    );
 }
 
 #[test]
@@ -194,8 +196,31 @@ fn a_drop_in_of_the_same_name_that_is_not_ours_is_left_alone() {
 
 #[test]
 fn multus_gets_no_copy_that_would_make_it_call_itself() {
-    let text = BRIDGE_CONF.replace("bridge", "multus-shim");
-    Node::with("00-multus.conf", &text).refuses(&["--mode", "owned"], 1, "multus");
+    let thick = BRIDGE_CONF.replace("bridge", "multus-shim");
+    let thin = BRIDGE_CONF.replace("bridge", "multus");
+    for mode in ["owned", "inline"] {
+        Node::with("05-meta.conf", &thick).refuses(&["--mode", mode], 1, "multus");
+        Node::with("00-multus.conf", &thin).refuses(&["--mode", mode], 1, "--conf-file");
+        // Its daemon passes over every name that begins so.
+        let node = Node::with("00-multus.conf", &thick);
+        node.write("10-flannel.conflist", FLANNEL);
+        node.installed(&["--mode", mode]);
+        assert_eq!(
+            node.names(),
+            [
+                "00-multus-podconfig.conflist",
+                "00-multus.conf",
+                "10-flannel.conflist"
+            ]
+        );
+        let list = node.json("00-multus-podconfig.conflist");
+        assert_eq!(types(&list), ["multus-shim", "podconfig-cni"]);
+    }
+    let node = Node::with("00-multus.conf", &thin);
+    node.write("10-flannel.conflist", FLANNEL);
+    node.installed(&["--conf-file", "10-flannel.conflist"]);
+    assert!(node.read("10-flannel.conflist").contains("podconfig-cni"));
+    assert_eq!(node.read("00-multus.conf"), thin);
 }
 
 /// Runs an installer that has no rights on what root has written.

@@ -1,6 +1,8 @@
-//! Mode `owned`: a copy of the primary's file that sorts before it, with the entry. Pure.
+//! A copy of the primary's file that sorts before it, with the entry: mode `owned`, and `inline` where the file
+//! itself cannot hold an entry. Pure.
 
 use super::super::chain::Chain;
+use super::super::copy;
 use super::super::entry::Entry;
 use super::super::failure::Failure;
 use super::super::folder::{ConfFile, Folder};
@@ -9,18 +11,37 @@ use super::super::step::Step;
 use super::{OWNED, Placed, placed};
 
 pub fn put(folder: &Folder, file: &ConfFile, entry: Entry) -> Result<(Vec<Step>, Placed), Failure> {
-    let owner = file.content.clone()?.owner;
     let list = file.list()?;
     let chain = Chain::to_join(&list)?;
-    if matches!(chain.primary(), "multus" | "multus-shim") {
-        return Err(Failure::refused(
-            "multus takes the first file beside its own for its delegate, so a copy would make it call itself. \
-             Use --mode drop-in",
-        ));
+    if is_multus(&chain) {
+        return put_beside(folder, file, entry);
     }
     let name = OWNED.into_iter().find(|name| *name < file.name.as_str());
     let name =
         name.ok_or_else(|| Failure::refused("it sorts before every name that a copy could have"))?;
+    put_at(folder, file, &chain, name, entry)
+}
+
+/// The copy right before its original, in the original's name.
+pub fn put_beside(
+    folder: &Folder,
+    file: &ConfFile,
+    entry: Entry,
+) -> Result<(Vec<Step>, Placed), Failure> {
+    let list = file.list()?;
+    let chain = Chain::to_join(&list)?;
+    judge_multus(file, &chain)?;
+    put_at(folder, file, &chain, &copy::beside(&file.name), entry)
+}
+
+fn put_at(
+    folder: &Folder,
+    file: &ConfFile,
+    chain: &Chain<'_>,
+    name: &str,
+    entry: Entry,
+) -> Result<(Vec<Step>, Placed), Failure> {
+    let owner = file.content.clone()?.owner;
     let standing = folder.file(name);
     if standing.is_some_and(|copy| !removal::is_owned(copy)) {
         return Err(Failure::refused(format!(
@@ -28,20 +49,49 @@ pub fn put(folder: &Folder, file: &ConfFile, entry: Entry) -> Result<(Vec<Step>,
         )));
     }
     let bare = chain.without();
-    let copied = Chain::parse(&bare)?.with(&entry.in_copy_of(&file.name));
-    let text = copied.ok_or_else(|| Failure::refused("it names us already"))?;
-    let same = standing.is_some_and(|copy| {
-        copy.content
-            .as_ref()
-            .is_ok_and(|content| content.text == text)
-    });
+    let earlier = standing.or_else(|| folder.files.iter().find(|file| removal::is_owned(file)));
+    let earlier = earlier.and_then(|copy| copy.content.as_ref().ok());
+    let text = copy::text(
+        &file.name,
+        &Chain::parse(&bare)?,
+        earlier.map(|content| content.text.as_str()),
+        entry,
+    );
+    let text = text.ok_or_else(|| Failure::refused("it names us already"))?;
     let path = folder.path.join(name);
-    let place = placed(folder, file, path.clone(), Some(text.clone()), &chain);
-    let write = (!same).then_some(Step::Write {
-        path,
+    let place = Placed {
+        is_copy: true,
+        ..placed(folder, file, path.clone(), Some(bare), chain)
+    };
+    let found = standing.and_then(|copy| copy.content.as_ref().ok());
+    if found.is_some_and(|content| content.text == text) {
+        return Ok((Vec::new(), place));
+    }
+    let write = Step::Write {
+        path: path.clone(),
         text,
         owner,
         why: "chain copied, with the entry, to",
-    });
-    Ok((write.into_iter().collect(), place))
+    };
+    let confirm = found.map(|content| Step::Confirm(path, content.version));
+    Ok((confirm.into_iter().chain([write]).collect(), place))
+}
+
+fn is_multus(chain: &Chain<'_>) -> bool {
+    matches!(chain.primary(), "multus" | "multus-shim")
+}
+
+/// Multus takes the first file beside its own for its delegate, and would call itself by a copy that it takes for
+/// another's. Its daemon passes over every name that begins with "00-multus"; the thin one over "00-multus.conf…"
+/// alone, before which no copy can sort.
+fn judge_multus(file: &ConfFile, chain: &Chain<'_>) -> Result<(), Failure> {
+    let is_passed_over = chain.primary() == "multus-shim" && file.name.starts_with("00-multus");
+    if !is_multus(chain) || is_passed_over {
+        return Ok(());
+    }
+    Err(Failure::refused(
+        "multus takes the first file beside its own for its delegate, so a copy would make it call itself. Name the \
+         delegate's file with --conf-file, so that multus calls the plugin in its delegate's chain, or use \
+         --mode drop-in",
+    ))
 }
