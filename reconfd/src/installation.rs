@@ -63,6 +63,9 @@ pub struct Chain {
     )]
     pub conf_dir: PathBuf,
 
+    #[command(flatten)]
+    pub choice: Choice,
+
     /// Where the runtime looks for plugins
     #[arg(
         long,
@@ -84,6 +87,23 @@ pub struct Chain {
     /// The plugin's program; by default podconfig-cni beside this program
     #[arg(long, env = "PODCONFIG_CNI_PROGRAM", value_name = "PATH")]
     pub plugin: Option<PathBuf>,
+}
+
+/// Which file of the runtime's folder is the chain, where it is not the first one.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
+#[group(multiple = false)]
+pub struct Choice {
+    /// The chain is in this file of the folder, not in the first one
+    #[arg(long, env = "PODCONFIG_CNI_CONF_FILE", value_name = "NAME")]
+    pub conf_file: Option<String>,
+
+    /// The chain is in the first file that loads and has this name, as with CRI-O's cni_default_network
+    #[arg(long, env = "PODCONFIG_CNI_NETWORK", value_name = "NAME")]
+    pub network: Option<String>,
+
+    /// The chain is in the first file that loads, as CRI-O chooses
+    #[arg(long, env = "PODCONFIG_CNI_SKIP_INVALID")]
+    pub skip_invalid: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

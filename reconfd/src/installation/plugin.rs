@@ -72,6 +72,17 @@ impl Chain {
     fn install(&self) -> anyhow::Result<Command> {
         let mut command = self.command("install")?;
         command.args(["--mode", self.mode.word()]);
+        for (flag, name) in [
+            ("--conf-file", &self.choice.conf_file),
+            ("--network", &self.choice.network),
+        ] {
+            if let Some(name) = name {
+                command.arg(flag).arg(name);
+            }
+        }
+        if self.choice.skip_invalid {
+            command.arg("--skip-invalid");
+        }
         Ok(command)
     }
 
@@ -128,7 +139,7 @@ fn run(command: &mut Command) -> anyhow::Result<ExitStatus> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::installation::Mode;
+    use crate::installation::{Choice, Mode};
 
     fn chain(mode: Mode) -> Chain {
         Chain {
@@ -137,6 +148,7 @@ mod tests {
             bin_dir: "/b".into(),
             records: "/r".into(),
             plugin: Some("/p".into()),
+            choice: Choice::default(),
         }
     }
 
@@ -152,6 +164,44 @@ mod tests {
             "install --conf-dir /c --bin-dir /b --records /r --mode drop-in"
         );
         assert_eq!(command.get_program(), "/p");
+    }
+
+    #[test]
+    fn the_plugin_is_given_the_choice_of_the_chain() {
+        for (choice, words) in [
+            (
+                Choice {
+                    conf_file: Some("10-a.conf".into()),
+                    ..Choice::default()
+                },
+                "--conf-file 10-a.conf",
+            ),
+            (
+                Choice {
+                    network: Some("pods".into()),
+                    ..Choice::default()
+                },
+                "--network pods",
+            ),
+            (
+                Choice {
+                    skip_invalid: true,
+                    ..Choice::default()
+                },
+                "--skip-invalid",
+            ),
+        ] {
+            let chain = Chain {
+                choice,
+                ..chain(Mode::Inline)
+            };
+            let command = chain.install().unwrap();
+            let found: Vec<_> = command
+                .get_args()
+                .map(|word| word.to_string_lossy())
+                .collect();
+            assert!(found.join(" ").ends_with(words), "{found:?}");
+        }
     }
 
     #[test]

@@ -190,6 +190,7 @@ mod tests {
             bin_dir: inside("bin"),
             records: inside("records"),
             plugin: Some(inside("plugin")),
+            choice: crate::installation::Choice::default(),
         };
         Place { folder, chain }
     }

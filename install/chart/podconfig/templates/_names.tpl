@@ -45,6 +45,20 @@ app.kubernetes.io/component: {{ index . 1 }}
 - --bin-dir={{ .Values.node.cniBin }}
 {{- end -}}
 
+{{/* How the plugin joins the chain, as flags of `keep`. */}}
+{{- define "podconfig.chainArgs" -}}
+- --mode={{ .Values.plugin.mode }}
+{{- with .Values.plugin.confFile }}
+- --conf-file={{ . }}
+{{- end }}
+{{- with .Values.plugin.network }}
+- --network={{ . }}
+{{- end }}
+{{- if .Values.plugin.skipInvalid }}
+- --skip-invalid
+{{- end }}
+{{- end -}}
+
 {{/* The mounts of what works on the node itself: it pins the switch and writes into the chain. */}}
 {{- define "podconfig.nodeMounts" -}}
 # What is mounted here must be seen by the node and by the daemon: that takes a privileged container.
