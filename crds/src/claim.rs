@@ -16,11 +16,14 @@ use crate::shape;
 /// The domain of a link that names none.
 pub const DEFAULT_DOMAIN: &str = "cluster";
 
-/// What of the pod and its link never changes: who takes a claim over is the same by name.
+/// What of the pod never changes: who takes a claim over is the same by name.
 const TAKEN_OVER: [(&str, &str); 1] = [(
     "self == oldSelf",
     "only a pod of the same namespace and name takes a claim over, for the same link",
 )];
+/// And of the link, but for the very same pod, which may call its link otherwise.
+const SAME_LINK: &str =
+    "self.spec.link == oldSelf.spec.link || self.spec.pod.uid == oldSelf.spec.pod.uid";
 
 /// Who has an address.
 #[derive(CustomResource, Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -48,7 +51,10 @@ const TAKEN_OVER: [(&str, &str); 1] = [(
     ),
     validation = Rule::new(
         "self.spec.domain == oldSelf.spec.domain && self.spec.address == oldSelf.spec.address"
-    ).message("a claim is to one address for good; delete it and make another")
+    ).message("a claim is to one address for good; delete it and make another"),
+    validation = Rule::new(SAME_LINK).message(
+        "only a pod of the same namespace and name takes a claim over, for the same link"
+    )
 )]
 #[serde(rename_all = "camelCase")]
 pub struct AddressClaimSpec {
@@ -61,10 +67,7 @@ pub struct AddressClaimSpec {
     /// The pod that has it.
     pub pod: ClaimPod,
     /// The name of the link in that pod.
-    #[schemars(
-        length(min = 1, max = 15),
-        extend("x-kubernetes-validations" = shape::rules(&TAKEN_OVER))
-    )]
+    #[schemars(length(min = 1, max = 15))]
     pub link: String,
     /// The name of the node that the pod runs on.
     #[schemars(length(min = 1, max = 253))]
@@ -74,7 +77,7 @@ pub struct AddressClaimSpec {
     #[schemars(length(max = 20))]
     pub installation: String,
     /// When the link gave the address back. It rests for a while, before others may have it; the pod itself has
-    /// it back at once. Absent: the link has it.
+    /// it back at once, for any of its links. Absent: the link has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub released: Option<Time>,
 }

@@ -158,10 +158,10 @@ impl Claims {
         self.book().recall(uid, link, addresses);
     }
 
-    /// Gives back what is held by pods that nobody here speaks of. `known` has all that have records or links.
-    pub fn sweep(&self, known: &BTreeSet<String>) {
+    /// Gives back what is held for pods that are not there. `there` has all with a record, a link or a namespace.
+    pub fn sweep(&self, there: &BTreeSet<String>) {
         let is_proof = self.0.door.on_the_spot.is_some();
-        self.book().sweep(known, is_proof, &now());
+        self.book().sweep(there, is_proof, &now());
         self.go_on();
     }
 

@@ -138,6 +138,10 @@ impl Book {
             let words = "nobody has told yet which addresses this node holds";
             return Answer::Pending(words.to_owned());
         }
+        if let Some(address) = self.leaving_for(asker, demand, &wanted) {
+            let words = format!("{address} is being given back, and is taken again then");
+            return Answer::Pending(words);
+        }
         let missing = self.again_what_was_lost(asker, demand, wanted);
         self.wish_for(asker, demand, missing, now);
         self.words(asker)
@@ -223,9 +227,10 @@ impl Book {
                 address,
             };
             if is_wanted
-                && self.tasks.drop_idle(&About::Claim(name.clone()))
+                && self.tasks.is_untouched(&About::Release(name.clone()))
                 && let Some(entry) = self.claims.get_mut(&name)
             {
+                self.tasks.drop_idle(&About::Release(name));
                 entry.state = State::Held;
                 is_any = true;
             }

@@ -84,6 +84,8 @@ pub enum End {
     /// The claim stands, and is the asker's.
     Held(Box<AddressClaim>),
     Refused(Reason, String),
+    /// The address is another's, who is called so in words.
+    Taken(Box<AddressClaim>, String),
     /// The claim is given back.
     Rests(Box<AddressClaim>),
     /// The claim is not there any more, or is another's.

@@ -1,4 +1,6 @@
-//! Pure: a claim is given back: marked as released, or deleted, and never when it is another's by now.
+//! Pure: a claim is given back. It is marked as released first, and deleted only in the very version that has
+//! rested: whoever takes it meanwhile writes it, and so the deletion fails. What is found otherwise than it was
+//! known is left alone, and the book decides anew.
 
 use crds::AddressClaim;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -11,9 +13,9 @@ use super::{
 #[derive(Clone, Debug)]
 pub struct Farewell {
     claim: AddressClaim,
-    /// When it was released; none: it is deleted.
+    /// When it was released; none: it has rested, and is deleted.
     released: Option<Time>,
-    /// It must be read first: somebody has written it, or an answer was lost.
+    /// It must be read first: it was written meanwhile, or an answer was lost.
     reads: bool,
 }
 
@@ -27,8 +29,8 @@ impl Farewell {
         }
     }
 
-    /// The address is free.
-    pub fn delete(claim: AddressClaim) -> Self {
+    /// The address has rested, and is free.
+    pub fn free(claim: AddressClaim) -> Self {
         Self {
             claim,
             released: None,
@@ -54,7 +56,7 @@ impl Farewell {
 
     pub fn heard(&mut self, told: Told) -> Option<End> {
         match told {
-            Told::Claim(claim) if self.reads => self.read(*claim),
+            Told::Claim(claim) if self.reads => self.read(claim),
             Told::Claim(claim) => Some(End::Rests(claim)),
             Told::Deleted | Told::Missing => Some(End::Gone),
             Told::Overtaken => {
@@ -71,19 +73,20 @@ impl Farewell {
         }
     }
 
-    fn read(&mut self, claim: AddressClaim) -> Option<End> {
+    fn read(&mut self, claim: Box<AddressClaim>) -> Option<End> {
         let is_same = claim.metadata.uid == self.claim.metadata.uid
             && claim.spec.pod == self.claim.spec.pod
             && claim.spec.node == self.claim.spec.node
             && claim.spec.installation == self.claim.spec.installation;
-        if !is_same {
-            return Some(End::Gone);
+        let is_as_known = claim.metadata.resource_version == self.claim.metadata.resource_version;
+        match &claim.spec.released {
+            _ if !is_same => Some(End::Gone),
+            _ if is_as_known => {
+                self.reads = false;
+                None
+            }
+            Some(_) => Some(End::Rests(claim)),
+            None => Some(End::Held(claim)),
         }
-        if self.released.is_some() && claim.spec.released.is_some() {
-            return Some(End::Rests(Box::new(claim)));
-        }
-        self.claim = claim;
-        self.reads = false;
-        None
     }
 }

@@ -70,9 +70,28 @@ impl Claimant {
         }
     }
 
+    /// Who has the claim, in words.
+    pub fn holder(&self, claim: &AddressClaim) -> String {
+        match self.is_same_pod(claim) {
+            true => format!("link {} of this pod", claim.spec.link),
+            false => self.words_of(&claim.spec.pod),
+        }
+    }
+
     /// Whether the claim is that of this very pod's link.
     pub fn is_own(&self, claim: &AddressClaim) -> bool {
-        claim.spec.pod.uid == self.asker.uid && self.is_namesake(claim)
+        self.is_same_pod(claim) && claim.spec.link == self.asker.link
+    }
+
+    /// Whether the claim is that of this very pod, for whichever link.
+    pub fn is_same_pod(&self, claim: &AddressClaim) -> bool {
+        let (pod, asker) = (&claim.spec.pod, &self.asker);
+        (&pod.namespace, &pod.name, &pod.uid) == (&asker.namespace, &asker.pod, &asker.uid)
+    }
+
+    /// Whether this link may have the address without waiting until it has rested.
+    pub fn may_have_back(&self, claim: &AddressClaim) -> bool {
+        self.is_same_pod(claim) || self.is_namesake(claim)
     }
 
     /// Whether the claim is that of a pod of this name, for the same link.
@@ -104,8 +123,11 @@ impl Claimant {
         claim
     }
 
-    /// The claim of an earlier pod as it is when this one has it.
+    /// The claim of an earlier pod, or of another link of this one, as it is when this link has it.
     pub fn take_over(&self, mut claim: AddressClaim) -> AddressClaim {
+        let labels = self.labels(&Name::of(&claim));
+        claim.metadata.labels.get_or_insert_default().extend(labels);
+        claim.spec.link.clone_from(&self.asker.link);
         claim.spec.pod = self.pod();
         claim.spec.node.clone_from(&self.node);
         claim.spec.installation.clone_from(&self.installation);

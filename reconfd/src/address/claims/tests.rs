@@ -57,7 +57,8 @@ fn any_deed() -> impl Strategy<Value = Deed> {
     prop_oneof![
         6 => (node.clone(), 0usize..24).prop_map(|(node, pod)| Deed::Pass { node, pod }),
         3 => (node.clone(), 0usize..24, any::<bool>()).prop_map(|(node, pod, is_static)| Deed::Start { node, pod, is_static }),
-        2 => (0usize..24).prop_map(Deed::End),
+        2 => (0usize..24, any::<bool>()).prop_map(|(pod, is_missed)| Deed::End { pod, is_missed }),
+        4 => (0usize..24, prop::option::of(0usize..world::LINKS.len())).prop_map(|(pod, link)| Deed::Ask { pod, link }),
         12 => (node.clone(), any::<prop::sample::Index>(), fate).prop_map(|(node, which, fate)| Deed::Step { node, which, fate }),
         4 => node.clone().prop_map(Deed::Hear),
         2 => (1u64..8).prop_map(Deed::Wait),
@@ -83,6 +84,53 @@ proptest! {
     }
 }
 
+fn start(pod: usize, is_static: bool) -> Deed {
+    Deed::Start {
+        node: 0,
+        pod,
+        is_static,
+    }
+}
+
+/// A label, a policy or a PodConfig goes and comes back: the claim is the pod's all the time.
+#[test]
+fn a_claim_that_the_pod_took_again_while_it_rested_is_never_deleted() {
+    for is_static in [true, false] {
+        let mut world = World::new(1, small(), Vec::new());
+        world.suffer(&start(0, is_static));
+        world.settle();
+        let before = world.claims();
+        world.suffer(&Deed::Ask { pod: 0, link: None });
+        world.work();
+        assert_eq!(world.claims(), before, "it rests");
+        let link = Some(0);
+        world.suffer(&Deed::Ask { pod: 0, link });
+        world.work();
+        assert!(matches!(world.pass(0, 0), Answer::Held(_)));
+        world.settle();
+        assert_eq!((world.claims(), world.deletions()), (before, 0));
+    }
+}
+
+#[test]
+fn a_link_that_is_called_otherwise_has_the_pods_address_at_once() {
+    for is_static in [true, false] {
+        let mut world = World::new(1, small(), Vec::new());
+        world.suffer(&start(0, is_static));
+        world.settle();
+        let before = world.claims();
+        let link = Some(1);
+        world.suffer(&Deed::Ask { pod: 0, link });
+        world.work();
+        assert!(matches!(world.pass(0, 0), Answer::Held(_)));
+        world.settle();
+        assert_eq!(world.claims().len(), 1);
+        if is_static {
+            assert_eq!((world.claims(), world.deletions()), (before, 0));
+        }
+    }
+}
+
 #[test]
 fn a_full_range_is_told_at_the_price_of_one_list_and_is_had_when_something_is_free() {
     let range = small();
@@ -104,7 +152,10 @@ fn a_full_range_is_told_at_the_price_of_one_list_and_is_had_when_something_is_fr
         "{}",
         world.asked() - before
     );
-    world.suffer(&Deed::End(0));
+    world.suffer(&Deed::End {
+        pod: 0,
+        is_missed: false,
+    });
     world.settle();
     assert_eq!(world.claims().len(), count);
 }
@@ -127,11 +178,7 @@ fn a_claim_that_somebody_deletes_under_a_link_is_made_again_under_the_same_name(
 #[test]
 fn what_another_has_got_meanwhile_is_refused_to_the_link_that_stands() {
     let mut world = World::new(2, small(), Vec::new());
-    world.suffer(&Deed::Start {
-        node: 0,
-        pod: 0,
-        is_static: false,
-    });
+    world.suffer(&start(0, true));
     world.settle();
     let name = world.claims().remove(0);
     world.steal(&name, "other");
@@ -159,7 +206,10 @@ fn an_address_rests_for_all_but_the_pod_that_had_it() {
         is_static: false,
     });
     world.settle();
-    world.suffer(&Deed::End(0));
+    world.suffer(&Deed::End {
+        pod: 0,
+        is_missed: false,
+    });
     world.suffer(&Deed::Start {
         node: 0,
         pod: 2,
@@ -178,7 +228,10 @@ fn an_address_rests_for_all_but_the_pod_that_had_it() {
     });
     world.work();
     assert!(matches!(world.pass(0, 0), Answer::Held(_)));
-    world.suffer(&Deed::End(1));
+    world.suffer(&Deed::End {
+        pod: 1,
+        is_missed: false,
+    });
     world.settle();
     assert!(matches!(world.pass(0, 2), Answer::Held(_)));
 }

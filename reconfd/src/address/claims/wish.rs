@@ -167,7 +167,7 @@ impl Wish {
             (State::Owner, Told::Listed(claims, _)) => self.choose_among_left(claims),
             (State::LookUp(claim, _), Told::PodIsGone) => self.go_to(State::TakeOver(claim)),
             (State::LookUp(claim, rest), Told::PodIsThere) => match &self.aim {
-                Aim::Address(_) => self.taken_by(&claim),
+                Aim::Address(_) => self.taken_by(claim),
                 Aim::Of(_) => self.consider(rest),
             },
             (State::TakeOver(_) | State::Create(_), Told::Claim(claim)) => Some(End::Held(claim)),
@@ -242,13 +242,17 @@ impl Wish {
     }
 
     fn read(&mut self, address: IpAddr, claim: Box<AddressClaim>) -> Option<End> {
+        let is_free = claim.spec.released.is_some() && self.claimant.may_have_back(&claim);
         match &self.aim {
             _ if self.claimant.is_own(&claim) => self.take_from_namesake(claim, Vec::new()),
             Aim::Of(_) => self.try_another(Some(address)),
+            Aim::Address(_) if is_free => self.go_to(State::TakeOver(claim)),
+            // Another link of the pod has it, and gives it back or not.
+            Aim::Address(_) if self.claimant.is_same_pod(&claim) => self.taken_by(claim),
             Aim::Address(_) if self.claimant.is_namesake(&claim) => {
                 self.take_from_namesake(claim, Vec::new())
             }
-            Aim::Address(_) => self.taken_by(&claim),
+            Aim::Address(_) => self.taken_by(claim),
         }
     }
 
@@ -288,16 +292,10 @@ impl Wish {
     }
 
     /// The next try begins with a look at who has it.
-    fn taken_by(&mut self, claim: &AddressClaim) -> Option<End> {
+    fn taken_by(&mut self, claim: Box<AddressClaim>) -> Option<End> {
         self.state = State::Read(claim.spec.address);
-        let spec = &claim.spec;
-        let deed = match spec.released {
-            Some(_) => "was released a moment ago by",
-            None => "is held by",
-        };
-        let whose = self.claimant.words_of(&spec.pod);
-        let message = format!("{} {deed} {whose} (domain {})", spec.address, spec.domain);
-        Some(End::Refused(Reason::AddressTaken, message))
+        let whose = self.claimant.holder(&claim);
+        Some(End::Taken(claim, whose))
     }
 
     fn name(&self, address: IpAddr) -> Name {

@@ -1,6 +1,6 @@
 //! Pure: what became of an errand.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use crds::{AddressClaim, Reason};
 
@@ -10,20 +10,25 @@ use crate::address::claims::errand::{End, Errand};
 impl Book {
     /// Takes in how an errand ended; the pods that this is news for.
     pub fn end(&mut self, ticket: Ticket, errand: Errand, end: End, now: &Now) -> BTreeSet<String> {
-        let is_to_do_again = matches!(end, End::Refused(..) | End::Failed(_));
+        let is_to_do_again = matches!(end, End::Refused(..) | End::Taken(..) | End::Failed(_));
         let Some(task) = self.tasks.get(ticket) else {
             return BTreeSet::new();
         };
         let (about, is_cancelled) = (task.about.clone(), task.is_cancelled);
         let claim = errand.claim().cloned();
         match is_to_do_again && !is_cancelled {
-            true => self.tasks.put_back(ticket, errand, now.instant),
+            true => {
+                let pointless = self.rests_for(&end, now);
+                self.tasks.put_back(ticket, errand, now.instant, pointless);
+            }
             false => drop::<Option<Task>>(self.tasks.remove(ticket)),
         }
         match (about, claim) {
             (About::Wish(uid, link), _) => self.end_of_wish(ticket, (uid, link), end, now),
-            (About::Claim(name), Some(claim)) => self.end_about(&name, &claim, end, now),
-            (About::Claim(_), None) => BTreeSet::new(),
+            (About::Claim(name) | About::Release(name), Some(claim)) => {
+                self.end_about(&name, &claim, end, now)
+            }
+            (About::Claim(_) | About::Release(_), None) => BTreeSet::new(),
         }
     }
 
@@ -39,10 +44,15 @@ impl Book {
                 self.has_got(ticket, (&uid, &link), *claim, now);
                 true
             }
-            End::Refused(reason, message) => self.say(ticket, (&uid, &link), |waiting| {
-                waiting.trouble = None;
-                waiting.refused.replace((reason, message.clone())) != Some((reason, message))
-            }),
+            End::Refused(reason, message) => {
+                self.say_refused(ticket, (&uid, &link), (reason, message))
+            }
+            End::Taken(ref claim, ref whose) => {
+                let rests = claim.spec.released.is_some();
+                let rests = rests.then(|| self.rests_for(&end, now));
+                let message = taken(claim, whose, rests);
+                self.say_refused(ticket, (&uid, &link), (Reason::AddressTaken, message))
+            }
             End::Failed(why) => self.say(ticket, (&uid, &link), |waiting| {
                 waiting.refused = None;
                 waiting.trouble.replace(why.clone()) != Some(why)
@@ -78,6 +88,21 @@ impl Book {
         }
     }
 
+    /// For how long nobody else can have what rests.
+    fn rests_for(&self, end: &End, now: &Now) -> Duration {
+        match end {
+            End::Taken(claim, _) => self.left_to_rest(claim, now),
+            _ => Duration::ZERO,
+        }
+    }
+
+    fn say_refused(&mut self, ticket: Ticket, of: (&str, &str), refusal: (Reason, String)) -> bool {
+        self.say(ticket, of, |waiting| {
+            waiting.trouble = None;
+            waiting.refused.replace(refusal.clone()) != Some(refusal)
+        })
+    }
+
     /// Whether it was news for the wish that waits for it.
     fn say(
         &mut self,
@@ -94,7 +119,8 @@ impl Book {
         waiting.is_some_and(news)
     }
 
-    /// `as_known`: what the errand knew of the claim. Meanwhile it may have become another's, or ours anew.
+    /// `as_known`: what the errand knew of the claim. Meanwhile it may have become another's, or ours anew. The
+    /// pods that must be looked at because it is in another state now, or can be taken again.
     fn end_about(
         &mut self,
         name: &Name,
@@ -105,27 +131,42 @@ impl Book {
         let Some(entry) = self.claims.get(name) else {
             return BTreeSet::new();
         };
-        let is_leaving = entry.state == State::Leaving;
+        let (state, uid) = (entry.state, entry.claim.spec.pod.uid.clone());
         let is_same_pod = entry.claim.spec.pod == as_known.spec.pod;
         match end {
-            End::Rests(claim) if is_leaving || !self.is_older(name, &claim) => {
+            End::Rests(claim) if state == State::Leaving || !self.is_older(name, &claim) => {
                 self.put(*claim, now);
                 self.wake_refused(&name.domain, &[Reason::AddressTaken], now);
             }
             End::Gone if self.is_older(name, as_known) => self.look_again(name, now),
             End::Gone => return self.is_gone(name, now),
-            End::Held(claim) if !is_leaving && !self.is_older(name, &claim) => {
-                self.put(*claim, now)
-            }
+            End::Held(claim) if state == State::Leaving => self.leaves_again(*claim, now),
+            End::Held(claim) if !self.is_older(name, &claim) => self.put(*claim, now),
             End::PodIsGone if is_same_pod => self.release(name, now),
             End::Rests(_)
             | End::Held(_)
             | End::PodIsGone
             | End::PodIsThere
             | End::Refused(..)
+            | End::Taken(..)
             | End::Failed(_) => (),
         }
-        BTreeSet::new()
+        let is_otherwise = self.claims.get(name).map(|entry| entry.state) != Some(state);
+        let asks = self.links.contains_key(&uid);
+        (is_otherwise && asks).then_some(uid).into_iter().collect()
+    }
+
+    /// What is to be given back was written meanwhile, and is held: that version is given back.
+    fn leaves_again(&mut self, claim: AddressClaim, now: &Now) {
+        let name = Name::of(&claim);
+        if self.tasks.has(&About::Release(name.clone())) {
+            return;
+        }
+        if let Some(entry) = self.claims.get_mut(&name) {
+            entry.claim = claim;
+            entry.state = State::Held;
+        }
+        self.release(&name, now);
     }
 
     /// More is known of the claim than the errand knew.
@@ -155,11 +196,10 @@ impl Book {
         self.forget(name, now);
         let both = [Reason::AddressTaken, Reason::RangeFull];
         self.wake_refused(&name.domain, &both, now);
-        if state != State::Held {
+        let Some(of_pod) = self.links.get_mut(&uid) else {
             return BTreeSet::new();
-        }
-        let of_pod = self.links.get_mut(&uid);
-        if let Some(link) = of_pod.and_then(|links| links.get_mut(&link)) {
+        };
+        if let Some(link) = of_pod.get_mut(&link).filter(|_| state == State::Held) {
             link.meant.remove(&name.address);
             if link.chosen.remove(&name.address) {
                 link.lost.insert(name.address);
@@ -183,5 +223,18 @@ impl Book {
         for ticket in refused {
             self.tasks.wake(ticket, now.instant);
         }
+    }
+}
+
+/// Who has the address, and when it is free if that can be said.
+fn taken(claim: &AddressClaim, whose: &str, rests: Option<Duration>) -> String {
+    let spec = &claim.spec;
+    let (address, domain) = (spec.address, &spec.domain);
+    match rests {
+        Some(left) => format!(
+            "{address} was given back by {whose}, and is free in {} s (domain {domain})",
+            left.as_secs().max(1)
+        ),
+        None => format!("{address} is held by {whose} (domain {domain})"),
     }
 }

@@ -56,23 +56,30 @@ impl Book {
         self.keep(uid, &BTreeMap::new(), now);
     }
 
-    /// Looks after what nobody here speaks of: `known` has the pods that have records or links here.
-    pub fn sweep(&mut self, known: &BTreeSet<String>, is_proof: bool, now: &Now) {
+    /// Looks after what is held for pods that are not there: `there` has all with a record, a link or a namespace
+    /// here, whatever they have asked for before.
+    pub fn sweep(&mut self, there: &BTreeSet<String>, is_proof: bool, now: &Now) {
         self.gone
             .retain(|_, (_, since)| now.instant.duration_since(*since) < REMEMBERED);
-        let is_stray = |entry: &Entry| {
-            let uid = &entry.claim.spec.pod.uid;
-            entry.state == State::Held && !known.contains(uid) && !self.links.contains_key(uid)
+        let asked = self.links.keys().filter(|uid| !there.contains(*uid));
+        for uid in asked.cloned().collect::<Vec<_>>() {
+            let links = self.links.remove(&uid).unwrap_or_default();
+            let waiting = links.into_values().flat_map(|link| link.waiting);
+            self.cancel(waiting.collect());
+        }
+        let is_stray = |name: &Name, entry: &Entry| {
+            let is_there = there.contains(&entry.claim.spec.pod.uid);
+            entry.state != State::Leaving && !is_there && self.is_ours(name)
         };
-        let strays = self.claims.iter().filter(|(_, entry)| is_stray(entry));
-        let strays = strays.map(|(name, _)| name.clone());
-        let strays: Vec<Name> = strays.filter(|name| self.is_ours(name)).collect();
-        for name in strays {
-            if is_proof {
+        let strays = self.claims.iter();
+        let strays = strays.filter(|(name, entry)| is_stray(name, entry));
+        for name in strays.map(|(name, _)| name.clone()).collect::<Vec<_>>() {
+            let entry = &self.claims[&name];
+            if is_proof || entry.state == State::Resting {
                 self.release(&name, now);
                 continue;
             }
-            let claim = self.claims[&name].claim.clone();
+            let claim = entry.claim.clone();
             let errand = Errand::Doubt(Box::new(Doubt::of_pod(claim)));
             self.tasks.put_once(About::Claim(name), errand, now.instant);
         }
@@ -109,26 +116,27 @@ impl Book {
         entry.is_some_and(|entry| entry.state == State::Held && entry.claim.spec.pod.uid == uid)
     }
 
+    /// Gives a claim back: one that is held is marked, and one that rests is freed in time.
     pub(super) fn release(&mut self, name: &Name, now: &Now) {
         if !self.is_ours(name) {
             return;
         }
-        let Some(entry) = self
-            .claims
-            .get_mut(name)
-            .filter(|entry| entry.state == State::Held)
-        else {
+        let about = About::Release(name.clone());
+        let Some(entry) = self.claims.get_mut(name) else {
             return;
         };
-        entry.state = State::Leaving;
         let claim = entry.claim.clone();
-        let farewell = match self.rest.is_zero() {
-            true => Farewell::delete(claim),
-            false => Farewell::rest(claim, now.time.clone()),
-        };
-        self.tasks.drop_idle(&About::Claim(name.clone()));
-        let errand = Errand::Farewell(Box::new(farewell));
-        self.tasks
-            .put(About::Claim(name.clone()), errand, now.instant);
+        match entry.state {
+            State::Held => {
+                entry.state = State::Leaving;
+                self.tasks.cancel_all(&about);
+                self.tasks.drop_idle(&About::Claim(name.clone()));
+                let farewell = Farewell::rest(claim, now.time.clone());
+                let errand = Errand::Farewell(Box::new(farewell));
+                self.tasks.put(about, errand, now.instant);
+            }
+            State::Resting if !self.tasks.has(&about) => self.free_later(&claim, now),
+            State::Resting | State::Leaving => (),
+        }
     }
 }

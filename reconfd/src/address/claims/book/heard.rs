@@ -1,7 +1,7 @@
 //! Pure: what the watch of this node's claims says. It may be late: what it says is older than what was
 //! done here counts for nothing, and that a claim is gone is believed only after a look.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use crds::AddressClaim;
 
@@ -76,36 +76,54 @@ impl Book {
             None => State::Held,
         };
         let is_ours = claim.spec.installation == self.installation;
-        if state == State::Resting && is_ours {
-            self.free_later(&claim, now);
+        match state {
+            // Taken again: what would give it back is called off.
+            State::Held | State::Leaving => self.tasks.cancel_all(&About::Release(name.clone())),
+            // A link that was promised it takes it again, or gives it up.
+            State::Resting if is_ours && !self.is_promised(&claim) => self.free_later(&claim, now),
+            State::Resting => self.tasks.cancel_all(&About::Release(name.clone())),
         }
         self.claims.insert(name, Entry { claim, state });
+    }
+
+    /// Whether the link that had it was told so, and has not given it up.
+    fn is_promised(&self, claim: &AddressClaim) -> bool {
+        let of_pod = self.links.get(&claim.spec.pod.uid);
+        let link = of_pod.and_then(|links| links.get(&claim.spec.link));
+        link.is_some_and(|link| {
+            link.domain == claim.spec.domain && link.chosen.contains(&claim.spec.address)
+        })
     }
 
     /// A claim is no longer here.
     pub(super) fn forget(&mut self, name: &Name, now: &Now) {
         self.take_off_index(name);
+        self.tasks.drop_idle(&About::Release(name.clone()));
         if let Some(entry) = self.claims.remove(name) {
             let version = version(&entry.claim);
             self.gone.insert(name.clone(), (version, now.instant));
         }
     }
 
-    /// Deletes the claim when it has rested: measured here if it was released just now, and by its own
-    /// words otherwise.
-    fn free_later(&mut self, claim: &AddressClaim, now: &Now) {
+    /// Deletes the claim when it has rested.
+    pub(super) fn free_later(&mut self, claim: &AddressClaim, now: &Now) {
+        let due = now.instant + self.left_to_rest(claim, now);
+        let about = About::Release(Name::of(claim));
+        self.tasks.cancel_all(&about);
+        let errand = Errand::Farewell(Box::new(Farewell::free(claim.clone())));
+        self.tasks.put(about, errand, due);
+    }
+
+    /// By the claim's own words.
+    pub(super) fn left_to_rest(&self, claim: &AddressClaim, now: &Now) -> Duration {
         let since = claim.spec.released.as_ref().map_or(0, |released| {
             now.time
                 .0
                 .as_second()
                 .saturating_sub(released.0.as_second())
         });
-        let rested = std::time::Duration::from_secs(u64::try_from(since).unwrap_or(0));
-        let due = now.instant + self.rest.saturating_sub(rested);
-        let about = About::Claim(Name::of(claim));
-        self.tasks.drop_idle(&about);
-        let errand = Errand::Farewell(Box::new(Farewell::delete(claim.clone())));
-        self.tasks.put(about, errand, due);
+        let rested = Duration::from_secs(u64::try_from(since).unwrap_or(0));
+        self.rest.saturating_sub(rested)
     }
 
     fn take_off_index(&mut self, name: &Name) {

@@ -20,7 +20,10 @@ pub struct Ticket(u64);
 pub enum About {
     /// A link of a pod, by uid and name.
     Wish(String, String),
+    /// Whether a claim, or its pod, is there.
     Claim(Name),
+    /// A claim that is given back.
+    Release(Name),
 }
 
 #[derive(Default)]
@@ -55,7 +58,7 @@ impl Tasks {
 
     /// Unless there is one already.
     pub fn put_once(&mut self, about: About, errand: Errand, due: Instant) {
-        if !self.tasks.values().any(|task| task.about == about) {
+        if !self.has(&about) {
             self.put(about, errand, due);
         }
     }
@@ -91,11 +94,12 @@ impl Tasks {
         self.tasks.remove(&ticket)
     }
 
-    /// It is to be done again after a while.
-    pub fn put_back(&mut self, ticket: Ticket, errand: Errand, now: Instant) {
+    /// It is to be done again after a while; `pointless`: for so long nothing can come of it.
+    pub fn put_back(&mut self, ticket: Ticket, errand: Errand, now: Instant, pointless: Duration) {
         if let Some(task) = self.tasks.get_mut(&ticket) {
+            let wait = FIRST_WAIT * 2u32.saturating_pow(task.tries.min(16));
             task.errand = Some(errand);
-            task.due = now + LONGEST_WAIT.min(FIRST_WAIT * 2u32.saturating_pow(task.tries.min(16)));
+            task.due = now + LONGEST_WAIT.min(wait.max(pointless));
             task.tries += 1;
         }
     }
@@ -125,15 +129,27 @@ impl Tasks {
         }
     }
 
-    /// Drops what nobody does at the moment; whether that is all, and none of it was ever begun.
-    pub fn drop_idle(&mut self, about: &About) -> bool {
-        let of_it = self.tasks.values().filter(|task| task.about == *about);
-        let is_untouched = of_it
-            .clone()
-            .all(|task| task.errand.is_some() && task.tries == 0);
-        let is_any = of_it.count() > 0;
+    /// Whether there is any for this.
+    pub fn has(&self, about: &About) -> bool {
+        self.tasks.values().any(|task| task.about == *about)
+    }
+
+    /// All for this: what is not under way is dropped, and what is counts for nothing more.
+    pub fn cancel_all(&mut self, about: &About) {
+        let of_it = self.tasks.iter().filter(|(_, task)| task.about == *about);
+        let of_it: Vec<Ticket> = of_it.map(|(ticket, _)| *ticket).collect();
+        of_it.into_iter().for_each(|ticket| self.cancel(ticket));
+    }
+
+    /// Drops what nobody does at the moment.
+    pub fn drop_idle(&mut self, about: &About) {
         self.tasks
             .retain(|_, task| task.about != *about || task.errand.is_none());
-        is_any && is_untouched
+    }
+
+    /// Whether there is something for this, and none of it was ever begun.
+    pub fn is_untouched(&self, about: &About) -> bool {
+        let mut of_it = self.tasks.values().filter(|task| task.about == *about);
+        self.has(about) && of_it.all(|task| task.errand.is_some() && task.tries == 0)
     }
 }

@@ -43,6 +43,28 @@ impl Book {
         again.collect()
     }
 
+    /// What the pod is giving back and this link is to have: until that is through, whoever asks could be told
+    /// that the pod has it, and then see it released.
+    pub(super) fn leaving_for(
+        &self,
+        asker: &Asker,
+        demand: &Demand,
+        missing: &[What],
+    ) -> Option<IpAddr> {
+        let names = self.names.get(&asker.uid)?.iter();
+        let mut leaving = names.filter(|name| {
+            name.domain == demand.domain
+                && self.claims.get(name).map(|entry| entry.state) == Some(State::Leaving)
+        });
+        let fits = |address: IpAddr| {
+            let mut missing = missing.iter();
+            missing.any(|what| what.fits(address, &demand.barred))
+        };
+        leaving
+            .find(|name| fits(name.address))
+            .map(|name| name.address)
+    }
+
     pub(super) fn wish_for(
         &mut self,
         asker: &Asker,
@@ -105,7 +127,7 @@ impl Book {
         }
     }
 
-    /// What an earlier pod of the name has given back on this node.
+    /// What was given back on this node, by this very pod or by an earlier one of its name.
     fn resting_of(
         &self,
         claimant: &Claimant,
@@ -113,18 +135,28 @@ impl Book {
         what: &What,
         barred: &[IpNetwork],
     ) -> Option<AddressClaim> {
-        let fits = |address: IpAddr| match what {
-            What::Address(wanted) => *wanted == address,
-            What::Of(range) => {
-                range.contains(address) && !barred.iter().any(|network| network.contains(address))
-            }
-        };
-        let mut resting = self.claims.iter().filter(|(name, entry)| {
+        let resting = self.claims.iter().filter(|(name, entry)| {
             entry.state == State::Resting
                 && name.domain == domain
-                && fits(name.address)
-                && claimant.is_namesake(&entry.claim)
+                && what.fits(name.address, barred)
+                && claimant.may_have_back(&entry.claim)
         });
-        resting.next().map(|(_, entry)| entry.claim.clone())
+        // Its own before what another has left, and of the same link before any other.
+        let resting = resting.min_by_key(|(_, entry)| {
+            let is_own = claimant.is_same_pod(&entry.claim);
+            (!is_own, !claimant.is_namesake(&entry.claim))
+        });
+        resting.map(|(_, entry)| entry.claim.clone())
+    }
+}
+
+impl What {
+    fn fits(&self, address: IpAddr, barred: &[IpNetwork]) -> bool {
+        match self {
+            Self::Address(wanted) => *wanted == address,
+            Self::Of(range) => {
+                range.contains(address) && !barred.iter().any(|network| network.contains(address))
+            }
+        }
     }
 }

@@ -7,7 +7,8 @@ use super::*;
 use crate::address::claims::{errand::Told, paper::OWNER};
 
 const REST: Duration = Duration::from_secs(5);
-const LINK: &str = "data0";
+pub const LINKS: [&str; 2] = ["data0", "data1"];
+const LINK: &str = LINKS[0];
 
 #[derive(Clone, Debug)]
 pub enum Deed {
@@ -17,8 +18,16 @@ pub enum Deed {
         pod: usize,
         is_static: bool,
     },
-    /// A pod ends, and its links with it; its daemon hears of it, if there is one.
-    End(usize),
+    /// A pod ends, and its links with it; its daemon hears of it, or misses it.
+    End {
+        pod: usize,
+        is_missed: bool,
+    },
+    /// The pod is to have this one of its two links, or none: a label, a policy or the link's name changed.
+    Ask {
+        pod: usize,
+        link: Option<usize>,
+    },
     /// The daemon looks at a pod.
     Pass {
         node: usize,
@@ -57,6 +66,8 @@ pub struct World {
     barred: Vec<IpNetwork>,
     begun: Now,
     passed: Duration,
+    /// Somebody deletes claims under links that stand.
+    is_tampered: bool,
 }
 
 #[derive(Default)]
@@ -72,14 +83,16 @@ struct Node {
     book: Book,
     running: Vec<(Ticket, Errand)>,
     heard: usize,
-    /// The addresses on the links, by pod uid.
-    kernel: BTreeMap<String, BTreeSet<IpAddr>>,
+    /// The addresses on the links, by pod uid and by name.
+    kernel: BTreeMap<String, BTreeMap<String, BTreeSet<IpAddr>>>,
 }
 
 #[derive(Clone)]
 struct Pod {
     node: usize,
     asker: Asker,
+    /// Otherwise it is to have no link at all.
+    is_selected: bool,
     demand: Demand,
 }
 
@@ -100,6 +113,7 @@ impl World {
             barred,
             begun: now(),
             passed: Duration::ZERO,
+            is_tampered: false,
         };
         world
             .nodes
@@ -130,7 +144,8 @@ impl World {
                 pod,
                 is_static,
             } => self.start(node, pod, is_static),
-            Deed::End(pod) => self.end(pod),
+            Deed::End { pod, is_missed } => self.end(pod, is_missed),
+            Deed::Ask { pod, link } => self.ask(pod, link),
             Deed::Pass { node, pod } => {
                 if self.pods.get(&pod).is_some_and(|pod| pod.node == node) {
                     self.pass(node, pod);
@@ -142,6 +157,19 @@ impl World {
             Deed::Sweep(node) => self.sweep(node),
             Deed::Kill(node) => self.kill(node),
         }
+        self.check_owners();
+    }
+
+    fn ask(&mut self, number: usize, link: Option<usize>) {
+        let Some(pod) = self.pods.get_mut(&number) else {
+            return;
+        };
+        pod.is_selected = link.is_some();
+        if let Some(link) = link {
+            LINKS[link].clone_into(&mut pod.asker.link);
+        }
+        let node = pod.node;
+        self.pass(node, number);
     }
 
     fn start(&mut self, node: usize, number: usize, is_static: bool) {
@@ -175,64 +203,89 @@ impl World {
             Pod {
                 node,
                 asker,
+                is_selected: true,
                 demand,
             },
         );
         self.pass(node, number);
     }
 
-    fn end(&mut self, number: usize) {
+    fn end(&mut self, number: usize, is_missed: bool) {
         let Some(pod) = self.pods.remove(&number) else {
             return;
         };
         let (uid, now) = (pod.asker.uid, self.now());
         let node = &mut self.nodes[pod.node];
         node.kernel.remove(&uid);
-        node.book.let_go(&uid, &now);
+        if !is_missed {
+            node.book.let_go(&uid, &now);
+        }
         self.store.alive.remove(&uid);
     }
 
-    /// What the daemon does when it looks at a pod.
+    /// What the daemon does when it looks at a pod: it asks first, then takes away what is not wanted or refused,
+    /// makes what there is an address for, and gives back the rest.
     pub fn pass(&mut self, node: usize, number: usize) -> Answer {
         let (pod, now) = (self.pods[&number].clone(), self.now());
+        let (uid, link) = (&pod.asker.uid, &pod.asker.link);
         let daemon = &mut self.nodes[node];
-        let answer = daemon.book.ask(&pod.asker, &pod.demand, &now);
+        let answer = match pod.is_selected {
+            true => daemon.book.ask(&pod.asker, &pod.demand, &now),
+            false => Answer::Pending("nothing is asked for".to_owned()),
+        };
+        let is_refused = matches!(answer, Answer::Refused(..));
+        let links = daemon.kernel.entry(uid.clone()).or_default();
+        links.retain(|name, _| pod.is_selected && name == link && !is_refused);
         if let Answer::Held(given) = &answer {
             let all = given.iter().chain(&pod.demand.addresses).copied().collect();
-            daemon.kernel.insert(pod.asker.uid.clone(), all);
+            links.insert(link.clone(), all);
         }
-        let has = daemon
-            .kernel
-            .get(&pod.asker.uid)
-            .cloned()
-            .unwrap_or_default();
-        let kept = BTreeMap::from([(LINK.to_owned(), has)]);
-        daemon.book.keep(&pod.asker.uid, &kept, &now);
+        let mut kept = links.clone();
+        if pod.is_selected {
+            kept.entry(link.clone()).or_default();
+        }
+        daemon.book.keep(uid, &kept, &now);
         self.check();
         answer
+    }
+
+    fn addresses(&self) -> impl Iterator<Item = (&String, IpAddr)> {
+        let pods = self.nodes.iter().flat_map(|node| &node.kernel);
+        pods.flat_map(|(uid, links)| links.values().flatten().map(move |address| (uid, *address)))
     }
 
     /// No address is on two links, and none where it must not be.
     fn check(&self) {
         let mut seen = BTreeSet::new();
-        for (uid, addresses) in self.nodes.iter().flat_map(|node| &node.kernel) {
-            for address in addresses {
-                assert!(
-                    seen.insert(*address),
-                    "{address} is on two links, one of {uid}"
-                );
-                assert!(
-                    self.range.contains(*address),
-                    "{address} is not of {}",
-                    self.range
-                );
-                let is_static = self
-                    .pods
-                    .values()
-                    .any(|pod| pod.demand.addresses.contains(address));
-                let is_barred = self.barred.iter().any(|network| network.contains(*address));
-                assert!(is_static || !is_barred, "{address} is others'");
-            }
+        for (uid, address) in self.addresses() {
+            assert!(
+                seen.insert(address),
+                "{address} is on two links, one of {uid}"
+            );
+            assert!(
+                self.range.contains(address),
+                "{address} is not of {}",
+                self.range
+            );
+            let is_static = self
+                .pods
+                .values()
+                .any(|pod| pod.demand.addresses.contains(&address));
+            let is_barred = self.barred.iter().any(|network| network.contains(address));
+            assert!(is_static || !is_barred, "{address} is others'");
+        }
+    }
+
+    /// Every address on a link is claimed for that pod, and is not free or about to be, at any moment.
+    fn check_owners(&self) {
+        for (uid, address) in self.addresses().filter(|_| !self.is_tampered) {
+            let name = Name {
+                domain: "cluster".into(),
+                address,
+            };
+            let spec = self.store.claims.get(&name).map(|claim| &claim.spec);
+            let is_held = spec.is_some_and(|spec| spec.pod.uid == *uid && spec.released.is_none());
+            assert!(is_held, "{address} is on a link of {uid}: {spec:?}");
         }
     }
 
@@ -309,8 +362,10 @@ impl World {
             }
         }
         daemon.book.are_known();
-        for (uid, addresses) in &daemon.kernel {
-            daemon.book.recall(uid, LINK, addresses);
+        for (uid, links) in &daemon.kernel {
+            for (link, addresses) in links {
+                daemon.book.recall(uid, link, addresses);
+            }
         }
         let uids = self
             .pods
@@ -370,6 +425,7 @@ impl World {
         for (node, number) in numbers {
             let is_static = !self.pods[&number].demand.addresses.is_empty();
             match self.pass(node, number) {
+                _ if !self.pods[&number].is_selected => (),
                 Answer::Held(_) => (),
                 Answer::Refused(Reason::AddressTaken, _) if is_static => (),
                 Answer::Refused(Reason::RangeFull, words) => assert_eq!(free.count(), 0, "{words}"),
@@ -380,15 +436,22 @@ impl World {
 
     pub fn end_all(&mut self) {
         for number in self.pods.keys().copied().collect::<Vec<_>>() {
-            self.end(number);
+            self.end(number, false);
         }
         self.settle();
     }
 
     /// An administrator deletes a claim.
     pub fn delete(&mut self, name: &Name) {
+        self.is_tampered = true;
         let claim = self.store.claims.remove(name);
         self.store.log.push((name.clone(), claim, None));
+    }
+
+    /// How often a claim was deleted.
+    pub fn deletions(&self) -> usize {
+        let deleted = self.store.log.iter().filter(|(.., now)| now.is_none());
+        deleted.count()
     }
 
     /// And another pod gets the address.

@@ -1,5 +1,5 @@
-//! Every change of a claim by either of two daemons, as far as the claim stays one to the same address, pod and
-//! link: what may be is said here once more, in other words than the fence has, and both must agree.
+//! Every change of a claim by either of two daemons, as far as the claim stays one to the same address and pod by
+//! name: what may be is said here once more, in other words than the fence has, and both must agree.
 
 use serde_json::{Value, json};
 
@@ -15,6 +15,7 @@ struct State {
     is_next_pod: bool,
     rests: bool,
     is_other_copy: bool,
+    is_other_link: bool,
 }
 
 /// A daemon finds the one and writes the other.
@@ -29,15 +30,16 @@ impl Change {
     fn may_be(&self) -> bool {
         let Self { by, found, written } = self;
         let is_mine = found.node == *by;
-        let comes_back = written.is_next_pod && !written.rests;
-        let only_rests = !written.is_next_pod && !written.is_other_copy;
-        written.node == *by && (comes_back || is_mine && only_rests)
+        let comes_back = written.is_next_pod && !written.rests && !written.is_other_link;
+        let is_same_pod = !written.is_next_pod && !written.is_other_copy;
+        let is_one_change = !(written.rests && written.is_other_link);
+        written.node == *by && (comes_back || is_mine && is_same_pod && is_one_change)
     }
 
     fn every() -> Vec<Self> {
         let yes_or_no = [false, true];
         let mut all = Vec::new();
-        for number in 0..128_u32 {
+        for number in 0..256_u32 {
             let bit = |n: u32| yes_or_no[usize::from(number >> n & 1 == 1)];
             let node = |n: u32| if bit(n) { ELSEWHERE } else { HERE };
             let found = State {
@@ -45,14 +47,16 @@ impl Change {
                 is_next_pod: false,
                 rests: bit(1),
                 is_other_copy: false,
+                is_other_link: false,
             };
             let written = State {
                 node: node(2),
                 is_next_pod: bit(3),
                 rests: bit(4),
                 is_other_copy: bit(5),
+                is_other_link: bit(6),
             };
-            let by = node(6);
+            let by = node(7);
             all.push(Self { by, found, written });
         }
         all
@@ -68,6 +72,9 @@ impl Claims {
         }
         if state.is_other_copy {
             claim = with(claim, "/spec/installation", json!("edge"));
+        }
+        if state.is_other_link {
+            claim = with(claim, "/spec/link", json!("data1"));
         }
         claim
     }
@@ -131,5 +138,5 @@ fn of_every_change_that_there_is_those_are_let_through_that_may_be() {
             let_through += usize::from(replaced);
         }
     }
-    assert_eq!(let_through, 24, "of all {}", changes.len());
+    assert_eq!(let_through, 28, "of all {}", changes.len());
 }

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{Claims, is_refused, name_of, succeeds, with};
-use crate::support::kubectl::object;
+use crate::support::kubectl::{kubectl, object};
 use crate::together::fences::yard::{ELSEWHERE, HERE};
 
 const TAKEN_OVER: &str = "a claim is taken over by the pod of the same namespace and name alone, for the same link and address";
@@ -28,6 +28,30 @@ fn a_claim_rests_and_is_taken_again_by_the_pod_that_had_it() {
     is_refused(
         claims.here.replaces(&other.to_string()),
         "the time of its release alone",
+    );
+}
+
+#[test]
+fn the_same_pod_may_call_its_link_otherwise_and_labels_of_others_stay() {
+    let claims = Claims::new("claim-link");
+    let held = claims.of("10.9.0.1", HERE, "1");
+    let name = name_of(&held);
+    succeeds(claims.here.makes(&held.to_string()));
+    kubectl(&["label", "addressclaim", &name, "note=looked-at"]);
+    let labelled = with(held, "/metadata/labels", json!({"note": "looked-at"}));
+    let rests = with(labelled.clone(), "/spec/released", json!(RELEASED));
+    succeeds(claims.here.replaces(&rests.to_string()));
+    let other = with(labelled.clone(), "/spec/link", json!("data1"));
+    succeeds(claims.here.replaces(&other.to_string()));
+    let both = with(rests, "/spec/link", json!("data0"));
+    is_refused(
+        claims.here.replaces(&both.to_string()),
+        "whoever takes an address has it",
+    );
+    let forged = with(other, "/metadata/labels", json!({"note": "mine"}));
+    is_refused(
+        claims.here.replaces(&forged.to_string()),
+        "no labels of a claim but those of podconfig.dev",
     );
 }
 
