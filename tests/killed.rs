@@ -16,6 +16,9 @@ use crate::support::{
     wait::{eventually, seen, stays},
 };
 
+/// Claims and tunnels, with pods that come and go as well.
+mod claims;
+
 /// Random, but told: a failure can be repeated with the seed that it prints.
 struct Dice(u64);
 

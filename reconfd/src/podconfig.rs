@@ -39,6 +39,8 @@ pub mod report;
 pub mod segments;
 /// What a pod looked like after its last pass, and how often it was undone.
 pub mod settled;
+/// What is remembered of pods that are gone.
+mod sweep;
 /// Outcomes told to people: reports, status, log.
 pub mod tell;
 /// What the sources said: whom it concerns.
@@ -243,7 +245,9 @@ impl Controller {
         let waiting = self.segments.forget_unclaimed();
         self.dirty.extend(waiting);
         self.passes()?;
-        self.sweep_claims();
+        // With no pod at all there has been no pass that would have done it.
+        self.sweep();
+        self.passes()?;
         self.health.first_pass_done();
         let _ = self.telling.send(Telling::Started);
         Ok(())

@@ -1,7 +1,11 @@
 //! A namespace that the daemon lives beside for good, the switch or the node's own: a socket to
 //! change it, a socket that hears of changes, and its links kept true by what is heard.
 
-use std::{collections::HashMap, io, os::fd::AsFd};
+use std::{
+    collections::{HashMap, HashSet},
+    io,
+    os::fd::AsFd,
+};
 
 use cni_plugin::netns::Netns;
 use netlink_packet_core::NlasIterator;
@@ -131,6 +135,13 @@ impl Space {
             text: String::new(),
         };
         ask_number(&mut self.socket, netns)?.ok_or_else(missing)
+    }
+
+    /// The ids that namespaces have in this one.
+    pub fn netns_ids(&mut self) -> Result<HashSet<i32>, Error> {
+        let body = Body::Raw(RTM_GETNSID, vec![0; 4]);
+        let add = |used: &mut HashSet<i32>, _, bytes: &[u8]| used.extend(read_number(bytes));
+        self.socket.dump("list the ids of namespaces", &body, add)
     }
 }
 

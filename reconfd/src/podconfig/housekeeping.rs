@@ -1,7 +1,7 @@
 //! What no event tells, looked at once a second: the switch's pin and settings, the peer filter, the node's
 //! own addresses, and one pod after the other.
 
-use std::{collections::BTreeSet, time::Instant};
+use std::time::Instant;
 
 use super::{Controller, probes::Probes};
 use crate::node::Kept;
@@ -21,7 +21,7 @@ impl Controller {
         if self.rounds.is_multiple_of(THOROUGH) {
             self.check();
             self.sweep_records();
-            self.sweep_claims();
+            self.sweep();
             // The controller of a cluster may have fallen silent.
             self.look_at_networks();
         }
@@ -85,18 +85,6 @@ impl Controller {
         if let Err(error) = self.machine.remove(&nobodys) {
             tracing::error!("remove links that are nobody's: {error}");
         }
-    }
-
-    /// What pods held that nobody speaks of any more.
-    pub(super) fn sweep_claims(&self) {
-        // Before every pod has been looked at, nobody has spoken yet.
-        if !self.has_seen_all {
-            return;
-        }
-        let mut known: BTreeSet<String> = self.pods.uids().into_iter().collect();
-        known.extend(self.machine.pods_with_links());
-        known.extend(self.settled.keys().cloned());
-        self.claims.sweep(&known);
     }
 
     fn remove_stray_devices(&mut self) {

@@ -29,6 +29,12 @@ impl NetnsIds {
         Some(uid)
     }
 
+    /// Those of such pods.
+    pub fn of(&self, is_meant: impl Fn(&str) -> bool) -> Vec<i32> {
+        let meant = self.by_id.iter().filter(|(_, uid)| is_meant(uid));
+        meant.map(|(id, _)| *id).collect()
+    }
+
     pub fn forget(&mut self, uid: &str) {
         for id in self.by_uid.remove(uid).into_iter().flatten() {
             self.by_id.remove(&id);
@@ -59,6 +65,7 @@ mod tests {
         assert_eq!(ids.owner(2).map(String::as_str), Some("a"));
         assert_eq!(ids.remove(1).as_deref(), Some("a"));
         assert!(ids.has("a"));
+        assert_eq!(ids.of(|uid| uid == "a"), [2]);
         // The kernel gives the number of one that has ended to another.
         ids.insert(2, "b");
         assert!(!ids.has("a"));

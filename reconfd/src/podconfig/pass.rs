@@ -199,7 +199,8 @@ impl Controller {
         self.objects.knows_all_pods() && self.objects.pod(&pod.namespace, &pod.name).is_none()
     }
 
-    fn keep_guards(&mut self) {
+    /// The peer filter lets into the tunnels that are wanted, and goes with the last of them.
+    pub(super) fn keep_guards(&mut self) {
         if !self.has_seen_all {
             return;
         }

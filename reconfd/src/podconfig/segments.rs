@@ -80,6 +80,11 @@ impl Segments {
         std::mem::take(&mut self.waiting)
     }
 
+    /// The pods that have any.
+    pub fn pods(&self) -> impl Iterator<Item = &String> {
+        self.by_pod.keys()
+    }
+
     /// The namespace that has the segment, for a pod that has just claimed it.
     pub fn owner(&self, segment: &str) -> Option<&str> {
         self.held.get(segment).map(|held| held.owner.as_str())

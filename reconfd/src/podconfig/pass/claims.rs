@@ -145,7 +145,7 @@ impl Controller {
     }
 
     /// Segments of devices in a pod that is not known to be gone.
-    pub(super) fn devices_of(&self, uid: &str) -> impl Iterator<Item = &String> {
+    pub(in crate::podconfig) fn devices_of(&self, uid: &str) -> impl Iterator<Item = &String> {
         let settled = self.settled.get(uid).filter(|_| self.netns_ids.has(uid));
         settled.into_iter().flat_map(|s| s.segments.values())
     }

@@ -60,7 +60,7 @@ impl Controller {
         match self.machine.visit(&work.known.record) {
             Ok(mut sandbox) => {
                 self.pods.was_visited(work.uid());
-                self.netns_ids.insert(sandbox.in_switch, work.uid());
+                self.has_netns_id(work.uid(), sandbox.in_switch);
                 if let Err(error) = self.decide(&mut work, &mut sandbox) {
                     work.trouble = Some((Reason::KernelRefused, error.to_string()));
                 }
@@ -85,6 +85,13 @@ impl Controller {
                 self.give_up(work, work::trouble(error))
             }
         }
+    }
+
+    /// An id that was another pod's: its namespace has ended, and what tells so will name this pod.
+    fn has_netns_id(&mut self, uid: &str, id: i32) {
+        let before = self.netns_ids.owner(id).filter(|before| *before != uid);
+        self.dirty.extend(before.cloned());
+        self.netns_ids.insert(id, uid);
     }
 
     /// A pod that is not there, or not what its record says, holds nothing.

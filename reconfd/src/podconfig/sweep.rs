@@ -1,0 +1,46 @@
+//! What is remembered of pods of which nothing is left: no record, no link and no namespace. Their end may have
+//! been missed, or it came while nothing could be done about it, and no further event follows.
+
+use std::collections::BTreeSet;
+
+use super::Controller;
+
+impl Controller {
+    pub(super) fn sweep(&mut self) {
+        // Before every pod has been looked at, it is not known what is wanted.
+        if !self.has_seen_all {
+            return;
+        }
+        self.forget_netns_ids();
+        let there = self.pods_that_are_there();
+        self.claims.sweep(&there);
+        let remembered = self.settled.keys().chain(self.segments.pods());
+        let gone = remembered.filter(|uid| !there.contains(*uid)).cloned();
+        self.dirty.extend(gone.collect::<Vec<_>>());
+        self.keep_guards();
+    }
+
+    fn pods_that_are_there(&self) -> BTreeSet<String> {
+        let with_devices = self.settled.keys();
+        let with_devices = with_devices.filter(|uid| self.devices_of(uid).next().is_some());
+        let mut there: BTreeSet<String> = with_devices.cloned().collect();
+        there.extend(self.pods.uids());
+        there.extend(self.machine.pods_with_links());
+        there
+    }
+
+    /// The ids of namespaces that have ended, of pods without a record: nothing else would say so.
+    fn forget_netns_ids(&mut self) {
+        let unrecorded = self.netns_ids.of(|uid| !self.pods.has(uid));
+        if unrecorded.is_empty() {
+            return;
+        }
+        match self.machine.switch.netns_ids() {
+            Ok(used) => unrecorded
+                .into_iter()
+                .filter(|id| !used.contains(id))
+                .for_each(|id| drop(self.netns_ids.remove(id))),
+            Err(error) => tracing::error!("{error}"),
+        }
+    }
+}
