@@ -13,6 +13,8 @@ mod change;
 mod conflicts;
 /// A disk that is full or takes no writes.
 mod disk;
+/// Pods that have ended while their network namespace stays.
+mod ended;
 /// What the stories are told with does what it says.
 mod harness;
 /// Addresses that podconfig chooses.

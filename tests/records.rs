@@ -249,6 +249,38 @@ fn a_clock_that_was_set_back_does_not_make_a_dead_sandbox_the_current_one() {
     });
 }
 
+/// Cookies do not tell either: each processor has its own run of them.
+#[test]
+fn of_two_living_sandboxes_the_later_one_has_the_links_whatever_the_clock_said() {
+    survives(|node, _, _| {
+        let mut pod = node.bare_pod("tenant-a", "twice");
+        node.connect("tenant-a", "twice", "data0", "10.1.0.7/24");
+        let mut ahead = content(&pod);
+        pod.ready("data0");
+        ahead["time"] = "2999-01-01T00:00:00.000000000Z".into();
+        let name = pod
+            .record()
+            .file_name()
+            .unwrap()
+            .to_string_lossy()
+            .into_owned();
+        node.plant_record(&name, ahead.to_string().as_bytes());
+        let first = pod.netns();
+        pod.lose_end_of_sandbox();
+        pod.link("data0");
+        let links = node.run(&[
+            "ip",
+            "netns",
+            "exec",
+            first.file_name().unwrap().to_str().unwrap(),
+            "ip",
+            "-br",
+            "link",
+        ]);
+        assert!(!links.contains("data0"), "{links}");
+    });
+}
+
 /// The inode number is reused within seconds; the cookie never.
 #[test]
 fn a_record_whose_namespace_was_recycled_is_not_believed() {

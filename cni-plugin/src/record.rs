@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::netns::Identity;
 
-pub use clock::{now, time_of};
+pub use clock::{now, since_boot, since_boot_of, time_of};
 pub use error::{RecordError, RecordErrorKind};
 pub use folder::RecordFolder;
 pub use names::{is_container_id, is_dns_name, is_ifname, is_plain_path, is_uid};
@@ -56,6 +56,10 @@ pub struct Record {
     pub annotations: BTreeMap<String, String>,
     /// RFC 3339, UTC, always the same width: sorts as text.
     pub time: String,
+    /// The same moment in nanoseconds since the boot, which nobody can set back. Plugins of earlier
+    /// releases did not write it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since_boot: Option<u64>,
 }
 
 impl Record {
@@ -66,6 +70,12 @@ impl Record {
             inode: self.inode,
             cookie: self.cookie,
         }
+    }
+
+    /// By which sandboxes of one boot are in the order in which they were attached. Cookies are not: each
+    /// processor has its own run of them.
+    pub fn age(&self) -> (Option<u64>, &str) {
+        (self.since_boot, &self.time)
     }
 
     /// What is wrong with the content, by field, if anything. Nothing is written that this refuses,
@@ -147,6 +157,7 @@ pub(crate) mod tests {
             addresses: vec!["10.0.0.7/24".into(), "fd00::7/64".into()],
             annotations: BTreeMap::from([("a/b".into(), "c\n".into())]),
             time: now(),
+            since_boot: since_boot(),
         }
     }
 

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use crate::netns::{Identity, Netns};
 use crate::protocol::{Code, Failure};
-use crate::record::{Record, SCHEMA, boot_id, is_plain_path, is_uid, now};
+use crate::record::{Record, SCHEMA, boot_id, is_plain_path, is_uid, now, since_boot};
 use crate::request::Request;
 use crate::world::World;
 
@@ -75,6 +75,7 @@ impl Call {
             addresses: extras::addresses(result, remarks),
             annotations: extras::annotations(request, remarks),
             time: now(),
+            since_boot: since_boot(),
         };
         extras::fit(&mut record, remarks);
         Ok(record)

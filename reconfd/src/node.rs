@@ -35,6 +35,8 @@ pub mod row;
 pub mod sandbox;
 /// A namespace that the daemon lives beside for good.
 pub mod space;
+/// Namespaces that only their number leads to.
+mod strays;
 /// What segments are on, and what belongs to them.
 mod surroundings;
 /// podconfig's own network namespace on this node.

@@ -114,6 +114,8 @@ pub struct Controller {
     probes: Option<Probes>,
     segments: Segments,
     paces: Paces,
+    /// Pods without a record that have links.
+    orphans: BTreeSet<String>,
     /// Pods that were told to have no record.
     unrecorded: HashMap<String, Untold>,
     seeking: Seeking,
@@ -167,6 +169,7 @@ impl Controller {
             probes,
             segments: Segments::default(),
             paces: Paces::default(),
+            orphans: BTreeSet::new(),
             unrecorded: HashMap::new(),
             seeking: Seeking::new(backfill),
             unsure: BTreeSet::new(),
@@ -245,6 +248,7 @@ impl Controller {
         let waiting = self.segments.forget_unclaimed();
         self.dirty.extend(waiting);
         self.passes()?;
+        self.sweep_namespaces();
         // With no pod at all there has been no pass that would have done it.
         self.sweep();
         self.passes()?;
@@ -263,10 +267,9 @@ impl Controller {
         let sleep = next.map_or(HOUSEKEEPING, |due| {
             due.saturating_duration_since(now).min(HOUSEKEEPING)
         });
-        let timeout = if self.dirty.is_empty() && self.unsure.is_empty() {
-            sleep
-        } else {
-            Duration::ZERO
+        let timeout = match self.has_work() {
+            true => Duration::ZERO,
+            false => sleep,
         };
         let fds: [BorrowedFd<'_>; 3] = [
             self.inbox.bell.as_fd(),

@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context, Result, anyhow};
 use cni_plugin::{
     netns::{Identity, Netns},
-    record::{Record, RecordFolder, SCHEMA, boot_id, now},
+    record::{Record, RecordFolder, SCHEMA, boot_id, now, since_boot},
 };
 use nix::{
     mount::{MsFlags, mount},
@@ -194,6 +194,7 @@ fn record_of(pod: &Pod) -> Result<Record> {
         )],
         annotations: std::collections::BTreeMap::new(),
         time: now(),
+        since_boot: since_boot(),
     })
 }
 

@@ -298,6 +298,17 @@ impl TestPod<'_> {
         self.node.withdraw(&self.manifest_name());
     }
 
+    /// The runtime says that the sandbox has ended, and leaves its namespace where it is.
+    pub fn end_in_cni(&self) {
+        chain::delete(self.node, &self.attachment, &self.result, false);
+    }
+
+    /// The same, and the pod's object goes.
+    pub fn end_but_keep_namespace(&self) {
+        self.end_in_cni();
+        self.node.withdraw(&self.manifest_name());
+    }
+
     fn end_sandbox(&self) {
         let wired = self.start == Start::Wired;
         chain::delete(self.node, &self.attachment, &self.result, wired);
@@ -329,6 +340,11 @@ impl TestPod<'_> {
     /// The same, where the runtime is killed before it calls DEL for the first one.
     pub fn lose_sandbox(&mut self) {
         self.vanish();
+        self.start_another();
+    }
+
+    /// The same, where even the first one's namespace stays.
+    pub fn lose_end_of_sandbox(&mut self) {
         self.start_another();
     }
 

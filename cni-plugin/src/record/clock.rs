@@ -3,6 +3,8 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use nix::time::{ClockId, clock_gettime};
+
 /// The time of day in RFC 3339, UTC, with nine digits of fraction: texts sort as times do.
 pub fn now() -> String {
     time_of(SystemTime::now())
@@ -20,6 +22,18 @@ fn format(since: Duration) -> String {
     let (hour, minute) = (second / 3600, second / 60 % 60);
     let (second, nano) = (second % 60, since.subsec_nanos());
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{nano:09}Z")
+}
+
+/// Nanoseconds since the boot, also those that the machine slept: no clock that is set changes it.
+pub fn since_boot() -> Option<u64> {
+    let now = clock_gettime(ClockId::CLOCK_BOOTTIME).ok()?;
+    u64::try_from(Duration::from(now).as_nanos()).ok()
+}
+
+/// The same for a moment of the clock as it is now; `None` before the boot.
+pub fn since_boot_of(moment: SystemTime) -> Option<u64> {
+    let ago = moment.elapsed().unwrap_or_default();
+    since_boot()?.checked_sub(u64::try_from(ago.as_nanos()).ok()?)
 }
 
 /// The date of a day since 1970. Years are counted from March, so that the leap day comes last.
@@ -73,6 +87,16 @@ mod tests {
             assert!(after > before && after.1 <= 12 && after.2 <= 31);
             before = after;
         }
+    }
+
+    #[test]
+    fn moments_of_this_boot_are_in_order_and_those_before_it_are_none() {
+        let (now, second) = (SystemTime::now(), Duration::from_secs(1));
+        let before = since_boot_of(now - second);
+        assert!(before.is_some() && before < since_boot_of(now));
+        assert!(since_boot_of(now + second) >= since_boot_of(now));
+        assert_eq!(since_boot_of(UNIX_EPOCH), None);
+        assert!(since_boot() <= since_boot());
     }
 
     #[test]

@@ -95,6 +95,7 @@ impl Fields<'_> {
             addresses: self.optional("addresses")?.unwrap_or_default(),
             annotations: self.optional("annotations")?.unwrap_or_default(),
             time: self.get("time")?,
+            since_boot: self.optional("sinceBoot")?,
         })
     }
 
@@ -163,7 +164,8 @@ mod tests {
         for field in whole.as_object().unwrap().keys() {
             let mut value = whole.clone();
             value.as_object_mut().unwrap().remove(field);
-            let optional = ["podUid", "addresses", "annotations"].contains(&field.as_str());
+            let optional = ["podUid", "addresses", "annotations", "sinceBoot"];
+            let optional = optional.contains(&field.as_str());
             assert_eq!(read(&value).is_ok(), optional, "{field}");
         }
     }

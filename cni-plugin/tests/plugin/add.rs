@@ -40,6 +40,8 @@ fn the_record_says_where_the_pod_is() {
     assert_eq!(record.addresses, ["10.1.2.3/24", "fd00::3/64"]);
     assert_eq!(json!(record.annotations), json!({"a/b": "c\nd", "e": ""}));
     assert_eq!(record.boot_id, cni_plugin::record::boot_id().unwrap());
+    let (written, now) = (record.since_boot, cni_plugin::record::since_boot());
+    assert!(written.is_some() && written <= now, "{written:?} {now:?}");
     let netns = cni_plugin::netns::NetnsFolders::new(&[node.path("netns")]);
     assert_eq!(
         netns.open(&record.netns).unwrap().identity(),

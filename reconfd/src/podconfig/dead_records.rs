@@ -35,7 +35,7 @@ impl Controller {
             Err(Unreachable::Gone(_)) => {
                 self.pods.is_not_there(file);
                 let gone_for = self.pods.gone_for(file).unwrap_or_default();
-                gone_for >= GONE_FOR && !self.has_links(record)
+                gone_for >= GONE_FOR && (!self.has_links(record) || self.is_unknown_to_api(record))
             }
             found => {
                 if found.is_ok() {
@@ -51,6 +51,14 @@ impl Controller {
         let uid = record.pod_uid.as_deref().unwrap_or(&record.container_id);
         let mut ends = self.machine.ends_of(uid).into_iter();
         ends.any(|(_, row, mark)| row.name == host_end_name(&record.container_id, &mark.link))
+    }
+
+    /// Whether the API has no such pod any more. Then its links end with the record, wherever somebody
+    /// holds its namespace.
+    fn is_unknown_to_api(&self, record: &Record) -> bool {
+        let object = self.objects.pod(&record.pod_namespace, &record.pod_name);
+        let uid = object.and_then(|object| object.metadata.uid.clone());
+        self.objects.knows_all_pods() && (uid.is_none() || uid != record.pod_uid)
     }
 
     fn delete_record(&mut self, file: &str, record: &Record) {

@@ -21,6 +21,8 @@ impl Controller {
         if self.rounds.is_multiple_of(THOROUGH) {
             self.check();
             self.sweep_records();
+            self.sweep_namespaces();
+            self.dirty.extend(self.orphans.iter().cloned());
             self.sweep();
             // The controller of a cluster may have fallen silent.
             self.look_at_networks();

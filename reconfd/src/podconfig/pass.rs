@@ -2,6 +2,7 @@
 //! set what must go, then make and change, then see what the kernel said, then tell.
 
 use std::{
+    cell::OnceCell,
     collections::{HashMap, HashSet},
     io,
     sync::Arc,
@@ -25,6 +26,8 @@ mod addresses;
 mod apply;
 /// What only one can have.
 mod claims;
+/// Pods that have ended while their network namespace stays.
+mod ended;
 /// The ends of tunnels whose ends are found.
 pub mod found;
 /// Fetch and decide.
@@ -53,6 +56,7 @@ const CLAIMED_WITHIN: Duration = Duration::from_secs(1);
 struct Picture {
     policies: Vec<Arc<PodConfigPolicy>>,
     configs: HashMap<String, Vec<Arc<PodConfig>>>,
+    uids: OnceCell<ended::Uids>,
 }
 
 impl Surroundings for Machine {
@@ -94,7 +98,7 @@ impl Controller {
     pub(super) fn passes(&mut self) -> io::Result<()> {
         for _ in 0..ROUNDS {
             self.count_pods();
-            if self.dirty.is_empty() && self.unsure.is_empty() {
+            if !self.has_work() {
                 break;
             }
             self.pass()?;
@@ -141,7 +145,14 @@ impl Controller {
         Picture {
             policies: self.objects.policies(),
             configs: HashMap::new(),
+            uids: OnceCell::new(),
         }
+    }
+
+    /// Whether there is anything to be looked at: a pod, a namespace of which something may be told, or
+    /// one where a pod's network namespace may be found.
+    pub(super) fn has_work(&self) -> bool {
+        !(self.dirty.is_empty() && self.unsure.is_empty() && self.seeking.now.is_empty())
     }
 
     fn pass(&mut self) -> io::Result<()> {
@@ -155,6 +166,7 @@ impl Controller {
         for uid in uids {
             match self.pods.known(&uid, &self.objects) {
                 Some(known) if !self.is_deleted(&known) => {
+                    self.orphans.remove(&uid);
                     works.push(self.look(known, &mut picture, keep_open));
                 }
                 _ => {
@@ -179,6 +191,7 @@ impl Controller {
         self.follow(&works);
         self.hear()?;
         self.release_addresses_of_orphans(&orphans);
+        self.forget_ended(&orphans);
         self.expect_echo(&works);
         self.keep_guards();
         for work in works {

@@ -9,7 +9,7 @@ use std::{
 use cni_plugin::record::{Record, RecordErrorKind, RecordFolder};
 use crds::{Reason, report::RecordSource};
 
-use crate::scope::Scope;
+use crate::{scope::Scope, source};
 
 /// Records of sandboxes that have ended.
 pub mod ended;
@@ -196,9 +196,23 @@ impl Pods {
     /// The pods of a namespace that count, the oldest first.
     pub fn in_order(&self, namespace: &str, counts: impl Fn(&String) -> bool) -> Vec<String> {
         let uids = self.uids_in(namespace).into_iter().filter(counts);
-        let aged = uids.filter_map(|uid| Some((self.newest(&uid)?.time.clone(), uid)));
-        let aged: BTreeSet<(String, String)> = aged.collect();
+        let aged = uids.filter_map(|uid| Some((self.newest(&uid)?, uid)));
+        let mut aged: Vec<(&Arc<Record>, String)> = aged.collect();
+        aged.sort_by(|a, b| (a.0.age(), &a.1).cmp(&(b.0.age(), &b.1)));
         aged.into_iter().map(|(_, uid)| uid).collect()
+    }
+
+    /// Whether the folder of records is there: without it a record that is missing says nothing.
+    pub fn has_folder(&self) -> bool {
+        self.folder.path().is_dir()
+    }
+
+    /// Whether a record speaks of any pod of this name.
+    pub fn has_name_of(&self, object: &source::Pod) -> bool {
+        let meta = &object.metadata;
+        let names = meta.namespace.as_deref().zip(meta.name.as_deref());
+        names
+            .is_some_and(|(namespace, name)| self.records.of_name(namespace, name).next().is_some())
     }
 
     pub fn uids_of(&self, namespace: &str, name: &str) -> BTreeSet<String> {
@@ -206,8 +220,8 @@ impl Pods {
         of.map(|(_, record)| uid_of(record)).collect()
     }
 
-    /// The newest record of a pod: a sandbox that was made again has a later one. Clocks jump, so one
-    /// whose namespace is gone is not the newest while there is another.
+    /// The newest record of a pod: a sandbox that was made again has a later one. One whose namespace is
+    /// gone is not the newest while there is another.
     fn newest(&self, uid: &str) -> Option<&Arc<Record>> {
         self.newest_file(uid).map(|(_, record)| record)
     }
@@ -223,9 +237,9 @@ impl Pods {
         records.max_by(|a, b| self.age(a).cmp(&self.age(b)))
     }
 
-    fn age<'r>(&self, (file, record): &(&String, &'r Arc<Record>)) -> (bool, &'r str, &'r str) {
+    fn age<'r>(&self, (file, record): &(&String, &'r Arc<Record>)) -> impl Ord + use<'r> {
         let is_there = !self.gone.contains_key(*file);
-        (is_there, &record.time, &record.container_id)
+        (is_there, record.age(), record.container_id.as_str())
     }
 
     /// Remembers that the namespace of the pod's newest record is gone; whether another record is left

@@ -19,6 +19,8 @@ impl Controller {
                 }
                 Change::Pod { namespace, name } => {
                     self.touch(self.pods.uids_of(&namespace, &name));
+                    // Its object was one of two that spoke of it.
+                    self.dirty.extend(self.orphans.iter().cloned());
                     self.quota.count_again(&namespace);
                     self.seek_in(&namespace);
                 }

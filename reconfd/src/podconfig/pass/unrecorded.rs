@@ -22,15 +22,24 @@ impl Controller {
     /// its sandbox may go on. So do their addresses.
     pub(super) fn look_at_orphan(&mut self, uid: &str, picture: &Picture) -> Vec<(Place, u32)> {
         let ends = self.machine.ends_of(uid);
+        let has_ended = self.has_ended(uid, picture);
+        if has_ended {
+            self.end(uid);
+        }
+        // A device that is in it as a whole goes on without a record, and nobody sees it.
+        if ends.is_empty() && self.devices_of(uid).next().is_none() {
+            self.forget(uid);
+            return Vec::new();
+        }
+        if !self.pods.has(uid) {
+            self.orphans.insert(uid.into());
+        }
         if ends.is_empty() {
-            // A device that is in it as a whole goes on without a record, and nobody sees it.
-            if self.devices_of(uid).next().is_none() {
-                self.forget(uid);
-            }
             return Vec::new();
         }
         let asked: Vec<_> = ends
             .iter()
+            .filter(|_| !has_ended)
             .filter_map(|(.., mark)| self.asked_for(mark, picture))
             .collect();
         let refused = self.hold(uid, &asked);
@@ -38,6 +47,13 @@ impl Controller {
         let kept: Vec<&String> = asked.iter().map(|(link, ..)| &link.name).collect();
         let stays = |mark: &Mark| kept.contains(&&mark.link) && !refused.contains(&mark.link);
         let (kept, gone): (Vec<_>, Vec<_>) = ends.into_iter().partition(|end| stays(&end.2));
+        if has_ended {
+            tracing::info!(
+                uid,
+                links = gone.len(),
+                "the pod has ended, and its network namespace stays: its links are removed"
+            );
+        }
         if !kept.is_empty() && !self.pods.has(uid) {
             tracing::info!(uid, links = kept.len(), reason = %Reason::NoRecord, "links of a pod without a record stay");
         }
@@ -124,7 +140,8 @@ impl Controller {
         let _ = self.telling.send(Telling::Pod(Box::new(outcome)));
     }
 
-    fn forget(&mut self, uid: &str) {
+    pub(super) fn forget(&mut self, uid: &str) {
+        self.orphans.remove(uid);
         self.let_go(uid);
         self.netns_ids.forget(uid);
         let settled = self.settled.remove(uid);

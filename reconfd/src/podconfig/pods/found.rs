@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cni_plugin::record::{Record, SCHEMA, time_of};
+use cni_plugin::record::{Record, SCHEMA, since_boot_of, time_of};
 use crds::report::RecordSource;
 
 use super::{Pods, index::uid_of};
@@ -200,6 +200,7 @@ pub fn record_of(hint: &Hint, object: &source::Pod, proved: &Proved, boot_id: &s
         addresses: proved.addresses.iter().map(ToString::to_string).collect(),
         annotations: std::collections::BTreeMap::new(),
         time: time_of(hint.since),
+        since_boot: since_boot_of(hint.since),
     }
 }
 

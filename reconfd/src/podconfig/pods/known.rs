@@ -100,7 +100,7 @@ impl Pods {
             .filter(|other| other != uid);
         let later = |other: &String| {
             self.newest(other)
-                .is_some_and(|newest| newest.pod_uid.is_some() && newest.time > record.time)
+                .is_some_and(|newest| newest.pod_uid.is_some() && newest.age() > record.age())
         };
         others.into_iter().find(later)
     }

@@ -34,6 +34,7 @@ fn record(container: &str, second: u8, cookie: u64) -> Record {
         addresses: Vec::new(),
         annotations: BTreeMap::new(),
         time: format!("2026-01-01T00:00:{second:02}.000000000Z"),
+        since_boot: None,
     }
 }
 
@@ -145,6 +146,23 @@ fn a_second_interface_of_the_same_sandbox_makes_no_suspect() {
     let node = Node::new(&[record("c1", 1, 77), beside]);
     let node = node.with_object(object(Some(UID), "Running"));
     assert!(node.suspects().is_empty());
+}
+
+/// The clock was set back between the two, and the runtime has lost the first one's end.
+#[test]
+fn of_two_sandboxes_that_are_there_the_one_that_was_attached_later_counts() {
+    let at = |container, second, cookie, since_boot| Record {
+        since_boot,
+        ..record(container, second, cookie)
+    };
+    let second = at("c2", 1, 70, Some(2_000));
+    for first in [at("c1", 59, 77, Some(1_000)), at("c1", 59, 77, None)] {
+        let node = Node::new(&[first, second.clone()]);
+        let node = node.with_object(object(Some(UID), "Running"));
+        let known = node.pods.known(UID, &node.objects).unwrap();
+        assert_eq!(known.record.container_id, "c2");
+        assert_eq!(node.suspects(), ["c1"]);
+    }
 }
 
 #[test]

@@ -26,6 +26,7 @@ fn record(pod: u8, sandbox: u8, cookie: u64) -> Record {
         addresses: Vec::new(),
         annotations: BTreeMap::new(),
         time: now(),
+        since_boot: None,
     }
 }
 

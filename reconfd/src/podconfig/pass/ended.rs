@@ -1,0 +1,124 @@
+//! Pods that have ended although their network namespace stays, mounted or held by a descriptor of
+//! somebody's. Two witnesses end a pod: the plugin, which has no record of it (any more), and the source,
+//! which has no object. One alone proves nothing: a record can be lost, and an object can go before its
+//! sandbox.
+
+use std::collections::HashSet;
+
+use super::Picture;
+use crate::{podconfig::Controller, source::Objects};
+
+/// The uids of all pods that the source speaks of; `None`: of some it does not say the uid.
+pub(super) type Uids = Option<HashSet<String>>;
+
+/// Where a runtime passes no uid, the sandbox's id stands for it, and no object has that.
+const CONTAINER_ID: usize = 64;
+
+impl Picture {
+    fn uids(&self, controller: &Controller) -> &Uids {
+        let recorded = |object: &_| controller.pods.has_name_of(object);
+        self.uids
+            .get_or_init(|| uids(&controller.objects, recorded))
+    }
+}
+
+fn uids(objects: &Objects, is_recorded: impl Fn(&crate::source::Pod) -> bool) -> Uids {
+    let mut uids = HashSet::new();
+    for object in objects.pods() {
+        match &object.metadata.uid {
+            Some(uid) => drop(uids.insert(uid.clone())),
+            // Its own record says which pod it is.
+            None if is_recorded(&object) => (),
+            None => return None,
+        }
+    }
+    Some(uids)
+}
+
+impl Controller {
+    pub(super) fn has_ended(&self, uid: &str, picture: &Picture) -> bool {
+        uid.len() != CONTAINER_ID
+            && !self.pods.has(uid)
+            && self.pods.has_folder()
+            && matches!(picture.uids(self), Some(uids) if !uids.contains(uid))
+    }
+
+    /// Takes the devices out of an ended pod; its host ends go with those of others. What the kernel
+    /// refuses is tried again.
+    pub(super) fn end(&mut self, uid: &str) {
+        let settled = self.settled.get(uid);
+        let own = settled.map(|settled| settled.devices.clone());
+        let own = own.unwrap_or_default();
+        for netns in self.netns_ids.of(|owner| owner == uid) {
+            let is_its =
+                |index: u32, owner: Option<&str>| owner == Some(uid) || own.contains(&index);
+            match self.remove_devices_in(netns, is_its) {
+                Ok(devices) => {
+                    if devices > 0 {
+                        tracing::info!(
+                            uid,
+                            devices,
+                            "removed devices from the namespace of an ended pod"
+                        );
+                    }
+                    self.netns_ids.remove(netns);
+                }
+                Err(error) => tracing::error!(uid, "remove the links of an ended pod: {error}"),
+            }
+        }
+    }
+
+    /// After a restart nothing but the kernel knows of devices in the namespaces of pods that have ended.
+    pub(in crate::podconfig) fn sweep_namespaces(&mut self) {
+        let ids = match self.machine.netns_ids() {
+            Ok(ids) => ids,
+            Err(error) => return tracing::error!("{error}"),
+        };
+        let picture = self.picture();
+        for netns in ids {
+            if self.netns_ids.owner(netns).is_some() {
+                continue;
+            }
+            let ended = match self.machine.devices_in(netns) {
+                Ok(devices) => devices
+                    .into_iter()
+                    .filter_map(|(_, mark)| Some(mark?.pod_uid)),
+                Err(error) => {
+                    tracing::error!("look for links of ended pods: {error}");
+                    continue;
+                }
+            };
+            let ended: HashSet<String> =
+                ended.filter(|uid| self.has_ended(uid, &picture)).collect();
+            for uid in ended {
+                self.netns_ids.insert(netns, &uid);
+                self.end(&uid);
+            }
+        }
+    }
+
+    fn remove_devices_in(
+        &mut self,
+        netns: i32,
+        is_its: impl Fn(u32, Option<&str>) -> bool,
+    ) -> Result<usize, crate::node::netlink::Error> {
+        let devices = self.machine.devices_in(netns)?.into_iter();
+        let its = devices.filter(|(index, mark)| {
+            is_its(*index, mark.as_ref().map(|mark| mark.pod_uid.as_str()))
+        });
+        let its: Vec<u32> = its.map(|(index, _)| index).collect();
+        self.machine.remove_in(netns, &its)?;
+        Ok(its.len())
+    }
+
+    /// Of pods that this pass has ended nothing is left to be known.
+    pub(super) fn forget_ended(&mut self, orphans: &[String]) {
+        for uid in orphans {
+            let has_links =
+                !self.machine.ends_of(uid).is_empty() || self.devices_of(uid).next().is_some();
+            if !has_links && self.orphans.contains(uid) {
+                self.forget(uid);
+            }
+        }
+    }
+}
