@@ -11,6 +11,9 @@ use crate::support::{
     wait::{eventually, seen, stays},
 };
 
+/// A link that is edited to another kind.
+mod kinds;
+
 fn rewrite(node: &TestNode, links: &str) {
     node.apply("tenant-a-a", &config("tenant-a", "a", "a", links));
 }

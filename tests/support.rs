@@ -17,6 +17,8 @@ pub mod fabric;
 pub mod frame;
 /// The keeper, its chain, and the uninstallation.
 pub mod keeper;
+/// Links that are edited to other kinds.
+pub mod kinds;
 /// Links of the kernel, as iproute2 tells them.
 pub mod look;
 /// YAML.

@@ -15,6 +15,9 @@ use crate::support::{
 /// The device itself in the pod, and sub-interfaces of its links.
 #[path = "vlan/inside.rs"]
 mod inside;
+/// Links that were something else before.
+#[path = "vlan/kinds.rs"]
+mod kinds;
 /// What the parent does.
 #[path = "vlan/parents.rs"]
 mod parents;
