@@ -19,6 +19,8 @@ mod ended;
 mod harness;
 /// Addresses that podconfig chooses.
 mod ipam;
+/// Pods in which IPv6 is off.
+mod ipv6_off;
 /// The keeper of switch and chain.
 mod keep;
 /// Killed in the middle of anything.
@@ -45,6 +47,8 @@ mod routed;
 mod rules;
 /// What a pod may do to the node from a segment.
 mod segments;
+/// Links whose host end is not where it belongs.
+mod stranded;
 mod support;
 /// The switch itself.
 mod switch;

@@ -12,7 +12,7 @@ use super::{
     links::{
         HostEnd, Kind, Place, VETH, Veth, Want, bridge,
         mark::{bridge_alias, is_host_end_name, other_end},
-        requests::{host_side_requests, pod_side_requests, slaac},
+        requests::{self, host_side_requests, pod_side_requests},
         settings::{self, Setting},
         veth,
     },
@@ -205,8 +205,8 @@ impl Machine {
     /// The pod's side of a new link.
     fn finish(sandbox: &mut Sandbox, want: &Want, index: u32) -> Result<(), Error> {
         let link = &want.link;
-        let requests = pod_side_requests(want, index);
-        let answers = sandbox.act(&slaac(&link.name, link.slaac), &requests)?;
+        let messages = pod_side_requests(want, index);
+        let answers = sandbox.act(&requests::settings(&link.name, link), &messages)?;
         first_error(answers)
     }
 

@@ -173,11 +173,21 @@ pub struct PodSide {
     pub mac: Option<[u8; 6]>,
     /// `None`: the link speaks no IPv6, because of its MTU or because the kernel has none.
     pub slaac: Option<bool>,
+    /// Somebody has switched IPv6 off: for this link, or for all of the pod's.
+    pub has_ipv6_off: bool,
     pub addresses: Vec<address::Present>,
     pub routes: BTreeSet<Route>,
 }
 
 impl Link {
+    /// Whether it needs IPv6: what a pod has switched off for all of its links is switched on for this one.
+    pub fn speaks_ipv6(&self) -> bool {
+        let mut routes = self.routes.iter();
+        self.slaac
+            || self.addresses.iter().any(IpNetwork::is_ipv6)
+            || routes.any(|route| route.to.is_ipv6())
+    }
+
     /// `0a:58` and the first IPv4 address; else `0a` and a hash of the first IPv6 one; else of the
     /// link's own place in the world. An address that comes back with another MAC address is dead to
     /// its neighbours for half a minute.

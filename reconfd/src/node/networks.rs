@@ -76,7 +76,11 @@ pub fn read(
         }
     }
     let take = |(index, mut network): (Option<u32>, KernelNetwork)| {
-        network.link = index.and_then(name).unwrap_or_default();
+        // A link that went, or came, while all this was read: whoever keeps it current hears of it.
+        network.link = match index {
+            Some(index) => name(index)?,
+            None => String::new(),
+        };
         let is_others = !index.is_some_and(&is_ours);
         Some(network).filter(|network| is_others && matters(network))
     };

@@ -22,7 +22,10 @@ use super::{
 
 /// Devices that are in the pod as a whole.
 mod devices;
+/// Pod ends without a host end.
+mod stranded;
 pub use devices::Candidate;
+pub use stranded::Stranded;
 
 /// The links of ours that a pod has, and host ends of a sandbox that it had before.
 pub type Found = (Vec<Present>, Vec<(Place, u32)>);
@@ -228,6 +231,7 @@ pub(super) fn pod_side(inside: &Inside, index: u32) -> Option<PodSide> {
         mtu: row.mtu,
         mac: row.mac,
         slaac: row.accept_ra.map(|accept| accept != 0),
+        has_ipv6_off: row.disable_ipv6.is_some_and(|disabled| disabled != 0),
         addresses: inside
             .addresses
             .iter()

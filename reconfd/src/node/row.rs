@@ -5,7 +5,7 @@
 
 use netlink_packet_core::{NlaBuffer, NlasIterator};
 
-use super::links::Mark;
+use super::{links::Mark, netlink::Body};
 
 /// What a vlan or a vxlan says of itself.
 mod data;
@@ -34,8 +34,11 @@ const IFLA_BRPORT_UNICAST_FLOOD: u16 = 9;
 const IFLA_BRPORT_LOCKED: u16 = 39;
 const AF_INET6: u16 = 10;
 const IFLA_INET6_CONF: u16 = 2;
-/// Its place in the array of IPv6 settings.
+/// Their places in the array of IPv6 settings.
 const DEVCONF_ACCEPT_RA: usize = 3;
+const DEVCONF_DISABLE_IPV6: usize = 26;
+const IFLA_TARGET_NETNSID: u16 = 46;
+const RTM_GETLINK: u16 = 18;
 const IFF_UP: u32 = 1;
 const HEADER: usize = 16;
 
@@ -66,6 +69,8 @@ pub struct Row {
     pub left_for: Option<(i32, u32)>,
     /// The setting of that name; 0 ignores router advertisements.
     pub accept_ra: Option<i32>,
+    /// The setting of that name.
+    pub disable_ipv6: Option<i32>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -108,7 +113,10 @@ impl Row {
                     .filter(|a| a.kind() == IFLA_ALT_IFNAME);
                 self.altnames = names.map(|a| text(a.value())).collect();
             }
-            IFLA_AF_SPEC => self.accept_ra = accept_ra(value),
+            IFLA_AF_SPEC => {
+                self.accept_ra = ipv6_setting(value, DEVCONF_ACCEPT_RA);
+                self.disable_ipv6 = ipv6_setting(value, DEVCONF_DISABLE_IPV6);
+            }
             IFLA_LINKINFO => self.take_info(value),
             IFLA_NEW_NETNSID => {
                 let there = number(value).map(u32::cast_signed);
@@ -155,6 +163,16 @@ impl Row {
     }
 }
 
+/// The question for a link of another namespace, by that one's number as the socket's namespace counts.
+pub fn ask_in(netns: i32, index: u32) -> Body {
+    let mut body = vec![0; HEADER];
+    body[4..8].copy_from_slice(&index.to_ne_bytes());
+    body.extend(8u16.to_ne_bytes());
+    body.extend(IFLA_TARGET_NETNSID.to_ne_bytes());
+    body.extend(netns.to_ne_bytes());
+    Body::Raw(RTM_GETLINK, body)
+}
+
 fn port(value: &[u8]) -> Port {
     let mut port = Port::default();
     for attribute in NlasIterator::new(value).flatten() {
@@ -169,14 +187,14 @@ fn port(value: &[u8]) -> Port {
     port
 }
 
-fn accept_ra(families: &[u8]) -> Option<i32> {
+fn ipv6_setting(families: &[u8], place: usize) -> Option<i32> {
     let family = NlasIterator::new(families)
         .flatten()
         .find(|a| a.kind() == AF_INET6)?;
     let conf = NlasIterator::new(family.value())
         .flatten()
         .find(|a| a.kind() == IFLA_INET6_CONF)?;
-    let setting = conf.value().chunks_exact(4).nth(DEVCONF_ACCEPT_RA)?;
+    let setting = conf.value().chunks_exact(4).nth(place)?;
     Some(i32::from_ne_bytes(setting.try_into().ok()?))
 }
 

@@ -19,7 +19,7 @@ use super::{
     netlink::{Changes, Error, Request, Socket},
     networks::{self, KernelNetwork, Matters},
     procfs::{LinkSettings, Procfs},
-    row::Row,
+    row::{self, Row},
     space::{ask_number, read_links},
     surroundings::{ends_of_tunnel, is_device},
 };
@@ -59,6 +59,8 @@ pub struct Depth {
 pub struct Inside {
     pub links: HashMap<u32, Row>,
     pub addresses: Vec<address::Present>,
+    /// The kernel has IPv6.
+    pub has_ipv6: bool,
     /// Ours alone, by the number of their link.
     pub routes: Vec<(u32, Route)>,
     pub rules: BTreeSet<route::Rule>,
@@ -128,6 +130,7 @@ impl Sandbox {
         let socket = &mut self.socket;
         let mut inside = Inside {
             links: read_links(socket)?,
+            has_ipv6: self.settings.is_some(),
             ..Inside::default()
         };
         // Whose a vlan or a vxlan is, its addresses tell as well.
@@ -161,6 +164,13 @@ impl Sandbox {
     /// The number that another namespace has in the pod's; `None`: no link leads there.
     pub fn number_of(&mut self, other: &Netns) -> Result<Option<i32>, Error> {
         ask_number(&mut self.socket, other)
+    }
+
+    /// A link of another namespace, by that one's number as the pod counts.
+    pub fn link_in(&mut self, netns: i32, index: u32) -> Option<Row> {
+        let deed = "look at the other end of a link";
+        let found = self.socket.get(deed, &row::ask_in(netns, index), Row::read);
+        found.ok().flatten()
     }
 
     /// The other ends of one of the pod's tunnels.

@@ -21,11 +21,14 @@ use crate::node::{
 
 /// Vlans and vxlans that are in the pod as a whole.
 mod devices;
+/// Kernels that lack one.
+mod families;
 /// What a link that reaches beyond the node stands on.
 mod ground;
 /// Links with a host end.
 mod veth;
 pub use devices::Inside;
+use families::leave_out_ipv6;
 pub use ground::must_go;
 
 /// One change that brings present nearer to wanted.
@@ -45,7 +48,7 @@ pub enum Step {
     },
     /// What the link shares with others is made what it shall be.
     Segment(Box<Want>),
-    /// A device that is in the pod as a whole.
+    /// A device that is in the pod as a whole, or a pod end without its host end.
     RemoveDevice {
         index: u32,
         name: String,
@@ -166,7 +169,7 @@ pub struct Situation<'a, S> {
 
 pub fn plan<S: Surroundings>(situation: Situation<'_, S>) -> Plan {
     let Situation {
-        granted,
+        mut granted,
         mut present,
         stale,
         mut inside,
@@ -174,7 +177,12 @@ pub fn plan<S: Surroundings>(situation: Situation<'_, S>) -> Plan {
         around,
     } = situation;
     let mut plan = Plan::default();
+    if !inside.has_ipv6 {
+        plan.hindered
+            .extend(granted.iter_mut().filter_map(leave_out_ipv6));
+    }
     plan.rules(&granted, rules);
+    inside.make_place(&granted, &present);
     let mut joined = BTreeSet::new();
     for want in granted {
         match want.link.kind.clone() {
@@ -187,7 +195,7 @@ pub fn plan<S: Surroundings>(situation: Situation<'_, S>) -> Plan {
                 let place = present.iter().position(is_this);
                 let now = place.map(|place| present.swap_remove(place));
                 let twice = veth::second_port(&veth, around, &mut joined);
-                plan.veth(want, (&veth, now), twice, (inside.links, around));
+                plan.veth(want, (&veth, now), twice, (&inside, around));
             }
         }
     }
@@ -250,18 +258,6 @@ fn is_guarded<S: Surroundings>(data: &Data, want: &WantDevice, around: &S) -> bo
         (Data::Vxlan(vxlan), Some(guard)) => around.guard(vxlan.tunnel()) == Some(guard),
         _ => true,
     }
-}
-
-/// A link of the pod that has the name and is not ours.
-fn foreign(name: &str, own: Option<u32>, inside: &HashMap<u32, Row>) -> Option<Why> {
-    let other = inside
-        .values()
-        .find(|row| Some(row.index) != own && row.is_called(name))?;
-    let kind = other.kind.as_deref().unwrap_or("network");
-    let message = format!(
-        "the pod has a {kind} link {name:?} that is not podconfig's; rename one of the two"
-    );
-    Some((Reason::ForeignLink, message))
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use crate::node::{
     links::{
         GROUP, Place, PodSide, Present, Veth, Want,
         edit::Edit,
-        requests::{host_edit, mark, pod_edit, slaac},
+        requests::{host_edit, ipv6_on, mark, pod_edit, settings, slaac},
     },
     netlink::{Error, Request},
     sandbox::Sandbox,
@@ -90,27 +90,21 @@ impl Machine {
         want: &Want,
         edits: &[Edit],
     ) -> Result<(), Error> {
-        let requests: Vec<Request> = edits
-            .iter()
-            .filter(|e| e.in_pod())
-            .flat_map(|e| pod_edit(e, pod.index, want))
-            .collect();
-        let setting = edits.iter().find_map(|e| match e {
-            Edit::Slaac(accept) => Some(slaac(&pod.name, *accept)),
-            _ => None,
-        });
-        let forgets = edits.contains(&Edit::ForgetNeighbours);
-        if requests.is_empty() && setting.is_none() && !forgets {
-            return Ok(());
+        let is_mtu = |edit: &&Edit| matches!(edit, Edit::PodMtu);
+        let of_pod = edits.iter().filter(|edit| edit.in_pod());
+        let (mtu, others): (Vec<&Edit>, Vec<&Edit>) = of_pod.partition(is_mtu);
+        let requests = |edits: Vec<&Edit>| -> Vec<Request> {
+            let edits = edits.into_iter();
+            edits.flat_map(|e| pod_edit(e, pod.index, want)).collect()
+        };
+        let (mtu, requests) = (requests(mtu), requests(others));
+        if !mtu.is_empty() {
+            first_error(sandbox.act(&[], &mtu)?)?;
         }
-        let answers = sandbox.act(&setting.unwrap_or_default(), &requests)?;
-        let refused = first_error(answers);
-        if forgets {
+        let settings = pod_settings(pod, want, edits);
+        let refused = first_error(sandbox.act(&settings, &requests)?);
+        if edits.contains(&Edit::ForgetNeighbours) {
             sandbox.forget_neighbours(pod.index)?;
-        }
-        if edits.contains(&Edit::PodMtu) && refused.is_ok() {
-            // A link that grows beyond 1280 begins to speak IPv6, with the settings of a new link.
-            sandbox.act(&slaac(&want.link.name, want.link.slaac), &[])?;
         }
         match &refused {
             // Before Linux 6.2 a link that is up can not be renamed.
@@ -177,4 +171,16 @@ impl Machine {
             }
         }
     }
+}
+
+/// The settings that the edits are about, by the name that the link has now.
+fn pod_settings(pod: &PodSide, want: &Want, edits: &[Edit]) -> Vec<(String, &'static str)> {
+    let of = |edit: &Edit| match edit {
+        // A link that grows beyond 1280 begins to speak IPv6, with the settings of a new link.
+        Edit::PodMtu => settings(&pod.name, &want.link),
+        Edit::Slaac(accept) => slaac(&pod.name, *accept),
+        Edit::Ipv6On => vec![ipv6_on(&pod.name)],
+        _ => Vec::new(),
+    };
+    edits.iter().flat_map(of).collect()
 }

@@ -10,7 +10,7 @@ use crate::node::{
         Device, PresentDevice, Want, WantDevice,
         device::{self, Data, Site},
         edit::Edit,
-        requests::{device_mark, pod_side_requests, slaac},
+        requests::{device_mark, pod_side_requests, settings},
     },
     netlink::{Error, Request},
     sandbox::Sandbox,
@@ -96,7 +96,7 @@ impl Machine {
     fn finish_device(sandbox: &mut Sandbox, want: &Want, index: u32) -> Result<(), Error> {
         let mut requests = pod_side_requests(want, index);
         requests.push(device_mark(index, want));
-        let settings = slaac(&want.link.name, want.link.slaac);
+        let settings = settings(&want.link.name, &want.link);
         first_error(sandbox.act(&settings, &requests)?)
     }
 

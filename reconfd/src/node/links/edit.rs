@@ -47,6 +47,8 @@ pub enum Edit {
     PodMtu,
     PodMac([u8; 6]),
     Slaac(bool),
+    /// IPv6 on for this link alone.
+    Ipv6On,
     RaisePod,
     AddAddress(IpNetwork, PrefixRoute),
     DeleteAddress(IpNetwork),
@@ -90,6 +92,7 @@ impl Edit {
                 | E::PodMtu
                 | E::PodMac(_)
                 | E::Slaac(_)
+                | E::Ipv6On
                 | E::RaisePod
                 | E::AddAddress(..)
                 | E::DeleteAddress(_)

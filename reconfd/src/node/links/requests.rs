@@ -7,8 +7,8 @@ use netlink_packet_route::RouteNetlinkMessage;
 use rtnetlink::LinkUnspec;
 
 use super::{
-    GROUP, HostEnd, Route, Veth, Want, address, bridge, device::peers, edit::Edit, mark::other_end,
-    route, veth, wall,
+    GROUP, HostEnd, Link, Route, Veth, Want, address, bridge, device::peers, edit::Edit,
+    mark::other_end, route, veth, wall,
 };
 use crate::node::netlink::Request;
 
@@ -180,10 +180,22 @@ pub fn in_order(routes: &BTreeSet<Route>) -> Vec<&Route> {
     direct.into_iter().chain(through).collect()
 }
 
+/// The IPv6 settings of a link in the pod: whether router advertisements are taken, and IPv6 itself, which
+/// the pod's defaults may switch off. Last: it comes up with the others.
+pub fn settings(name: &str, link: &Link) -> Vec<(String, &'static str)> {
+    let mut settings = slaac(name, link.slaac);
+    settings.extend(link.speaks_ipv6().then(|| ipv6_on(name)));
+    settings
+}
+
 /// The settings that say whether router advertisements are taken.
 pub fn slaac(name: &str, accept: bool) -> Vec<(String, &'static str)> {
     let value = if accept { "1" } else { "0" };
     ["accept_ra", "autoconf"]
         .map(|setting| (format!("{name}/{setting}"), value))
         .into()
+}
+
+pub fn ipv6_on(name: &str) -> (String, &'static str) {
+    (format!("{name}/disable_ipv6"), "0")
 }

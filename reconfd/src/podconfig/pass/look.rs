@@ -137,14 +137,19 @@ impl Controller {
             .iter()
             .filter_map(|link| Some(link.pod.as_ref()?.index));
         let ours = ours.chain(candidates.iter().map(|candidate| candidate.row.index));
-        self.withhold(work, sandbox, (&inside, &ours.collect()))?;
-        let (granted, probing) = self.wants(work, &inside)?;
-        work.probing = probing;
         let settled = self.settled.get(&uid);
         let known = settled.map(|settled| settled.numbers(&work.known.pod.sandbox));
         let known = known.unwrap_or_default();
+        let found = (&inside, present.as_slice());
+        let stranded = self.machine.stranded(sandbox, &uid, found, &known);
+        let ours = ours.chain(stranded.iter().map(|stranded| stranded.index));
+        self.withhold(work, sandbox, (&inside, &ours.collect()))?;
+        let (granted, probing) = self.wants(work, &inside)?;
+        work.probing = probing;
+        let mut of_pod = plan::Inside::new(&inside.links, candidates, &known, &granted);
+        (of_pod.stranded, of_pod.has_ipv6) = (stranded, inside.has_ipv6);
         let situation = Situation {
-            inside: plan::Inside::new(&inside.links, candidates, &known, &granted),
+            inside: of_pod,
             granted,
             present,
             stale,

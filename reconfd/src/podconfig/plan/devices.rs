@@ -4,14 +4,14 @@ use std::collections::{HashMap, HashSet};
 
 use crds::Reason;
 
-use super::{Aim, Hindered, Plan, Step, Surroundings, Why, foreign, ground};
+use super::{Aim, Hindered, Plan, Step, Surroundings, Why, ground};
 use crate::node::{
     links::{
-        Device, Kind, Want, WantDevice,
+        Device, Kind, Present, Want, WantDevice,
         device::Data,
         edit::{Edit, device_edits},
     },
-    present::Candidate,
+    present::{Candidate, Stranded},
     row::Row,
 };
 
@@ -24,6 +24,12 @@ pub struct Inside<'a> {
     pub known: &'a HashSet<u32>,
     /// Links of the pod that take no tags of its own.
     pub untaggable: HashSet<String>,
+    /// The kernel has IPv6.
+    pub has_ipv6: bool,
+    /// Pod ends that lead nowhere any more.
+    pub stranded: Vec<Stranded>,
+    /// The numbers of links of ours that make place for what is wanted under their names.
+    going: HashSet<u32>,
 }
 
 impl<'a> Inside<'a> {
@@ -43,7 +49,45 @@ impl<'a> Inside<'a> {
             candidates,
             known,
             untaggable: untaggable.map(|want| want.link.name.clone()).collect(),
+            has_ipv6: true,
+            stranded: Vec::new(),
+            going: HashSet::new(),
         }
+    }
+
+    /// Finds out which links go in any case: those that lead nowhere, veths that are to be none any more,
+    /// and devices that are to be veths.
+    pub(super) fn make_place(&mut self, granted: &[Want], present: &[Present]) {
+        let is_veth = |link: &str| {
+            let mut veths = granted.iter().filter(|want| !want.link.kind.is_device());
+            veths.any(|want| want.link.name == link)
+        };
+        let stranded = self.stranded.iter().map(|stranded| stranded.index);
+        let veths = present.iter().filter_map(|present| {
+            let stays = present
+                .mark
+                .as_ref()
+                .is_some_and(|mark| is_veth(&mark.link));
+            present.pod.as_ref().filter(|_| !stays).map(|pod| pod.index)
+        });
+        let devices = self.candidates.iter().filter(|candidate| {
+            let mark = candidate.row.mark();
+            self.is_ours(candidate) && mark.is_some_and(|mark| is_veth(&mark.link))
+        });
+        let devices = devices.map(|candidate| candidate.row.index);
+        self.going = stranded.chain(veths).chain(devices).collect();
+    }
+
+    /// A link of the pod that has the name and is not ours.
+    pub(super) fn foreign(&self, name: &str, own: Option<u32>) -> Option<Why> {
+        let is_other = |row: &&Row| Some(row.index) != own && !self.going.contains(&row.index);
+        let mut others = self.links.values().filter(is_other);
+        let other = others.find(|row| row.is_called(name))?;
+        let kind = other.kind.as_deref().unwrap_or("network");
+        let message = format!(
+            "the pod has a {kind} link {name:?} that is not podconfig's; rename one of the two"
+        );
+        Some((Reason::ForeignLink, message))
     }
 
     fn is_ours(&self, candidate: &Candidate) -> bool {
@@ -140,7 +184,7 @@ impl Plan {
             Ok(found) => {
                 let own = found.as_ref().map(|candidate| candidate.row.index);
                 let own = own.or_else(|| inside.replaced(&want.link.name));
-                if let Some(why) = foreign(&want.link.name, own, inside.links) {
+                if let Some(why) = inside.foreign(&want.link.name, own) {
                     self.hindered.push(hinder(why));
                     // It stays, under whatever name.
                     if let Some(found) = found {
@@ -219,6 +263,10 @@ impl Plan {
                 .mark()
                 .map_or_else(String::new, |mark| mark.link),
         });
+        let stranded = inside.stranded.iter().cloned();
+        let steps = steps.chain(
+            stranded.map(|Stranded { index, name, link }| Step::RemoveDevice { index, name, link }),
+        );
         let steps: Vec<Step> = steps.collect();
         self.steps.splice(0..0, steps);
     }

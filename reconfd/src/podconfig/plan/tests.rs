@@ -13,7 +13,7 @@ use crate::node::{
         bridge,
         wall::program::{self, Instruction},
     },
-    present::Candidate,
+    present::{Candidate, Stranded},
 };
 
 const MAC: [u8; 6] = [0x0a, 0x58, 10, 9, 0, 5];
@@ -162,6 +162,7 @@ fn made(want: &Want, index: u32) -> Present {
             mtu: want.mtu,
             mac: Some(MAC),
             slaac: Some(false),
+            has_ipv6_off: false,
             addresses: want.link.addresses.iter().map(address).collect(),
             routes: BTreeSet::new(),
         }),
@@ -179,14 +180,18 @@ struct Pod {
     inside: Vec<Row>,
     rules: BTreeSet<Rule>,
     node: Node,
+    stranded: Vec<Stranded>,
+    lacks_ipv6: bool,
 }
 
 impl Pod {
     fn plan(self) -> Plan {
         let inside = self.inside.into_iter().map(|row| (row.index, row));
         let inside: HashMap<u32, Row> = inside.collect();
+        let mut of_pod = Inside::new(&inside, self.candidates, &self.known, &self.granted);
+        (of_pod.stranded, of_pod.has_ipv6) = (self.stranded, !self.lacks_ipv6);
         plan(Situation {
-            inside: Inside::new(&inside, self.candidates, &self.known, &self.granted),
+            inside: of_pod,
             granted: self.granted,
             present: self.present,
             stale: self.stale,
@@ -429,4 +434,53 @@ fn a_table_of_its_own_is_asked_by_the_links_addresses_and_no_others() {
         Step::Create(Box::new(want)),
     ];
     assert_eq!(plan.steps, expected);
+}
+
+#[test]
+fn a_pod_end_that_leads_nowhere_goes_and_does_not_stand_in_the_links_way() {
+    let plan = Pod {
+        granted: vec![on_lan("data0")],
+        stranded: vec![Stranded {
+            index: 3,
+            name: "data0".into(),
+            link: "data0".into(),
+        }],
+        inside: vec![row(3, "data0", "veth")],
+        ..Pod::default()
+    }
+    .plan();
+    let gone = Step::RemoveDevice {
+        index: 3,
+        name: "data0".into(),
+        link: "data0".into(),
+    };
+    assert_eq!(plan.steps, [gone, Step::Create(Box::new(on_lan("data0")))]);
+    assert_eq!(plan.hindered, []);
+}
+
+#[test]
+fn without_ipv6_in_the_kernel_the_rest_of_a_link_is_made_and_what_is_left_out_is_told() {
+    let mut both = on_lan("data0");
+    let four: ipnetwork::IpNetwork = "10.9.0.5/24".parse().unwrap();
+    both.link.addresses = vec![four, "fd99::5/64".parse().unwrap()];
+    both.link.routes = BTreeSet::from([Route {
+        to: "fd00::/8".parse().unwrap(),
+        via: None,
+        metric: None,
+        table: Some(150),
+    }]);
+    let plan = Pod {
+        granted: vec![both.clone()],
+        lacks_ipv6: true,
+        ..Pod::default()
+    }
+    .plan();
+    both.link.addresses = vec![four];
+    both.link.routes.clear();
+    assert_eq!(plan.steps, [Step::Create(Box::new(both))]);
+    let [left_out] = plan.hindered.as_slice() else {
+        panic!("{:?}", plan.hindered);
+    };
+    assert_eq!(left_out.reason, Reason::KernelRefused);
+    assert!(left_out.message.contains("fd99::5/64"), "{left_out:?}");
 }

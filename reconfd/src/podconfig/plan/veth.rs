@@ -1,17 +1,14 @@
 //! Pure: the steps for links with a host end.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use crds::Reason;
 
-use super::{Aim, Hindered, Plan, Step, Surroundings, Why, foreign, ground, is_guarded};
-use crate::node::{
-    links::{
-        HostEnd, Place, Present, Segment, Veth, Want,
-        device::{Data, shared},
-        edit::{Edit, edits},
-    },
-    row::Row,
+use super::{Aim, Hindered, Inside, Plan, Step, Surroundings, Why, ground, is_guarded};
+use crate::node::links::{
+    HostEnd, Place, Present, Segment, Veth, Want,
+    device::{Data, shared},
+    edit::{Edit, edits},
 };
 
 impl Plan {
@@ -20,7 +17,7 @@ impl Plan {
         mut want: Want,
         (veth, now): (&Veth, Option<Present>),
         twice: Option<Why>,
-        (inside, around): (&HashMap<u32, Row>, &S),
+        (inside, around): (&Inside<'_>, &S),
     ) {
         let stands = match twice {
             Some(why) => Err(why),
@@ -93,11 +90,15 @@ impl Plan {
         want.mtu = pod.mtu;
         want.host_mtu = present.host.mtu;
         let bridge = bridge_number(veth, around);
+        let is_routed = veth.host_end == HostEnd::Routed;
+        let is_where_it_belongs = present.place == veth.host_end.place()
+            && present.host.master == bridge
+            && (is_routed || bridge.is_some());
         let mut edits = edits(&present, &want, veth, bridge).unwrap_or_default();
         // Where it belongs is not there, or not fit; and it is not done.
         edits
             .retain(|edit| !matches!(edit, Edit::Move(_) | Edit::Join | Edit::Rename | Edit::Mark));
-        if bridge.is_some() && bridge == present.host.master && !edits.is_empty() {
+        if is_where_it_belongs && !edits.is_empty() {
             self.steps.push(Step::Change {
                 present: Box::new(present),
                 want: Box::new(want),
@@ -189,7 +190,7 @@ fn hindrance<S: Surroundings>(
     want: &mut Want,
     veth: &Veth,
     now: Option<&Present>,
-    inside: &HashMap<u32, Row>,
+    inside: &Inside<'_>,
     around: &S,
 ) -> Result<Option<Why>, Why> {
     let note = match &veth.host_end {
@@ -203,7 +204,7 @@ fn hindrance<S: Surroundings>(
     let own = now
         .and_then(|present| present.pod.as_ref())
         .map(|pod| pod.index);
-    match foreign(&want.link.name, own, inside) {
+    match inside.foreign(&want.link.name, own) {
         Some(why) => Err(why),
         None => Ok(note),
     }

@@ -15,6 +15,7 @@ pub(super) fn pod_side(pod: &PodSide, want: &Want, mac: [u8; 6], edits: &mut Vec
     when(pod.mac != Some(mac), Edit::PodMac(mac));
     let listens_wrongly = pod.slaac.is_some_and(|slaac| slaac != link.slaac);
     when(listens_wrongly, Edit::Slaac(link.slaac));
+    when(pod.has_ipv6_off && link.speaks_ipv6(), Edit::Ipv6On);
     when(!pod.up, Edit::RaisePod);
     let routes: BTreeSet<Route> = veth::pod_routes(link)
         .into_iter()

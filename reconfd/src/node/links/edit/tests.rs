@@ -95,6 +95,7 @@ fn fresh(want: &Want) -> Present {
             mtu: want.mtu,
             mac: Some(MAC),
             slaac: Some(false),
+            has_ipv6_off: false,
             addresses: want.link.addresses.iter().map(|a| ours(*a)).collect(),
             routes: want.link.routes.clone(),
         }),
@@ -418,4 +419,15 @@ fn each_edit_goes_to_the_side_that_it_is_of() {
     assert_eq!(inside, [Edit::PodMtu, gone, kept]);
     let port = Edit::Port(bridge::port(false));
     assert_eq!(outside, [Edit::HostMtu, port, Edit::Mark]);
+}
+
+#[test]
+fn ipv6_that_was_switched_off_comes_back_for_a_link_that_needs_it() {
+    assert_eq!(after(|now, _| in_pod(now).has_ipv6_off = true), []);
+    let edits = after(|now, want| {
+        in_pod(now).has_ipv6_off = true;
+        want.link.addresses.push(net("fd99::5/64"));
+    });
+    let address = Edit::AddAddress(net("fd99::5/64"), PrefixRoute::Kernel);
+    assert_eq!(edits, [Edit::Ipv6On, address]);
 }

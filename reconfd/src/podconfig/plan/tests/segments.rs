@@ -278,6 +278,7 @@ fn candidate(want: &Want, peer: u32, id: u16) -> Candidate {
         mtu: 9000,
         mac: Some(MAC),
         slaac: Some(false),
+        has_ipv6_off: false,
         addresses: want
             .link
             .addresses

@@ -1,0 +1,63 @@
+//! Pod ends whose host end is neither in the switch nor in the node's namespace: somebody took it to
+//! another one, or it is going this very moment.
+
+use std::collections::HashSet;
+
+use super::mark_of;
+use crate::node::{
+    Machine,
+    links::{GROUP, Present, VETH},
+    row::Row,
+    sandbox::{Inside, Sandbox},
+};
+
+/// What is left of a link in the pod.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stranded {
+    pub index: u32,
+    /// What it is called in the pod.
+    pub name: String,
+    /// The link that it was.
+    pub link: String,
+}
+
+impl Machine {
+    /// Whose a pod end is, its host end says, wherever that is; or this daemon has seen it in this sandbox
+    /// before. The group alone says nothing: another installation uses the same.
+    pub fn stranded(
+        &self,
+        sandbox: &mut Sandbox,
+        pod_uid: &str,
+        (inside, present): (&Inside, &[Present]),
+        known: &HashSet<u32>,
+    ) -> Vec<Stranded> {
+        let has_host_end = |index: u32| {
+            let mut pods = present.iter().filter_map(|link| link.pod.as_ref());
+            pods.any(|pod| pod.index == index)
+        };
+        let is_pod_end = |row: &&Row| row.is_kind(VETH) && row.group == GROUP;
+        let rows = inside.links.values().filter(is_pod_end);
+        let left = rows.filter(|row| !has_host_end(row.index));
+        let mut stranded = |row: &Row| {
+            let host_end = other_end(sandbox, inside, row);
+            let mark = host_end.and_then(|host_end| mark_of(&host_end, &self.installation));
+            let mark = mark.filter(|mark| mark.pod_uid == pod_uid);
+            let is_known = known.contains(&row.index);
+            (mark.is_some() || is_known).then(|| Stranded {
+                index: row.index,
+                name: row.name.clone(),
+                link: mark.map_or_else(|| row.name.clone(), |mark| mark.link),
+            })
+        };
+        left.filter_map(&mut stranded).collect()
+    }
+}
+
+/// One that can not be seen is nobody's.
+fn other_end(sandbox: &mut Sandbox, inside: &Inside, row: &Row) -> Option<Row> {
+    let index = row.peer?;
+    match row.peer_netns {
+        Some(netns) => sandbox.link_in(netns, index),
+        None => inside.links.get(&index).cloned(),
+    }
+}
