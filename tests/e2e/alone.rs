@@ -6,6 +6,8 @@ mod apiserver;
 mod claims;
 /// Daemons come and go.
 mod daemon;
+/// What podconfig writes is deleted.
+mod deleted;
 /// podconfig comes and goes.
 mod install;
 /// Where the networks of the cluster are.

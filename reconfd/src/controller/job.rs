@@ -124,6 +124,7 @@ impl Job {
             Self::Peers { .. } => &[
                 Kind::Namespace,
                 Kind::PodConfigPolicy,
+                Kind::PodConfig,
                 Kind::Pod,
                 Kind::PodReport,
                 Kind::PeerSlice,

@@ -1,6 +1,9 @@
 //! Pure: what the reports say of tunnels → the nodes that each of them leads to.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr},
+};
 
 use crds::{PodConfigPolicy, podconfig::vxlan::VXLAN_PORT, policy::VxlanRule, report::Tunnel};
 use ipnetwork::IpNetwork;
@@ -50,6 +53,14 @@ impl Ends {
         self.0.keys().copied()
     }
 
+    /// Whether a pod of that node tells of an end of the tunnel.
+    pub fn has(&self, segment: Segment, node: &str) -> bool {
+        let first = (node.to_owned(), IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        let ends = self.0.get(&segment);
+        let next = ends.and_then(|ends| ends.range(first..).next());
+        next.is_some_and(|((of, _), _)| of == node)
+    }
+
     /// The nodes that the tunnel leads to, each with one address: only one that a rule of the namespace's
     /// policies allows as a peer, whatever a node says of itself.
     pub fn peers(
@@ -70,7 +81,8 @@ fn end(node: &str, tunnel: Tunnel) -> (String, IpAddr) {
     (node.to_owned(), tunnel.address.to_canonical())
 }
 
-fn may_be(segment: Segment, address: IpAddr, policies: &[&PodConfigPolicy]) -> bool {
+/// Whether a rule of the namespace's policies allows that address as a peer.
+pub fn may_be(segment: Segment, address: IpAddr, policies: &[&PodConfigPolicy]) -> bool {
     let rules = policies.iter().flat_map(|policy| &policy.spec.allow);
     let mut rules = rules.filter_map(|rule| rule.vxlan.as_ref());
     rules.any(|rule| allows(rule, segment, IpNetwork::from(address)))
@@ -126,8 +138,10 @@ mod tests {
         assert_eq!(peers(&ends, usual()), ["n0=10.77.0.1", "n1=10.77.0.2"]);
         ends.remove("n0", tunnel("10.77.0.1"));
         assert_eq!(peers(&ends, usual()).len(), 2);
+        assert!(ends.has(SEGMENT, "n0") && !ends.has(SEGMENT, "n"));
         ends.remove("n0", tunnel("10.77.0.1"));
         assert_eq!(peers(&ends, usual()), ["n1=10.77.0.2"]);
+        assert!(!ends.has(SEGMENT, "n0") && ends.has(SEGMENT, "n1"));
         ends.remove("n1", tunnel("10.77.0.2"));
         assert!(ends.segments().next().is_none());
     }

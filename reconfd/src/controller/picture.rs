@@ -129,10 +129,11 @@ impl Picture {
             Job::Allowance { namespace } => {
                 self.spaces.get(namespace)?.allowed(self.policies.values())
             }
-            Job::Peers { namespace, segment } => self
-                .spaces
-                .get(namespace)?
-                .packed(*segment, self.policies.values()),
+            Job::Peers { namespace, segment } => {
+                let nodes = Some(&self.nodes).filter(|_| knows_nodes);
+                let space = self.spaces.get(namespace)?;
+                space.packed(*segment, self.policies.values(), nodes)
+            }
             Job::Sweep { namespace, pod } => {
                 let nodes = Some(&self.nodes).filter(|_| knows_nodes);
                 self.spaces.get(namespace)?.orphan(pod, nodes)
@@ -234,7 +235,10 @@ impl Picture {
         }
         self.nodes.remove(&name);
         let spaces = self.spaces.values();
-        let marks = spaces.flat_map(|space| space.reports_of(&name));
+        let marks = spaces.flat_map(|space| {
+            let untold = space.untold_ends(Some(&name));
+            space.reports_of(&name).into_iter().chain(untold)
+        });
         marks.chain(self.claims.of_node(&name)).collect()
     }
 

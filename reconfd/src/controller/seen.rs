@@ -17,11 +17,14 @@ pub struct Seen {
     pub labels: BTreeMap<String, String>,
     /// Whether it is neither ended nor about to: what counts for a ReplicaSet as well.
     pub is_active: bool,
+    /// Whether its containers have ended for good, and its network namespace with them.
+    pub has_ended: bool,
 }
 
 impl From<Pod> for Seen {
     fn from(pod: Pod) -> Self {
         Self {
+            has_ended: pod.has_ended(),
             is_active: !pod.has_ended() && pod.metadata.deletion_timestamp.is_none(),
             uid: pod.metadata.uid.unwrap_or_default(),
             node: pod.spec.node_name.filter(|node| !node.is_empty()),

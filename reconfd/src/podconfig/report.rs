@@ -50,7 +50,9 @@ pub fn pod_status(
     now: SystemTime,
 ) -> PodReportStatus {
     let previous = previous.filter(|previous| previous.pod_uid == outcome.pod.uid);
-    let links: Vec<LinkReport> = outcome.links.iter().map(link_report).collect();
+    let before = previous.map_or(&[][..], |previous| &previous.links);
+    let links = outcome.links.iter().map(|link| link_report(link, before));
+    let links: Vec<LinkReport> = links.collect();
     let ready = links
         .iter()
         .filter(|link| link.state == LinkState::Ready)
@@ -183,8 +185,14 @@ fn trouble_report(trouble: Trouble<'_>) -> PodTrouble {
     }
 }
 
-fn link_report(link: &LinkOutcome) -> LinkReport {
+fn link_report(link: &LinkOutcome, before: &[LinkReport]) -> LinkReport {
     let present = link.present.as_ref();
+    // When a link that stands was changed by an earlier daemon, the report alone knows.
+    let is_same = |earlier: &&LinkReport| {
+        earlier.name == link.name && earlier.pod_config_uid == link.edition.uid
+    };
+    let earlier = before.iter().find(is_same).filter(|_| present.is_some());
+    let earlier = earlier.and_then(|earlier| earlier.last_change.clone());
     // An address that the API cannot spell (IPv4 in IPv6 clothes) is not one that was asked for.
     let spelled =
         |address: &ipnetwork::IpNetwork| address.to_string().parse::<InterfaceAddress>().ok();
@@ -207,7 +215,7 @@ fn link_report(link: &LinkOutcome) -> LinkReport {
         host_interface: present.and_then(|facts| facts.host_interface.clone()),
         bridge: present.and_then(|facts| facts.bridge.clone()),
         tunnel: link.tunnel,
-        last_change: link.last_change.map(time),
+        last_change: link.last_change.map(time).or(earlier),
     }
 }
 

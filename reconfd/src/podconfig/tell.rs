@@ -150,7 +150,13 @@ impl Teller {
             .filter(|outcome| self.reports.contains_key(&outcome.pod.uid));
         match &self.sink {
             Sink::Cluster(sink) => {
-                let uids: Vec<&str> = reported.map(|outcome| outcome.pod.uid.as_str()).collect();
+                // Of a pod that lives and whose turn is still to come, nothing is known: its report stays.
+                let pods = self.objects.pods();
+                let living = pods.iter().filter(|pod| !pod.has_ended());
+                let living = living.filter_map(|pod| pod.metadata.uid.as_deref());
+                let untold = living.filter(|uid| !self.outcomes.contains_key(*uid));
+                let reported = reported.map(|outcome| outcome.pod.uid.as_str());
+                let uids: Vec<&str> = reported.chain(untold).collect();
                 sink.keep_only(&uids);
             }
             Sink::Directory(sink) => {
@@ -320,3 +326,6 @@ fn asking(outcome: &PodOutcome) -> BTreeSet<(String, String)> {
         .map(|link| (outcome.pod.namespace.clone(), link.podconfig.clone()))
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

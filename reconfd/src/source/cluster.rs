@@ -9,8 +9,11 @@ mod clerk;
 pub mod client;
 mod desk;
 mod events;
+mod own_reports;
 mod pods;
 mod reports;
+mod retired;
+mod rewrite;
 mod serve;
 mod stores;
 /// One kind of object, watched for good.

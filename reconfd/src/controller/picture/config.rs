@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     controller::{
+        job::Segment,
         rollup::{self, Roll, Verdict},
         seen::{Seen, Told},
     },
@@ -77,6 +78,21 @@ impl Config {
         let selector = self.selector.as_ref()?;
         (pod.is_active && selector.matches(&pod.labels))
             .then(|| Verdict::of(&self.troubles(name, pod, told)))
+    }
+
+    /// Whether it may ask for an end of this tunnel in the pod; of one that cannot be read nobody knows.
+    pub fn may_ask_for(&self, segment: Segment, pod: &Seen) -> bool {
+        let links = self.object.spec.links.iter();
+        let tunnels = links.filter_map(|link| link.vxlan.as_ref());
+        let mut found = tunnels.filter(|vxlan| vxlan.peers.auto.is_some());
+        let mut is_asked = || {
+            found.any(|vxlan| {
+                let port = vxlan.port().map(i32::from);
+                (vxlan.vni, port) == (segment.vni, Some(segment.port))
+            })
+        };
+        let selects = |selector: &Selector| selector.matches(&pod.labels);
+        self.fault.is_some() || self.selector.as_ref().is_some_and(selects) && is_asked()
     }
 
     /// Whether one of its ranges may give out this address.

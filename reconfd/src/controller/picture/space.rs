@@ -70,13 +70,23 @@ impl Space {
         if self.pods.get(name) == pod.as_ref() {
             return Vec::new();
         }
+        let node = |pod: Option<&Seen>| pod.and_then(|pod| pod.node.clone());
+        let nodes = [node(self.pods.get(name)), node(pod.as_ref())];
         put(&mut self.pods, name, pod);
-        self.look_at(name)
+        let mut marks = self.look_at(name);
+        for node in nodes.into_iter().flatten().collect::<BTreeSet<_>>() {
+            marks.extend(self.untold_ends(Some(&node)));
+        }
+        marks
     }
 
     pub fn report(&mut self, pod: &str, told: Option<Told>) -> Vec<Mark> {
         put(&mut self.reports, pod, told);
-        self.look_at(pod)
+        let mut marks = self.look_at(pod);
+        if let Some(node) = self.pods.get(pod).and_then(|pod| pod.node.as_deref()) {
+            marks.extend(self.untold_ends(Some(node)));
+        }
+        marks
     }
 
     pub fn config(&mut self, name: &str, read: Option<Box<Read<PodConfig>>>) -> Vec<Mark> {
@@ -93,6 +103,7 @@ impl Space {
             marks.push(Job::status(&self.name, name).after(config.roll.wait()));
             self.configs.insert(name.to_owned(), config);
         }
+        marks.extend(self.untold_ends(None));
         if had_some == self.configs.is_empty() {
             marks.push(Job::allowance(&self.name).after(Wait::Now));
         }

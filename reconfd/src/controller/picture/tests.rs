@@ -103,6 +103,7 @@ pub(super) fn pod(name: &str) -> Seen {
         node: Some("n0".into()),
         labels: labels("app", "cnf"),
         is_active: true,
+        has_ended: false,
     }
 }
 

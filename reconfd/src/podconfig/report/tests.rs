@@ -137,6 +137,22 @@ fn a_report_belongs_to_its_pod_and_holds_nothing_up() {
 }
 
 #[test]
+fn a_daemon_that_starts_anew_says_the_same() {
+    let outcome_of = |link| outcome("a", vec![link]);
+    let before = pod_status(&outcome_of(ready("data0")), "n0", None, at(0));
+    let mut anew = ready("data0");
+    anew.last_change = None;
+    let after = pod_status(&outcome_of(anew.clone()), "n0", Some(&before), at(60));
+    assert_eq!(after, before);
+    anew.edition.uid = "uid-other".into();
+    let other = pod_status(&outcome_of(anew), "n0", Some(&before), at(60));
+    assert_eq!(other.links[0].last_change, None, "it is another link");
+    let gone = failed("data0", Reason::NotAllowed, "no");
+    let gone = pod_status(&outcome_of(gone), "n0", Some(&before), at(60));
+    assert_eq!(gone.links[0].last_change, None, "there is no link");
+}
+
+#[test]
 fn a_report_says_what_the_pod_has() {
     let refused = failed(
         "lan0",

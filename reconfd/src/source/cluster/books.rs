@@ -1,6 +1,6 @@
 //! What is remembered of the watches: which of them has told all there is, and which can not be had.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Instant};
 
 use crds::{AddressClaim, PeerSlice, PodConfig, PodConfigPolicy, ReservedNetworks};
 use kube::{Resource, core::DeserializeGuard, runtime::watcher};
@@ -31,6 +31,7 @@ pub enum Heard {
 pub type Guarded<K> = DeserializeGuard<K>;
 
 const RESERVED_NETWORKS: &str = "reservednetworks";
+const PEER_SLICES: &str = "peerslices";
 const CLAIMS: &str = "addressclaims";
 
 pub struct Books {
@@ -80,10 +81,11 @@ impl Books {
                 changes.filter_map(|news| self.stores.pod(news)).collect()
             }
             Heard::PeerSlice(at, said) => {
-                let news = self.news("peerslices", said, |books| &mut books.peer_slices[at]);
+                let now = Instant::now();
+                let news = self.news(PEER_SLICES, said, |books| &mut books.peer_slices[at]);
                 let changes = news.into_iter();
                 changes
-                    .filter_map(|news| self.stores.peer_slice(readable(news)?))
+                    .filter_map(|news| self.stores.peer_slice(readable(news)?, now))
                     .collect()
             }
             Heard::ReservedNetworks(at, said) => {
@@ -105,6 +107,12 @@ impl Books {
                 Vec::new()
             }
         }
+    }
+
+    /// Slices of peers that were deleted and did not come back.
+    pub fn expire(&mut self, now: Instant) -> Vec<Change> {
+        let may_come_back = !self.deaf_to.contains_key(PEER_SLICES);
+        self.stores.expire_slices(may_come_back, now)
     }
 
     fn claim(&self, news: News<Guarded<AddressClaim>>) {
@@ -155,7 +163,7 @@ impl Books {
             ("podconfigpolicies", &self.policies),
             ("namespaces", &self.namespaces),
             ("pods", &self.pods),
-            ("peerslices", &self.peer_slices),
+            (PEER_SLICES, &self.peer_slices),
             (RESERVED_NETWORKS, &self.reserved_networks),
             (CLAIMS, &self.claims),
         ];
@@ -194,7 +202,7 @@ fn readable<K: Resource<DynamicType = ()>>(news: News<Guarded<K>>) -> Option<New
 }
 
 /// Why a list or a watch can not be had.
-fn why(error: &watcher::Error) -> String {
+pub fn why(error: &watcher::Error) -> String {
     use watcher::Error::{InitialListFailed, WatchFailed, WatchStartFailed};
     match error {
         InitialListFailed(cause) | WatchStartFailed(cause) | WatchFailed(cause) => {

@@ -140,11 +140,13 @@ impl From<kube::Error> for Failure {
             return Self::Later(error.to_string());
         };
         let is_terminating = status.message.contains("because it is being terminated");
+        // Without the name of an object it is the definition that is missing, or about to be.
+        let names_object = status.details.as_ref().is_some_and(|d| !d.name.is_empty());
         match status.code {
-            404 => Self::Pointless,
+            404 if names_object => Self::Pointless,
             403 if is_terminating => Self::Pointless,
             403 => Self::Forbidden(status.message.clone()),
-            400 | 405 | 422 => Self::Refused(status.message.clone()),
+            400 | 422 => Self::Refused(status.message.clone()),
             _ => Self::Later(status.message.clone()),
         }
     }
@@ -152,7 +154,7 @@ impl From<kube::Error> for Failure {
 
 #[cfg(test)]
 mod tests {
-    use kube::core::Status;
+    use kube::core::{Status, response::StatusDetails};
 
     use super::*;
 
@@ -167,7 +169,8 @@ mod tests {
 
     #[test]
     fn what_may_go_through_another_time_is_tried_again() {
-        for code in [401, 409, 429, 500, 503] {
+        // 404 and 405: the definition is gone, or going, and is put back.
+        for code in [401, 404, 405, 409, 429, 500, 503] {
             let failure = failure(code, "no");
             assert!(matches!(failure, Failure::Later(_)), "{code}");
         }
@@ -177,7 +180,21 @@ mod tests {
 
     #[test]
     fn nothing_is_written_about_what_is_gone() {
-        assert!(matches!(failure(404, ""), Failure::Pointless));
+        let details = StatusDetails {
+            name: "t".into(),
+            group: String::new(),
+            kind: "namespaces".into(),
+            uid: String::new(),
+            causes: Vec::new(),
+            retry_after_seconds: 0,
+        };
+        let status = Status {
+            code: 404,
+            details: Some(details),
+            ..Status::default()
+        };
+        let gone = Failure::from(kube::Error::Api(Box::new(status)));
+        assert!(matches!(gone, Failure::Pointless));
         let going = "unable to create new content in namespace t because it is being terminated";
         assert!(matches!(failure(403, going), Failure::Pointless));
     }

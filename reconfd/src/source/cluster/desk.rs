@@ -2,15 +2,15 @@
 //! and written when the API takes it. Links are never behind a write.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use crds::{PodReport, PodReportStatus};
 use tokio::{sync::Notify, time::sleep};
 
-use super::{events::Notice, pods::PodWish, watch::Key};
+use super::{events::Notice, pods::PodWish, rewrite::Rewrites, watch::Key};
 
 /// Events beyond these are dropped, the oldest first: while the API is away nobody can read them.
 const MOST_NOTICES: usize = 1000;
@@ -22,6 +22,8 @@ pub struct Sink(Arc<Desk>);
 #[derive(Default)]
 struct Desk {
     bell: Notify,
+    /// Rings when there may be reports in another namespace.
+    namespaces: Notify,
     papers: Mutex<Papers>,
 }
 
@@ -32,6 +34,10 @@ struct Papers {
     notices: VecDeque<Notice>,
     /// Reports as the API has them.
     written: BTreeMap<Key, PodReportStatus>,
+    /// Reports as they are to be.
+    wanted: BTreeMap<Key, PodReportStatus>,
+    /// Reports that the API has otherwise.
+    rewrites: Rewrites,
     /// How many writes are not answered yet.
     under_way: usize,
 }
@@ -63,6 +69,8 @@ impl Sink {
             return tracing::error!(?key, "a pod report that says nothing is not written");
         };
         let mut papers = self.papers();
+        papers.wanted.insert(key.clone(), status.clone());
+        self.0.namespaces.notify_one();
         // While something is under way, what the API has may be otherwise in a moment.
         if papers.under_way == 0 && papers.has(&key, &status) {
             papers.reports.remove(&key);
@@ -77,11 +85,12 @@ impl Sink {
     pub fn remove_pod_report(&self, namespace: &str, name: &str, uid: &str) {
         let key = (namespace.to_owned(), name.to_owned());
         let mut papers = self.papers();
+        let is_of_pod = |status: &PodReportStatus| status.pod_uid == uid;
+        if papers.wanted.get(&key).is_some_and(is_of_pod) {
+            papers.wanted.remove(&key);
+        }
         let pending = papers.reports.remove(&key);
-        let is_written = papers
-            .written
-            .get(&key)
-            .is_some_and(|status| status.pod_uid == uid);
+        let is_written = papers.written.get(&key).is_some_and(is_of_pod);
         // It may be on its way.
         if is_written || pending.is_some() {
             papers.reports.insert(key, ReportWish::Remove(uid.into()));
@@ -123,24 +132,60 @@ impl Sink {
         self.papers().written = statuses(reports);
     }
 
-    /// The reports that the API has now: what is not as it was written is written again.
-    pub fn found_later(&self, reports: Vec<PodReport>) {
-        let found = statuses(reports);
+    /// The namespaces where this node has reports.
+    pub fn namespaces(&self) -> BTreeSet<String> {
+        let papers = self.papers();
+        let keys = papers.written.keys().chain(papers.wanted.keys());
+        keys.map(|(namespace, _)| namespace.clone()).collect()
+    }
+
+    /// Waits until there may be others.
+    pub async fn namespaces_changed(&self) {
+        self.0.namespaces.notified().await;
+    }
+
+    /// Takes in how the API has a report: one that is otherwise than it was written is written again.
+    pub fn observed(&self, key: &Key, status: Option<PodReportStatus>, now: Instant) {
         let mut papers = self.papers();
-        if papers.under_way > 0 {
-            // The list may be from before the answer; there will be another.
-            return;
+        match status {
+            Some(status) => drop(papers.written.insert(key.clone(), status)),
+            None => drop(papers.written.remove(key)),
         }
-        let written = std::mem::replace(&mut papers.written, found);
-        let lost: Vec<_> = written
-            .into_iter()
-            .filter(|(key, status)| !papers.has(key, status))
-            .collect();
-        for (key, status) in lost {
-            let wish = ReportWish::Write(Box::new(status));
-            papers.reports.entry(key).or_insert(wish);
+        match papers.is_as_wanted(key) {
+            true => papers.rewrites.agrees(key),
+            false => papers.rewrites.differs(key, now),
+        }
+    }
+
+    /// All reports of this node in a namespace were observed.
+    pub fn listed(&self, namespace: &str, is_there: impl Fn(&Key) -> bool, now: Instant) {
+        let written = self.papers().written.clone().into_keys();
+        let gone = written.filter(|key| key.0 == namespace && !is_there(key));
+        gone.for_each(|key| self.observed(&key, None, now));
+    }
+
+    /// When a report is to be written again.
+    pub fn next_rewrite(&self) -> Option<Instant> {
+        self.papers().rewrites.next()
+    }
+
+    /// Queues the reports that are to be written again by now, if their pod, by its uid, is there.
+    pub fn write_again(&self, is_there: impl Fn(&Key, &str) -> bool, now: Instant) -> Vec<Key> {
+        let mut papers = self.papers();
+        let due = papers.rewrites.due(now).into_iter();
+        let due = due.filter(|key| {
+            let wanted = papers.wanted.get(key);
+            wanted.is_some_and(|wanted| is_there(key, &wanted.pod_uid)) && !papers.is_as_wanted(key)
+        });
+        let due: Vec<Key> = due.collect();
+        for key in &due {
+            if let Some(wanted) = papers.wanted.get(key) {
+                let wish = ReportWish::Write(Box::new(wanted.clone()));
+                papers.reports.entry(key.clone()).or_insert(wish);
+            }
         }
         self.0.bell.notify_one();
+        due
     }
 
     /// Waits until nothing is left to write.
@@ -220,6 +265,12 @@ impl Papers {
     /// Whether the API has this report of that pod.
     fn has(&self, key: &Key, status: &PodReportStatus) -> bool {
         self.written.get(key) == Some(status)
+    }
+
+    /// Whether the API has the report as it is to be; of one that is not to be, nothing is asked.
+    fn is_as_wanted(&self, key: &Key) -> bool {
+        let wanted = self.wanted.get(key);
+        wanted.is_none_or(|wanted| self.has(key, wanted))
     }
 
     fn is_empty(&self) -> bool {

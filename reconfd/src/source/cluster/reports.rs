@@ -14,6 +14,8 @@ use crate::scope::Scope;
 
 /// Who writes, in the fields' own book-keeping.
 pub const MANAGER: &str = "reconfd";
+/// What selects the reports of a node.
+pub const NODE_FIELD: &str = "status.node";
 
 pub async fn write(client: &Client, key: &Key, status: &PodReportStatus) -> Result<(), Failure> {
     let (namespace, name) = key;
@@ -67,7 +69,7 @@ pub async fn of_node(
     node: &str,
     scope: &Scope,
 ) -> Result<Vec<PodReport>, kube::Error> {
-    let selection = ListParams::default().fields(&format!("status.node={node}"));
+    let selection = ListParams::default().fields(&format!("{NODE_FIELD}={node}"));
     let mut reports = Vec::new();
     for api in super::apis::<DeserializeGuard<PodReport>>(client, scope) {
         // One that another version wrote in other words is written anew.

@@ -3,9 +3,10 @@
 use std::{
     collections::BTreeMap,
     fmt::Debug,
+    future::pending,
     pin::Pin,
     sync::{Arc, mpsc},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::bail;
@@ -15,7 +16,7 @@ use kube::{Api, Client, Resource, core::PartialObjectMeta, runtime::watcher};
 use serde::de::DeserializeOwned;
 use tokio::{
     sync::{Notify, oneshot},
-    time::{interval, sleep, timeout},
+    time::{sleep, sleep_until, timeout},
 };
 
 use super::{
@@ -26,6 +27,7 @@ use super::{
     client,
     desk::Sink,
     events::Events,
+    own_reports::OwnReports,
     reports,
     stores::Stores,
     watch::{self, Ledger, Said},
@@ -37,8 +39,6 @@ use crate::{
     source::{Change, Feed},
 };
 
-/// How often the reports at the API are held against what was written there.
-const LOOK_AGAIN: Duration = Duration::from_secs(600);
 /// How soon a look that failed is tried again.
 const PAUSE: Duration = Duration::from_secs(2);
 /// At the end, what is still to be written gets so long.
@@ -89,12 +89,18 @@ impl Service {
             events: Events::new(client.clone(), &self.options.node),
             sink: self.sink.clone(),
         };
+        let own_reports = OwnReports::new(
+            client.clone(),
+            &self.options.node,
+            (self.sink.clone(), clerk.objects.clone()),
+            self.metrics.clone(),
+        );
         let (claims, bell) = &self.claims;
         let driver = Driver::new(client.clone(), claims.clone(), self.metrics.clone());
         tokio::select! {
             () = clerk.run() => {}
             () = driver.run(bell) => {}
-            () = self.look_again(&client) => {}
+            () = own_reports.run() => {}
             () = self.hear(&client, feed, notify) => {}
         }
         Ok(())
@@ -139,25 +145,19 @@ impl Service {
         }
     }
 
-    /// Reports that somebody deleted or changed are written again.
-    async fn look_again(&self, client: &Client) {
-        let mut rounds = interval(LOOK_AGAIN);
-        rounds.tick().await;
-        loop {
-            rounds.tick().await;
-            match reports::of_node(client, &self.options.node, &self.options.scope).await {
-                Ok(reports) => self.sink.found_later(reports),
-                Err(error) => tracing::warn!("list PodReports: {error}"),
-            }
-        }
-    }
-
     async fn hear(&self, client: &Client, feed: Feed, notify: &dyn Fn(Change)) {
         let (ears, mut books) = self.open(client, feed);
         let mut heard = stream::select_all(ears);
         let mut is_complete = false;
-        while let Some(heard) = heard.next().await {
-            let changes = books.take(heard);
+        loop {
+            let expiry = books.stores.next_expiry();
+            let changes = tokio::select! {
+                heard = heard.next() => match heard {
+                    Some(heard) => books.take(heard),
+                    None => return,
+                },
+                () = until(expiry) => books.expire(Instant::now()),
+            };
             if is_complete {
                 changes.into_iter().for_each(notify);
                 continue;
@@ -225,6 +225,14 @@ impl Service {
             deaf_to: BTreeMap::new(),
         };
         (ears, books)
+    }
+}
+
+/// Until then; without a time, for good.
+pub async fn until(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time.into()).await,
+        None => pending().await,
     }
 }
 

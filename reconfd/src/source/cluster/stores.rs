@@ -13,7 +13,10 @@ use kube::{
     },
 };
 
-use super::watch::{Key, News, key};
+use super::{
+    retired::Retired,
+    watch::{Key, News, key},
+};
 use crate::{
     scope::Scope,
     source::{Change, Feed, NamespaceMeta, Objects, Pod, heard::first_heard, pod::NETWORK_STATUS},
@@ -24,6 +27,8 @@ pub struct Stores {
     objects: Objects,
     scope: Scope,
     installation: String,
+    /// Slices that were deleted and are in the store all the same.
+    retired: Retired,
 }
 
 impl Stores {
@@ -36,6 +41,7 @@ impl Stores {
             objects,
             scope,
             installation: installation.to_owned(),
+            retired: Retired::default(),
         }
     }
 
@@ -65,7 +71,41 @@ impl Stores {
         is_new.then_some(Change::Namespace(name))
     }
 
-    pub fn peer_slice(&mut self, news: News<PeerSlice>) -> Option<Change> {
+    /// One that is deleted stays in force for a while.
+    pub fn peer_slice(&mut self, news: News<PeerSlice>, now: Instant) -> Option<Change> {
+        let key = self.served(&news)?;
+        let is_known = || {
+            let known = self.objects.peer_slices.get(&reference(&key.0, &key.1));
+            known.is_some()
+        };
+        match news {
+            News::Went(_) if is_known() => {
+                self.retired.deleted(key, now);
+                None
+            }
+            News::Went(_) => None,
+            News::Came(_) => {
+                self.retired.came_back(&key);
+                self.put_slice(news)
+            }
+        }
+    }
+
+    /// The slices that were deleted and did not come back. `may_come_back`: whether they are watched.
+    pub fn expire_slices(&mut self, may_come_back: bool, now: Instant) -> Vec<Change> {
+        if !may_come_back {
+            self.retired.restart(now);
+        }
+        let gone = self.retired.expired(now).into_iter();
+        gone.filter_map(|key| self.put_slice(News::Went(key)))
+            .collect()
+    }
+
+    pub fn next_expiry(&self) -> Option<Instant> {
+        self.retired.next()
+    }
+
+    fn put_slice(&mut self, news: News<PeerSlice>) -> Option<Change> {
         let (namespace, name) = self.served(&news)?;
         let known = self.objects.peer_slices.get(&reference(&namespace, &name));
         let (event, is_new) = event(news, &self.objects.peer_slices, |old, new| {

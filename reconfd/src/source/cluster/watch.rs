@@ -106,6 +106,11 @@ impl Ledger {
         self.is_complete
     }
 
+    /// Whether the object is there, as far as was heard.
+    pub fn knows(&self, key: &Key) -> bool {
+        self.known.contains(key)
+    }
+
     pub fn take<K: Resource>(&mut self, event: Event<K>) -> Vec<News<K>> {
         match event {
             Event::Apply(object) => vec![self.came(object)],

@@ -154,6 +154,139 @@ fn peers_come_and_go_with_the_pods_of_their_nodes() {
     assert_eq!(pack(&mut heard), ["-vxlan-7-4789-0"]);
 }
 
+/// `data`, which asks for an end of the tunnel in pods with `app: cnf`.
+fn overlay() -> Value {
+    let mut object = config(1);
+    object["spec"]["links"] = json!([{"name": "data0",
+        "vxlan": {"underlay": "eth0", "vni": 7, "peers": {"auto": {}}}}]);
+    object
+}
+
+/// Two nodes of a tunnel, as the slices say.
+fn tunnel_of_two_nodes() -> Heard {
+    let mut heard = Heard::of_namespace();
+    heard.hear("", "n1", What::Node(Some(())));
+    heard.policy("telco", vxlan()).config(overlay());
+    on_tunnel(&mut heard, "a", "n0", "10.77.0.1");
+    on_tunnel(&mut heard, "b", "n1", "10.77.0.2");
+    assert_eq!(pack(&mut heard), ["+vxlan-7-4789-0: n0 n1"]);
+    heard
+}
+
+#[test]
+fn a_node_stays_a_peer_while_the_report_of_its_pod_is_missing() {
+    let mut heard = tunnel_of_two_nodes();
+    heard.report("a", None).report("b", None);
+    assert!(
+        pack(&mut heard).is_empty(),
+        "nobody said that they are gone"
+    );
+    // Nor does a controller that starts anew take them away: it has the slices and the pods.
+    let Deed::Slices { put, .. } = tunnel_of_two_nodes_from_nothing() else {
+        panic!("no slices");
+    };
+    let mut anew = Heard::of_namespace();
+    anew.hear("", "n1", What::Node(Some(())));
+    for (name, spec) in put {
+        anew.hear("t", &name, What::PeerSlice(Some(Ok(spec))));
+    }
+    anew.policy("telco", vxlan()).config(overlay());
+    for (name, node) in [("a", "n0"), ("b", "n1")] {
+        let node = Some(node.to_owned());
+        anew.pod(name, Some(Seen { node, ..pod(name) }));
+    }
+    assert!(pack(&mut anew).is_empty());
+}
+
+fn tunnel_of_two_nodes_from_nothing() -> Deed {
+    let mut heard = Heard::of_namespace();
+    heard.policy("telco", vxlan()).config(overlay());
+    on_tunnel(&mut heard, "a", "n0", "10.77.0.1");
+    on_tunnel(&mut heard, "b", "n1", "10.77.0.2");
+    heard.decide(&Job::peers("t", SEGMENT)).unwrap()
+}
+
+#[test]
+fn a_node_without_reports_goes_with_what_its_pod_was_on_the_tunnel_for() {
+    let peers = Job::peers("t", SEGMENT).after(Wait::Now);
+    let on_n0 = |more: Seen| {
+        Some(Seen {
+            node: Some("n0".into()),
+            ..more
+        })
+    };
+    let goings: [(&str, Box<dyn Fn(&mut Heard)>); 7] = [
+        (
+            "the pod is gone",
+            Box::new(|heard| drop(heard.pod("a", None))),
+        ),
+        (
+            "it has ended",
+            Box::new(move |heard| {
+                heard.pod(
+                    "a",
+                    on_n0(Seen {
+                        has_ended: true,
+                        ..pod("a")
+                    }),
+                );
+            }),
+        ),
+        (
+            "it is not selected any more",
+            Box::new(move |heard| {
+                heard.pod(
+                    "a",
+                    on_n0(Seen {
+                        labels: labels("app", "web"),
+                        ..pod("a")
+                    }),
+                );
+            }),
+        ),
+        (
+            "it is elsewhere now",
+            Box::new(|heard| {
+                heard.pod(
+                    "a",
+                    Some(Seen {
+                        node: Some("n1".into()),
+                        ..pod("a")
+                    }),
+                );
+            }),
+        ),
+        (
+            "its report says so",
+            Box::new(|heard| drop(heard.report("a", Some(told("a", ready()))))),
+        ),
+        (
+            "nothing asks for the tunnel",
+            Box::new(|heard| drop(heard.config(config(2)))),
+        ),
+        (
+            "the node is gone",
+            Box::new(|heard| drop(heard.hear("", "n0", What::Node(None)))),
+        ),
+    ];
+    for (what, going) in goings {
+        let mut heard = tunnel_of_two_nodes();
+        heard.report("a", None);
+        assert!(pack(&mut heard).is_empty(), "{what}");
+        going(&mut heard);
+        assert!(heard.marks.contains(&peers), "{what}: {:?}", heard.marks);
+        assert_eq!(pack(&mut heard), ["+vxlan-7-4789-0: n1"], "{what}");
+    }
+}
+
+#[test]
+fn what_a_policy_no_longer_allows_is_no_peer_without_a_report_either() {
+    let mut heard = tunnel_of_two_nodes();
+    heard.report("a", None);
+    heard.hear("", "telco", What::Policy(None));
+    assert_eq!(pack(&mut heard), ["-vxlan-7-4789-0"]);
+}
+
 #[test]
 fn an_address_that_no_rule_allows_is_no_peer_whatever_a_node_says() {
     let mut heard = Heard::of_namespace();

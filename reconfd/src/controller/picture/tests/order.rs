@@ -26,6 +26,7 @@ fn event() -> impl Strategy<Value = Event> {
             node: node.map(str::to_owned),
             labels: labels("app", app),
             is_active,
+            has_ended: false,
         });
         Event::Pod(n, seen)
     });

@@ -128,20 +128,101 @@ fn what_was_left_by_pods_that_are_gone_is_taken_away_at_the_start() {
     );
 }
 
-#[test]
-fn a_report_that_somebody_deleted_is_written_again() {
+fn key(name: &str) -> Key {
+    ("t".into(), name.into())
+}
+
+/// A desk whose report of pod `a` was written.
+fn written() -> (Sink, Instant) {
     let sink = Sink::default();
-    let (a, b) = (report("a", "u", "1"), report("b", "v", "1"));
+    let a = report("a", "u", "1");
     sink.write_pod_report(&a);
     let under_way = sink.take();
-    answered(&sink, &under_way, &[a, b.clone()]);
-    sink.found_later(vec![b]);
-    let wishes = sink.take();
-    assert!(
-        matches!(&wishes[..], [Wish::Report((_, name), ReportWish::Write(_))] if name == "a"),
-        "{}",
-        wishes.len()
-    );
+    answered(&sink, &under_way, &[a]);
+    (sink, Instant::now())
+}
+
+/// What is written when all that was observed has been thought over.
+fn written_again(sink: &Sink) -> Vec<String> {
+    let Some(due) = sink.next_rewrite() else {
+        return Vec::new();
+    };
+    sink.write_again(|_, uid| uid == "u", due);
+    let word = |wish| match wish {
+        Wish::Report((_, name), ReportWish::Write(status)) => format!("{name} {}", status.sandbox),
+        _ => panic!("no report is written"),
+    };
+    sink.take().into_iter().map(word).collect()
+}
+
+#[test]
+fn a_report_that_was_deleted_is_written_again_within_a_second() {
+    let (sink, now) = written();
+    sink.observed(&key("a"), None, now);
+    assert!(sink.next_rewrite().unwrap() < now + Duration::from_secs(1));
+    assert_eq!(written_again(&sink), ["a 1"]);
+}
+
+#[test]
+fn a_report_that_was_changed_is_written_again() {
+    let (sink, now) = written();
+    sink.observed(&key("a"), report("a", "u", "other").status, now);
+    assert_eq!(written_again(&sink), ["a 1"]);
+}
+
+#[test]
+fn a_report_that_a_whole_list_does_not_hold_is_written_again() {
+    let (sink, now) = written();
+    sink.listed("elsewhere", |_| false, now);
+    assert_eq!(written_again(&sink), [""; 0]);
+    sink.listed("t", |_| false, now);
+    assert_eq!(written_again(&sink), ["a 1"]);
+}
+
+#[test]
+fn what_the_watch_says_late_is_no_change_of_others() {
+    let (sink, now) = written();
+    let later = report("a", "u", "2");
+    sink.write_pod_report(&later);
+    let under_way = sink.take();
+    answered(&sink, &under_way, std::slice::from_ref(&later));
+    for sandbox in ["1", "2"] {
+        sink.observed(&key("a"), report("a", "u", sandbox).status, now);
+    }
+    assert_eq!(written_again(&sink), [""; 0]);
+}
+
+#[test]
+fn the_report_of_a_pod_that_is_gone_is_not_written_again() {
+    let (sink, now) = written();
+    sink.observed(&key("a"), None, now);
+    let due = sink.next_rewrite().unwrap();
+    assert!(sink.write_again(|_, _| false, due).is_empty());
+    assert!(sink.is_done());
+    // Nor one that this daemon took away itself.
+    let (sink, now) = written();
+    sink.remove_pod_report("t", "a", "u");
+    sink.take();
+    sink.is_answered();
+    sink.observed(&key("a"), None, now);
+    assert_eq!(sink.next_rewrite(), None);
+}
+
+#[test]
+fn a_report_that_this_daemon_never_wrote_is_nothing_to_it() {
+    let (sink, now) = written();
+    sink.observed(&key("b"), report("b", "v", "1").status, now);
+    sink.observed(&key("b"), None, now);
+    assert_eq!(sink.next_rewrite(), None);
+}
+
+#[test]
+fn the_namespaces_are_those_with_reports() {
+    let (sink, now) = written();
+    assert_eq!(sink.namespaces(), BTreeSet::from(["t".to_owned()]));
+    sink.remove_pod_report("t", "a", "u");
+    sink.observed(&key("a"), None, now);
+    assert!(sink.namespaces().is_empty());
 }
 
 #[test]

@@ -81,22 +81,42 @@ fn what_another_copy_serves_is_not_taken() {
     assert!(stores.objects.pods().is_empty());
 }
 
+fn slice(vni: i32) -> News<PeerSlice> {
+    let mut slice = PeerSlice::new("s", crds::PeerSliceSpec::default());
+    slice.metadata.namespace = Some("t".into());
+    (slice.spec.vni, slice.spec.port) = (vni, 4789);
+    News::Came(Box::new(slice))
+}
+
+#[test]
+fn a_slice_that_is_deleted_and_comes_back_changes_nothing() {
+    let (mut stores, now) = (stores(&[]), Instant::now());
+    stores.peer_slice(slice(7), now);
+    let gone = || News::Went(("t".into(), "s".into()));
+    assert_eq!(stores.peer_slice(gone(), now), None);
+    assert_eq!(stores.objects.peer_slices_of("t").len(), 1);
+    assert_eq!(stores.peer_slice(slice(7), now), None);
+    assert_eq!(stores.next_expiry(), None);
+
+    stores.peer_slice(gone(), now);
+    let due = stores.next_expiry().unwrap();
+    assert_eq!(stores.expire_slices(false, due), [], "none can come back");
+    let due = stores.next_expiry().unwrap();
+    let changes = stores.expire_slices(true, due);
+    assert!(matches!(changes[..], [Change::PeerSlice { vni: 7, .. }]));
+    assert!(stores.objects.peer_slices_of("t").is_empty());
+}
+
 #[test]
 fn a_slice_that_changes_its_segment_concerns_both() {
-    let mut stores = stores(&[]);
-    let slice = |vni| {
-        let mut slice = PeerSlice::new("s", crds::PeerSliceSpec::default());
-        slice.metadata.namespace = Some("t".into());
-        (slice.spec.vni, slice.spec.port) = (vni, 4789);
-        News::Came(Box::new(slice))
-    };
-    let told = stores.peer_slice(slice(7));
+    let (mut stores, now) = (stores(&[]), Instant::now());
+    let told = stores.peer_slice(slice(7), now);
     assert!(
         matches!(told, Some(Change::PeerSlice { vni: 7, .. })),
         "{told:?}"
     );
-    assert_eq!(stores.peer_slice(slice(7)), None);
-    let told = stores.peer_slice(slice(8));
+    assert_eq!(stores.peer_slice(slice(7), now), None);
+    let told = stores.peer_slice(slice(8), now);
     assert_eq!(told, Some(Change::Namespace("t".into())));
 }
 

@@ -1,0 +1,162 @@
+//! The reports of this node at the API, watched: one that others deleted or changed is written again.
+//!
+//! Watched in the namespaces alone where this node has reports. The API server holds every write of a custom
+//! resource against the selector of each watch of its kind and place (4 µs each), so one watch a node over all
+//! namespaces would make each report cost as much as there are nodes; this way only nodes that have pods of
+//! the same namespace cost anything.
+
+use std::{collections::BTreeMap, future::pending, time::Instant};
+
+use super::{
+    books::why,
+    desk::Sink,
+    reports::NODE_FIELD,
+    serve::until,
+    watch::{self, Key, Ledger, News, Said},
+};
+use crate::{metrics::Metrics, source::Objects};
+use crds::PodReport;
+use futures::{
+    StreamExt as _,
+    stream::{self, BoxStream},
+};
+use kube::{
+    Api, Client,
+    core::DeserializeGuard,
+    runtime::watcher::{Config, Event},
+};
+
+const KIND: &str = "podreports";
+
+type Guarded = DeserializeGuard<PodReport>;
+
+pub struct OwnReports {
+    client: Client,
+    node: String,
+    sink: Sink,
+    objects: Objects,
+    metrics: Metrics,
+    /// By namespace.
+    watches: BTreeMap<String, Watch>,
+}
+
+struct Watch {
+    stream: BoxStream<'static, Said<Guarded>>,
+    ledger: Ledger,
+    /// Why it can not be had at the moment.
+    fault: Option<String>,
+}
+
+impl OwnReports {
+    pub fn new(
+        client: Client,
+        node: &str,
+        (sink, objects): (Sink, Objects),
+        metrics: Metrics,
+    ) -> Self {
+        Self {
+            client,
+            node: node.to_owned(),
+            sink,
+            objects,
+            metrics,
+            watches: BTreeMap::new(),
+        }
+    }
+
+    /// Watches for good.
+    pub async fn run(mut self) {
+        let sink = self.sink.clone();
+        loop {
+            self.open_and_close();
+            let due = until(sink.next_rewrite());
+            tokio::select! {
+                (namespace, said) = next(&mut self.watches) => self.take(&namespace, said),
+                () = sink.namespaces_changed() => (),
+                () = due => self.write_again(),
+            }
+        }
+    }
+
+    /// One watch in each namespace where this node has reports.
+    fn open_and_close(&mut self) {
+        let namespaces = self.sink.namespaces();
+        self.watches.retain(|name, _| namespaces.contains(name));
+        for namespace in namespaces {
+            let open = || {
+                let api: Api<Guarded> = Api::namespaced(self.client.clone(), &namespace);
+                let of_node = Config::default().fields(&format!("{NODE_FIELD}={}", self.node));
+                Watch {
+                    stream: watch::objects(api, of_node).boxed(),
+                    ledger: Ledger::default(),
+                    fault: None,
+                }
+            };
+            self.watches.entry(namespace.clone()).or_insert_with(open);
+        }
+    }
+
+    fn take(&mut self, namespace: &str, said: Said<Guarded>) {
+        let Some(watch) = self.watches.get_mut(namespace) else {
+            return;
+        };
+        let event = match said {
+            Ok(event) => event,
+            Err(error) => {
+                self.metrics.watch_restarted(KIND);
+                let why = why(&error);
+                if watch.fault.replace(why.clone()).as_ref() != Some(&why) {
+                    tracing::warn!(kind = KIND, namespace, "{why}");
+                }
+                return;
+            }
+        };
+        if watch.fault.take().is_some() {
+            tracing::info!(kind = KIND, namespace, "watched again");
+        }
+        let (now, is_whole) = (Instant::now(), matches!(event, Event::InitDone));
+        for news in watch.ledger.take(event) {
+            match news {
+                // One that can not be read is not as it was written.
+                News::Came(report) => {
+                    let key = watch::key(report.as_ref());
+                    let status = report.0.ok().and_then(|report| report.status);
+                    self.sink.observed(&key, status, now);
+                }
+                News::Went(key) => self.sink.observed(&key, None, now),
+            }
+        }
+        if is_whole {
+            let ledger = &watch.ledger;
+            self.sink.listed(namespace, |key| ledger.knows(key), now);
+        }
+    }
+
+    fn write_again(&self) {
+        // Of a pod that is gone, the garbage collector takes the report away each time.
+        let is_there = |(namespace, name): &Key, uid: &str| {
+            let pod = self.objects.pod(namespace, name);
+            pod.is_some_and(|pod| pod.metadata.uid.as_deref() == Some(uid))
+        };
+        for (namespace, name) in self.sink.write_again(is_there, Instant::now()) {
+            tracing::warn!(
+                namespace,
+                name,
+                "PodReport deleted or changed by others; writing it again"
+            );
+        }
+    }
+}
+
+/// What the next of the watches says.
+async fn next(watches: &mut BTreeMap<String, Watch>) -> (String, Said<Guarded>) {
+    let tagged = watches.iter_mut().map(|(namespace, watch)| {
+        let said = watch.stream.by_ref();
+        said.map(|said| (namespace.clone(), said))
+    });
+    match stream::select_all(tagged).next().await {
+        Some(said) => said,
+        // Nothing is watched, for a watch never ends.
+        None => pending().await,
+    }
+}

@@ -1,0 +1,130 @@
+//! Pure: when an object that others deleted or changed is written again. The first time at once, so that
+//! whoever waits for it goes on; ever less often where somebody keeps undoing it, so that two writers of one
+//! object do not keep the API busy.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use super::watch::Key;
+
+/// Less than what comes out of step between a write's answer and the watch; an object that is gone because
+/// its owner is gone is known to be so by then.
+const FIRST_WAIT: Duration = Duration::from_millis(250);
+const LONGEST_WAIT: Duration = Duration::from_secs(300);
+/// An object that stayed as it was written for so long begins with the first wait again.
+const RESET_AFTER: Duration = Duration::from_secs(600);
+
+/// Objects that are not as they were written.
+#[derive(Debug, Default)]
+pub struct Rewrites(BTreeMap<Key, Rewrite>);
+
+#[derive(Debug)]
+struct Rewrite {
+    due: Option<Instant>,
+    last: Instant,
+    count: u32,
+}
+
+impl Rewrites {
+    /// The API has another object than was written, or none.
+    pub fn differs(&mut self, key: &Key, now: Instant) {
+        let fresh = Rewrite {
+            due: None,
+            last: now,
+            count: 0,
+        };
+        let rewrite = self.0.entry(key.clone()).or_insert(fresh);
+        if now.saturating_duration_since(rewrite.last) > RESET_AFTER {
+            rewrite.count = 0;
+        }
+        let wait = FIRST_WAIT
+            .saturating_mul(1 << rewrite.count.min(16))
+            .min(LONGEST_WAIT);
+        rewrite.due.get_or_insert(now + wait);
+    }
+
+    /// The API has it as it was written.
+    pub fn agrees(&mut self, key: &Key) {
+        if let Some(rewrite) = self.0.get_mut(key) {
+            rewrite.due = None;
+        }
+    }
+
+    /// When the next one is to be written.
+    pub fn next(&self) -> Option<Instant> {
+        self.0.values().filter_map(|rewrite| rewrite.due).min()
+    }
+
+    /// Those that are to be written now.
+    pub fn due(&mut self, now: Instant) -> Vec<Key> {
+        let is_due = |rewrite: &Rewrite| rewrite.due.is_some_and(|due| due <= now);
+        let due = self.0.iter_mut().filter(|(_, rewrite)| is_due(rewrite));
+        let due = due.map(|(key, rewrite)| {
+            (rewrite.due, rewrite.last) = (None, now);
+            rewrite.count += 1;
+            key.clone()
+        });
+        let due = due.collect();
+        self.0.retain(|_, rewrite| {
+            rewrite.due.is_some() || now.saturating_duration_since(rewrite.last) <= RESET_AFTER
+        });
+        due
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn key() -> Key {
+        ("t".into(), "a".into())
+    }
+
+    #[test]
+    fn the_first_time_it_is_written_within_a_second() {
+        let (mut rewrites, now) = (Rewrites::default(), Instant::now());
+        rewrites.differs(&key(), now);
+        assert!(rewrites.due(now).is_empty());
+        assert!(rewrites.next().unwrap() < now + Duration::from_secs(1));
+        assert_eq!(rewrites.due(now + FIRST_WAIT), [key()]);
+        assert_eq!(rewrites.next(), None);
+    }
+
+    #[test]
+    fn what_came_right_by_itself_is_not_written() {
+        let (mut rewrites, now) = (Rewrites::default(), Instant::now());
+        rewrites.differs(&key(), now);
+        rewrites.agrees(&key());
+        assert!(rewrites.due(now + LONGEST_WAIT).is_empty());
+    }
+
+    #[test]
+    fn two_writers_of_one_object_undo_each_other_ever_less_often() {
+        let (mut rewrites, begun) = (Rewrites::default(), Instant::now());
+        let (mut now, mut waits) = (begun, Vec::new());
+        for _ in 0..20 {
+            rewrites.differs(&key(), now);
+            let due = rewrites.next().unwrap();
+            waits.push(due - now);
+            now = due;
+            assert_eq!(rewrites.due(now), [key()]);
+        }
+        assert_eq!(waits[..3], [1, 2, 4].map(|times| FIRST_WAIT * times));
+        assert_eq!(waits[19], LONGEST_WAIT);
+        now += RESET_AFTER * 2;
+        rewrites.differs(&key(), now);
+        assert_eq!(rewrites.next(), Some(now + FIRST_WAIT));
+    }
+
+    #[test]
+    fn nothing_is_kept_of_what_stays_as_it_was_written() {
+        let (mut rewrites, now) = (Rewrites::default(), Instant::now());
+        rewrites.differs(&key(), now);
+        rewrites.due(now + FIRST_WAIT);
+        rewrites.due(now + 2 * RESET_AFTER);
+        assert!(rewrites.0.is_empty());
+    }
+}
