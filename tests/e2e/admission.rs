@@ -39,15 +39,13 @@ fn the_type_checker_has_nothing_to_say() {
 }
 
 #[test]
-fn a_namespace_that_no_policy_ever_selected_makes_no_podconfig() {
+fn a_namespace_that_no_policy_ever_selected_hears_whom_to_ask() {
     let tenant = Tenant::without_policy("adm-none");
     let blue = [json!({"name": "data0", "veth": {"bridge": "blue"}})];
-    within(PATIENCE, "it is refused", || {
-        match tenant.says("x", &blue) {
-            Err(said) if said.contains("no params found") => Ok(()),
-            other => Err(format!("{other:?}")),
-        }
-    });
+    tenant.is_told(
+        &blue,
+        "no PodConfigPolicy selects this namespace; ask the administrator of the cluster for one that allows the links",
+    );
 }
 
 #[test]

@@ -70,9 +70,6 @@ async fn attempt(client: &Client, deed: &Deed) -> kube::Result<bool> {
         Deed::PutAllowance { namespace, spec } => {
             put::<PodConfigAllowance>(client, namespace, EFFECTIVE, spec).await
         }
-        Deed::DeleteAllowance { namespace } => {
-            delete::<PodConfigAllowance>(client, namespace, EFFECTIVE).await
-        }
         Deed::Slices {
             namespace,
             put: slices,

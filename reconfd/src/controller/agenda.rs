@@ -10,6 +10,8 @@ use super::job::{Job, Mark, Wait};
 
 /// No object is written again before so long.
 pub const PACE: Duration = Duration::from_secs(1);
+/// For so long the policy of a new namespace may still be on its way.
+pub const SETTLE: Duration = Duration::from_secs(10);
 /// For so long what no longer holds may come right by itself.
 pub const GRACE: Duration = Duration::from_secs(30);
 /// What failed is tried again after so long, and after twice the time when it fails again.
@@ -45,6 +47,7 @@ impl Wait {
         match self {
             Self::Now => Duration::ZERO,
             Self::Soon => PACE,
+            Self::Settle => SETTLE,
             Self::Grace => GRACE,
         }
     }

@@ -15,15 +15,13 @@ const MOST_POLICIES: usize = 256;
 /// So much of rules fits into an object; the largest 256 that there can be do not.
 const MOST_BYTES: usize = 1_000_000;
 
-/// What a namespace with these labels may use. `None`: nobody asks, for no policy selects it and it has no
-/// PodConfigs. Without a policy, but with PodConfigs, it is told that nothing is allowed.
+/// What a namespace with these labels may use. Without a policy it says that nothing is allowed: admission
+/// refuses in words that a person can act on only where there is an allowance.
 pub fn effective<'a>(
     policies: impl IntoIterator<Item = &'a PodConfigPolicy>,
     labels: &BTreeMap<String, String>,
-    has_podconfigs: bool,
-) -> Option<PodConfigAllowanceSpec> {
-    let selected = policy::selecting(policies, labels).policies;
-    (has_podconfigs || !selected.is_empty()).then(|| union(&selected))
+) -> PodConfigAllowanceSpec {
+    union(&policy::selecting(policies, labels).policies)
 }
 
 fn union(policies: &[&PodConfigPolicy]) -> PodConfigAllowanceSpec {

@@ -17,9 +17,6 @@ pub enum Deed {
         namespace: String,
         spec: Box<PodConfigAllowanceSpec>,
     },
-    DeleteAllowance {
-        namespace: String,
-    },
     Slices {
         namespace: String,
         /// By name; what is put comes before what is deleted, so that no peer is missing in between.
@@ -29,10 +26,7 @@ pub enum Deed {
     /// Deletes a report, if a look at what is there now says so too.
     Sweep(Orphan),
     /// Deletes a claim of a node that is gone, if a look at what is there now says that its pod is, too.
-    SweepClaim {
-        name: String,
-        claim: Claimed,
-    },
+    SweepClaim { name: String, claim: Claimed },
 }
 
 /// A report that nobody seems to stand for.

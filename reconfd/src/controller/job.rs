@@ -56,6 +56,8 @@ pub enum Wait {
     Now,
     /// More of it comes within a moment.
     Soon,
+    /// What belongs to it may still be on its way: the rest of a file that is applied.
+    Settle,
     /// It may come right by itself.
     Grace,
 }
@@ -118,7 +120,6 @@ impl Job {
             Self::Allowance { .. } => &[
                 Kind::Namespace,
                 Kind::PodConfigPolicy,
-                Kind::PodConfig,
                 Kind::PodConfigAllowance,
             ],
             Self::Peers { .. } => &[

@@ -97,7 +97,7 @@ impl Picture {
         match what {
             What::Node(node) => self.node(name, node.is_some()),
             What::Policy(policy) => self.policy(name, policy),
-            What::Namespace(labels) => self.within(&name, |space| space.namespace(labels)),
+            What::Namespace(labels) => self.namespace(&name, labels),
             What::Pod(pod) => self.within(&namespace, |space| space.pod(&name, pod)),
             What::PodConfig(read) => self.within(&namespace, |space| space.config(&name, read)),
             What::PodReport(told) => self.report(&namespace, &name, told),
@@ -111,7 +111,7 @@ impl Picture {
     /// Everything that there may be to do, at a time when a list has become whole.
     pub fn all(&self) -> Vec<Mark> {
         let spaces = self.spaces.values();
-        let marks = spaces.flat_map(|space| space.all(&self.nodes));
+        let marks = spaces.flat_map(|space| space.all(self.policies.values(), &self.nodes));
         marks.chain(self.claims.all(&self.nodes)).collect()
     }
 
@@ -189,6 +189,16 @@ impl Picture {
         marks
     }
 
+    fn namespace(&mut self, name: &str, labels: Option<BTreeMap<String, String>>) -> Vec<Mark> {
+        let mut is_news = false;
+        self.within(name, |space| {
+            is_news = space.namespace(labels);
+            Vec::new()
+        });
+        let space = self.spaces.get(name).filter(|_| is_news);
+        space.map_or_else(Vec::new, |space| space.by_policy(self.policies.values()))
+    }
+
     fn report(&mut self, namespace: &str, pod: &str, told: Option<Told>) -> Vec<Mark> {
         let node = told.as_ref().map(|told| told.node.clone());
         let mut marks = self.within(namespace, |space| space.report(pod, told));
@@ -250,7 +260,9 @@ impl Picture {
             None => drop(self.policies.remove(&name)),
         }
         let spaces = self.spaces.values();
-        spaces.flat_map(Space::by_policy).collect()
+        spaces
+            .flat_map(|space| space.by_policy(self.policies.values()))
+            .collect()
     }
 }
 

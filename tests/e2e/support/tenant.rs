@@ -79,19 +79,23 @@ impl Tenant {
         Pod::named(&self.name, name)
     }
 
-    /// Waits until the API server lets PodConfigs of the namespace in: it hears of policies and allowances a
-    /// moment later, and after a start of its own much later.
+    /// Waits until the API server judges PodConfigs of the namespace by its policy: it hears of policies and
+    /// allowances a moment later, and after a start of its own much later.
     pub fn is_allowed(&self) {
-        let wish = manifests::config(
-            "asked",
-            "asked: only",
-            &manifests::on_bridge("data0", "blue"),
-        );
-        let words = ["-n", &self.name, "create", "--dry-run=server", "-f", "-"];
-        eventually(&format!("{} may have links", self.name), || {
+        let asked = |links: &str| {
+            let wish = manifests::config("asked", "asked: only", links);
+            let words = ["-n", &self.name, "create", "--dry-run=server", "-f", "-"];
             let output = try_with_input(&words, &wish);
             let said = String::from_utf8_lossy(&output.stderr).into_owned();
-            seen(output.status.success(), said)
+            (output.status.success(), said)
+        };
+        eventually(&format!("{} may have links", self.name), || {
+            let (is_taken, said) = asked(&manifests::on_bridge("data0", "blue"));
+            seen(is_taken, said)?;
+            // Without an allowance everything is let in.
+            let nobodys = "  - name: data0\n    veth: {hostBridge: nobody-has-it}\n";
+            let (is_taken, _) = asked(nobodys);
+            seen(!is_taken, "anything is let in")
         });
     }
 

@@ -2,8 +2,8 @@
 
 use crate::support::{
     eventually,
-    kubectl::{object, refusal, try_with_input},
-    manifests::{ANYWHERE, config, on_bridge, with_address},
+    kubectl::{apply, object, refusal, try_kubectl, try_with_input},
+    manifests::{ANYWHERE, config, on_bridge, policy_of, with_address},
     tenant::Tenant,
 };
 use crate::wait::seen;
@@ -38,14 +38,38 @@ fn an_address_that_no_policy_allows_is_refused_in_words_that_say_what_is_allowed
 #[test]
 fn a_namespace_without_a_policy_may_ask_for_nothing() {
     let tenant = Tenant::without_policy("denied");
-    let said = refusal(tried(
-        &tenant,
-        &config("data", "app: web", &on_bridge("data0", "blue")),
-    ));
-    assert!(
-        said.to_lowercase().contains("polic"),
-        "it says not why: {said}"
-    );
+    let wish = config("data", "app: web", &on_bridge("data0", "blue"));
+    // As long as the policy may still be on its way, the nodes alone judge.
+    eventually("it is refused in good words", || {
+        let words = ["-n", &tenant.name, "create", "--dry-run=server", "-f", "-"];
+        let output = try_with_input(&words, &wish);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!said.contains("no params found"), "{said}");
+        seen(
+            said.contains("no PodConfigPolicy selects this namespace; ask the administrator"),
+            said,
+        )
+    });
+}
+
+#[test]
+fn a_namespace_and_its_podconfig_in_one_file_are_taken() {
+    let of_file = policy_of("one-file", "  - veth: {bridges: Own}\n")
+        .replace("kubernetes.io/metadata.name: one-file", "tier: one-file");
+    let wish = config("data", "app: web", &on_bridge("data0", "blue"));
+    // The policy is there, or comes with them.
+    for (what, policy) in [("policy", of_file.as_str()), ("nothing", "")] {
+        for n in 0..5 {
+            let name = format!("one-file-{what}-{n}");
+            let labelled = format!(
+                "apiVersion: v1\nkind: Namespace\nmetadata: {{name: {name}, labels: {{tier: one-file}}}}\n"
+            );
+            let wish = wish.replace("name: data}", &format!("name: data, namespace: {name}}}"));
+            apply(&[&labelled, policy, &wish].join("---\n"));
+            let _ = try_kubectl(&["delete", "namespace", &name, "--wait=false"]);
+        }
+    }
+    let _ = try_kubectl(&["delete", "podconfigpolicy", "one-file"]);
 }
 
 #[test]
@@ -56,7 +80,7 @@ fn what_is_no_longer_allowed_can_be_taken_away_and_nothing_added() {
     tenant.apply(&config("data", "app: web", &two));
     tenant.is_ready("data");
     // From here on only the green bridge's link, which has no address, is allowed.
-    let narrow = crate::support::manifests::policy_of(&tenant.name, "  - veth: {bridges: Own}\n");
+    let narrow = policy_of(&tenant.name, "  - veth: {bridges: Own}\n");
     crate::support::kubectl::apply(&narrow);
     pod.reports("data0", "NotAllowed");
     eventually("the allowance follows", || {

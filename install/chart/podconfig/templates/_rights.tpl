@@ -70,7 +70,7 @@ what is cluster-wide: with `namespaces` the former is given in these alone.
 # `podconfig-controller-writes` asks for it, so that an account of this name elsewhere is nobody.
 - apiGroups: [podconfig.dev]
   resources: [podconfigallowances]
-  verbs: [get, list, watch, create, update, patch, delete, publish]
+  verbs: [get, list, watch, create, update, patch, publish]
 - apiGroups: [podconfig.dev]
   resources: [peerslices]
   verbs: [get, list, watch, create, update, patch, delete]

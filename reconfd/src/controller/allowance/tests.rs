@@ -16,9 +16,9 @@ fn bridges(address: &str) -> Value {
     json!({"veth": {"bridges": "Own"}, "addresses": [address]})
 }
 
-fn of(policies: &[PodConfigPolicy], has_podconfigs: bool) -> Option<PodConfigAllowanceSpec> {
+fn of(policies: &[PodConfigPolicy]) -> PodConfigAllowanceSpec {
     let labels = BTreeMap::from([("tier".to_owned(), "cnf".to_owned())]);
-    effective(policies, &labels, has_podconfigs)
+    effective(policies, &labels)
 }
 
 #[test]
@@ -32,7 +32,7 @@ fn the_rules_of_all_policies_that_select_the_namespace_stand_in_the_order_of_the
             json!({"allow": [bridges("10.0.0.0/16"), bridges("10.1.0.0/16")]}),
         ),
     ];
-    let allowance = of(&policies, false).unwrap();
+    let allowance = of(&policies);
     let told = serde_json::to_value(&allowance).unwrap();
     let networks = ["10.0.0.0/16", "10.1.0.0/16", "10.2.0.0/16"];
     assert_eq!(told["policies"], json!(["a", "b"]));
@@ -52,20 +52,19 @@ fn of_several_limits_the_highest_of_each_counts() {
         ),
         policy("c", "cnf", json!({})),
     ];
-    let limits = of(&policies, false).unwrap().limits;
+    let limits = of(&policies).limits;
     let both = json!({"linksPerPod": 8, "podsPerNamespace": 100});
     assert_eq!(serde_json::to_value(limits).unwrap(), both);
 }
 
 #[test]
-fn a_namespace_that_no_policy_selects_is_told_so_if_it_has_podconfigs() {
+fn a_namespace_that_no_policy_selects_has_an_allowance_that_allows_nothing() {
     let other = [policy(
         "z",
         "web",
         json!({"allow": [bridges("10.9.0.0/16")]}),
     )];
-    assert_eq!(of(&other, false), None);
-    let emptied = of(&other, true).unwrap();
+    let emptied = of(&other);
     assert!(emptied.allow.is_empty() && emptied.policies.is_empty());
     assert!(
         emptied.complete,
@@ -82,9 +81,9 @@ fn more_rules_than_an_allowance_holds_are_left_to_the_daemons() {
         policy(name, "cnf", json!({"allow": rules}))
     };
     let names = ["a", "b", "c", "d", "e"].map(hundred);
-    let few = of(&names[..4], false).unwrap();
+    let few = of(&names[..4]);
     assert!(few.complete && few.allow.len() == 240);
-    let many = of(&names, false).unwrap();
+    let many = of(&names);
     assert_eq!(
         (many.allow.len(), many.summary.rules, many.complete),
         (MOST_RULES, 300, false)
@@ -103,7 +102,7 @@ fn rules_that_are_too_large_together_are_left_to_the_daemons() {
     });
     let rules: Vec<&Value> = std::iter::repeat_n(&rule, 64).collect();
     let policies = ["a", "b", "c", "d"].map(|name| policy(name, "cnf", json!({"allow": rules})));
-    let allowance = of(&policies, false).unwrap();
+    let allowance = of(&policies);
     assert!(!allowance.complete && allowance.allow.len() < 256);
     let size = serde_json::to_vec(&allowance).unwrap().len();
     assert!((900_000..1_100_000).contains(&size), "{size}");

@@ -58,12 +58,11 @@ impl Space {
         }
     }
 
-    pub fn namespace(&mut self, labels: Option<BTreeMap<String, String>>) -> Vec<Mark> {
-        if self.labels == labels {
-            return Vec::new();
-        }
+    /// Takes in the namespace's labels; whether they are news.
+    pub fn namespace(&mut self, labels: Option<BTreeMap<String, String>>) -> bool {
+        let is_news = self.labels != labels;
         self.labels = labels;
-        self.by_policy()
+        is_news
     }
 
     pub fn pod(&mut self, name: &str, pod: Option<Seen>) -> Vec<Mark> {
@@ -91,7 +90,6 @@ impl Space {
 
     pub fn config(&mut self, name: &str, read: Option<Box<Read<PodConfig>>>) -> Vec<Mark> {
         let before = self.configs.remove(name);
-        let had_some = before.is_some() || !self.configs.is_empty();
         let mut marks = Vec::new();
         if let Some(read) = read {
             let mut config = Config::new(*read);
@@ -104,9 +102,6 @@ impl Space {
             self.configs.insert(name.to_owned(), config);
         }
         marks.extend(self.untold_ends(None));
-        if had_some == self.configs.is_empty() {
-            marks.push(Job::allowance(&self.name).after(Wait::Now));
-        }
         marks
     }
 
@@ -119,6 +114,7 @@ impl Space {
             return Vec::new();
         }
         self.allowance = read.map(|read| read.ok());
+        // One that was deleted comes back at once.
         vec![Job::allowance(&self.name).after(Wait::Now)]
     }
 
@@ -133,9 +129,12 @@ impl Space {
         segments.into_iter().map(mark).collect()
     }
 
-    /// What is to be looked at when the policies say otherwise.
-    pub fn by_policy(&self) -> Vec<Mark> {
-        let allowance = Job::allowance(&self.name).after(Wait::Now);
+    /// What is to be looked at when the policies say otherwise. Of a namespace that was just made the policy
+    /// may still be on its way: an allowance that allows nothing comes a while later.
+    pub fn by_policy<'a>(&self, policies: impl Iterator<Item = &'a PodConfigPolicy>) -> Vec<Mark> {
+        let is_new = self.allowance.is_none() && self.selected(policies).is_empty();
+        let wait = if is_new { Wait::Settle } else { Wait::Now };
+        let allowance = Job::allowance(&self.name).after(wait);
         let slices = self.slices.iter();
         let slices = slices.filter_map(|(name, spec)| segment(name, spec.as_ref()));
         let segments: BTreeSet<Segment> = self.ends.segments().chain(slices).collect();
@@ -144,12 +143,16 @@ impl Space {
         std::iter::once(allowance).chain(peers).collect()
     }
 
-    pub fn all(&self, nodes: &HashSet<String>) -> Vec<Mark> {
+    pub fn all<'a>(
+        &self,
+        policies: impl Iterator<Item = &'a PodConfigPolicy>,
+        nodes: &HashSet<String>,
+    ) -> Vec<Mark> {
         let statuses = self.statuses();
         let orphans = self.reports.keys();
         let orphans = orphans.filter(|pod| self.orphan(pod, Some(nodes)).is_some());
         let sweeps = orphans.map(|pod| Job::sweep(&self.name, pod).after(Wait::Grace));
-        let marks = self.by_policy().into_iter();
+        let marks = self.by_policy(policies).into_iter();
         marks.chain(statuses).chain(sweeps).collect()
     }
 
@@ -230,21 +233,12 @@ impl Space {
     }
 
     pub fn allowed<'a>(&self, policies: impl Iterator<Item = &'a PodConfigPolicy>) -> Option<Deed> {
-        let labels = self.labels.as_ref()?;
-        let namespace = self.name.clone();
-        match (
-            effective(policies, labels, !self.configs.is_empty()),
-            &self.allowance,
-        ) {
-            (Some(spec), there) if there.as_ref() != Some(&Some(spec.clone())) => {
-                Some(Deed::PutAllowance {
-                    namespace,
-                    spec: spec.into(),
-                })
-            }
-            (None, Some(_)) => Some(Deed::DeleteAllowance { namespace }),
-            _ => None,
-        }
+        let spec = effective(policies, self.labels.as_ref()?);
+        let is_there = matches!(&self.allowance, Some(Some(there)) if *there == spec);
+        (!is_there).then(|| Deed::PutAllowance {
+            namespace: self.name.clone(),
+            spec: spec.into(),
+        })
     }
 
     pub fn orphan(&self, pod: &str, nodes: Option<&HashSet<String>>) -> Option<Deed> {

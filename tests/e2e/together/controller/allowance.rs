@@ -13,12 +13,6 @@ fn says(space: &Space, what: &str, allow: &Value) {
     });
 }
 
-fn is_gone(space: &Space) {
-    eventually("the allowance is gone", || {
-        effective(space).map_or(Ok(()), |spec| Err(spec.to_string()))
-    });
-}
-
 #[test]
 fn it_follows_the_policies_and_comes_back_when_somebody_deletes_it() {
     let space = Space::new("ctl-allowance", &bridges());
@@ -33,16 +27,13 @@ fn it_follows_the_policies_and_comes_back_when_somebody_deletes_it() {
     space.delete("podconfigallowance", "effective");
     says(&space, "it is back", &more);
     kubectl(&["delete", "podconfigpolicy", space.0]);
-    is_gone(&space);
+    says(&space, "it is emptied", &json!([]));
 }
 
 #[test]
-fn it_is_emptied_while_podconfigs_are_there_and_then_deleted() {
-    let space = Space::new("ctl-emptied", &bridges());
-    says(&space, "the rules are told", &bridges());
-    space.config(&on_bridge("blue"));
-    kubectl(&["delete", "podconfigpolicy", space.0]);
-    says(&space, "it is emptied", &json!([]));
-    space.delete("podconfig", "data");
-    is_gone(&space);
+fn a_namespace_without_a_policy_has_one_as_well() {
+    let namespace = "ctl-nothing";
+    apply(&object_of("v1", "Namespace", namespace, &json!({})));
+    let space = Space(namespace);
+    says(&space, "it says that nothing is allowed", &json!([]));
 }

@@ -28,7 +28,6 @@ fn hear_allowance(heard: &mut Heard) {
 #[test]
 fn an_allowance_follows_policies_and_labels_and_is_mended() {
     let mut heard = Heard::of_namespace();
-    assert_eq!(allowance(&heard), None, "no policy speaks of it");
     heard.policy("telco", vxlan());
     assert!(heard.marks.contains(&Job::allowance("t").after(Wait::Now)));
     hear_allowance(&mut heard);
@@ -39,29 +38,33 @@ fn an_allowance_follows_policies_and_labels_and_is_mended() {
     assert!(heard.marks.contains(&Job::allowance("t").after(Wait::Now)));
     hear_allowance(&mut heard);
     heard.hear("", "t", What::Namespace(Some(labels("tier", "web"))));
-    let deleted = Deed::DeleteAllowance {
-        namespace: "t".into(),
+    assert!(heard.marks.contains(&Job::allowance("t").after(Wait::Now)));
+    hears_that_nothing_is_allowed(&mut heard);
+}
+
+fn hears_that_nothing_is_allowed(heard: &mut Heard) {
+    let Some(Deed::PutAllowance { spec, .. }) = allowance(heard) else {
+        panic!("nothing to write");
     };
-    assert_eq!(allowance(&heard), Some(deleted));
+    assert!(spec.allow.is_empty() && spec.policies.is_empty() && spec.complete);
+    hear_allowance(heard);
 }
 
 #[test]
-fn an_allowance_is_emptied_and_not_deleted_while_podconfigs_are_there() {
+fn every_namespace_has_an_allowance_and_one_without_a_policy_a_while_later() {
     let mut heard = Heard::of_namespace();
-    heard.policy("telco", vxlan()).config(config(1));
-    hear_allowance(&mut heard);
+    heard.hear("", "t", What::Namespace(Some(labels("tier", "web"))));
+    // The policy may be further down in the file.
+    let later = Job::allowance("t").after(Wait::Settle);
+    assert_eq!(heard.marks, std::slice::from_ref(&later));
+    assert!(heard.picture.all().contains(&later));
+    heard.policy("telco", vxlan());
+    assert!(heard.marks.contains(&later), "it is about others");
+    hears_that_nothing_is_allowed(&mut heard);
+    heard.hear("", "t", What::Namespace(Some(labels("tier", "cnf"))));
+    assert_eq!(heard.marks, [Job::allowance("t").after(Wait::Now)]);
     heard.hear("", "telco", What::Policy(None));
-    let Some(Deed::PutAllowance { spec, .. }) = allowance(&heard) else {
-        panic!("it stays");
-    };
-    assert!(spec.allow.is_empty() && spec.policies.is_empty());
-    hear_allowance(&mut heard);
-    heard.hear("t", "data", What::PodConfig(None));
-    assert!(heard.marks.contains(&Job::allowance("t").after(Wait::Now)));
-    assert!(matches!(
-        allowance(&heard),
-        Some(Deed::DeleteAllowance { .. })
-    ));
+    assert_eq!(heard.marks, [Job::allowance("t").after(Wait::Now)]);
 }
 
 #[test]
