@@ -209,76 +209,60 @@ fn tunnel_of_two_nodes_from_nothing() -> Deed {
     heard.decide(&Job::peers("t", SEGMENT)).unwrap()
 }
 
-#[test]
-fn a_node_without_reports_goes_with_what_its_pod_was_on_the_tunnel_for() {
-    let peers = Job::peers("t", SEGMENT).after(Wait::Now);
-    let on_n0 = |more: Seen| {
-        Some(Seen {
-            node: Some("n0".into()),
-            ..more
-        })
+/// What takes node n0 off the tunnel: an object of this namespace and name, as it is then.
+fn goings() -> [(&'static str, &'static str, &'static str, What); 7] {
+    let changed = |change: fn(&mut Seen)| {
+        let mut pod = pod("a");
+        change(&mut pod);
+        What::Pod(Some(pod))
     };
-    let goings: [(&str, Box<dyn Fn(&mut Heard)>); 7] = [
-        (
-            "the pod is gone",
-            Box::new(|heard| drop(heard.pod("a", None))),
-        ),
+    let config: PodConfig = serde_json::from_value(config(2)).unwrap();
+    [
+        ("the pod is gone", "t", "a", What::Pod(None)),
         (
             "it has ended",
-            Box::new(move |heard| {
-                heard.pod(
-                    "a",
-                    on_n0(Seen {
-                        has_ended: true,
-                        ..pod("a")
-                    }),
-                );
-            }),
+            "t",
+            "a",
+            changed(|pod| pod.has_ended = true),
         ),
         (
-            "it is not selected any more",
-            Box::new(move |heard| {
-                heard.pod(
-                    "a",
-                    on_n0(Seen {
-                        labels: labels("app", "web"),
-                        ..pod("a")
-                    }),
-                );
-            }),
+            "it is not selected",
+            "t",
+            "a",
+            changed(|pod| pod.labels.clear()),
         ),
         (
-            "it is elsewhere now",
-            Box::new(|heard| {
-                heard.pod(
-                    "a",
-                    Some(Seen {
-                        node: Some("n1".into()),
-                        ..pod("a")
-                    }),
-                );
-            }),
+            "it is elsewhere",
+            "t",
+            "a",
+            changed(|pod| pod.node = Some("n1".into())),
         ),
         (
             "its report says so",
-            Box::new(|heard| drop(heard.report("a", Some(told("a", ready()))))),
+            "t",
+            "a",
+            What::PodReport(Some(told("a", ready()))),
         ),
         (
             "nothing asks for the tunnel",
-            Box::new(|heard| drop(heard.config(config(2)))),
+            "t",
+            "data",
+            What::PodConfig(Some(Box::new(Ok(config)))),
         ),
-        (
-            "the node is gone",
-            Box::new(|heard| drop(heard.hear("", "n0", What::Node(None)))),
-        ),
-    ];
-    for (what, going) in goings {
+        ("the node is gone", "", "n0", What::Node(None)),
+    ]
+}
+
+#[test]
+fn a_node_without_reports_goes_with_what_its_pod_was_on_the_tunnel_for() {
+    let peers = Job::peers("t", SEGMENT).after(Wait::Now);
+    for (why, namespace, name, what) in goings() {
         let mut heard = tunnel_of_two_nodes();
         heard.report("a", None);
-        assert!(pack(&mut heard).is_empty(), "{what}");
-        going(&mut heard);
-        assert!(heard.marks.contains(&peers), "{what}: {:?}", heard.marks);
-        assert_eq!(pack(&mut heard), ["+vxlan-7-4789-0: n1"], "{what}");
+        assert!(pack(&mut heard).is_empty(), "{why}");
+        heard.hear(namespace, name, what);
+        assert!(heard.marks.contains(&peers), "{why}: {:?}", heard.marks);
+        assert_eq!(pack(&mut heard), ["+vxlan-7-4789-0: n1"], "{why}");
     }
 }
 
