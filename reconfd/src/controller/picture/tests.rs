@@ -235,11 +235,11 @@ fn all_of_it_is_looked_at_when_a_list_has_become_whole() {
     heard.report("a", Some(told("a", tunnel)));
     let segment = Segment { vni: 7, port: 4789 };
     let marks = heard.picture.all();
-    for job in [
-        Job::status("t", "data"),
-        Job::allowance("t"),
-        Job::peers("t", segment),
+    for mark in [
+        Job::status("t", "data").after(Wait::Now),
+        Job::allowance("t").after(Wait::Settle),
+        Job::peers("t", segment).after(Wait::Now),
     ] {
-        assert!(marks.contains(&job.clone().after(Wait::Now)), "{job:?}");
+        assert!(marks.contains(&mark), "{mark:?}");
     }
 }
