@@ -155,7 +155,9 @@ pub struct Link {
     #[schemars(range(min = 68, max = 65535))]
     pub mtu: Option<i32>,
     /// The Ethernet address, such as `0a:58:0a:63:00:0a`; only where the policy says `macs: Any`.
-    /// Default: derived from the first address, so that it stays with it.
+    /// One that goes with an IP address, as this one with 10.99.0.10, is for the link with that address.
+    /// Default: derived from an address of the link, the first IPv4 one when the link is made, and as
+    /// long as the link has that address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mac: Option<Mac>,
     /// IP addresses of the interface, each with the prefix length of its network: at most 8, none

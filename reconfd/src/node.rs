@@ -95,6 +95,17 @@ pub struct Machine {
     moved: HashSet<String>,
     /// Links that could not be finished; they go together, when the pass has tried them all.
     pub unfinished: Vec<(Place, u32)>,
+    /// Bridges in the switch whose way out was made, raised or led to more ends in this pass.
+    pub ways_out: Vec<(u32, WayOut)>,
+}
+
+/// What has become of the way out of a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WayOut {
+    /// Those behind it may have found the pods elsewhere meanwhile, or not at all.
+    Opened,
+    /// It leads to more ends than before.
+    Extended,
 }
 
 impl Machine {
@@ -135,6 +146,7 @@ impl Machine {
             own_addresses: None,
             moved: HashSet::new(),
             unfinished: Vec::new(),
+            ways_out: Vec::new(),
         };
         machine.read_by_heart().map_err(io::Error::other)?;
         Ok(machine)

@@ -207,6 +207,7 @@ impl Controller {
             self.hear()?;
             self.take_due();
             self.passes()?;
+            self.announce_due();
             // Behind the passes: a wish never waits for it.
             if self.last_housekeeping.elapsed() >= HOUSEKEEPING {
                 self.housekeep();
@@ -259,11 +260,7 @@ impl Controller {
 
     fn wait(&mut self) -> io::Result<()> {
         let now = Instant::now();
-        let next = self
-            .settled
-            .values()
-            .filter_map(|settled| settled.due)
-            .min();
+        let next = self.settled.values().filter_map(Settled::next).min();
         let sleep = next.map_or(HOUSEKEEPING, |due| {
             due.saturating_duration_since(now).min(HOUSEKEEPING)
         });

@@ -11,7 +11,7 @@ use super::{
     Machine,
     links::{
         HostEnd, Kind, Place, VETH, Veth, Want, bridge,
-        mark::{bridge_alias, is_host_end_name, other_end},
+        mark::{PORT_OF_NODE, bridge_alias, is_host_end_name},
         requests::{self, host_side_requests, pod_side_requests},
         settings::{self, Setting},
         veth,
@@ -26,6 +26,8 @@ use super::{
 mod change;
 /// A vlan or a vxlan in a pod.
 mod device;
+/// Whether what a pod sends gets through.
+mod path;
 /// What pods of the node share beyond it.
 mod segment;
 
@@ -38,12 +40,11 @@ impl Machine {
         &mut self,
         sandbox: &mut Sandbox,
         want: &Want,
-        owner: (&str, &str),
         pod_index: u32,
     ) -> Result<Made, Error> {
         match &want.link.kind {
-            Kind::Veth(veth) => self.create_veth(sandbox, (want, veth), owner, pod_index),
-            Kind::Device(device) => self.create_device(sandbox, (want, device), owner, pod_index),
+            Kind::Veth(veth) => self.create_veth(sandbox, (want, veth), pod_index),
+            Kind::Device(device) => self.create_device(sandbox, (want, device), pod_index),
         }
     }
 
@@ -51,11 +52,10 @@ impl Machine {
         &mut self,
         sandbox: &mut Sandbox,
         (want, veth): (&Want, &Veth),
-        owner: (&str, &str),
         pod_index: u32,
     ) -> Result<Made, Error> {
         let bridge = self.bridge_for(want, veth)?;
-        let mac = self.free_mac((want, veth), bridge, owner)?;
+        let mac = self.free_mac((want, veth), bridge)?;
         let made = self.create_pair(sandbox, (want, veth), mac, pod_index, bridge)?;
         let finished = Self::finish(sandbox, want, made.pod);
         if let (Err(_), Some(host)) = (&finished, made.host) {
@@ -84,10 +84,10 @@ impl Machine {
                 pod_netns: sandbox.netns.as_fd().as_raw_fd(),
                 mac,
             };
-            let create = veth::create(want, &ends);
+            let create = veth::create((want, veth), &ends);
             match self.create_host_side((want, veth), create, host_index, mac) {
                 Ok(()) => {
-                    self.expect(place, host_index, want, bridge, mac);
+                    self.expect((place, host_index), (want, veth), bridge, mac);
                     return Ok(Made {
                         host: Some((place, host_index)),
                         pod: pod_index,
@@ -129,6 +129,7 @@ impl Machine {
             }
         };
         self.pinned.insert((place, index, mac));
+        let followed = followed.and_then(|()| self.forget_elsewhere(veth, mac));
         if followed.is_err() {
             // The first error is the one to tell; what this one leaves, the next pass finds.
             let _ = self.remove(&[(place, index)]);
@@ -136,50 +137,60 @@ impl Machine {
         followed.map_err(Refused::Follow)
     }
 
-    /// The MAC address that was asked for, or one of the link's own, if no other link of ours has it
-    /// on that bridge. An address outlives the IP address that it was derived from.
+    /// The MAC address that was asked for, or one of the link's own, if no other link has it on that bridge:
+    /// another tenant's may ask for it.
     fn free_mac(
         &self,
         (want, veth): (&Want, &Veth),
         bridge: Option<u32>,
-        (namespace, pod): (&str, &str),
     ) -> Result<[u8; 6], Error> {
-        let derived = || want.link.derived_mac(namespace, pod);
-        let mac = want.link.mac.unwrap_or_else(derived);
-        match (self.has_mac((want, veth), bridge, mac), want.link.mac) {
-            (false, _) => Ok(mac),
-            (true, None) => Ok(want.link.own_mac(namespace, pod)),
-            (true, Some(_)) => Err(taken(mac)),
+        let mac = want.mac(None);
+        let is_free = |mac| !self.has_mac((want, veth), bridge, mac);
+        let other = want.derived.of_link;
+        match want.link.mac {
+            _ if is_free(mac) => Ok(mac),
+            None if is_free(other) => Ok(other),
+            None | Some(_) => Err(taken(mac)),
         }
     }
 
     /// Whether another link of ours on that bridge, another port or the bridge itself has the MAC address.
     fn has_mac(&self, (want, veth): (&Want, &Veth), bridge: Option<u32>, mac: [u8; 6]) -> bool {
-        let space = match veth.host_end.place() {
+        let place = veth.host_end.place();
+        let space = match place {
             Place::Switch => &self.switch,
             Place::Node => &self.node,
         };
-        bridge.is_some()
-            && space.links.values().any(|row| {
-                let is_ours = row.is_kind(VETH) && is_host_end_name(&row.name);
-                match row.master == bridge {
-                    true if is_ours => {
-                        row.name != want.host_name && row.mac == Some(other_end(mac))
+        let is_port_of_node = mac == PORT_OF_NODE && place == Place::Node;
+        is_port_of_node
+            || bridge.is_some()
+                && space.links.values().any(|row| {
+                    let is_ours = row.is_kind(VETH) && is_host_end_name(&row.name);
+                    match row.master == bridge {
+                        true if is_ours => {
+                            row.name != want.host_name
+                                && self.pinned.contains(&(place, row.index, mac))
+                        }
+                        // The bridge's own, or an uplink's: with it a pod would take the node's traffic.
+                        on_it => (on_it || Some(row.index) == bridge) && row.mac == Some(mac),
                     }
-                    // The bridge's own, or an uplink's: with it a pod would take the node's traffic.
-                    on_it => (on_it || Some(row.index) == bridge) && row.mac == Some(mac),
-                }
-            })
+                })
     }
 
     /// A link that was just made is known before its echo is heard.
-    fn expect(&mut self, place: Place, index: u32, want: &Want, bridge: Option<u32>, mac: [u8; 6]) {
+    fn expect(
+        &mut self,
+        (place, index): (Place, u32),
+        (want, veth): (&Want, &Veth),
+        bridge: Option<u32>,
+        mac: [u8; 6],
+    ) {
         let row = Row {
             index,
             name: want.host_name.clone(),
             up: true,
             mtu: want.host_mtu,
-            mac: Some(other_end(mac)),
+            mac: Some(veth.host_end.own_mac(mac)),
             alias: Some(want.mark.to_string()),
             master: bridge,
             kind: Some(VETH.into()),

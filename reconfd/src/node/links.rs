@@ -11,9 +11,11 @@ pub mod device;
 pub mod edit;
 /// The kinds of links, and where their other ends are.
 pub mod kind;
+/// The MAC addresses that are a link's own.
+pub mod mac;
 /// Whose a link is.
 pub mod mark;
-/// Neighbours that a pod has learned ↔ messages.
+/// A pod's neighbours ↔ messages.
 pub mod neighbour;
 /// Edits → messages.
 pub mod requests;
@@ -52,9 +54,9 @@ pub struct Link {
     pub kind: Kind,
     /// Bytes; `None`: what the device below can carry.
     pub mtu: Option<u32>,
-    /// `None`: derived from the first address when the link is made, and kept ever after.
+    /// `None`: one that is the link's own by what it holds.
     pub mac: Option<[u8; 6]>,
-    /// In the order of the object: the first IPv4 one gives the MAC address.
+    /// In the order of the object: the first IPv4 one gives a new link its MAC address.
     pub addresses: Vec<IpNetwork>,
     pub routes: BTreeSet<Route>,
     /// Whether router advertisements are taken.
@@ -74,6 +76,8 @@ pub struct Route {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Want {
     pub link: Link,
+    /// The MAC addresses of which it has one, where none is asked for.
+    pub derived: mac::Derived,
     pub mark: Mark,
     pub host_name: String,
     /// The host end's MTU: on a bridge of the node the bridge's own, or a small port would pull down
@@ -109,6 +113,8 @@ pub struct Ground {
 pub struct WantDevice {
     /// The parent's number, on the node or in the pod.
     pub parent: u32,
+    /// The MAC address of a parent whose own the device has.
+    pub parent_mac: Option<[u8; 6]>,
     pub mtu: u32,
     /// The parent is up, and so may the device be.
     pub up: bool,
@@ -147,13 +153,15 @@ pub struct HostSide {
     pub name: String,
     pub up: bool,
     pub mtu: u32,
-    /// The pod end's MAC address, as it was given: the host end's own tells it.
-    pub mac: [u8; 6],
+    pub own_mac: [u8; 6],
+    /// The pod end's MAC address, as it was given: the host end's own tells it, and where all of these are
+    /// one, the bridge's forwarding table. `None`: somebody took it from there.
+    pub mac: Option<[u8; 6]>,
     /// The bridge's number.
     pub master: Option<u32>,
     pub port: Option<Port>,
-    /// Whether the bridge's forwarding table has the MAC address for this port.
-    pub pinned: bool,
+    /// The MAC addresses that the bridge's forwarding table has for this port for good.
+    pub pins: BTreeSet<[u8; 6]>,
     /// The program of its tc ingress filter; empty where there is none, or not one alone.
     pub ingress: Vec<Instruction>,
     /// In the node's namespace: its sysctls, as far as the kernel has them.
@@ -187,29 +195,12 @@ impl Link {
             || self.addresses.iter().any(IpNetwork::is_ipv6)
             || routes.any(|route| route.to.is_ipv6())
     }
+}
 
-    /// `0a:58` and the first IPv4 address; else `0a` and a hash of the first IPv6 one; else of the
-    /// link's own place in the world. An address that comes back with another MAC address is dead to
-    /// its neighbours for half a minute.
-    pub fn derived_mac(&self, namespace: &str, pod: &str) -> [u8; 6] {
-        let first = |v4: bool| {
-            self.addresses
-                .iter()
-                .map(|a| a.ip())
-                .find(|ip| ip.is_ipv4() == v4)
-        };
-        match first(true).or(first(false)) {
-            Some(IpAddr::V4(v4)) => {
-                let [a, b, c, d] = v4.octets();
-                [0x0a, 0x58, a, b, c, d]
-            }
-            Some(IpAddr::V6(v6)) => mark::hashed_mac(&[&v6.octets()]),
-            None => self.own_mac(namespace, pod),
-        }
-    }
-
-    /// A MAC address that no other link in the world is likely to have.
-    pub fn own_mac(&self, namespace: &str, pod: &str) -> [u8; 6] {
-        mark::hashed_mac(&[namespace.as_bytes(), pod.as_bytes(), self.name.as_bytes()])
+impl Want {
+    /// The MAC address that the link is to have; `now`: the one that it has, if it is there.
+    pub fn mac(&self, now: Option<[u8; 6]>) -> [u8; 6] {
+        let own = || now.map_or(self.derived.first(), |now| self.derived.after(now));
+        self.link.mac.unwrap_or_else(own)
     }
 }

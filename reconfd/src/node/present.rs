@@ -10,7 +10,7 @@ use super::{
     Machine,
     links::{
         GROUP, HostSide, Mark, Place, PodSide, Present, Route, VETH, address,
-        mark::{host_end_name, is_host_end_name, other_end},
+        mark::{PORT_OF_NODE, host_end_name, is_host_end_name, other_end},
         settings::{self, Setting},
         wall::{self, program::Instruction},
     },
@@ -151,8 +151,20 @@ impl Machine {
         Ok((present, stale))
     }
 
+    fn pins_on(&self, place: Place, port: u32) -> BTreeSet<[u8; 6]> {
+        let pins = self.pinned.iter();
+        let pins = pins.filter(|(at, index, _)| (*at, *index) == (place, port));
+        pins.map(|(.., mac)| *mac).collect()
+    }
+
     fn host_side(&mut self, place: Place, row: &Row, around: &Around) -> Result<HostSide, Error> {
-        let mac = other_end(row.mac.unwrap_or_default());
+        let own_mac = row.mac.unwrap_or_default();
+        let pins = self.pins_on(place, row.index);
+        let mac = match own_mac == PORT_OF_NODE {
+            // Two of them are what a crash left between.
+            true => pins.first().filter(|_| pins.len() == 1).copied(),
+            false => Some(other_end(own_mac)),
+        };
         let here = |index: u32| place == Place::Node && index == row.index;
         let addresses = around.addresses.iter().filter(|a| a.ours && here(a.index));
         let routes = around.routes.iter().filter(|(index, _)| here(*index));
@@ -163,10 +175,11 @@ impl Machine {
             name: row.name.clone(),
             up: row.up,
             mtu: row.mtu,
+            own_mac,
             mac,
             master: row.master,
             port: row.port,
-            pinned: self.pinned.contains(&(place, row.index, mac)),
+            pins,
             addresses: addresses.map(|a| a.network).collect(),
             routes: routes.map(|(_, route)| route.clone()).collect(),
         })

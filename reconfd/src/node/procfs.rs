@@ -59,14 +59,15 @@ impl Procfs {
         Ok(Some(now.trim().to_owned()))
     }
 
-    /// The IPv6 settings of the links of the calling thread's network namespace, for whichever thread
-    /// uses them later; `None` where the kernel has no IPv6.
-    pub fn ipv6_settings(&self) -> io::Result<Option<LinkSettings>> {
+    /// The settings that the links of the calling thread's network namespace have for a family (`ipv4`,
+    /// `ipv6`), for whichever thread uses them later; `None` where the kernel has no such family.
+    pub fn link_settings(&self, family: &str) -> io::Result<Option<LinkSettings>> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        match openat(&self.0, "sys/net/ipv6/conf", flags, Mode::empty()) {
+        let path = format!("sys/net/{family}/conf");
+        match openat(&self.0, path, flags, Mode::empty()) {
             Ok(fd) => Ok(Some(LinkSettings(fd))),
             Err(rustix::io::Errno::NOENT) => Ok(None),
-            Err(errno) => Err(told("open", "ipv6/conf", &errno.into())),
+            Err(errno) => Err(told("open", &format!("{family}/conf"), &errno.into())),
         }
     }
 
@@ -101,6 +102,25 @@ impl LinkSettings {
             .into();
         file.write_all(value.as_bytes())
             .map_err(|e| told("write", name, &e))
+    }
+
+    /// Sets `<link>/<setting>`; the value that it had, where that was another.
+    pub fn replace(&self, name: &str, value: &str) -> io::Result<Option<String>> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let file = match openat(&self.0, name, flags, Mode::empty()) {
+            Err(rustix::io::Errno::NOENT) => return Ok(None),
+            file => file.map_err(|errno| told("open", name, &errno.into()))?,
+        };
+        let mut before = String::new();
+        File::from(file)
+            .read_to_string(&mut before)
+            .map_err(|e| told("read", name, &e))?;
+        let before = before.trim();
+        if before == value {
+            return Ok(None);
+        }
+        self.set(name, value)?;
+        Ok(Some(before.to_owned()))
     }
 }
 

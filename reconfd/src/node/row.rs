@@ -29,6 +29,8 @@ const IFLA_INFO_KIND: u16 = 1;
 const IFLA_INFO_DATA: u16 = 2;
 const IFLA_INFO_SLAVE_KIND: u16 = 4;
 const IFLA_INFO_SLAVE_DATA: u16 = 5;
+const IFLA_BRPORT_STATE: u16 = 1;
+const BR_STATE_FORWARDING: u8 = 3;
 const IFLA_BRPORT_LEARNING: u16 = 8;
 const IFLA_BRPORT_UNICAST_FLOOD: u16 = 9;
 const IFLA_BRPORT_LOCKED: u16 = 39;
@@ -40,6 +42,7 @@ const DEVCONF_DISABLE_IPV6: usize = 26;
 const IFLA_TARGET_NETNSID: u16 = 46;
 const RTM_GETLINK: u16 = 18;
 const IFF_UP: u32 = 1;
+const IFF_RUNNING: u32 = 0x40;
 const HEADER: usize = 16;
 
 /// A link of some namespace.
@@ -49,6 +52,8 @@ pub struct Row {
     pub name: String,
     pub altnames: Vec<String>,
     pub up: bool,
+    /// The link has a carrier and the kernel has taken note of it: what is sent gets through.
+    pub running: bool,
     pub mtu: u32,
     pub mac: Option<[u8; 6]>,
     pub group: u32,
@@ -65,6 +70,8 @@ pub struct Row {
     pub data: Option<RowData>,
     /// For a bridge's port: what it does with frames.
     pub port: Option<Port>,
+    /// For a bridge's port: the bridge forwards its frames.
+    pub forwarding: bool,
     /// Of a link that is gone from here to another namespace: the namespace's number, and the link's there.
     pub left_for: Option<(i32, u32)>,
     /// The setting of that name; 0 ignores router advertisements.
@@ -85,9 +92,11 @@ impl Row {
     /// From everything behind the netlink header of RTM_NEWLINK or RTM_DELLINK.
     pub fn read(bytes: &[u8]) -> Option<Self> {
         let header = bytes.first_chunk::<HEADER>()?;
+        let flags = u32::from_ne_bytes([header[8], header[9], header[10], header[11]]);
         let mut row = Self {
             index: u32::from_ne_bytes([header[4], header[5], header[6], header[7]]),
-            up: u32::from_ne_bytes([header[8], header[9], header[10], header[11]]) & IFF_UP != 0,
+            up: flags & IFF_UP != 0,
+            running: flags & IFF_RUNNING != 0,
             ..Self::default()
         };
         for attribute in NlasIterator::new(&bytes[HEADER..]).flatten() {
@@ -138,7 +147,10 @@ impl Row {
                 IFLA_INFO_KIND => self.kind = Some(text(value)),
                 IFLA_INFO_DATA => self.data = RowData::read(self.kind.as_deref(), value),
                 IFLA_INFO_SLAVE_KIND => self.in_vrf = text(value) == "vrf",
-                IFLA_INFO_SLAVE_DATA => self.port = Some(port(value)),
+                IFLA_INFO_SLAVE_DATA => {
+                    self.port = Some(port(value));
+                    self.forwarding = is_forwarding(value);
+                }
                 _ => (),
             }
         }
@@ -185,6 +197,12 @@ fn port(value: &[u8]) -> Port {
         }
     }
     port
+}
+
+fn is_forwarding(port: &[u8]) -> bool {
+    let mut attributes = NlasIterator::new(port).flatten();
+    let state = attributes.find(|attribute| attribute.kind() == IFLA_BRPORT_STATE);
+    state.is_some_and(|state| state.value().first() == Some(&BR_STATE_FORWARDING))
 }
 
 fn ipv6_setting(families: &[u8], place: usize) -> Option<i32> {

@@ -15,14 +15,17 @@ use netlink_packet_route::AddressFamily;
 
 use super::{
     act::first_error,
-    links::{Route, address, neighbour, route},
+    links::{Route, address, device::peers, neighbour, route},
     netlink::{Changes, Error, Request, Socket},
     networks::{self, KernelNetwork, Matters},
     procfs::{LinkSettings, Procfs},
     row::{self, Row},
     space::{ask_number, read_links},
-    surroundings::{ends_of_tunnel, is_device},
+    surroundings::{ends_of_tunnel, is_device, learned},
 };
+
+/// Addresses announced on the wire.
+mod announce;
 
 /// Why a pod can not be visited.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -42,8 +45,9 @@ pub struct Sandbox {
     pub in_switch: i32,
     /// Stays in the pod's namespace, whichever thread uses it.
     socket: Socket,
-    /// So does this. `None`: the kernel has no IPv6.
-    settings: Option<LinkSettings>,
+    /// So do these. `None`: the kernel has no such family.
+    ipv4: Option<LinkSettings>,
+    ipv6: Option<LinkSettings>,
 }
 
 /// How much of a pod is read beside its links.
@@ -107,21 +111,24 @@ impl Sandbox {
         procfs: &Procfs,
         changes: &Changes,
     ) -> Result<Self, Error> {
-        let brought =
-            netns.enter(|| Ok::<_, io::Error>((Socket::open(changes)?, procfs.ipv6_settings()?)));
+        let brought = netns.enter(|| {
+            let settings = (procfs.link_settings("ipv4")?, procfs.link_settings("ipv6")?);
+            Ok::<_, io::Error>((Socket::open(changes)?, settings))
+        });
         let entered = brought.map_err(|e| {
             Error::io(
                 format!("enter the pod's namespace ({e})"),
                 &io::Error::other(""),
             )
         })?;
-        let (socket, settings) =
+        let (socket, (ipv4, ipv6)) =
             entered.map_err(|e| Error::io("open a netlink socket in the pod", &e))?;
         Ok(Self {
             netns,
             in_switch,
             socket,
-            settings,
+            ipv4,
+            ipv6,
         })
     }
 
@@ -190,13 +197,20 @@ impl Sandbox {
         first_error(self.socket.batch(&forget))
     }
 
+    /// With a new end of a tunnel, what was learned to be behind the others may be behind it.
+    pub fn forget_learned(&mut self, index: u32, name: &str) -> Result<(), Error> {
+        let entries = learned(&mut self.socket, index)?.into_iter();
+        let forget: Vec<Request> = entries.map(|entry| peers::forget(name, entry)).collect();
+        first_error(self.socket.batch(&forget))
+    }
+
     /// Sends a batch inside the pod, behind the settings of its links; one answer per request.
     pub fn act(
         &mut self,
         settings: &[(String, &str)],
         requests: &[Request],
     ) -> Result<Vec<Result<(), Error>>, Error> {
-        if let Some(folder) = &self.settings {
+        if let Some(folder) = &self.ipv6 {
             for (name, value) in settings {
                 folder
                     .set(name, value)

@@ -175,6 +175,17 @@ pub fn read_number(body: &[u8]) -> Option<i32> {
     Some(i32::from_ne_bytes(number.value().try_into().ok()?))
 }
 
+/// One link of the namespace that the socket is in, as it is now; `None`: there is none of that number.
+pub fn read_link(socket: &mut Socket, index: u32) -> Result<Option<Row>, Error> {
+    let mut message = LinkMessage::default();
+    message.header.index = index;
+    message
+        .attributes
+        .push(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]));
+    let body = Body::Route(RouteNetlinkMessage::GetLink(message));
+    socket.get("look at a link", &body, Row::read)
+}
+
 /// All links of the namespace that the socket is in, without their counters.
 pub fn read_links(socket: &mut Socket) -> Result<HashMap<u32, Row>, Error> {
     let mut message = LinkMessage::default();

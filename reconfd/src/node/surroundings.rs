@@ -260,18 +260,14 @@ pub fn ends_of_tunnel(socket: &mut Socket, index: u32) -> Result<BTreeSet<IpAddr
     )
 }
 
-/// What a tunnel has learned to be behind some of its ends.
-pub fn learned(
-    socket: &mut Socket,
-    index: u32,
-    ends: &BTreeSet<IpAddr>,
-) -> Result<Vec<Entry>, Error> {
+/// What a tunnel has learned to be behind its ends.
+pub fn learned(socket: &mut Socket, index: u32) -> Result<Vec<Entry>, Error> {
     socket.dump(
         "list what is behind the ends of a tunnel",
         &peers::list_of(index),
         |all: &mut Vec<Entry>, _, body| {
-            let entry = peers::read(body).filter(|entry| entry.index == index);
-            all.extend(entry.filter(|entry| ends.contains(&entry.peer)));
+            let entry = peers::read_learned(body);
+            all.extend(entry.filter(|entry| entry.index == index));
         },
     )
 }

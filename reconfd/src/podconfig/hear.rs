@@ -79,6 +79,10 @@ impl Controller {
         let Some(bridge) = row.and_then(|row| row.master) else {
             return;
         };
+        if came_to_run(before, now).is_some() {
+            // What was announced before was lost.
+            self.announce_behind(bridge, None);
+        }
         let essence = |row: &Row| (row.name.clone(), row.up, row.mtu, row.master);
         if before.map(essence) == now.map(essence) {
             return;
@@ -102,6 +106,9 @@ impl Controller {
     /// A link of the node came, went or changed: a bridge or a parent that somebody's link names, or
     /// one that takes the frames of a segment.
     fn heard_of_node(&mut self, before: Option<&Row>, now: Option<&Row>, moved: bool) {
+        if let Some(row) = came_to_run(before, now) {
+            self.announce_over(row);
+        }
         let essence = |row: &Row| {
             let names = (row.name.clone(), row.altnames.clone());
             (
@@ -132,4 +139,10 @@ impl Controller {
         self.dirty
             .extend(concerned.map(|(uid, _)| uid.clone()).collect::<Vec<_>>());
     }
+}
+
+/// A link that has a carrier now, and had none.
+fn came_to_run<'r>(before: Option<&Row>, now: Option<&'r Row>) -> Option<&'r Row> {
+    let ran = before.is_some_and(|row| row.running);
+    now.filter(|row| row.running && !ran)
 }

@@ -22,6 +22,8 @@ use crate::node::{
 
 /// Addresses: claimed before the link is there, and released when it is gone.
 mod addresses;
+/// Addresses announced to those around.
+mod announcing;
 /// Steps done: links taken away in one set, made, changed, and what they are now.
 mod apply;
 /// What only one can have.
@@ -188,6 +190,7 @@ impl Controller {
             self.settle(work);
             self.release(work);
         }
+        self.announce_behind_ways_out();
         self.follow(&works);
         self.hear()?;
         self.release_addresses_of_orphans(&orphans);

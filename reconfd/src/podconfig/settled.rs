@@ -61,6 +61,8 @@ pub struct Settled {
     pub configs: BTreeSet<String>,
     /// When it is looked at again, though nothing happens.
     pub due: Option<Instant>,
+    /// Links whose addresses are announced once more, by name, and when.
+    announcements: BTreeMap<String, Instant>,
     /// Since when something is not as wanted.
     pub unapplied_since: Option<Instant>,
     /// How many links may be made now.
@@ -92,6 +94,7 @@ pub struct Carrier {
     name: String,
     mtu: u32,
     up: bool,
+    mac: Option<[u8; 6]>,
 }
 
 impl From<&Row> for Carrier {
@@ -100,6 +103,7 @@ impl From<&Row> for Carrier {
             name: row.name.clone(),
             mtu: row.mtu,
             up: row.up,
+            mac: row.mac,
         }
     }
 }
@@ -227,6 +231,27 @@ impl Settled {
     ) -> bool {
         let taken = self.pace.take(now).and_then(|()| of_namespace());
         taken.map_err(|at| self.look_at(at)).is_ok()
+    }
+
+    /// Announces a link's addresses then, if that is not to happen anyway.
+    pub fn announce_at(&mut self, link: &str, at: Instant) {
+        self.announcements.entry(link.to_owned()).or_insert(at);
+    }
+
+    /// The numbers in the pod of links whose addresses are to be announced now.
+    pub fn take_announcements(&mut self, now: Instant) -> Vec<u32> {
+        let all = std::mem::take(&mut self.announcements);
+        let (due, later): (BTreeMap<_, _>, _) = all.into_iter().partition(|(_, at)| *at <= now);
+        self.announcements = later;
+        let ends = self.pod_ends.iter();
+        let ends = ends.filter(|(_, end)| due.contains_key(&end.name));
+        ends.map(|(index, _)| *index).collect()
+    }
+
+    /// When something is to be done, though nothing happens.
+    pub fn next(&self) -> Option<Instant> {
+        let announced = self.announcements.values().copied();
+        announced.chain(self.due).min()
     }
 
     fn look_at(&mut self, at: Instant) {

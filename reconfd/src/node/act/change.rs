@@ -28,7 +28,7 @@ impl Machine {
         edits: &[Edit],
     ) -> Result<Made, Error> {
         let bridge = self.bridge_for(want, veth)?;
-        let mac = want.link.mac.unwrap_or(present.host.mac);
+        let mac = want.mac(present.host.mac);
         if self.has_mac((want, veth), bridge, mac) {
             return Err(taken(mac));
         }
@@ -37,18 +37,26 @@ impl Machine {
             _ => (present.place, present.host.index),
         };
         self.harden(place, index, (want, veth), edits)?;
-        let host: Vec<Request> = edits
-            .iter()
-            .filter(|e| !e.in_pod() && !e.hardens() && **e != Edit::Mark)
-            .flat_map(|e| host_edit(e, index, (want, veth), bridge))
-            .collect();
-        let answers = self.space(place).socket.batch(&host);
+        let on_host = |is_late: bool| -> Vec<Request> {
+            let edits_of = edits.iter().filter(|e| {
+                !e.in_pod() && !e.hardens() && **e != Edit::Mark && e.is_late(edits) == is_late
+            });
+            edits_of
+                .flat_map(|e| host_edit(e, index, (want, veth), bridge))
+                .collect()
+        };
+        let answers = self.space(place).socket.batch(&on_host(false));
         self.remember_pins(edits, place, index);
         first_error(answers)?;
         self.remember_port(edits, place, index);
+        if edits.iter().any(|edit| matches!(edit, Edit::Pin(_))) {
+            self.forget_elsewhere(veth, mac)?;
+        }
         if let Some(pod) = &present.pod {
             Self::change_in_pod(sandbox, pod, want, edits)?;
         }
+        first_error(self.space(place).socket.batch(&on_host(true)))?;
+        self.forget_pins(edits, place, index);
         if edits.contains(&Edit::Mark) {
             let mark = mark(index, want);
             self.space(place).socket.change(mark)?;
@@ -102,7 +110,13 @@ impl Machine {
             first_error(sandbox.act(&[], &mtu)?)?;
         }
         let settings = pod_settings(pod, want, edits);
-        let refused = first_error(sandbox.act(&settings, &requests)?);
+        // Without a gap: the kernel announces the new MAC address as it takes it.
+        let is_announced = edits.iter().any(|edit| matches!(edit, Edit::PodMac(_)));
+        let answers = match is_announced && pod.name == want.link.name {
+            true => sandbox.act_and_announce(&settings, (pod.index, &pod.name), &requests)?,
+            false => sandbox.act(&settings, &requests)?,
+        };
+        let refused = first_error(answers);
         if edits.contains(&Edit::ForgetNeighbours) {
             sandbox.forget_neighbours(pod.index)?;
         }
@@ -165,9 +179,16 @@ impl Machine {
 
     fn remember_pins(&mut self, edits: &[Edit], place: Place, index: u32) {
         for edit in edits {
-            if let Edit::Pin { old, new } = edit {
-                old.map(|old| self.pinned.remove(&(place, index, old)));
-                self.pinned.insert((place, index, *new));
+            if let Edit::Pin(mac) = edit {
+                self.pinned.insert((place, index, *mac));
+            }
+        }
+    }
+
+    fn forget_pins(&mut self, edits: &[Edit], place: Place, index: u32) {
+        for edit in edits {
+            if let Edit::Unpin(mac) = edit {
+                self.pinned.remove(&(place, index, *mac));
             }
         }
     }

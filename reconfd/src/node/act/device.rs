@@ -9,7 +9,7 @@ use crate::node::{
     links::{
         Device, PresentDevice, Want, WantDevice,
         device::{self, Data, Site},
-        edit::Edit,
+        edit::{Edit, device_mac},
         requests::{device_mark, pod_side_requests, settings},
     },
     netlink::{Error, Request},
@@ -21,14 +21,13 @@ impl Machine {
         &mut self,
         sandbox: &mut Sandbox,
         (want, device): (&Want, &Device),
-        owner: (&str, &str),
         pod_index: u32,
     ) -> Result<Made, Error> {
         let Some(wanted) = &want.device else {
             return Err(no_parent(&want.link.name));
         };
         self.admit_exclusive(device, wanted)?;
-        let mac = mac_of(want, device, owner);
+        let mac = mac_of(want, device);
         let mut index = pod_index;
         for attempt in 0.. {
             match self.send_device(sandbox, want, (device, wanted), mac, index) {
@@ -121,6 +120,9 @@ impl Machine {
         }
         let index = present.pod.index;
         Self::change_in_pod(sandbox, &present.pod, want, edits)?;
+        if edits.iter().any(|edit| matches!(edit, Edit::AddPeer(_))) {
+            sandbox.forget_learned(index, &want.link.name)?;
+        }
         if edits.contains(&Edit::Mark) {
             first_error(sandbox.act(&[], &[device_mark(index, want)])?)?;
         }
@@ -128,7 +130,7 @@ impl Machine {
             host: None,
             pod: index,
             bridge: None,
-            mac: want.link.mac.or(present.pod.mac).unwrap_or_default(),
+            mac: device_mac(present, want),
         })
     }
 
@@ -157,16 +159,12 @@ impl Machine {
 }
 
 /// A vlan on a link of the pod keeps that link's address: the bridge behind it forwards to no other.
-fn mac_of(want: &Want, device: &Device, (namespace, pod): (&str, &str)) -> Option<[u8; 6]> {
+fn mac_of(want: &Want, device: &Device) -> Option<[u8; 6]> {
     match device {
         Device::Inside {
             data: Data::Vlan(_),
             ..
         } => want.link.mac,
-        _ => Some(
-            want.link
-                .mac
-                .unwrap_or_else(|| want.link.derived_mac(namespace, pod)),
-        ),
+        _ => Some(want.mac(None)),
     }
 }

@@ -11,11 +11,12 @@ use nix::errno::Errno;
 
 use super::{first_error, no_parent};
 use crate::node::{
-    Machine,
+    Machine, WayOut,
     links::{
-        Place, Segment, Want, WantDevice,
+        HostEnd, Place, Segment, Veth, Want, WantDevice,
         device::{
-            self, Site, peers,
+            self, Site,
+            peers::{self, Entry},
             shared::{self, Edit},
         },
     },
@@ -110,14 +111,37 @@ impl Machine {
         };
         self.switch.links.insert(index, row);
         self.devices.insert(name, index);
-        let made = self.edit_shared(segment, want, index, bridge, &shared::follow(want));
-        if made.is_err() {
-            self.unfinished.push((Place::Switch, index));
+        let made = self.apply_shared(segment, want, index, bridge, &shared::follow(want));
+        match made {
+            Ok(()) => self.ways_out.push((bridge, WayOut::Opened)),
+            Err(_) => self.unfinished.push((Place::Switch, index)),
         }
         made
     }
 
+    /// Changes the device of a segment, on which pods may have been for long.
     fn edit_shared(
+        &mut self,
+        segment: &Segment,
+        want: &WantDevice,
+        index: u32,
+        bridge: u32,
+        edits: &[Edit],
+    ) -> Result<(), Error> {
+        self.apply_shared(segment, want, index, bridge, edits)?;
+        let is_extended = edits.iter().any(|edit| matches!(edit, Edit::AddPeer(_)));
+        if is_extended {
+            self.ways_out.push((bridge, WayOut::Extended));
+            self.forget_learned(segment, index)?;
+        }
+        let is_opened = |edit: &Edit| matches!(edit, Edit::Join | Edit::Port);
+        if edits.iter().any(is_opened) {
+            self.ways_out.push((bridge, WayOut::Opened));
+        }
+        Ok(())
+    }
+
+    fn apply_shared(
         &mut self,
         segment: &Segment,
         want: &WantDevice,
@@ -156,11 +180,42 @@ impl Machine {
         if gone.is_empty() {
             return Ok(());
         }
+        let is_behind = |entry: &Entry| gone.contains(&entry.peer);
+        self.forget(segment, index, is_behind)
+    }
+
+    /// With a new end, pods may be behind it that were behind another before, and announced themselves while
+    /// their new node was not let in here. What is not known is sent to all ends, and learned again.
+    fn forget_learned(&mut self, segment: &Segment, index: u32) -> Result<(), Error> {
+        self.forget(segment, index, |_| true)
+    }
+
+    fn forget(
+        &mut self,
+        segment: &Segment,
+        index: u32,
+        is_past: impl Fn(&Entry) -> bool,
+    ) -> Result<(), Error> {
         let name = segment.device_name();
-        let entries = learned(&mut self.switch.socket, index, &gone)?;
-        let forget = entries.into_iter().map(|entry| peers::forget(&name, entry));
-        let forget: Vec<Request> = forget.collect();
+        let entries = learned(&mut self.switch.socket, index)?.into_iter();
+        let past = entries.filter(is_past);
+        let forget: Vec<Request> = past.map(|entry| peers::forget(&name, entry)).collect();
         first_error(self.switch.socket.batch(&forget))
+    }
+
+    /// A MAC address that has come to this node is behind no other end of its tunnel any more. As long as it
+    /// is here the bridge knows better; when it has gone on, the old entry would lead back.
+    pub(super) fn forget_elsewhere(&mut self, veth: &Veth, mac: [u8; 6]) -> Result<(), Error> {
+        let HostEnd::Segment(segment) = &veth.host_end else {
+            return Ok(());
+        };
+        let name = segment.device_name();
+        let (device::Data::Vxlan(vxlan), Some(index)) = (&segment.data, self.devices.get(&name))
+        else {
+            return Ok(());
+        };
+        let forget = peers::forget_everywhere(&name, *index, mac, vxlan.ends.is_ipv6());
+        self.switch.socket.change(forget)
     }
 
     /// What was just changed is known before its echo is heard.

@@ -1,7 +1,7 @@
 //! Addresses of a link ↔ netlink messages, pure. They must go through a socket of the link's own
 //! namespace: the kernel ignores a target namespace here and hits the sender's link of that number.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use ipnetwork::IpNetwork;
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_REPLACE, Parseable};
@@ -17,6 +17,9 @@ use crate::node::{
     events::PROTOCOL,
     netlink::{Body, Request},
 };
+
+/// Bits of a link-local address that are the network's.
+const LINK_LOCAL_LENGTH: u8 = 64;
 
 /// An address as the kernel has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +60,24 @@ pub fn add(index: u32, network: IpNetwork, prefix_route: PrefixRoute) -> Request
             .attributes
             .push(AddressAttribute::Broadcast(v4.broadcast()));
     }
+    Request::new(
+        format!("add address {network}"),
+        NLM_F_CREATE | NLM_F_REPLACE,
+        RouteNetlinkMessage::NewAddress(message),
+    )
+}
+
+/// A link-local address as the kernel makes it, and none of ours.
+pub fn add_link_local(index: u32, address: Ipv6Addr) -> Request {
+    let network = IpNetwork::new(address.into(), LINK_LOCAL_LENGTH);
+    let network = network.unwrap_or_else(|_| IpAddr::from(address).into());
+    let mut message = message(index, network);
+    message.header.scope = AddressScope::Link;
+    message.header.flags = AddressHeaderFlags::Permanent | AddressHeaderFlags::Nodad;
+    let protocol = AddressProtocol::LinkLocal;
+    message
+        .attributes
+        .push(AddressAttribute::Protocol(protocol));
     Request::new(
         format!("add address {network}"),
         NLM_F_CREATE | NLM_F_REPLACE,

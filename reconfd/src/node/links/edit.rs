@@ -1,6 +1,6 @@
 //! Pure: what must change to make a present link the wanted one, in place and in order.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use ipnetwork::IpNetwork;
 
@@ -32,12 +32,12 @@ pub enum Edit {
     /// The bridge port's flags, and the host end up.
     Port(Port),
     RaiseHost,
-    /// The forwarding entry: the address that goes, if one does, and the one that comes.
-    Pin {
-        old: Option<[u8; 6]>,
-        new: [u8; 6],
-    },
+    /// The forwarding entry that makes a MAC address the port's.
+    Pin([u8; 6]),
+    /// Behind the change in the pod, which announces the new address: until then neighbours send to the old.
+    Unpin([u8; 6]),
     HostMtu,
+    /// The host end's own, which is not the pod's.
     HostMac([u8; 6]),
     AddHostAddress(IpNetwork),
     DeleteHostAddress(IpNetwork),
@@ -52,6 +52,8 @@ pub enum Edit {
     RaisePod,
     AddAddress(IpNetwork, PrefixRoute),
     DeleteAddress(IpNetwork),
+    /// The link-local one of the link's MAC address, as the kernel would make it.
+    AddLinkLocal(Ipv6Addr),
     AddRoute(Route),
     /// Makes sure of a route that an earlier edit may have taken along.
     KeepRoute(Route),
@@ -83,6 +85,32 @@ impl Edit {
         )
     }
 
+    /// Whether the link's neighbours would look for it in another place than before, or did not find it.
+    pub fn moves_addresses(&self) -> bool {
+        use Edit as E;
+        matches!(
+            self,
+            E::Move(_)
+                | E::Join
+                | E::Port(_)
+                | E::RaiseHost
+                | E::Pin(_)
+                | E::PodMac(_)
+                | E::RaisePod
+                | E::AddAddress(..)
+        )
+    }
+
+    /// Whether a change on the host side comes behind those in the pod: until it is done, the host end tells
+    /// what the pod had before. On a bridge that it joins, the host end has its MAC address first.
+    pub fn is_late(&self, all: &[Self]) -> bool {
+        match self {
+            Self::Unpin(_) => true,
+            Self::HostMac(_) => !all.contains(&Self::Join),
+            _ => false,
+        }
+    }
+
     /// Whether the change is made on the pod's side.
     pub fn in_pod(&self) -> bool {
         use Edit as E;
@@ -96,6 +124,7 @@ impl Edit {
                 | E::RaisePod
                 | E::AddAddress(..)
                 | E::DeleteAddress(_)
+                | E::AddLinkLocal(_)
                 | E::AddRoute(_)
                 | E::KeepRoute(_)
                 | E::DeleteRoute(_)
@@ -131,12 +160,17 @@ pub fn edits(
     Some(edits)
 }
 
+/// The MAC address that a device in the pod shall have.
+pub fn device_mac(present: &PresentDevice, want: &Want) -> [u8; 6] {
+    let of_parent = want.device.as_ref().and_then(|device| device.parent_mac);
+    let asked = want.link.mac.or(of_parent);
+    asked.unwrap_or_else(|| want.mac(present.pod.mac))
+}
+
 /// The edits to a device that is in the pod.
 pub fn device_edits(present: &PresentDevice, want: &Want) -> Vec<Edit> {
     let mut edits = Vec::new();
-    // Nobody but the pod has seen which address it was given: it keeps what it has.
-    let mac = want.link.mac.or(present.pod.mac).unwrap_or_default();
-    pod_side(&present.pod, want, mac, &mut edits);
+    pod_side(&present.pod, want, device_mac(present, want), &mut edits);
     if let Some(device) = &want.device {
         let (wanted, now) = (&device.peers, &present.peers);
         edits.extend(wanted.difference(now).copied().map(Edit::AddPeer));
@@ -156,9 +190,10 @@ pub fn device_edits(present: &PresentDevice, want: &Want) -> Vec<Edit> {
     edits
 }
 
-/// The MAC address that the link shall have: the one it was made with, unless one is asked for.
+/// The MAC address that the link shall have: the one it was made with, as long as it is its own, unless one
+/// is asked for.
 fn wanted_mac(present: &Present, want: &Want) -> [u8; 6] {
-    want.link.mac.unwrap_or(present.host.mac)
+    want.mac(present.host.mac)
 }
 
 #[cfg(test)]

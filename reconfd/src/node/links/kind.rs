@@ -2,7 +2,10 @@
 
 use std::net::IpAddr;
 
-use super::device::{Data, Device, Ends, Segment, VLAN, VXLAN};
+use super::{
+    device::{Data, Device, Ends, Segment, VLAN, VXLAN},
+    mark::{PORT_OF_NODE, other_end},
+};
 
 /// What the kernel and people call a veth; every link that has a host end is one.
 pub const VETH: &str = "veth";
@@ -34,6 +37,16 @@ pub enum HostEnd {
     Routed,
     /// On the bridge in the switch that a vlan or a vxlan is on as well.
     Segment(Segment),
+}
+
+impl HostEnd {
+    /// The MAC address of the host end of a link whose pod end has this one.
+    pub fn own_mac(&self, of_pod: [u8; 6]) -> [u8; 6] {
+        match self {
+            Self::HostBridge(_) => PORT_OF_NODE,
+            Self::Bridge { .. } | Self::Segment(_) | Self::Routed => other_end(of_pod),
+        }
+    }
 }
 
 /// The two namespaces that a host end can be in.
@@ -100,6 +113,17 @@ impl Kind {
         match self {
             Self::Device(Device::Inside { carrier, .. }) => Some(carrier),
             Self::Device(Device::Exclusive(_)) | Self::Veth(_) => None,
+        }
+    }
+
+    /// Whether the link may have neighbours on other nodes.
+    pub fn reaches_beyond(&self) -> bool {
+        match self {
+            Self::Veth(veth) => match veth.host_end {
+                HostEnd::Segment(_) | HostEnd::HostBridge(_) => true,
+                HostEnd::Bridge { .. } | HostEnd::Routed => false,
+            },
+            Self::Device(_) => true,
         }
     }
 

@@ -124,9 +124,13 @@ pub fn hashed_mac(parts: &[&[u8]]) -> [u8; 6] {
     [0x0a, hash[0], hash[1], hash[2], hash[3], hash[4]]
 }
 
+/// The MAC address of all host ends on bridges of the node. Such a bridge has the lowest MAC address of its
+/// ports for its own, unless an administrator gave it one: with one for all of ours, higher than that of any
+/// device, no pod that comes or goes changes the bridge's, which others have learned.
+pub const PORT_OF_NODE: [u8; 6] = [0xfe, 0xff, 0xff, 0xff, 0xff, 0xff];
+
 /// The host end's own MAC address tells the pod end's, in a place that the tenant can not write: the
-/// same with some bits turned, so that `0a` becomes `fe`. A bridge of the node takes the lowest MAC
-/// address of its ports for its own, and must not take ours.
+/// same with some bits turned, so that `0a` becomes `fe`.
 pub fn other_end(mut mac: [u8; 6]) -> [u8; 6] {
     mac[0] ^= 0xf4;
     mac

@@ -7,8 +7,8 @@ use netlink_packet_route::RouteNetlinkMessage;
 use rtnetlink::LinkUnspec;
 
 use super::{
-    GROUP, HostEnd, Link, Route, Veth, Want, address, bridge, device::peers, edit::Edit,
-    mark::other_end, route, veth, wall,
+    GROUP, HostEnd, Link, Route, Veth, Want, address, bridge, device::peers, edit::Edit, route,
+    veth, wall,
 };
 use crate::node::netlink::Request;
 
@@ -65,12 +65,8 @@ pub fn host_edit(
             format!("lower {name}"),
             LinkUnspec::new_with_index(index).down().build(),
         ),
-        Edit::Pin { old, new } => {
-            let old = old.map(|old| bridge::unpin_mac(name, index, old));
-            old.into_iter()
-                .chain([bridge::pin_mac(name, index, *new)])
-                .collect()
-        }
+        Edit::Pin(mac) => vec![bridge::pin_mac(name, index, *mac)],
+        Edit::Unpin(mac) => vec![bridge::unpin_mac(name, index, *mac)],
         Edit::HostMtu => set(
             format!("set the MTU of {name}"),
             LinkUnspec::new_with_index(index).mtu(want.host_mtu).build(),
@@ -78,7 +74,7 @@ pub fn host_edit(
         Edit::HostMac(mac) => set(
             format!("set the MAC address of {name}"),
             LinkUnspec::new_with_index(index)
-                .address(other_end(*mac).to_vec())
+                .address(mac.to_vec())
                 .build(),
         ),
         Edit::AddHostAddress(a) => vec![address::add(index, *a, address::PrefixRoute::Kernel)],
@@ -113,6 +109,7 @@ pub fn pod_edit(edit: &Edit, index: u32, want: &Want) -> Vec<Request> {
             vec![address::add(index, *network, *prefix_route)]
         }
         Edit::DeleteAddress(network) => vec![address::delete(index, *network)],
+        Edit::AddLinkLocal(address) => vec![address::add_link_local(index, *address)],
         Edit::AddRoute(r) => vec![route::add(index, r)],
         Edit::KeepRoute(r) => vec![route::keep(index, r)],
         Edit::DeleteRoute(r) => vec![route::delete(index, r)],

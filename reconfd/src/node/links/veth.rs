@@ -15,10 +15,7 @@ use netlink_packet_route::{
 use rtnetlink::{LinkMessageBuilder, LinkUnspec, LinkVeth};
 
 use super::{
-    GROUP, HostEnd, Kind, Link, Place, Route, Want,
-    address::PrefixRoute,
-    mark::{self, other_end},
-    route,
+    GROUP, HostEnd, Kind, Link, Place, Route, Veth, Want, address::PrefixRoute, mark, route,
 };
 use crate::node::netlink::Request;
 
@@ -39,7 +36,7 @@ pub struct Ends {
 
 /// Both ends in their namespaces with name, MTU, MAC address and group, in one message: a conflict at
 /// either end leaves nothing behind.
-pub fn create(want: &Want, ends: &Ends) -> Request {
+pub fn create((want, veth): (&Want, &Veth), ends: &Ends) -> Request {
     let link = &want.link;
     let peer = LinkUnspec::new_with_name(&link.name)
         .index(ends.pod_index)
@@ -54,7 +51,7 @@ pub fn create(want: &Want, ends: &Ends) -> Request {
     .name(want.host_name.clone())
     .index(ends.host_index)
     .mtu(want.host_mtu)
-    .address(other_end(ends.mac).to_vec())
+    .address(veth.host_end.own_mac(ends.mac).to_vec())
     .set_info_data(InfoData::Veth(InfoVeth::Peer(peer)));
     if ends.place == Place::Node {
         host = host.link_group(GROUP);

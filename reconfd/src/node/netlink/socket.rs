@@ -74,6 +74,13 @@ impl Socket {
     /// Sends all requests in as few system calls as may be; the kernel takes them in order and a failed
     /// one stops no other. One answer per request, in their order.
     pub fn batch(&mut self, requests: &[Request]) -> Vec<Result<(), Error>> {
+        self.changes
+            .fetch_add(requests.len() as u64, Ordering::Relaxed);
+        self.prompt(requests)
+    }
+
+    /// The same for what leaves everything as it is, and makes the kernel do something. It is not counted.
+    pub fn prompt(&mut self, requests: &[Request]) -> Vec<Result<(), Error>> {
         let parts = requests.chunks(MOST_AT_ONCE);
         parts.flat_map(|part| self.send(part)).collect()
     }
@@ -93,8 +100,6 @@ impl Socket {
                 .body
                 .append(NLM_F_REQUEST | ack | request.flags, self.sequence, &mut out);
         }
-        self.changes
-            .fetch_add(requests.len() as u64, Ordering::Relaxed);
         if let Err(error) = self.socket.send(&out, 0) {
             return requests
                 .iter()

@@ -6,7 +6,7 @@ use std::{
     net::IpAddr,
 };
 
-use crds::Reason;
+use crds::{Mac, Reason, claim::DEFAULT_DOMAIN};
 use ipnetwork::IpNetwork;
 
 use super::{
@@ -21,6 +21,7 @@ use crate::{
         reserved::Reserved,
     },
     node::{
+        links::mac,
         netlink::Error,
         sandbox::{Depth, Inside, Sandbox, Unreachable},
     },
@@ -165,6 +166,8 @@ impl Controller {
         } else {
             self.claims.want_nothing(&asker(pod, granted));
         }
+        let foreign = foreign_mac(granted);
+        granted.withheld = granted.withheld.take().or(foreign);
         match &granted.conflict {
             Some(why) if judged.detaches => Err((Reason::AddressConflict, why.clone())),
             _ => Ok(()),
@@ -231,6 +234,11 @@ impl Controller {
             let of_link = kept.entry(name.clone()).or_default();
             of_link.extend(addresses.iter().map(IpNetwork::ip));
         }
+        // Whoever gets an address gets its MAC address as well: it must be nobody's by then.
+        for (name, link) in &work.standing {
+            let of_mac = mac::address_of(link.mac).map(IpAddr::V4);
+            kept.entry(name.clone()).or_default().extend(of_mac);
+        }
         self.claims.keep(work.uid(), &kept);
     }
 
@@ -254,6 +262,22 @@ impl Controller {
             self.claims.let_go(uid);
         }
     }
+}
+
+/// A MAC address that goes with an address which another link may hold, on this node or on another: both
+/// would be lost to each other's neighbours. A link that has it already stays.
+fn foreign_mac(granted: &Granted) -> Option<Why> {
+    let mac = granted.link.mac?;
+    let address = mac::address_of(mac).map(IpAddr::V4)?;
+    let is_own = granted.domain == DEFAULT_DOMAIN
+        && granted.link.addresses.iter().any(|own| own.ip() == address);
+    let message = || {
+        format!(
+            "mac {} goes with the address {address}, which this link does not have; write another, or none",
+            Mac(mac)
+        )
+    };
+    (granted.link.kind.reaches_beyond() && !is_own).then(|| (Reason::Invalid, message()))
 }
 
 /// What the pod has otherwise.

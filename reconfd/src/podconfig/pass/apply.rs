@@ -80,6 +80,7 @@ impl Controller {
         for step in std::mem::take(&mut work.plan.steps) {
             self.act_on_link(work, &mut sandbox, step);
         }
+        self.announce(work, &mut sandbox);
         self.probe(work, &sandbox);
     }
 
@@ -87,9 +88,7 @@ impl Controller {
         let started = Instant::now();
         match step {
             Step::Create(want) if work.may_create(&want.link.name) => {
-                let pod = work.known.pod.clone();
-                let owner = (pod.namespace.as_str(), pod.name.as_str());
-                let made = self.machine.create(sandbox, &want, owner, work.next_index);
+                let made = self.machine.create(sandbox, &want, work.next_index);
                 self.metrics.operated(
                     Op::Make,
                     want.link.kind.name(),
@@ -110,6 +109,7 @@ impl Controller {
                 let changed = self
                     .machine
                     .change(sandbox, &present, (&want, veth), &edits);
+                work.has_moved(&want, &edits);
                 self.changed(work, &want, changed, started);
             }
             Step::ChangeDevice {
@@ -123,6 +123,8 @@ impl Controller {
                 let changed =
                     self.machine
                         .change_device(sandbox, &present, (&want, device), &edits);
+                work.has_moved(&want, &edits);
+                self.announce_to_more(work.uid(), &want.link.name, &edits);
                 match edits.iter().all(Edit::is_of_ends) {
                     true => work.followed(&want, changed),
                     false => self.changed(work, &want, changed, started),
@@ -200,6 +202,7 @@ impl Controller {
                 .filter_map(|s| Some((s.host?, uid.clone()))),
         );
         work.settle(settled, now);
+        self.announce_again(work);
         for (link, kind) in &work.mended {
             self.metrics.drift_repaired(kind);
             tracing::info!(

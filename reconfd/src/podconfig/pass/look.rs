@@ -8,7 +8,7 @@ use std::{
 };
 
 use cni_plugin::record::Record;
-use crds::Reason;
+use crds::{Reason, claim::DEFAULT_DOMAIN};
 
 use super::{
     Picture,
@@ -19,7 +19,7 @@ use super::{
 use crate::{
     node::{
         Machine,
-        links::{Ground, Kind, Segment, Want, mark::host_end_name},
+        links::{Ground, Kind, Segment, Want, mac::Derived, mark::host_end_name},
         netlink::Error,
         sandbox::{Depth, Inside, Sandbox, Unreachable},
     },
@@ -172,6 +172,7 @@ impl Controller {
 
     /// What the machine shall make of the granted links.
     fn wants(&mut self, work: &Work, inside: &Inside) -> Result<(Vec<Want>, Vec<Probing>), Error> {
+        let pod = &work.known.pod;
         let mut wants = Vec::with_capacity(work.granted.len());
         let mut probing = Vec::new();
         for granted in &work.granted {
@@ -183,7 +184,10 @@ impl Controller {
             }
             link.kind.starts_at(work.ends.get(&link.name).copied());
             let mtu = link.mtu.unwrap_or_default();
+            let domain = Some(granted.domain.as_str()).filter(|name| *name != DEFAULT_DOMAIN);
+            let owner = (pod.namespace.as_str(), pod.name.as_str());
             let mut want = Want {
+                derived: Derived::of(&link, owner, domain),
                 host_name: host_end_name(&work.known.pod.sandbox, &link.name),
                 host_mtu: mtu,
                 mtu,

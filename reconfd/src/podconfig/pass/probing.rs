@@ -54,11 +54,7 @@ impl Controller {
         if unknown.is_empty() && in_use.is_none() {
             return None;
         }
-        let pod = &work.known.pod;
-        let mac = want
-            .link
-            .mac
-            .unwrap_or_else(|| want.link.derived_mac(&pod.namespace, &pod.name));
+        let mac = want.mac(standing.map(|link| link.mac));
         // The address that is to come has chosen it already.
         want.link.mac = Some(mac);
         let later = |network: &IpNetwork| {

@@ -14,7 +14,7 @@ use crate::{
     address::collision::Reach,
     node::{
         act::Made,
-        links::{Device, Kind, Mark, Place, Present, Want, device::VLAN, veth},
+        links::{Device, Kind, Mark, Place, Present, Want, device::VLAN, edit::Edit, veth},
         netlink::Error,
         present::Candidate,
         row::Row,
@@ -69,6 +69,8 @@ pub struct Work {
     pub has_rules: bool,
     /// Links whose addresses are asked for on the wire.
     pub probing: Vec<Probing>,
+    /// Links that neighbours have to look for elsewhere than before.
+    pub moved: BTreeSet<String>,
     /// Where its links reach, or would.
     reach: Reach,
     /// Links that have asked for their addresses.
@@ -99,6 +101,7 @@ impl Work {
             next_index: 1,
             has_rules: false,
             probing: Vec::new(),
+            moved: BTreeSet::new(),
             reach: Reach::default(),
             asking: BTreeSet::new(),
             is_unsure: false,
@@ -240,6 +243,7 @@ impl Work {
             Ok(made) => {
                 self.standing
                     .insert(want.link.name.clone(), stands(want, &made));
+                self.moves(&want.link.name);
                 self.done(want);
             }
             // It was there a moment ago, or its first message would have failed.
@@ -261,6 +265,17 @@ impl Work {
             }
             Err(error) => drop(self.errors.insert(want.link.name.clone(), error)),
         }
+    }
+
+    /// Whether neighbours are to be told, by what is changed of the link.
+    pub fn has_moved(&mut self, want: &Want, edits: &[Edit]) {
+        if edits.iter().any(Edit::moves_addresses) {
+            self.moves(&want.link.name);
+        }
+    }
+
+    fn moves(&mut self, link: &str) {
+        self.moved.insert(link.to_owned());
     }
 
     /// What a link leads to is no news of the link, or each node that comes would be a change on all. That

@@ -306,6 +306,8 @@ fn inside_of(
     let ground = want.ground.clone().unwrap_or_default();
     want.device = Some(WantDevice {
         parent: row.index,
+        // The bridge behind a link of the pod forwards to no other MAC address than the link's.
+        parent_mac: row.mac.filter(|_| matches!(data, Data::Vlan(_))),
         mtu: carries,
         up: row.up,
         owner: ground.owner,

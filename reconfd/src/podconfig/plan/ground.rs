@@ -34,6 +34,7 @@ pub(super) fn stand<S: Surroundings>(
     let carries = segment.data.mtu_on(parent.mtu);
     want.host_mtu = carries;
     want.device = Some(WantDevice {
+        parent_mac: None,
         parent: parent.index,
         mtu: carries,
         up: parent.up,

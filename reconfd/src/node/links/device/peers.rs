@@ -1,7 +1,7 @@
 //! The other ends of a tunnel ↔ netlink messages, pure. Each is an entry for everybody (the MAC address
 //! of zeros) in the device's own forwarding table: what is for all is sent to each of them.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use netlink_packet_core::{NLM_F_APPEND, NLM_F_CREATE, NlasIterator};
 use nix::errno::Errno;
@@ -36,6 +36,16 @@ pub fn delete(name: &str, index: u32, peer: IpAddr) -> Request {
 /// Takes away what was learned to be behind a peer, which would be sent there for minutes.
 pub fn forget(name: &str, learned: Entry) -> Request {
     deletion(format!("forget what is behind a peer of {name}"), learned)
+}
+
+/// Takes away what was learned of a MAC address, whichever end it was behind.
+pub fn forget_everywhere(name: &str, index: u32, mac: [u8; 6], is_ipv6: bool) -> Request {
+    // No address stands for each of them.
+    let peer = match is_ipv6 {
+        true => Ipv6Addr::UNSPECIFIED.into(),
+        false => Ipv4Addr::UNSPECIFIED.into(),
+    };
+    forget(name, Entry { index, mac, peer })
 }
 
 fn deletion(deed: String, entry: Entry) -> Request {
@@ -106,6 +116,14 @@ impl Entry {
     }
 }
 
+/// An entry that the tunnel found out by itself; `None`: somebody wrote it, or it is of a bridge.
+pub fn read_learned(body: &[u8]) -> Option<Entry> {
+    let header = body.first_chunk::<HEADER>()?;
+    let state = u16::from_ne_bytes([header[8], header[9]]);
+    let is_written = state & (NUD_NOARP | NUD_PERMANENT) != 0;
+    read(body).filter(|entry| !is_written && !entry.is_for_everybody())
+}
+
 /// `None`: the entry is of a bridge.
 pub fn read(body: &[u8]) -> Option<Entry> {
     let header = body.first_chunk::<HEADER>()?;
@@ -144,6 +162,21 @@ mod tests {
             assert!(entry.is_for_everybody());
         }
         assert_eq!(read(&[0; 4]), None, "what is torn is nothing");
+    }
+
+    #[test]
+    fn what_somebody_wrote_was_not_learned() {
+        let peer = "10.77.0.2".parse().expect("an address");
+        let mac = [2, 0, 0, 0, 0, 1];
+        let entry = Entry {
+            index: 7,
+            mac,
+            peer,
+        };
+        let mut body = written(entry);
+        assert_eq!(read_learned(&body), None);
+        body[8..10].copy_from_slice(&2u16.to_ne_bytes());
+        assert_eq!(read_learned(&body), Some(entry));
     }
 
     #[test]

@@ -29,8 +29,9 @@ pub(super) fn host_side(
     if host.mtu != want.host_mtu {
         edits.push(Edit::HostMtu);
     }
-    if host.mac != mac {
-        edits.push(Edit::HostMac(mac));
+    let own = veth.host_end.own_mac(mac);
+    if host.own_mac != own {
+        edits.push(Edit::HostMac(own));
     }
     if !is_on_bridge {
         edits.extend(leaves.then_some(Edit::Join));
@@ -47,10 +48,12 @@ pub(super) fn host_side(
     if joins || host.port != Some(port) || !host.up {
         edits.push(Edit::Port(port));
     }
-    if joins || !host.pinned || host.mac != mac {
-        let old = (!joins && host.mac != mac).then_some(host.mac);
-        edits.push(Edit::Pin { old, new: mac });
+    if joins || !host.pins.contains(&mac) {
+        edits.push(Edit::Pin(mac));
     }
+    // A port that leaves its bridge leaves all of them behind.
+    let strays = host.pins.iter().filter(|pin| !joins && **pin != mac);
+    edits.extend(strays.copied().map(Edit::Unpin));
 }
 
 /// Sysctls and filter, before the host end leads elsewhere. One that must not pass what it passed before

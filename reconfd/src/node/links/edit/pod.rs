@@ -1,11 +1,15 @@
 //! Pure: the edits to the end in the pod.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, net::IpAddr};
 
 use ipnetwork::IpNetwork;
 
 use super::Edit;
-use crate::node::links::{PodSide, Route, Want, route, veth};
+use crate::node::links::{
+    PodSide, Route, Want,
+    mac::{self, is_made_of},
+    route, veth,
+};
 
 pub(super) fn pod_side(pod: &PodSide, want: &Want, mac: [u8; 6], edits: &mut Vec<Edit>) {
     let link = &want.link;
@@ -13,6 +17,8 @@ pub(super) fn pod_side(pod: &PodSide, want: &Want, mac: [u8; 6], edits: &mut Vec
     when(pod.name != link.name, Edit::Rename);
     when(pod.mtu != want.mtu, Edit::PodMtu);
     when(pod.mac != Some(mac), Edit::PodMac(mac));
+    edits.extend(link_local(pod, mac));
+    let mut when = |needed: bool, edit: Edit| edits.extend(needed.then_some(edit));
     let listens_wrongly = pod.slaac.is_some_and(|slaac| slaac != link.slaac);
     when(listens_wrongly, Edit::Slaac(link.slaac));
     when(pod.has_ipv6_off && link.speaks_ipv6(), Edit::Ipv6On);
@@ -89,6 +95,22 @@ fn addresses(pod: &PodSide, want: &Want, edits: &mut Vec<Edit>) -> Vec<IpNetwork
     let kept = wanted.iter().filter(is_taken_along);
     edits.extend(kept.map(|address| Edit::AddAddress(*address, prefix_route)));
     gone
+}
+
+/// What the kernel made of a MAC address that goes, goes with it, or the next who gets that MAC address could
+/// not have it. The link-local one comes back, the others with the next router advertisement.
+fn link_local(pod: &PodSide, mac: [u8; 6]) -> Vec<Edit> {
+    let Some(old) = pod.mac.filter(|old| *old != mac) else {
+        return Vec::new();
+    };
+    let made = pod.addresses.iter();
+    let made = made.filter(|address| !address.ours && is_made_of(address.network, old));
+    let made: Vec<IpNetwork> = made.map(|address| address.network).collect();
+    let old = IpAddr::V6(mac::link_local(old));
+    let had_link_local = made.iter().any(|address| address.ip() == old);
+    let comes = had_link_local.then(|| Edit::AddLinkLocal(mac::link_local(mac)));
+    let gone = made.into_iter().map(Edit::DeleteAddress);
+    gone.chain(comes).collect()
 }
 
 fn same_subnet(a: &IpNetwork, b: &IpNetwork) -> bool {

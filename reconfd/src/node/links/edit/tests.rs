@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
 use crate::node::links::{
-    HostEnd, HostSide, Kind, Link, Mark, PodSide, Veth, address, bridge, settings, veth,
+    HostEnd, HostSide, Kind, Link, Mark, PodSide, Veth, address, bridge,
+    mac::Derived,
+    mark::{PORT_OF_NODE, other_end},
+    settings, veth,
     wall::program,
 };
 
@@ -47,6 +50,10 @@ fn want(host_end: HostEnd) -> Want {
             routes: BTreeSet::from([way("10.20.0.0/16", Some("10.9.0.1"))]),
             slaac: false,
         },
+        derived: Derived {
+            of_addresses: vec![MAC],
+            of_link: [0x0a, 1, 2, 3, 4, 5],
+        },
         mark: Mark {
             installation: "home".into(),
             pod_uid: "pod-1".into(),
@@ -79,10 +86,11 @@ fn fresh(want: &Want) -> Present {
             name: want.host_name.clone(),
             up: true,
             mtu: want.host_mtu,
-            mac: MAC,
+            own_mac: other_end(MAC),
+            mac: Some(MAC),
             master: Some(BRIDGE),
             port: Some(bridge::port(false)),
-            pinned: true,
+            pins: BTreeSet::from([MAC]),
             ingress: program::of(veth(want), &want.link),
             settings: settings_of(&veth(want).host_end),
             addresses: Vec::new(),
@@ -228,10 +236,7 @@ fn the_way_to_a_gateway_comes_before_the_way_through_it() {
 #[test]
 fn a_host_end_taken_off_its_bridge_joins_again_and_is_set_up_as_a_port() {
     let edits = after(|now, _| now.host.master = None);
-    let pin = Edit::Pin {
-        old: None,
-        new: MAC,
-    };
+    let pin = Edit::Pin(MAC);
     let port = Edit::Port(bridge::port(false));
     assert_eq!(edits, [Edit::Join, port, pin, Edit::ForgetNeighbours]);
 }
@@ -251,12 +256,52 @@ fn a_mac_address_that_the_pod_changed_is_the_old_one_again() {
 #[test]
 fn a_new_mac_address_takes_the_pin_of_the_old_one_along() {
     let edits = after(|_, want| want.link.mac = Some(OTHER_MAC));
-    let pin = Edit::Pin {
-        old: Some(MAC),
-        new: OTHER_MAC,
-    };
-    let expected = [Edit::HostMac(OTHER_MAC), pin, Edit::PodMac(OTHER_MAC)];
+    let own = Edit::HostMac(other_end(OTHER_MAC));
+    let (pin, unpin) = (Edit::Pin(OTHER_MAC), Edit::Unpin(MAC));
+    let expected = [own, pin, unpin, Edit::PodMac(OTHER_MAC)];
+    assert!(expected[0].is_late(&expected) && expected[2].is_late(&expected));
     assert_eq!(edits, expected);
+}
+
+/// The kernel's own addresses of a MAC address go with it, or its next holder could not have them.
+#[test]
+fn a_mac_address_goes_with_its_address_and_takes_the_link_local_one_along() {
+    let edits = after(|now, want| {
+        in_pod(now).addresses.push(address::Present {
+            ours: false,
+            ..ours(net("fe80::858:aff:fe09:5/64"))
+        });
+        want.link.addresses = vec![net("10.9.0.6/24")];
+        want.derived.of_addresses = vec![OTHER_MAC];
+    });
+    let expected = [
+        Edit::HostMac(other_end(OTHER_MAC)),
+        Edit::Pin(OTHER_MAC),
+        Edit::Unpin(MAC),
+        Edit::PodMac(OTHER_MAC),
+        Edit::DeleteAddress(net("fe80::858:aff:fe09:5/64")),
+        Edit::AddLinkLocal("fe80::858:aff:fe09:6".parse().unwrap()),
+    ];
+    assert_eq!(edits[..6], expected);
+}
+
+/// The number of a port that comes or goes must not be a bridge's of the node.
+#[test]
+fn all_host_ends_on_bridges_of_the_node_have_one_mac_address() {
+    let want = want(HostEnd::HostBridge("br-lan".into()));
+    let mut present = fresh(&want);
+    let ends = |present: &Present| edits(present, &want, veth(&want), Some(BRIDGE)).unwrap();
+    assert_eq!(ends(&present), [Edit::HostMac(PORT_OF_NODE)]);
+    present.host.own_mac = PORT_OF_NODE;
+    assert_eq!(ends(&present), []);
+    present.host.mac = None;
+    present.host.pins.clear();
+    let pin = Edit::Pin(MAC);
+    assert_eq!(
+        ends(&present),
+        [pin],
+        "what was taken from the table is computed again"
+    );
 }
 
 #[test]
@@ -274,14 +319,16 @@ fn a_host_end_that_moves_to_the_node_is_set_up_anew_there() {
     let shall = want(HostEnd::HostBridge("br0".into()));
     let edits = edits(&fresh(&was), &shall, veth(&shall), Some(BRIDGE)).unwrap();
     // Another bridge of the same number in another namespace is another bridge.
-    let pin = Edit::Pin {
-        old: None,
-        new: MAC,
-    };
+    let pin = Edit::Pin(MAC);
     let mut expected = vec![Edit::Move(Place::Node)];
     expected.extend(all_settings(&shall));
     expected.push(Edit::Ingress);
-    expected.extend([Edit::Join, Edit::Port(bridge::port(false)), pin]);
+    expected.extend([
+        Edit::HostMac(PORT_OF_NODE),
+        Edit::Join,
+        Edit::Port(bridge::port(false)),
+        pin,
+    ]);
     expected.push(Edit::ForgetNeighbours);
     assert_eq!(edits, expected);
 }
@@ -296,7 +343,7 @@ fn fresh_routed(want: &Want) -> Present {
     let mut present = fresh(want);
     present.host.master = None;
     present.host.port = None;
-    present.host.pinned = false;
+    present.host.pins.clear();
     present.host.addresses = veth::gateways(&want.link);
     present.host.routes = veth::host_routes(&want.link);
     let pod = in_pod(&mut present);

@@ -37,7 +37,7 @@ pub fn standing(present: &Present) -> Standing {
         master: host.master,
         host_mtu: host.mtu,
         pod_index: pod.map(|pod| pod.index),
-        mac: host.mac,
+        mac: host.mac.unwrap_or_default(),
         mtu: pod.map_or(host.mtu, |pod| pod.mtu),
         has_routes: pod.is_some_and(|pod| !pod.routes.is_empty()),
         addresses: pod.map(addresses).unwrap_or_default(),

@@ -1,0 +1,52 @@
+//! The way of a pod's frames to its neighbours. What is announced before a port forwards is lost: the
+//! kernel takes note of a carrier, and a bridge of a port, a moment after the link is up.
+
+use std::{
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use crate::node::{
+    Machine,
+    links::{HostEnd, Kind, Link, Place},
+    row::Row,
+    space::read_link,
+};
+
+/// So long a pass waits for all ports of a pod. A port that is later is announced again later.
+const LONGEST_WAIT: Duration = Duration::from_millis(20);
+const BETWEEN: Duration = Duration::from_micros(200);
+
+impl Machine {
+    /// What must be up and forward before anything that the pod sends over the link is heard: its host end,
+    /// and the way out of its segment.
+    pub fn path_of(&self, link: &Link, host: Option<(Place, u32)>) -> Vec<(Place, u32)> {
+        let way_out = match &link.kind {
+            Kind::Veth(veth) => match &veth.host_end {
+                HostEnd::Segment(segment) => self.devices.get(&segment.device_name()).copied(),
+                HostEnd::Bridge { .. } | HostEnd::HostBridge(_) | HostEnd::Routed => None,
+            },
+            Kind::Device(_) => None,
+        };
+        let way_out = way_out.map(|index| (Place::Switch, index));
+        host.into_iter().chain(way_out).collect()
+    }
+
+    /// Waits a moment until all of it gets frames through.
+    pub fn await_path(&mut self, path: &[(Place, u32)]) {
+        let until = Instant::now() + LONGEST_WAIT;
+        for (place, index) in path {
+            while !self.gets_through(*place, *index) && Instant::now() < until {
+                sleep(BETWEEN);
+            }
+        }
+    }
+
+    /// Whether a link forwards what comes in by it. One that is gone, or can not be looked at, is nothing to
+    /// wait for.
+    fn gets_through(&mut self, place: Place, index: u32) -> bool {
+        let found = read_link(&mut self.space(place).socket, index);
+        let row: Option<Row> = found.ok().flatten();
+        row.is_none_or(|row| row.running && (row.forwarding || !row.is_port()))
+    }
+}

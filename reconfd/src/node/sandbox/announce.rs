@@ -1,0 +1,123 @@
+//! A pod's addresses announced on the wire, so that its neighbours, switches and tunnels learn at once
+//! where they are: gratuitous ARP for IPv4 and unsolicited neighbour advertisements for IPv6.
+//!
+//! The kernel sends both by itself when the MAC address of a link is set, also to the one that it has
+//! (NETDEV_CHANGEADDR), for all addresses of the link, if `arp_notify` and `ndisc_notify` say so. They do
+//! so for that moment alone, and then are what the pod had them be. No packet socket is needed, and so
+//! not CAP_NET_RAW.
+
+use netlink_packet_route::RouteNetlinkMessage;
+use rtnetlink::LinkUnspec;
+
+use super::Sandbox;
+use crate::node::{
+    links::neighbour,
+    netlink::{Error, Request, Socket},
+    procfs::LinkSettings,
+    space::read_link,
+};
+
+/// So many of a pod's own neighbour entries are brought back: how many there are, the tenant says.
+const MOST_KEPT: usize = 1024;
+
+impl Sandbox {
+    /// Announces all addresses of a link. One that is gone or down has none to announce.
+    pub fn announce(&mut self, index: u32) -> Result<(), Error> {
+        let row = read_link(&mut self.socket, index)?;
+        let Some((row, mac)) = row.filter(|row| row.up).and_then(|row| {
+            let mac = row.mac?;
+            Some((row, mac))
+        }) else {
+            return Ok(());
+        };
+        let same = LinkUnspec::new_with_index(index)
+            .address(mac.to_vec())
+            .build();
+        let announce = Request::new(
+            format!("announce the addresses of {}", row.name),
+            0,
+            RouteNetlinkMessage::SetLink(same),
+        );
+        let answers = self.announcing(index, &row.name, |socket| socket.prompt(&[announce]))?;
+        self.socket.rest();
+        answers.into_iter().collect()
+    }
+
+    /// Sends a batch like [`Self::act`]; a change of the link's MAC address in it is announced as it is made.
+    pub fn act_and_announce(
+        &mut self,
+        settings: &[(String, &str)],
+        (index, name): (u32, &str),
+        requests: &[Request],
+    ) -> Result<Vec<Result<(), Error>>, Error> {
+        self.act(settings, &[])?;
+        self.announcing(index, name, |socket| socket.batch(requests))
+    }
+
+    fn announcing(
+        &mut self,
+        index: u32,
+        name: &str,
+        change: impl FnOnce(&mut Socket) -> Vec<Result<(), Error>>,
+    ) -> Result<Vec<Result<(), Error>>, Error> {
+        let kept = self.neighbours_to_keep(index)?;
+        let arp = notify(self.ipv4.as_ref(), format!("{name}/arp_notify"))?;
+        let ndisc = notify(self.ipv6.as_ref(), format!("{name}/ndisc_notify"));
+        let mut answers = change(&mut self.socket);
+        answers.extend(self.socket.prompt(&kept));
+        let restored = [Ok(arp), ndisc].map(|changed| changed?.map_or(Ok(()), Changed::undo));
+        answers.extend(restored);
+        Ok(answers)
+    }
+
+    /// The entries that an announcement takes away, and that nobody but the pod would write again.
+    fn neighbours_to_keep(&mut self, index: u32) -> Result<Vec<Request>, Error> {
+        let mut kept = Vec::new();
+        for question in neighbour::list_on(index) {
+            let found = self.socket.dump(
+                "list the pod's neighbour entries",
+                &question,
+                |all: &mut Vec<Request>, _, body| {
+                    if all.len() < MOST_KEPT {
+                        all.extend(neighbour::kept(body, index));
+                    }
+                },
+            );
+            kept.extend(super::no_such_family(found)?);
+        }
+        Ok(kept)
+    }
+}
+
+/// A setting that was changed for a moment.
+struct Changed<'s> {
+    settings: &'s LinkSettings,
+    name: String,
+    before: String,
+}
+
+impl Changed<'_> {
+    fn undo(self) -> Result<(), Error> {
+        let Self {
+            settings,
+            name,
+            before,
+        } = self;
+        let undone = settings.set(&name, &before);
+        undone.map_err(|error| Error::io(format!("set {name} back"), &error))
+    }
+}
+
+fn notify(settings: Option<&LinkSettings>, name: String) -> Result<Option<Changed<'_>>, Error> {
+    let Some(settings) = settings else {
+        return Ok(None);
+    };
+    let before = settings
+        .replace(&name, "1")
+        .map_err(|error| Error::io(format!("set {name}"), &error))?;
+    Ok(before.map(|before| Changed {
+        settings,
+        name,
+        before,
+    }))
+}

@@ -1,0 +1,172 @@
+//! Addresses announced on the wire when they come onto a link, so that neighbours, switches and tunnels find
+//! them at once: in the pass that put them there, behind everything that lets them through, and once more
+//! where somebody beyond the node may have missed it.
+
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
+
+use super::work::Work;
+use crate::{
+    node::{
+        WayOut,
+        links::{Place, VETH, edit::Edit},
+        netlink::Error,
+        row::Row,
+        sandbox::Sandbox,
+    },
+    podconfig::{Controller, outcome::Pod, settled::Settled},
+};
+
+/// A frame may be lost beyond the node, and nothing asks for it again.
+const AGAIN: Duration = Duration::from_secs(1);
+/// One announcement for all that happens to a way out meanwhile.
+const SOON: Duration = Duration::from_millis(100);
+/// A new end of a tunnel hears of what has moved since: each node that comes must not make all pods speak.
+const LATELY: Duration = Duration::from_secs(30);
+/// So long others may look for an address where it was: a tunnel and a switch forget after five minutes.
+const REMEMBERED: Duration = Duration::from_secs(300);
+
+impl Controller {
+    /// Announces what is to be announced once more by now. Nothing else of the pods is looked at.
+    pub(in crate::podconfig) fn announce_due(&mut self) {
+        let now = Instant::now();
+        let due = self.settled.iter_mut().filter_map(|(uid, settled)| {
+            let links = settled.take_announcements(now);
+            (!links.is_empty()).then(|| (uid.clone(), links))
+        });
+        let due: Vec<(String, Vec<u32>)> = due.collect();
+        for (uid, links) in due {
+            let known = self.pods.known(&uid, &self.objects);
+            let Some(known) = known.filter(|known| known.trouble.is_none()) else {
+                continue;
+            };
+            // A pod that has gone meanwhile is looked at by those whom that concerns.
+            if let Ok(mut sandbox) = self.machine.visit(&known.record) {
+                for index in links {
+                    warn_of(&known.pod, sandbox.announce(index));
+                }
+            }
+        }
+    }
+
+    /// Behind all steps of the pod: what is announced before it gets through is lost.
+    pub(super) fn announce(&mut self, work: &Work, sandbox: &mut Sandbox) {
+        let mut links = Vec::new();
+        let mut path = Vec::new();
+        for granted in &work.granted {
+            let standing = work.standing.get(&granted.link.name);
+            let announced = standing.filter(|_| work.moved.contains(&granted.link.name));
+            if let Some((standing, index)) = announced.and_then(|s| Some((s, s.pod_index?))) {
+                links.push(index);
+                path.extend(self.machine.path_of(&granted.link, standing.host));
+            }
+        }
+        self.machine.await_path(&path);
+        for index in links {
+            warn_of(&work.known.pod, sandbox.announce(index));
+        }
+    }
+
+    /// What came new onto a link that reaches beyond the node is announced once more.
+    pub(super) fn announce_again(&mut self, work: &Work) {
+        let reaches_beyond = |link: &&String| {
+            let mut granted = work.granted.iter();
+            granted.any(|granted| granted.link.name == **link && granted.link.kind.reaches_beyond())
+        };
+        let again: Vec<&String> = work.moved.iter().filter(reaches_beyond).collect();
+        let Some(settled) = self.settled.get_mut(work.uid()) else {
+            return;
+        };
+        let now = Instant::now();
+        again
+            .into_iter()
+            .for_each(|link| settled.announce_at(link, now + AGAIN));
+    }
+
+    /// Those behind a way out that opened may look for the pods elsewhere; new ends behind it, as far as
+    /// anything has moved of late.
+    pub(super) fn announce_behind_ways_out(&mut self) {
+        let ways_out = std::mem::take(&mut self.machine.ways_out);
+        for (bridge, way_out) in ways_out {
+            let within = match way_out {
+                WayOut::Opened => None,
+                WayOut::Extended => Some(LATELY),
+            };
+            self.announce_behind(bridge, within);
+        }
+    }
+
+    /// Announces soon what is on a bridge in the switch; what was changed within that time alone, if one is
+    /// given.
+    pub(in crate::podconfig) fn announce_behind(&mut self, bridge: u32, within: Option<Duration>) {
+        for (uid, link) in self.links_on(bridge) {
+            self.announce_soon(&uid, &link, within);
+        }
+    }
+
+    /// A tunnel in a pod leads to more ends than before.
+    pub(super) fn announce_to_more(&mut self, uid: &str, link: &str, edits: &[Edit]) {
+        if edits.iter().any(|edit| matches!(edit, Edit::AddPeer(_))) {
+            self.announce_soon(uid, link, Some(LATELY));
+        }
+    }
+
+    fn announce_soon(&mut self, uid: &str, link: &str, within: Option<Duration>) {
+        let Some(settled) = self.settled.get_mut(uid) else {
+            return;
+        };
+        let changed = settled.changed.get(link);
+        let age = changed.and_then(|changed| changed.elapsed().ok());
+        if within.is_none_or(|within| age.is_some_and(|age| age < within)) {
+            settled.announce_at(link, Instant::now() + SOON);
+        }
+    }
+
+    /// A device of the node has a carrier again, below which links may have come while it had none.
+    pub(in crate::podconfig) fn announce_over(&mut self, device: &Row) {
+        let node = &self.machine.node.links;
+        // Those of other pods and of virtual machines come and go all the time, and lead nowhere.
+        let is_uplink = !device.is_kind(VETH) && !device.is_kind("tun");
+        let bridge = device.master.filter(|_| is_uplink);
+        let bridge = bridge.and_then(|bridge| node.get(&bridge));
+        let is_over = |settled: &Settled| {
+            let mut names = settled.node_links.iter();
+            let devices = || [Some(device), bridge].into_iter().flatten();
+            names.any(|name| devices().any(|row| row.is_called(name)))
+        };
+        let over = self.settled.iter().filter(|(_, settled)| is_over(settled));
+        let links = over.flat_map(|(uid, settled)| {
+            let links = settled.changed.keys();
+            links.map(move |link| (uid.clone(), link.clone()))
+        });
+        let links: Vec<(String, String)> = links.collect();
+        for (uid, link) in links {
+            self.announce_soon(&uid, &link, Some(REMEMBERED));
+        }
+    }
+
+    /// The links whose host ends are on a bridge in the switch, with their pods.
+    fn links_on(&self, bridge: u32) -> BTreeSet<(String, String)> {
+        let links = &self.machine.switch.links;
+        let ends = self.host_ends.keys();
+        let in_switch = ends.filter(|(place, _)| *place == Place::Switch);
+        let rows = in_switch.filter_map(|(_, index)| links.get(index));
+        let marks = rows
+            .filter(|row| row.master == Some(bridge))
+            .filter_map(|row| row.mark());
+        marks.map(|mark| (mark.pod_uid, mark.link)).collect()
+    }
+}
+
+/// A link that could not be announced works for neighbours that ask for it.
+fn warn_of(pod: &Pod, announced: Result<(), Error>) {
+    if let Err(error) = announced {
+        tracing::warn!(
+            namespace = pod.namespace,
+            pod = pod.name,
+            "a link's addresses could not be announced to its neighbours: {error}"
+        );
+    }
+}
