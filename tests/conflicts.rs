@@ -371,3 +371,52 @@ fn a_small_link_does_not_make_its_host_bridge_small() {
     assert_eq!(port["mtu"], 1500, "the end on the bridge is as wide as it");
     pod.ping("192.168.7.1");
 }
+
+/// A bridge of the node that nobody gave an address has the lowest of its ports: none of ours must be it, or
+/// with each pod that goes the node would be dead to those who learned the last.
+#[test]
+fn pods_that_come_and_go_do_not_change_the_mac_address_of_a_bridge_of_the_node() {
+    let node = TestNode::new();
+    node.add_bridge("br-lan", "192.168.7.1/24");
+    node.allow_everything();
+    let mut daemon = node.daemon();
+    let of_bridge = || node.ip(&["link", "show", "br-lan"])[0]["address"].clone();
+    let join = |name: &str, address: &str| {
+        let pod = node.bare_pod("tenant-a", name);
+        let links =
+            format!("[{{name: lan0, veth: {{hostBridge: br-lan}}, addresses: [{address}/24]}}]");
+        node.apply(name, &config("tenant-a", name, name, &links));
+        pod.ready("lan0");
+        pod
+    };
+    let high = join("high", "192.168.7.200");
+    let before = of_bridge();
+    let low = join("low", "192.168.7.9");
+    let middle = join("middle", "192.168.7.50");
+    assert_eq!(of_bridge(), before, "who comes changes nothing");
+    let stream = middle.ping_on("192.168.7.1");
+    low.delete();
+    high.delete();
+    eventually("their host ends are gone", || {
+        let ours = node.ours_on_node();
+        seen(ours.len() == 1, format!("{ours:?}"))
+    });
+    assert_eq!(of_bridge(), before, "who goes changes nothing");
+    stream.lost_nothing();
+    // An uplink gives the bridge its own, as without us.
+    node.shell(
+        "ip link add uplink address 02:aa:00:00:00:02 type veth peer name far
+         ip link set uplink master br-lan up; ip link set far up",
+    );
+    assert_eq!(of_bridge(), "02:aa:00:00:00:02");
+    let more = join("more", "192.168.7.2");
+    assert_eq!(of_bridge(), "02:aa:00:00:00:02");
+    // What the host ends do not tell is known again after a restart.
+    daemon.kill();
+    daemon = node.daemon();
+    sleep(Duration::from_millis(300));
+    assert_eq!(daemon.metric("reconfd_netlink_changes_total"), 0.0);
+    let told = more.reported("lan0").unwrap();
+    assert_eq!(told["mac"], "0a:58:c0:a8:07:02", "{told}");
+    more.ping("192.168.7.50");
+}

@@ -5,6 +5,8 @@
 
 /// Addresses and routes change one by one.
 mod addresses;
+/// Addresses announced when they come onto a link.
+mod announce;
 /// Pods that no plugin recorded.
 mod backfill;
 /// Links change without going down.
@@ -27,6 +29,8 @@ mod keep;
 mod killed;
 /// Pods come, go, and come back.
 mod life;
+/// One MAC address is one link's, on all nodes.
+mod macs;
 /// Broken manifests disturb nothing.
 mod manifests;
 /// What no link may overlap.

@@ -18,6 +18,9 @@ mod inside;
 /// Links that were something else before.
 #[path = "vlan/kinds.rs"]
 mod kinds;
+/// Pods that go from node to node.
+#[path = "vlan/moves.rs"]
+mod moves;
 /// What the parent does.
 #[path = "vlan/parents.rs"]
 mod parents;

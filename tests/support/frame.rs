@@ -1,6 +1,6 @@
 //! The frames that tests send, byte by byte.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 pub type Mac = [u8; 6];
 pub const EVERYBODY: Mac = [0xff; 6];
@@ -138,6 +138,26 @@ pub fn neighbour_solicitation(from: Mac, target: Ipv6Addr) -> Vec<u8> {
         group.into(),
         body,
     )
+}
+
+/// Gratuitous ARP or an unsolicited neighbour advertisement, by which neighbours replace what they have.
+pub fn is_announcement_of(frame: &[u8], address: IpAddr, mac: Mac) -> bool {
+    match address {
+        IpAddr::V4(v4) => {
+            let octets = v4.octets();
+            frame.len() >= 42
+                && frame[12..14] == [0x08, 0x06]
+                && (&frame[22..28], &frame[28..32], &frame[38..42])
+                    == (&mac[..], &octets[..], &octets[..])
+        }
+        IpAddr::V6(v6) => {
+            const SOLICITED: u8 = 0x40;
+            const OVERRIDE: u8 = 0x20;
+            is_advertisement_of(frame, v6)
+                && frame[58] & (SOLICITED | OVERRIDE) == OVERRIDE
+                && frame[6..12] == mac
+        }
+    }
 }
 
 pub fn is_advertisement_of(frame: &[u8], address: Ipv6Addr) -> bool {

@@ -137,7 +137,7 @@ impl Sandbox {
         let socket = &mut self.socket;
         let mut inside = Inside {
             links: read_links(socket)?,
-            has_ipv6: self.settings.is_some(),
+            has_ipv6: self.ipv6.is_some(),
             ..Inside::default()
         };
         // Whose a vlan or a vxlan is, its addresses tell as well.
