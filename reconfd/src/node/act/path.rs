@@ -1,5 +1,5 @@
-//! The way of a pod's frames to its neighbours. What is announced before a port forwards is lost: the
-//! kernel takes note of a carrier, and a bridge of a port, a moment after the link is up.
+//! The path of a pod's frames to its neighbours. An announcement before its port forwards is lost: the kernel
+//! processes a carrier change, and a bridge enables a port, a moment after the link is up.
 
 use std::{
     thread::sleep,
@@ -13,13 +13,13 @@ use crate::node::{
     space::read_link,
 };
 
-/// So long a pass waits for all ports of a pod. A port that is later is announced again later.
+/// How long a pass waits for all ports of a pod. The second announcement covers a port that takes longer.
 const LONGEST_WAIT: Duration = Duration::from_millis(20);
 const BETWEEN: Duration = Duration::from_micros(200);
 
 impl Machine {
-    /// What must be up and forward before anything that the pod sends over the link is heard: its host end,
-    /// and the way out of its segment.
+    /// The links that must run and forward before a frame of the pod gets anywhere: its host end, and the device
+    /// of its segment.
     pub fn path_of(&self, link: &Link, host: Option<(Place, u32)>) -> Vec<(Place, u32)> {
         let way_out = match &link.kind {
             Kind::Veth(veth) => match &veth.host_end {

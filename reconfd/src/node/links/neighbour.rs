@@ -71,7 +71,7 @@ pub fn kept(body: &[u8], index: u32) -> Option<Request> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::panic)]
 mod tests {
     use std::net::Ipv4Addr;
 

@@ -1,6 +1,6 @@
-//! Addresses announced on the wire when they come onto a link, so that neighbours, switches and tunnels find
-//! them at once: in the pass that put them there, behind everything that lets them through, and once more
-//! where somebody beyond the node may have missed it.
+//! Announces addresses on the wire when they come onto a link, so that neighbours, switches and tunnels find
+//! them at once: at the end of the pass that put them there, when the path forwards, and once more a second
+//! later where the link reaches beyond the node.
 
 use std::{
     collections::BTreeSet,
@@ -19,17 +19,18 @@ use crate::{
     podconfig::{Controller, outcome::Pod, settled::Settled},
 };
 
-/// A frame may be lost beyond the node, and nothing asks for it again.
+/// A frame may be lost beyond the node, and nothing retransmits it.
 const AGAIN: Duration = Duration::from_secs(1);
 /// One announcement for all that happens to a way out meanwhile.
 const SOON: Duration = Duration::from_millis(100);
-/// A new end of a tunnel hears of what has moved since: each node that comes must not make all pods speak.
+/// Only what moved this recently is announced to a new end of a tunnel: a node that joins must not cause an
+/// announcement of every pod.
 const LATELY: Duration = Duration::from_secs(30);
-/// So long others may look for an address where it was: a tunnel and a switch forget after five minutes.
+/// Switches and tunnels forget a MAC address after five minutes.
 const REMEMBERED: Duration = Duration::from_secs(300);
 
 impl Controller {
-    /// Announces what is to be announced once more by now. Nothing else of the pods is looked at.
+    /// Sends the announcements that are due. Nothing else of the pods is looked at.
     pub(in crate::podconfig) fn announce_due(&mut self) {
         let now = Instant::now();
         let due = self.settled.iter_mut().filter_map(|(uid, settled)| {
@@ -42,7 +43,7 @@ impl Controller {
             let Some(known) = known.filter(|known| known.trouble.is_none()) else {
                 continue;
             };
-            // A pod that has gone meanwhile is looked at by those whom that concerns.
+            // A namespace that is gone is found and reported by the pod's next pass.
             if let Ok(mut sandbox) = self.machine.visit(&known.record) {
                 for index in links {
                     warn_of(&known.pod, sandbox.announce(index));
@@ -51,7 +52,8 @@ impl Controller {
         }
     }
 
-    /// Behind all steps of the pod: what is announced before it gets through is lost.
+    /// Announces the links that this pass made or moved, after all steps: before the path forwards an
+    /// announcement is lost.
     pub(super) fn announce(&mut self, work: &Work, sandbox: &mut Sandbox) {
         let mut links = Vec::new();
         let mut path = Vec::new();
@@ -69,7 +71,7 @@ impl Controller {
         }
     }
 
-    /// What came new onto a link that reaches beyond the node is announced once more.
+    /// Schedules the second announcement of links that reach beyond the node.
     pub(super) fn announce_again(&mut self, work: &Work) {
         let reaches_beyond = |link: &&String| {
             let mut granted = work.granted.iter();
@@ -85,8 +87,8 @@ impl Controller {
             .for_each(|link| settled.announce_at(link, now + AGAIN));
     }
 
-    /// Those behind a way out that opened may look for the pods elsewhere; new ends behind it, as far as
-    /// anything has moved of late.
+    /// A way out that opened: all links behind it are announced. One that leads to more ends: those that moved
+    /// recently.
     pub(super) fn announce_behind_ways_out(&mut self) {
         let ways_out = std::mem::take(&mut self.machine.ways_out);
         for (bridge, way_out) in ways_out {
@@ -98,8 +100,7 @@ impl Controller {
         }
     }
 
-    /// Announces soon what is on a bridge in the switch; what was changed within that time alone, if one is
-    /// given.
+    /// Announces the links on a bridge in the switch soon; with `within`, only those changed in that time.
     pub(in crate::podconfig) fn announce_behind(&mut self, bridge: u32, within: Option<Duration>) {
         for (uid, link) in self.links_on(bridge) {
             self.announce_soon(&uid, &link, within);
@@ -124,10 +125,10 @@ impl Controller {
         }
     }
 
-    /// A device of the node has a carrier again, below which links may have come while it had none.
+    /// A device of the node has a carrier again: links that came onto it meanwhile were announced in vain.
     pub(in crate::podconfig) fn announce_over(&mut self, device: &Row) {
         let node = &self.machine.node.links;
-        // Those of other pods and of virtual machines come and go all the time, and lead nowhere.
+        // Ports of other pods and of virtual machines come and go all the time and are no uplinks.
         let is_uplink = !device.is_kind(VETH) && !device.is_kind("tun");
         let bridge = device.master.filter(|_| is_uplink);
         let bridge = bridge.and_then(|bridge| node.get(&bridge));
