@@ -16,14 +16,18 @@ use crate::shape;
 /// The domain of a link that names none.
 pub const DEFAULT_DOMAIN: &str = "cluster";
 
-/// What of the pod never changes: who takes a claim over is the same by name.
-const TAKEN_OVER: [(&str, &str); 1] = [(
-    "self == oldSelf",
-    "only a pod of the same namespace and name takes a claim over, for the same link",
-)];
-/// And of the link, but for the very same pod, which may call its link otherwise.
-const SAME_LINK: &str =
-    "self.spec.link == oldSelf.spec.link || self.spec.pod.uid == oldSelf.spec.pod.uid";
+/// An address stays in its namespace for good.
+const SAME_NAMESPACE: [(&str, &str); 1] = [("self == oldSelf", NOT_TAKEN_OVER)];
+/// Who takes a claim over: a pod of the same name for the same link, the pod itself for another of its links, and
+/// a successor, once the address was given back or to whom it is handed over.
+const TAKEN_OVER: &str = "\
+    self.spec.pod.name == oldSelf.spec.pod.name && \
+    (self.spec.link == oldSelf.spec.link || self.spec.pod.uid == oldSelf.spec.pod.uid) || \
+    has(self.spec.controller) && has(oldSelf.spec.controller) && \
+    self.spec.controller == oldSelf.spec.controller && (has(oldSelf.spec.released) || \
+    has(oldSelf.spec.successor) && oldSelf.spec.successor.pod.uid == self.spec.pod.uid)";
+const NOT_TAKEN_OVER: &str = "a claim is taken over by a pod of the same namespace and name for the same link, or by a \
+    successor: a pod of the same controller, when the address was given back or is handed over to it";
 
 /// Who has an address.
 #[derive(CustomResource, Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -52,9 +56,7 @@ const SAME_LINK: &str =
     validation = Rule::new(
         "self.spec.domain == oldSelf.spec.domain && self.spec.address == oldSelf.spec.address"
     ).message("a claim is to one address for good; delete it and make another"),
-    validation = Rule::new(SAME_LINK).message(
-        "only a pod of the same namespace and name takes a claim over, for the same link"
-    )
+    validation = Rule::new(TAKEN_OVER).message(NOT_TAKEN_OVER)
 )]
 #[serde(rename_all = "camelCase")]
 pub struct AddressClaimSpec {
@@ -80,6 +82,37 @@ pub struct AddressClaimSpec {
     /// it back at once, for any of its links. Absent: the link has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub released: Option<Time>,
+    /// What made the pod, such as `Deployment/web`: another pod of it may succeed this one. Absent: none may.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 320))]
+    pub controller: String,
+    /// The pod of the same controller that waits for the address. It is handed over as soon as the pod that has it
+    /// ends and its link is gone; during a rollout already when the successor lacks nothing else to be ready.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub successor: Option<ClaimSuccessor>,
+}
+
+/// A pod that waits for the address of another pod of its controller.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ClaimSuccessor {
+    /// The pod that waits.
+    pub pod: ClaimPod,
+    /// The name of the link in that pod.
+    #[schemars(length(min = 1, max = 15))]
+    pub link: String,
+    /// The name of the node that it runs on.
+    #[schemars(length(min = 1, max = 253))]
+    pub node: String,
+    /// What the pod was made from, such as the name of a ReplicaSet.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 253))]
+    pub revision: String,
+    /// When the pod was created.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created: Option<Time>,
+    /// Whether its containers are ready, and only the readiness gate of podconfig keeps it from being so.
+    #[serde(default)]
+    pub waits: bool,
 }
 
 /// The pod that has an address.
@@ -88,14 +121,11 @@ pub struct ClaimPod {
     /// The pod's namespace.
     #[schemars(
         length(min = 1, max = 63),
-        extend("x-kubernetes-validations" = shape::rules(&TAKEN_OVER))
+        extend("x-kubernetes-validations" = shape::rules(&SAME_NAMESPACE))
     )]
     pub namespace: String,
     /// The pod's name.
-    #[schemars(
-        length(min = 1, max = 253),
-        extend("x-kubernetes-validations" = shape::rules(&TAKEN_OVER))
-    )]
+    #[schemars(length(min = 1, max = 253))]
     pub name: String,
     /// The uid of the pod: another one is another pod of the same name.
     #[schemars(length(min = 1, max = 64))]

@@ -14,6 +14,8 @@ mod gate;
 mod ipam;
 /// The README's quick start.
 mod quickstart;
+/// A listed address in a rollout.
+mod rollout;
 /// One tenant and another.
 mod tenants;
 /// A token of a daemon in the wrong hands.

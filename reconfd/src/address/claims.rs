@@ -24,6 +24,8 @@ mod doubt;
 pub mod errand;
 /// Pure: a claim is given back.
 mod farewell;
+/// Pure: which pod takes an address over from which.
+pub mod lineage;
 /// Pure: what a claim says.
 pub mod paper;
 /// Pure: how a link comes by one address.
@@ -31,6 +33,7 @@ pub mod wish;
 
 pub use self::book::{Book, Counts, Now, Ticket};
 use self::errand::{Ask, End, Errand, Told};
+use self::lineage::Lineage;
 use self::paper::Name;
 
 /// So many errands are begun at once.
@@ -59,6 +62,8 @@ pub struct Demand {
     pub refusal: Option<(Reason, String)>,
     /// A pod of this name may have held addresses before: what it had is looked for first.
     pub may_return: bool,
+    /// Whom the pod succeeds, and who succeeds it.
+    pub lineage: Lineage,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -85,6 +85,12 @@ impl Pod {
         conditions.find(|condition| condition.type_ == READINESS_GATE)
     }
 
+    /// Whether nothing but readiness gates keeps it from being ready.
+    pub fn has_ready_containers(&self) -> bool {
+        let mut conditions = self.status.conditions.iter();
+        conditions.any(|one| one.type_ == "ContainersReady" && one.status == "True")
+    }
+
     /// Whether its containers have ended for good: nothing is done to it any more.
     pub fn has_ended(&self) -> bool {
         matches!(

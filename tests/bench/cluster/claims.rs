@@ -15,6 +15,7 @@ use kube::{
 };
 use reconfd::address::claims::{
     Asker,
+    lineage::Lineage,
     paper::{Claimant, Name},
 };
 use tokio::{runtime::Runtime, time::sleep};
@@ -153,6 +154,7 @@ fn claim_of(node: &str, domain: &str, number: usize) -> AddressClaim {
         link: "data0".into(),
     };
     let claimant = Claimant {
+        lineage: Lineage::default(),
         asker,
         node: node.to_owned(),
         installation: "allocator".into(),

@@ -13,6 +13,7 @@ use super::{
     doubt::Doubt,
     errand::Errand,
     farewell::Farewell,
+    lineage::Lineage,
     paper::{Claimant, Name},
     wish::What,
 };
@@ -27,6 +28,8 @@ mod giving;
 mod heard;
 /// Which held address is for what.
 mod matching;
+/// Addresses that are handed over to other pods.
+mod succession;
 use matching::Missing;
 /// What is to be done, and when.
 mod tasks;
@@ -93,6 +96,7 @@ struct Waiting {
     what: What,
     ticket: Ticket,
     barred: Vec<ipnetwork::IpNetwork>,
+    lineage: Lineage,
     refused: Option<(Reason, String)>,
     /// Why it takes so long.
     trouble: Option<String>,
@@ -115,6 +119,9 @@ impl Book {
     }
 
     pub fn ask(&mut self, asker: &Asker, demand: &Demand, now: &Now) -> Answer {
+        if let Some(words) = self.yields(asker, demand) {
+            return Answer::Refused(Reason::AddressTaken, words);
+        }
         let answer = self.look(asker, demand);
         let missing = match answer {
             Ok(addresses) => return self.promise(asker, demand, addresses),

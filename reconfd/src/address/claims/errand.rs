@@ -88,6 +88,8 @@ pub enum End {
     Taken(Box<AddressClaim>, String),
     /// The claim is given back.
     Rests(Box<AddressClaim>),
+    /// The claim is the successor's.
+    HandedOver(Box<AddressClaim>),
     /// The claim is not there any more, or is another's.
     Gone,
     PodIsThere,

@@ -2,7 +2,7 @@
 //! rested: whoever takes it meanwhile writes it, and so the deletion fails. What is found otherwise than it was
 //! known is left alone, and the book decides anew.
 
-use crds::AddressClaim;
+use crds::{AddressClaim, claim::ClaimSuccessor};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::{
@@ -15,15 +15,19 @@ pub struct Farewell {
     claim: AddressClaim,
     /// When it was released; none: it has rested, and is deleted.
     released: Option<Time>,
+    /// To whom it is handed over, and whether that pod was found to be there.
+    successor: Option<(ClaimSuccessor, bool)>,
     /// It must be read first: it was written meanwhile, or an answer was lost.
     reads: bool,
 }
 
 impl Farewell {
-    /// The address rests.
+    /// The address is the successor's, if one waits for it and is there; else it rests.
     pub fn rest(claim: AddressClaim, now: Time) -> Self {
+        let successor = claim.spec.successor.clone();
         Self {
             claim,
+            successor: successor.map(|next| (next, false)),
             released: Some(now),
             reads: false,
         }
@@ -34,6 +38,7 @@ impl Farewell {
         Self {
             claim,
             released: None,
+            successor: None,
             reads: false,
         }
     }
@@ -47,17 +52,34 @@ impl Farewell {
     }
 
     pub fn next(&self) -> Ask {
-        match &self.released {
+        match (&self.released, &self.successor) {
             _ if self.reads => Ask::Get(self.name()),
-            None => Ask::Delete(Box::new(self.claim.clone())),
-            Some(now) => Ask::Replace(Box::new(paper::released(self.claim.clone(), now.clone()))),
+            (_, Some((next, false))) => Ask::LookUp(next.pod.clone()),
+            (_, Some((next, true))) => {
+                let theirs = paper::handed_over(self.claim.clone(), next.clone());
+                Ask::Replace(Box::new(theirs))
+            }
+            (Some(now), None) => {
+                let released = paper::released(self.claim.clone(), now.clone());
+                Ask::Replace(Box::new(released))
+            }
+            (None, None) => Ask::Delete(Box::new(self.claim.clone())),
         }
     }
 
     pub fn heard(&mut self, told: Told) -> Option<End> {
         match told {
             Told::Claim(claim) if self.reads => self.read(claim),
+            Told::Claim(claim) if self.successor.is_some() => Some(End::HandedOver(claim)),
             Told::Claim(claim) => Some(End::Rests(claim)),
+            Told::PodIsThere => {
+                self.successor.iter_mut().for_each(|next| next.1 = true);
+                None
+            }
+            Told::PodIsGone => {
+                self.successor = None;
+                None
+            }
             Told::Deleted | Told::Missing => Some(End::Gone),
             Told::Overtaken => {
                 self.reads = true;

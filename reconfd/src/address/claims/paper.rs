@@ -4,12 +4,12 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 use crds::{
     AddressClaim, AddressClaimSpec, ClaimPod,
-    claim::{address_word, claim_name},
+    claim::{ClaimSuccessor, address_word, claim_name},
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use sha2::{Digest, Sha256};
 
-use super::Asker;
+use super::{Asker, lineage::Lineage};
 use crate::address::range::number;
 
 /// The label of who has an address, whatever the pod's uid.
@@ -59,6 +59,7 @@ pub struct Claimant {
     pub asker: Asker,
     pub node: String,
     pub installation: String,
+    pub lineage: Lineage,
 }
 
 impl Claimant {
@@ -72,9 +73,13 @@ impl Claimant {
 
     /// Who has the claim, in words.
     pub fn holder(&self, claim: &AddressClaim) -> String {
-        match self.is_same_pod(claim) {
-            true => format!("link {} of this pod", claim.spec.link),
-            false => self.words_of(&claim.spec.pod),
+        let whose = self.words_of(&claim.spec.pod);
+        match &claim.spec.successor {
+            _ if self.is_same_pod(claim) => format!("link {} of this pod", claim.spec.link),
+            Some(next) if next.pod.uid == self.asker.uid => {
+                format!("{whose}, which hands it over to this pod when it ends")
+            }
+            _ => whose,
         }
     }
 
@@ -91,7 +96,36 @@ impl Claimant {
 
     /// Whether this link may have the address without waiting until it has rested.
     pub fn may_have_back(&self, claim: &AddressClaim) -> bool {
-        self.is_same_pod(claim) || self.is_namesake(claim)
+        self.is_same_pod(claim) || self.is_namesake(claim) || self.succeeds(claim)
+    }
+
+    /// Whether the claim is that of another pod of the same controller.
+    pub fn succeeds(&self, claim: &AddressClaim) -> bool {
+        let (spec, controller) = (&claim.spec, &self.lineage.controller);
+        !controller.is_empty()
+            && spec.controller == *controller
+            && spec.pod.namespace == self.asker.namespace
+            && spec.pod.uid != self.asker.uid
+            && spec.installation == self.installation
+            && !self.lineage.is_ending
+    }
+
+    /// This pod as the one that waits for another's address.
+    pub fn successor(&self) -> ClaimSuccessor {
+        ClaimSuccessor {
+            pod: self.pod(),
+            link: self.asker.link.clone(),
+            node: self.node.clone(),
+            revision: self.lineage.revision.clone(),
+            created: self.lineage.created.clone(),
+            waits: self.lineage.waits,
+        }
+    }
+
+    /// The claim of another pod of the same controller, with this one as its successor.
+    pub fn announced(&self, mut claim: AddressClaim) -> AddressClaim {
+        claim.spec.successor = Some(self.successor());
+        claim
     }
 
     /// Whether the claim is that of a pod of this name, for the same link.
@@ -117,21 +151,25 @@ impl Claimant {
                 node: self.node.clone(),
                 installation: self.installation.clone(),
                 released: None,
+                controller: self.lineage.controller.clone(),
+                successor: None,
             },
         );
-        claim.metadata.labels = Some(self.labels(name));
+        claim.metadata.labels = Some(labels(self.owner(), name));
         claim
     }
 
     /// The claim of an earlier pod, or of another link of this one, as it is when this link has it.
     pub fn take_over(&self, mut claim: AddressClaim) -> AddressClaim {
-        let labels = self.labels(&Name::of(&claim));
+        let labels = labels(self.owner(), &Name::of(&claim));
         claim.metadata.labels.get_or_insert_default().extend(labels);
         claim.spec.link.clone_from(&self.asker.link);
         claim.spec.pod = self.pod();
         claim.spec.node.clone_from(&self.node);
         claim.spec.installation.clone_from(&self.installation);
+        claim.spec.controller.clone_from(&self.lineage.controller);
         claim.spec.released = None;
+        claim.spec.successor = None;
         claim
     }
 
@@ -141,15 +179,6 @@ impl Claimant {
             name: self.asker.pod.clone(),
             uid: self.asker.uid.clone(),
         }
-    }
-
-    fn labels(&self, name: &Name) -> BTreeMap<String, String> {
-        let mut labels = BTreeMap::from([
-            (OWNER.to_owned(), self.owner()),
-            (DOMAIN.to_owned(), name.domain.clone()),
-        ]);
-        labels.extend(Block::SIZES.map(|bits| Block::around(name.address, bits).label()));
-        labels
     }
 
     /// A number that this claimant, and hardly anybody else, has for a try.
@@ -174,9 +203,31 @@ impl Claimant {
     }
 }
 
-/// The claim as it is when it is given back.
+fn labels(owner: String, name: &Name) -> BTreeMap<String, String> {
+    let mut labels = BTreeMap::from([
+        (OWNER.to_owned(), owner),
+        (DOMAIN.to_owned(), name.domain.clone()),
+    ]);
+    labels.extend(Block::SIZES.map(|bits| Block::around(name.address, bits).label()));
+    labels
+}
+
+/// The claim as it is when it is given back. Nobody is waited for any more.
 pub fn released(mut claim: AddressClaim, when: Time) -> AddressClaim {
     claim.spec.released.get_or_insert(when);
+    claim.spec.successor = None;
+    claim
+}
+
+/// The claim as it is when the successor has it.
+pub fn handed_over(mut claim: AddressClaim, to: ClaimSuccessor) -> AddressClaim {
+    let owner = owner(&to.pod.namespace, &to.pod.name, &to.link);
+    let labels = labels(owner, &Name::of(&claim));
+    claim.metadata.labels.get_or_insert_default().extend(labels);
+    claim.spec.pod = to.pod;
+    claim.spec.link = to.link;
+    claim.spec.node = to.node;
+    claim.spec.successor = None;
     claim
 }
 
@@ -194,6 +245,8 @@ pub fn of_nobody(name: &Name) -> AddressClaim {
         node: String::new(),
         installation: String::new(),
         released: None,
+        controller: String::new(),
+        successor: None,
     };
     AddressClaim::new(&name.to_string(), nobody)
 }

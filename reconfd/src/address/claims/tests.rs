@@ -60,6 +60,8 @@ fn any_deed() -> impl Strategy<Value = Deed> {
         2 => (0usize..24, any::<bool>()).prop_map(|(pod, is_missed)| Deed::End { pod, is_missed }),
         4 => (0usize..24, prop::option::of(0usize..world::LINKS.len())).prop_map(|(pod, link)| Deed::Ask { pod, link }),
         12 => (node.clone(), any::<prop::sample::Index>(), fate).prop_map(|(node, which, fate)| Deed::Step { node, which, fate }),
+        2 => (0usize..24).prop_map(Deed::Terminate),
+        2 => (0usize..24).prop_map(Deed::LacksLink),
         4 => node.clone().prop_map(Deed::Hear),
         2 => (1u64..8).prop_map(Deed::Wait),
         1 => node.clone().prop_map(Deed::Sweep),
@@ -129,6 +131,93 @@ fn a_link_that_is_called_otherwise_has_the_pods_address_at_once() {
             assert_eq!((world.claims(), world.deletions()), (before, 0));
         }
     }
+}
+
+/// Pods 1 and 3 are of one Deployment, on a node each; the second waits for the address of the first.
+fn rollout() -> (World, Vec<Name>) {
+    let mut world = World::new(2, small(), Vec::new());
+    world.suffer(&start(1, true));
+    world.settle();
+    let before = world.claims();
+    world.suffer(&Deed::Start {
+        node: 1,
+        pod: 3,
+        is_static: true,
+    });
+    world.work();
+    let Answer::Refused(Reason::AddressTaken, words) = world.pass(1, 3) else {
+        panic!("the first has it");
+    };
+    let said = "10.99.0.2 is held by pod p1, which hands it over to this pod when it ends";
+    assert!(words.starts_with(said), "{words}");
+    (world, before)
+}
+
+fn is_handed_over(mut world: World, before: &[Name]) {
+    world.work();
+    assert!(matches!(world.pass(1, 3), Answer::Held(_)));
+    let first = world.pass(0, 1);
+    assert!(
+        matches!(first, Answer::Refused(Reason::AddressTaken, _)),
+        "{first:?}"
+    );
+    world.settle();
+    assert!(
+        matches!(world.pass(1, 3), Answer::Held(_)),
+        "and it stays so"
+    );
+    assert_eq!((&world.claims()[..], world.deletions()), (before, 0));
+}
+
+#[test]
+fn a_pod_that_ends_hands_its_address_over_to_its_successor_at_once() {
+    let (mut world, before) = rollout();
+    world.suffer(&Deed::Terminate(1));
+    is_handed_over(world, &before);
+}
+
+/// A rollout keeps the old pod until the new one is ready: neither may wait for the other for ever.
+#[test]
+fn a_successor_that_lacks_nothing_but_its_link_has_the_address_before_the_old_pod_ends() {
+    let (mut world, before) = rollout();
+    world.settle();
+    assert!(
+        matches!(world.pass(0, 1), Answer::Held(_)),
+        "it is not ready yet"
+    );
+    world.suffer(&Deed::LacksLink(3));
+    world.suffer(&Deed::LacksLink(1));
+    is_handed_over(world, &before);
+}
+
+#[test]
+fn a_successor_that_comes_when_the_old_pod_is_gone_waits_for_no_rest() {
+    let mut world = World::new(2, small(), Vec::new());
+    world.suffer(&start(1, true));
+    world.settle();
+    world.suffer(&Deed::End {
+        pod: 1,
+        is_missed: false,
+    });
+    world.work();
+    world.suffer(&Deed::Start {
+        node: 1,
+        pod: 3,
+        is_static: true,
+    });
+    world.work();
+    assert!(matches!(world.pass(1, 3), Answer::Held(_)));
+    world.suffer(&Deed::Start {
+        node: 1,
+        pod: 0,
+        is_static: true,
+    });
+    world.work();
+    let other = world.pass(1, 0);
+    assert!(
+        matches!(other, Answer::Refused(Reason::AddressTaken, _)),
+        "of no controller: {other:?}"
+    );
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeSet, net::IpAddr};
 
-use crds::{AddressClaim, Reason};
+use crds::{AddressClaim, ClaimPod, Reason};
 
 use super::{
     errand::{Ask, End, Told},
@@ -14,6 +14,8 @@ use crate::address::range::Range;
 /// Which address of a range to try next.
 mod search;
 use search::{Next, Search};
+/// Waiting for the address of another pod of the same controller.
+mod succession;
 
 /// A claim that is made and gone each time that it is looked at is left alone for a while.
 const MOST_STEPS: u32 = 40;
@@ -49,6 +51,10 @@ enum State {
     /// Whether the holder of the claim is there; further claims may be looked at behind it.
     LookUp(Box<AddressClaim>, Vec<AddressClaim>),
     TakeOver(Box<AddressClaim>),
+    /// Whether another successor than this one is there.
+    LookUpSuccessor(Box<AddressClaim>, ClaimPod),
+    /// Say who waits for it.
+    Announce(Box<AddressClaim>),
     Create(IpAddr),
     /// Read who has it: somebody does, or an answer was lost.
     Read(IpAddr),
@@ -120,6 +126,10 @@ impl Wish {
             State::TakeOver(claim) => {
                 Ask::Replace(Box::new(self.claimant.take_over((**claim).clone())))
             }
+            State::LookUpSuccessor(_, pod) => Ask::LookUp(pod.clone()),
+            State::Announce(claim) => {
+                Ask::Replace(Box::new(self.claimant.announced((**claim).clone())))
+            }
             State::Create(address) => {
                 Ask::Create(Box::new(self.claimant.claim(&self.name(*address))))
             }
@@ -152,7 +162,9 @@ impl Wish {
     fn failed(&mut self, why: String) -> End {
         match &self.state {
             State::Create(address) => self.state = State::Read(*address),
-            State::TakeOver(claim) => self.state = State::Read(claim.spec.address),
+            State::TakeOver(claim) | State::LookUpSuccessor(claim, _) | State::Announce(claim) => {
+                self.state = State::Read(claim.spec.address)
+            }
             _ => (),
         }
         End::Failed(why)
@@ -170,6 +182,9 @@ impl Wish {
                 Aim::Address(_) => self.taken_by(claim),
                 Aim::Of(_) => self.consider(rest),
             },
+            (State::LookUpSuccessor(claim, _) | State::Announce(claim), told) => {
+                self.follow_succession(claim, told)
+            }
             (State::TakeOver(_) | State::Create(_), Told::Claim(claim)) => Some(End::Held(claim)),
             (State::TakeOver(claim), Told::Overtaken | Told::Missing | Told::Exists) => {
                 match &self.aim {
@@ -252,6 +267,7 @@ impl Wish {
             Aim::Address(_) if self.claimant.is_namesake(&claim) => {
                 self.take_from_namesake(claim, Vec::new())
             }
+            Aim::Address(_) if self.claimant.succeeds(&claim) => self.wait_for(claim),
             Aim::Address(_) => self.taken_by(claim),
         }
     }

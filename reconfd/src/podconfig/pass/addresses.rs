@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     address::{
-        claims::{Answer, Asker, Demand},
+        claims::{Answer, Asker, Demand, lineage::Lineage},
         collision::{Judged, Reach, judge},
         kernel,
         reserved::Reserved,
@@ -112,10 +112,10 @@ impl Controller {
     /// What can not have its addresses, or may not reach where it would, is refused; what may have them later
     /// is left as it is until then.
     pub(super) fn claim_addresses(&mut self, pod: &Pod, judged: &mut Wanted) {
-        let may_return = self.may_return(pod);
+        let lineage = self.lineage(pod);
         let mut refused = Vec::new();
         for mut granted in std::mem::take(&mut judged.granted) {
-            match self.claim_for(pod, &mut granted, judged, may_return) {
+            match self.claim_for(pod, &mut granted, judged, &lineage) {
                 Ok(()) => judged.granted.push(granted),
                 Err((reason, message)) => {
                     judged.is_unsure |= reason == Reason::ClusterNetworksUnknown;
@@ -132,7 +132,7 @@ impl Controller {
         pod: &Pod,
         granted: &mut Granted,
         judged: &mut Wanted,
-        may_return: bool,
+        lineage: &Lineage,
     ) -> Result<(), Why> {
         let reach = granted.reach();
         judged.reach.extend(&reach);
@@ -150,7 +150,8 @@ impl Controller {
                 ranges: granted.ranges.clone(),
                 barred,
                 refusal: refusal.or(unknown),
-                may_return,
+                may_return: lineage.may_return(),
+                lineage: lineage.clone(),
             };
             match self.claims.ask(&asker(pod, granted), &demand) {
                 // An address that was given may be another's since.
@@ -208,16 +209,13 @@ impl Controller {
         Ok(())
     }
 
-    /// Whether a pod of this name may have been here before. What makes pods by the dozen gives each a new
-    /// name.
-    fn may_return(&self, pod: &Pod) -> bool {
-        const ALWAYS_NEW: [&str; 4] = ["ReplicaSet", "DaemonSet", "Job", "ReplicationController"];
+    /// Without its object it is not known whom the pod succeeds.
+    fn lineage(&self, pod: &Pod) -> Lineage {
         let object = self.objects.pod(&pod.namespace, &pod.name);
-        let owners = object
-            .iter()
-            .flat_map(|pod| pod.metadata.owner_references.iter().flatten());
-        let mut controllers = owners.filter(|owner| owner.controller == Some(true));
-        !controllers.any(|owner| ALWAYS_NEW.contains(&owner.kind.as_str()))
+        let object = object.filter(|object| object.metadata.uid.as_deref() == Some(&pod.uid));
+        object
+            .map(|object| Lineage::of(&object))
+            .unwrap_or_default()
     }
 
     /// What the pod's links neither are to have nor have any more is others'.

@@ -230,7 +230,11 @@ fn is_same_pod(old: &Pod, new: &Pod) -> bool {
         let annotations = pod.metadata.annotations.as_ref();
         annotations.and_then(|all| all.get(NETWORK_STATUS).cloned())
     };
-    let looked_at = |pod: &Pod| (pod.gate().cloned(), pod.has_ended(), annotation(pod));
+    let waits = |pod: &Pod| pod.has_gate() && pod.has_ready_containers();
+    let looked_at = |pod: &Pod| {
+        let gate = pod.gate().cloned();
+        (gate, pod.has_ended(), annotation(pod), waits(pod))
+    };
     let is_going = |pod: &Pod| pod.metadata.deletion_timestamp.is_some();
     old.metadata.uid == new.metadata.uid
         && old.metadata.labels == new.metadata.labels

@@ -6,6 +6,8 @@ mod every;
 mod names;
 /// Whose claims a daemon changes, and what of them.
 mod owners;
+/// Pods that succeed others of their controller.
+mod successors;
 
 use std::process::Output;
 

@@ -57,7 +57,9 @@ impl Book {
                 waiting.refused = None;
                 waiting.trouble.replace(why.clone()) != Some(why)
             }),
-            End::Rests(_) | End::Gone | End::PodIsThere | End::PodIsGone => false,
+            End::Rests(_) | End::HandedOver(_) | End::Gone | End::PodIsThere | End::PodIsGone => {
+                false
+            }
         };
         is_news.then_some(uid).into_iter().collect()
     }
@@ -138,12 +140,16 @@ impl Book {
                 self.put(*claim, now);
                 self.wake_refused(&name.domain, &[Reason::AddressTaken], now);
             }
+            End::HandedOver(claim) if !self.is_older(name, &claim) => {
+                return self.is_handed_over(name, *claim, now);
+            }
             End::Gone if self.is_older(name, as_known) => self.look_again(name, now),
             End::Gone => return self.is_gone(name, now),
             End::Held(claim) if state == State::Leaving => self.leaves_again(*claim, now),
             End::Held(claim) if !self.is_older(name, &claim) => self.put(*claim, now),
             End::PodIsGone if is_same_pod => self.release(name, now),
             End::Rests(_)
+            | End::HandedOver(_)
             | End::Held(_)
             | End::PodIsGone
             | End::PodIsThere
@@ -209,7 +215,7 @@ impl Book {
     }
 
     /// What could not be had in this domain may be free now.
-    fn wake_refused(&mut self, domain: &str, reasons: &[Reason], now: &Now) {
+    pub(super) fn wake_refused(&mut self, domain: &str, reasons: &[Reason], now: &Now) {
         let links = self.links.values().flat_map(|links| links.values());
         let waiting = links
             .filter(|link| link.domain == domain)

@@ -25,12 +25,16 @@ impl Book {
         }
         let before = self.claims.get(&name);
         let was = before.map(|entry| (entry.claim.spec.pod.uid.clone(), entry.state));
+        let successor = before.and_then(|entry| entry.claim.spec.successor.as_ref());
+        let next = claim.spec.successor.as_ref();
+        let has_successor = next.is_some() && next != successor;
         let is_news = match &was {
             // What is on its way out here is given back whatever anybody says.
             Some((uid, State::Leaving)) => *uid != claim.spec.pod.uid,
             Some((uid, state)) => {
                 *uid != claim.spec.pod.uid
                     || (*state == State::Resting) != claim.spec.released.is_some()
+                    || has_successor
             }
             None => true,
         };

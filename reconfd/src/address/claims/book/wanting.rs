@@ -77,6 +77,7 @@ impl Book {
         for what in missing {
             let is_same = |old: &Waiting| {
                 old.what == what
+                    && old.lineage == demand.lineage
                     && (old.barred == demand.barred || self.tasks.is_running(old.ticket))
             };
             match before.iter().position(is_same) {
@@ -93,6 +94,7 @@ impl Book {
             asker: asker.clone(),
             node: self.node.clone(),
             installation: self.installation.clone(),
+            lineage: demand.lineage.clone(),
         };
         let domain = &demand.domain;
         let resting = self.resting_of(&claimant, domain, &what, &demand.barred);
@@ -122,12 +124,14 @@ impl Book {
             what,
             ticket: self.tasks.put(about, errand, now.instant),
             barred: demand.barred.clone(),
+            lineage: demand.lineage.clone(),
             refused: None,
             trouble: None,
         }
     }
 
-    /// What was given back on this node, by this very pod or by an earlier one of its name.
+    /// What was given back on this node, by this very pod or by an earlier one of its name. What other pods of its
+    /// controller had is for links that list it.
     fn resting_of(
         &self,
         claimant: &Claimant,
@@ -140,6 +144,7 @@ impl Book {
                 && name.domain == domain
                 && what.fits(name.address, barred)
                 && claimant.may_have_back(&entry.claim)
+                && (matches!(what, What::Address(_)) || !claimant.succeeds(&entry.claim))
         });
         // Its own before what another has left, and of the same link before any other.
         let resting = resting.min_by_key(|(_, entry)| {

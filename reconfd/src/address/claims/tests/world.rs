@@ -28,6 +28,10 @@ pub enum Deed {
         pod: usize,
         link: Option<usize>,
     },
+    /// The pod is to end, and goes on for a while.
+    Terminate(usize),
+    /// The pod lacks nothing but its link.
+    LacksLink(usize),
     /// The daemon looks at a pod.
     Pass {
         node: usize,
@@ -146,6 +150,8 @@ impl World {
             } => self.start(node, pod, is_static),
             Deed::End { pod, is_missed } => self.end(pod, is_missed),
             Deed::Ask { pod, link } => self.ask(pod, link),
+            Deed::Terminate(pod) => self.turn(pod, |lineage| lineage.is_ending = true),
+            Deed::LacksLink(pod) => self.turn(pod, |lineage| lineage.waits = true),
             Deed::Pass { node, pod } => {
                 if self.pods.get(&pod).is_some_and(|pod| pod.node == node) {
                     self.pass(node, pod);
@@ -158,6 +164,15 @@ impl World {
             Deed::Kill(node) => self.kill(node),
         }
         self.check_owners();
+    }
+
+    fn turn(&mut self, number: usize, change: impl FnOnce(&mut Lineage)) {
+        let Some(pod) = self.pods.get_mut(&number) else {
+            return;
+        };
+        change(&mut pod.demand.lineage);
+        let node = pod.node;
+        self.pass(node, number);
     }
 
     fn ask(&mut self, number: usize, link: Option<usize>) {
@@ -183,10 +198,12 @@ impl World {
             barred: self.barred.clone(),
             // Those of an even number are as those of a StatefulSet.
             may_return: number.is_multiple_of(2),
+            lineage: self.lineage(number),
             ..of_range(&self.range)
         };
         if is_static {
-            let at = number as u128 % self.range.count();
+            // Some want the same one.
+            let at = (number / 4) as u128 % self.range.count();
             demand.addresses = self.range.nth(at).into_iter().collect();
             demand.ranges.clear();
         }
@@ -208,6 +225,20 @@ impl World {
             },
         );
         self.pass(node, number);
+    }
+
+    /// And the others as those of one Deployment, which is rolled out all the time.
+    fn lineage(&self, number: usize) -> Lineage {
+        let created = self.begun.time.0 + Duration::from_secs(self.starts.into());
+        match number.is_multiple_of(2) {
+            true => Lineage::default(),
+            false => Lineage {
+                controller: "Deployment/d".into(),
+                revision: format!("d-{}", self.starts % 3),
+                created: Some(Time(created)),
+                ..Lineage::default()
+            },
+        }
     }
 
     fn end(&mut self, number: usize, is_missed: bool) {
@@ -478,6 +509,7 @@ impl World {
             asker,
             node: "elsewhere".into(),
             installation: "default".into(),
+            lineage: Lineage::default(),
         };
         let now = self.now();
         let claim = Box::new(claimant.claim(name));

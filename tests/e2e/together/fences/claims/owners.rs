@@ -6,7 +6,6 @@ use super::{Claims, is_refused, name_of, succeeds, with};
 use crate::support::kubectl::{kubectl, object};
 use crate::together::fences::yard::{ELSEWHERE, HERE};
 
-const TAKEN_OVER: &str = "a claim is taken over by the pod of the same namespace and name alone, for the same link and address";
 const RELEASED: &str = "2026-01-31T12:00:00Z";
 
 #[test]
@@ -132,8 +131,7 @@ fn who_takes_a_claim_over_is_of_the_same_name() {
             let other = with(new.clone(), pointer, json!(value));
             let said = crate::support::kubectl::refusal(claims.here.replaces(&other.to_string()));
             let is_told = [
-                TAKEN_OVER,
-                "takes a claim over",
+                "a claim is taken over by",
                 "a claim is to one address for good",
             ];
             assert!(

@@ -1,0 +1,122 @@
+//! Pure: which pod takes an address over from which. Both are of one controller, which replaces its pods by new
+//! ones of other names.
+
+use crds::claim::ClaimSuccessor;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use crate::source::Pod;
+
+/// What gives its pods new names, so that none of them comes back. A StatefulSet's pods come back.
+const ALWAYS_NEW: [&str; 4] = ["ReplicaSet", "DaemonSet", "Job", "ReplicationController"];
+/// What a Deployment appends to the names of its ReplicaSets.
+const TEMPLATE_HASH: &str = "pod-template-hash";
+
+/// What of a pod says whom it succeeds, and who succeeds it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Lineage {
+    /// What made it, such as `Deployment/web`; empty: it has no successor, and is none.
+    pub controller: String,
+    /// What it was made from, which differs before and after a rollout.
+    pub revision: String,
+    pub created: Option<Time>,
+    pub is_ending: bool,
+    /// Its containers are ready, and only the readiness gate keeps it from being so.
+    pub waits: bool,
+}
+
+impl Lineage {
+    pub fn of(pod: &Pod) -> Self {
+        let owners = pod.metadata.owner_references.iter().flatten();
+        let mut controllers = owners.filter(|owner| owner.controller == Some(true));
+        let Some(owner) = controllers.find(|owner| ALWAYS_NEW.contains(&owner.kind.as_str()))
+        else {
+            return Self::default();
+        };
+        let labels = pod.metadata.labels.as_ref();
+        let hash = labels.and_then(|labels| labels.get(TEMPLATE_HASH));
+        let deployment = hash.and_then(|hash| owner.name.strip_suffix(hash.as_str()));
+        let deployment = deployment.and_then(|name| name.strip_suffix('-'));
+        Self {
+            controller: match deployment {
+                Some(name) if owner.kind == "ReplicaSet" => format!("Deployment/{name}"),
+                _ => format!("{}/{}", owner.kind, owner.name),
+            },
+            revision: owner.name.clone(),
+            created: pod.metadata.creation_timestamp.clone(),
+            is_ending: pod.metadata.deletion_timestamp.is_some(),
+            waits: pod.has_gate() && pod.has_ready_containers(),
+        }
+    }
+
+    /// Whether a pod of this name may have been here before.
+    pub fn may_return(&self) -> bool {
+        self.controller.is_empty()
+    }
+
+    /// Whether the address is to be handed over now, to a younger pod: the one that has it ends, or the younger one
+    /// is of another revision and lacks nothing else. By age they can not take it from each other in turn, and what
+    /// an old pod has written down that has since gone takes nothing from its successor.
+    pub fn yields_to(&self, successor: &ClaimSuccessor) -> bool {
+        let born = |time: &Option<Time>| time.as_ref().map(|time| time.0);
+        let is_younger = self.created.is_some() && born(&successor.created) > born(&self.created);
+        let is_rollout = successor.waits && successor.revision != self.revision;
+        !self.controller.is_empty() && is_younger && (self.is_ending || is_rollout)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn pod(kind: &str, owner: &str, more: serde_json::Value) -> Pod {
+        let mut pod = json!({"metadata": {"name": "p", "namespace": "t", "uid": "u",
+            "creationTimestamp": "2026-01-31T12:00:00Z", "labels": {"pod-template-hash": "5d9"},
+            "ownerReferences": [{"apiVersion": "apps/v1", "kind": kind, "name": owner, "uid": "o", "controller": true}]}});
+        for (member, value) in more.as_object().unwrap() {
+            pod[member] = value.clone();
+        }
+        serde_json::from_value(pod).unwrap()
+    }
+
+    #[test]
+    fn the_replica_sets_of_a_deployment_are_one_controller_and_a_pod_that_comes_back_has_none() {
+        let controller = |kind, owner| Lineage::of(&pod(kind, owner, json!({}))).controller;
+        assert_eq!(controller("ReplicaSet", "web-5d9"), "Deployment/web");
+        assert_eq!(controller("ReplicaSet", "web-6aa"), "ReplicaSet/web-6aa");
+        assert_eq!(controller("DaemonSet", "web"), "DaemonSet/web");
+        assert_eq!(controller("StatefulSet", "web"), "");
+    }
+
+    #[test]
+    fn a_running_pod_yields_to_a_younger_one_of_another_revision_that_lacks_nothing_else() {
+        let waiting = json!({"spec": {"readinessGates": [{"conditionType": "podconfig.dev/ready"}]},
+            "status": {"conditions": [{"type": "ContainersReady", "status": "True"}]}});
+        assert!(Lineage::of(&pod("ReplicaSet", "web-5d9", waiting)).waits);
+        let own = Lineage::of(&pod("ReplicaSet", "web-5d9", json!({})));
+        assert!(!own.waits);
+        let ending = Lineage {
+            is_ending: true,
+            ..own.clone()
+        };
+        let successor = |revision: &str, created: &str, waits| {
+            let pod = json!({"namespace": "t", "name": "n", "uid": "n"});
+            let next = json!({"pod": pod, "link": "data0", "node": "n1", "revision": revision,
+                "created": created, "waits": waits});
+            serde_json::from_value::<ClaimSuccessor>(next).unwrap()
+        };
+        let (later, earlier) = ("2026-01-31T12:00:09Z", "2026-01-31T11:00:00Z");
+        assert!(own.yields_to(&successor("web-6aa", later, true)));
+        for other in [
+            successor("web-6aa", later, false),
+            successor("web-5d9", later, true),
+        ] {
+            assert!(!own.yields_to(&other), "{other:?}");
+            assert!(ending.yields_to(&other), "{other:?}");
+        }
+        let older = successor("web-6aa", earlier, true);
+        assert!(!own.yields_to(&older) && !ending.yields_to(&older));
+    }
+}
