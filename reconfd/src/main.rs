@@ -7,7 +7,7 @@ use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    use_few_arenas();
+    keep_little_memory();
     start_logging(cli.logging());
     match reconfd::run(&cli) {
         Ok(()) => ExitCode::SUCCESS,
@@ -18,16 +18,26 @@ fn main() -> ExitCode {
     }
 }
 
-/// A thread that visits a pod lives for microseconds; an arena of memory for each would stay.
+/// A thread that visits a pod lives for microseconds; an arena of memory for each would stay. And what a
+/// burst of pods takes goes back to the node: by default glibc raises both thresholds to the largest block
+/// that was ever freed, and from then on keeps holes of that size.
 #[cfg(target_env = "gnu")]
 #[allow(unsafe_code)]
-fn use_few_arenas() {
-    // SAFETY: called before any other thread starts; a refusal changes nothing.
-    unsafe { nix::libc::mallopt(nix::libc::M_ARENA_MAX, 1) };
+fn keep_little_memory() {
+    use nix::libc::{M_ARENA_MAX, M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, mallopt};
+    const BLOCK: i32 = 128 * 1024;
+    for (option, value) in [
+        (M_ARENA_MAX, 1),
+        (M_MMAP_THRESHOLD, BLOCK),
+        (M_TRIM_THRESHOLD, BLOCK),
+    ] {
+        // SAFETY: called before any other thread starts; a refusal changes nothing.
+        unsafe { mallopt(option, value) };
+    }
 }
 
 #[cfg(not(target_env = "gnu"))]
-fn use_few_arenas() {}
+fn keep_little_memory() {}
 
 fn start_logging(config: &Logging) {
     // Their errors are told by those who asked, with what they asked for.

@@ -223,7 +223,10 @@ impl Machine {
             self.bridges.insert(row.name.clone(), row.index);
         }
         if let (Some(row), None) = (before.filter(|row| row.is_kind("bridge")), now) {
-            self.bridges.remove(&row.name);
+            // Of a burst the last words are known, and by then another may have the name.
+            if self.bridges.get(&row.name) == Some(&row.index) {
+                self.bridges.remove(&row.name);
+            }
         }
     }
 

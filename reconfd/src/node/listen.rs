@@ -1,8 +1,10 @@
 //! What the kernel told, taken in: the machine's own reading is kept true, and whoever decides gets
 //! to know what happened, of each link only how it is now.
 
-use std::collections::HashMap;
+/// What a burst of events comes to.
+mod latest;
 
+use self::latest::Latest;
 use super::{
     Machine,
     events::{RTM_DELADDR, RTM_DELLINK, RTM_DELNSID, RTM_DELROUTE, RTM_NEWLINK},
@@ -60,7 +62,7 @@ impl Machine {
         let lost =
             self.listen_to_switch(&mut happenings)? | self.listen_to_node(&mut happenings)?;
         if !lost {
-            return Ok(Some(last_words(happenings)));
+            return Ok(Some(happenings));
         }
         self.read_again()?;
         Ok(None)
@@ -68,12 +70,13 @@ impl Machine {
 
     fn listen_to_switch(&mut self, out: &mut Vec<Happening>) -> Result<bool, Error> {
         // Read where it lies: the messages of a burst are a hundred times as large as what they say.
-        let mut heard = Vec::new();
-        let lost = self
-            .switch
-            .events
-            .drain(|number, kind, body| heard.extend(Heard::read(number, kind, body)));
-        for word in heard {
+        let mut latest = Latest::of_switch();
+        let lost = self.switch.events.drain(|number, kind, body| {
+            Heard::read(number, kind, body)
+                .into_iter()
+                .for_each(|heard| latest.push(heard));
+        });
+        for word in latest.into_words() {
             match word {
                 Heard::Here(word) => {
                     if let Some((before, now)) = self.switch.hear(word) {
@@ -92,12 +95,15 @@ impl Machine {
     }
 
     fn listen_to_node(&mut self, out: &mut Vec<Happening>) -> Result<bool, Error> {
-        let mut heard = Vec::new();
-        let lost = self
-            .node
-            .events
-            .drain(|_, kind, body| heard.extend(Word::read(kind, body)));
-        for word in heard {
+        let mut latest = Latest::of_node();
+        let lost = self.node.events.drain(|_, kind, body| {
+            let word = Word::read(kind, body).map(Heard::Here);
+            word.into_iter().for_each(|heard| latest.push(heard));
+        });
+        for heard in latest.into_words() {
+            let Heard::Here(word) = heard else {
+                continue;
+            };
             let moved = matches!(word, Word::Gone { moved: true, .. });
             if let Some((before, now)) = self.node.hear(word) {
                 self.remember(Place::Node, before.as_ref(), now.as_ref());
@@ -135,50 +141,6 @@ impl Heard {
                 .map(|what| Self::Elsewhere(Box::new(Happening::InPod { number, what }))),
         }
     }
-}
-
-impl Happening {
-    fn become_later(&mut self, later: Self) {
-        match (self, later) {
-            (Self::HostEnd { now, .. }, Self::HostEnd { now: later, .. }) => *now = later,
-            (earlier, later) => *earlier = later,
-        }
-    }
-}
-
-/// Of all that was told of one link only how it is now: on its way there it passes through states, such
-/// as being down, that nobody brought about on purpose.
-fn last_words(happenings: Vec<Happening>) -> Vec<Happening> {
-    let mut places: HashMap<(bool, i32, u32), usize> = HashMap::new();
-    let mut last: Vec<Happening> = Vec::with_capacity(happenings.len());
-    for happening in happenings {
-        let key = match &happening {
-            Happening::InPod {
-                number,
-                what: InPod::Link(row),
-            } => (true, *number, row.index),
-            Happening::InPod {
-                number,
-                what: InPod::LinkGone(index) | InPod::LinkLeft { index, .. },
-            } => (true, *number, *index),
-            Happening::HostEnd { place, before, now } => {
-                let index = now.as_ref().or(before.as_ref()).map_or(0, |row| row.index);
-                (false, *place as i32, index)
-            }
-            Happening::InPod { .. } | Happening::PodGone(_) | Happening::NodeLink { .. } => {
-                last.push(happening);
-                continue;
-            }
-        };
-        match places.get(&key) {
-            Some(at) => last[*at].become_later(happening),
-            None => {
-                places.insert(key, last.len());
-                last.push(happening);
-            }
-        }
-    }
-    last
 }
 
 fn gone(row: Row) -> InPod {

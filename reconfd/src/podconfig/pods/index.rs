@@ -2,13 +2,31 @@
 //! them: an event about one pod must not cost more on a node that is full.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, HashMap},
     sync::Arc,
 };
 
 use cni_plugin::record::Record;
 
-type Files = BTreeSet<String>;
+/// In order. Most often it is one: a set would take six times the memory.
+#[derive(Default)]
+struct Files(Vec<String>);
+
+impl Files {
+    fn insert(&mut self, file: &str) {
+        let place = self.0.binary_search_by(|other| other.as_str().cmp(file));
+        if let Err(at) = place {
+            self.0.reserve_exact(1);
+            self.0.insert(at, file.to_owned());
+        }
+    }
+
+    /// Whether it was the last one.
+    fn remove(&mut self, file: &str) -> bool {
+        self.0.retain(|other| other != file);
+        self.0.is_empty()
+    }
+}
 
 #[derive(Default)]
 pub struct Index {
@@ -26,11 +44,11 @@ impl Index {
         self.remove(&file);
         let (namespace, name) = (record.pod_namespace.clone(), record.pod_name.clone());
         let names = self.by_name.entry(namespace).or_default();
-        names.entry(name).or_default().insert(file.clone());
+        names.entry(name).or_default().insert(&file);
         let of_pod = self.by_uid.entry(uid_of(&record)).or_default();
-        of_pod.insert(file.clone());
+        of_pod.insert(&file);
         let of_sandbox = self.by_container.entry(record.container_id.clone());
-        of_sandbox.or_default().insert(file.clone());
+        of_sandbox.or_default().insert(&file);
         let of_netns = self.by_netns.entry(netns_of(&record)).or_default();
         of_netns.push(file.clone());
         self.records.insert(file, record);
@@ -46,7 +64,7 @@ impl Index {
             }
         }
         let of_sandbox = self.by_container.get_mut(&record.container_id);
-        if of_sandbox.is_some_and(|files| files.remove(file) && files.is_empty()) {
+        if of_sandbox.is_some_and(|files| files.remove(file)) {
             self.by_container.remove(&record.container_id);
         }
         let netns = netns_of(&record);
@@ -84,13 +102,14 @@ impl Index {
 
     /// The files of a sandbox, one for each of its interfaces.
     pub fn of_container(&self, container: &str) -> impl Iterator<Item = &String> {
-        self.by_container.get(container).into_iter().flatten()
+        let files = self.by_container.get(container);
+        files.into_iter().flat_map(|files| &files.0)
     }
 
     /// The records of all pods of a Kubernetes namespace.
     pub fn in_namespace(&self, namespace: &str) -> impl Iterator<Item = &Arc<Record>> {
         let names = self.by_name.get(namespace).into_iter();
-        let files = names.flat_map(BTreeMap::values).flatten();
+        let files = names.flat_map(BTreeMap::values).flat_map(|files| &files.0);
         files.filter_map(|file| self.records.get(file))
     }
 
@@ -135,16 +154,13 @@ impl Index {
         &'i self,
         files: Option<&'i Files>,
     ) -> impl Iterator<Item = (&'i String, &'i Arc<Record>)> {
-        let files = files.into_iter().flatten();
+        let files = files.into_iter().flat_map(|files| &files.0);
         files.filter_map(|file| self.records.get_key_value(file))
     }
 }
 
 fn drop_file(map: &mut BTreeMap<String, Files>, key: &str, file: &str) {
-    if map
-        .get_mut(key)
-        .is_some_and(|files| files.remove(file) && files.is_empty())
-    {
+    if map.get_mut(key).is_some_and(|files| files.remove(file)) {
         map.remove(key);
     }
 }

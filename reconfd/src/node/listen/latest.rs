@@ -1,0 +1,154 @@
+//! Pure: what a burst of events comes to. Of all that was told of one link only how it is now is kept, while
+//! it is read: on its way there it passes through states, such as being down, that nobody brought about on
+//! purpose, and all of them together would take many times the memory.
+
+use std::collections::HashMap;
+
+use super::{Happening, Heard, InPod};
+use crate::node::{links::mark::is_host_end_name, space::Word};
+
+/// The namespace, `None` for the one that is listened to, and the link's number there.
+type Key = (Option<i32>, u32);
+
+pub struct Latest {
+    heard: Vec<Heard>,
+    places: HashMap<Key, usize>,
+    /// Of links that are no host ends every word counts.
+    of_host_ends: bool,
+}
+
+impl Latest {
+    /// In the switch, where all links are podconfig's.
+    pub fn of_switch() -> Self {
+        Self::new(false)
+    }
+
+    /// In the node's namespace, where others have links.
+    pub fn of_node() -> Self {
+        Self::new(true)
+    }
+
+    fn new(of_host_ends: bool) -> Self {
+        Self {
+            heard: Vec::new(),
+            places: HashMap::new(),
+            of_host_ends,
+        }
+    }
+
+    pub fn push(&mut self, heard: Heard) {
+        let key = key_of(&heard);
+        if let Some(at) = key.and_then(|key| self.places.get(&key)) {
+            self.heard[*at] = heard;
+            return;
+        }
+        let is_merged = !self.of_host_ends || is_of_host_end(&heard);
+        if let Some(key) = key.filter(|_| is_merged) {
+            self.places.insert(key, self.heard.len());
+        }
+        self.heard.push(heard);
+    }
+
+    pub fn into_words(self) -> impl Iterator<Item = Heard> {
+        self.heard.into_iter()
+    }
+}
+
+fn key_of(heard: &Heard) -> Option<Key> {
+    match heard {
+        Heard::Here(Word::Link(row)) => Some((None, row.index)),
+        Heard::Here(Word::Gone { index, .. }) => Some((None, *index)),
+        Heard::Elsewhere(happening) => match &**happening {
+            Happening::InPod { number, what } => Some((Some(*number), index_of(what)?)),
+            _ => None,
+        },
+    }
+}
+
+fn index_of(what: &InPod) -> Option<u32> {
+    match what {
+        InPod::Link(row) => Some(row.index),
+        InPod::LinkGone(index) | InPod::LinkLeft { index, .. } => Some(*index),
+        InPod::AddressGone(_) | InPod::RouteGone => None,
+    }
+}
+
+fn is_of_host_end(heard: &Heard) -> bool {
+    matches!(heard, Heard::Here(Word::Link(row)) if is_host_end_name(&row.name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::node::{links::mark::host_end_name, row::Row};
+
+    fn link(index: u32, name: &str, up: bool) -> Heard {
+        let row = Row {
+            index,
+            name: name.into(),
+            up,
+            ..Row::default()
+        };
+        Heard::Here(Word::Link(Box::new(row)))
+    }
+
+    fn in_pod(number: i32, what: InPod) -> Heard {
+        Heard::Elsewhere(Box::new(Happening::InPod { number, what }))
+    }
+
+    fn gone(index: u32) -> Heard {
+        Heard::Here(Word::Gone { index, moved: true })
+    }
+
+    fn words(mut latest: Latest, heard: impl IntoIterator<Item = Heard>) -> Vec<String> {
+        heard.into_iter().for_each(|heard| latest.push(heard));
+        let word = |heard| match heard {
+            Heard::Here(Word::Link(row)) => format!("{} {} {}", row.index, row.name, row.up),
+            Heard::Here(Word::Gone { index, moved }) => format!("{index} gone {moved}"),
+            Heard::Elsewhere(happening) => format!("{happening:?}"),
+        };
+        latest.into_words().map(word).collect()
+    }
+
+    #[test]
+    fn of_a_link_that_was_told_of_again_and_again_one_word_is_kept() {
+        let burst = (0..1000).map(|n| link(n % 3, "a", n % 2 == 0));
+        let kept = words(Latest::of_switch(), burst);
+        assert_eq!(kept, ["0 a false", "1 a true", "2 a false"]);
+    }
+
+    #[test]
+    fn a_number_is_another_link_in_another_namespace() {
+        let heard = [
+            link(7, "a", true),
+            in_pod(1, InPod::LinkGone(7)),
+            in_pod(2, InPod::LinkGone(7)),
+            gone(7),
+        ];
+        let kept = words(Latest::of_switch(), heard);
+        assert_eq!(kept.len(), 3, "{kept:?}");
+        assert_eq!(kept[0], "7 gone true");
+    }
+
+    #[test]
+    fn what_is_no_link_is_told_each_time() {
+        let heard = (0..3).map(|_| in_pod(1, InPod::AddressGone(7)));
+        assert_eq!(words(Latest::of_switch(), heard).len(), 3);
+    }
+
+    /// That a parent was away for a moment matters, though it is back.
+    #[test]
+    fn of_the_nodes_own_links_every_word_counts() {
+        let end = host_end_name("sandbox", "data0");
+        let heard = || {
+            [
+                link(7, "eth1", true),
+                gone(7),
+                link(8, &end, false),
+                gone(8),
+            ]
+        };
+        assert_eq!(words(Latest::of_node(), heard()).len(), 3);
+        assert_eq!(words(Latest::of_switch(), heard()).len(), 2);
+    }
+}
