@@ -6,6 +6,9 @@
 /// The kernel does what the stories need.
 #[path = "full/harness.rs"]
 mod harness;
+/// A kernel without IPv6.
+#[path = "full/ipv6_disabled.rs"]
+mod ipv6_disabled;
 /// Links on 802.1Q networks.
 #[path = "full/vlan.rs"]
 mod vlan;

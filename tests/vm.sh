@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs one command on a full Linux kernel, as root, and ends as the command ended:
 #
-#     tests/vm.sh [--seconds N] COMMAND [ARGUMENT…]
+#     tests/vm.sh [--seconds N] [--no-ipv6] COMMAND [ARGUMENT…]
 #
 # It is for stories about links that the machine's own kernel cannot make. The kernel is Debian's
 # user-mode-linux, an ordinary program: it needs no virtualisation, and loads modules on demand.
@@ -9,6 +9,7 @@
 # but what is written to /tmp ends with the guest. Environment, arguments and current folder are passed
 # on, stdin is empty, stdout and stderr stay apart. It has one CPU and no network but its own.
 # What it needs itself is in a folder in /tmp, or in $VM_FOLDERS, while it runs.
+# With --no-ipv6 its kernel is as one that was booted with ipv6.disable=1.
 # Exit code: the command's; 124 when it ran out of time, 125 when there is no guest to ask.
 set -euo pipefail
 
@@ -16,6 +17,7 @@ kernel=/usr/bin/linux.uml
 modules=/usr/lib/uml/modules
 megabytes=2048
 seconds=600
+ipv6='disable=0'
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
 fail() {
@@ -77,7 +79,7 @@ pack() {
 boot() {
     TMPDIR=$(memory_folder) exec setpriv --pdeathsig KILL unshare --pid --fork --kill-child -- setsid --fork --wait \
         "$kernel" mem="${megabytes}M" uml_dir="$folder" umid=vm rootfstype=hostfs rootflags=/ ro \
-        init="$folder/init" VM_FOLDER="$folder" \
+        init="$folder/init" VM_FOLDER="$folder" VM_IPV6="$ipv6" \
         initcall_blacklist=init_btrfs_fs,raid6_select_algo,raid6_init,calibrate_xor_blocks,xor_init \
         loglevel=5 panic=0 oops=panic con=null ssl=null \
         con0=null,fd:6 con1=null,fd:7 con2=null,fd:8 con3=null,fd:9 \
@@ -100,10 +102,14 @@ end_guest() {
     { kill -KILL "$guest" && wait "$guest"; } 2>/dev/null || true
 }
 
-if [[ ${1:-} == --seconds ]]; then
-    seconds=$2
-    shift 2
-fi
+while [[ ${1:-} == --* ]]; do
+    case $1 in
+    --seconds) seconds=$2 && shift ;;
+    --no-ipv6) ipv6='disable=1' ;;
+    *) fail "unknown option $1" ;;
+    esac
+    shift
+done
 (($# > 0)) || fail 'which command shall be run?'
 check_machine
 # A plain name: it becomes a word of the kernel's command line.

@@ -27,7 +27,7 @@ mount --bind /run/netns /run/netns
 mount --make-shared /run/netns
 ip link set lo up
 echo 1 >/proc/sys/net/ipv4/ip_forward
-echo 1 >/proc/sys/net/ipv6/conf/all/forwarding
+[ ! -e /proc/sys/net/ipv6 ] || echo 1 >/proc/sys/net/ipv6/conf/all/forwarding
 echo "$outer"
 exec cat >/dev/null
 "#;
