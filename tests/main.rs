@@ -33,6 +33,8 @@ mod life;
 mod macs;
 /// Broken manifests disturb nothing.
 mod manifests;
+/// Pods that may administer their network.
+mod net_admin;
 /// What no link may overlap.
 mod networks;
 /// Probes, metrics, signals, one daemon per installation.

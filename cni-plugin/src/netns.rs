@@ -11,7 +11,7 @@ use std::path::Path;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sched::{CloneFlags, setns};
-use nix::sys::stat::Mode;
+use nix::sys::stat::{Mode, fstat};
 use nix::sys::statfs::{NSFS_MAGIC, fstatfs};
 
 pub use error::{NetnsError, NetnsErrorKind};
@@ -64,6 +64,16 @@ impl Netns {
     /// Which namespace it is.
     pub fn identity(&self) -> Identity {
         self.identity
+    }
+
+    /// Whether the user namespace that owns it is the caller's own: then whoever has `NET_ADMIN` there as an
+    /// administrator of that user namespace may administer every other network namespace which it owns.
+    pub fn is_of_own_user_namespace(&self) -> Result<bool, NetnsError> {
+        let owner = identity::owner(self.fd.as_fd()).map_err(NetnsErrorKind::Verify)?;
+        let own = open_path(Path::new("/proc/self/ns/user"))?;
+        let of = |fd: &OwnedFd| fstat(fd).map(|stat| (stat.st_dev, stat.st_ino));
+        let same = of(&owner).and_then(|owner| Ok(owner == of(&own)?));
+        Ok(same.map_err(NetnsErrorKind::Verify)?)
     }
 
     /// Runs `f` inside, on a thread that lives for this alone: whatever happens in `f`, no thread

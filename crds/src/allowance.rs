@@ -8,7 +8,7 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::policy::{Limits, Rule};
+use crate::policy::{Limits, NetAdmin, Rule};
 
 /// The name of the one allowance that a namespace has.
 pub const EFFECTIVE: &str = "effective";
@@ -56,6 +56,9 @@ pub struct PodConfigAllowanceSpec {
     /// Of several policies, the highest of each limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<Limits>,
+    /// `UserNamespace`: a pod that may administer its network has links only with `hostUsers: false`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub net_admin: Option<NetAdmin>,
     /// Whether admission can judge by the rules above. `false`: there are more rules than it can hold or
     /// weigh, and a PodConfig is judged by the nodes alone.
     #[serde(default)]

@@ -44,11 +44,26 @@ pub struct PodConfigPolicySpec {
     /// PodConfig says `AddressConflict`) or `Detach`. Of several policies, Detach counts. Default: Keep.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_conflict: Option<OnConflict>,
+    /// Whether pods that may administer their network have links: `Any`, or `UserNamespace` (a pod with the
+    /// capability NET_ADMIN in any container, or a privileged one, needs `hostUsers: false`, or its links are
+    /// refused). Without a user namespace such a pod may administer the node's network as well, whatever
+    /// podconfig does. Of several policies, UserNamespace counts. Default: Any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub net_admin: Option<NetAdmin>,
     /// Networks that no link of these namespaces may overlap, at most 64, whatever the rules say. Default: none
     /// but those of the cluster itself, which always hold.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), extend("x-kubernetes-list-type" = "atomic"))]
     pub reserved: Vec<Cidr>,
+}
+
+/// Which pods that may administer their network have links.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum NetAdmin {
+    /// All of them.
+    Any,
+    /// Those in a user namespace of their own.
+    UserNamespace,
 }
 
 /// What one link may use. A member that is absent allows nothing of its kind.

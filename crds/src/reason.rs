@@ -83,6 +83,8 @@ pub enum Reason {
     SwitchUnpinned,
     /// The kernel refused.
     KernelRefused,
+    /// The pod may administer the node's network, and a policy gives such pods no links.
+    NetAdminPod,
     /// The pod uses the node's own network, or its runtime would not show it the link.
     Unsupported,
     /// No PodConfig selects the pod, which waits for one.
@@ -99,7 +101,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of the list.
-    pub const ALL: [Self; 43] = [
+    pub const ALL: [Self; 44] = [
         Self::LinkReady,
         Self::AllPodsConfigured,
         Self::NoPodsSelected,
@@ -137,6 +139,7 @@ impl Reason {
         Self::BackingOff,
         Self::SwitchUnpinned,
         Self::KernelRefused,
+        Self::NetAdminPod,
         Self::Unsupported,
         Self::NotSelected,
         Self::LinkAdded,
@@ -185,6 +188,7 @@ impl Reason {
             Self::BackingOff => "BackingOff",
             Self::SwitchUnpinned => "SwitchUnpinned",
             Self::KernelRefused => "KernelRefused",
+            Self::NetAdminPod => "NetAdminPod",
             Self::Unsupported => "Unsupported",
             Self::NotSelected => "NotSelected",
             Self::LinkAdded => "LinkAdded",

@@ -68,7 +68,8 @@ pub struct PodReportStatus {
     #[serde(default)]
     #[schemars(length(max = 1024))]
     pub links: Vec<LinkReport>,
-    /// `Ready`: whether the pod has every link that is asked for.
+    /// `Ready`: whether the pod has every link that is asked for. `NetAdmin`, where it is so: the pod may
+    /// administer the node's network, since it has the capability NET_ADMIN without a user namespace.
     #[serde(default)]
     #[schemars(schema_with = "shape::conditions")]
     pub conditions: Vec<Condition>,

@@ -157,6 +157,14 @@ impl Machine {
         sandbox::open(&self.folders, record, &self.boot_id).map(drop)
     }
 
+    /// Whether the pod's network namespace belongs to the node's own user namespace.
+    pub fn owns(&self, record: &Record) -> Result<bool, Unreachable> {
+        let netns = sandbox::open(&self.folders, record, &self.boot_id)?;
+        netns
+            .is_of_own_user_namespace()
+            .map_err(|error| Unreachable::Untrusted(error.to_string()))
+    }
+
     /// Opens a recorded pod's namespace and makes sure that its events are heard.
     pub fn visit(&mut self, record: &Record) -> Result<Sandbox, Unreachable> {
         let netns = sandbox::open(&self.folders, record, &self.boot_id)?;

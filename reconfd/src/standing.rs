@@ -1,5 +1,5 @@
 //! Pure: what stands between a wish and its fulfilment → the conditions `Ready`, `Progressing` and
-//! `Degraded`, and `AddressConflict` where there is one. The time of a condition changes with its status and with nothing else.
+//! `Degraded`, `AddressConflict` where there is one, and a pod's `NetAdmin`. The time of a condition changes with its status and with nothing else.
 
 use std::{borrow::Cow, time::SystemTime};
 
@@ -43,13 +43,18 @@ pub struct Trouble<'a> {
     pub message: Cow<'a, str>,
 }
 
-/// The condition that is there only while it is true.
+/// A condition that is there only while it is true.
 pub const ADDRESS_CONFLICT: &str = "AddressConflict";
+
+/// Another one: the pod may administer the node's network.
+pub const NET_ADMIN: &str = "NetAdmin";
 
 pub struct Standing<'a> {
     pub troubles: Vec<Trouble<'a>>,
     /// What links overlap, each in words.
     pub conflicts: Vec<String>,
+    /// How the pod may administer the node's network, in words.
+    pub net_admin: Option<&'a str>,
     /// The reason when there is no trouble.
     pub well: Reason,
     /// The reason when failures have several; `None`: that of the first.
@@ -124,7 +129,12 @@ impl Standing<'_> {
             let said = (Reason::AddressConflict, message);
             (ADDRESS_CONFLICT, true, said)
         });
-        let all = of.into_iter().chain(conflict);
+        let net_admin = self.net_admin.map(|how| {
+            let message =
+                format!("{how}: without a user namespace it may administer the node's network");
+            (NET_ADMIN, true, (Reason::NetAdminPod, bounded(message)))
+        });
+        let all = of.into_iter().chain(conflict).chain(net_admin);
         all.map(|(type_, holds, (reason, message))| {
             let status = if holds { "True" } else { "False" };
             let same = previous

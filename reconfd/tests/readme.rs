@@ -32,6 +32,24 @@ fn every_reason_is_explained_in_its_own_words() {
     assert_eq!(listed("Reasons, and what to do"), BTreeSet::from(known));
 }
 
+/// What a command prints of a pod's namespace, and what it resolves there, is the tenant's.
+#[test]
+fn no_page_sends_an_administrator_into_a_pods_namespace() {
+    for page in ["README.md", "SECURITY.md", "install/README.md"] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(page);
+        let text = fs::read_to_string(path).unwrap();
+        for command in ["ip -n ", "bridge -n ", "tc -n ", "ip netns exec "] {
+            for rest in text.split(command).skip(1) {
+                assert!(
+                    rest.starts_with("podconfig"),
+                    "{page}: {command}{}",
+                    &rest[..20]
+                );
+            }
+        }
+    }
+}
+
 #[test]
 fn every_flag_is_told() {
     assert_eq!(listed("Flags of reconfd"), flags(&Config::command()));

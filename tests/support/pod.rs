@@ -31,6 +31,8 @@ enum Start {
     Wired,
     /// The recorder alone.
     Bare,
+    /// The recorder alone, in a network namespace that a user namespace owns.
+    Contained,
     /// Nobody: the recorder is not in the chain.
     Unplugged,
 }
@@ -49,6 +51,11 @@ impl TestNode {
     /// The same with more in its manifest: `spec`, `status`.
     pub fn bare_pod_saying(&self, namespace: &str, name: &str, said: Value) -> TestPod<'_> {
         self.start(namespace, name, Start::Bare, said)
+    }
+
+    /// The same as a runtime makes it for `hostUsers: false`.
+    pub fn user_namespace_pod(&self, namespace: &str, name: &str, said: Value) -> TestPod<'_> {
+        self.start(namespace, name, Start::Contained, said)
     }
 
     /// A pod with one address of its own that the recorder has not seen.
@@ -82,14 +89,17 @@ impl TestNode {
 
 impl TestPod<'_> {
     fn create_sandbox(&mut self) {
-        self.node.run(&["ip", "netns", "add", self.netns_name()]);
+        match self.start {
+            Start::Contained => self.contain(),
+            _ => drop(self.node.run(&["ip", "netns", "add", self.netns_name()])),
+        }
         match self.start {
             Start::Wired => {
                 self.run(&["ip", "link", "set", "lo", "up"]);
                 self.spawn(&["sleep", "infinity"]);
                 self.result = chain::add(self.node, &self.attachment);
             }
-            Start::Bare => {
+            Start::Bare | Start::Contained => {
                 let previous = chain::made_up_result(&self.attachment);
                 self.result = chain::add_recorder(self.node, &self.attachment, &previous);
             }
@@ -98,6 +108,17 @@ impl TestPod<'_> {
                 self.run(&["ip", "address", "add", &address, "dev", "lo"]);
             }
         }
+    }
+
+    fn contain(&self) {
+        let path = &self.attachment.netns;
+        self.node.shell(&format!(
+            "touch {path}
+             unshare --user --map-root-user --net sleep infinity & pid=$!
+             until [ \"$(readlink /proc/$pid/ns/net)\" != \"$(readlink /proc/self/ns/net)\" ]; do sleep 0.02; done
+             mount --bind /proc/$pid/ns/net {path}
+             kill $pid"
+        ));
     }
 
     /// The address of a pod that the recorder has not seen.

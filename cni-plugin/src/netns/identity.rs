@@ -12,6 +12,8 @@ use super::{NetnsError, NetnsErrorKind, enter};
 
 /// `_IO(0xb7, 3)`: which type of namespace.
 const NS_GET_NSTYPE: libc::c_ulong = 0xb703;
+/// `_IO(0xb7, 1)`: the user namespace that owns it.
+const NS_GET_USERNS: libc::c_ulong = 0xb701;
 /// `_IOR(0xb7, 13, u64)`: the cookie, without entering. Linux 6.18 and newer.
 const NS_GET_ID: libc::c_ulong = 0x8008_b70d;
 /// The cookie of a socket's namespace. Linux 5.14 and newer.
@@ -58,6 +60,15 @@ impl Identity {
 pub(super) fn namespace_type(fd: BorrowedFd<'_>) -> Result<libc::c_int, Errno> {
     // SAFETY: this request takes no argument; the fd is open for the length of the call.
     Errno::result(unsafe { libc::ioctl(fd.as_raw_fd(), NS_GET_NSTYPE as _) })
+}
+
+/// The user namespace that owns a namespace. EPERM where it is not below the caller's.
+#[allow(unsafe_code)]
+pub(super) fn owner(fd: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
+    // SAFETY: this request takes no argument; the fd is open for the length of the call.
+    let owner = Errno::result(unsafe { libc::ioctl(fd.as_raw_fd(), NS_GET_USERNS as _) })?;
+    // SAFETY: the kernel has just made this fd (close-on-exec) for us, and nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(owner) })
 }
 
 /// The cheap question first. An older kernel answers only a socket that was made inside; there

@@ -260,3 +260,22 @@ fn a_closed_door_holds_no_namespace() {
     // Other tests open and close at the same time; a hundred that leak would be seen.
     assert!(fs::read_dir("/proc/self/fd").unwrap().count() < open_before + 60);
 }
+
+#[test]
+fn a_namespace_says_whether_its_user_namespace_is_the_callers() {
+    let place = Place::new();
+    let plain = place
+        .folders()
+        .open(&place.namespace("net", "plain"))
+        .unwrap();
+    assert!(plain.is_of_own_user_namespace().unwrap());
+    let path = place.path("contained");
+    File::create(&path).unwrap();
+    let script = "unshare --user --map-root-user --net sleep infinity & pid=$!
+        until [ \"$(readlink /proc/$pid/ns/net)\" != \"$(readlink /proc/self/ns/net)\" ]; do sleep 0.02; done
+        mount --bind /proc/$pid/ns/net \"$0\"; kill $pid";
+    let made = Command::new("sh").args(["-ec", script]).arg(&path).status();
+    assert!(made.unwrap().success());
+    let contained = place.folders().open(&path).unwrap();
+    assert!(!contained.is_of_own_user_namespace().unwrap());
+}

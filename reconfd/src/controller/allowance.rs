@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crds::{
     PodConfigAllowanceSpec, PodConfigPolicy,
     allowance::{AllowanceSummary, MOST_RULES},
-    policy::{Limits, Rule},
+    policy::{Limits, NetAdmin, Rule},
 };
 
 use crate::podconfig::policy::{self, alike, bounded};
@@ -35,6 +35,7 @@ fn union(policies: &[&PodConfigPolicy]) -> PodConfigAllowanceSpec {
         complete: allow.len() == rules.len() && alike::is_judgeable(&allow),
         allow,
         limits: limits(policies),
+        net_admin: policy::contains(policies).map(|_| NetAdmin::UserNamespace),
         summary: AllowanceSummary {
             policies: bounded(names.join(",")),
             rules: count(rules.len()),

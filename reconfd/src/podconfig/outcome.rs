@@ -8,7 +8,7 @@ use crds::{
 };
 use ipnetwork::IpNetwork;
 
-use crate::standing::Edition;
+use crate::{source::pod::NetAdmin, standing::Edition};
 
 /// What the controller knows of a pod on this node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +22,8 @@ pub struct Pod {
     pub sandbox: String,
     /// Who told where its namespace is.
     pub recorded_by: Option<RecordSource>,
+    /// Whether it has `NET_ADMIN` in the node's own user namespace.
+    pub net_admin: NetAdmin,
 }
 
 /// One pass over one pod, as it ended.

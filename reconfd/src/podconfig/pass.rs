@@ -34,6 +34,8 @@ mod ended;
 pub mod found;
 /// Fetch and decide.
 mod look;
+/// Whether a pod may administer the node's network.
+mod net_admin;
 /// Addresses that are asked for on the wire.
 mod probing;
 /// Pods whose namespace somebody else than the plugin told of.

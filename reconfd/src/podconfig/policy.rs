@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, fmt::Display};
 use crds::{
     PodConfigPolicy, Reason,
     podconfig::Link,
-    policy::{OnConflict, Rule},
+    policy::{NetAdmin, OnConflict, Rule},
     reserved::{ReservedNetwork, Source, Usage},
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
@@ -190,6 +190,13 @@ pub fn detaches(policies: &[&PodConfigPolicy]) -> bool {
     policies
         .iter()
         .any(|policy| policy.spec.on_conflict == Some(OnConflict::Detach))
+}
+
+/// The first policy that gives no links to a pod which may administer the node's network.
+pub fn contains(policies: &[&PodConfigPolicy]) -> Option<String> {
+    let mut policies = policies.iter();
+    let policy = policies.find(|p| p.spec.net_admin == Some(NetAdmin::UserNamespace));
+    policy.map(|policy| name_of(policy))
 }
 
 /// A message that fits into a condition, whatever names a tenant put into it.

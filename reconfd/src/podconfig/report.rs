@@ -15,10 +15,13 @@ use super::{
     outcome::{LinkOutcome, Pod, PodOutcome},
     policy::{self, bounded},
 };
-use crate::standing::{
-    self, Standing, Trouble,
-    podconfig::{Said, Tally},
-    time,
+use crate::{
+    source::pod::NetAdmin,
+    standing::{
+        self, Standing, Trouble,
+        podconfig::{Said, Tally},
+        time,
+    },
 };
 
 /// How many links a report can hold: the API refuses a longer one, and the tenant would learn nothing.
@@ -65,6 +68,7 @@ pub fn pod_status(
     let standing = Standing {
         troubles: troubles(outcome),
         conflicts: conflicts(outcome),
+        net_admin: net_admin(outcome),
         well: Reason::LinkReady,
         mixed: None,
         of: "link",
@@ -145,6 +149,14 @@ fn conflicts(outcome: &PodOutcome) -> Vec<String> {
         Some(format!("link {name}: {}", link.conflict.as_ref()?))
     });
     told.collect()
+}
+
+/// How the pod may administer the node's network.
+fn net_admin(outcome: &PodOutcome) -> Option<&str> {
+    match &outcome.pod.net_admin {
+        NetAdmin::Yes(how) => Some(how),
+        NetAdmin::No | NetAdmin::Claimed(_) | NetAdmin::Unknown => None,
+    }
 }
 
 /// Everything that is not as wanted in the pod.

@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use crds::{PodConfig, PodConfigPolicy, Reason, podconfig, report::LinkState};
+use crds::{PodConfig, PodConfigPolicy, Reason, podconfig};
 use kube::core::SelectorExt;
 
 use super::{
@@ -17,10 +17,7 @@ use super::{
 };
 use crate::{
     address::{collision::Reach, range::Range, reserved::Reserved},
-    node::links::{
-        Device, HostEnd, Kind, Link, Mark, Segment, VETH, Veth,
-        device::{Data, VLAN, VXLAN},
-    },
+    node::links::{Device, HostEnd, Kind, Link, Mark, Segment, Veth, device::Data},
     standing::Edition,
 };
 
@@ -29,6 +26,8 @@ mod convert;
 pub use convert::{link_of, ranges_of};
 /// The fingerprint of a link.
 mod print;
+/// What is not granted.
+mod refused;
 pub use print::spec_hash;
 
 /// The links of one pod, judged.
@@ -101,6 +100,7 @@ pub fn wanted(
         pod,
         installation,
         limits: policy::limits(&selected.policies),
+        containing: policy::contains(&selected.policies),
         policies: selected.policies,
         rank,
         names: BTreeMap::new(),
@@ -131,7 +131,7 @@ pub fn wanted(
                 withheld: None,
                 order,
             }),
-            Err(refusal) => wanted.refused.push(outcome(config, wish, refusal)),
+            Err(refusal) => wanted.refused.push(refused::outcome(config, wish, refusal)),
         }
     }
     wanted
@@ -212,6 +212,8 @@ struct Judge<'a> {
     installation: &'a str,
     policies: Vec<&'a PodConfigPolicy>,
     limits: policy::Limits,
+    /// The policy that gives no links to pods which may administer the node's network.
+    containing: Option<String>,
     rank: usize,
     /// Interface name → the PodConfig that asked for it first, granted or not: what is wrong with the
     /// older one must not decide over who is the older one.
@@ -228,6 +230,7 @@ impl<'a> Judge<'a> {
         wish: &'a podconfig::Link,
     ) -> Result<(Link, Permit, Vec<Range>), Refusal> {
         self.name_is_free(config, wish)?;
+        refused::contained(self.pod, self.containing.as_deref())?;
         let permit = policy::judge(wish, &self.policies)?;
         let ranges = ranges_of(wish)?;
         let link = link_of(wish, &permit, &self.pod.namespace, self.installation)?;
@@ -322,32 +325,6 @@ fn segment(kind: &Kind) -> Option<String> {
             format!("{data} on {} in the pod", clipped(carrier))
         }
     })
-}
-
-/// The kind that is asked for, as far as the wish makes sense.
-fn kind_of(wish: &podconfig::Link) -> &'static str {
-    match (&wish.vlan, &wish.vxlan) {
-        (Some(_), _) => VLAN,
-        (_, Some(_)) => VXLAN,
-        (None, None) => VETH,
-    }
-}
-
-fn outcome(config: &PodConfig, wish: &podconfig::Link, refusal: Refusal) -> LinkOutcome {
-    LinkOutcome {
-        name: wish.name.clone(),
-        podconfig: name_of(config).to_owned(),
-        edition: Edition::of(config),
-        kind: kind_of(wish),
-        state: LinkState::Failed,
-        reason: refusal.reason,
-        message: refusal.message,
-        present: None,
-        domain: None,
-        conflict: None,
-        tunnel: None,
-        last_change: None,
-    }
 }
 
 fn refuse(reason: Reason, message: String) -> Result<(), Refusal> {

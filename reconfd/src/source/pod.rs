@@ -4,6 +4,10 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::{Deserialize, Serialize};
 
+/// Which containers may administer the network.
+mod net_admin;
+pub use net_admin::{Administrator, NetAdmin};
+
 /// The condition by which a pod waits for its links.
 pub const READINESS_GATE: &str = "podconfig.dev/ready";
 
@@ -32,6 +36,28 @@ pub struct PodSpec {
     pub runtime_class_name: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub readiness_gates: Vec<ReadinessGate>,
+    /// `false`: the pod has a user namespace of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_users: Option<bool>,
+    /// Of each list the containers that have `NET_ADMIN`; none at all where the object names no containers.
+    #[serde(
+        default,
+        skip_serializing,
+        deserialize_with = "net_admin::named_administrators"
+    )]
+    pub containers: Option<Vec<Administrator>>,
+    #[serde(
+        default,
+        skip_serializing,
+        deserialize_with = "net_admin::administrators"
+    )]
+    pub init_containers: Vec<Administrator>,
+    #[serde(
+        default,
+        skip_serializing,
+        deserialize_with = "net_admin::administrators"
+    )]
+    pub ephemeral_containers: Vec<Administrator>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,6 +115,11 @@ impl Pod {
     pub fn has_ready_containers(&self) -> bool {
         let mut conditions = self.status.conditions.iter();
         conditions.any(|one| one.type_ == "ContainersReady" && one.status == "True")
+    }
+
+    /// Whether the pod has `NET_ADMIN`, as far as its object says.
+    pub fn net_admin(&self) -> NetAdmin {
+        NetAdmin::of(&self.spec)
     }
 
     /// Whether its containers have ended for good: nothing is done to it any more.

@@ -137,6 +137,7 @@ fn told(
     let standing = Standing {
         troubles: tally.troubles,
         conflicts: tally.conflicts,
+        net_admin: None,
         well: match tally.selected {
             0 => Reason::NoPodsSelected,
             _ => Reason::AllPodsConfigured,

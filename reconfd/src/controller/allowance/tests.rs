@@ -107,3 +107,24 @@ fn rules_that_are_too_large_together_are_left_to_the_daemons() {
     let size = serde_json::to_vec(&allowance).unwrap().len();
     assert!((900_000..1_100_000).contains(&size), "{size}");
 }
+
+#[test]
+fn of_several_words_on_net_admin_the_strict_one_counts() {
+    let told = |words: &[Value]| {
+        let policies: Vec<_> = words
+            .iter()
+            .enumerate()
+            .map(|(number, word)| policy(&format!("p{number}"), "cnf", word.clone()))
+            .collect();
+        serde_json::to_value(of(&policies)).unwrap()["netAdmin"].clone()
+    };
+    let (any, strict) = (
+        json!({"netAdmin": "Any"}),
+        json!({"netAdmin": "UserNamespace"}),
+    );
+    assert_eq!(
+        told(&[any.clone(), strict.clone(), json!({})]),
+        json!("UserNamespace")
+    );
+    assert_eq!(told(&[any, json!({})]), Value::Null);
+}

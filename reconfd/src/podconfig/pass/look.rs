@@ -46,6 +46,7 @@ impl Controller {
                 .map(work::removal)
                 .collect();
         }
+        self.prove_net_admin(&mut work.known, &picture.policies);
         let mut judged = self.judge(&work.known.pod, picture);
         if let Some(trouble) = work.known.trouble.clone() {
             work.judged(judged);

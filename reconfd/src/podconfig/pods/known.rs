@@ -61,10 +61,12 @@ impl Pods {
         let object = objects.pod(&namespace, &name);
         let named = object.as_ref().and_then(|o| o.metadata.uid.clone());
         let unsupported = object.as_ref().and_then(|o| self.unsupported.why(o));
+        let net_admin = object.as_ref().map(|o| o.net_admin()).unwrap_or_default();
         let labels = object
             .and_then(|object| object.metadata.labels.clone())
             .unwrap_or_default();
         let pod = Pod {
+            net_admin,
             uid: uid.into(),
             labels,
             namespace_labels: objects.namespace_labels(&namespace),
@@ -147,6 +149,7 @@ impl Pods {
         let unrecorded = |object: Arc<source::Pod>| {
             let name = object.metadata.name.clone().unwrap_or_default();
             let pod = Pod {
+                net_admin: object.net_admin(),
                 uid: object
                     .metadata
                     .uid

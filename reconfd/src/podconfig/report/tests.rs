@@ -21,6 +21,7 @@ fn pod(name: &str) -> Arc<Pod> {
         namespace_labels: Default::default(),
         sandbox: "0123abc".into(),
         recorded_by: None,
+        net_admin: NetAdmin::No,
     })
 }
 
@@ -520,4 +521,39 @@ fn a_tenant_with_too_many_wishes_still_gets_a_report() {
         (status.links.len(), status.summary.links.as_str()),
         (1024, "0/2000")
     );
+}
+
+#[test]
+fn a_pod_that_administers_the_nodes_network_has_a_condition_of_its_own() {
+    let status = |net_admin: NetAdmin| {
+        let pod = Pod {
+            net_admin,
+            ..pod("a").as_ref().clone()
+        };
+        let outcome = PodOutcome {
+            pod: Arc::new(pod),
+            links: vec![ready("data0")],
+            trouble: None,
+            since: at(0),
+            removed: Vec::new(),
+            mended: Vec::new(),
+        };
+        let conditions = pod_status(&outcome, "n0", None, at(0)).conditions;
+        conditions
+            .into_iter()
+            .find(|condition| condition.type_ == "NetAdmin")
+    };
+    let found = status(NetAdmin::Yes("container \"c\" is privileged".into())).unwrap();
+    assert_eq!(
+        (found.status.as_str(), found.reason.as_str()),
+        ("True", "NetAdminPod")
+    );
+    assert!(found.message.starts_with("container \"c\" is privileged"));
+    for quiet in [
+        NetAdmin::No,
+        NetAdmin::Unknown,
+        NetAdmin::Claimed("c".into()),
+    ] {
+        assert_eq!(status(quiet), None);
+    }
 }

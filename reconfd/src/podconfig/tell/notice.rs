@@ -13,7 +13,7 @@ use kube::Resource as _;
 use super::Teller;
 use crate::{
     podconfig::outcome::{LinkOutcome, Pod, PodOutcome},
-    source::{Sink, cluster::Notice},
+    source::{Sink, cluster::Notice, pod::NetAdmin},
 };
 
 /// So many pods are named in the Event on a PodConfig.
@@ -70,6 +70,7 @@ pub fn lines(before: Option<&PodOutcome>, now: &PodOutcome) -> Vec<Line> {
         let was = was(&link.name, &link.podconfig);
         conflict(was, link)
     }));
+    lines.extend(net_admin(before, now));
     // What went wrong is told first.
     lines.sort_by_key(|line| !line.is_warning());
     lines
@@ -118,6 +119,23 @@ fn conflict(was: Option<&LinkOutcome>, link: &LinkOutcome) -> Option<Line> {
         link: link.name.clone(),
         reason: Reason::AddressConflict,
         text: format!("{}: {conflict}", link.name),
+    })
+}
+
+/// A pod with links that may administer the node's network; where that is why it has none, its links say so.
+fn net_admin(before: Option<&PodOutcome>, now: &PodOutcome) -> Option<Line> {
+    let NetAdmin::Yes(how) = &now.pod.net_admin else {
+        return None;
+    };
+    let is_news = before.is_none_or(|before| {
+        before.links.is_empty() || !matches!(before.pod.net_admin, NetAdmin::Yes(_))
+    });
+    let is_said = |link: &LinkOutcome| link.reason == Reason::NetAdminPod;
+    (is_news && !now.links.is_empty() && !now.links.iter().any(is_said)).then(|| Line {
+        podconfig: String::new(),
+        link: String::new(),
+        reason: Reason::NetAdminPod,
+        text: format!("{how}: without a user namespace it may administer the node's network"),
     })
 }
 
@@ -223,8 +241,13 @@ fn on_pod(lines: &[Line]) -> String {
 }
 
 fn links(lines: &[Line]) -> String {
-    let links: Vec<&str> = lines.iter().map(|line| line.link.as_str()).collect();
-    links.join(",")
+    let links = lines.iter().map(|line| line.link.as_str());
+    let links: Vec<&str> = links.filter(|link| !link.is_empty()).collect();
+    match (links.is_empty(), lines.first()) {
+        // Of the pod as a whole; an Event without an action is refused.
+        (true, Some(first)) => first.reason.to_string(),
+        _ => links.join(","),
+    }
 }
 
 /// `3 pods of node n0 (a, b, c): data0 192.168.100.7/24 in 3 ms`.

@@ -5,7 +5,10 @@ use serde_json::{Value, json};
 use ipnetwork::IpNetwork;
 
 use super::*;
-use crate::node::links::{Route, mark::bridge_name};
+use crate::{
+    node::links::{Route, mark::bridge_name},
+    source::pod::NetAdmin,
+};
 
 /// What holds for any input.
 mod properties;
@@ -50,6 +53,7 @@ fn pod() -> Pod {
         namespace_labels: BTreeMap::new(),
         sandbox: "0123abc".into(),
         recorded_by: None,
+        net_admin: NetAdmin::No,
     }
 }
 
@@ -412,4 +416,38 @@ fn the_order_of_asking_is_found_again() {
         .collect();
     assert_eq!(names, ["a", "b", "c", "d", "e"]);
     assert_eq!(in_order([], wanted.refused.clone()), wanted.refused);
+}
+
+#[test]
+fn a_policy_may_give_pods_that_administer_the_nodes_network_no_links() {
+    let configs = [config("a", 0, json!([veth("data0", "blue")]))];
+    let asked = |net_admin: NetAdmin, word: Value| {
+        let mut guarded = open(json!({})).as_ref().clone();
+        guarded.spec.net_admin = serde_json::from_value(word).unwrap();
+        // Another policy that says nothing of it, or the contrary, changes nothing.
+        let mut any = open(json!({})).as_ref().clone();
+        any.metadata.name = Some("any".into());
+        any.spec.net_admin = Some(crds::policy::NetAdmin::Any);
+        let policies = [Arc::new(any), Arc::new(guarded)];
+        let pod = Pod { net_admin, ..pod() };
+        wanted(&pod, 0, &configs, &policies, "default")
+    };
+    let yes = || NetAdmin::Yes("container \"c\" is privileged".into());
+    for net_admin in [yes(), NetAdmin::Unknown] {
+        let wanted = asked(net_admin.clone(), json!("UserNamespace"));
+        assert_eq!(refused(&wanted), [("data0", "a", Reason::NetAdminPod)]);
+        let message = &wanted.refused[0].message;
+        assert!(
+            message.contains("telco") && message.contains("hostUsers: false"),
+            "{message}"
+        );
+        assert_eq!(granted(&asked(net_admin, json!("Any"))), [("data0", "a")]);
+    }
+    for net_admin in [NetAdmin::No, NetAdmin::Claimed(String::new())] {
+        assert_eq!(
+            granted(&asked(net_admin, json!("UserNamespace"))),
+            [("data0", "a")]
+        );
+    }
+    assert_eq!(granted(&asked(yes(), Value::Null)), [("data0", "a")]);
 }

@@ -108,3 +108,29 @@ fn a_podconfig_hears_of_its_pods_in_one_breath() {
         "7 pods of node n0 (a, b, c, d, e and 2 more): data0 192.168.100.7/24 in 3 ms"
     );
 }
+
+#[test]
+fn net_admin_is_told_once_and_only_where_links_do_not_say_it() {
+    let with = |links: Vec<LinkOutcome>, net_admin: NetAdmin| {
+        let mut outcome = outcome(links);
+        std::sync::Arc::make_mut(&mut outcome.pod).net_admin = net_admin;
+        outcome
+    };
+    let yes = || NetAdmin::Yes("container \"c\" is privileged".into());
+    let links = || vec![ready("data0", 0)];
+    let reasons = |before: Option<&PodOutcome>, now: &PodOutcome| {
+        let told = told(before, now).into_iter();
+        told.map(|(reason, _)| reason).collect::<Vec<_>>()
+    };
+    let (quiet, loud) = (with(links(), NetAdmin::No), with(links(), yes()));
+    assert_eq!(reasons(Some(&quiet), &loud), [Reason::NetAdminPod]);
+    assert_eq!(reasons(Some(&loud), &loud), []);
+    assert_eq!(reasons(None, &with(Vec::new(), yes())), []);
+    let refused = with(
+        vec![link("data0", LinkState::Failed, Reason::NetAdminPod)],
+        yes(),
+    );
+    assert_eq!(told(None, &refused).len(), 1);
+    let lines = lines(Some(&quiet), &loud);
+    assert_eq!(super::links(&lines), "NetAdminPod");
+}

@@ -42,8 +42,12 @@ fn a_status_that_nobody_looks_at_is_no_change() {
     let mut stores = stores(&[]);
     assert_eq!(stores.pod(pod(json!({}))), told());
     assert_eq!(stores.pod(pod(json!({}))), None);
-    let ready = json!({"status": {"conditions": [{"type": "Ready", "status": "True"}]}});
-    assert_eq!(stores.pod(pod(ready)), None);
+    for unseen in [
+        json!({"status": {"conditions": [{"type": "Ready", "status": "True"}]}}),
+        json!({"spec": {"ephemeralContainers": [{"name": "debugger", "image": "busybox"}]}}),
+    ] {
+        assert_eq!(stores.pod(pod(unseen)), None);
+    }
 }
 
 #[test]
@@ -58,6 +62,8 @@ fn what_is_looked_at_is_a_change() {
         json!({"status": {"phase": "Succeeded"}}),
         json!({"status": {"conditions": [{"type": "podconfig.dev/ready", "status": "False"}]}}),
         json!({"metadata": {"annotations": {NETWORK_STATUS: "[]"}}}),
+        json!({"spec": {"ephemeralContainers": [{"name": "debugger", "securityContext": {"privileged": true}}]}}),
+        json!({"spec": {"hostUsers": false}}),
     ] {
         assert_eq!(stores.pod(pod(change.clone())), told(), "{change}");
         assert_eq!(stores.pod(pod(change.clone())), None, "{change}");

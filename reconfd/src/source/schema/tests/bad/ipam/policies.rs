@@ -84,6 +84,10 @@ pub const BY_SHAPE: &[Row] = &[
         &[("onConflict", r#""Delete" is not one of Keep, Detach"#)],
     ),
     (
+        "netAdmin: None",
+        &[("netAdmin", r#""None" is not one of Any, UserNamespace"#)],
+    ),
+    (
         "reserved: 10.0.0.0/8",
         &[("reserved", r#""10.0.0.0/8" is no list"#)],
     ),
@@ -93,6 +97,8 @@ pub const BY_SHAPE: &[Row] = &[
 pub const RIGHT: &[&str] = &[
     "allow: [{veth: {bridges: Own}, domains: [blue], addresses: [0.0.0.0/0, '::/0'], mayOverlap: [{prefix: 0.0.0.0/0, sources: [NodeRoutes, MachineNetwork, Administrator]}]}]",
     "reserved: [0.0.0.0/0, '::/0']",
+    "netAdmin: Any",
+    "netAdmin: UserNamespace",
     "onConflict: Detach",
     "onConflict: Keep, reserved: []",
 ];

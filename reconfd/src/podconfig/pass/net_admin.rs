@@ -1,0 +1,32 @@
+//! Whether a pod may administer the node's network: its object's word, held against the kernel's.
+
+use std::sync::Arc;
+
+use crds::PodConfigPolicy;
+
+use crate::{
+    podconfig::{Controller, pods::Known, policy},
+    source::pod::NetAdmin,
+};
+
+impl Controller {
+    /// What the pod's object says of a user namespace, or does not say, is held against the kernel's word. A
+    /// namespace that cannot be opened gets no links in any case.
+    pub(super) fn prove_net_admin(&self, known: &mut Known, policies: &[Arc<PodConfigPolicy>]) {
+        let is_asked = match known.pod.net_admin {
+            NetAdmin::Claimed(_) => true,
+            NetAdmin::Unknown => {
+                let policies: Vec<&PodConfigPolicy> = policies.iter().map(Arc::as_ref).collect();
+                policy::contains(&policies).is_some()
+            }
+            NetAdmin::Yes(_) | NetAdmin::No => false,
+        };
+        if !is_asked || known.trouble.is_some() {
+            return;
+        }
+        if let Ok(is_of_node) = self.machine.owns(&known.record) {
+            let pod = Arc::make_mut(&mut known.pod);
+            pod.net_admin = std::mem::take(&mut pod.net_admin).proved(is_of_node);
+        }
+    }
+}
