@@ -12,7 +12,7 @@ use super::{
     links::{
         HostEnd, Kind, Place, VETH, Veth, Want, bridge,
         mark::{PORT_OF_NODE, bridge_alias, is_host_end_name},
-        requests::{self, host_side_requests, pod_side_requests},
+        requests::{self, host_side_requests, ingress, pod_side_requests},
         settings::{self, Setting},
         veth,
     },
@@ -112,11 +112,13 @@ impl Machine {
         index: u32,
         mac: [u8; 6],
     ) -> Result<(), Refused> {
+        let filter = ingress(want, veth, index);
         let follow = host_side_requests(want, veth, index, mac);
         let place = veth.host_end.place();
         let followed = match place {
             Place::Switch => {
                 let mut all = vec![create];
+                all.extend(filter);
                 all.extend(follow);
                 let mut answers = self.switch.socket.batch(&all).into_iter();
                 answers.next().unwrap_or(Ok(())).map_err(Refused::Create)?;
@@ -124,7 +126,9 @@ impl Machine {
             }
             Place::Node => {
                 self.node.socket.change(create).map_err(Refused::Create)?;
+                // Alone: without it the host end must not come up in the node's namespace.
                 self.quieten(want, veth)
+                    .and_then(|()| first_error(self.node.socket.batch(&filter)))
                     .and_then(|()| first_error(self.node.socket.batch(&follow)))
             }
         };

@@ -12,10 +12,9 @@ use super::{
 };
 use crate::node::netlink::Request;
 
-/// All that a new host end needs behind the message that makes it.
+/// All that a new host end needs behind the message that makes it and its filter.
 pub fn host_side_requests(want: &Want, veth: &Veth, index: u32, mac: [u8; 6]) -> Vec<Request> {
     let mut requests = vec![mark(index, want)];
-    requests.extend(ingress(want, veth, index));
     match veth.host_end {
         HostEnd::Bridge { .. } | HostEnd::HostBridge(_) | HostEnd::Segment(_) => {
             let port = bridge::port(veth.learning);
