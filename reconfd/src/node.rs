@@ -154,7 +154,15 @@ impl Machine {
 
     /// Whether a recorded pod's namespace is there, without a visit.
     pub fn find(&self, record: &Record) -> Result<(), Unreachable> {
-        sandbox::open(&self.folders, record, &self.boot_id).map(drop)
+        let left_behind = || {
+            let opened = self.folders.open(&record.netns);
+            opened.is_err_and(|error| error.is_gone())
+        };
+        match sandbox::open(&self.folders, record, &self.boot_id) {
+            // A runtime that was killed at it has left the file that the namespace was mounted on.
+            Err(Unreachable::Untrusted(why)) if left_behind() => Err(Unreachable::Gone(why)),
+            found => found.map(drop),
+        }
     }
 
     /// Whether the pod's network namespace belongs to the node's own user namespace.

@@ -72,7 +72,12 @@ fn records_of_dead_sandboxes_go_and_those_of_living_ones_stay() {
     crashed.ready("data0");
     let link = index(&hidden.ready("data0"));
     let many = plant(&node, &alive, 300, |_| ());
-    let mut dead = [many, vec![crashed.attachment.container.clone()]].concat();
+    // The runtime was killed between unmounting the namespace and removing its file.
+    node.shell("touch /run/netns/left");
+    let left = plant(&node, &alive, 1, |record| {
+        record["netns"] = "/run/netns/left".into()
+    });
+    let mut dead = [many, left, vec![crashed.attachment.container.clone()]].concat();
     crashed.lose_sandbox();
     crashed.link("data0");
     dead.push(over.attachment.container.clone());

@@ -108,6 +108,7 @@ impl Folder {
         let Ok(files) = self.files() else {
             return tracing::warn!(folder = %self.root.display(), "the claims can not be listed");
         };
+        self.keep_only(&files);
         for name in before {
             if !files.contains(&file_of(&name)) {
                 claims.went(&name);

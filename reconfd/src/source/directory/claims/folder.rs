@@ -34,7 +34,7 @@ pub struct Folder {
     pub root: PathBuf,
     made: AtomicU64,
     /// What was read, by file name and what tells one edition of it from another.
-    read: Mutex<HashMap<String, (Edition, AddressClaim)>>,
+    read: Mutex<HashMap<String, (Edition, Box<AddressClaim>)>>,
 }
 
 type Edition = (u64, i64, i64, u64);
@@ -188,12 +188,26 @@ impl Folder {
         if let Some((read, claim)) = known.get(file)
             && *read == edition
         {
-            return Ok(claim.clone());
+            return Ok((**claim).clone());
         }
         known.remove(file);
         let claim = parse(&path, file)?;
-        known.insert(file.to_owned(), (edition, claim.clone()));
+        known.insert(file.to_owned(), (edition, Box::new(claim.clone())));
         Ok(claim)
+    }
+
+    /// Forgets what was read of files that are gone: where addresses are many, no name comes again.
+    pub fn keep_only(&self, files: &BTreeSet<String>) {
+        let mut known = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|file, _| files.contains(file));
+    }
+
+    #[cfg(test)]
+    pub fn remembered(&self) -> usize {
+        self.read
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .len()
     }
 
     pub fn cached(&self, file: &str) -> Option<AddressClaim> {

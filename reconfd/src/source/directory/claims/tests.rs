@@ -234,3 +234,25 @@ fn names_of_files_are_names_of_claims() {
         assert!(name_of(name).is_none(), "{name}");
     }
 }
+
+#[test]
+fn what_was_read_of_a_claim_is_forgotten_with_its_file() {
+    let root = TempDir::new().unwrap();
+    let daemon = daemon(&root, "n1", 0);
+    let demand = of_range("fd00::/64");
+    let held = |pod: &str| {
+        matches!(
+            daemon.claims.ask(&asker(pod, pod), &demand),
+            Answer::Held(_)
+        )
+    };
+    assert!(["a", "b", "c"].map(held).iter().all(|held| *held));
+    let folder = Folder::new(root.path());
+    folder.look(&daemon.claims, "n1");
+    assert_eq!(folder.remembered(), 3);
+    for pod in ["a", "b"] {
+        daemon.claims.let_go(pod);
+    }
+    folder.look(&daemon.claims, "n1");
+    assert_eq!(folder.remembered(), 1);
+}
