@@ -52,6 +52,11 @@ pub use vxlan::{AutoPeers, Peers, Vxlan};
         json_path = ".status.configured"
     ),
     printcolumn(
+        name = "Conflict",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="AddressConflict")].status"#
+    ),
+    printcolumn(
         name = "Age",
         type_ = "date",
         json_path = ".metadata.creationTimestamp"
@@ -84,6 +89,12 @@ pub use vxlan::{AutoPeers, Peers, Vxlan};
         name = "Message",
         type_ = "string",
         json_path = r#".status.conditions[?(@.type=="Ready")].message"#,
+        priority = 1
+    ),
+    printcolumn(
+        name = "Overlaps",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="AddressConflict")].message"#,
         priority = 1
     )
 )]

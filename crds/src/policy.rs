@@ -1,5 +1,8 @@
 //! `PodConfigPolicy`: an administrator's word. No policy, no links.
 
+// Each printer column has a type, and the lint takes that for a repetition.
+#![allow(clippy::duplicated_attributes)]
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::CustomResource;
 use schemars::JsonSchema;
@@ -24,8 +27,15 @@ pub use segment::{IdRange, PortRange, Sharing, Unfiltered, VlanRule, VniRange, V
     plural = "podconfigpolicies",
     shortname = "podcfgpolicy",
     category = "podconfig-dev",
+    status = "PodConfigPolicyStatus",
     doc = "Says what the PodConfigs of some namespaces may use. What no policy allows is refused: \
-           without a policy, no links. A policy that is withdrawn takes the links with it."
+           without a policy, no links. A policy that is withdrawn takes the links with it.",
+    printcolumn(name = "In Use By", type_ = "string", json_path = ".status.inUseBy"),
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp"
+    )
 )]
 #[serde(rename_all = "camelCase")]
 pub struct PodConfigPolicySpec {
@@ -64,6 +74,22 @@ pub enum NetAdmin {
     Any,
     /// Those in a user namespace of their own.
     UserNamespace,
+}
+
+/// Whether links depend on the policy; written by the controller alone.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PodConfigPolicyStatus {
+    /// The installations of podconfig that serve a PodConfig in a namespace that the policy selects, by name.
+    /// As long as there is one, the policy is deleted only with the annotation
+    /// `podconfig.dev/allow-deletion: "true"`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 64),
+        inner(length(max = 63)),
+        extend("x-kubernetes-list-type" = "set")
+    )]
+    pub in_use_by: Vec<String>,
 }
 
 /// What one link may use. A member that is absent allows nothing of its kind.

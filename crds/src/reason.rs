@@ -17,6 +17,8 @@ pub enum Reason {
     NoPodsSelected,
     /// Some selected pods lack links.
     PodsFailed,
+    /// The node of a pod does not answer, so nobody can say what its pods have.
+    NodeUnreachable,
     /// Work is under way.
     Reconciling,
     /// The object does not pass the schema; the last good version stays in force.
@@ -101,11 +103,12 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of the list.
-    pub const ALL: [Self; 44] = [
+    pub const ALL: [Self; 45] = [
         Self::LinkReady,
         Self::AllPodsConfigured,
         Self::NoPodsSelected,
         Self::PodsFailed,
+        Self::NodeUnreachable,
         Self::Reconciling,
         Self::Invalid,
         Self::NoPolicy,
@@ -155,6 +158,7 @@ impl Reason {
             Self::AllPodsConfigured => "AllPodsConfigured",
             Self::NoPodsSelected => "NoPodsSelected",
             Self::PodsFailed => "PodsFailed",
+            Self::NodeUnreachable => "NodeUnreachable",
             Self::Reconciling => "Reconciling",
             Self::Invalid => "Invalid",
             Self::NoPolicy => "NoPolicy",

@@ -32,6 +32,16 @@ use crate::{InterfaceAddress, Mac, Reason, shape};
         json_path = r#".status.conditions[?(@.type=="Ready")].status"#
     ),
     printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].reason"#
+    ),
+    printcolumn(
+        name = "Conflict",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="AddressConflict")].status"#
+    ),
+    printcolumn(
         name = "Addresses",
         type_ = "string",
         json_path = ".status.summary.addresses"
@@ -40,6 +50,24 @@ use crate::{InterfaceAddress, Mac, Reason, shape};
         name = "Age",
         type_ = "date",
         json_path = ".metadata.creationTimestamp"
+    ),
+    printcolumn(
+        name = "PodConfigs",
+        type_ = "string",
+        json_path = ".status.summary.podConfigs",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].message"#,
+        priority = 1
+    ),
+    printcolumn(
+        name = "Overlaps",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="AddressConflict")].message"#,
+        priority = 1
     )
 )]
 pub struct PodReportSpec {}
@@ -189,6 +217,7 @@ pub enum LinkState {
 
 /// Strings for the columns of `kubectl get`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct Summary {
     /// `2/3`: ready of wanted.
     #[serde(default)]
@@ -196,4 +225,7 @@ pub struct Summary {
     /// All addresses of all links, commas between.
     #[serde(default)]
     pub addresses: String,
+    /// The PodConfigs that ask for the links, commas between.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub pod_configs: String,
 }

@@ -11,6 +11,8 @@ use k8s_openapi::{
 
 use crate::podconfig::policy::{bounded, clipped};
 
+/// Labels that come near a selector.
+pub mod near_miss;
 /// The status of a PodConfig.
 pub mod podconfig;
 
@@ -57,6 +59,10 @@ pub struct Standing<'a> {
     pub net_admin: Option<&'a str>,
     /// The reason when there is no trouble.
     pub well: Reason,
+    /// What is worth knowing although there is no trouble, in words.
+    pub remark: String,
+    /// Whether nothing was asked of anything, so that nothing can be said to be ready.
+    pub is_idle: bool,
     /// The reason when failures have several; `None`: that of the first.
     pub mixed: Option<Reason>,
     /// `link`: a message begins with the link's name; `pod`: with the pod's.
@@ -89,6 +95,11 @@ impl<'a> Trouble<'a> {
         self.reason == Reason::Reconciling && self.link.is_empty()
     }
 
+    /// What a pod has on a node that does not answer: neither wrong nor right.
+    pub fn is_unknown(&self) -> bool {
+        self.reason == Reason::NodeUnreachable
+    }
+
     pub fn is_failure(&self) -> bool {
         self.state == LinkState::Failed
     }
@@ -106,37 +117,38 @@ impl Standing<'_> {
         now: Time,
     ) -> Vec<Condition> {
         let failures: Vec<&Trouble<'_>> = self.failures().collect();
-        let waits: Vec<&Trouble<'_>> = self
-            .troubles
-            .iter()
-            .filter(|trouble| !trouble.is_failure())
-            .collect();
+        let others = self.troubles.iter().filter(|t| !t.is_failure());
+        let (unknown, waits): (Vec<_>, Vec<_>) = others.partition(|t| t.is_unknown());
         let failed = self.said(&failures, self.mixed);
         let waiting = self.said(&waits, self.mixed.and(Some(Reason::Reconciling)));
-        let unready = failed.clone().or(waiting.clone());
-        let ready = unready.clone().unwrap_or((self.well, String::new()));
-        let quiet = (ready.0, String::new());
+        let unknown = self.said(&unknown, None);
+        let ready = match failed.clone().or(waiting.clone()) {
+            Some(unready) => ("False", unready),
+            None => match unknown {
+                Some(unknown) => ("Unknown", unknown),
+                None if self.is_idle => ("Unknown", (self.well, self.remark.clone())),
+                None => ("True", (self.well, self.remark.clone())),
+            },
+        };
+        let quiet = ("False", (ready.1.0, String::new()));
+        let or_quiet = |said: Option<_>| said.map_or(quiet.clone(), |said| ("True", said));
+        let (progressing, degraded) = (or_quiet(waiting), or_quiet(failed));
         let of = [
-            ("Ready", unready.is_none(), ready),
-            (
-                "Progressing",
-                waiting.is_some(),
-                waiting.unwrap_or(quiet.clone()),
-            ),
-            ("Degraded", failed.is_some(), failed.unwrap_or(quiet)),
+            ("Ready", ready),
+            ("Progressing", progressing),
+            ("Degraded", degraded),
         ];
         let conflict = self.conflict().map(|message| {
             let said = (Reason::AddressConflict, message);
-            (ADDRESS_CONFLICT, true, said)
+            (ADDRESS_CONFLICT, ("True", said))
         });
         let net_admin = self.net_admin.map(|how| {
             let message =
                 format!("{how}: without a user namespace it may administer the node's network");
-            (NET_ADMIN, true, (Reason::NetAdminPod, bounded(message)))
+            (NET_ADMIN, ("True", (Reason::NetAdminPod, bounded(message))))
         });
         let all = of.into_iter().chain(conflict).chain(net_admin);
-        all.map(|(type_, holds, (reason, message))| {
-            let status = if holds { "True" } else { "False" };
+        all.map(|(type_, (status, (reason, message)))| {
             let same = previous
                 .iter()
                 .find(|before| before.type_ == type_ && before.status == status);

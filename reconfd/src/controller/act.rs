@@ -6,7 +6,8 @@ use std::{
 };
 
 use crds::{
-    AddressClaim, PeerSlice, PodConfig, PodConfigAllowance, PodReport, allowance::EFFECTIVE,
+    AddressClaim, PeerSlice, PodConfig, PodConfigAllowance, PodConfigPolicy, PodReport,
+    allowance::EFFECTIVE,
 };
 use k8s_openapi::api::core::v1::Node;
 use kube::{
@@ -69,6 +70,23 @@ async fn attempt(client: &Client, deed: &Deed) -> kube::Result<bool> {
         }
         Deed::PutAllowance { namespace, spec } => {
             put::<PodConfigAllowance>(client, namespace, EFFECTIVE, spec).await
+        }
+        Deed::PolicyUse {
+            name,
+            uid,
+            installation,
+            in_use,
+        } => {
+            let user = in_use.then_some(installation);
+            let patch = json!({
+                "apiVersion": PodConfigPolicy::api_version(&()), "kind": PodConfigPolicy::kind(&()),
+                "metadata": {"name": name, "uid": uid}, "status": {"inUseBy": Vec::from_iter(user)},
+            });
+            // Of the set, each installation writes its own entry.
+            let own = PatchParams::apply(&format!("{FIELD_MANAGER}-{installation}")).force();
+            let api: Api<PartialObjectMeta<PodConfigPolicy>> = Api::all(client.clone());
+            let written = api.patch_status(name, &own, &Patch::Apply(&patch)).await;
+            unless_gone(written.map(drop))
         }
         Deed::Slices {
             namespace,

@@ -17,6 +17,13 @@ pub enum Deed {
         namespace: String,
         spec: Box<PodConfigAllowanceSpec>,
     },
+    /// Says whether this installation has PodConfigs that the policy speaks of.
+    PolicyUse {
+        name: String,
+        uid: String,
+        installation: String,
+        in_use: bool,
+    },
     Slices {
         namespace: String,
         /// By name; what is put comes before what is deleted, so that no peer is missing in between.

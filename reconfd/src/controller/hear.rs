@@ -10,10 +10,9 @@ use futures::{
     Stream, StreamExt as _,
     stream::{self, BoxStream, SelectAll},
 };
-use k8s_openapi::api::core::v1::Node;
 use kube::{
     Api, Client, Resource,
-    core::{DeserializeGuard, NamespaceResourceScope, PartialObjectMeta},
+    core::{DeserializeGuard, NamespaceResourceScope},
     runtime::watcher::{Config, Error, Event},
 };
 use serde::de::DeserializeOwned;
@@ -23,6 +22,7 @@ use super::{
     job::Kind,
     known::Source,
     picture::{Fact, Read, What},
+    seen::Node,
 };
 use crate::{
     scope::Scope,
@@ -72,8 +72,8 @@ pub fn watches(
         let alive = namespace.filter(|n| n.metadata.deletion_timestamp.is_none());
         What::Namespace(alive.map(|n| n.metadata.labels.unwrap_or_default()))
     });
-    watches.of_cluster(Kind::Node, |node: Option<PartialObjectMeta<Node>>| {
-        What::Node(node.map(drop))
+    watches.of_cluster(Kind::Node, |node: Option<Node>| {
+        What::Node(node.map(Into::into))
     });
     watches.of_cluster(
         Kind::PodConfigPolicy,

@@ -39,6 +39,10 @@ pub enum Job {
         namespace: String,
         segment: Segment,
     },
+    /// Whether a policy is in use.
+    PolicyUse {
+        name: String,
+    },
     /// A report that nobody stands for any more.
     Sweep {
         namespace: String,
@@ -90,6 +94,12 @@ impl Job {
         }
     }
 
+    pub fn policy_use(name: &str) -> Self {
+        Self::PolicyUse {
+            name: name.to_owned(),
+        }
+    }
+
     pub fn sweep(namespace: &str, pod: &str) -> Self {
         Self::Sweep {
             namespace: namespace.to_owned(),
@@ -130,6 +140,7 @@ impl Job {
                 Kind::PodReport,
                 Kind::PeerSlice,
             ],
+            Self::PolicyUse { .. } => &[Kind::Namespace, Kind::PodConfigPolicy, Kind::PodConfig],
             Self::Sweep { .. } => &[Kind::Pod, Kind::PodReport],
             Self::SweepClaim { .. } => &[Kind::AddressClaim, Kind::Node],
         }
@@ -141,6 +152,7 @@ impl Job {
             Self::Status { .. } => Kind::PodConfig,
             Self::Allowance { .. } => Kind::PodConfigAllowance,
             Self::Peers { .. } => Kind::PeerSlice,
+            Self::PolicyUse { .. } => Kind::PodConfigPolicy,
             Self::Sweep { .. } => Kind::PodReport,
             Self::SweepClaim { .. } => Kind::AddressClaim,
         }
@@ -193,6 +205,7 @@ impl fmt::Display for Job {
                 f,
                 "write the PeerSlices of vni {vni} and port {port} in {namespace}"
             ),
+            Self::PolicyUse { name } => write!(f, "write the status of PodConfigPolicy {name}"),
             Self::Sweep { namespace, pod } => write!(f, "sweep PodReport {namespace}/{pod}"),
             Self::SweepClaim { name } => write!(f, "sweep AddressClaim {name}"),
         }

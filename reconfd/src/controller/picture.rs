@@ -14,16 +14,22 @@ use kube::core::error_boundary::InvalidObject;
 use super::{
     deed::Deed,
     job::{Job, Kind, Mark, Wait},
-    seen::{Claimed, Seen, Told},
+    seen::{Claimed, NodeSeen, Seen, Told},
 };
 use crate::scope::Scope;
 
+/// Bridges that are of one node.
+mod bridges;
 /// The claims to addresses.
 mod claims;
 /// A PodConfig, and the pods that it selects.
 mod config;
 /// What links may not overlap.
 mod networks;
+/// Nodes, and what their pods have while they do not answer.
+mod nodes;
+/// Policies, and whether they are in use.
+mod policies;
 /// How full ranges are.
 mod ranges;
 /// One namespace.
@@ -50,7 +56,7 @@ pub struct Fact {
 pub enum What {
     /// Its labels; gone is also one that is being deleted, for nothing can be made in it any more.
     Namespace(Option<BTreeMap<String, String>>),
-    Node(Option<()>),
+    Node(Option<NodeSeen>),
     Policy(Option<Box<Read<PodConfigPolicy>>>),
     Pod(Option<Seen>),
     PodConfig(Option<Box<Read<PodConfig>>>),
@@ -67,6 +73,8 @@ pub struct Picture {
     spaces: HashMap<String, Space>,
     policies: BTreeMap<String, PodConfigPolicy>,
     nodes: HashSet<String>,
+    /// Nodes that do not answer, and since when.
+    unreachable: HashMap<String, String>,
     claims: Claims,
     taken: Taken,
     installation: String,
@@ -82,6 +90,7 @@ impl Picture {
             spaces: HashMap::new(),
             policies: BTreeMap::new(),
             nodes: HashSet::new(),
+            unreachable: HashMap::new(),
             claims: Claims::default(),
             taken: Taken::default(),
         }
@@ -95,11 +104,11 @@ impl Picture {
             what,
         } = fact;
         match what {
-            What::Node(node) => self.node(name, node.is_some()),
+            What::Node(node) => self.node(name, node),
             What::Policy(policy) => self.policy(name, policy),
             What::Namespace(labels) => self.namespace(&name, labels),
-            What::Pod(pod) => self.within(&namespace, |space| space.pod(&name, pod)),
-            What::PodConfig(read) => self.within(&namespace, |space| space.config(&name, read)),
+            What::Pod(pod) => self.pod(&namespace, &name, pod),
+            What::PodConfig(read) => self.config(&namespace, &name, read),
             What::PodReport(told) => self.report(&namespace, &name, told),
             What::Allowance(read) => self.within(&namespace, |space| space.allowance(&name, read)),
             What::Claim(claim) => self.claim(&name, claim),
@@ -112,6 +121,7 @@ impl Picture {
     pub fn all(&self) -> Vec<Mark> {
         let spaces = self.spaces.values();
         let marks = spaces.flat_map(|space| space.all(self.policies.values(), &self.nodes));
+        let marks = marks.chain(self.uses());
         marks.chain(self.claims.all(&self.nodes)).collect()
     }
 
@@ -134,6 +144,7 @@ impl Picture {
                 let space = self.spaces.get(namespace)?;
                 space.packed(*segment, self.policies.values(), nodes)
             }
+            Job::PolicyUse { name } => self.policy_use(name),
             Job::Sweep { namespace, pod } => {
                 let nodes = Some(&self.nodes).filter(|_| knows_nodes);
                 self.spaces.get(namespace)?.orphan(pod, nodes)
@@ -195,8 +206,28 @@ impl Picture {
             is_news = space.namespace(labels);
             Vec::new()
         });
+        let uses = is_news.then(|| self.uses()).into_iter().flatten();
         let space = self.spaces.get(name).filter(|_| is_news);
-        space.map_or_else(Vec::new, |space| space.by_policy(self.policies.values()))
+        let marks = space.map(|space| space.by_policy(self.policies.values()));
+        marks.unwrap_or_default().into_iter().chain(uses).collect()
+    }
+
+    fn config(
+        &mut self,
+        namespace: &str,
+        name: &str,
+        read: Option<Box<Read<PodConfig>>>,
+    ) -> Vec<Mark> {
+        let has_some = |picture: &Self| {
+            let space = picture.spaces.get(namespace);
+            space.is_some_and(|space| space.count(Kind::PodConfig) > 0)
+        };
+        let had_some = has_some(self);
+        let mut marks = self.within(namespace, |space| space.config(name, read));
+        if has_some(self) != had_some {
+            marks.extend(self.uses());
+        }
+        marks
     }
 
     fn report(&mut self, namespace: &str, pod: &str, told: Option<Told>) -> Vec<Mark> {
@@ -236,33 +267,6 @@ impl Picture {
             true => self.spaces.values().flat_map(Space::statuses).collect(),
             false => Vec::new(),
         }
-    }
-
-    fn node(&mut self, name: String, is_there: bool) -> Vec<Mark> {
-        if is_there {
-            self.nodes.insert(name);
-            return Vec::new();
-        }
-        self.nodes.remove(&name);
-        let spaces = self.spaces.values();
-        let marks = spaces.flat_map(|space| {
-            let untold = space.untold_ends(Some(&name));
-            space.reports_of(&name).into_iter().chain(untold)
-        });
-        marks.chain(self.claims.of_node(&name)).collect()
-    }
-
-    /// A policy that cannot be read stays what it was.
-    fn policy(&mut self, name: String, read: Option<Box<Read<PodConfigPolicy>>>) -> Vec<Mark> {
-        match read.map(|read| *read) {
-            Some(Err(_)) => return Vec::new(),
-            Some(Ok(policy)) => drop(self.policies.insert(name, policy)),
-            None => drop(self.policies.remove(&name)),
-        }
-        let spaces = self.spaces.values();
-        spaces
-            .flat_map(|space| space.by_policy(self.policies.values()))
-            .collect()
     }
 }
 

@@ -80,12 +80,18 @@ impl Roll {
         }
     }
 
+    /// Whether no pod is selected.
+    pub fn is_empty(&self) -> bool {
+        self.configured.is_empty() && self.unready.is_empty()
+    }
+
     /// The status. `look` says what keeps a pod from its links; `conflicts` is what the links would overlap,
-    /// where no pod has told of it.
+    /// where no pod has told of it; `remark` what is worth knowing although nothing is lacking.
     pub fn status<'a>(
         &'a self,
         config: &PodConfig,
         (look, conflicts): (impl Fn(&'a str) -> Vec<Trouble<'a>>, Vec<String>),
+        remark: String,
         now: SystemTime,
     ) -> PodConfigStatus {
         let failed = self.unready.values();
@@ -100,6 +106,7 @@ impl Roll {
                 true => conflicts,
                 false => self.conflicts.values().flatten().cloned().collect(),
             },
+            remark,
         };
         podconfig::status(config, tally, config.status.as_ref(), now)
     }
@@ -130,6 +137,9 @@ pub fn troubles<'a>(
     pod: &Seen,
     told: Option<&'a Told>,
 ) -> Vec<Trouble<'a>> {
+    if let Some(since) = &pod.unreachable_since {
+        return vec![unreachable(name, pod, since)];
+    }
     let told = told.filter(|told| told.is_of(pod));
     let links = told.into_iter().flat_map(|told| &told.links);
     let said = links.map(said_of);
@@ -161,6 +171,21 @@ fn said_of(link: &LinkTold) -> Said<'_> {
         state: link.state,
         reason: link.reason,
         message: &link.message,
+    }
+}
+
+/// What its links are, nobody knows: what was said of them is from before.
+fn unreachable<'a>(name: &'a str, pod: &Seen, since: &str) -> Trouble<'a> {
+    let node = pod.node.as_deref().unwrap_or_default();
+    Trouble {
+        pod: name,
+        link: "",
+        state: LinkState::Pending,
+        reason: Reason::NodeUnreachable,
+        message: format!(
+            "node {node} has not answered since {since}; what its pods have is unknown"
+        )
+        .into(),
     }
 }
 

@@ -6,6 +6,8 @@ use crds::{
     AddressClaim, PodReport, Reason,
     report::{LinkReport, LinkState, PodTrouble, Tunnel},
 };
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde::Deserialize;
 
 use crate::{podconfig::report::REPORTED, source::Pod};
 
@@ -19,16 +21,64 @@ pub struct Seen {
     pub is_active: bool,
     /// Whether its containers have ended for good, and its network namespace with them.
     pub has_ended: bool,
+    /// Since when its node has not answered, if it does not.
+    pub unreachable_since: Option<String>,
 }
 
 impl From<Pod> for Seen {
     fn from(pod: Pod) -> Self {
         Self {
             has_ended: pod.has_ended(),
+            unreachable_since: None,
             is_active: !pod.has_ended() && pod.metadata.deletion_timestamp.is_none(),
             uid: pod.metadata.uid.unwrap_or_default(),
             node: pod.spec.node_name.filter(|node| !node.is_empty()),
             labels: pod.metadata.labels.unwrap_or_default(),
+        }
+    }
+}
+
+/// A node as far as it is looked at here; the rest of it is skipped as it is read.
+#[derive(Clone, Debug, Default, Deserialize, kube::Resource)]
+#[resource(inherit = k8s_openapi::api::core::v1::Node)]
+pub struct Node {
+    #[serde(default)]
+    pub metadata: ObjectMeta,
+    #[serde(default)]
+    pub status: NodeStatus,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct NodeStatus {
+    #[serde(default)]
+    pub conditions: Vec<NodeCondition>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeCondition {
+    #[serde(rename = "type")]
+    pub type_: String,
+    pub status: String,
+    #[serde(default)]
+    pub last_transition_time: Option<String>,
+}
+
+/// How a node is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NodeSeen {
+    /// Since when its kubelet has not been heard of, if that is so. One that says itself that it is not ready
+    /// is heard of, and so are its daemons.
+    pub unreachable_since: Option<String>,
+}
+
+impl From<Node> for NodeSeen {
+    fn from(node: Node) -> Self {
+        let mut conditions = node.status.conditions.into_iter();
+        let ready = conditions.find(|condition| condition.type_ == "Ready");
+        let unknown = ready.filter(|ready| ready.status == "Unknown");
+        Self {
+            unreachable_since: unknown.map(|ready| ready.last_transition_time.unwrap_or_default()),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Pure: outcomes → the status of a PodReport and of a PodConfig. The same outcomes give the same status
 //! to the last byte, so that nothing is written when nothing has changed.
 
-use std::time::SystemTime;
+use std::{collections::BTreeSet, time::SystemTime};
 
 use crds::{
     InterfaceAddress, Mac, PodConfig, PodReportStatus, Reason,
@@ -19,6 +19,7 @@ use crate::{
     source::pod::NetAdmin,
     standing::{
         self, Standing, Trouble,
+        near_miss::near_miss,
         podconfig::{Said, Tally},
         time,
     },
@@ -65,11 +66,14 @@ pub fn pod_status(
         .flat_map(|link| &link.addresses)
         .map(ToString::to_string)
         .collect();
+    let asking: BTreeSet<&str> = links.iter().map(|link| link.pod_config.as_str()).collect();
     let standing = Standing {
         troubles: troubles(outcome),
         conflicts: conflicts(outcome),
         net_admin: net_admin(outcome),
         well: Reason::LinkReady,
+        remark: String::new(),
+        is_idle: false,
         mixed: None,
         of: "link",
     };
@@ -83,6 +87,7 @@ pub fn pod_status(
         summary: Summary {
             links: format!("{ready}/{}", links.len()),
             addresses: bounded(addresses.join(",")),
+            pod_configs: bounded(asking.into_iter().collect::<Vec<_>>().join(",")),
         },
         links: links.into_iter().take(REPORTED).collect(),
     }
@@ -101,6 +106,9 @@ pub fn config_status<'a>(
         .collect();
     selected.sort_by(|a, b| (&a.pod.name, &a.pod.uid).cmp(&(&b.pod.name, &b.pod.uid)));
     let mut tally = Tally::default();
+    if selected.is_empty() {
+        tally.remark = near_miss(&config.spec.pod_selector, std::iter::empty());
+    }
     for outcome in selected {
         tally.add(of_config(config, outcome));
         let said = outcome.links.iter();

@@ -38,6 +38,8 @@ pub struct Tally<'a> {
     pub troubles: Vec<Trouble<'a>>,
     /// What links overlap, in words.
     pub conflicts: Vec<String>,
+    /// What is worth knowing although nothing is lacking: why no pod is selected, where links do not lead.
+    pub remark: String,
 }
 
 impl<'a> Tally<'a> {
@@ -142,6 +144,8 @@ fn told(
             0 => Reason::NoPodsSelected,
             _ => Reason::AllPodsConfigured,
         },
+        remark: bounded(tally.remark),
+        is_idle: tally.selected == 0,
         mixed: Some(Reason::PodsFailed),
         of: "pod",
     };

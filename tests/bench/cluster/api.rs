@@ -163,7 +163,7 @@ impl Api {
 const POLICY: &str = "
 apiVersion: podconfig.dev/v1alpha1
 kind: PodConfigPolicy
-metadata: {name: bench}
+metadata: {name: bench, annotations: {podconfig.dev/allow-deletion: 'true'}}
 spec:
   namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: bench}}
   allow:

@@ -225,6 +225,10 @@ impl Tenant {
         let mut words = vec!["delete", "podconfigpolicies", "--ignore-not-found"];
         words.extend(self.policies.iter().map(String::as_str));
         if !self.policies.is_empty() {
+            let mut allow = vec!["annotate", "podconfigpolicies"];
+            allow.extend(self.policies.iter().map(String::as_str));
+            allow.push("podconfig.dev/allow-deletion=true");
+            run(&allow, None);
             run(&words, None);
         }
         self.policies.clear();

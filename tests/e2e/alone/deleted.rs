@@ -6,7 +6,9 @@ use serde_json::Value;
 
 use crate::support::{
     eventually,
-    kubectl::{TIMEOUT, apply, kubectl, list, name_of, object},
+    kubectl::{
+        ALLOW_DELETION, TIMEOUT, apply, kubectl, list, name_of, object, refusal, try_kubectl,
+    },
     manifests::{config, of_pod, policy_of, with_range},
     pod::Pod,
     product::{self, Away, DAEMON, ours},
@@ -157,6 +159,9 @@ fn a_definition_that_is_deleted_and_put_back_cuts_no_tunnel() {
         ),
     ] {
         let definition = format!("{kind}.podconfig.dev");
+        let said = refusal(try_kubectl(&["delete", "crd", &definition]));
+        assert!(said.contains("all objects of its kind"), "{said}");
+        kubectl(&["annotate", "crd", &definition, ALLOW_DELETION]);
         kubectl(&["delete", "crd", &definition, TIMEOUT]);
         apply(file);
         kubectl(&[

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use super::{
     eventually,
-    kubectl::{TIMEOUT, kubectl, object, succeeded, try_kubectl},
+    kubectl::{ALLOW_DELETION, TIMEOUT, kubectl, object, succeeded, try_kubectl},
     node::{NODES, on, try_on},
     product::{self, NAMESPACE, ours},
 };
@@ -46,6 +46,10 @@ pub fn uninstall() {
         "job/podconfig-uninstall",
         "--timeout=120s",
     ]);
+    let crds = kubectl(&["get", "crd", "-o", "name"]);
+    let crds = crds.lines().filter(|name| name.ends_with(".podconfig.dev"));
+    let annotate: Vec<&str> = std::iter::once("annotate").chain(crds).collect();
+    kubectl(&[&annotate[..], &["--overwrite", ALLOW_DELETION]].concat());
     kubectl(&[
         "delete",
         "-f",

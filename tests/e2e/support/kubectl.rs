@@ -10,6 +10,9 @@ use serde_json::Value;
 /// As long as anything may take that a story waits for.
 pub const TIMEOUT: &str = "--timeout=60s";
 
+/// What lets a policy that is in use, or a definition, be deleted.
+pub const ALLOW_DELETION: &str = "podconfig.dev/allow-deletion=true";
+
 /// Must succeed; what it prints.
 pub fn kubectl(words: &[&str]) -> String {
     succeeded("kubectl", words, try_kubectl(words))

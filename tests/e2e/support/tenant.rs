@@ -2,7 +2,7 @@
 //! When the story fails, everything that helps is printed first.
 
 use super::{
-    kubectl::{TIMEOUT, apply, kubectl, object, try_kubectl, try_with_input},
+    kubectl::{ALLOW_DELETION, TIMEOUT, apply, kubectl, object, try_kubectl, try_with_input},
     manifests,
     pod::Pod,
     product,
@@ -130,6 +130,13 @@ impl Tenant {
         self.kubectl(&["delete", "podconfig", config, TIMEOUT]);
     }
 
+    /// Deletes its policy, which is in use: that takes a word more.
+    pub fn withdraw_policy(&self) {
+        let annotate = ["annotate", "podconfigpolicy", &self.name, "--overwrite"];
+        kubectl(&[&annotate[..], &[ALLOW_DELETION]].concat());
+        kubectl(&["delete", "podconfigpolicy", &self.name]);
+    }
+
     fn tell(&self) {
         eprintln!("\n---- what there is in {} as the story ends", self.name);
         let ask: [&[&str]; 4] = [
@@ -166,8 +173,10 @@ impl Drop for Tenant {
                 return;
             }
         }
+        let name = self.name.as_str();
+        let _ = try_kubectl(&["annotate", "podconfigpolicy", name, ALLOW_DELETION]);
         for words in [["delete", "podconfigpolicy"], ["delete", "namespace"]] {
-            let rest = [self.name.as_str(), "--ignore-not-found", "--wait=false"];
+            let rest = [name, "--ignore-not-found", "--wait=false"];
             let _ = try_kubectl(&[&words[..], &rest].concat());
         }
     }

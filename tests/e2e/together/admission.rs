@@ -2,7 +2,7 @@
 
 use crate::support::{
     eventually,
-    kubectl::{apply, object, refusal, try_kubectl, try_with_input},
+    kubectl::{ALLOW_DELETION, apply, object, refusal, try_kubectl, try_with_input},
     manifests::{ANYWHERE, config, on_bridge, policy_of, with_address},
     tenant::Tenant,
 };
@@ -69,6 +69,7 @@ fn a_namespace_and_its_podconfig_in_one_file_are_taken() {
             let _ = try_kubectl(&["delete", "namespace", &name, "--wait=false"]);
         }
     }
+    let _ = try_kubectl(&["annotate", "podconfigpolicy", "one-file", ALLOW_DELETION]);
     let _ = try_kubectl(&["delete", "podconfigpolicy", "one-file"]);
 }
 

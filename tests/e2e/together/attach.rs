@@ -55,6 +55,22 @@ fn three_running_pods_of_a_deployment_get_a_link_and_lose_it_without_a_restart()
     }
 }
 
+/// What selects nothing is not ready: a label may be written wrong.
+fn a_typo_is_named(tenant: &Tenant) {
+    tenant.apply(&config(
+        "nobody",
+        "app: nobody",
+        &on_bridge("data0", "blue"),
+    ));
+    tenant.waits_for("nobody", "condition=Ready=Unknown");
+    let said = tenant.status("nobody")["conditions"].to_string();
+    assert!(said.contains("NoPodsSelected"), "{said}");
+    assert!(
+        said.contains("no pod here has app=nobody, but there are pods with app="),
+        "{said}"
+    );
+}
+
 #[test]
 fn kubectl_shows_what_there_is_to_see() {
     let tenant = Tenant::new("columns");
@@ -103,14 +119,7 @@ fn kubectl_shows_what_there_is_to_see() {
     for kind in ["podconfig.", "podconfigallowance.", "podreport."] {
         assert!(category.contains(kind), "no {kind} in {category}");
     }
-    tenant.apply(&config(
-        "nobody",
-        "app: nobody",
-        &on_bridge("data0", "blue"),
-    ));
-    tenant.is_ready("nobody");
-    let reason = tenant.status("nobody")["conditions"].to_string();
-    assert!(reason.contains("NoPodsSelected"), "{reason}");
+    a_typo_is_named(&tenant);
     let explained = kubectl(&["explain", "podconfig.spec.links.mtu"]);
     assert!(
         explained.contains("in bytes") && explained.contains("Default"),
@@ -127,7 +136,7 @@ fn a_label_brings_a_link_and_its_end_takes_it() {
         "plane: data",
         &with_address("data0", "blue", "10.50.2.1/24"),
     ));
-    tenant.is_ready("data");
+    tenant.waits_for("data", "condition=Ready=Unknown");
     assert!(pod.link("data0").is_none());
 
     pod.label("plane=data");
@@ -224,7 +233,7 @@ fn a_policy_that_is_withdrawn_takes_its_links_and_one_that_comes_back_brings_the
     ));
     tenant.is_ready("data");
 
-    kubectl(&["delete", "podconfigpolicy", &tenant.name]);
+    tenant.withdraw_policy();
     pod.lacks("data0");
     pod.reports("data0", "NoPolicy");
     tenant.waits_for("data", "condition=Ready=False");

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::{
     support::{
         eventually,
-        kubectl::{apply, kubectl, object, try_kubectl, try_with_input},
+        kubectl::{ALLOW_DELETION, apply, kubectl, object, refusal, try_kubectl, try_with_input},
     },
     wait::seen,
 };
@@ -106,6 +106,7 @@ fn report_of(config: &Value, uid: &str, node: &str, more: &Value) -> Value {
 
 impl Drop for Space {
     fn drop(&mut self) {
+        let _ = try_kubectl(&["annotate", "podconfigpolicy", self.0, ALLOW_DELETION]);
         for kind in ["podconfigpolicy", "namespace"] {
             let _ = try_kubectl(&["delete", kind, self.0, "--ignore-not-found", "--wait=false"]);
         }

@@ -83,6 +83,10 @@ what is cluster-wide: with `namespaces` the former is given in these alone.
 - apiGroups: [podconfig.dev]
   resources: [podconfigpolicies]
   verbs: [get, list, watch]
+# Says whether a policy is in use, and no other word of it: `podconfig-deletions` goes by that.
+- apiGroups: [podconfig.dev]
+  resources: [podconfigpolicies/status]
+  verbs: [patch]
 # Counts the addresses that are in use, and frees those of a node that is gone.
 - apiGroups: [podconfig.dev]
   resources: [addressclaims]

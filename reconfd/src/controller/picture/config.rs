@@ -1,6 +1,6 @@
 //! Pure: a PodConfig, and the pods that it selects.
 
-use std::{net::IpAddr, time::SystemTime};
+use std::{collections::BTreeSet, net::IpAddr, time::SystemTime};
 
 use crds::{PodConfig, PodConfigSpec, PodConfigStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
@@ -8,6 +8,7 @@ use kube::core::{Selector, SelectorExt};
 
 use super::{
     Read,
+    bridges::{self, Nodes},
     ranges::{self, Asked, Taken},
 };
 use crate::{
@@ -17,7 +18,11 @@ use crate::{
         seen::{Seen, Told},
     },
     podconfig::policy,
-    standing::{ADDRESS_CONFLICT, Edition, Trouble, podconfig},
+    standing::{
+        ADDRESS_CONFLICT, Edition, Trouble,
+        near_miss::{Labels, near_miss},
+        podconfig,
+    },
 };
 
 pub struct Config {
@@ -29,6 +34,10 @@ pub struct Config {
     /// The ranges of its links.
     ranges: Vec<Asked>,
     pub roll: Roll,
+    /// The bridges of the namespace that its links are on.
+    pub bridges: BTreeSet<String>,
+    /// The nodes of the pods that it selects, each with how many; known only where there are bridges.
+    nodes: Nodes,
 }
 
 impl Config {
@@ -48,6 +57,8 @@ impl Config {
         let selector = policy::selector(&object.spec.pod_selector).ok();
         Self {
             ranges: ranges::asked(&object),
+            bridges: bridges::asked(&object),
+            nodes: Nodes::default(),
             object,
             selector: selector.filter(|_| fault.is_none()),
             fault,
@@ -61,7 +72,7 @@ impl Config {
         let is_same =
             Edition::of(&self.object) == Edition::of(&before.object) && self.fault == before.fault;
         if is_same {
-            self.roll = before.roll;
+            (self.roll, self.nodes) = (before.roll, before.nodes);
         }
         if is_same && self.fault.is_some() {
             self.object.status = before.object.status;
@@ -100,10 +111,22 @@ impl Config {
         ranges::hold(&self.ranges, address)
     }
 
+    /// The nodes of the pods that it selects.
+    pub fn nodes(&self) -> impl Iterator<Item = &str> {
+        self.nodes.names()
+    }
+
+    /// Why it selects none of these pods.
+    pub fn near_miss<'a>(&self, pods: impl Iterator<Item = &'a Labels>) -> String {
+        near_miss(&self.object.spec.pod_selector, pods)
+    }
+
     /// Takes down how a pod stands to it; whether its status may say otherwise now.
     pub fn look_at(&mut self, name: &str, pod: Option<&Seen>, told: Option<&Told>) -> bool {
         let verdict = pod.and_then(|pod| self.verdict(name, pod, told));
         let selected = pod.filter(|_| verdict.is_some());
+        self.nodes
+            .put(name, selected.and_then(|pod| pod.node.as_deref()));
         let conflicts = selected.map(|pod| rollup::conflicts(&self.object, name, pod, told));
         let is_news = self.roll.put(name, verdict);
         self.roll.put_conflicts(name, conflicts.unwrap_or_default()) | is_news
@@ -125,13 +148,17 @@ impl Config {
             impl Fn(&'a str) -> Vec<Trouble<'a>>,
             impl Fn(&PodConfig) -> Vec<String>,
         ),
+        remark: String,
         taken: &Taken,
         now: SystemTime,
     ) -> Option<PodConfigStatus> {
         let (object, before) = (&self.object, self.object.status.as_ref());
         let mut status = match &self.fault {
             Some(why) => podconfig::unreadable(object.metadata.generation, why, before, now),
-            None => self.roll.status(object, (look, conflicts(object)), now),
+            None => {
+                let said = (look, conflicts(object));
+                self.roll.status(object, said, remark, now)
+            }
         };
         ranges::tell(&self.ranges, taken, &mut status);
         (!before.is_some_and(|before| says(before, &status))).then_some(status)

@@ -26,6 +26,8 @@ use crate::{
 
 /// Where tunnels end.
 mod ends;
+/// What is worth knowing although nothing is lacking.
+mod remarks;
 use ends::segment;
 
 pub struct Space {
@@ -73,10 +75,28 @@ impl Space {
         let nodes = [node(self.pods.get(name)), node(pod.as_ref())];
         put(&mut self.pods, name, pod);
         let mut marks = self.look_at(name);
+        // Which labels come near them is another thing now.
+        let idle = self
+            .configs
+            .iter()
+            .filter(|(_, config)| config.roll.is_empty());
+        marks.extend(idle.map(|(name, _)| Job::status(&self.name, name).after(Wait::Soon)));
         for node in nodes.into_iter().flatten().collect::<BTreeSet<_>>() {
             marks.extend(self.untold_ends(Some(&node)));
         }
         marks
+    }
+
+    /// Takes in whether a node answers.
+    pub fn node(&mut self, node: &str, unreachable_since: Option<&String>) -> Vec<Mark> {
+        let mut names = Vec::new();
+        for (name, pod) in &mut self.pods {
+            if pod.node.as_deref() == Some(node) {
+                pod.unreachable_since = unreachable_since.cloned();
+                names.push(name.clone());
+            }
+        }
+        names.iter().flat_map(|name| self.look_at(name)).collect()
     }
 
     pub fn report(&mut self, pod: &str, told: Option<Told>) -> Vec<Mark> {
@@ -91,6 +111,7 @@ impl Space {
     pub fn config(&mut self, name: &str, read: Option<Box<Read<PodConfig>>>) -> Vec<Mark> {
         let before = self.configs.remove(name);
         let mut marks = Vec::new();
+        let mut bridges = before.as_ref().map(|config| config.bridges.clone());
         if let Some(read) = read {
             let mut config = Config::new(*read);
             if !before.is_some_and(|before| config.succeed(before)) {
@@ -99,8 +120,12 @@ impl Space {
                 }
             }
             marks.push(Job::status(&self.name, name).after(config.roll.wait()));
+            bridges
+                .get_or_insert_default()
+                .extend(config.bridges.iter().cloned());
             self.configs.insert(name.to_owned(), config);
         }
+        marks.extend(self.on_bridges(&bridges.unwrap_or_default()));
         marks.extend(self.untold_ends(None));
         marks
     }
@@ -217,7 +242,8 @@ impl Space {
             let troubles = seen.map(|seen| config.troubles(pod, seen, self.reports.get(pod)));
             troubles.unwrap_or_default()
         };
-        let status = config.status((look, conflicts), taken, now)?;
+        let remark = self.remark(config);
+        let status = config.status((look, conflicts), remark, taken, now)?;
         Some(Deed::Status {
             namespace: self.name.clone(),
             name: name.to_owned(),
@@ -259,11 +285,17 @@ impl Space {
     fn look_at(&mut self, name: &str) -> Vec<Mark> {
         let (pod, told) = (self.pods.get(name), self.reports.get(name));
         let mut marks = Vec::new();
+        let mut bridges = BTreeSet::new();
         for (config_name, config) in &mut self.configs {
+            let nodes = config.nodes().count();
             if config.look_at(name, pod, told) {
                 marks.push(Job::status(&self.name, config_name).after(config.roll.wait()));
             }
+            if config.nodes().count() != nodes {
+                bridges.extend(config.bridges.iter().cloned());
+            }
         }
+        marks.extend(self.on_bridges(&bridges));
         if self.orphan(name, None).is_some() {
             marks.push(Job::sweep(&self.name, name).after(Wait::Grace));
         }

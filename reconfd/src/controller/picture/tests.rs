@@ -33,7 +33,7 @@ impl Heard {
             marks: Vec::new(),
         };
         heard.hear("", "t", What::Namespace(Some(labels("tier", "cnf"))));
-        heard.hear("", "n0", What::Node(Some(())));
+        heard.hear("", "n0", What::Node(Some(NodeSeen::default())));
         heard
     }
 
@@ -104,6 +104,7 @@ pub(super) fn pod(name: &str) -> Seen {
         labels: labels("app", "cnf"),
         is_active: true,
         has_ended: false,
+        unreachable_since: None,
     }
 }
 
@@ -150,9 +151,13 @@ fn what_another_copy_serves_is_left_alone() {
     heard.policy("p", json!({"namespaceSelector": {}}));
     heard.hear("other", "a", What::Pod(Some(pod("a"))));
     heard.hear("other", "a", What::PodReport(Some(told("a", ready()))));
-    assert!(heard.marks.is_empty() && heard.picture.all().is_empty());
+    assert!(heard.marks.is_empty(), "{:?}", heard.marks);
+    let uses = Job::policy_use("p");
+    assert_eq!(heard.picture.all(), [uses.clone().after(Wait::Soon)]);
+    assert_eq!(heard.decide(&uses), None);
     heard.hear("", "t", What::Namespace(Some(BTreeMap::new())));
-    assert_eq!(heard.marks, [Job::allowance("t").after(Wait::Now)]);
+    let allowance = Job::allowance("t").after(Wait::Now);
+    assert_eq!(heard.marks, [allowance, uses.after(Wait::Soon)]);
 }
 
 #[test]
@@ -180,7 +185,7 @@ fn a_report_is_swept_when_its_pod_is_gone_or_its_node() {
     let unknown = heard.picture.decide(&sweep, false, at(0));
     assert_eq!(unknown, None, "without a list of nodes none is gone");
 
-    heard.hear("", "n0", What::Node(Some(())));
+    heard.hear("", "n0", What::Node(Some(NodeSeen::default())));
     assert!(heard.decide(&sweep).is_none());
     heard.pod("a", None);
     assert_eq!(heard.marks, [sweep.clone().after(Wait::Grace)]);

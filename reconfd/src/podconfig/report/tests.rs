@@ -339,7 +339,7 @@ fn a_podconfig_that_selects_nobody_is_ready() {
     assert_eq!(
         told(&status.conditions),
         [
-            ("Ready", "True", "NoPodsSelected"),
+            ("Ready", "Unknown", "NoPodsSelected"),
             ("Progressing", "False", "NoPodsSelected"),
             ("Degraded", "False", "NoPodsSelected")
         ]

@@ -31,6 +31,36 @@ fn it_follows_the_policies_and_comes_back_when_somebody_deletes_it() {
 }
 
 #[test]
+fn a_policy_that_is_in_use_is_not_deleted_by_one_command() {
+    let space = Space::new("ctl-in-use", &bridges());
+    let users = || {
+        let policy = object(&["podconfigpolicy", space.0]).unwrap_or_default();
+        policy["status"]["inUseBy"].clone()
+    };
+    space.config(&on_bridge("blue"));
+    eventually("it is in use", || {
+        seen(users() == json!(["default"]), users())
+    });
+    let delete = ["delete", "podconfigpolicy", space.0];
+    let said = refusal(try_kubectl(&delete));
+    assert!(
+        said.contains("kubectl annotate podconfigpolicy ctl-in-use"),
+        "{said}"
+    );
+    space.delete("podconfig", "data");
+    eventually("it is not in use", || {
+        seen(users().as_array().is_none_or(Vec::is_empty), users())
+    });
+    kubectl(&[&delete[..], &["--dry-run=server"]].concat());
+    space.config(&on_bridge("blue"));
+    eventually("it is in use again", || {
+        seen(users() == json!(["default"]), users())
+    });
+    kubectl(&["annotate", "podconfigpolicy", space.0, ALLOW_DELETION]);
+    kubectl(&delete);
+}
+
+#[test]
 fn a_namespace_without_a_policy_has_one_as_well() {
     let namespace = "ctl-nothing";
     apply(&object_of("v1", "Namespace", namespace, &json!({})));

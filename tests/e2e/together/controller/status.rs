@@ -36,7 +36,7 @@ fn counts(space: &Space, selected: u64, configured: u64) {
 fn it_is_ready_when_the_nodes_of_all_pods_say_so_and_nobody_else() {
     let space = Space::new("ctl-status", &bridges());
     space.config(&on_bridge("blue"));
-    says(&space, "True", "NoPodsSelected");
+    says(&space, "Unknown", "NoPodsSelected");
 
     let uids = ["a", "b"].map(|name| space.pod(name, "nowhere-0"));
     says(&space, "False", "Reconciling");
@@ -78,7 +78,7 @@ fn a_pod_that_is_gone_is_not_waited_for() {
     space.pod("a", "nowhere-0");
     says(&space, "False", "Reconciling");
     kubectl(&["-n", space.0, "delete", "pod", "a", "--force"]);
-    says(&space, "True", "NoPodsSelected");
+    says(&space, "Unknown", "NoPodsSelected");
 }
 
 #[test]
@@ -122,4 +122,22 @@ fn a_status_is_written_once_in_a_second_and_not_at_all_when_nothing_changes() {
         (2..=span.as_secs() + 2).contains(&writes),
         "{writes} writes in {span:?} for {n} reports"
     );
+}
+
+#[test]
+fn what_pods_have_on_a_node_that_does_not_answer_is_unknown() {
+    let space = Space::new("ctl-unreachable", &bridges());
+    apply(&object_of("v1", "Node", "unreachable-0", &json!({})));
+    space.config(&on_bridge("blue"));
+    let uid = space.pod("a", "unreachable-0");
+    space.report("a", &uid, "unreachable-0", &nothing());
+    // No kubelet speaks for it: the node controller says so, if this story does not.
+    let lost = json!({"status": {"conditions": [{"type": "Ready", "status": "Unknown",
+        "lastTransitionTime": "2026-01-01T00:00:00Z", "lastHeartbeatTime": "2026-01-01T00:00:00Z",
+        "reason": "NodeStatusUnknown", "message": ""}]}});
+    let patch = lost.to_string();
+    let node = ["patch", "node", "unreachable-0", "--subresource=status"];
+    kubectl(&[&node[..], &["--type=merge", "-p", &patch]].concat());
+    says(&space, "Unknown", "NodeUnreachable");
+    kubectl(&["delete", "node", "unreachable-0", "--wait=false"]);
 }

@@ -3,7 +3,7 @@
 use super::yard::{HERE, Someone, Yard};
 use crate::support::{
     eventually,
-    kubectl::{apply, kubectl, refusal, try_kubectl, try_with_input},
+    kubectl::{ALLOW_DELETION, apply, kubectl, refusal, try_kubectl, try_with_input},
 };
 use crate::wait::seen;
 
@@ -129,6 +129,7 @@ fn what_became_of_a_podconfig_says_a_controller_with_the_right_to_publish() {
     namesake(name).may_not(&words, "by the controller of podconfig alone");
     yard.on(HERE).may_not(&words, "forbidden");
     controller.may(&words);
+    kubectl(&["annotate", "podconfigpolicy", name, ALLOW_DELETION]);
     kubectl(&["delete", "podconfigpolicy", name]);
 }
 

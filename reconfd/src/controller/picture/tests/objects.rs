@@ -56,15 +56,16 @@ fn every_namespace_has_an_allowance_and_one_without_a_policy_a_while_later() {
     heard.hear("", "t", What::Namespace(Some(labels("tier", "web"))));
     // The policy may be further down in the file.
     let later = Job::allowance("t").after(Wait::Settle);
-    assert_eq!(heard.marks, std::slice::from_ref(&later));
+    assert!(heard.marks.contains(&later), "{:?}", heard.marks);
     assert!(heard.picture.all().contains(&later));
     heard.policy("telco", vxlan());
     assert!(heard.marks.contains(&later), "it is about others");
     hears_that_nothing_is_allowed(&mut heard);
     heard.hear("", "t", What::Namespace(Some(labels("tier", "cnf"))));
-    assert_eq!(heard.marks, [Job::allowance("t").after(Wait::Now)]);
+    let now = Job::allowance("t").after(Wait::Now);
+    assert!(heard.marks.contains(&now), "{:?}", heard.marks);
     heard.hear("", "telco", What::Policy(None));
-    assert_eq!(heard.marks, [Job::allowance("t").after(Wait::Now)]);
+    assert!(heard.marks.contains(&now), "{:?}", heard.marks);
 }
 
 #[test]
@@ -168,7 +169,7 @@ fn overlay() -> Value {
 /// Two nodes of a tunnel, as the slices say.
 fn tunnel_of_two_nodes() -> Heard {
     let mut heard = Heard::of_namespace();
-    heard.hear("", "n1", What::Node(Some(())));
+    heard.hear("", "n1", What::Node(Some(NodeSeen::default())));
     heard.policy("telco", vxlan()).config(overlay());
     on_tunnel(&mut heard, "a", "n0", "10.77.0.1");
     on_tunnel(&mut heard, "b", "n1", "10.77.0.2");
@@ -189,7 +190,7 @@ fn a_node_stays_a_peer_while_the_report_of_its_pod_is_missing() {
         panic!("no slices");
     };
     let mut anew = Heard::of_namespace();
-    anew.hear("", "n1", What::Node(Some(())));
+    anew.hear("", "n1", What::Node(Some(NodeSeen::default())));
     for (name, spec) in put {
         anew.hear("t", &name, What::PeerSlice(Some(Ok(spec))));
     }
@@ -328,4 +329,42 @@ fn slices_that_somebody_else_made_or_changed_are_mended() {
         heard.hear("t", name, What::PeerSlice(Some(Ok(forged(7)))));
         assert_eq!(pack(&mut heard), [format!("-{name}")]);
     }
+}
+
+/// The users of the policy `telco` that are to be written, and written.
+fn write_use(heard: &mut Heard) -> Option<bool> {
+    let Deed::PolicyUse { name, in_use, .. } = heard.decide(&Job::policy_use("telco"))? else {
+        panic!("another deed");
+    };
+    let mut policy = PodConfigPolicy::new(&name, serde_json::from_value(vxlan()).unwrap());
+    policy.status = Some(crds::policy::PodConfigPolicyStatus {
+        in_use_by: in_use.then(|| "default".to_owned()).into_iter().collect(),
+    });
+    heard.hear("", &name, What::Policy(Some(Box::new(Ok(policy)))));
+    let own = Job::policy_use("telco").after(Wait::Soon);
+    assert_eq!(heard.marks, [own], "its status is nothing to anybody else");
+    Some(in_use)
+}
+
+#[test]
+fn a_policy_is_in_use_while_a_namespace_that_it_selects_has_podconfigs() {
+    let mut heard = Heard::of_namespace();
+    let mark = Job::policy_use("telco").after(Wait::Soon);
+    heard.policy("telco", vxlan());
+    assert!(heard.marks.contains(&mark) && heard.picture.all().contains(&mark));
+    assert_eq!(write_use(&mut heard), None);
+    heard.config(config(1));
+    assert!(heard.marks.contains(&mark));
+    assert_eq!(write_use(&mut heard), Some(true));
+    assert_eq!(write_use(&mut heard), None);
+    heard.config(config(2));
+    assert!(!heard.marks.contains(&mark), "it has some as before");
+    heard.hear("", "t", What::Namespace(Some(labels("tier", "web"))));
+    assert!(heard.marks.contains(&mark));
+    assert_eq!(write_use(&mut heard), Some(false));
+    heard.hear("", "t", What::Namespace(Some(labels("tier", "cnf"))));
+    assert_eq!(write_use(&mut heard), Some(true));
+    heard.hear("t", "data", What::PodConfig(None));
+    assert!(heard.marks.contains(&mark));
+    assert_eq!(write_use(&mut heard), Some(false));
 }

@@ -27,6 +27,7 @@ fn event() -> impl Strategy<Value = Event> {
             labels: labels("app", app),
             is_active,
             has_ended: false,
+            unreachable_since: None,
         });
         Event::Pod(n, seen)
     });

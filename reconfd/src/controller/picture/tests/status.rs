@@ -24,12 +24,13 @@ fn counts(heard: &Heard) -> (i32, i32, i32) {
 }
 
 #[test]
-fn without_pods_it_is_ready() {
+fn without_pods_nobody_can_say_that_it_is_ready() {
     let mut heard = Heard::of_namespace();
     heard.config(config(1));
     let mark = Job::status("t", "data").after(Wait::Now);
     assert!(heard.marks.contains(&mark), "{:?}", heard.marks);
-    assert_eq!(ready_says(&heard), word("True", "NoPodsSelected", ""));
+    let none = "no pod here has app=cnf";
+    assert_eq!(ready_says(&heard), word("Unknown", "NoPodsSelected", none));
     let status = heard.status().unwrap();
     assert_eq!((&*status.selector, &*status.links), ("app=cnf", "data0"));
     assert_eq!(status.observed_generation, Some(1));
@@ -54,10 +55,11 @@ fn nodes_that_have_yet_to_tell_get_a_moment_and_the_last_of_them_is_not_waited_f
     let mut heard = Heard::of_namespace();
     let job = Job::status("t", "data");
     heard.config(config(1)).pod("a", Some(pod("a")));
-    assert_eq!(heard.marks, [job.clone().after(Wait::Soon)]);
+    let soon = |mark: &Mark| *mark == job.clone().after(Wait::Soon);
+    assert!(!heard.marks.is_empty() && heard.marks.iter().all(soon));
     heard.pod("b", Some(pod("b")));
     heard.report("b", Some(told("b", ready())));
-    assert_eq!(heard.marks, [job.clone().after(Wait::Soon)]);
+    assert!(!heard.marks.is_empty() && heard.marks.iter().all(soon));
     heard.report("a", Some(told("a", ready())));
     assert_eq!(heard.marks, [job.after(Wait::Now)]);
 }
@@ -163,7 +165,82 @@ fn a_pod_that_is_not_scheduled_is_waited_for_and_one_that_ends_is_not() {
         ..pod("a")
     };
     heard.pod("a", Some(ending));
-    assert_eq!(ready_says(&heard), word("True", "NoPodsSelected", ""));
+    assert_eq!(ready_says(&heard).0, "Unknown");
+}
+
+#[test]
+fn labels_that_come_near_are_named_as_pods_come_and_go() {
+    let mut heard = Heard::of_namespace();
+    heard.config(config(1));
+    let near = Seen {
+        labels: labels("app", "cfn"),
+        ..pod("a")
+    };
+    heard.pod("a", Some(near));
+    let mark = Job::status("t", "data").after(Wait::Soon);
+    assert_eq!(heard.marks, [mark]);
+    let said = "no pod here has app=cnf, but there are pods with app=cfn";
+    assert_eq!(ready_says(&heard).2, said);
+}
+
+#[test]
+fn what_pods_have_on_a_node_that_does_not_answer_is_unknown() {
+    let mut heard = Heard::of_namespace();
+    heard.config(config(1)).pod("a", Some(pod("a")));
+    heard.report("a", Some(told("a", ready())));
+    let gone = NodeSeen {
+        unreachable_since: Some("12:05".into()),
+    };
+    heard.hear("", "n0", What::Node(Some(gone)));
+    assert_eq!(heard.marks, [Job::status("t", "data").after(Wait::Now)]);
+    let said = "pod a: node n0 has not answered since 12:05; what its pods have is unknown";
+    assert_eq!(ready_says(&heard), word("Unknown", "NodeUnreachable", said));
+    assert_eq!(counts(&heard), (1, 0, 0));
+    // A pod that comes meanwhile is no better, and what fails elsewhere counts more.
+    heard.pod("b", Some(pod("b")));
+    assert_eq!(counts(&heard), (2, 0, 0));
+    let elsewhere = Seen {
+        node: Some("n1".into()),
+        ..pod("c")
+    };
+    heard.pod("c", Some(elsewhere));
+    assert_eq!(ready_says(&heard).0, "False");
+    heard.pod("b", None).pod("c", None);
+    heard.hear("", "n0", What::Node(Some(NodeSeen::default())));
+    assert_eq!(ready_says(&heard), word("True", "AllPodsConfigured", ""));
+}
+
+#[test]
+fn pods_of_several_nodes_on_a_bridge_are_told_that_they_do_not_meet() {
+    let mut heard = Heard::of_namespace();
+    let named = |name: &str, app: &str| {
+        let mut object = config(1);
+        object["metadata"]["name"] = name.into();
+        object["spec"]["podSelector"]["matchLabels"]["app"] = app.into();
+        let config: PodConfig = serde_json::from_value(object).unwrap();
+        What::PodConfig(Some(Box::new(Ok(config))))
+    };
+    heard.config(config(1)).pod("a", Some(pod("a")));
+    heard.report("a", Some(told("a", ready())));
+    assert_eq!(ready_says(&heard).2, "");
+    // One PodConfig for each pod is what addresses of each pod take.
+    let elsewhere = Seen {
+        node: Some("n1".into()),
+        labels: labels("app", "web"),
+        ..pod("b")
+    };
+    heard.pod("b", Some(elsewhere));
+    heard.hear("t", "other", named("other", "web"));
+    let mark = Job::status("t", "data").after(Wait::Soon);
+    assert!(heard.marks.contains(&mark), "{:?}", heard.marks);
+    let (is, _, said) = ready_says(&heard);
+    assert!(
+        is == "True" && said.starts_with("pods on n0 and n1 do not meet on bridge b"),
+        "{said}"
+    );
+    heard.pod("b", None);
+    assert!(heard.marks.contains(&mark), "{:?}", heard.marks);
+    assert_eq!(ready_says(&heard).2, "");
 }
 
 #[test]

@@ -1,0 +1,116 @@
+//! Pure: a selector that selects no pod → which labels come near it, in words. Without numbers, so that the
+//! words change only when the labels do.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+
+use crate::podconfig::policy::{self, bounded};
+
+/// Labels of one pod.
+pub type Labels = BTreeMap<String, String>;
+
+/// How many letters may differ between two names of labels.
+const NEAR: usize = 2;
+
+/// Why the selector selects none of these pods.
+pub fn near_miss<'a>(selector: &LabelSelector, pods: impl Iterator<Item = &'a Labels>) -> String {
+    let pods: Vec<&Labels> = pods.collect();
+    let wanted = policy::selector(selector).map_or_else(|_| String::new(), |s| s.to_string());
+    if pods.is_empty() || wanted.is_empty() {
+        return match wanted.as_str() {
+            "" => "there is no pod here".to_owned(),
+            wanted => bounded(format!("no pod here has {wanted}")),
+        };
+    }
+    let asked = selector.match_labels.iter().flatten();
+    let mut missing =
+        asked.filter(|(key, value)| !pods.iter().any(|p| p.get(*key) == Some(*value)));
+    bounded(match missing.next() {
+        Some((key, value)) => match nearest(key, value, &pods) {
+            Some((key2, value2)) => {
+                format!("no pod here has {key}={value}, but there are pods with {key2}={value2}")
+            }
+            None => format!("no pod here has {key}={value}, nor any other label {key}"),
+        },
+        None => format!("no pod here has all of {wanted}"),
+    })
+}
+
+/// The label that comes nearest: another value of the same name, or else a name that is written alike.
+fn nearest<'a>(key: &str, value: &str, pods: &[&'a Labels]) -> Option<(&'a str, &'a str)> {
+    let all = pods.iter().flat_map(|pod| pod.iter());
+    let all: BTreeSet<(&str, &str)> = all.map(|(k, v)| (k.as_str(), v.as_str())).collect();
+    let far = |(k, v): &(&str, &str)| {
+        let (of_key, of_value) = (distance(k, key), distance(v, value));
+        (of_key <= NEAR).then_some((of_key, of_value))
+    };
+    let near = all
+        .into_iter()
+        .filter_map(|label| Some((far(&label)?, label)));
+    near.min().map(|(_, label)| label)
+}
+
+fn distance(a: &str, b: &str) -> usize {
+    strsim::damerau_levenshtein(a, b)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn said(selector: Value, pods: &[&str]) -> String {
+        let selector: LabelSelector = serde_json::from_value(selector).unwrap();
+        let labels = |pod: &&str| -> Labels {
+            let labels = pod.split(',').filter_map(|label| label.split_once('='));
+            labels.map(|(k, v)| (k.to_owned(), v.to_owned())).collect()
+        };
+        let pods: Vec<Labels> = pods.iter().map(labels).collect();
+        near_miss(&selector, pods.iter())
+    }
+
+    fn app(value: &str) -> Value {
+        json!({"matchLabels": {"app": value}})
+    }
+
+    #[test]
+    fn a_value_that_is_written_wrong_is_named_with_the_right_one() {
+        assert_eq!(
+            said(app("cfn"), &["app=cnf", "app=web", "app=cnf,tier=x"]),
+            "no pod here has app=cfn, but there are pods with app=cnf"
+        );
+    }
+
+    #[test]
+    fn a_label_that_is_written_wrong_is_named_with_the_right_one() {
+        assert_eq!(
+            said(app("cnf"), &["apps=cnf", "role=cnf"]),
+            "no pod here has app=cnf, but there are pods with apps=cnf"
+        );
+        assert_eq!(
+            said(app("cnf"), &["role=cnf"]),
+            "no pod here has app=cnf, nor any other label app"
+        );
+    }
+
+    #[test]
+    fn labels_that_no_pod_has_together_are_said_to_be_so() {
+        let both = json!({"matchLabels": {"app": "cnf", "tier": "x"}});
+        assert_eq!(
+            said(both, &["app=cnf", "tier=x"]),
+            "no pod here has all of app=cnf,tier=x"
+        );
+        let among =
+            json!({"matchExpressions": [{"key": "app", "operator": "In", "values": ["cnf"]}]});
+        assert!(said(among, &["app=web"]).starts_with("no pod here has all of app"));
+    }
+
+    #[test]
+    fn where_there_are_no_pods_none_is_named() {
+        assert_eq!(said(app("cnf"), &[]), "no pod here has app=cnf");
+        assert_eq!(said(json!({}), &[]), "there is no pod here");
+    }
+}
