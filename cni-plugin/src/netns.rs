@@ -4,9 +4,11 @@
 mod error;
 mod folders;
 mod identity;
+mod retry;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::sync::Mutex;
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
@@ -17,6 +19,7 @@ use nix::sys::statfs::{NSFS_MAGIC, fstatfs};
 pub use error::{NetnsError, NetnsErrorKind};
 pub use folders::NetnsFolders;
 pub use identity::Identity;
+pub use retry::{is_transient, retry};
 
 /// How a namespace is opened: never through to a terminal or a child, never waiting for a FIFO's writer.
 const FLAGS: OFlag = OFlag::O_RDONLY
@@ -103,7 +106,8 @@ impl AsFd for Netns {
 }
 
 fn open_path(path: &Path) -> Result<OwnedFd, NetnsError> {
-    open(path, FLAGS, Mode::empty()).map_err(|errno| NetnsErrorKind::Open(errno).at(path))
+    let opened = retry(|| open(path, FLAGS, Mode::empty()), |errno| Some(*errno));
+    opened.map_err(|errno| NetnsErrorKind::Open(errno).at(path))
 }
 
 /// Proves that an fd is a network namespace: by its file system, then by what the kernel says of it.
@@ -120,13 +124,20 @@ fn check_type(fd: &OwnedFd) -> Result<(), NetnsError> {
 }
 
 fn enter<T: Send>(fd: BorrowedFd<'_>, f: impl FnOnce() -> T + Send) -> Result<T, NetnsError> {
+    // Taken by the thread that has entered: one that could not be started leaves it for the next try.
+    let f = Mutex::new(Some(f));
     let inside = || -> Result<T, Errno> {
-        setns(fd, CloneFlags::CLONE_NEWNET)?;
-        Ok(f())
+        retry(|| setns(fd, CloneFlags::CLONE_NEWNET), |errno| Some(*errno))?;
+        let f = f.lock().ok().and_then(|mut f| f.take());
+        f.map(|f| f()).ok_or(Errno::EINVAL)
     };
-    let thread = std::thread::Builder::new().name("in-netns".into());
     std::thread::scope(|scope| {
-        let thread = thread.spawn_scoped(scope, inside);
+        let start = || {
+            let thread = std::thread::Builder::new().name("in-netns".into());
+            thread.spawn_scoped(scope, &inside)
+        };
+        let errno = |error: &std::io::Error| error.raw_os_error().map(Errno::from_raw);
+        let thread = retry(start, errno);
         match thread
             .map_err(|error| NetnsErrorKind::Thread(error.to_string()))?
             .join()

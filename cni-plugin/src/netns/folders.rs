@@ -8,7 +8,7 @@ use std::path::{Component, Path, PathBuf};
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat2};
 use nix::sys::stat::Mode;
 
-use super::{FLAGS, Identity, Netns, NetnsError, NetnsErrorKind};
+use super::{FLAGS, Identity, Netns, NetnsError, NetnsErrorKind, retry};
 
 /// The allow-list, such as `/run/netns`.
 #[derive(Debug, Clone)]
@@ -74,12 +74,15 @@ fn spelled(path: &Path, one_run: bool) -> PathBuf {
 
 fn open_beneath(folder: &Path, name: PathBuf) -> Result<OwnedFd, NetnsError> {
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-    let folder = open(folder, flags, Mode::empty()).map_err(NetnsErrorKind::Folder)?;
+    let folder = retry(|| open(folder, flags, Mode::empty()), |errno| Some(*errno));
+    let folder = folder.map_err(NetnsErrorKind::Folder)?;
     let beneath = ResolveFlag::RESOLVE_BENEATH
         | ResolveFlag::RESOLVE_NO_SYMLINKS
         | ResolveFlag::RESOLVE_NO_MAGICLINKS;
     let how = OpenHow::new().flags(FLAGS).resolve(beneath);
-    Ok(openat2(folder, &name, how).map_err(NetnsErrorKind::Open)?)
+    // The kernel answers EAGAIN where something is renamed or mounted anywhere at that moment.
+    let opened = retry(|| openat2(&folder, &name, how), |errno| Some(*errno));
+    Ok(opened.map_err(NetnsErrorKind::Open)?)
 }
 
 #[cfg(test)]

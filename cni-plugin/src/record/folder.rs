@@ -14,6 +14,8 @@ use nix::fcntl::{OFlag, open, openat};
 use nix::sys::stat::{Mode, SFlag, fstat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
+use crate::netns::retry;
+
 use super::{MAX_RECORD_BYTES, Record, RecordError, RecordErrorKind as Kind, reading};
 
 /// The folder of records of one node.
@@ -176,7 +178,11 @@ impl RecordFolder {
             | OFlag::O_NONBLOCK
             | OFlag::O_NOCTTY
             | OFlag::O_CLOEXEC;
-        let file = openat(folder, file, flags, Mode::empty()).map_err(|errno| match errno {
+        let opened = retry(
+            || openat(folder, file, flags, Mode::empty()),
+            |errno| Some(*errno),
+        );
+        let file = opened.map_err(|errno| match errno {
             Errno::ENOENT => RecordError::new(Kind::Missing, &path, "there is none"),
             Errno::ELOOP => RecordError::new(Kind::Untrusted, &path, "is a symbolic link"),
             Errno::ENXIO => RecordError::new(Kind::Untrusted, &path, "is not a plain file"),
@@ -233,7 +239,11 @@ impl RecordFolder {
     /// Opens the folder and refuses one in which others could plant or swap files.
     fn open(&self) -> Result<OwnedFd, RecordError> {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let folder = open(&self.path, flags, Mode::empty()).map_err(|errno| match errno {
+        let folder = retry(
+            || open(&self.path, flags, Mode::empty()),
+            |errno| Some(*errno),
+        );
+        let folder = folder.map_err(|errno| match errno {
             Errno::ENOENT => RecordError::new(Kind::Missing, &self.path, "there is no such folder"),
             // The kernel says ENOTDIR of a link as well when it must be a folder.
             Errno::ENOTDIR | Errno::ELOOP => RecordError::new(
