@@ -15,8 +15,12 @@ mod change;
 mod conflicts;
 /// A disk that is full or takes no writes.
 mod disk;
+/// What another program with root on the node changes is put back within a second.
+mod drift;
 /// Pods that have ended while their network namespace stays.
 mod ended;
+/// System calls that fail, and descriptor limits.
+mod faults;
 /// What the stories are told with does what it says.
 mod harness;
 /// Addresses that podconfig chooses.

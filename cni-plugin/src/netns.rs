@@ -134,7 +134,7 @@ fn enter<T: Send>(fd: BorrowedFd<'_>, f: impl FnOnce() -> T + Send) -> Result<T,
     std::thread::scope(|scope| {
         let start = || {
             let thread = std::thread::Builder::new().name("in-netns".into());
-            thread.spawn_scoped(scope, &inside)
+            thread.spawn_scoped(scope, inside)
         };
         let errno = |error: &std::io::Error| error.raw_os_error().map(Errno::from_raw);
         let thread = retry(start, errno);

@@ -184,7 +184,7 @@ impl<'c> Keeper<'c> {
     /// The very same namespace is pinned again, by the descriptor that is held.
     fn look_at_pin(&mut self) {
         let path = self.pin.path().display();
-        if !self.pin.holds() {
+        if matches!(self.pin.holds(), Ok(false)) {
             match self.pin.pin() {
                 Ok(()) => {
                     tracing::warn!(%path, "somebody unmounted the switch's namespace; it was pinned again");

@@ -5,6 +5,8 @@
 
 /// Steps applied: the only place where links are made, changed and removed.
 pub mod act;
+/// What of ours is on host ends in the node's namespace.
+mod around;
 /// The machine given back.
 mod close;
 /// What the kernel tells unasked.
@@ -19,6 +21,8 @@ mod listen;
 pub mod netlink;
 /// Which networks a kernel knows in one namespace.
 pub mod networks;
+/// Which host ends are whose.
+mod ownership;
 /// Which links of ours a pod has.
 pub mod present;
 /// Whether somebody on the wire has an address already.
@@ -57,10 +61,12 @@ use cni_plugin::{
 pub use listen::{Happening, InPod};
 
 use self::{
+    around::Around,
     events::Events,
     filter::Filter,
     links::{Place, bridge, requests},
     netlink::{Changes, Error},
+    ownership::Ownership,
     procfs::Procfs,
     row::{Port, Row},
     sandbox::{Sandbox, Unreachable},
@@ -80,10 +86,16 @@ pub struct Machine {
     boot_id: String,
     /// Bridges in the switch by name.
     bridges: HashMap<String, u32>,
-    /// Host ends by the uid of the pod that their mark names.
-    ends: HashMap<String, HashSet<(Place, u32)>>,
+    /// Whose the host ends are.
+    ownership: Ownership,
     /// Pinned entries of the forwarding tables: port and MAC address.
     pinned: HashSet<(Place, u32, [u8; 6])>,
+    /// What of ours is on host ends in the node's namespace; `None`: it is to be read.
+    around: Option<Around>,
+    /// Host ends that were seen to have lost something when that was read again.
+    losers: Vec<u32>,
+    /// Host ends whose ingress filter was just written, and is still to be told of.
+    expected_filters: HashSet<(Place, u32)>,
     pub filter: Filter,
     /// Devices of segments, in the switch, by name.
     devices: HashMap<String, u32>,
@@ -93,6 +105,8 @@ pub struct Machine {
     own_addresses: Option<Vec<(u32, IpAddr)>>,
     /// Links of the node that somebody took to another namespace, by name.
     moved: HashSet<String>,
+    /// Events were lost, and what is known was not read again since.
+    is_behind: bool,
     /// Links that could not be finished; they go together, when the pass has tried them all.
     pub unfinished: Vec<(Place, u32)>,
     /// Bridges in the switch whose way out was made, raised or led to more ends in this pass.
@@ -123,9 +137,11 @@ impl Machine {
             let fd = netns.as_fd().try_clone_to_owned()?;
             Netns::from_fd(fd).map_err(io::Error::other)
         };
-        let switch = Space::open(again(&pin.netns)?, &changes, Events::of_all_netns)
-            .map_err(io::Error::other)?;
-        let node = Space::open(own()?, &changes, Events::of_links).map_err(io::Error::other)?;
+        let of_switch = || Ok((Events::of_all_netns()?, Events::of_tables(false)?));
+        let switch =
+            Space::open(again(&pin.netns)?, &changes, of_switch).map_err(io::Error::other)?;
+        let of_node = || Ok((Events::of_links()?, Events::of_tables(true)?));
+        let node = Space::open(own()?, &changes, of_node).map_err(io::Error::other)?;
         let mut machine = Self {
             installation: installation.into(),
             changes: changes.clone(),
@@ -138,13 +154,17 @@ impl Machine {
                 .trim()
                 .into(),
             bridges: HashMap::new(),
-            ends: HashMap::new(),
+            ownership: Ownership::default(),
             pinned: HashSet::new(),
+            around: None,
+            losers: Vec::new(),
+            expected_filters: HashSet::new(),
             filter: Filter::open(installation, &changes).map_err(io::Error::other)?,
             devices: HashMap::new(),
             peers: HashMap::new(),
             own_addresses: None,
             moved: HashSet::new(),
+            is_behind: false,
             unfinished: Vec::new(),
             ways_out: Vec::new(),
         };
@@ -180,12 +200,42 @@ impl Machine {
         Ok(Sandbox::new(netns, in_switch, &self.procfs, &self.changes)?)
     }
 
+    /// Whether a host end shows the mark that it was given.
+    pub fn is_marked(&self, place: Place, row: &Row) -> bool {
+        self.ownership.is_marked(place, row)
+    }
+
     /// Reads all that is kept in memory anew, and says whether anything of what no event tells is
     /// otherwise than it was left.
     pub fn check(&mut self) -> Result<bool, Error> {
+        let around = self.around.clone();
         let before = (self.pinned.clone(), self.peers.clone(), self.ports());
         self.read_again()?;
-        Ok(before != (self.pinned.clone(), self.peers.clone(), self.ports()))
+        let around_differs = match around {
+            Some(around) if !around.is_stale => *self.read_around()? != around,
+            _ => false,
+        };
+        Ok(around_differs || before != (self.pinned.clone(), self.peers.clone(), self.ports()))
+    }
+
+    /// What of ours is on host ends in the node's namespace.
+    fn read_around(&mut self) -> Result<&Around, Error> {
+        if self.around.as_ref().is_none_or(|around| around.is_stale) {
+            let now = Around::read(&mut self.node.socket)?;
+            let before = self.around.replace(now);
+            // Whose loss is still to be told, it would be no news by then.
+            let losers = before.zip(self.around.as_ref());
+            self.losers
+                .extend(losers.iter().flat_map(|(before, now)| before.lost(now)));
+        }
+        Ok(self.around.get_or_insert_default())
+    }
+
+    /// A link that is gone has lost all that was on it, and the kernel says nothing of it.
+    fn remember_around(&mut self, before: Option<&Row>, now: Option<&Row>) {
+        if let (Some(before), None, Some(around)) = (before, now, &mut self.around) {
+            around.forget(before.index);
+        }
     }
 
     /// What each port of the switch does with frames.
@@ -202,35 +252,31 @@ impl Machine {
     pub fn read_again(&mut self) -> Result<(), Error> {
         self.switch.read_all()?;
         self.node.read_all()?;
+        self.around = None;
         self.read_by_heart()
     }
 
     /// Keeps what is known by heart true to what was heard.
     pub(crate) fn remember(&mut self, place: Place, before: Option<&Row>, now: Option<&Row>) {
-        for (row, is_there) in before
-            .map(|row| (row, false))
-            .into_iter()
-            .chain(now.map(|row| (row, true)))
-        {
-            if let Some(mark) = present::mark_of(row, &self.installation) {
-                let ends = self.ends.entry(mark.pod_uid).or_default();
-                if is_there {
-                    ends.insert((place, row.index))
-                } else {
-                    ends.remove(&(place, row.index))
-                };
-            }
+        match (before, now) {
+            (_, Some(row)) => self.ownership.see(place, row, &self.installation),
+            (Some(row), None) => self.ownership.forget(place, row.index),
+            (None, None) => (),
         }
         if let (Some(row), None) = (before, now) {
             self.pinned
                 .retain(|(at, index, _)| (*at, *index) != (place, row.index));
+            self.expected_filters.remove(&(place, row.index));
         }
         match place {
             Place::Switch => {
                 self.remember_bridge(before, now);
                 self.remember_device(before, now);
             }
-            Place::Node => self.remember_leaving(before, now),
+            Place::Node => {
+                self.remember_leaving(before, now);
+                self.remember_around(before, now);
+            }
         }
     }
 
@@ -247,7 +293,11 @@ impl Machine {
     }
 
     fn read_by_heart(&mut self) -> Result<(), Error> {
-        self.ends.clear();
+        let (switch, node) = (&self.switch, &self.node);
+        self.ownership.retain_seen(|place, index| {
+            let space = if place == Place::Switch { switch } else { node };
+            space.links.get(&index).cloned()
+        });
         self.bridges.clear();
         self.devices.clear();
         let rows: Vec<(Place, Row)> = [(Place::Switch, &self.switch), (Place::Node, &self.node)]
@@ -287,7 +337,7 @@ impl Machine {
             .map(|row| requests::raise(&row.name, row.index))
             .collect();
         act::first_error(self.switch.socket.batch(&raise)).map_err(io::Error::other)?;
-        match (self.pin.holds(), self.pin.maker()) {
+        match (self.pin.holds()?, self.pin.maker()) {
             (true, _) => Ok(Kept::Pinned),
             (false, Maker::Itself) => self.pin.pin().map(|()| Kept::PinnedAgain),
             (false, Maker::Other) => Ok(Kept::Unpinned),

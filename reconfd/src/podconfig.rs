@@ -53,7 +53,7 @@ pub mod wanted;
 use std::{
     collections::{BTreeSet, HashMap},
     io,
-    os::fd::{AsFd, BorrowedFd},
+    os::fd::AsFd,
     sync::{atomic::Ordering, mpsc},
     time::{Duration, Instant},
 };
@@ -205,6 +205,7 @@ impl Controller {
             self.wait()?;
             self.take_changes();
             self.hear()?;
+            self.hear_of_filter();
             self.take_due();
             self.passes()?;
             self.announce_due();
@@ -268,12 +269,9 @@ impl Controller {
             true => Duration::ZERO,
             false => sleep,
         };
-        let fds: [BorrowedFd<'_>; 3] = [
-            self.inbox.bell.as_fd(),
-            self.machine.switch.events.as_fd(),
-            self.machine.node.events.as_fd(),
-        ];
-        let mut fds = fds.map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+        let fds = std::iter::once(self.inbox.bell.as_fd()).chain(self.machine.events());
+        let fds = fds.map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+        let mut fds: Vec<PollFd<'_>> = fds.collect();
         // Rounded up: a wait that ends a moment early would turn into a busy loop.
         let milliseconds =
             u16::try_from(timeout.as_millis() + u128::from(!timeout.is_zero())).unwrap_or(u16::MAX);

@@ -243,6 +243,11 @@ impl Daemon<'_> {
         );
     }
 
+    /// Of the daemon, as the test sees it.
+    pub fn process_id(&self) -> i32 {
+        self.pid.as_raw()
+    }
+
     pub fn is_alive(&self) -> bool {
         fs::read_to_string(format!("/proc/{}/stat", self.pid))
             .is_ok_and(|stat| !stat.contains(") Z "))

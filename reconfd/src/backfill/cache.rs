@@ -168,6 +168,11 @@ impl Reader {
         let read = match folder.read(name) {
             Ok((text, written)) => entry::read(name, &text, written),
             Err(Refused::Gone) => Ok(None),
+            // What it says now is not known; what it said stays.
+            Err(Refused::Unreadable(error)) => {
+                self.doubt(format!("have an entry that cannot be read: {error}"));
+                return Vec::new();
+            }
             Err(refused) => Err(refused.to_string()),
         };
         let hint = match read {

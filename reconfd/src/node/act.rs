@@ -134,6 +134,7 @@ impl Machine {
         };
         self.pinned.insert((place, index, mac));
         let followed = followed.and_then(|()| self.forget_elsewhere(veth, mac));
+        self.expected_filters.insert((place, index));
         if followed.is_err() {
             // The first error is the one to tell; what this one leaves, the next pass finds.
             let _ = self.remove(&[(place, index)]);
@@ -261,6 +262,13 @@ impl Machine {
         };
         self.switch.links.insert(index, row);
         Ok(index)
+    }
+
+    pub fn space_of(&self, place: Place) -> &Space {
+        match place {
+            Place::Switch => &self.switch,
+            Place::Node => &self.node,
+        }
     }
 
     pub fn space(&mut self, place: Place) -> &mut Space {

@@ -8,7 +8,7 @@ use std::{
     os::fd::{AsFd, AsRawFd, BorrowedFd},
 };
 
-use netlink_sys::protocols::NETLINK_ROUTE;
+use netlink_sys::protocols::{NETLINK_NETFILTER, NETLINK_ROUTE};
 use nix::{
     cmsg_space,
     errno::Errno,
@@ -20,22 +20,68 @@ use nix::{
 
 use super::netlink::messages;
 
+/// Which messages are let into a socket's queue.
+mod filter;
+use filter::{Accept, When};
+
 pub const RTM_NEWLINK: u16 = 16;
 pub const RTM_DELLINK: u16 = 17;
-const RTM_NEWADDR: u16 = 20;
+pub const RTM_NEWADDR: u16 = 20;
 pub const RTM_DELADDR: u16 = 21;
-const RTM_NEWROUTE: u16 = 24;
+pub const RTM_NEWROUTE: u16 = 24;
 pub const RTM_DELROUTE: u16 = 25;
+pub const RTM_NEWNEIGH: u16 = 28;
+pub const RTM_DELNEIGH: u16 = 29;
+pub const RTM_DELRULE: u16 = 33;
+pub const RTM_DELQDISC: u16 = 37;
+pub const RTM_NEWTFILTER: u16 = 44;
+pub const RTM_DELTFILTER: u16 = 45;
+pub const RTM_NEWNETCONF: u16 = 80;
 pub const RTM_DELNSID: u16 = 89;
 
-const AF_BRIDGE: u32 = 7;
-
 const RTNLGRP_LINK: u32 = 1;
+const RTNLGRP_NEIGH: u32 = 3;
+const RTNLGRP_TC: u32 = 4;
 const RTNLGRP_IPV4_IFADDR: u32 = 5;
 const RTNLGRP_IPV4_ROUTE: u32 = 7;
+const RTNLGRP_IPV4_RULE: u32 = 8;
 const RTNLGRP_IPV6_IFADDR: u32 = 9;
 const RTNLGRP_IPV6_ROUTE: u32 = 11;
+const RTNLGRP_IPV6_RULE: u32 = 19;
+const RTNLGRP_IPV4_NETCONF: u32 = 24;
 const RTNLGRP_NSID: u32 = 28;
+
+const NFNLGRP_NFTABLES: u32 = 7;
+/// NFNL_SUBSYS_NFTABLES and the message's own number in it.
+const NFT_MSG_NEWGEN: u16 = 10 << 8 | 15;
+
+/// The links of a namespace, without what a bridge says of its ports in a family of its own.
+const LINKS: [Accept; 3] = [
+    Accept(RTM_NEWLINK, When::NotBridge),
+    Accept(RTM_DELLINK, When::NotBridge),
+    Accept(RTM_DELNSID, When::Always),
+];
+/// What pods lose. No additions: a pod with a full BGP table must not be able to drown the daemon.
+const LOSSES: [Accept; 4] = [
+    Accept(RTM_DELADDR, When::Always),
+    Accept(RTM_DELROUTE, When::Ours),
+    Accept(RTM_DELRULE, When::Always),
+    Accept(RTM_DELNEIGH, When::Pinned),
+];
+/// The tables around the host ends.
+const TABLES: [Accept; 11] = [
+    Accept(RTM_NEWLINK, When::Bridge),
+    Accept(RTM_NEWNEIGH, When::Pinned),
+    Accept(RTM_DELNEIGH, When::Pinned),
+    Accept(RTM_NEWTFILTER, When::Always),
+    Accept(RTM_DELTFILTER, When::Always),
+    Accept(RTM_DELQDISC, When::Always),
+    Accept(RTM_NEWADDR, When::Always),
+    Accept(RTM_DELADDR, When::Always),
+    Accept(RTM_NEWROUTE, When::OursOrReplacesHost),
+    Accept(RTM_DELROUTE, When::Ours),
+    Accept(RTM_NEWNETCONF, When::Always),
+];
 
 /// Room for a burst: 200 pods of three links each bring some ten thousand events.
 const RECEIVE_BUFFER: usize = 16 << 20;
@@ -52,26 +98,60 @@ pub struct Events {
 impl Events {
     /// Link events of this namespace alone.
     pub fn of_links() -> io::Result<Self> {
-        Self::open(&[RTNLGRP_LINK])
+        Self::open(&[RTNLGRP_LINK], &LINKS)
     }
 
     /// Events of this namespace and of every one that has a number (nsid) in it. Does not keep those
     /// namespaces alive. Needs CAP_NET_BROADCAST.
     pub fn of_all_netns() -> io::Result<Self> {
-        let events = Self::open(&[
+        let groups = [
             RTNLGRP_LINK,
             RTNLGRP_NSID,
             RTNLGRP_IPV4_IFADDR,
             RTNLGRP_IPV6_IFADDR,
-        ])?;
+        ];
+        let events = Self::open(&groups, &[&LINKS[..], &LOSSES].concat())?;
         events.socket.set_listen_all_namespaces(true)?;
-        join(&events.socket, &[RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE])?;
+        let groups = [
+            RTNLGRP_IPV4_ROUTE,
+            RTNLGRP_IPV6_ROUTE,
+            RTNLGRP_IPV4_RULE,
+            RTNLGRP_IPV6_RULE,
+            RTNLGRP_NEIGH,
+        ];
+        join(&events.socket, &groups)?;
+        Ok(events)
+    }
+
+    /// What this namespace has around its links: bridge ports, forwarding entries, traffic control
+    /// filters, and where there is IP (`has_ip`) our routes, addresses and the settings of links. On a socket
+    /// of its own, because these groups of a pod are the pod's own business.
+    pub fn of_tables(has_ip: bool) -> io::Result<Self> {
+        let mut groups = vec![RTNLGRP_LINK, RTNLGRP_NEIGH, RTNLGRP_TC];
+        if has_ip {
+            groups.extend([
+                RTNLGRP_IPV4_IFADDR,
+                RTNLGRP_IPV6_IFADDR,
+                RTNLGRP_IPV4_ROUTE,
+                RTNLGRP_IPV6_ROUTE,
+                RTNLGRP_IPV4_NETCONF,
+            ]);
+        }
+        Self::open(&groups, &TABLES)
+    }
+
+    /// That any nf_tables table of this namespace has changed: one message per transaction.
+    pub fn of_nftables() -> io::Result<Self> {
+        let events = Self::open_unfiltered(NETLINK_NETFILTER)?;
+        let generation = [Accept(NFT_MSG_NEWGEN, When::Always)];
+        attach_filter(events.socket.as_raw_fd(), &generation)?;
+        join(&events.socket, &[NFNLGRP_NFTABLES])?;
         Ok(events)
     }
 
     /// That addresses and routes of this namespace change; what is heard is a bell and is not read.
     pub fn of_networks() -> io::Result<Self> {
-        let events = Self::open_unfiltered()?;
+        let events = Self::open_unfiltered(NETLINK_ROUTE)?;
         let groups = [
             RTNLGRP_LINK,
             RTNLGRP_IPV4_IFADDR,
@@ -83,16 +163,16 @@ impl Events {
         Ok(events)
     }
 
-    fn open(groups: &[u32]) -> io::Result<Self> {
-        let events = Self::open_unfiltered()?;
+    fn open(groups: &[u32], accepted: &[Accept]) -> io::Result<Self> {
+        let events = Self::open_unfiltered(NETLINK_ROUTE)?;
         setsockopt(&borrow(&events.socket), RcvBufForce, &RECEIVE_BUFFER)?;
-        attach_filter(events.socket.as_raw_fd())?;
+        attach_filter(events.socket.as_raw_fd(), accepted)?;
         join(&events.socket, groups)?;
         Ok(events)
     }
 
-    fn open_unfiltered() -> io::Result<Self> {
-        let mut socket = netlink_sys::Socket::new(NETLINK_ROUTE)?;
+    fn open_unfiltered(protocol: isize) -> io::Result<Self> {
+        let mut socket = netlink_sys::Socket::new(protocol)?;
         socket.bind_auto()?;
         socket.set_non_blocking(true)?;
         Ok(Self {
@@ -110,7 +190,7 @@ impl Events {
             match self.receive(&mut each) {
                 Ok(()) => (),
                 Err(Errno::EAGAIN) => return Ok(overrun),
-                Err(Errno::ENOBUFS) => overrun = true,
+                Err(Errno::ENOBUFS | Errno::ENOMEM) => overrun = true,
                 Err(Errno::EINTR) => (),
                 Err(errno) => return Err(errno.into()),
             }
@@ -173,42 +253,8 @@ fn netns_number(message: &ControlMessageOwned) -> Option<i32> {
     Some(i32::from_ne_bytes(*message.data_bytes.first_chunk()?))
 }
 
-/// Lets in only what may concern us. Of routes the deletion of one that is ours: a pod with a full BGP
-/// table must not be able to drown the daemon. Of addresses no additions; of links not what a bridge
-/// tells of its ports in a family of its own.
-fn attach_filter(fd: i32) -> io::Result<()> {
-    const TYPE: u32 = 4;
-    const FAMILY: u32 = 16;
-    const PROTOCOL_OF_ROUTE: u32 = 16 + 5;
-    let code = |code: u32, jt: u8, jf: u8, k: u32| libc::sock_filter {
-        code: code as u16,
-        jt,
-        jf,
-        k,
-    };
-    let load = |size: u32, at: u32| code(libc::BPF_LD | size | libc::BPF_ABS, 0, 0, at);
-    let equals = |value: u32, jt: u8, jf: u8| {
-        code(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, jt, jf, value)
-    };
-    // Classic BPF loads in network byte order, netlink writes in the machine's.
-    let is_type =
-        |kind: u16, jt: u8| equals(u32::from(u16::from_be_bytes(kind.to_ne_bytes())), jt, 0);
-    let end = |accept: u32| code(libc::BPF_RET, 0, 0, accept);
-    let mut program = [
-        load(libc::BPF_H, TYPE),
-        is_type(RTM_NEWROUTE, 10),
-        is_type(RTM_NEWADDR, 9),
-        is_type(RTM_DELROUTE, 3),
-        is_type(RTM_NEWLINK, 4),
-        is_type(RTM_DELLINK, 3),
-        end(u32::MAX),
-        load(libc::BPF_B, PROTOCOL_OF_ROUTE),
-        equals(u32::from(PROTOCOL), 2, 3),
-        load(libc::BPF_B, FAMILY),
-        equals(AF_BRIDGE, 1, 0),
-        end(u32::MAX),
-        end(0),
-    ];
+fn attach_filter(fd: i32, accepted: &[Accept]) -> io::Result<()> {
+    let mut program = filter::program(accepted);
     let filter = libc::sock_fprog {
         len: program.len() as u16,
         filter: program.as_mut_ptr(),

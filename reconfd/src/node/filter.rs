@@ -59,13 +59,19 @@
 //! }
 //! ```
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Instant,
+};
 
 use ipnetwork::IpNetwork;
 use netlink_sys::protocols::NETLINK_NETFILTER;
 use nix::errno::Errno;
 
-use crate::node::netlink::{Changes, Error, Socket};
+use crate::node::{
+    events::Events,
+    netlink::{Changes, Error, Socket},
+};
 
 use self::{
     layout::Layout,
@@ -92,6 +98,9 @@ pub mod state;
 #[cfg(test)]
 mod tests;
 
+/// At most a tenth of the time goes into looking at the table.
+const TIMES_PAUSE: u32 = 9;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Tunnel {
     pub vni: u32,
@@ -117,6 +126,12 @@ pub struct Filter {
     state: State,
     /// The generation at which the table was as it should be.
     seen: Option<u32>,
+    /// Tells that some table of the namespace has changed.
+    events: Option<Events>,
+    /// That was told, and not looked at yet.
+    is_unsure: bool,
+    /// Others may change their tables all the time: ours is not read more often than this.
+    not_before: Option<Instant>,
 }
 
 impl Filter {
@@ -129,10 +144,13 @@ impl Filter {
             lack: String::new(),
             state: State::default(),
             seen: None,
+            events: None,
+            is_unsure: false,
+            not_before: None,
         };
         match filter.begin(changes) {
             Err(error) if is_lack(error.errno) => {
-                filter.socket = None;
+                (filter.socket, filter.events) = (None, None);
                 filter.lack = format!("the kernel has no nf_tables: {error}");
             }
             begun => begun?,
@@ -193,9 +211,31 @@ impl Filter {
         &self.state.closed
     }
 
+    /// Readable when some table of the namespace has changed.
+    pub fn events(&self) -> Option<&Events> {
+        self.events.as_ref()
+    }
+
+    /// Looks at the table if some table of the namespace has changed; whether it was written again.
+    pub fn verify_if_told(&mut self) -> Result<bool, Error> {
+        let events = self.events.iter_mut();
+        for events in events {
+            let told = events.drain(|_, _, _| self.is_unsure = true);
+            self.is_unsure |= told.map_err(|e| Error::io("listen to nf_tables", &e))?;
+        }
+        let started = Instant::now();
+        if !self.is_unsure || self.not_before.is_some_and(|at| at > started) {
+            return Ok(false);
+        }
+        let written = self.verify();
+        self.not_before = Some(Instant::now() + started.elapsed() * TIMES_PAUSE);
+        written
+    }
+
     /// Writes the table again if somebody changed it, and says whether. Costs one question while nobody
     /// changes any table of the namespace.
     pub fn verify(&mut self) -> Result<bool, Error> {
+        self.is_unsure = false;
         let Some(socket) = &mut self.socket else {
             return Ok(false);
         };
@@ -216,6 +256,9 @@ impl Filter {
 impl Filter {
     fn begin(&mut self, changes: &Changes) -> Result<(), Error> {
         let deed = || format!("open nft table {}", self.table);
+        // Before the table is read, or a change between is not told.
+        let events = Events::of_nftables().map_err(|error| Error::io(deed(), &error))?;
+        self.events = Some(events);
         let socket = Socket::open_for(NETLINK_NETFILTER, changes)
             .map_err(|error| Error::io(deed(), &error))?;
         let socket = self.socket.insert(socket);

@@ -151,6 +151,8 @@ pub struct Present {
 pub struct HostSide {
     pub index: u32,
     pub name: String,
+    /// Whether its alias is the mark that it was given.
+    pub is_marked: bool,
     pub up: bool,
     pub mtu: u32,
     pub own_mac: [u8; 6],
@@ -162,8 +164,10 @@ pub struct HostSide {
     pub port: Option<Port>,
     /// The MAC addresses that the bridge's forwarding table has for this port for good.
     pub pins: BTreeSet<[u8; 6]>,
-    /// The program of its tc ingress filter; empty where there is none, or not one alone.
+    /// The program of its tc ingress filter; empty where there is none.
     pub ingress: Vec<Instruction>,
+    /// Whether other filters are asked as early as ours, and so could pass what ours drops.
+    pub is_ingress_shared: bool,
     /// In the node's namespace: its sysctls, as far as the kernel has them.
     pub settings: BTreeMap<Setting, String>,
     /// Routed: gateway addresses on it, and routes to the pod through it.

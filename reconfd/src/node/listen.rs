@@ -1,23 +1,38 @@
 //! What the kernel told, taken in: the machine's own reading is kept true, and whoever decides gets
 //! to know what happened, of each link only how it is now.
 
+use std::{
+    collections::BTreeSet,
+    os::fd::{AsFd, BorrowedFd},
+};
+
 /// What a burst of events comes to.
 mod latest;
 
 use self::latest::Latest;
 use super::{
     Machine,
-    events::{RTM_DELADDR, RTM_DELLINK, RTM_DELNSID, RTM_DELROUTE, RTM_NEWLINK},
-    links::{self, Place},
+    events::{
+        RTM_DELADDR, RTM_DELLINK, RTM_DELNEIGH, RTM_DELNSID, RTM_DELROUTE, RTM_DELRULE, RTM_NEWLINK,
+    },
+    links::{self, Place, device::peers::Entry},
     netlink::Error,
-    present,
     row::Row,
     space::{Word, read_number},
 };
 
+/// Bridge ports, forwarding entries, routes and addresses around host ends.
+mod tables;
+
 /// What an event says to the one who decides.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Happening {
+    /// What is around a host end, or the device of a segment, is otherwise than it was left.
+    Table {
+        place: Place,
+        index: u32,
+        what: &'static str,
+    },
     /// Something is otherwise in the pod whose namespace has this number in the switch.
     InPod { number: i32, what: InPod },
     /// A namespace has ended, and its number is free.
@@ -52,19 +67,34 @@ pub enum InPod {
     AddressGone(u32),
     /// A route of ours is gone.
     RouteGone,
+    /// A rule of ours is gone.
+    RuleGone,
+    /// An end of the tunnel with this number is gone.
+    PeerGone(u32),
 }
 
 impl Machine {
+    /// Readable when the kernel has something to tell.
+    pub fn events(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        let spaces = [&self.switch, &self.node].into_iter();
+        let of_spaces = spaces.flat_map(|space| [space.events.as_fd(), space.tables.as_fd()]);
+        of_spaces.chain(self.filter.events().map(AsFd::as_fd))
+    }
+
     /// Takes in all that the kernel has told. `Ok(None)`: events were lost, everything was read again
     /// and everything must be looked at.
     pub fn listen(&mut self) -> Result<Option<Vec<Happening>>, Error> {
         let mut happenings = Vec::new();
-        let lost =
-            self.listen_to_switch(&mut happenings)? | self.listen_to_node(&mut happenings)?;
-        if !lost {
+        let lost = self.listen_to_switch(&mut happenings)?
+            | self.listen_to_node(&mut happenings)?
+            | self.listen_to_tables(&mut happenings)?;
+        self.is_behind |= lost;
+        if !self.is_behind {
             return Ok(Some(happenings));
         }
+        // Until that goes through, everything that is known may be otherwise.
         self.read_again()?;
+        self.is_behind = false;
         Ok(None)
     }
 
@@ -95,23 +125,29 @@ impl Machine {
     }
 
     fn listen_to_node(&mut self, out: &mut Vec<Happening>) -> Result<bool, Error> {
-        let mut latest = Latest::of_node();
+        let (mut latest, mut lowered) = (Latest::of_node(), BTreeSet::new());
         let lost = self.node.events.drain(|_, kind, body| {
-            let word = Word::read(kind, body).map(Heard::Here);
-            word.into_iter().for_each(|heard| latest.push(heard));
+            let word = Word::read(kind, body);
+            if let Some(Word::Link(row)) = &word {
+                lowered.extend((!row.up).then_some(row.index));
+            }
+            let heard = word.map(Heard::Here);
+            heard.into_iter().for_each(|heard| latest.push(heard));
         });
+        self.was_lowered(lowered, out);
         for heard in latest.into_words() {
             let Heard::Here(word) = heard else {
                 continue;
             };
             let moved = matches!(word, Word::Gone { moved: true, .. });
             if let Some((before, now)) = self.node.hear(word) {
-                self.remember(Place::Node, before.as_ref(), now.as_ref());
-                let ours = |row: &Option<Row>| {
-                    row.as_ref()
-                        .is_some_and(|r| present::mark_of(r, &self.installation).is_some())
+                let index = before.as_ref().or(now.as_ref()).map(|row| row.index);
+                let is_ours = |machine: &Self| {
+                    index.is_some_and(|index| machine.ownership.has(Place::Node, index))
                 };
-                out.push(match ours(&before) || ours(&now) {
+                let was_ours = is_ours(self);
+                self.remember(Place::Node, before.as_ref(), now.as_ref());
+                out.push(match was_ours || is_ours(self) {
                     true => Happening::HostEnd {
                         place: Place::Node,
                         before,
@@ -160,6 +196,11 @@ fn in_pod(kind: u16, body: &[u8]) -> Option<InPod> {
         RTM_DELLINK => Row::read(body).map(gone),
         RTM_DELADDR => links::address::read(body).map(|address| InPod::AddressGone(address.index)),
         RTM_DELROUTE => Some(InPod::RouteGone),
+        RTM_DELRULE => links::route::read_rule(body).map(|_| InPod::RuleGone),
+        RTM_DELNEIGH => {
+            let entry = links::device::peers::read(body).filter(Entry::is_for_everybody);
+            entry.map(|entry| InPod::PeerGone(entry.index))
+        }
         _ => None,
     }
 }

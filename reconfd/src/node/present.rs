@@ -3,20 +3,19 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use netlink_packet_route::AddressFamily;
 use nix::errno::Errno;
 
 use super::{
     Machine,
     links::{
-        GROUP, HostSide, Mark, Place, PodSide, Present, Route, VETH, address,
-        mark::{PORT_OF_NODE, host_end_name, is_host_end_name, other_end},
+        GROUP, HostSide, Mark, Place, PodSide, Present, Route, VETH,
+        mark::{PORT_OF_NODE, host_end_name, is_alias, is_host_end_name, other_end},
         settings::{self, Setting},
         wall::{self, program::Instruction},
     },
     netlink::{Error, Socket},
     row::Row,
-    sandbox::{Inside, Sandbox, read_addresses, read_routes},
+    sandbox::{Inside, Sandbox},
     surroundings::is_device,
 };
 
@@ -30,9 +29,10 @@ pub use stranded::Stranded;
 /// The links of ours that a pod has, and host ends of a sandbox that it had before.
 pub type Found = (Vec<Present>, Vec<(Place, u32)>);
 
-/// The mark of a host end of this installation. Another link is not ours, whatever its alias says.
+/// The mark of a host end of this installation, which has our form of name or, where another program has
+/// renamed it, our group. Another link is not ours, whatever its alias says.
 pub fn mark_of(row: &Row, installation: &str) -> Option<Mark> {
-    if !row.is_kind(VETH) || !is_host_end_name(&row.name) {
+    if !row.is_kind(VETH) || !(is_host_end_name(&row.name) || row.group == GROUP) {
         return None;
     }
     row.mark().filter(|mark| mark.installation == installation)
@@ -45,7 +45,7 @@ fn is_half_made(row: &Row, place: Place, installation: &str) -> bool {
         Place::Switch => row.is_kind(VETH) && mark_of(row, installation).is_none(),
         Place::Node => {
             row.is_kind(VETH)
-                && row.alias.is_none()
+                && !row.alias.as_deref().is_some_and(is_alias)
                 && row.group == GROUP
                 && is_host_end_name(&row.name)
         }
@@ -55,25 +55,16 @@ fn is_half_made(row: &Row, place: Place, installation: &str) -> bool {
 impl Machine {
     /// The uids of all pods that a host end's mark names.
     pub fn pods_with_links(&self) -> Vec<String> {
-        self.ends
-            .iter()
-            .filter(|(_, ends)| !ends.is_empty())
-            .map(|(uid, _)| uid.clone())
-            .collect()
+        self.ownership.pods()
     }
 
     /// Host ends of a pod, with their marks.
     pub fn ends_of(&self, pod_uid: &str) -> Vec<(Place, Row, Mark)> {
-        let ends = self.ends.get(pod_uid).into_iter().flatten();
+        let ends = self.ownership.of_pod(pod_uid);
         ends.filter_map(|(place, index)| {
-            let space = if *place == Place::Switch {
-                &self.switch
-            } else {
-                &self.node
-            };
-            let row = space.links.get(index)?.clone();
-            let mark = mark_of(&row, &self.installation)?;
-            Some((*place, row, mark))
+            let row = self.space_of(place).links.get(&index)?.clone();
+            let mark = self.ownership.mark_of(place, index)?.clone();
+            Some((place, row, mark))
         })
         .collect()
     }
@@ -83,7 +74,8 @@ impl Machine {
         let of = |place: Place, rows: &std::collections::HashMap<u32, Row>| {
             let half = rows
                 .values()
-                .filter(|row| is_half_made(row, place, &self.installation));
+                .filter(|row| is_half_made(row, place, &self.installation))
+                .filter(|row| !self.ownership.has(place, row.index));
             half.map(|row| (place, row.index)).collect::<Vec<_>>()
         };
         [
@@ -122,25 +114,25 @@ impl Machine {
     ) -> Result<Found, Error> {
         let (mut present, mut stale) = (Vec::new(), Vec::new());
         let ends = self.ends_of(pod_uid);
-        let around = match ends.iter().any(|(place, ..)| *place == Place::Node) {
-            true => Around::read(&mut self.node.socket)?,
-            false => Around::default(),
-        };
+        if ends.iter().any(|(place, ..)| *place == Place::Node) {
+            self.read_around()?;
+        }
         for (place, row, mark) in ends {
-            if row.name != host_end_name(id, &mark.link) {
-                stale.push((place, row.index));
-                continue;
-            }
             let number = match place {
                 Place::Switch => sandbox.in_switch,
                 Place::Node => self.node.number_of(&sandbox.netns)?,
             };
             let is_here = row.peer_netns == Some(number);
+            // One that leads into the pod as it is now was only renamed.
+            if !is_here && row.name != host_end_name(id, &mark.link) {
+                stale.push((place, row.index));
+                continue;
+            }
             let pod = row
                 .peer
                 .filter(|_| is_here)
                 .and_then(|peer| pod_side(inside, peer));
-            let host = self.host_side(place, &row, &around)?;
+            let host = self.host_side(place, &row)?;
             present.push(Present {
                 mark: Some(mark),
                 place,
@@ -157,7 +149,7 @@ impl Machine {
         pins.map(|(.., mac)| *mac).collect()
     }
 
-    fn host_side(&mut self, place: Place, row: &Row, around: &Around) -> Result<HostSide, Error> {
+    fn host_side(&mut self, place: Place, row: &Row) -> Result<HostSide, Error> {
         let own_mac = row.mac.unwrap_or_default();
         let pins = self.pins_on(place, row.index);
         let mac = match own_mac == PORT_OF_NODE {
@@ -165,14 +157,15 @@ impl Machine {
             true => pins.first().filter(|_| pins.len() == 1).copied(),
             false => Some(other_end(own_mac)),
         };
-        let here = |index: u32| place == Place::Node && index == row.index;
-        let addresses = around.addresses.iter().filter(|a| a.ours && here(a.index));
-        let routes = around.routes.iter().filter(|(index, _)| here(*index));
+        let (ingress, is_ingress_shared) = read_ingress(&mut self.space(place).socket, row.index)?;
+        let here = self.around.as_ref().filter(|_| place == Place::Node);
         Ok(HostSide {
-            ingress: read_ingress(&mut self.space(place).socket, row.index)?,
+            ingress,
+            is_ingress_shared,
             settings: self.settings_of(place, &row.name)?,
             index: row.index,
             name: row.name.clone(),
+            is_marked: self.ownership.is_marked(place, row),
             up: row.up,
             mtu: row.mtu,
             own_mac,
@@ -180,8 +173,10 @@ impl Machine {
             master: row.master,
             port: row.port,
             pins,
-            addresses: addresses.map(|a| a.network).collect(),
-            routes: routes.map(|(_, route)| route.clone()).collect(),
+            addresses: here
+                .map(|here| here.addresses(row.index))
+                .unwrap_or_default(),
+            routes: here.map(|here| here.routes(row.index)).unwrap_or_default(),
         })
     }
 
@@ -198,35 +193,27 @@ impl Machine {
     }
 }
 
-/// The program of the one filter at a host end's ingress.
-fn read_ingress(socket: &mut Socket, index: u32) -> Result<Vec<Instruction>, Error> {
+/// The program of our filter at a host end's ingress, and whether others are asked as early. What comes
+/// behind it is not ours to judge.
+fn read_ingress(socket: &mut Socket, index: u32) -> Result<(Vec<Instruction>, bool), Error> {
     let deed = "list the tc filters of a host end";
     let filters = socket.dump(deed, &wall::list(index), |all: &mut Vec<_>, _, body| {
-        all.extend(wall::read(body));
+        let at = wall::Location::read(body).filter(|at| at.is_of_own_priority());
+        let found = at.and_then(|at| Some((at, wall::read(body)?)));
+        // Of another kind than ours it has no program.
+        all.extend(found.map(|(at, program)| (at.is_own() && !program.is_empty(), program)));
     });
-    let mut filters = match filters {
+    let filters = match filters {
         // It went while it was looked at.
         Err(error) if error.errno == Errno::ENODEV => Vec::new(),
         filters => filters?,
     };
-    let last = filters.pop().filter(|_| filters.is_empty());
-    Ok(last.unwrap_or_default())
-}
-
-/// What of ours is on the host ends in the node's namespace, read once for all of a pod's.
-#[derive(Default)]
-struct Around {
-    addresses: Vec<address::Present>,
-    routes: Vec<(u32, Route)>,
-}
-
-impl Around {
-    fn read(socket: &mut Socket) -> Result<Self, Error> {
-        let addresses = read_addresses(socket)?;
-        let mut routes = read_routes(socket, AddressFamily::Inet)?;
-        routes.extend(read_routes(socket, AddressFamily::Inet6)?);
-        Ok(Self { addresses, routes })
-    }
+    let is_shared = filters.iter().any(|(is_own, _)| !is_own);
+    let own = filters.into_iter().find(|(is_own, _)| *is_own);
+    Ok((
+        own.map(|(_, program)| program).unwrap_or_default(),
+        is_shared,
+    ))
 }
 
 pub(super) fn pod_side(inside: &Inside, index: u32) -> Option<PodSide> {

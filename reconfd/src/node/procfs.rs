@@ -7,6 +7,7 @@ use std::{
     os::fd::OwnedFd,
 };
 
+use cni_plugin::netns::retry;
 use rustix::{
     fs::{Mode, OFlags, openat},
     mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen},
@@ -63,8 +64,7 @@ impl Procfs {
     /// `ipv6`), for whichever thread uses them later; `None` where the kernel has no such family.
     pub fn link_settings(&self, family: &str) -> io::Result<Option<LinkSettings>> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        let path = format!("sys/net/{family}/conf");
-        match openat(&self.0, path, flags, Mode::empty()) {
+        match open_at(&self.0, &format!("sys/net/{family}/conf"), flags) {
             Ok(fd) => Ok(Some(LinkSettings(fd))),
             Err(rustix::io::Errno::NOENT) => Ok(None),
             Err(errno) => Err(told("open", &format!("{family}/conf"), &errno.into())),
@@ -73,12 +73,8 @@ impl Procfs {
 
     fn file(&self, name: &str, flags: OFlags) -> io::Result<File> {
         let path = format!("sys/net/{name}");
-        let fd = openat(
-            &self.0,
-            path,
-            flags | OFlags::CLOEXEC | OFlags::NOFOLLOW,
-            Mode::empty(),
-        );
+        let flags = flags | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let fd = open_at(&self.0, &path, flags);
         Ok(fd
             .map_err(|errno| told("open", name, &io::Error::from(errno)))?
             .into())
@@ -92,7 +88,7 @@ impl LinkSettings {
     /// Sets `<link>/<setting>`.
     pub fn set(&self, name: &str, value: &str) -> io::Result<()> {
         let flags = OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        let file = match openat(&self.0, name, flags, Mode::empty()) {
+        let file = match open_at(&self.0, name, flags) {
             // Below an MTU of 1280 a link speaks no IPv6 and has no settings for it.
             Err(rustix::io::Errno::NOENT) => return Ok(()),
             file => file,
@@ -107,7 +103,7 @@ impl LinkSettings {
     /// Sets `<link>/<setting>`; the value that it had, where that was another.
     pub fn replace(&self, name: &str, value: &str) -> io::Result<Option<String>> {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        let file = match openat(&self.0, name, flags, Mode::empty()) {
+        let file = match open_at(&self.0, name, flags) {
             Err(rustix::io::Errno::NOENT) => return Ok(None),
             file => file.map_err(|errno| told("open", name, &errno.into()))?,
         };
@@ -122,6 +118,13 @@ impl LinkSettings {
         self.set(name, value)?;
         Ok(Some(before.to_owned()))
     }
+}
+
+fn open_at(folder: &OwnedFd, path: &str, flags: OFlags) -> rustix::io::Result<OwnedFd> {
+    retry(
+        || openat(folder, path, flags, Mode::empty()),
+        |errno| Some(nix::errno::Errno::from_raw(errno.raw_os_error())),
+    )
 }
 
 fn told(deed: &str, name: &str, error: &io::Error) -> io::Error {

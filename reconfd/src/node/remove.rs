@@ -12,7 +12,7 @@ use rtnetlink::LinkUnspec;
 use super::{
     Machine,
     act::first_error,
-    links::{Place, mark::is_host_end_name},
+    links::{GROUP, Place, mark::is_host_end_name},
     netlink::{Error, Request},
     space::{Space, read_links},
 };
@@ -53,9 +53,10 @@ impl Machine {
 fn keep_ours(space: &mut Space, indexes: &mut Vec<u32>) -> Result<(), Error> {
     let now = read_links(&mut space.socket)?;
     let is_same = |index: &u32| {
-        let name = now.get(index).map(|row| &row.name);
-        name.is_some_and(|name| {
-            is_host_end_name(name) && space.links.get(index).is_none_or(|row| row.name == *name)
+        now.get(index).is_some_and(|row| {
+            let is_ours = is_host_end_name(&row.name) || row.group == GROUP;
+            let known = space.links.get(index);
+            is_ours && known.is_none_or(|known| known.name == row.name)
         })
     };
     indexes.retain(is_same);

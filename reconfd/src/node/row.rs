@@ -16,6 +16,7 @@ const IFLA_IFNAME: u16 = 3;
 const IFLA_MTU: u16 = 4;
 const IFLA_LINK: u16 = 5;
 const IFLA_MASTER: u16 = 10;
+const IFLA_PROTINFO: u16 = 12;
 const IFLA_LINKINFO: u16 = 18;
 const IFLA_AF_SPEC: u16 = 26;
 const IFLA_IFALIAS: u16 = 20;
@@ -183,6 +184,15 @@ pub fn ask_in(netns: i32, index: u32) -> Body {
     body.extend(IFLA_TARGET_NETNSID.to_ne_bytes());
     body.extend(netns.to_ne_bytes());
     Body::Raw(RTM_GETLINK, body)
+}
+
+/// The port that a bridge tells of in its own family, and what it does with frames.
+pub fn read_port(bytes: &[u8]) -> Option<(u32, Port)> {
+    let header = bytes.first_chunk::<HEADER>()?;
+    let index = u32::from_ne_bytes([header[4], header[5], header[6], header[7]]);
+    let mut attributes = NlasIterator::new(&bytes[HEADER..]).flatten();
+    let flags = attributes.find(|attribute| attribute.kind() == IFLA_PROTINFO)?;
+    Some((index, port(flags.value())))
 }
 
 fn port(value: &[u8]) -> Port {

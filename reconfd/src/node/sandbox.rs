@@ -12,6 +12,7 @@ use cni_plugin::{
     record::Record,
 };
 use netlink_packet_route::AddressFamily;
+use nix::errno::Errno;
 
 use super::{
     act::first_error,
@@ -115,11 +116,10 @@ impl Sandbox {
             let settings = (procfs.link_settings("ipv4")?, procfs.link_settings("ipv6")?);
             Ok::<_, io::Error>((Socket::open(changes)?, settings))
         });
-        let entered = brought.map_err(|e| {
-            Error::io(
-                format!("enter the pod's namespace ({e})"),
-                &io::Error::other(""),
-            )
+        let entered = brought.map_err(|e| Error {
+            deed: "enter the pod's network namespace".into(),
+            errno: e.kind.passing().unwrap_or(Errno::EIO),
+            text: e.to_string(),
         })?;
         let (socket, (ipv4, ipv6)) =
             entered.map_err(|e| Error::io("open a netlink socket in the pod", &e))?;
@@ -253,7 +253,6 @@ fn read_rules(socket: &mut Socket, family: AddressFamily) -> Result<Vec<route::R
 
 /// A kernel without IPv6, or without rules, has none.
 pub(super) fn no_such_family<T: Default>(found: Result<T, Error>) -> Result<T, Error> {
-    use nix::errno::Errno;
     match found {
         Err(Error {
             errno: Errno::EAFNOSUPPORT | Errno::EOPNOTSUPP | Errno::ENOENT,

@@ -54,6 +54,8 @@ pub struct Space {
     pub netns: Netns,
     pub socket: Socket,
     pub events: Events,
+    /// What is around the links.
+    pub tables: Events,
     pub links: HashMap<u32, Row>,
     /// Numbers are never given twice, so that a late message can not hit a newer link.
     next_index: u32,
@@ -64,9 +66,9 @@ impl Space {
     pub fn open(
         netns: Netns,
         changes: &Changes,
-        events: impl FnOnce() -> io::Result<Events> + Send,
+        events: impl FnOnce() -> io::Result<(Events, Events)> + Send,
     ) -> Result<Self, Error> {
-        let (events, socket) = netns
+        let ((events, tables), socket) = netns
             .enter(|| Ok::<_, io::Error>((events()?, Socket::open(changes)?)))
             .map_err(|e| Error::io("enter namespace", &io::Error::other(e.to_string())))?
             .map_err(|e| Error::io("open netlink socket", &e))?;
@@ -74,6 +76,7 @@ impl Space {
             netns,
             socket,
             events,
+            tables,
             links: HashMap::new(),
             next_index: 1,
         };

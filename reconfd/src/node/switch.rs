@@ -142,11 +142,14 @@ impl Pin {
             .map_err(io::Error::other)?
     }
 
-    /// Whether the path still leads to this very namespace.
-    pub fn holds(&self) -> bool {
+    /// Whether the path still leads to this very namespace. A path that cannot be looked at may.
+    pub fn holds(&self) -> io::Result<bool> {
         use std::os::unix::fs::MetadataExt;
-        fs::metadata(&self.path)
-            .is_ok_and(|m| (m.dev(), m.ino()) == (self.identity.device, self.identity.inode))
+        match fs::metadata(&self.path) {
+            Ok(m) => Ok((m.dev(), m.ino()) == (self.identity.device, self.identity.inode)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Pins the namespace at its path; again, if somebody unmounted it.
@@ -183,7 +186,7 @@ impl Pin {
             )
         };
         // It may have been mounted over itself.
-        while self.holds() {
+        while self.holds()? {
             umount2(&self.path, MntFlags::MNT_DETACH)
                 .map_err(|errno| told("unmount the switch at", errno.into()))?;
         }

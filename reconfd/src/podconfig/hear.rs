@@ -11,7 +11,15 @@ use crate::node::{Happening, InPod, links::Place, row::Row};
 impl Controller {
     /// Takes in what the kernel told, and finds out whom it concerns.
     pub(super) fn hear(&mut self) -> io::Result<()> {
-        let Some(happenings) = self.machine.listen().map_err(io::Error::other)? else {
+        let heard = match self.machine.listen() {
+            Ok(heard) => heard,
+            // What stands stays; it is tried again with the next event, within a second.
+            Err(error) => {
+                tracing::error!("read the machine's links again: {error}");
+                return Ok(());
+            }
+        };
+        let Some(happenings) = heard else {
             tracing::warn!(
                 "the kernel had more to tell than could be queued; everything is looked at again"
             );
@@ -28,6 +36,7 @@ impl Controller {
                     let uid = self.netns_ids.remove(number);
                     self.dirty.extend(uid);
                 }
+                Happening::Table { place, index, what } => self.heard_of_table(place, index, what),
                 Happening::HostEnd { place, before, now } => {
                     self.heard_of_host_end(place, before.as_ref(), now.as_ref())
                 }
@@ -47,7 +56,10 @@ impl Controller {
             return;
         };
         let now = Instant::now();
-        settled.alarmed |= matches!(what, InPod::AddressGone(_) | InPod::RouteGone);
+        settled.alarmed |= matches!(
+            what,
+            InPod::AddressGone(_) | InPod::RouteGone | InPod::RuleGone | InPod::PeerGone(_)
+        );
         settled.note_escape(what);
         match settled.meaning_of(what) {
             Meaning::Echo => (),
@@ -68,8 +80,30 @@ impl Controller {
         let Some(settled) = self.settled.get_mut(uid) else {
             return;
         };
-        if settled.host_end_differs(place, index, now) && settled.may_look_now(Instant::now()) {
+        let is_marked = now.is_none_or(|row| self.machine.is_marked(place, row));
+        let differs = !is_marked || settled.host_end_differs(place, index, now);
+        if differs && settled.may_look_now(Instant::now()) {
             self.dirty.insert(uid.clone());
+        }
+    }
+
+    /// What is around a host end or the device of a segment was changed by another program.
+    fn heard_of_table(&mut self, place: Place, index: u32, what: &'static str) {
+        if let Some(uid) = self.host_ends.get(&(place, index)) {
+            let settled = self.settled.get_mut(uid);
+            if settled.is_some_and(|settled| settled.may_look_now(Instant::now())) {
+                self.dirty.insert(uid.clone());
+            }
+            return;
+        }
+        let device = self.machine.switch.links.get(&index);
+        let device = device.filter(|row| place == Place::Switch && row.data.is_some());
+        if let Some(bridge) = device.and_then(|row| row.master) {
+            let name = device.map(|row| row.name.clone()).unwrap_or_default();
+            tracing::warn!(device = name, "{what} changed by another program; put back");
+            self.metrics
+                .drift_repaired(crate::node::links::device::VXLAN);
+            self.touch_users(bridge);
         }
     }
 

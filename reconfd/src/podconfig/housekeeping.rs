@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use super::{Controller, probes::Probes};
-use crate::node::Kept;
+use crate::node::{Kept, links::device::VXLAN, netlink::Error};
 
 /// Of so many times, once the switch's settings are looked at as well.
 const THOROUGH: u32 = 10;
@@ -14,6 +14,7 @@ impl Controller {
         self.last_housekeeping = Instant::now();
         self.rounds += 1;
         self.look_at_another();
+        self.read_unread();
         self.seek_again();
         let due = self.probes.as_ref().map(Probes::due);
         self.dirty.extend(due.into_iter().flatten());
@@ -57,16 +58,32 @@ impl Controller {
         if !self.machine.filter.is_available() && self.rounds.is_multiple_of(THOROUGH) {
             self.look_for_filter();
         }
-        match self.machine.filter.verify() {
-            Ok(false) => (),
-            Ok(true) => tracing::warn!("somebody changed the peer filter; it was written again"),
-            Err(error) => tracing::error!("look at the peer filter: {error}"),
-        }
+        let written = self.machine.filter.verify();
+        self.verified_filter(written);
         self.remove_stray_devices();
         match self.machine.own_addresses_differ() {
             Ok(false) => (),
             Ok(true) => self.dirty.extend(self.segments.users_of_tunnels()),
             Err(error) => tracing::error!("{error}"),
+        }
+    }
+
+    /// The kernel tells of every change to a table of the node.
+    pub(super) fn hear_of_filter(&mut self) {
+        let written = self.machine.filter.verify_if_told();
+        self.verified_filter(written);
+    }
+
+    fn verified_filter(&self, written: Result<bool, Error>) {
+        match written {
+            Ok(false) => (),
+            Ok(true) => {
+                self.metrics.drift_repaired(VXLAN);
+                tracing::warn!(
+                    "the peer filter was changed by another program; it was written again"
+                );
+            }
+            Err(error) => tracing::error!("the peer filter may be open: look at it: {error}"),
         }
     }
 
@@ -86,6 +103,14 @@ impl Controller {
         let nobodys = self.machine.half_made();
         if let Err(error) = self.machine.remove(&nobodys) {
             tracing::error!("remove links that are nobody's: {error}");
+        }
+    }
+
+    /// Records that could not be read, because there was no descriptor left, say.
+    fn read_unread(&mut self) {
+        for file in self.pods.unread() {
+            let touched = self.read_record(&file);
+            self.touch(touched);
         }
     }
 
@@ -109,7 +134,8 @@ impl Controller {
         }
     }
 
-    /// What no event tells (a rule, the node's routes to a pod) is found by looking at one pod a second.
+    /// What no event tells (a sysctl in a pod, a route that a pod has replaced) is found by looking at one pod
+    /// a second.
     fn look_at_another(&mut self) {
         let next = self.pods.uid_after(self.last_looked_at.as_deref());
         if let Some(settled) = next.as_ref().and_then(|uid| self.settled.get_mut(uid)) {

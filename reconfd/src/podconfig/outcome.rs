@@ -38,8 +38,8 @@ pub struct PodOutcome {
     pub since: SystemTime,
     /// The names of links that it took away, also those that it made anew.
     pub removed: Vec<String>,
-    /// The names of links that it mended, since somebody had undone them.
-    pub mended: Vec<String>,
+    /// Links that it repaired after another program had changed them, by name, and what it put back.
+    pub mended: BTreeMap<String, String>,
 }
 
 #[derive(Clone, Debug, PartialEq)]

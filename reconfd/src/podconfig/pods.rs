@@ -41,6 +41,8 @@ pub struct Pods {
     changed: BTreeSet<String>,
     /// Files that are no records, and why.
     bad: BTreeMap<String, String>,
+    /// Files that could not be read.
+    unread: BTreeSet<String>,
 }
 
 impl Pods {
@@ -55,6 +57,7 @@ impl Pods {
             gone: BTreeMap::new(),
             changed: BTreeSet::new(),
             bad: BTreeMap::new(),
+            unread: BTreeSet::new(),
         }
     }
 
@@ -84,9 +87,15 @@ impl Pods {
         self.changed.extend(namespaces.cloned());
         self.bad
             .retain(|file, _| listed.iter().any(|(listed, _)| listed == file));
+        self.unread.clear();
         for (file, record) in listed {
             match record {
                 Ok(record) => touched.extend(self.written(file, record)),
+                Err(error) if error.kind == RecordErrorKind::Io => {
+                    self.cannot_read(&file, &error.to_string());
+                    let known = before.get(&file).cloned();
+                    known.map(|record| self.insert(file, record));
+                }
                 Err(error) => self.doubt(&file, &error.to_string()),
             }
         }
@@ -103,6 +112,17 @@ impl Pods {
         }
     }
 
+    /// What the record says is not known, and what it said stays. It is read again soon.
+    fn cannot_read(&mut self, file: &str, why: &str) {
+        self.doubt(file, why);
+        self.unread.insert(file.into());
+    }
+
+    /// Records that could not be read, for a reason that may have passed.
+    pub fn unread(&self) -> Vec<String> {
+        self.unread.iter().cloned().collect()
+    }
+
     /// Whether there is a file in the folder that is no record.
     pub fn has_bad_ones(&self) -> bool {
         !self.bad.is_empty()
@@ -110,9 +130,17 @@ impl Pods {
 
     /// Reads one record again; uids of the pods that it speaks of or spoke of.
     pub fn read(&mut self, file: &str) -> Vec<String> {
+        let read = self.folder.read(file);
+        self.unread.remove(file);
+        if let Err(error) = &read
+            && error.kind == RecordErrorKind::Io
+        {
+            self.cannot_read(file, &error.to_string());
+            return Vec::new();
+        }
         let written = self.written_container(file);
         let mut touched: Vec<String> = self.forget(file).into_iter().collect();
-        match self.folder.read(file) {
+        match read {
             Ok(record) => touched.extend(self.written(file.into(), record)),
             Err(error) if error.kind == RecordErrorKind::Missing => {
                 self.bad.remove(file);

@@ -155,6 +155,8 @@ impl Settled {
             InPod::Link(_) | InPod::LinkGone(_) | InPod::LinkLeft { .. } => Meaning::Echo,
             InPod::AddressGone(index) => own(self.pod_ends.contains_key(index)),
             InPod::RouteGone => own(self.has_routes),
+            InPod::RuleGone => own(self.has_rules),
+            InPod::PeerGone(index) => own(self.devices.contains(index)),
         }
     }
 

@@ -60,6 +60,7 @@ fn a_record_is_roots_alone_and_comes_back_whole() {
     assert_eq!(
         Record {
             time: read.time.clone(),
+            since_boot: read.since_boot,
             ..sample()
         },
         read

@@ -27,6 +27,9 @@ impl Machine {
         (want, veth): (&Want, &Veth),
         edits: &[Edit],
     ) -> Result<Made, Error> {
+        if edits.contains(&Edit::RenameHost) {
+            self.rename_host_end(present, want)?;
+        }
         let bridge = self.bridge_for(want, veth)?;
         let mac = want.mac(present.host.mac);
         if self.has_mac((want, veth), bridge, mac) {
@@ -47,6 +50,7 @@ impl Machine {
         };
         let answers = self.space(place).socket.batch(&on_host(false));
         self.remember_pins(edits, place, index);
+        self.remember_losses(edits, index);
         first_error(answers)?;
         self.remember_port(edits, place, index);
         if edits.iter().any(|edit| matches!(edit, Edit::Pin(_))) {
@@ -60,6 +64,8 @@ impl Machine {
         if edits.contains(&Edit::Mark) {
             let mark = mark(index, want);
             self.space(place).socket.change(mark)?;
+            self.ownership
+                .mark(place, index, want.mark.clone(), &want.host_name);
         }
         let pod = present.pod.as_ref().map_or(0, |pod| pod.index);
         Ok(Made {
@@ -84,6 +90,9 @@ impl Machine {
                     self.set_host_end(&want.host_name, *setting, value)?;
                 }
                 edit => {
+                    if *edit == Edit::Ingress {
+                        self.expected_filters.insert((place, index));
+                    }
                     let requests = host_edit(edit, index, (want, veth), None);
                     first_error(self.space(place).socket.batch(&requests))?;
                 }
@@ -152,6 +161,30 @@ impl Machine {
         }
     }
 
+    /// Before Linux 6.2 a link that is up can not be renamed; what it loses when it is lowered, the next pass
+    /// puts back.
+    fn rename_host_end(&mut self, present: &Present, want: &Want) -> Result<(), Error> {
+        let index = present.host.index;
+        let link = || LinkUnspec::new_with_index(index);
+        let set = |message| {
+            let deed = format!("name {} {} again", present.host.name, want.host_name);
+            Request::new(deed, 0, RouteNetlinkMessage::SetLink(message))
+        };
+        let rename = || set(link().name(want.host_name.clone()).build());
+        let socket = &mut self.space(present.place).socket;
+        match socket.change(rename()) {
+            Err(error) if error.errno == Errno::EBUSY => {
+                let again = [
+                    set(link().down().build()),
+                    rename(),
+                    set(link().up().build()),
+                ];
+                first_error(socket.batch(&again))
+            }
+            renamed => renamed,
+        }
+    }
+
     /// Takes the host end to the other namespace; its number there.
     fn move_host_end(&mut self, present: &Present, to: Place) -> Result<u32, Error> {
         let index = self.space(to).take_index();
@@ -175,6 +208,20 @@ impl Machine {
             RouteNetlinkMessage::SetLink(away),
         ))?;
         Ok(index)
+    }
+
+    /// What was taken away on purpose is nobody's loss when its echo is heard.
+    fn remember_losses(&mut self, edits: &[Edit], index: u32) {
+        let Some(around) = &mut self.around else {
+            return;
+        };
+        for edit in edits {
+            match edit {
+                Edit::DeleteHostAddress(network) => drop(around.remove_address(index, network)),
+                Edit::DeleteHostRoute(route) => drop(around.remove_route(index, route)),
+                _ => (),
+            }
+        }
     }
 
     fn remember_pins(&mut self, edits: &[Edit], place: Place, index: u32) {

@@ -249,6 +249,9 @@ fn a_kernel_without_nf_tables_refuses_guards_and_nothing_else() {
         lack: "the kernel has no nf_tables".into(),
         state: State::default(),
         seen: None,
+        events: None,
+        is_unsure: false,
+        not_before: None,
     };
     assert!(!filter.is_available());
     let error = filter.guard(tunnel(1), guard(1, &["10.0.0.1/32"]));

@@ -126,17 +126,19 @@ pub fn list_macs() -> Body {
 
 /// Port and MAC address of a pinned entry.
 pub fn read_mac(body: &[u8]) -> Option<(u32, [u8; 6])> {
+    let (index, mac, is_pinned) = read_entry(body)?;
+    is_pinned.then_some((index, mac))
+}
+
+/// Port and MAC address of an entry, and whether it is pinned there.
+pub fn read_entry(body: &[u8]) -> Option<(u32, [u8; 6], bool)> {
     let message = NeighbourMessage::parse(body).ok()?;
-    if message.header.state != NeighbourState::Noarp {
-        return None;
-    }
-    message
-        .attributes
-        .into_iter()
-        .find_map(|attribute| match attribute {
-            NeighbourAttribute::LinkLayerAddress(mac) => {
-                Some((message.header.ifindex, mac.try_into().ok()?))
-            }
-            _ => None,
-        })
+    let is_pinned = message.header.state == NeighbourState::Noarp;
+    let mut attributes = message.attributes.into_iter();
+    attributes.find_map(|attribute| match attribute {
+        NeighbourAttribute::LinkLayerAddress(mac) => {
+            Some((message.header.ifindex, mac.try_into().ok()?, is_pinned))
+        }
+        _ => None,
+    })
 }

@@ -21,10 +21,14 @@ use pod::pod_side;
 pub enum Edit {
     /// The host end goes to the other namespace; everything on the host side is set anew behind it.
     Move(Place),
+    /// The host end gets its own name back.
+    RenameHost,
     /// Nothing passes until it is raised again.
     LowerHost,
     /// A sysctl of the host end.
     HostSetting(Setting, &'static str),
+    /// Filters of others that are asked before ours, or in its place, go.
+    ClearIngress,
     /// What the pod sends is filtered at the host end, before it is up or on a bridge.
     Ingress,
     /// The host end joins the bridge that the link names, or leaves the one that it is on.
@@ -68,6 +72,35 @@ pub enum Edit {
 }
 
 impl Edit {
+    /// What is changed, in words for logs and Events.
+    pub fn what(&self) -> &'static str {
+        match self {
+            Self::Move(_) => "namespace of the host end",
+            Self::RenameHost => "name of the host end",
+            Self::LowerHost | Self::RaiseHost => "state of the host end",
+            Self::HostSetting(setting, _) => setting.name,
+            Self::ClearIngress | Self::Ingress => "ingress filter",
+            Self::ForgetNeighbours => "neighbours",
+            Self::Join => "bridge membership",
+            Self::Port(_) => "bridge port flags",
+            Self::Pin { .. } | Self::Unpin(_) => "forwarding entry",
+            Self::HostMtu => "MTU of the host end",
+            Self::HostMac(_) => "MAC address of the host end",
+            Self::AddHostAddress(_) | Self::DeleteHostAddress(_) => "gateway address",
+            Self::AddHostRoute(_) | Self::DeleteHostRoute(_) => "route of the node",
+            Self::Rename => "name",
+            Self::PodMtu => "MTU",
+            Self::PodMac(_) => "MAC address",
+            Self::Slaac(_) => "router advertisements",
+            Self::Ipv6On => "disable_ipv6",
+            Self::RaisePod => "link down",
+            Self::AddAddress(..) | Self::DeleteAddress(_) | Self::AddLinkLocal(_) => "address",
+            Self::AddRoute(_) | Self::KeepRoute(_) | Self::DeleteRoute(_) => "route",
+            Self::AddPeer(_) | Self::DeletePeer(_) => "tunnel peer",
+            Self::Mark => "alias of the host end",
+        }
+    }
+
     /// Whether the link stays as it is, and only leads elsewhere.
     pub fn is_of_ends(&self) -> bool {
         matches!(self, Self::AddPeer(_) | Self::DeletePeer(_))
@@ -81,7 +114,7 @@ impl Edit {
     pub fn hardens(&self) -> bool {
         matches!(
             self,
-            Self::LowerHost | Self::HostSetting(..) | Self::Ingress
+            Self::LowerHost | Self::HostSetting(..) | Self::ClearIngress | Self::Ingress
         )
     }
 
@@ -144,6 +177,9 @@ pub fn edits(
     bridge: Option<u32>,
 ) -> Option<Vec<Edit>> {
     let mut edits = Vec::new();
+    if present.host.name != want.host_name {
+        edits.push(Edit::RenameHost);
+    }
     host_side(present, want, (veth, bridge), &mut edits);
     pod_side(
         present.pod.as_ref()?,
@@ -154,7 +190,7 @@ pub fn edits(
     if edits.iter().any(Edit::leads_elsewhere) {
         edits.push(Edit::ForgetNeighbours);
     }
-    if present.mark.as_ref() != Some(&want.mark) {
+    if !present.host.is_marked || present.mark.as_ref() != Some(&want.mark) {
         edits.push(Edit::Mark);
     }
     Some(edits)

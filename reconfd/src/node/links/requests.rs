@@ -56,6 +56,7 @@ pub fn host_edit(
     let set =
         |deed: String, message| vec![Request::new(deed, 0, RouteNetlinkMessage::SetLink(message))];
     match edit {
+        Edit::ClearIngress => vec![wall::clear(name, index)],
         Edit::Ingress => ingress(want, veth, index).into(),
         Edit::Join => vec![bridge::join(name, index, bridge.unwrap_or_default())],
         Edit::Port(port) => vec![bridge::set_port(name, index, *port, true)],

@@ -134,13 +134,26 @@ pub fn list(family: AddressFamily) -> Body {
     Body::Route(RouteNetlinkMessage::GetRoute(message))
 }
 
+/// A route of anybody.
+pub struct Found {
+    /// Carries our protocol number.
+    pub is_ours: bool,
+    /// The number of the link, where it is one alone.
+    pub index: Option<u32>,
+    pub route: Route,
+}
+
 /// The number of the link and the route, where it is ours.
 pub fn read(body: &[u8]) -> Option<(u32, Route)> {
+    let found = read_any(body).filter(|found| found.is_ours)?;
+    Some((found.index?, found.route))
+}
+
+pub fn read_any(body: &[u8]) -> Option<Found> {
     let message = RouteMessage::parse(body).ok()?;
     let header = &message.header;
-    if header.protocol != RouteProtocol::Other(PROTOCOL) || header.kind != RouteType::Unicast {
-        return None;
-    }
+    let is_ours =
+        header.protocol == RouteProtocol::Other(PROTOCOL) && header.kind == RouteType::Unicast;
     let (mut index, mut to, mut via, mut metric, mut table) =
         (None, None, None, None, u32::from(header.table));
     for attribute in message.attributes {
@@ -158,15 +171,16 @@ pub fn read(body: &[u8]) -> Option<(u32, Route)> {
         _ => IpAddr::from([0u8; 4]),
     };
     let to = IpNetwork::new(to.unwrap_or(anything), header.destination_prefix_length).ok()?;
-    Some((
-        index?,
-        plain(Route {
+    Some(Found {
+        is_ours,
+        index,
+        route: plain(Route {
             to,
             via,
             metric,
             table: Some(table),
         }),
-    ))
+    })
 }
 
 fn ip(address: RouteAddress) -> Option<IpAddr> {

@@ -12,6 +12,8 @@
 
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, NlasIterator};
 
+use nix::errno::Errno;
+
 use crate::node::netlink::{Body, Request};
 
 /// What the filter does.
@@ -20,6 +22,7 @@ use program::Instruction;
 
 const RTM_NEWQDISC: u16 = 36;
 const RTM_NEWTFILTER: u16 = 44;
+const RTM_DELTFILTER: u16 = 45;
 const RTM_GETTFILTER: u16 = 46;
 const TCA_KIND: u16 = 1;
 const TCA_OPTIONS: u16 = 2;
@@ -56,6 +59,15 @@ pub fn raise(name: &str, index: u32, program: &[Instruction]) -> [Request; 2] {
     ]
 }
 
+/// Takes away all filters that are asked as early as ours, and ours.
+pub fn clear(name: &str, index: u32) -> Request {
+    let body = Body::Raw(RTM_DELTFILTER, message(index, 0, INGRESS, PRIORITY << 16));
+    Request {
+        forgiven: &[Errno::ENOENT, Errno::EINVAL],
+        ..Request::of_body(format!("take away other filters of {name}"), 0, body)
+    }
+}
+
 /// The question for the filters at the ingress of a link.
 pub fn list(index: u32) -> Body {
     Body::Raw(RTM_GETTFILTER, message(index, 0, INGRESS, 0))
@@ -79,6 +91,47 @@ fn instruction(bytes: &[u8]) -> Instruction {
     let at = |place: usize| bytes.get(place).copied().unwrap_or_default();
     let value = u32::from_ne_bytes([at(4), at(5), at(6), at(7)]);
     (u16::from_ne_bytes([at(0), at(1)]), at(2), at(3), value)
+}
+
+/// Where a qdisc or a filter is: `struct tcmsg`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Location {
+    /// The link's number.
+    pub index: u32,
+    handle: u32,
+    parent: u32,
+    priority: u32,
+}
+
+impl Location {
+    /// From everything behind the netlink header.
+    pub fn read(body: &[u8]) -> Option<Self> {
+        let word = |at: usize| {
+            let bytes = body.get(4 * at..4 * at + 4)?;
+            Some(u32::from_ne_bytes(bytes.try_into().ok()?))
+        };
+        Some(Self {
+            index: word(1)?,
+            handle: word(2)?,
+            parent: word(3)?,
+            priority: word(4)? >> 16,
+        })
+    }
+
+    /// The qdisc that ingress filters are attached to.
+    pub fn is_ingress_qdisc(self) -> bool {
+        self.handle == CLSACT_HANDLE
+    }
+
+    /// A filter that is asked as early as ours, or before it.
+    pub fn is_of_own_priority(self) -> bool {
+        self.parent == INGRESS && self.priority <= PRIORITY
+    }
+
+    /// The place of our own filter.
+    pub fn is_own(self) -> bool {
+        self.is_of_own_priority() && self.handle == 1
+    }
 }
 
 /// `struct tcmsg`: family and padding, number, handle, parent, info.

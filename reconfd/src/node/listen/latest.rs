@@ -69,7 +69,7 @@ fn index_of(what: &InPod) -> Option<u32> {
     match what {
         InPod::Link(row) => Some(row.index),
         InPod::LinkGone(index) | InPod::LinkLeft { index, .. } => Some(*index),
-        InPod::AddressGone(_) | InPod::RouteGone => None,
+        InPod::AddressGone(_) | InPod::RouteGone | InPod::RuleGone | InPod::PeerGone(_) => None,
     }
 }
 

@@ -3,7 +3,14 @@
 //! The kernel does all the work of a request inside `send`, so there is nothing here to await; the
 //! socket lives on the controller's own thread, or on one that dies with the visit to a pod.
 
-use std::{io, sync::atomic::Ordering};
+use std::{
+    io,
+    sync::atomic::Ordering,
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use cni_plugin::netns::{is_transient, retry};
 
 use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NlasIterator};
 use netlink_sys::{SocketAddr, protocols::NETLINK_ROUTE};
@@ -36,6 +43,9 @@ const MOST_AT_ONCE: usize = 64;
 const PATIENCE: i64 = 5;
 /// A dump that the kernel calls torn is asked again this often.
 const TORN_DUMPS: usize = 5;
+const PAUSE: Duration = Duration::from_millis(2);
+/// An answer is there at once: what fails before has not waited for one.
+const EARLY: Duration = Duration::from_secs(1);
 
 /// A socket in the network namespace of the thread that opened it, wherever it is used later.
 pub struct Socket {
@@ -100,14 +110,18 @@ impl Socket {
                 .body
                 .append(NLM_F_REQUEST | ack | request.flags, self.sequence, &mut out);
         }
-        if let Err(error) = self.socket.send(&out, 0) {
+        if let Err(error) = self.send_bytes(&out) {
             return requests
                 .iter()
                 .map(|r| Err(Error::io(&*r.deed, &error)))
                 .collect();
         }
         if let Err(error) = self.collect(first, &mut answers, requests) {
-            answers[last] = Err(Error::io(&*requests[last].deed, &error));
+            // Which of them were refused is not known: none of them is taken for done.
+            let unknown = answers.iter_mut().zip(requests);
+            unknown
+                .filter(|(answer, _)| answer.is_ok())
+                .for_each(|(answer, request)| *answer = Err(Error::io(&*request.deed, &error)));
         }
         answers
     }
@@ -150,10 +164,19 @@ impl Socket {
         body: &Body,
         mut each: impl FnMut(&mut T, u16, &[u8]),
     ) -> Result<T, Error> {
-        for _ in 0..TORN_DUMPS {
+        for attempt in 1..=TORN_DUMPS {
             let mut found = T::default();
-            if self.dump_once(deed, body, |kind, bytes| each(&mut found, kind, bytes))? {
-                return Ok(found);
+            match self.dump_once(deed, body, |kind, bytes| each(&mut found, kind, bytes)) {
+                Ok(true) => return Ok(found),
+                Ok(false) => (),
+                // Or the rest of an earlier dump, which broke off, had to be read first.
+                Err(error)
+                    if attempt < TORN_DUMPS
+                        && (is_transient(error.errno) || error.errno == Errno::EBUSY) =>
+                {
+                    sleep(PAUSE);
+                }
+                Err(error) => return Err(error),
             }
         }
         Err(Error {
@@ -174,7 +197,7 @@ impl Socket {
         let mut out = Vec::with_capacity(64);
         body.append(NLM_F_REQUEST | NLM_F_DUMP, wanted, &mut out);
         let failed = |error: io::Error| Error::io(deed, &error);
-        self.socket.send(&out, 0).map_err(failed)?;
+        self.send_bytes(&out).map_err(failed)?;
         let (mut done, mut whole, mut refused) = (false, true, None);
         while !done {
             self.receive(|kind, flags, sequence, body| {
@@ -215,7 +238,7 @@ impl Socket {
         let mut out = Vec::with_capacity(64);
         body.append(NLM_F_REQUEST, wanted, &mut out);
         let failed = |error: io::Error| Error::io(deed, &error);
-        self.socket.send(&out, 0).map_err(failed)?;
+        self.send_bytes(&out).map_err(failed)?;
         let mut answer = None;
         while answer.is_none() {
             self.receive(|kind, flags, sequence, body| {
@@ -240,6 +263,11 @@ impl Socket {
         }
     }
 
+    /// Where the send itself fails the kernel has seen nothing of it, so it may be repeated.
+    fn send_bytes(&self, bytes: &[u8]) -> io::Result<usize> {
+        retry(|| self.socket.send(bytes, 0), errno_of)
+    }
+
     /// Gives back what only a conversation needs; hundreds of sockets may wait for their next one.
     pub fn rest(&mut self) {
         self.buffer = Vec::new();
@@ -249,10 +277,18 @@ impl Socket {
     fn receive(&mut self, each: impl FnMut(u16, u16, u32, &[u8])) -> io::Result<()> {
         self.buffer.clear();
         self.buffer.reserve(BUFFER);
-        self.socket.recv(&mut self.buffer, 0)?;
+        let (socket, buffer) = (&self.socket, &mut self.buffer);
+        let started = Instant::now();
+        // The wait for an answer that was lost ends with EAGAIN as well, but late.
+        let passes = |error: &io::Error| errno_of(error).filter(|_| started.elapsed() < EARLY);
+        retry(|| socket.recv(buffer, 0), passes)?;
         messages(&self.buffer, each);
         Ok(())
     }
+}
+
+fn errno_of(error: &io::Error) -> Option<Errno> {
+    error.raw_os_error().map(Errno::from_raw)
 }
 
 /// The error in the body of NLMSG_ERROR or NLMSG_DONE, with the extended-ack text.

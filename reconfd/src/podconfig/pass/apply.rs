@@ -183,8 +183,9 @@ impl Controller {
         if requests.is_empty() {
             return;
         }
-        if let Err(error) = Machine::act_on_rules(sandbox, &requests) {
-            work.trouble = Some((Reason::KernelRefused, error.to_string()));
+        match Machine::act_on_rules(sandbox, &requests) {
+            Ok(()) => work.rules_put_back(),
+            Err(error) => work.trouble = Some((Reason::KernelRefused, error.to_string())),
         }
     }
 
@@ -193,8 +194,10 @@ impl Controller {
         let now = Instant::now();
         let uid = work.uid().to_owned();
         let settled = self.settled.entry(uid.clone()).or_default();
-        for end in settled.host_ends.keys() {
-            self.host_ends.remove(end);
+        if !work.is_unknown() {
+            for end in settled.host_ends.keys() {
+                self.host_ends.remove(end);
+            }
         }
         self.host_ends.extend(
             work.standing
@@ -209,7 +212,8 @@ impl Controller {
                 namespace = work.known.pod.namespace,
                 pod = work.known.pod.name,
                 link,
-                "somebody undid this link; it was mended"
+                what = work.undone_parts.get(link),
+                "changed by another program and repaired"
             );
         }
     }

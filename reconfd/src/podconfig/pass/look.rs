@@ -267,6 +267,8 @@ impl Controller {
         let (paces, namespace) = (&mut self.paces, &work.known.pod.namespace);
         let settled = self.settled.entry(work.known.pod.uid.clone()).or_default();
         work.repairs = work::repairs(&plan, &settled.hashes);
+        work.rule_repairs = work::rule_repairs(&plan, &work.granted, &settled.hashes);
+        work.undone_parts = work::undone_parts(&plan, &work.repairs);
         if !work.repairs.is_empty() && settled.must_wait(now) {
             work.waiting = std::mem::take(&mut work.repairs);
             let why =

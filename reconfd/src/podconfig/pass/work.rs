@@ -22,7 +22,7 @@ use crate::{
     },
     podconfig::{
         outcome::LinkOutcome,
-        plan::{Aim, Plan, Step},
+        plan::{Plan, Step},
         pods::Known,
         settled::Carrier,
         wanted::{Granted, Wanted},
@@ -31,6 +31,9 @@ use crate::{
 
 use super::probing::Probing;
 
+/// What of links was undone, and is put back.
+mod repair;
+pub use repair::{repairs, rule_repairs, undone_parts};
 /// What is written down of it when the pass is through.
 mod settle;
 /// A link that is there.
@@ -52,15 +55,23 @@ pub struct Work {
     errors: HashMap<String, Error>,
     /// Links whose steps mend what somebody undid.
     pub repairs: Vec<String>,
+    /// Rules that are put back, in words, with the links that they are for.
+    pub rule_repairs: Vec<(String, String)>,
     /// Those of them that wait.
     pub waiting: Vec<String>,
     pub mended: Vec<(String, &'static str)>,
+    /// What of each link was undone, in words.
+    pub undone_parts: HashMap<String, String>,
     /// Links that somebody took away while they were made.
     undone: Vec<String>,
     touched: HashMap<String, SystemTime>,
+    /// A link was led to other ends, which is no change of the link.
+    has_followed: bool,
     /// Links that were taken away.
     taken: Vec<String>,
     pub trouble: Option<(Reason, String)>,
+    /// Whether the pod was looked at: what it has is known.
+    was_seen: bool,
     /// Links of the pod that others are on, by number.
     pub carriers: HashMap<u32, Carrier>,
     /// The ends on this node of tunnels whose ends are found, by link.
@@ -90,12 +101,16 @@ impl Work {
             standing: BTreeMap::new(),
             errors: HashMap::new(),
             repairs: Vec::new(),
+            rule_repairs: Vec::new(),
             waiting: Vec::new(),
             mended: Vec::new(),
+            undone_parts: HashMap::new(),
             undone: Vec::new(),
             touched: HashMap::new(),
+            has_followed: false,
             taken: Vec::new(),
             trouble: None,
+            was_seen: false,
             carriers: HashMap::new(),
             ends: HashMap::new(),
             next_index: 1,
@@ -122,6 +137,7 @@ impl Work {
 
     /// Takes in what was found in the kernel.
     pub fn stand(&mut self, present: &[Present], candidates: &[Candidate]) {
+        self.was_seen = true;
         let veths = present
             .iter()
             .filter_map(|p| Some((p.mark.as_ref()?.link.clone(), standing(p))));
@@ -212,9 +228,9 @@ impl Work {
             && self.mended.is_empty()
     }
 
-    /// Whether anything was made or changed.
+    /// Whether anything was made or changed, whose echo is still to come.
     pub fn has_changed(&self) -> bool {
-        !self.touched.is_empty()
+        self.has_followed || !self.touched.is_empty()
     }
 
     pub fn has_nothing_to_do(&self) -> bool {
@@ -283,6 +299,7 @@ impl Work {
     pub fn followed(&mut self, want: &Want, changed: Result<Made, Error>) {
         match changed {
             Ok(made) if !self.repairs.contains(&want.link.name) => {
+                self.has_followed = true;
                 let standing = stands(want, &made);
                 self.standing.insert(want.link.name.clone(), standing);
             }
@@ -308,7 +325,8 @@ impl Work {
     fn done(&mut self, want: &Want) {
         let name = &want.link.name;
         self.touched.insert(name.clone(), SystemTime::now());
-        if self.repairs.contains(name) {
+        let is_told = self.mended.iter().any(|(mended, _)| mended == name);
+        if self.repairs.contains(name) && !is_told {
             self.mended.push((name.clone(), want.link.kind.name()));
         }
     }
@@ -320,6 +338,11 @@ impl Work {
             && self.errors.is_empty()
             && self.plan.hindered.is_empty()
             && self.granted.iter().all(is_there)
+    }
+
+    /// Whether the pod could not be looked at, for a reason that may pass: what it had, it has.
+    pub fn is_unknown(&self) -> bool {
+        !self.was_seen && matches!(self.trouble, Some((Reason::KernelRefused, _)))
     }
 
     /// Whether the kernel refused something that may go through another time.
@@ -349,21 +372,4 @@ pub fn removal((place, row, mark): (Place, Row, Mark)) -> Step {
         index: row.index,
         link: mark.link,
     }
-}
-
-/// Links whose steps bring back what was there with the same specification: somebody undid them.
-pub fn repairs(plan: &Plan, hashes: &HashMap<String, (String, Aim)>) -> Vec<String> {
-    let undone = |want: &Want| {
-        let before = hashes.get(&want.link.name);
-        before.is_some_and(|(hash, aim)| *hash == want.mark.spec_hash && *aim == Aim::of(want))
-    };
-    let mended = plan.steps.iter().filter_map(|step| match step {
-        Step::Create(want) | Step::Change { want, .. } | Step::ChangeDevice { want, .. }
-            if undone(want) =>
-        {
-            Some(want.link.name.clone())
-        }
-        _ => None,
-    });
-    mended.collect()
 }

@@ -150,6 +150,7 @@ fn made(want: &Want, index: u32) -> Present {
         host: HostSide {
             index,
             name: want.host_name.clone(),
+            is_marked: true,
             up: true,
             mtu: want.host_mtu,
             own_mac: other_end(MAC),
@@ -157,6 +158,7 @@ fn made(want: &Want, index: u32) -> Present {
             master: Some(70),
             port: Some(bridge::port(false)),
             pins: BTreeSet::from([MAC]),
+            is_ingress_shared: false,
             ingress: filter_of(want),
             settings: BTreeMap::new(),
             addresses: Vec::new(),

@@ -52,6 +52,6 @@ pub fn outcome(links: Vec<LinkOutcome>, since: SystemTime) -> PodOutcome {
         trouble: None,
         since,
         removed: Vec::new(),
-        mended: Vec::new(),
+        mended: std::collections::BTreeMap::new(),
     }
 }

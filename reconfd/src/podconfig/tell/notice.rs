@@ -91,11 +91,14 @@ fn line(was: Option<&LinkOutcome>, link: &LinkOutcome, pod: &PodOutcome) -> Opti
             let changed = link.last_change.filter(|at| *at >= pod.since)?;
             let was_ready = was.is_some_and(|was| was.state == LinkState::Ready);
             let reason = match was_ready {
-                _ if pod.mended.contains(&link.name) => Reason::LinkRepaired,
+                _ if pod.mended.contains_key(&link.name) => Reason::LinkRepaired,
                 true => Reason::LinkChanged,
                 false => Reason::LinkAdded,
             };
-            line(reason, what_it_is(link, changed, pod.since))
+            let text = what_it_is(link, changed, pod.since);
+            let put_back = pod.mended.get(&link.name).filter(|what| !what.is_empty());
+            let put_back = put_back.map(|what| format!(", put back: {what}"));
+            line(reason, text + &put_back.unwrap_or_default())
         }
         // A pod that ends is no news, nor is one that is not looked at yet, nor a claim that is under way.
         _ if matches!(

@@ -76,7 +76,9 @@ fn hardened(
         moved || now.is_some_and(|now| now != value)
     });
     edits.extend(wrong.map(|(setting, value)| Edit::HostSetting(*setting, value)));
-    edits.extend((!is_filtered).then_some(Edit::Ingress));
+    let is_shared = !moved && host.is_ingress_shared;
+    edits.extend(is_shared.then_some(Edit::ClearIngress));
+    edits.extend((is_shared || !is_filtered).then_some(Edit::Ingress));
 }
 
 /// Gateway addresses and routes. What was on the host end stays behind when it moves.

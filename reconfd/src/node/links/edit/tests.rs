@@ -84,6 +84,7 @@ fn fresh(want: &Want) -> Present {
         host: HostSide {
             index: 7,
             name: want.host_name.clone(),
+            is_marked: true,
             up: true,
             mtu: want.host_mtu,
             own_mac: other_end(MAC),
@@ -91,6 +92,7 @@ fn fresh(want: &Want) -> Present {
             master: Some(BRIDGE),
             port: Some(bridge::port(false)),
             pins: BTreeSet::from([MAC]),
+            is_ingress_shared: false,
             ingress: program::of(veth(want), &want.link),
             settings: settings_of(&veth(want).host_end),
             addresses: Vec::new(),

@@ -57,8 +57,7 @@ impl Socket {
         let first = self.sequence.wrapping_add(1);
         let out = self.written(subsystem, requests, finished);
         self.make_room(out.len(), requests.len());
-        self.socket
-            .send(&out, 0)
+        self.send_bytes(&out)
             .map_err(|error| Error::io(deed, &error))?;
         self.verdict(deed, first, requests)
     }

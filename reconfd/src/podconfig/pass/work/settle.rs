@@ -10,6 +10,13 @@ use crate::podconfig::{
 
 impl Work {
     pub fn settle(&self, settled: &mut Settled, now: Instant) {
+        if self.is_unknown() {
+            settled.seen = false;
+            settled.configs.extend(self.asked());
+            settled.unapplied_since.get_or_insert(now);
+            settled.failed(now);
+            return;
+        }
         self.settle_ends(settled);
         self.settle_wishes(settled);
         if !self.mended.is_empty() || !self.undone.is_empty() {

@@ -42,7 +42,14 @@ impl Work {
             trouble: self.trouble,
             since,
             removed: self.taken,
-            mended: self.mended.into_iter().map(|(link, _)| link).collect(),
+            mended: self
+                .mended
+                .into_iter()
+                .map(|(link, _)| {
+                    let what = self.undone_parts.get(&link).cloned();
+                    (link, what.unwrap_or_default())
+                })
+                .collect(),
         }
     }
 
@@ -186,7 +193,7 @@ pub fn unrecorded(pod: Pod, judged: Wanted, trouble: (Reason, String)) -> PodOut
         trouble: Some(trouble),
         since: SystemTime::now(),
         removed: Vec::new(),
-        mended: Vec::new(),
+        mended: BTreeMap::new(),
     }
 }
 

@@ -1,0 +1,163 @@
+//! What of ours is on the host ends in the node's namespace: addresses, and the node's routes to pods. Read as a
+//! whole once and then kept true by events, because the kernel walks the whole routing table to find ours:
+//! on a node that speaks BGP that takes milliseconds.
+
+use std::collections::{BTreeSet, HashMap};
+
+use ipnetwork::IpNetwork;
+use netlink_packet_route::AddressFamily;
+
+use super::{
+    links::{Route, address},
+    netlink::{Error, Socket},
+    sandbox::{read_addresses, read_routes},
+};
+
+/// By the number of the link.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Around {
+    addresses: HashMap<u32, BTreeSet<IpNetwork>>,
+    routes: HashMap<u32, BTreeSet<Route>>,
+    /// Something may have gone that the kernel does not tell of: to be read again before it is used.
+    pub is_stale: bool,
+}
+
+impl Around {
+    pub fn read(socket: &mut Socket) -> Result<Self, Error> {
+        let mut around = Self::default();
+        for address in read_addresses(socket)? {
+            around.add_address(&address);
+        }
+        for family in [AddressFamily::Inet, AddressFamily::Inet6] {
+            for (index, route) in read_routes(socket, family)? {
+                around.add_route(index, route);
+            }
+        }
+        Ok(around)
+    }
+
+    pub fn addresses(&self, index: u32) -> Vec<IpNetwork> {
+        let of_link = self.addresses.get(&index).into_iter().flatten();
+        of_link.copied().collect()
+    }
+
+    pub fn routes(&self, index: u32) -> BTreeSet<Route> {
+        self.routes.get(&index).cloned().unwrap_or_default()
+    }
+
+    pub fn has(&self, index: u32) -> bool {
+        self.addresses.contains_key(&index) || self.routes.contains_key(&index)
+    }
+
+    pub fn add_address(&mut self, address: &address::Present) {
+        if address.ours {
+            let of_link = self.addresses.entry(address.index).or_default();
+            of_link.insert(address.network);
+        }
+    }
+
+    /// Whether it was there.
+    pub fn remove_address(&mut self, index: u32, network: &IpNetwork) -> bool {
+        let of_link = self.addresses.get_mut(&index);
+        let was_there = of_link.is_some_and(|addresses| addresses.remove(network));
+        self.addresses.retain(|_, addresses| !addresses.is_empty());
+        was_there
+    }
+
+    pub fn add_route(&mut self, index: u32, route: Route) {
+        self.routes.entry(index).or_default().insert(route);
+    }
+
+    /// Whether it was there.
+    pub fn remove_route(&mut self, index: u32, route: &Route) -> bool {
+        let of_link = self.routes.get_mut(&index);
+        let was_there = of_link.is_some_and(|routes| routes.remove(route));
+        self.routes.retain(|_, routes| !routes.is_empty());
+        was_there
+    }
+
+    /// Removes what a route has replaced, whatever it leads through: the kernel knows one of a network,
+    /// metric and table. The links that have lost one.
+    pub fn replaced(&mut self, by: &Route) -> Vec<u32> {
+        let key = |route: &Route| (route.to, route.metric, route.table);
+        let mut losers = Vec::new();
+        for (index, routes) in &mut self.routes {
+            let before = routes.len();
+            routes.retain(|route| key(route) != key(by));
+            losers.extend((routes.len() < before).then_some(*index));
+        }
+        self.routes.retain(|_, routes| !routes.is_empty());
+        losers
+    }
+
+    /// The links that have something here and not all of it there.
+    pub fn lost(&self, now: &Self) -> Vec<u32> {
+        let addresses = self.addresses.iter();
+        let no_addresses = addresses.filter(|(index, all)| {
+            let left = now.addresses.get(index);
+            left.is_none_or(|left| !all.is_subset(left))
+        });
+        let no_addresses = no_addresses.map(|(index, _)| *index);
+        let routes = self.routes.iter();
+        let no_routes = routes.filter(|(index, all)| {
+            let left = now.routes.get(index);
+            left.is_none_or(|left| !all.is_subset(left))
+        });
+        let no_routes = no_routes.map(|(index, _)| *index);
+        no_addresses.chain(no_routes).collect()
+    }
+
+    /// The link is gone, and all of it with it.
+    pub fn forget(&mut self, index: u32) {
+        self.addresses.remove(&index);
+        self.routes.remove(&index);
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn to(network: &str, metric: Option<u32>) -> Route {
+        Route {
+            to: network.parse().unwrap(),
+            via: None,
+            metric,
+            table: None,
+        }
+    }
+
+    #[test]
+    fn a_loss_is_told_once_and_only_of_what_was_there() {
+        let mut around = Around::default();
+        around.add_route(7, to("10.1.0.1/32", None));
+        assert!(!around.remove_route(8, &to("10.1.0.1/32", None)));
+        assert!(around.remove_route(7, &to("10.1.0.1/32", None)));
+        assert!(!around.remove_route(7, &to("10.1.0.1/32", None)));
+    }
+
+    #[test]
+    fn what_was_lost_unheard_is_found_when_it_is_read_again() {
+        let (mut before, mut now) = (Around::default(), Around::default());
+        for index in [7, 8] {
+            before.add_route(index, to("10.1.0.1/32", Some(index)));
+        }
+        now.add_route(8, to("10.1.0.1/32", Some(8)));
+        now.add_route(9, to("10.1.0.1/32", Some(9)));
+        assert_eq!(before.lost(&now), [7]);
+    }
+
+    #[test]
+    fn a_route_replaces_one_of_the_same_network_metric_and_table() {
+        let mut around = Around::default();
+        around.add_route(7, to("10.1.0.1/32", None));
+        around.add_route(8, to("10.1.0.2/32", None));
+        around.add_route(9, to("10.1.0.1/32", Some(5)));
+        let mut by = to("10.1.0.1/32", None);
+        by.via = Some("192.0.2.1".parse().unwrap());
+        assert_eq!(around.replaced(&by), [7]);
+        assert!(around.routes(7).is_empty());
+        assert_eq!(around.routes(8).len() + around.routes(9).len(), 2);
+    }
+}

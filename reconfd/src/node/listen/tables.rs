@@ -1,0 +1,251 @@
+//! What is around the host ends and is no link: bridge ports, forwarding entries, ends of tunnels, our routes
+//! and addresses on the node. Events keep the reading true, and say where it has become another than it was
+//! left: what this program does is in the reading before its echo is heard.
+
+use std::collections::BTreeSet;
+
+use netlink_packet_core::NlasIterator;
+
+use crate::node::{
+    Machine,
+    events::{
+        RTM_DELADDR, RTM_DELNEIGH, RTM_DELQDISC, RTM_DELROUTE, RTM_DELTFILTER, RTM_NEWADDR,
+        RTM_NEWLINK, RTM_NEWNEIGH, RTM_NEWNETCONF, RTM_NEWROUTE, RTM_NEWTFILTER,
+    },
+    links::{Place, address, bridge, device::peers, route, wall},
+    netlink::Error,
+    row::read_port,
+};
+
+use super::Happening;
+
+const NETCONFA_IFINDEX: u16 = 1;
+const NETCONFA_RP_FILTER: u16 = 3;
+/// Of `conf.all`, which counts for each link.
+const OF_ALL: i32 = -1;
+/// `struct netconfmsg`, padded.
+const NETCONFMSG: usize = 4;
+
+impl Machine {
+    /// Takes in what was told of the tables of both namespaces; whether events were lost.
+    pub(super) fn listen_to_tables(&mut self, out: &mut Vec<Happening>) -> Result<bool, Error> {
+        let mut lost = false;
+        let losers = std::mem::take(&mut self.losers).into_iter();
+        out.extend(losers.map(|index| Happening::Table {
+            place: Place::Node,
+            index,
+            what: "routes and addresses of the node",
+        }));
+        for place in [Place::Switch, Place::Node] {
+            let mut heard: Vec<(u16, Vec<u8>)> = Vec::new();
+            let drained = self
+                .space(place)
+                .tables
+                .drain(|_, kind, body| heard.push((kind, body.to_vec())));
+            lost |= drained.map_err(|e| Error::io("listen to tables", &e))?;
+            for (kind, body) in heard {
+                for (index, what) in self.take_in(place, kind, &body) {
+                    out.push(Happening::Table { place, index, what });
+                }
+            }
+        }
+        Ok(lost)
+    }
+
+    /// A host end that was down, if only for a moment, has lost its IPv4 routes, and the kernel says nothing of
+    /// them.
+    pub(super) fn was_lowered(&mut self, indexes: BTreeSet<u32>, out: &mut Vec<Happening>) {
+        let Some(around) = &mut self.around else {
+            return;
+        };
+        let mut lowered = indexes;
+        lowered.retain(|index| around.has(*index));
+        around.is_stale |= !lowered.is_empty();
+        out.extend(lowered.into_iter().map(|index| Happening::Table {
+            place: Place::Node,
+            index,
+            what: "state of the host end",
+        }));
+    }
+
+    /// The links around which something is otherwise now, and what it is.
+    fn take_in(&mut self, place: Place, kind: u16, body: &[u8]) -> Vec<(u32, &'static str)> {
+        match kind {
+            RTM_NEWLINK => self.port_changed(place, body),
+            RTM_NEWNEIGH | RTM_DELNEIGH => self.entry_changed(place, kind == RTM_NEWNEIGH, body),
+            RTM_NEWADDR | RTM_DELADDR => self.address_changed(kind == RTM_NEWADDR, body),
+            RTM_NEWROUTE => self.route_came(body),
+            RTM_DELROUTE => self.route_went(body),
+            RTM_NEWNETCONF => self.setting_changed(body),
+            RTM_NEWTFILTER | RTM_DELTFILTER | RTM_DELQDISC => {
+                self.filter_changed(place, kind, body)
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn port_changed(&mut self, place: Place, body: &[u8]) -> Vec<(u32, &'static str)> {
+        let Some((index, port)) = read_port(body) else {
+            return Vec::new();
+        };
+        let Some(row) = self.space(place).links.get_mut(&index) else {
+            return Vec::new();
+        };
+        // Before it is known as a port there is nothing that it could differ from.
+        let before = row.port.replace(port);
+        let differs = before.is_some_and(|before| before != port);
+        differs
+            .then_some((index, "bridge port flags"))
+            .into_iter()
+            .collect()
+    }
+
+    /// An entry of a bridge's forwarding table, or an end of a tunnel.
+    fn entry_changed(
+        &mut self,
+        place: Place,
+        is_there: bool,
+        body: &[u8],
+    ) -> Vec<(u32, &'static str)> {
+        if let Some(entry) = peers::read(body) {
+            if place == Place::Node || !entry.is_for_everybody() {
+                return Vec::new();
+            }
+            let is_device = self.devices.values().any(|index| *index == entry.index);
+            let differs = match is_there {
+                true if is_device => self
+                    .peers
+                    .entry(entry.index)
+                    .or_default()
+                    .insert(entry.peer),
+                true => false,
+                false => {
+                    let ends = self.peers.get_mut(&entry.index);
+                    ends.is_some_and(|ends| ends.remove(&entry.peer))
+                }
+            };
+            return differs
+                .then_some((entry.index, "ends of a tunnel"))
+                .into_iter()
+                .collect();
+        }
+        let Some((index, mac, is_pinned)) = bridge::read_entry(body) else {
+            return Vec::new();
+        };
+        let mut differing = Vec::new();
+        if is_there {
+            // One that has gone to another port of the bridge is told of as there alone.
+            let master = |index| {
+                self.space_of(place)
+                    .links
+                    .get(&index)
+                    .and_then(|row| row.master)
+            };
+            let moved = self.pinned.iter().filter(|(at, other, address)| {
+                (*at, *address) == (place, mac)
+                    && *other != index
+                    && master(*other) == master(index)
+            });
+            differing = moved.map(|(_, index, _)| *index).collect();
+        }
+        match is_there && is_pinned {
+            true => drop(self.pinned.insert((place, index, mac))),
+            false => differing.push(index),
+        }
+        differing.retain(|index| self.pinned.remove(&(place, *index, mac)));
+        differing
+            .into_iter()
+            .map(|index| (index, "forwarding entry"))
+            .collect()
+    }
+
+    fn address_changed(&mut self, is_there: bool, body: &[u8]) -> Vec<(u32, &'static str)> {
+        let (Some(address), Some(around)) = (address::read(body), &mut self.around) else {
+            return Vec::new();
+        };
+        if is_there {
+            around.add_address(&address);
+            return Vec::new();
+        }
+        if !around.remove_address(address.index, &address.network) {
+            return Vec::new();
+        }
+        // With the last of a link the kernel drops its IPv4 routes, and says nothing of them.
+        around.is_stale = true;
+        vec![(address.index, "gateway address")]
+    }
+
+    fn route_came(&mut self, body: &[u8]) -> Vec<(u32, &'static str)> {
+        let (Some(found), Some(around)) = (route::read_any(body), &mut self.around) else {
+            return Vec::new();
+        };
+        match (found.is_ours, found.index) {
+            (true, Some(index)) => {
+                around.add_route(index, found.route);
+                Vec::new()
+            }
+            // Let in because it has taken the place of another.
+            _ => {
+                let replaced = around.replaced(&found.route);
+                replaced
+                    .into_iter()
+                    .map(|index| (index, "route of the node"))
+                    .collect()
+            }
+        }
+    }
+
+    fn route_went(&mut self, body: &[u8]) -> Vec<(u32, &'static str)> {
+        let (Some((index, route)), Some(around)) = (route::read(body), &mut self.around) else {
+            return Vec::new();
+        };
+        let was_there = around.remove_route(index, &route);
+        was_there
+            .then_some((index, "route of the node"))
+            .into_iter()
+            .collect()
+    }
+
+    /// What comes behind our filter can not bypass it; and nobody here deletes one but with its link.
+    fn filter_changed(&mut self, place: Place, kind: u16, body: &[u8]) -> Vec<(u32, &'static str)> {
+        let Some(at) = wall::Location::read(body) else {
+            return Vec::new();
+        };
+        let concerns_ours = match kind {
+            RTM_DELQDISC => at.is_ingress_qdisc(),
+            RTM_NEWTFILTER if at.is_own() => !self.expected_filters.remove(&(place, at.index)),
+            _ => at.is_of_own_priority(),
+        };
+        concerns_ours
+            .then_some((at.index, "ingress filter"))
+            .into_iter()
+            .collect()
+    }
+
+    /// Of the sysctls of links the kernel tells of a few, and of these `rp_filter` is ours.
+    fn setting_changed(&mut self, body: &[u8]) -> Vec<(u32, &'static str)> {
+        let attributes = || NlasIterator::new(body.get(NETCONFMSG..).unwrap_or_default()).flatten();
+        let number = |kind: u16| {
+            let attribute = attributes().find(|attribute| attribute.kind() == kind)?;
+            Some(i32::from_ne_bytes(attribute.value().try_into().ok()?))
+        };
+        let (Some(index), Some(value)) = (number(NETCONFA_IFINDEX), number(NETCONFA_RP_FILTER))
+        else {
+            return Vec::new();
+        };
+        let on_node = self.ownership.all();
+        let on_node = on_node
+            .filter(|(place, _)| *place == Place::Node)
+            .map(|(_, index)| index);
+        match (index, u32::try_from(index)) {
+            (OF_ALL, _) => on_node.map(|index| (index, "conf.all.rp_filter")).collect(),
+            // As it is left.
+            (_, Ok(_)) if value == 1 => Vec::new(),
+            (_, Ok(index)) => on_node
+                .filter(|other| *other == index)
+                .map(|index| (index, "rp_filter"))
+                .collect(),
+            (_, Err(_)) => Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! Which host ends are whose. A link is known by its mark when it is first seen; from then on by its number,
+//! which the kernel gives to no other link while it stands. So a host end that another program has renamed,
+//! or whose alias it has taken away, is still ours and can be put right in place.
+
+use std::collections::{HashMap, HashSet};
+
+use super::{
+    links::{Mark, Place, VETH},
+    present,
+    row::Row,
+};
+
+/// A host end as it was marked and named.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Owned {
+    mark: Mark,
+    name: String,
+}
+
+#[derive(Debug, Default)]
+pub struct Ownership {
+    ends: HashMap<(Place, u32), Owned>,
+    /// By the uid of the pod that the mark names.
+    by_pod: HashMap<String, HashSet<(Place, u32)>>,
+}
+
+impl Ownership {
+    /// Takes in a link as it is now: the first mark that it is seen with counts.
+    pub fn see(&mut self, place: Place, row: &Row, installation: &str) {
+        if let Some(mark) = present::mark_of(row, installation)
+            && !self.has(place, row.index)
+        {
+            self.mark(place, row.index, mark, &row.name);
+        }
+    }
+
+    /// The link was marked and named by this program.
+    pub fn mark(&mut self, place: Place, index: u32, mark: Mark, name: &str) {
+        self.forget(place, index);
+        let of_pod = self.by_pod.entry(mark.pod_uid.clone()).or_default();
+        of_pod.insert((place, index));
+        let name = name.to_owned();
+        self.ends.insert((place, index), Owned { mark, name });
+    }
+
+    pub fn forget(&mut self, place: Place, index: u32) {
+        let Some(owned) = self.ends.remove(&(place, index)) else {
+            return;
+        };
+        if let Some(of_pod) = self.by_pod.get_mut(&owned.mark.pod_uid) {
+            of_pod.remove(&(place, index));
+            if of_pod.is_empty() {
+                self.by_pod.remove(&owned.mark.pod_uid);
+            }
+        }
+    }
+
+    /// Keeps what is still the link that was seen, after events were lost: a veth with its name or its mark.
+    pub fn retain_seen(&mut self, links: impl Fn(Place, u32) -> Option<Row>) {
+        let is_same = |place: Place, index: u32, owned: &Owned| {
+            links(place, index).is_some_and(|row| {
+                let is_marked = row.alias.as_deref() == Some(&owned.mark.to_string());
+                row.is_kind(VETH) && (row.name == owned.name || is_marked)
+            })
+        };
+        let ends = self.ends.iter();
+        let gone = ends.filter(|((place, index), owned)| !is_same(*place, *index, owned));
+        let gone: Vec<(Place, u32)> = gone.map(|(end, _)| *end).collect();
+        gone.into_iter()
+            .for_each(|(place, index)| self.forget(place, index));
+    }
+
+    pub fn has(&self, place: Place, index: u32) -> bool {
+        self.ends.contains_key(&(place, index))
+    }
+
+    pub fn mark_of(&self, place: Place, index: u32) -> Option<&Mark> {
+        self.ends.get(&(place, index)).map(|owned| &owned.mark)
+    }
+
+    /// Whether the link shows the mark that it was given. One that is not known may show anything.
+    pub fn is_marked(&self, place: Place, row: &Row) -> bool {
+        let mark = self.mark_of(place, row.index);
+        mark.is_none_or(|mark| row.alias.as_deref() == Some(&mark.to_string()))
+    }
+
+    pub fn of_pod(&self, uid: &str) -> impl Iterator<Item = (Place, u32)> {
+        self.by_pod.get(uid).into_iter().flatten().copied()
+    }
+
+    pub fn pods(&self) -> Vec<String> {
+        self.by_pod.keys().cloned().collect()
+    }
+
+    pub fn all(&self) -> impl Iterator<Item = (Place, u32)> {
+        self.ends.keys().copied()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    const NAME: &str = "pcabcdefghijklm";
+    const ALIAS: &str = "podconfig:v1:default:uid-1:config-1:data0:hash";
+
+    fn row(name: &str, alias: Option<&str>) -> Row {
+        Row {
+            index: 7,
+            name: name.into(),
+            alias: alias.map(str::to_owned),
+            kind: Some(VETH.into()),
+            ..Row::default()
+        }
+    }
+
+    fn seen() -> Ownership {
+        let mut ownership = Ownership::default();
+        ownership.see(Place::Node, &row(NAME, Some(ALIAS)), "default");
+        ownership
+    }
+
+    #[test]
+    fn a_host_end_that_lost_its_alias_or_its_name_is_still_the_pods() {
+        let forged = ALIAS.replace("uid-1", "uid-2");
+        for changed in [
+            row(NAME, None),
+            row("other0", Some(ALIAS)),
+            row(NAME, Some(&forged)),
+        ] {
+            let mut ownership = seen();
+            ownership.see(Place::Node, &changed, "default");
+            let of_pod: Vec<_> = ownership.of_pod("uid-1").collect();
+            assert_eq!(of_pod, [(Place::Node, 7)]);
+            assert_eq!(ownership.of_pod("uid-2").count(), 0);
+        }
+        assert!(seen().is_marked(Place::Node, &row("other0", Some(ALIAS))));
+        assert!(!seen().is_marked(Place::Node, &row(NAME, None)));
+        assert!(!seen().is_marked(Place::Node, &row(NAME, Some(&forged))));
+    }
+
+    #[test]
+    fn a_link_of_that_number_that_is_another_is_not_taken_for_it_after_events_were_lost() {
+        let mut ownership = seen();
+        ownership.retain_seen(|_, _| Some(row(NAME, None)));
+        assert!(ownership.has(Place::Node, 7));
+        ownership.retain_seen(|_, _| Some(row("veth0", None)));
+        assert!(!ownership.has(Place::Node, 7));
+        assert!(ownership.pods().is_empty());
+    }
+}
