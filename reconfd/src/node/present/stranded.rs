@@ -22,8 +22,8 @@ pub struct Stranded {
 }
 
 impl Machine {
-    /// Whose a pod end is, its host end says, wherever that is; or this daemon has seen it in this sandbox
-    /// before. The group alone says nothing: another installation uses the same.
+    /// Whose a pod end is, its host end says, wherever that is but in the pod; or this daemon has seen it in
+    /// this sandbox before. The group alone says nothing: another installation uses the same.
     pub fn stranded(
         &self,
         sandbox: &mut Sandbox,
@@ -39,7 +39,7 @@ impl Machine {
         let rows = inside.links.values().filter(is_pod_end);
         let left = rows.filter(|row| !has_host_end(row.index));
         let mut stranded = |row: &Row| {
-            let host_end = other_end(sandbox, inside, row);
+            let host_end = other_end(sandbox, row);
             let mark = host_end.and_then(|host_end| mark_of(&host_end, &self.installation));
             let mark = mark.filter(|mark| mark.pod_uid == pod_uid);
             let is_known = known.contains(&row.index);
@@ -53,11 +53,7 @@ impl Machine {
     }
 }
 
-/// One that can not be seen is nobody's.
-fn other_end(sandbox: &mut Sandbox, inside: &Inside, row: &Row) -> Option<Row> {
-    let index = row.peer?;
-    match row.peer_netns {
-        Some(netns) => sandbox.link_in(netns, index),
-        None => inside.links.get(&index).cloned(),
-    }
+/// One that cannot be seen tells nothing, and neither does one in the pod: there, the tenant writes the marks.
+fn other_end(sandbox: &mut Sandbox, row: &Row) -> Option<Row> {
+    sandbox.link_in(row.peer_netns?, row.peer?)
 }
