@@ -260,7 +260,7 @@ fn a_pod_that_ends_takes_its_found_record_with_it() {
     pod.ready("data0");
     // Its entry stays for ever, as some do.
     pod.vanish();
-    pod.reason("data0", "NoRecord");
+    pod.reason("data0", "NamespaceGone");
     eventually("no pod is recorded", || {
         let recorded = recorded(&daemon, "cache");
         seen(recorded == 0.0, recorded)

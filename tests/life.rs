@@ -175,13 +175,14 @@ fn a_label_that_flaps_makes_few_links_and_what_it_says_last_counts() {
 fn a_new_sandbox_of_the_same_pod_gets_the_links_again() {
     let node = TestNode::new();
     node.allow_own_bridges();
-    let _daemon = node.daemon();
+    let daemon = node.daemon();
     let mut pod = node.pod("tenant-a", "web-0");
     node.connect("tenant-a", "web-0", "data0", "10.1.0.1/24");
     let before = pod.ready("data0");
     pod.restart_sandbox();
     let after = pod.link("data0");
     assert_eq!(addresses(&after), addresses(&before));
+    assert_eq!(daemon.metric("reconfd_drift_repairs_total"), 0.0);
     assert_eq!(after["address"], before["address"]);
     eventually("only the new sandbox has a host end", || {
         let ends = node.host_ends();
@@ -194,6 +195,31 @@ fn a_new_sandbox_of_the_same_pod_gets_the_links_again() {
             report,
         )
     });
+}
+
+/// As a Job's pod does: its sandbox ends before its object says that it has completed.
+#[test]
+fn a_pod_that_completes_is_not_said_to_lack_a_record() {
+    let node = TestNode::new();
+    node.allow_own_bridges();
+    let daemon = node.daemon();
+    let mut pod = node.bare_pod("tenant-a", "job");
+    node.connect("tenant-a", "job", "data0", "10.1.0.1/24");
+    pod.ready("data0");
+    pod.end_sandbox();
+    pod.reason("data0", "NamespaceGone");
+    stays("its end is its end", Duration::from_secs(4), || {
+        let told = pod.reported("data0").ok_or("no report")?;
+        seen(told["reason"] == "NamespaceGone", told)
+    });
+    assert_eq!(daemon.metric("reconfd_pods_unrecorded"), 0.0);
+    pod.say(json!({"status": {"phase": "Succeeded"}}));
+    eventually("the report is gone", || {
+        let report = pod.report();
+        seen(report.is_none(), format!("{report:?}"))
+    });
+    let log = daemon.log();
+    assert!(!log.contains("NoRecord"), "{log}");
 }
 
 #[test]

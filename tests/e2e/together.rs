@@ -6,6 +6,8 @@ mod admission;
 mod attach;
 /// What the controller writes, of pods on nodes that do not exist.
 mod controller;
+/// What Events say.
+mod events;
 /// What RBAC cannot say.
 mod fences;
 /// Pods that wait for their links.

@@ -330,7 +330,8 @@ impl TestPod<'_> {
         self.node.withdraw(&self.manifest_name());
     }
 
-    fn end_sandbox(&self) {
+    /// DEL, then its namespace goes; its object says what it said.
+    pub fn end_sandbox(&self) {
         let wired = self.start == Start::Wired;
         chain::delete(self.node, &self.attachment, &self.result, wired);
         self.kill_processes();

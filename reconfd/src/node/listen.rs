@@ -9,6 +9,8 @@ use std::{
 /// What a burst of events comes to.
 mod latest;
 
+use ipnetwork::IpNetwork;
+
 use self::latest::Latest;
 use super::{
     Machine,
@@ -64,7 +66,10 @@ pub enum InPod {
         there: u32,
     },
     /// An address of the link with this number is gone.
-    AddressGone(u32),
+    AddressGone {
+        index: u32,
+        network: IpNetwork,
+    },
     /// A route of ours is gone.
     RouteGone,
     /// A rule of ours is gone.
@@ -194,7 +199,12 @@ fn in_pod(kind: u16, body: &[u8]) -> Option<InPod> {
     match kind {
         RTM_NEWLINK => Row::read(body).map(|row| InPod::Link(Box::new(row))),
         RTM_DELLINK => Row::read(body).map(gone),
-        RTM_DELADDR => links::address::read(body).map(|address| InPod::AddressGone(address.index)),
+        RTM_DELADDR => {
+            links::address::read(body).map(|address| InPod::AddressGone {
+                index: address.index,
+                network: address.network,
+            })
+        }
         RTM_DELROUTE => Some(InPod::RouteGone),
         RTM_DELRULE => links::route::read_rule(body).map(|_| InPod::RuleGone),
         RTM_DELNEIGH => {

@@ -56,12 +56,18 @@ impl Controller {
             return;
         };
         let now = Instant::now();
-        settled.alarmed |= matches!(
-            what,
-            InPod::AddressGone(_) | InPod::RouteGone | InPod::RuleGone | InPod::PeerGone(_)
-        );
         settled.note_escape(what);
-        match settled.meaning_of(what) {
+        let meaning = settled.meaning_of(what);
+        // Of what is gone the event alone tells whether it was ours: the look may find it back already.
+        settled.alarmed |= meaning == Meaning::Undone
+            && matches!(
+                what,
+                InPod::AddressGone { .. }
+                    | InPod::RouteGone
+                    | InPod::RuleGone
+                    | InPod::PeerGone(_)
+            );
+        match meaning {
             Meaning::Echo => (),
             Meaning::Chance => settled.look_soon(now),
             Meaning::Undone if settled.may_look_now(now) => drop(self.dirty.insert(uid.clone())),

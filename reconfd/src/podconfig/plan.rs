@@ -6,6 +6,7 @@ use std::{
 };
 
 use crds::Reason;
+use ipnetwork::IpNetwork;
 
 use crate::node::{
     filter::{Guard, Tunnel},
@@ -109,10 +110,12 @@ pub struct Plan {
     pub aims: HashMap<String, Aim>,
 }
 
-/// What the surroundings make of a link: another aim is no wish of anybody, and what follows it mends
-/// nothing.
+/// What a link shall be beside its specification: a step towards another aim is a change of ours, and
+/// repairs nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Aim {
+    /// Of those that are chosen out of a range another may take the place of one that was lost.
+    pub addresses: BTreeSet<IpNetwork>,
     /// As what is below the link says.
     pub mtu: u32,
     /// Of a tunnel in the pod whose ends are found: this one, and the others.
@@ -128,6 +131,7 @@ impl Aim {
         let found = found.filter(|_| kind.is_device());
         let others = want.device.as_ref().filter(|_| found.is_some());
         Self {
+            addresses: want.link.addresses.iter().copied().collect(),
             mtu: want.mtu,
             own: found.and_then(Data::own),
             others: others

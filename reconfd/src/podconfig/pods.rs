@@ -11,6 +11,8 @@ use crds::{Reason, report::RecordSource};
 
 use crate::{scope::Scope, source};
 
+/// Pods whose last record went.
+mod departed;
 /// Records of sandboxes that have ended.
 pub mod ended;
 /// Records that nobody wrote.
@@ -21,6 +23,7 @@ mod index;
 mod known;
 /// Pods that could not use a link.
 pub mod unsupported;
+use departed::Departed;
 use index::{Index, uid_of};
 pub use known::{Known, Unrecorded};
 use unsupported::Unsupported;
@@ -35,6 +38,8 @@ pub struct Pods {
     unsupported: Unsupported,
     /// Sandboxes whose record the plugin took away, and when.
     ended: HashMap<String, Instant>,
+    /// Pods whose last record went a while ago.
+    departed: Departed,
     /// Files of records whose namespace was looked for and is not there, and since when.
     gone: BTreeMap<String, (Arc<Record>, Instant)>,
     /// Kubernetes namespaces of records that came, went, or whose namespace did, since the last look.
@@ -54,6 +59,7 @@ impl Pods {
             found: BTreeMap::new(),
             unsupported,
             ended: HashMap::new(),
+            departed: Departed::default(),
             gone: BTreeMap::new(),
             changed: BTreeSet::new(),
             bad: BTreeMap::new(),
@@ -103,6 +109,9 @@ impl Pods {
         let records = &self.records;
         self.gone
             .retain(|file, (record, _)| records.get(file) == Some(record));
+        before
+            .all()
+            .for_each(|(_, record)| self.has_departed(record));
         touched
     }
 
@@ -171,6 +180,7 @@ impl Pods {
 
     fn insert(&mut self, file: String, record: Arc<Record>) -> String {
         let uid = uid_of(&record);
+        self.departed.is_back(&uid);
         self.changed.insert(record.pod_namespace.clone());
         self.records.insert(file, record);
         uid
@@ -181,7 +191,20 @@ impl Pods {
         self.found.remove(file);
         let record = self.records.remove(file)?;
         self.changed.insert(record.pod_namespace.clone());
+        self.has_departed(&record);
         Some(uid_of(&record))
+    }
+
+    fn has_departed(&mut self, record: &Arc<Record>) {
+        let uid = uid_of(record);
+        if !self.has(&uid) {
+            self.departed.add(uid, record.clone(), Instant::now());
+        }
+    }
+
+    /// The record that a pod had until a moment ago.
+    pub fn departed(&self, uid: &str) -> Option<&departed::Record> {
+        self.departed.get(uid, Instant::now())
     }
 
     /// Kubernetes namespaces where the pods are not what they were at the last call.

@@ -6,6 +6,8 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
+use ipnetwork::IpNetwork;
+
 use super::{pace::Pace, plan::Aim};
 use crate::address::collision::Reach;
 use crate::node::{InPod, links::Place, row::Row};
@@ -30,7 +32,8 @@ pub struct Settled {
     pub host_ends: HashMap<(Place, u32), HostEnd>,
     /// Links of the node, bridges and parents, that its links name.
     pub node_links: BTreeSet<String>,
-    /// Specification hashes and aims of the links that stand, by name.
+    /// What was last applied to each link that stands, by name: the specification's hash, and the aim. It
+    /// is older than what is asked for while a link waits for something, or the kernel refuses a change.
     pub hashes: HashMap<String, (String, Aim)>,
     /// The numbers of all devices of ours that were in this sandbox as a whole: that one has left may be
     /// heard behind the look that missed it.
@@ -113,6 +116,8 @@ pub struct PodEnd {
     pub name: String,
     pub mtu: u32,
     pub mac: [u8; 6],
+    /// Those that are ours.
+    pub addresses: Vec<IpNetwork>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -153,7 +158,7 @@ impl Settled {
                 Meaning::Chance
             }
             InPod::Link(_) | InPod::LinkGone(_) | InPod::LinkLeft { .. } => Meaning::Echo,
-            InPod::AddressGone(index) => own(self.pod_ends.contains_key(index)),
+            InPod::AddressGone { index, network } => own(self.has_address(*index, network)),
             InPod::RouteGone => own(self.has_routes),
             InPod::RuleGone => own(self.has_rules),
             InPod::PeerGone(index) => own(self.devices.contains(index)),
@@ -179,6 +184,13 @@ impl Settled {
     fn is_otherwise(&self, row: &Row) -> bool {
         let carrier = self.carriers.get(&row.index);
         carrier.is_some_and(|carrier| *carrier != Carrier::from(row))
+    }
+
+    /// Whether the link was left with this address. One that was taken away on purpose is not among them,
+    /// nor is one that the pod gave itself.
+    fn has_address(&self, index: u32, network: &IpNetwork) -> bool {
+        let end = self.pod_ends.get(&index);
+        end.is_some_and(|end| end.addresses.contains(network))
     }
 
     fn pod_end_differs(&self, row: &Row) -> bool {

@@ -118,6 +118,12 @@ spec:
     )
 }
 
+/// One pod alone that does this once and has completed then.
+pub fn pod_running(name: &str, command: &str) -> String {
+    let pod = pod_with(name, ANYWHERE, "  restartPolicy: Never\n");
+    pod.replace("[httpd, -f, -p, \"8080\", -h, /var/www]", command)
+}
+
 /// A web server that dies at once when it is told to.
 fn pod_spec(node: &str) -> String {
     let place = match node {

@@ -266,9 +266,12 @@ impl Controller {
         let now = Instant::now();
         let (paces, namespace) = (&mut self.paces, &work.known.pod.namespace);
         let settled = self.settled.entry(work.known.pod.uid.clone()).or_default();
-        work.repairs = work::repairs(&plan, &settled.hashes);
-        work.rule_repairs = work::rule_repairs(&plan, &work.granted, &settled.hashes);
-        work.undone_parts = work::undone_parts(&plan, &work.repairs);
+        if settled.sandbox == work.known.pod.sandbox {
+            // In another sandbox nothing was there that somebody could have undone.
+            work.repairs = work::repairs(&plan, &settled.hashes);
+            work.rule_repairs = work::rule_repairs(&plan, &work.granted, &settled.hashes);
+            work.undone_parts = work::undone_parts(&plan, &work.repairs);
+        }
         if !work.repairs.is_empty() && settled.must_wait(now) {
             work.waiting = std::mem::take(&mut work.repairs);
             let why =

@@ -44,6 +44,11 @@ impl Seeking {
         }
     }
 
+    /// Looks again when the next second has begun.
+    pub fn look_later(&mut self, namespace: &str) {
+        self.later.insert(namespace.into());
+    }
+
     /// Why no namespace was taken for this pod's, although somebody told of one.
     pub fn why_not(&self, pod: &PodName) -> Option<&str> {
         self.unproved.get(pod).map(String::as_str)

@@ -1,13 +1,16 @@
 //! Links whose pod has no record or no object any more, and pods of which no record speaks. What is missing
 //! is never taken for a dead pod.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use crds::Reason;
 
 use super::{Picture, work::verdict};
 use crate::{
-    node::links::{Link, Mark, Place},
+    node::{
+        links::{Link, Mark, Place},
+        sandbox::Unreachable,
+    },
     podconfig::{
         Controller, Telling, Untold,
         pods::Unrecorded,
@@ -16,6 +19,10 @@ use crate::{
         wanted,
     },
 };
+
+/// The plugin is the first of the chain to be called at DEL: for so long the sandbox's namespace outlives
+/// its record.
+const ENDS_WITHIN: Duration = Duration::from_secs(2);
 
 impl Controller {
     /// Links of a pod whose record or object is not there stay, as long as somebody still asks for them:
@@ -104,17 +111,37 @@ impl Controller {
                 }
             }
             for (uid, missing) in now {
+                let has_ended = self.has_ended(&uid);
+                if has_ended {
+                    self.seeking.look_later(&namespace);
+                }
                 let untold = Untold {
                     namespace: namespace.clone(),
-                    is_missed: missing.unsupported.is_none(),
+                    is_missed: missing.unsupported.is_none() && !has_ended,
                 };
                 self.unrecorded.insert(uid, untold);
-                self.tell_one_unrecorded(missing, picture);
+                self.tell_one_unrecorded(missing, has_ended, picture);
             }
         }
     }
 
-    fn tell_one_unrecorded(&mut self, missing: Unrecorded, picture: &mut Picture) {
+    /// Whether the pod's sandbox has ended: its last record went a moment ago, and its namespace with it. A
+    /// pod that completes is so until its object says it, one whose sandbox is made anew until that is there.
+    fn has_ended(&self, uid: &str) -> bool {
+        let departed = self.pods.departed(uid);
+        departed.is_some_and(|departed| {
+            let is_ending = departed.at.elapsed() < ENDS_WITHIN;
+            let found = || self.machine.find(&departed.record);
+            is_ending || matches!(found(), Err(Unreachable::Gone(_)))
+        })
+    }
+
+    fn tell_one_unrecorded(
+        &mut self,
+        missing: Unrecorded,
+        has_ended: bool,
+        picture: &mut Picture,
+    ) {
         let namespace = &missing.pod.namespace;
         let configs = picture
             .configs
@@ -128,11 +155,14 @@ impl Controller {
             &self.machine.installation,
         );
         let key = (namespace.clone(), missing.pod.name.clone());
-        let trouble = verdict::why_unrecorded(
-            &missing,
-            self.seeking.why_not(&key),
-            self.pods.has_bad_ones(),
-        );
+        let trouble = match has_ended && missing.unsupported.is_none() {
+            true => verdict::sandbox_ended(),
+            false => verdict::why_unrecorded(
+                &missing,
+                self.seeking.why_not(&key),
+                self.pods.has_bad_ones(),
+            ),
+        };
         if !judged.granted.is_empty() && trouble.0 == Reason::NoRecord {
             self.seeking.backfill.ask(&missing.object);
         }

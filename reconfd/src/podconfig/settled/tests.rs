@@ -1,3 +1,5 @@
+#![allow(clippy::unwrap_used)]
+
 use super::*;
 
 #[test]
@@ -56,6 +58,7 @@ fn the_echo_of_our_own_doing_disturbs_nobody() {
         name: "data0".into(),
         mtu: 1500,
         mac: [1; 6],
+        addresses: vec!["10.1.0.1/24".parse().unwrap()],
     };
     settled.pod_ends.insert(7, end);
     let echo = Row {
@@ -82,6 +85,13 @@ fn the_echo_of_our_own_doing_disturbs_nobody() {
         }),
         Meaning::Undone
     );
+    let gone = |address: &str| InPod::AddressGone {
+        index: 7,
+        network: address.parse().unwrap(),
+    };
+    assert_eq!(settled.meaning_of(&gone("10.1.0.1/24")), Meaning::Undone);
+    // One that was taken away on purpose, or that is the pod's own.
+    assert_eq!(settled.meaning_of(&gone("10.1.0.9/24")), Meaning::Echo);
     assert_eq!(settled.meaning_of(&InPod::LinkGone(7)), Meaning::Undone);
     assert_eq!(settled.meaning_of(&InPod::LinkGone(8)), Meaning::Echo);
 }

@@ -1,10 +1,7 @@
 //! Outcomes as Events: one on each pod that something happened to in a pass, and one on each PodConfig for all
 //! of its pods on this node.
 
-use std::{
-    collections::BTreeMap,
-    time::{Duration, SystemTime},
-};
+use std::collections::BTreeMap;
 
 use crds::{Reason, report::LinkState};
 use k8s_openapi::api::core::v1::ObjectReference;
@@ -36,7 +33,7 @@ pub struct Line {
     pub podconfig: String,
     pub link: String,
     pub reason: Reason,
-    /// `data0 192.168.100.7/24 in 3 ms`.
+    /// `data0 192.168.100.7/24`.
     pub text: String,
 }
 
@@ -88,6 +85,7 @@ fn line(was: Option<&LinkOutcome>, link: &LinkOutcome, pod: &PodOutcome) -> Opti
     let is_news = was.is_none_or(|was| (was.state, was.reason) != (link.state, link.reason));
     match link.state {
         LinkState::Ready => {
+<<<<<<< HEAD
             let changed = link.last_change.filter(|at| *at >= pod.since)?;
             let was_ready = was.is_some_and(|was| was.state == LinkState::Ready);
             let reason = match was_ready {
@@ -99,6 +97,17 @@ fn line(was: Option<&LinkOutcome>, link: &LinkOutcome, pod: &PodOutcome) -> Opti
             let put_back = pod.mended.get(&link.name).filter(|what| !what.is_empty());
             let put_back = put_back.map(|what| format!(", put back: {what}"));
             line(reason, text + &put_back.unwrap_or_default())
+=======
+            link.last_change.filter(|at| *at >= pod.since)?;
+            // One that waited for an address or a repair was there all the same.
+            let was_there = was.is_some_and(|was| was.present.is_some());
+            let reason = match was_there {
+                _ if pod.mended.contains(&link.name) => Reason::LinkRepaired,
+                true => Reason::LinkChanged,
+                false => Reason::LinkAdded,
+            };
+            line(reason, what_it_is(link))
+>>>>>>> 6cf90b4 (reconfd: tell own edits from sabotage, and only what is true)
         }
         // A pod that ends is no news, nor is one that is not looked at yet, nor a claim that is under way.
         _ if matches!(
@@ -142,13 +151,11 @@ fn net_admin(before: Option<&PodOutcome>, now: &PodOutcome) -> Option<Line> {
     })
 }
 
-/// `data0 192.168.100.7/24 in 3 ms`.
-fn what_it_is(link: &LinkOutcome, changed: SystemTime, since: SystemTime) -> String {
+/// `data0 192.168.100.7/24`, and nothing that would be true of one time alone.
+fn what_it_is(link: &LinkOutcome) -> String {
     let addresses = link.present.iter().flat_map(|facts| &facts.addresses);
     let words = std::iter::once(link.name.clone()).chain(addresses.map(ToString::to_string));
-    let took = changed.duration_since(since).unwrap_or(Duration::ZERO);
-    let words: Vec<String> = words.collect();
-    format!("{} in {} ms", words.join(" "), took.as_millis().max(1))
+    words.collect::<Vec<_>>().join(" ")
 }
 
 /// Links that are not asked for any more, and were taken away.
@@ -253,7 +260,7 @@ fn links(lines: &[Line]) -> String {
     }
 }
 
-/// `3 pods of node n0 (a, b, c): data0 192.168.100.7/24 in 3 ms`.
+/// `3 pods of node n0 (a, b, c): data0 192.168.100.7/24`.
 fn on_podconfig(happened: &BTreeMap<Reason, Happened>, own: Reason, node: &str) -> String {
     let words = happened.iter().map(|(reason, happened)| {
         let word = match *reason == own {

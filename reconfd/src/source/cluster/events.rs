@@ -1,16 +1,33 @@
-//! Events on pods and PodConfigs. Those of one kind about one object become a series.
+//! Events on pods and PodConfigs. Occurrences that say the same of the same object become one series.
 
-use k8s_openapi::api::core::v1::ObjectReference;
-use kube::{
-    Client,
-    runtime::events::{Event, EventType, Recorder, Reporter},
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Instant,
 };
 
-use super::clerk::Failure;
+use k8s_openapi::{
+    api::{core::v1::ObjectReference, events::v1::Event},
+    apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta},
+    jiff::Timestamp,
+};
+use kube::{
+    Api, Client,
+    api::{Patch, PatchParams, PostParams},
+};
+use serde_json::json;
 
+use super::clerk::Failure;
+use series::{Known, Place, Series};
+
+/// Pure: which Event an occurrence belongs to.
+mod series;
+
+const CONTROLLER: &str = "podconfig.dev/reconfd";
 /// As long as the API takes them.
 const LONGEST_NOTE: usize = 1000;
 const LONGEST_ACTION: usize = 120;
+/// What is left of 253 characters beside a dot and a time.
+const LONGEST_NAME: usize = 230;
 
 /// Something that happened to an object.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,34 +35,102 @@ pub struct Notice {
     pub regarding: ObjectReference,
     pub is_warning: bool,
     pub reason: String,
+    /// True of each occurrence that has the same words: of a series, the API keeps the first note.
     pub note: String,
-    /// What tells it from others of the same reason: the links.
+    /// What it was about: the links.
     pub action: String,
 }
 
-pub struct Events(Recorder);
+pub struct Events {
+    client: Client,
+    node: String,
+    series: Mutex<Series>,
+}
 
 impl Events {
     pub fn new(client: Client, node: &str) -> Self {
-        let reporter = Reporter {
-            controller: "podconfig.dev/reconfd".into(),
-            instance: Some(node.into()),
-        };
-        Self(Recorder::new(client, reporter))
+        Self {
+            client,
+            node: node.into(),
+            series: Mutex::default(),
+        }
     }
 
     pub async fn publish(&self, notice: &Notice) -> Result<(), Failure> {
-        let event = Event {
-            type_: match notice.is_warning {
-                true => EventType::Warning,
-                false => EventType::Normal,
+        let place = self.series().place(notice, Instant::now());
+        let known = match &place.known {
+            Some(known) => match self.continue_series(notice, known).await? {
+                Some(known) => known,
+                // It was deleted, or has expired.
+                None => self.create(notice, &place).await?,
             },
-            reason: notice.reason.clone(),
-            note: Some(shortened(&notice.note, LONGEST_NOTE)),
-            action: shortened(&notice.action, LONGEST_ACTION),
-            secondary: None,
+            None => self.create(notice, &place).await?,
         };
-        Ok(self.0.publish(&event, &notice.regarding).await?)
+        self.series().took(place, known);
+        Ok(())
+    }
+
+    async fn create(&self, notice: &Notice, place: &Place) -> Result<Known, Failure> {
+        let event = event(notice, &place.note, &self.node, Timestamp::now());
+        let name = event.metadata.name.clone().unwrap_or_default();
+        let api = self.api(notice);
+        api.create(&PostParams::default(), &event).await?;
+        Ok(Known::first(name, Instant::now()))
+    }
+
+    /// `None`: the Event is not there any more.
+    async fn continue_series(
+        &self,
+        notice: &Notice,
+        known: &Known,
+    ) -> Result<Option<Known>, Failure> {
+        let known = known.again(Instant::now());
+        let series =
+            json!({"count": known.count, "lastObservedTime": MicroTime(Timestamp::now())});
+        let patch = Patch::Merge(json!({"series": series}));
+        let params = PatchParams::default();
+        match self.api(notice).patch(&known.name, &params, &patch).await {
+            Ok(_) => Ok(Some(known)),
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn api(&self, notice: &Notice) -> Api<Event> {
+        let namespace = notice.regarding.namespace.as_deref();
+        Api::namespaced(self.client.clone(), namespace.unwrap_or("default"))
+    }
+
+    fn series(&self) -> MutexGuard<'_, Series> {
+        // Every change is made as a whole, so a panic in between leaves nothing half-done.
+        self.series.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The first of a series, or the only one.
+fn event(notice: &Notice, note: &str, node: &str, now: Timestamp) -> Event {
+    let about = notice.regarding.name.as_deref().unwrap_or(CONTROLLER);
+    let about: String = about.chars().take(LONGEST_NAME).collect();
+    let about = about.trim_end_matches(|c: char| !c.is_ascii_alphanumeric());
+    let kind = match notice.is_warning {
+        true => "Warning",
+        false => "Normal",
+    };
+    Event {
+        metadata: ObjectMeta {
+            namespace: notice.regarding.namespace.clone(),
+            name: Some(format!("{about}.{:x}", now.as_nanosecond())),
+            ..ObjectMeta::default()
+        },
+        event_time: Some(MicroTime(now)),
+        type_: Some(kind.into()),
+        reason: Some(notice.reason.clone()),
+        note: Some(shortened(note, LONGEST_NOTE)),
+        action: Some(shortened(&notice.action, LONGEST_ACTION)),
+        regarding: Some(notice.regarding.clone()),
+        reporting_controller: Some(CONTROLLER.into()),
+        reporting_instance: Some(node.into()),
+        ..Event::default()
     }
 }
 
@@ -82,5 +167,23 @@ mod tests {
     fn a_long_note_is_cut_between_letters() {
         assert_eq!(shortened("äää", 3), "ä…");
         assert_eq!(shortened("äää", 6), "äää");
+    }
+
+    #[test]
+    fn the_name_of_an_event_is_one_whatever_the_object_is_called() {
+        let mut notice = Notice {
+            regarding: ObjectReference::default(),
+            is_warning: false,
+            reason: "LinkAdded".into(),
+            note: String::new(),
+            action: String::new(),
+        };
+        for name in ["web-0".to_owned(), format!("{}.{}", "a".repeat(229), "b".repeat(23))] {
+            notice.regarding.name = Some(name);
+            let event = event(&notice, "", "n0", Timestamp::now());
+            let name = event.metadata.name.unwrap_or_default();
+            assert!(name.len() <= 253, "{name}");
+            assert!(!name.contains(".."), "{name}");
+        }
     }
 }

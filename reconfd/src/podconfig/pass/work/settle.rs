@@ -1,9 +1,13 @@
 //! What a pod looks like when its pass is through, written down for the events and passes to come.
 
-use std::{collections::BTreeMap, time::Instant};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Instant,
+};
 
 use super::Work;
 use crate::podconfig::{
+    plan::Aim,
     settled::{self, Settled},
     wanted::Granted,
 };
@@ -54,6 +58,7 @@ impl Work {
                 name: name.clone(),
                 mtu: link.mtu,
                 mac: link.mac,
+                addresses: link.addresses.clone(),
             };
             let host_end = settled::HostEnd {
                 name: link.host_name.clone().unwrap_or_default(),
@@ -89,25 +94,32 @@ impl Work {
         }
         settled.has_devices = self.asks_for_devices();
         settled.lacks = self.granted.len() > self.standing.len() || !self.plan.hindered.is_empty();
-        let stand = |granted: &&Granted| {
-            let name = &granted.link.name;
-            // One that lacks addresses yet is not undone when they come.
-            let is_whole = !self.probing.iter().any(|probing| probing.link == *name);
-            is_whole && self.standing.contains_key(name) || self.waits_for_repair(name)
-        };
-        // A link that follows what is below it, or what was found, was not undone.
-        let hash = |granted: &Granted| {
-            let aim = self.plan.aims.get(&granted.link.name).cloned();
-            let hash = (granted.mark.spec_hash.clone(), aim.unwrap_or_default());
-            (granted.link.name.clone(), hash)
-        };
-        settled.hashes = self.granted.iter().filter(stand).map(hash).collect();
+        settled.hashes = self.applied(&settled.hashes);
         for (link, at) in &self.touched {
             settled.changed.insert(link.clone(), *at);
         }
         settled
             .changed
             .retain(|link, _| self.standing.contains_key(link));
+    }
+
+    /// What was applied to each link that stands. A link that still is what an earlier specification asked
+    /// for stays known by that one, or the change to the new one would be taken for a repair.
+    fn applied(&self, before: &HashMap<String, (String, Aim)>) -> HashMap<String, (String, Aim)> {
+        let applied = |granted: &Granted| {
+            let name = &granted.link.name;
+            // One that lacks addresses yet is not undone when they come.
+            let is_whole = !self.probing.iter().any(|probing| probing.link == *name);
+            let is_through = granted.withheld.is_none() && !self.errors.contains_key(name);
+            let is_applied = is_whole && is_through && self.stands_as_asked(granted);
+            if is_applied || self.waits_for_repair(name) {
+                let aim = self.plan.aims.get(name).cloned().unwrap_or_default();
+                return Some((name.clone(), (granted.mark.spec_hash.clone(), aim)));
+            }
+            let stands = self.standing.contains_key(name);
+            Some((name.clone(), stands.then(|| before.get(name)).flatten()?.clone()))
+        };
+        self.granted.iter().filter_map(applied).collect()
     }
 
     /// The segments that standing links use, also those that nobody asks for any more.
@@ -129,3 +141,6 @@ impl Work {
         self.waiting.contains(name) || self.undone.contains(name)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -177,6 +177,12 @@ pub fn why_unrecorded(
     (Reason::NoRecord, message)
 }
 
+/// Of a pod whose record went with its sandbox.
+pub fn sandbox_ended() -> (Reason, String) {
+    let message = "the pod's sandbox has ended; links follow if the runtime makes another";
+    (Reason::NamespaceGone, message.into())
+}
+
 /// What is told of a pod that is selected and that no record speaks of.
 pub fn unrecorded(pod: Pod, judged: Wanted, trouble: (Reason, String)) -> PodOutcome {
     let links = judged.granted.iter().map(|granted| {

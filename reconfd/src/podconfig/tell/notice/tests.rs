@@ -1,3 +1,5 @@
+use std::time::{Duration, SystemTime};
+
 use super::*;
 use crate::podconfig::tell::example;
 
@@ -28,9 +30,9 @@ fn told(before: Option<&PodOutcome>, now: &PodOutcome) -> Vec<(Reason, String)> 
 }
 
 #[test]
-fn a_link_that_was_made_is_told_with_its_address_and_its_time() {
+fn a_link_that_was_made_is_told_with_its_address() {
     let now = outcome(vec![ready("data0", BEGAN + 3)]);
-    let text = "data0 192.168.100.7/24 in 3 ms".to_owned();
+    let text = "data0 192.168.100.7/24".to_owned();
     assert_eq!(told(None, &now), [(Reason::LinkAdded, text)]);
 }
 
@@ -50,6 +52,18 @@ fn a_link_that_somebody_undid_is_told_as_repaired() {
     assert_eq!(reason(&now), Reason::LinkChanged);
     now.mended = [("data0".into(), "address".into())].into();
     assert_eq!(reason(&now), Reason::LinkRepaired);
+}
+
+#[test]
+fn a_link_that_waited_for_its_new_address_is_told_as_changed() {
+    let mut waited = ready("data0", BEGAN - 9);
+    (waited.state, waited.reason) = (LinkState::Pending, Reason::ClaimPending);
+    let before = outcome(vec![waited]);
+    let now = outcome(vec![ready("data0", BEGAN + 1)]);
+    assert_eq!(told(Some(&before), &now)[0].0, Reason::LinkChanged);
+    let mut absent = before;
+    absent.links[0].present = None;
+    assert_eq!(told(Some(&absent), &now)[0].0, Reason::LinkAdded);
 }
 
 #[test]
@@ -105,7 +119,7 @@ fn a_podconfig_hears_of_its_pods_in_one_breath() {
     let happened = &notices.0[&("t".to_owned(), "data".to_owned())];
     assert_eq!(
         on_podconfig(happened, Reason::LinkAdded, "n0"),
-        "7 pods of node n0 (a, b, c, d, e and 2 more): data0 192.168.100.7/24 in 3 ms"
+        "7 pods of node n0 (a, b, c, d, e and 2 more): data0 192.168.100.7/24"
     );
 }
 
