@@ -49,6 +49,8 @@ mod peers;
 mod policy;
 /// Records that nobody should trust.
 mod records;
+/// What the kernel refuses.
+mod refused;
 /// Started again: what is right is not touched, and what is not is made right.
 mod restart;
 /// Routed veths, and routes.

@@ -1,7 +1,7 @@
 //! What the daemon counts. Labels are closed sets, never a pod's name: the number of series does not
 //! grow with the cluster. No global: whoever counts holds one of these.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use crds::{
     Reason,
@@ -15,7 +15,8 @@ use crate::{address::claims::Counts, http::Encode};
 /// The series: their labels, names and helps.
 mod series;
 use series::{
-    Asked, Claimed, Ended, Links, Numbers, OfKind, Operated, Operation, Recorded, Refused, Watched,
+    Asked, Claimed, Ended, Links, Numbers, OfKind, Operated, Operation, Recorded, Refused, Unready,
+    Watched,
 };
 
 /// A clone counts into the same numbers.
@@ -51,7 +52,7 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// A pass over one pod ended: `LinkReady` when all is as wanted, else with the first trouble's reason.
+    /// A pass over one pod ended: `LinkReady` when all is as wanted, else with the worst reason.
     pub fn reconciled(&self, result: Reason, took: Duration) {
         self.numbers
             .reconciles
@@ -86,6 +87,24 @@ impl Metrics {
             &self.numbers.links.get_or_create(&Links { kind, state }),
             links,
         );
+    }
+
+    /// How many links are not as asked for now, by reason. A reason that was there stays, with zero.
+    pub fn set_links_unready(&self, links: &HashMap<Reason, usize>) {
+        let unready = &self.numbers.links_unready;
+        let gauge = |reason: Reason| Unready {
+            reason: reason.as_str(),
+        };
+        for reason in Reason::ALL {
+            match links.get(&reason) {
+                Some(links) => set(&unready.get_or_create(&gauge(reason)), *links),
+                None => {
+                    if let Some(gauge) = unready.get(&gauge(reason)) {
+                        gauge.set(0);
+                    }
+                }
+            }
+        }
     }
 
     /// Somebody else undid a link and it was put right.
@@ -179,7 +198,7 @@ impl Metrics {
         set(&self.numbers.ranges_full, counts.full);
     }
 
-    /// For how long the oldest wish has waited; zero when none waits.
+    /// For how long the oldest link has been due; zero when none is.
     pub fn set_oldest_unapplied(&self, age: Duration) {
         self.numbers.oldest_unapplied.set(age.as_secs_f64());
     }

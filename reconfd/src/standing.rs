@@ -91,6 +91,15 @@ impl<'a> Trouble<'a> {
         }
     }
 
+    /// What is wrong with a pod as a whole, and with its links beside: a link that lacks for the pod's own
+    /// reason is no second trouble.
+    pub fn of_pod(whole: Option<Self>, links: impl Iterator<Item = Self>) -> Vec<Self> {
+        let reason = whole.as_ref().map(|whole| whole.reason);
+        let others = links.filter(|link| Some(link.reason) != reason);
+        let others: Vec<Self> = others.collect();
+        whole.into_iter().chain(others).collect()
+    }
+
     pub fn is_of_untold_pod(&self) -> bool {
         self.reason == Reason::Reconciling && self.link.is_empty()
     }

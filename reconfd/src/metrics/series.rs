@@ -21,6 +21,7 @@ pub struct Numbers {
     pub operations: Family<Operated, Counter>,
     pub operation_duration: Family<Operation, Histogram>,
     pub links: Family<Links, Gauge>,
+    pub links_unready: Family<Unready, Gauge>,
     pub drift_repairs: Family<OfKind, Counter>,
     pub pods_recorded: Family<Recorded, Gauge>,
     pub pods_unrecorded: Gauge,
@@ -63,6 +64,11 @@ pub struct Links {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Unready {
+    pub reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct Claimed {
     pub state: &'static str,
 }
@@ -101,6 +107,7 @@ impl Numbers {
             operations: Family::default(),
             operation_duration: Family::new_with_constructor(durations),
             links: Family::default(),
+            links_unready: Family::default(),
             drift_repairs: Family::default(),
             pods_recorded: Family::default(),
             pods_unrecorded: Gauge::default(),
@@ -124,7 +131,7 @@ impl Numbers {
         to.register("build", "The version that runs", version);
         to.register(
             "reconciles",
-            "Passes over one pod, by how they ended",
+            "Passes over one pod, by the worst reason that they ended with",
             self.reconciles.clone(),
         );
         let help = "How long a pass over one pod took";
@@ -198,6 +205,11 @@ impl Numbers {
             self.links.clone(),
         );
         to.register(
+            "links_unready",
+            "Links that are not as asked for, by reason",
+            self.links_unready.clone(),
+        );
+        to.register(
             "pods_recorded",
             "Pods whose network namespace is known, by who told of it",
             self.pods_recorded.clone(),
@@ -217,7 +229,8 @@ impl Numbers {
             "Manifests that are refused now",
             self.refused_manifests.clone(),
         );
-        let help = "For how long the oldest wish has waited";
+        let help =
+            "For how long the oldest link is due that only this daemon or the API keeps waiting";
         to.register_with_unit(
             "oldest_unapplied",
             help,

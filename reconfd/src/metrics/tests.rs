@@ -91,3 +91,15 @@ fn a_clone_counts_into_the_same_numbers() {
     metrics.clone().netlink_changes(1);
     assert_has(&metrics, "reconfd_netlink_changes_total 1");
 }
+
+#[test]
+fn a_reason_that_is_over_is_zero() {
+    let metrics = Metrics::default();
+    metrics.set_links_unready(&[(Reason::RangeFull, 3)].into());
+    assert_has(&metrics, r#"reconfd_links_unready{reason="RangeFull"} 3"#);
+    metrics.set_links_unready(&[(Reason::KernelRefused, 1)].into());
+    assert_has(&metrics, r#"reconfd_links_unready{reason="RangeFull"} 0"#);
+    let unready = lines(&metrics).into_iter();
+    let unready = unready.filter(|line| line.starts_with("reconfd_links_unready{"));
+    assert_eq!(unready.count(), 2);
+}

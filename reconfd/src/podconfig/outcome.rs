@@ -42,6 +42,30 @@ pub struct PodOutcome {
     pub mended: BTreeMap<String, String>,
 }
 
+impl PodOutcome {
+    /// Whether another installation serves the pod, and what is written of it is that one's.
+    pub fn is_anothers(&self) -> bool {
+        let mut links = self.links.iter();
+        links.any(|link| link.reason == Reason::ServedTwice)
+    }
+
+    /// The reason that the pass ended with: what is wrong with the pod as a whole, else with the first link
+    /// that has failed, else with the first that waits.
+    pub fn worst(&self) -> Reason {
+        let first = |state: LinkState| {
+            let mut links = self.links.iter();
+            links
+                .find(|link| link.state == state)
+                .map(|link| link.reason)
+        };
+        let whole = self.trouble.as_ref().map(|(reason, _)| *reason);
+        whole
+            .or_else(|| first(LinkState::Failed))
+            .or_else(|| first(LinkState::Pending))
+            .unwrap_or(Reason::LinkReady)
+    }
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub struct LinkOutcome {
     pub name: String,

@@ -36,6 +36,8 @@ pub mod found;
 mod look;
 /// Whether a pod may administer the node's network.
 mod net_admin;
+/// Namespaces that another installation serves.
+mod others;
 /// Addresses that are asked for on the wire.
 mod probing;
 /// Pods whose namespace somebody else than the plugin told of.
@@ -259,7 +261,6 @@ impl Controller {
         if self.tell_later(&work) {
             return;
         }
-        self.metrics.reconciled(work.result(), started.elapsed());
         for error in work.errors() {
             self.metrics.netlink_refused(error.errno as i32);
         }
@@ -268,8 +269,8 @@ impl Controller {
             .settled
             .get(work.uid())
             .map_or(&none, |settled| &settled.changed);
-        let _ = self
-            .telling
-            .send(Telling::Pod(Box::new(work.outcome(changed, since))));
+        let outcome = work.outcome(changed, since);
+        self.metrics.reconciled(outcome.worst(), started.elapsed());
+        let _ = self.telling.send(Telling::Pod(Box::new(outcome)));
     }
 }

@@ -178,7 +178,7 @@ fn troubles(outcome: &PodOutcome) -> Vec<Trouble<'_>> {
         reason: link.reason,
         message: link.message.as_str().into(),
     });
-    whole(outcome).into_iter().chain(lacking).collect()
+    Trouble::of_pod(whole(outcome), lacking)
 }
 
 /// What is wrong with the pod as a whole.

@@ -1,6 +1,9 @@
 //! What a pod looked like after its last pass, so that the kernel's echo of our own doing is told
 //! from somebody's undoing of it; and how often it was undone.
 
+/// Pure: what the kernel refused, and when it is tried again.
+pub mod refusals;
+
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     time::{Duration, Instant, SystemTime},
@@ -11,6 +14,7 @@ use ipnetwork::IpNetwork;
 use super::{pace::Pace, plan::Aim};
 use crate::address::collision::Reach;
 use crate::node::{InPod, links::Place, row::Row};
+use refusals::Refusals;
 
 /// So many repairs follow at once; then each waits twice as long as the one before.
 const FREE_REPAIRS: u32 = 3;
@@ -66,7 +70,7 @@ pub struct Settled {
     pub due: Option<Instant>,
     /// Links whose addresses are announced once more, by name, and when.
     announcements: BTreeMap<String, Instant>,
-    /// Since when something is not as wanted.
+    /// Since when something is due.
     pub unapplied_since: Option<Instant>,
     /// How many links may be made now.
     pace: Pace,
@@ -76,6 +80,8 @@ pub struct Settled {
     failures: u32,
     last_repair: Option<Instant>,
     not_before: Option<Instant>,
+    /// What the kernel refused, by link.
+    pub refusals: Refusals,
     wait_is_told: bool,
     /// An address or a route of ours seemed gone.
     pub alarmed: bool,
@@ -268,14 +274,15 @@ impl Settled {
         announced.chain(self.due).min()
     }
 
-    fn look_at(&mut self, at: Instant) {
+    pub fn look_at(&mut self, at: Instant) {
         self.due = Some(self.due.map_or(at, |due| due.min(at)));
     }
 
     /// Looks again soon, once for all that happens until then.
     pub fn look_soon(&mut self, now: Instant) {
         // What the kernel refused is tried again in its own time, or its echo would be a chance.
-        let is_retried = self.failures > 0 && self.due.is_some();
+        let is_refused = self.failures > 0 || !self.refusals.is_empty();
+        let is_retried = is_refused && self.due.is_some();
         if is_retried || self.due.is_some_and(|due| due <= now + LONGEST_CHANCE) {
             return;
         }
@@ -317,7 +324,7 @@ impl Settled {
         self.wait_is_told = false;
     }
 
-    /// The kernel refused something; it is tried again, less and less often.
+    /// Something of the pod as a whole went wrong; it is tried again, less and less often.
     pub fn failed(&mut self, now: Instant) {
         self.failures += 1;
         self.due = Some(now + wait(self.failures + 3));
@@ -328,6 +335,7 @@ impl Settled {
     }
 }
 
+/// How long before something that went wrong so often is tried again.
 fn wait(times: u32) -> Duration {
     FIRST_WAIT
         .saturating_mul(1 << times.saturating_sub(1).min(16))

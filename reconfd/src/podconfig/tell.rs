@@ -8,7 +8,7 @@ use std::{
 };
 
 use crds::{
-    PodConfigStatus, PodReport,
+    PodConfigStatus, PodReport, Reason,
     report::{LinkState, PodReportStatus},
 };
 
@@ -147,7 +147,7 @@ impl Teller {
         let reported = self
             .outcomes
             .values()
-            .filter(|outcome| self.reports.contains_key(&outcome.pod.uid));
+            .filter(|o| self.reports.contains_key(&o.pod.uid) || o.is_anothers());
         match &self.sink {
             Sink::Cluster(sink) => {
                 // Of a pod that lives and whose turn is still to come, nothing is known: its report stays.
@@ -195,8 +195,13 @@ impl Teller {
         self.log(&outcome);
         if !self.is_superseded(&outcome) {
             self.note(&outcome);
-            self.report(&outcome);
-            self.tell_pod_itself(&outcome);
+            match outcome.is_anothers() {
+                true => drop(self.reports.remove(&uid)),
+                false => {
+                    self.report(&outcome);
+                    self.tell_pod_itself(&outcome);
+                }
+            }
         }
         self.forget(&uid);
         self.mark_stale(&outcome);
@@ -261,7 +266,7 @@ impl Teller {
             .outcomes
             .values()
             .any(|other| (&other.pod.namespace, &other.pod.name) == (namespace, name));
-        if !is_back {
+        if !is_back && !outcome.is_anothers() {
             self.sink.remove_pod_report(namespace, name, uid);
         }
     }
@@ -304,9 +309,14 @@ impl Teller {
 
     fn count(&self) {
         let mut counts: HashMap<(&'static str, LinkState), usize> = HashMap::new();
+        let mut unready: HashMap<Reason, usize> = HashMap::new();
         for link in self.outcomes.values().flat_map(|outcome| &outcome.links) {
             *counts.entry((link.kind, link.state)).or_default() += 1;
+            if link.state != LinkState::Ready {
+                *unready.entry(link.reason).or_default() += 1;
+            }
         }
+        self.metrics.set_links_unready(&unready);
         for kind in Kind::NAMES {
             for state in [LinkState::Ready, LinkState::Pending, LinkState::Failed] {
                 self.metrics.set_links(

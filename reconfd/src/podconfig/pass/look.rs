@@ -117,7 +117,7 @@ impl Controller {
         for trouble in &judged.troubles {
             tracing::warn!(namespace = pod.namespace, pod = pod.name, "{trouble}");
         }
-        judged
+        self.leave_to_others(&pod.namespace, judged)
     }
 
     fn decide(&mut self, work: &mut Work, sandbox: &mut Sandbox) -> Result<(), Error> {
@@ -278,6 +278,7 @@ impl Controller {
                 "the pod undoes this link faster than it may be repaired; it is repaired later";
             back_off(&mut plan, &work.waiting, why);
         }
+        work.refused_again = settled.refusals.hold_back(&mut plan, now);
         let made = plan.steps.iter().filter_map(Step::made);
         let too_many: Vec<String> = made
             .filter(|_| !settled.may_make(now, || paces.take(namespace, now)))

@@ -82,6 +82,9 @@ impl Controller {
         let mut links = config.spec.links.iter();
         let link = links.find(|link| link.name == mark.link)?;
         let namespace = config.metadata.namespace.as_deref()?;
+        if self.earlier.server_of(namespace).is_some() {
+            return None;
+        }
         let labels = self.objects.namespace_labels(namespace);
         let selected = policy::selecting(picture.policies.iter().map(Arc::as_ref), &labels);
         let permit = policy::judge(link, &selected.policies).ok()?;
@@ -136,12 +139,7 @@ impl Controller {
         })
     }
 
-    fn tell_one_unrecorded(
-        &mut self,
-        missing: Unrecorded,
-        has_ended: bool,
-        picture: &mut Picture,
-    ) {
+    fn tell_one_unrecorded(&mut self, missing: Unrecorded, has_ended: bool, picture: &mut Picture) {
         let namespace = &missing.pod.namespace;
         let configs = picture
             .configs
@@ -154,6 +152,7 @@ impl Controller {
             &picture.policies,
             &self.machine.installation,
         );
+        let judged = self.leave_to_others(namespace, judged);
         let key = (namespace.clone(), missing.pod.name.clone());
         let trouble = match has_ended && missing.unsupported.is_none() {
             true => verdict::sandbox_ended(),

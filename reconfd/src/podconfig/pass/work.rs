@@ -62,6 +62,8 @@ pub struct Work {
     pub mended: Vec<(String, &'static str)>,
     /// What of each link was undone, in words.
     pub undone_parts: HashMap<String, String>,
+    /// Links that the kernel refused, and that are not tried again yet.
+    pub refused_again: Vec<String>,
     /// Links that somebody took away while they were made.
     undone: Vec<String>,
     touched: HashMap<String, SystemTime>,
@@ -105,6 +107,7 @@ impl Work {
             waiting: Vec::new(),
             mended: Vec::new(),
             undone_parts: HashMap::new(),
+            refused_again: Vec::new(),
             undone: Vec::new(),
             touched: HashMap::new(),
             has_followed: false,
@@ -345,9 +348,12 @@ impl Work {
         !self.was_seen && matches!(self.trouble, Some((Reason::KernelRefused, _)))
     }
 
-    /// Whether the kernel refused something that may go through another time.
+    /// Whether the pod could not be looked at, or a link of it that nobody asks for not be taken away, and may be
+    /// another time.
     pub fn failed(&self) -> bool {
-        !self.errors.is_empty() || matches!(self.trouble, Some((Reason::KernelRefused, _)))
+        let is_asked = |link: &String| self.granted.iter().any(|g| g.link.name == *link);
+        matches!(self.trouble, Some((Reason::KernelRefused, _)))
+            || !self.errors.keys().all(is_asked)
     }
 
     pub fn errors(&self) -> impl Iterator<Item = &Error> {

@@ -476,6 +476,43 @@ fn a_pod_without_a_record_is_a_failure_of_its_podconfig() {
 }
 
 #[test]
+fn what_is_wrong_with_a_pod_as_a_whole_is_one_failure() {
+    let why = "the pod uses the node's own network (hostNetwork)";
+    let links = vec![
+        failed("d0", Reason::Unsupported, why),
+        failed("d1", Reason::NotAllowed, "no rule"),
+    ];
+    let host = PodOutcome {
+        trouble: Some((Reason::Unsupported, why.into())),
+        ..outcome("host", links)
+    };
+    assert_eq!(host.worst(), Reason::Unsupported);
+    let status = status(std::slice::from_ref(&host));
+    let failures = status.failures.iter();
+    let failures: Vec<_> = failures.map(|f| (f.link.as_str(), f.reason)).collect();
+    let expected = [("", Reason::Unsupported), ("d1", Reason::NotAllowed)];
+    assert_eq!((status.failed, failures), (1, expected.to_vec()));
+    let mut alone = host;
+    alone.links.truncate(1);
+    let report = pod_status(&alone, "n0", None, at(0));
+    let message = &condition(&report.conditions, "Ready").message;
+    assert!(!message.contains("1 of"), "{message}");
+}
+
+#[test]
+fn a_pass_ends_with_the_worst_of_its_reasons() {
+    let with = |links| outcome("a", links).worst();
+    assert_eq!(with(Vec::new()), Reason::LinkReady);
+    assert_eq!(with(vec![ready("a")]), Reason::LinkReady);
+    assert_eq!(with(vec![ready("a"), pending("b")]), Reason::BridgeNotFound);
+    let taken = failed("c", Reason::AddressTaken, "taken");
+    assert_eq!(
+        with(vec![pending("b"), taken, ready("a")]),
+        Reason::AddressTaken
+    );
+}
+
+#[test]
 fn a_selector_that_makes_no_sense_is_told_in_the_status() {
     let odd =
         config(json!({"matchExpressions": [{"key": "app", "operator": "NotIn", "values": []}]}));

@@ -5,7 +5,7 @@ use std::{
     time::Instant,
 };
 
-use super::Work;
+use super::{Work, verdict};
 use crate::podconfig::{
     plan::Aim,
     settled::{self, Settled},
@@ -32,11 +32,29 @@ impl Work {
         if !self.undone.is_empty() {
             settled.look_when_allowed(now);
         }
-        let is_behind = self.failed() || self.granted.len() > self.standing.len();
-        settled.unapplied_since = is_behind.then(|| settled.unapplied_since.unwrap_or(now));
+        let since = settled.unapplied_since.unwrap_or(now);
+        settled.unapplied_since = self.is_behind().then_some(since);
+        self.settle_refusals(settled, now);
         match self.failed() {
             true => settled.failed(now),
             false => settled.succeeded(),
+        }
+    }
+
+    /// What the kernel refused is tried again when it is due, or when it is to be otherwise.
+    fn settle_refusals(&self, settled: &mut Settled, now: Instant) {
+        let refused = self.granted.iter().filter_map(|granted| {
+            let name = &granted.link.name;
+            let error = self.errors.get(name)?;
+            let aim = self.plan.aims.get(name).cloned().unwrap_or_default();
+            let spec = (granted.mark.spec_hash.clone(), aim);
+            Some((name.clone(), spec, verdict::refusal(error)))
+        });
+        settled
+            .refusals
+            .take(refused.collect(), &self.refused_again, now);
+        if let Some(at) = settled.refusals.next() {
+            settled.look_at(at);
         }
     }
 
@@ -117,7 +135,10 @@ impl Work {
                 return Some((name.clone(), (granted.mark.spec_hash.clone(), aim)));
             }
             let stands = self.standing.contains_key(name);
-            Some((name.clone(), stands.then(|| before.get(name)).flatten()?.clone()))
+            Some((
+                name.clone(),
+                stands.then(|| before.get(name)).flatten()?.clone(),
+            ))
         };
         self.granted.iter().filter_map(applied).collect()
     }

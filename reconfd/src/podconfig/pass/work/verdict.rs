@@ -13,6 +13,7 @@ use crds::{
 use nix::errno::Errno;
 
 use super::{Work, standing::facts};
+use crate::node::netlink::Error;
 use crate::podconfig::{
     outcome::{LinkOutcome, Pod, PodOutcome},
     plan::must_go,
@@ -21,13 +22,15 @@ use crate::podconfig::{
 };
 
 impl Work {
-    /// The word that the pass ended with, for the metric.
-    pub fn result(&self) -> Reason {
-        match (&self.trouble, self.errors.is_empty()) {
-            (Some((reason, _)), _) => *reason,
-            (None, false) => Reason::KernelRefused,
-            (None, true) => Reason::LinkReady,
-        }
+    /// Whether something is due that nothing but this daemon, or the API, stands in the way of: no tenant can
+    /// bring that about.
+    pub fn is_behind(&self) -> bool {
+        let is_due = |granted: &Granted| {
+            let stands = self.standing.contains_key(&granted.link.name);
+            let (_, reason, _) = self.verdict(granted, stands);
+            matches!(reason, Reason::Reconciling | Reason::ClaimPending)
+        };
+        self.granted.iter().any(is_due)
     }
 
     pub fn outcome(self, changed: &HashMap<String, SystemTime>, since: SystemTime) -> PodOutcome {
@@ -99,12 +102,8 @@ impl Work {
     fn verdict(&self, granted: &Granted, stands: bool) -> (LinkState, Reason, String) {
         let name = &granted.link.name;
         if let Some(error) = self.errors.get(name) {
-            let reason = match error.errno {
-                Errno::EADDRINUSE => Reason::AddressTaken,
-                Errno::ENOTUNIQ => Reason::SegmentInUse,
-                _ => Reason::KernelRefused,
-            };
-            return (LinkState::Failed, reason, error.to_string());
+            let (reason, message) = refusal(error);
+            return (LinkState::Failed, reason, message);
         }
         if let Some(hindered) = self
             .plan
@@ -135,6 +134,16 @@ impl Work {
             (None, false) => (LinkState::Pending, Reason::Reconciling, String::new()),
         }
     }
+}
+
+/// What an error of the kernel means for the link.
+pub fn refusal(error: &Error) -> (Reason, String) {
+    let reason = match error.errno {
+        Errno::EADDRINUSE => Reason::AddressTaken,
+        Errno::ENOTUNIQ => Reason::SegmentInUse,
+        _ => Reason::KernelRefused,
+    };
+    (reason, error.to_string())
 }
 
 /// A link that was granted by the policies and refused by what else there is.

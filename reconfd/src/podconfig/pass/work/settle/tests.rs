@@ -29,9 +29,9 @@ fn known() -> Known {
         sandbox: "s".into(),
         recorded_by: None,
     };
-    let record = json!({"schema": 1, "pod_namespace": "t", "pod_name": "a", "container_id": "s",
+    let record = json!({"schema": 1, "podNamespace": "t", "podName": "a", "containerId": "s",
         "ifname": "eth0", "network": "n", "netns": "/run/netns/a", "device": 1, "inode": 1, "cookie": 1,
-        "boot_id": "b", "time": "2026-01-01T00:00:00Z"});
+        "bootId": "b", "time": "2026-01-01T00:00:00Z"});
     let record: Record = serde_json::from_value(record).unwrap();
     Known {
         pod: Arc::new(pod),
