@@ -3,7 +3,7 @@
 use std::{ffi::OsString, fmt};
 
 use clap::{Args, Command, CommandFactory as _, FromArgMatches as _, Subcommand, ValueEnum};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 use crate::{
     config::{Config, Listen, installation},
@@ -120,10 +120,48 @@ impl fmt::Display for LogFormat {
     }
 }
 
+/// Programs and libraries that write to the log here.
+const LOG_TARGETS: [&str; 7] = [
+    "reconfd",
+    "kube_client",
+    "kube_runtime",
+    "hyper",
+    "hyper_util",
+    "tower",
+    "rustls",
+];
+
+/// A word that is no level is taken for a target, and a filter of targets that there are not lets nothing
+/// through: a misspelt level would silence the program.
 fn log_filter(text: &str) -> Result<String, String> {
-    EnvFilter::try_new(text)
-        .map(|_| text.to_owned())
-        .map_err(|error| error.to_string())
+    EnvFilter::try_new(text).map_err(|error| error.to_string())?;
+    let mut directives = text.split(',').map(str::trim);
+    match directives.clone().any(|directive| !directive.is_empty()) {
+        true => directives.try_for_each(names_something)?,
+        false => return Err("the filter is empty; write a level, such as info".into()),
+    }
+    Ok(text.to_owned())
+}
+
+fn names_something(directive: &str) -> Result<(), String> {
+    let target = directive
+        .split(['=', '['])
+        .next()
+        .unwrap_or_default()
+        .trim();
+    let is_level = !directive.contains('=') && target.parse::<LevelFilter>().is_ok();
+    let is_of = |known: &&str| {
+        let rest = target.strip_prefix(known);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+    };
+    if target.is_empty() || is_level || LOG_TARGETS.iter().any(is_of) {
+        return Ok(());
+    }
+    Err(format!(
+        "{target:?} is neither a level (error, warn, info, debug, trace, off) nor a target that writes to this log: {}, \
+         or a module of one, as in info,reconfd::node=debug",
+        LOG_TARGETS.join(", ")
+    ))
 }
 
 #[cfg(test)]
@@ -134,6 +172,36 @@ mod tests {
     #[test]
     fn the_flags_hold_together() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_log_filter_that_would_let_nothing_through_is_refused() {
+        for filter in [
+            "info",
+            "DEBUG",
+            "off",
+            "3",
+            "reconfd",
+            "info,reconfd::controller=debug",
+            "warn,kube_client=trace",
+            "reconfd[{pod=web-0}]=debug",
+        ] {
+            assert_eq!(log_filter(filter), Ok(filter.into()), "{filter}");
+        }
+        for filter in [
+            "verbose",
+            "inf",
+            "reconf=debug",
+            "info,reconfdx=debug",
+            "verbose=debug",
+        ] {
+            let why = log_filter(filter).unwrap_err();
+            assert!(why.contains("neither a level"), "{filter}: {why}");
+        }
+        for filter in ["", " ", ","] {
+            assert!(log_filter(filter).is_err(), "{filter:?}");
+        }
+        assert!(log_filter("info=verbose").is_err());
     }
 
     #[test]

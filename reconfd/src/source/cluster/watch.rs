@@ -9,7 +9,7 @@ use std::{
 };
 
 use backon::ExponentialBuilder;
-use futures::{Stream, StreamExt as _};
+use futures::{Stream, StreamExt as _, future::ready};
 use kube::{
     Api, Resource,
     runtime::{
@@ -37,9 +37,29 @@ pub fn objects<K>(api: Api<K>, selection: Config) -> impl Stream<Item = Said<K>>
 where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
 {
+    let mut expiry = Expiry::default();
     watcher(api, selection)
+        .filter(move |said| ready(!expiry.is_harmless(said, Instant::now())))
         .backoff(patience())
         .map(|said| said.map(|event| event.modify(lighten)))
+}
+
+/// `410 Expired`, as every watch gets it from an API server that has started anew: the server answers, and the
+/// next thing to do is to list, at once. One that comes again and again is a failure like any other.
+#[derive(Debug, Default)]
+struct Expiry(Option<Instant>);
+
+impl Expiry {
+    fn is_harmless<K>(&mut self, said: &Said<K>, now: Instant) -> bool {
+        // Of the other errors the watcher begins no list.
+        let is_expired =
+            matches!(said, Err(watcher::Error::WatchError(status)) if status.code == 410);
+        is_expired
+            && self
+                .0
+                .replace(now)
+                .is_none_or(|last| now.saturating_duration_since(last) > PEACE)
+    }
 }
 
 /// How long it is waited after a failure. That a list begins is no success yet: one that fails again and
@@ -215,6 +235,24 @@ mod tests {
         }
         assert!(first < Some(2 * FIRST_WAIT), "{first:?}");
         assert!(patience.next() >= Some(LONGEST_WAIT));
+    }
+
+    #[test]
+    fn an_expired_watch_is_no_failure_unless_it_expires_again_and_again() {
+        let (mut expiry, now) = (Expiry::default(), Instant::now());
+        let error = |code| -> Said<Pod> {
+            let status = kube::core::Status {
+                code,
+                ..kube::core::Status::default()
+            };
+            Err(watcher::Error::WatchError(Box::new(status)))
+        };
+        assert!(!expiry.is_harmless(&error(500), now));
+        assert!(!expiry.is_harmless(&Ok(Event::Apply(pod("a"))), now));
+        assert!(expiry.is_harmless(&error(410), now));
+        assert!(!expiry.is_harmless(&error(410), now + PEACE));
+        assert!(!expiry.is_harmless(&error(410), now + 2 * PEACE));
+        assert!(expiry.is_harmless(&error(410), now + 4 * PEACE));
     }
 
     #[test]
