@@ -41,6 +41,10 @@ pub const MOST_RULES: usize = 256;
 )]
 #[serde(rename_all = "camelCase")]
 pub struct PodConfigAllowanceSpec {
+    /// The installation of podconfig that serves the namespace.
+    #[serde(default)]
+    #[schemars(length(max = 20))]
+    pub installation: String,
     /// The policies that select the namespace, by name, at most 256.
     #[serde(default)]
     #[schemars(

@@ -154,7 +154,7 @@ impl fmt::Display for Mac {
 
 /// What is never right in an interface's address: rule and message of each. Padding with zeros is
 /// ruled out by itself, since not every parser refuses it: some read 010 as eight.
-const ADDRESS_RULES: [(&str, &str); 4] = [
+const ADDRESS_RULES: [(&str, &str); 5] = [
     (
         "isCIDR(self) && !self.matches('(^|[./])0[0-9]+([./]|$)')",
         "write the address with the prefix length of its network, such as 10.99.0.10/24 or fd99::10/64",
@@ -170,6 +170,14 @@ const ADDRESS_RULES: [(&str, &str); 4] = [
     (
         "!isCIDR(self) || cidr(self).prefixLength() >= (self.contains(':') ? 127 : 31) || !(cidr(self) == cidr(self).masked())",
         "this is the network itself; write an address in it, such as 10.99.0.10/24",
+    ),
+    // CEL has no bits: the last address of a network is one less than a multiple of its size, of /8 to /30 these.
+    (
+        "!isCIDR(self) || self.contains(':') || cidr(self).prefixLength() < 8 || cidr(self).prefixLength() > 30 \
+         || [self.split('/')[0].split('.').map(n, int(n))].all(n, (n[0] * 16777216 + n[1] * 65536 + n[2] * 256 + n[3] + 1) \
+         % [16777216, 8388608, 4194304, 2097152, 1048576, 524288, 262144, 131072, 65536, 32768, 16384, 8192, 4096, 2048, \
+         1024, 512, 256, 128, 64, 32, 16, 8, 4][cidr(self).prefixLength() - 8] != 0)",
+        "this is the broadcast address of its network; write an address of one host, such as 10.99.0.10/24",
     ),
 ];
 

@@ -111,6 +111,18 @@ pub struct PodConfigSpec {
     pub links: Vec<Link>,
 }
 
+/// As the kernel sees it: a gateway is on the link if an address of the link, or a route without a gateway, says so.
+/// 169.254.1.1 is where routed links lead. What a router advertisement brings is known to the pod alone, and so is
+/// what it gives itself where the link has no address of that family.
+const VIA_IS_NEAR: &str = "!has(self.routes) || has(self.veth) && has(self.veth.routed) \
+    || self.routes.all(r, !has(r.via) || !isIP(r.via) || r.via == '169.254.1.1' \
+    || r.via.contains(':') && (ip(r.via).isLinkLocalUnicast() || has(self.slaac) && self.slaac == 'Accept') \
+    || has(self.addresses) && self.addresses.exists(a, isCIDR(a) && cidr(a).containsIP(r.via)) \
+    || has(self.ipam) && has(self.ipam.ranges) && self.ipam.ranges.exists(n, isCIDR(n.cidr) && cidr(n.cidr).containsIP(r.via)) \
+    || self.routes.exists(o, !has(o.via) && isCIDR(o.to) && cidr(o.to).containsIP(r.via)) \
+    || !(has(self.addresses) && self.addresses.exists(a, a.contains(':') == r.via.contains(':'))) \
+    && !(has(self.ipam) && has(self.ipam.ranges) && self.ipam.ranges.exists(n, n.cidr.contains(':') == r.via.contains(':'))))";
+
 /// One network interface in the pod. Exactly one kind.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -143,6 +155,18 @@ pub struct PodConfigSpec {
         "!has(self.addresses) || !has(self.ipam) || !has(self.ipam.ranges) || self.ipam.ranges.all(r, !has(r.gateway) || !isIP(r.gateway) \
          || self.addresses.all(a, !isCIDR(a) || !(cidr(a).ip() == ip(r.gateway))))",
         "the gateway of a range is a neighbour, and not one of the link's own addresses",
+    ),
+    (
+        "!has(self.routes) || !has(self.addresses) || self.routes.all(r, !has(r.via) || !isIP(r.via) \
+         || self.addresses.all(a, !isCIDR(a) || !(cidr(a).ip() == ip(r.via))))",
+        "via is a neighbour, and not one of the link's own addresses",
+    ),
+    (VIA_IS_NEAR, "via is in none of the link's networks, so the kernel would not know the way to it; write an address of \
+      one of them, a link-local IPv6 address, or a route without via that leads to it"),
+    (
+        "!has(self.routes) || !has(self.veth) || !has(self.veth.routed) || self.routes.all(r, !has(r.via) \
+         || !isIP(r.via) || r.via == '169.254.1.1' || r.via.contains(':') && ip(r.via).isLinkLocalUnicast())",
+        "the only neighbour on a routed link is the node; leave via out",
     ),
 ])))]
 pub struct Link {
@@ -227,7 +251,8 @@ pub struct Routed {}
 pub struct Route {
     /// The destination: a network with no host bits, such as `172.20.0.0/16`; `0.0.0.0/0` and `::/0` are everything.
     pub to: Cidr,
-    /// The gateway, an IP address of the family of `to`. Default: the gateway of the link's first range of that
+    /// The gateway, an IP address of the family of `to`, in a network of the link or on a route of it that has no
+    /// gateway; an IPv6 link-local one is always there. Default: the gateway of the link's first range of that
     /// family; without one the destination is on the link itself (on a routed veth: the host end).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "shape::gateway")]

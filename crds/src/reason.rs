@@ -91,6 +91,10 @@ pub enum Reason {
     Unsupported,
     /// No PodConfig selects the pod, which waits for one.
     NotSelected,
+    /// Another installation of podconfig serves the namespace.
+    ServedTwice,
+    /// podconfig was uninstalled; nothing keeps the object up to date.
+    Uninstalled,
     /// An Event: the pod got the link.
     LinkAdded,
     /// An Event: the link was changed as its PodConfig was.
@@ -103,7 +107,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of the list.
-    pub const ALL: [Self; 45] = [
+    pub const ALL: [Self; 47] = [
         Self::LinkReady,
         Self::AllPodsConfigured,
         Self::NoPodsSelected,
@@ -145,6 +149,8 @@ impl Reason {
         Self::NetAdminPod,
         Self::Unsupported,
         Self::NotSelected,
+        Self::ServedTwice,
+        Self::Uninstalled,
         Self::LinkAdded,
         Self::LinkChanged,
         Self::LinkRemoved,
@@ -195,6 +201,8 @@ impl Reason {
             Self::NetAdminPod => "NetAdminPod",
             Self::Unsupported => "Unsupported",
             Self::NotSelected => "NotSelected",
+            Self::ServedTwice => "ServedTwice",
+            Self::Uninstalled => "Uninstalled",
             Self::LinkAdded => "LinkAdded",
             Self::LinkChanged => "LinkChanged",
             Self::LinkRemoved => "LinkRemoved",

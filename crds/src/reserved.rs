@@ -47,6 +47,10 @@ pub struct ReservedNetworksSpec {
     /// When the controller last said that this is how it is; in the object of the sources alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub renewed: Option<Time>,
+    /// Which namespaces the installation serves; in the object of the sources alone. Of two that serve the same
+    /// namespace, the later one leaves it to the other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub serves: Option<Serves>,
     /// Everything that is asked where networks are, and whether it could be read; in one object alone, the
     /// one without networks.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -59,6 +63,30 @@ pub struct ReservedNetworksSpec {
     /// The whole in a few words.
     #[serde(default)]
     pub summary: ReservedSummary,
+}
+
+/// Which namespaces an installation serves: all, if nothing is said.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Serves {
+    /// These alone, at most 4096.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 4096),
+        inner(length(max = 63)),
+        extend("x-kubernetes-list-type" = "atomic")
+    )]
+    pub namespaces: Vec<String>,
+    /// All but these, at most 4096.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 4096),
+        inner(length(max = 63)),
+        extend("x-kubernetes-list-type" = "atomic")
+    )]
+    pub except_namespaces: Vec<String>,
+    /// Since when it serves them, or more.
+    pub since: Time,
 }
 
 /// What the columns of `kubectl get` show.

@@ -67,6 +67,22 @@ const ADDRESSES: &[Case] = &[
     ),
     (
         link,
+        "{name: a, veth: {bridge: b}, addresses: ['192.168.7.255/24']}",
+        &[
+            r#"spec.links[0].addresses[0]: "192.168.7.255/24": this is the broadcast address of its network; write an address of one host, such as 10.99.0.10/24"#,
+        ],
+    ),
+    (
+        link,
+        "{name: a, veth: {bridge: b}, addresses: ['10.255.255.255/8', '10.3.255.255/14', '10.0.0.3/30']}",
+        &[
+            r#"spec.links[0].addresses[0]: "10.255.255.255/8": this is the broadcast address of its network; write an address of one host, such as 10.99.0.10/24"#,
+            r#"spec.links[0].addresses[1]: "10.3.255.255/14": this is the broadcast address of its network; write an address of one host, such as 10.99.0.10/24"#,
+            r#"spec.links[0].addresses[2]: "10.0.0.3/30": this is the broadcast address of its network; write an address of one host, such as 10.99.0.10/24"#,
+        ],
+    ),
+    (
+        link,
         "{name: a, veth: {bridge: b}, addresses: ['255.255.255.255/32']}",
         &[
             r#"spec.links[0].addresses[0]: "255.255.255.255/32": an interface has no loopback, link-local, multicast, broadcast or unspecified address"#,
@@ -238,6 +254,51 @@ const ROUTES: &[Case] = &[
         &[
             r#"spec.links[0].routes[0].via: "fe80::1%eth0": write one IP address with no prefix length, such as 10.99.0.1 or fd99::1"#,
         ],
+    ),
+    (
+        link,
+        "{name: a, veth: {bridge: b}, addresses: [10.0.0.1/24], routes: [{to: 172.20.0.0/16, via: 10.0.1.1}]}",
+        &[
+            "spec.links[0]: via is in none of the link's networks, so the kernel would not know the way to it; write an address of one of them, a link-local IPv6 address, or a route without via that leads to it",
+        ],
+    ),
+    (
+        link,
+        "{name: a, veth: {bridge: b}, addresses: ['fd99::1/64'], routes: [{to: '::/0', via: 'fd98::1'}]}",
+        &[
+            "spec.links[0]: via is in none of the link's networks, so the kernel would not know the way to it; write an address of one of them, a link-local IPv6 address, or a route without via that leads to it",
+        ],
+    ),
+    (
+        link,
+        "{name: a, veth: {bridge: b}, ipam: {ranges: [{cidr: 10.0.0.0/24}]}, routes: [{to: 172.20.0.0/16}, {to: 172.21.0.0/16, via: 10.0.1.1}]}",
+        &[
+            "spec.links[0]: via is in none of the link's networks, so the kernel would not know the way to it; write an address of one of them, a link-local IPv6 address, or a route without via that leads to it",
+        ],
+    ),
+    (
+        link,
+        "{name: a, vlan: {parent: p, id: 7}, addresses: [10.0.0.1/24], slaac: Accept, routes: [{to: 172.20.0.0/16, via: 10.0.1.1}]}",
+        &[
+            "spec.links[0]: via is in none of the link's networks, so the kernel would not know the way to it; write an address of one of them, a link-local IPv6 address, or a route without via that leads to it",
+        ],
+    ),
+    (
+        link,
+        "{name: a, veth: {bridge: b}, addresses: [10.0.0.1/24], routes: [{to: 172.20.0.0/16, via: 169.254.1.2}]}",
+        &[
+            "spec.links[0]: via is in none of the link's networks, so the kernel would not know the way to it; write an address of one of them, a link-local IPv6 address, or a route without via that leads to it",
+        ],
+    ),
+    (
+        link,
+        "{name: a, veth: {bridge: b}, addresses: [10.0.0.1/24], routes: [{to: 172.20.0.0/16, via: 10.0.0.1}]}",
+        &["spec.links[0]: via is a neighbour, and not one of the link's own addresses"],
+    ),
+    (
+        link,
+        "{name: a, veth: {routed: {}}, addresses: [10.0.0.1/24], routes: [{to: 172.20.0.0/16, via: 10.0.0.2}]}",
+        &["spec.links[0]: the only neighbour on a routed link is the node; leave via out"],
     ),
     (
         link,
