@@ -3,12 +3,14 @@
 //! nothing on a node waits for it.
 
 use std::{
+    collections::BTreeMap,
     future::pending,
     pin::Pin,
     time::{Duration, Instant, SystemTime},
 };
 
 use anyhow::Context as _;
+use crds::Reason;
 use futures::{
     FutureExt as _, StreamExt as _,
     future::BoxFuture,
@@ -29,7 +31,7 @@ use crate::{
 };
 
 /// Deeds done.
-mod act;
+pub mod act;
 /// What is to be done when.
 mod agenda;
 /// What the PodConfigs of a namespace may use.
@@ -134,7 +136,8 @@ async fn control(
         checked = check_version(&client, waiting) => checked?,
         () = &mut stop => return Ok(()),
     }
-    let networks = networks::publish(client.clone(), &config.installation, metrics.clone());
+    let (installation, scope) = (&config.installation, &config.scope);
+    let networks = networks::publish(client.clone(), installation, scope, metrics.clone());
     let controller = Controller::new(client, config, health, metrics);
     tokio::select! {
         () = controller.run(stop) => (),
@@ -152,6 +155,8 @@ struct Controller {
     under_way: FuturesUnordered<BoxFuture<'static, Attempt>>,
     health: Health,
     metrics: Metrics,
+    /// Namespaces that an earlier installation serves as well, and why they are left to it.
+    left: BTreeMap<String, String>,
     /// When it was last said that the controller goes on.
     beaten: Instant,
 }
@@ -176,6 +181,7 @@ impl Controller {
             under_way: FuturesUnordered::new(),
             health,
             metrics,
+            left: BTreeMap::new(),
             beaten: Instant::now(),
         }
     }
@@ -217,7 +223,27 @@ impl Controller {
                 .set_kind(kind, objects, self.known.has(&[kind]));
         }
         self.metrics.set_jobs(self.agenda.len());
+        self.tell_of_others();
         self.health.beat(self.known.missing());
+    }
+
+    /// Says once which namespaces are left to another installation.
+    fn tell_of_others(&mut self) {
+        let left = self.picture.left_to_others();
+        self.metrics.set_left_to_others(left.len());
+        for (namespace, why) in left
+            .iter()
+            .filter(|(name, _)| !self.left.contains_key(*name))
+        {
+            tracing::warn!(reason = %Reason::ServedTwice, namespace, "{why}");
+        }
+        for namespace in self.left.keys().filter(|name| !left.contains_key(*name)) {
+            tracing::info!(
+                namespace,
+                "no earlier installation serves the namespace now"
+            );
+        }
+        self.left = left;
     }
 
     fn take(&mut self, Heard { source, word }: Heard) {

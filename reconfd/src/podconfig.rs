@@ -74,6 +74,7 @@ use crate::{
     http::Health,
     metrics::Metrics,
     node::{Machine, links::Place},
+    scope::precedence::Earlier,
     source::{Complete, Objects},
 };
 
@@ -110,6 +111,8 @@ pub struct Controller {
     host_ends: HashMap<(Place, u32), String>,
     claims: Claims,
     networks: Networks,
+    /// Installations that namespaces are left to.
+    earlier: Earlier,
     /// `None`: nobody is asked.
     probes: Option<Probes>,
     segments: Segments,
@@ -166,6 +169,7 @@ impl Controller {
             host_ends: HashMap::new(),
             claims,
             networks,
+            earlier: Earlier::default(),
             probes,
             segments: Segments::default(),
             paces: Paces::default(),

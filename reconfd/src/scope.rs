@@ -5,6 +5,9 @@ use std::fmt;
 
 use clap::Args;
 
+/// Pure: namespaces that several installations serve.
+pub mod precedence;
+
 #[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
 pub struct Scope {
     /// The namespaces that are served, commas between; nothing of any other is read or touched. Default: all
@@ -35,6 +38,18 @@ impl Scope {
         match self.namespaces.is_empty() {
             true => !is_among(&self.except_namespaces),
             false => is_among(&self.namespaces),
+        }
+    }
+
+    /// Whether the other serves every namespace that this one serves, whichever there are.
+    pub fn is_within(&self, other: &Self) -> bool {
+        match (self.is_limited(), other.is_limited()) {
+            (true, _) => self.namespaces.iter().all(|name| other.serves(name)),
+            (false, true) => false,
+            (false, false) => {
+                let mut except = other.except_namespaces.iter();
+                except.all(|name| self.except_namespaces.contains(name))
+            }
         }
     }
 
@@ -94,6 +109,25 @@ mod tests {
     fn what_is_no_namespace_is_refused() {
         for odd in ["", "A", "a.b", "-a", "a-", "a b", &"a".repeat(64)] {
             assert!(namespace(odd).is_err(), "{odd}");
+        }
+    }
+
+    #[test]
+    fn a_scope_is_within_another_where_that_serves_all_of_it() {
+        let all = scope(&[], &[]);
+        let but_a = scope(&[], &["a"]);
+        let (a, ab) = (scope(&["a"], &[]), scope(&["a", "b"], &[]));
+        for (inner, outer) in [
+            (&all, &all),
+            (&but_a, &all),
+            (&a, &all),
+            (&a, &ab),
+            (&but_a, &but_a),
+        ] {
+            assert!(inner.is_within(outer), "{inner}, {outer}");
+        }
+        for (inner, outer) in [(&all, &but_a), (&a, &but_a), (&ab, &a), (&all, &ab)] {
+            assert!(!inner.is_within(outer), "{inner}, {outer}");
         }
     }
 }

@@ -7,7 +7,7 @@ use std::{
     time::Instant,
 };
 
-use crds::{PeerSlice, PodConfig, PodConfigPolicy, ReservedNetworks};
+use crds::{PeerSlice, PodConfig, PodConfigPolicy, ReservedNetworks, reserved::Serves};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{
     Resource,
@@ -44,6 +44,7 @@ mod sink;
 
 use self::heard::LastHeard;
 pub use self::{complete::Complete, pod::Pod, refusal::Refusal, sink::Sink};
+use crate::scope::precedence;
 
 pub type NamespaceMeta = PartialObjectMeta<Namespace>;
 
@@ -101,6 +102,7 @@ pub struct Objects {
     peer_slices: Store<PeerSlice>,
     reserved_networks: Store<ReservedNetworks>,
     networks_heard: LastHeard,
+    served: Arc<RwLock<precedence::Published>>,
     refusals: Arc<RwLock<Arc<[Refusal]>>>,
     /// Whether a pod that is not among the pods is none: an API server knows all of them.
     knows_all_pods: bool,
@@ -115,6 +117,7 @@ pub struct Feed {
     peer_slices: Writer<PeerSlice>,
     reserved_networks: Writer<ReservedNetworks>,
     networks_heard: LastHeard,
+    served: Arc<RwLock<precedence::Published>>,
     refusals: Arc<RwLock<Arc<[Refusal]>>>,
     knows_all_pods: bool,
 }
@@ -130,6 +133,7 @@ impl Feed {
             peer_slices: Writer::default(),
             reserved_networks: Writer::default(),
             networks_heard: LastHeard::default(),
+            served: Arc::default(),
             refusals: Arc::new(RwLock::new(Arc::new([]))),
         }
     }
@@ -152,6 +156,7 @@ impl Feed {
             peer_slices: self.peer_slices.as_reader(),
             reserved_networks: self.reserved_networks.as_reader(),
             networks_heard: self.networks_heard.clone(),
+            served: self.served.clone(),
             refusals: self.refusals.clone(),
         }
     }
@@ -189,6 +194,15 @@ impl Feed {
     }
     pub fn reserved_networks(&mut self, event: &Event<ReservedNetworks>) {
         self.reserved_networks.apply_watcher_event(event);
+    }
+    /// What this installation serves from now on; whether that is new.
+    pub fn serves(&mut self, installation: &str, serves: Option<Serves>) -> bool {
+        let mut served = self.served.write().unwrap_or_else(PoisonError::into_inner);
+        let before = match serves.clone() {
+            Some(serves) => served.insert(installation.to_owned(), serves),
+            None => served.remove(installation),
+        };
+        before != serves
     }
     pub fn refusals(&mut self, refusals: Arc<[Refusal]>) {
         *self
@@ -245,6 +259,12 @@ impl Objects {
     /// When the controller last said that these are all; see [`heard::HOLDS_FOR`].
     pub fn networks_heard(&self) -> Option<Instant> {
         self.networks_heard.get()
+    }
+
+    /// Which namespaces each installation serves, as far as its controller has said.
+    pub fn served(&self) -> precedence::Published {
+        let served = self.served.read().unwrap_or_else(PoisonError::into_inner);
+        served.clone()
     }
 
     /// A namespace that no object speaks of exists all the same, with the label of its name alone.

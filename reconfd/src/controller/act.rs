@@ -6,7 +6,7 @@ use std::{
 };
 
 use crds::{
-    AddressClaim, PeerSlice, PodConfig, PodConfigAllowance, PodConfigPolicy, PodReport,
+    AddressClaim, PeerSlice, PodConfig, PodConfigAllowance, PodConfigPolicy, PodConfigStatus, PodReport,
     allowance::EFFECTIVE,
 };
 use k8s_openapi::api::core::v1::Node;
@@ -58,16 +58,7 @@ async fn attempt(client: &Client, deed: &Deed) -> kube::Result<bool> {
             name,
             uid,
             status,
-        } => {
-            let patch = json!({
-                "apiVersion": PodConfig::api_version(&()), "kind": PodConfig::kind(&()),
-                "metadata": {"name": name, "uid": uid}, "status": status,
-            });
-            let api = metadata_of::<PodConfig>(client, namespace);
-            let written = api.patch_status(name, &ours(), &Patch::Apply(&patch)).await;
-            // Deleted, or made anew: the next word of it says so.
-            unless_gone(written.map(drop))
-        }
+        } => write_status(client, (namespace, name, uid), status).await,
         Deed::PutAllowance { namespace, spec } => {
             put::<PodConfigAllowance>(client, namespace, EFFECTIVE, spec).await
         }
@@ -104,6 +95,22 @@ async fn attempt(client: &Client, deed: &Deed) -> kube::Result<bool> {
         Deed::Sweep(orphan) => sweep(client, orphan).await,
         Deed::SweepClaim { name, claim } => sweep_claim(client, name, claim).await,
     }
+}
+
+/// The status of a PodConfig, by namespace, name and uid; whether it was there.
+pub async fn write_status(
+    client: &Client,
+    (namespace, name, uid): (&str, &str, &str),
+    status: &PodConfigStatus,
+) -> kube::Result<bool> {
+    let patch = json!({
+        "apiVersion": PodConfig::api_version(&()), "kind": PodConfig::kind(&()),
+        "metadata": {"name": name, "uid": uid}, "status": status,
+    });
+    let api = metadata_of::<PodConfig>(client, namespace);
+    let written = api.patch_status(name, &ours(), &Patch::Apply(&patch)).await;
+    // Deleted, or made anew: the next word of it says so.
+    unless_gone(written.map(drop))
 }
 
 async fn put<K>(

@@ -32,6 +32,7 @@ fn union(policies: &[&PodConfigPolicy]) -> PodConfigAllowanceSpec {
         .collect();
     let allow = as_many_as_fit(&rules);
     PodConfigAllowanceSpec {
+        installation: String::new(),
         complete: allow.len() == rules.len() && alike::is_judgeable(&allow),
         allow,
         limits: limits(policies),

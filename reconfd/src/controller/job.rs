@@ -117,6 +117,17 @@ impl Job {
         Mark { job: self, wait }
     }
 
+    /// The namespace of what it writes.
+    pub fn namespace(&self) -> Option<&str> {
+        match self {
+            Self::Status { namespace, .. }
+            | Self::Allowance { namespace }
+            | Self::Peers { namespace, .. }
+            | Self::Sweep { namespace, .. } => Some(namespace),
+            Self::SweepClaim { .. } | Self::PolicyUse { .. } => None,
+        }
+    }
+
     /// The kinds that must be known as a whole: from a list that is not there nothing follows.
     pub fn needs(&self) -> &'static [Kind] {
         match self {
@@ -131,6 +142,7 @@ impl Job {
                 Kind::Namespace,
                 Kind::PodConfigPolicy,
                 Kind::PodConfigAllowance,
+                Kind::ReservedNetworks,
             ],
             Self::Peers { .. } => &[
                 Kind::Namespace,
@@ -139,9 +151,10 @@ impl Job {
                 Kind::Pod,
                 Kind::PodReport,
                 Kind::PeerSlice,
+                Kind::ReservedNetworks,
             ],
             Self::PolicyUse { .. } => &[Kind::Namespace, Kind::PodConfigPolicy, Kind::PodConfig],
-            Self::Sweep { .. } => &[Kind::Pod, Kind::PodReport],
+            Self::Sweep { .. } => &[Kind::Pod, Kind::PodReport, Kind::ReservedNetworks],
             Self::SweepClaim { .. } => &[Kind::AddressClaim, Kind::Node],
         }
     }

@@ -44,6 +44,7 @@ struct Numbers {
     objects: Family<OfKind, Gauge>,
     known: Family<OfKind, Gauge>,
     jobs: Gauge,
+    left_to_others: Gauge,
     reserved_networks: Family<OfSource, Gauge>,
     unknown_sources: Gauge,
 }
@@ -72,6 +73,7 @@ impl Default for Metrics {
             objects: Family::default(),
             known: Family::default(),
             jobs: Gauge::default(),
+            left_to_others: Gauge::default(),
             reserved_networks: Family::default(),
             unknown_sources: Gauge::default(),
         };
@@ -100,6 +102,8 @@ impl Numbers {
         to.register("known", help, self.known.clone());
         let help = "Objects that are to be looked at or are being written";
         to.register("jobs", help, self.jobs.clone());
+        let help = "Namespaces that are left to another installation, which serves them as well";
+        to.register("served_twice", help, self.left_to_others.clone());
         let help = "Networks of the cluster that no link may overlap, by who says so";
         to.register("reserved_networks", help, self.reserved_networks.clone());
         let help = "Sources of networks that cannot be read: with any, no new address is given out";
@@ -162,6 +166,10 @@ impl Metrics {
             .iter()
             .filter(|state| state.state == ReadState::Unknown);
         set(&self.numbers.unknown_sources, unknown.count());
+    }
+
+    pub fn set_left_to_others(&self, namespaces: usize) {
+        set(&self.numbers.left_to_others, namespaces);
     }
 
     pub fn set_jobs(&self, jobs: usize) {

@@ -25,7 +25,10 @@ use self::{
     watches::Watches,
 };
 use super::metrics::Metrics;
-use crate::source::cluster::watch::{Ledger, News, Said, key, objects};
+use crate::{
+    scope::{Scope, precedence},
+    source::cluster::watch::{Ledger, News, Said, key, objects},
+};
 
 /// What was heard.
 mod book;
@@ -47,6 +50,7 @@ type Guarded = DeserializeGuard<ReservedNetworks>;
 pub struct Networks {
     client: Client,
     installation: String,
+    scope: Scope,
     metrics: Metrics,
     book: Book,
     watches: Watches,
@@ -61,7 +65,7 @@ pub struct Networks {
 }
 
 /// Publishes for as long as the controller runs.
-pub async fn publish(client: Client, installation: &str, metrics: Metrics) {
+pub async fn publish(client: Client, installation: &str, scope: &Scope, metrics: Metrics) {
     let api: Api<Guarded> = Api::all(client.clone());
     let mut own = std::pin::pin!(objects(api, Config::default()));
     let (mut ledger, mut present) = (Ledger::default(), BTreeMap::new());
@@ -78,7 +82,7 @@ pub async fn publish(client: Client, installation: &str, metrics: Metrics) {
         }
         take_own(installation, &mut ledger, &mut present, said);
     }
-    let networks = Networks::new(client, installation, metrics, present);
+    let networks = Networks::new(client, (installation, scope), metrics, present);
     networks.run(own, ledger).await;
 }
 
@@ -116,7 +120,7 @@ fn take_own(
 impl Networks {
     fn new(
         client: Client,
-        installation: &str,
+        (installation, scope): (&str, &Scope),
         metrics: Metrics,
         present: BTreeMap<String, ReservedNetworksSpec>,
     ) -> Self {
@@ -135,6 +139,7 @@ impl Networks {
             clock: Clock::new(Instant::now()),
             client,
             installation: installation.to_owned(),
+            scope: scope.clone(),
             metrics,
             present,
         }
@@ -280,7 +285,10 @@ impl Networks {
             kept.insert(called.clone());
             self.put_one(&called, list(&installation, networks)).await?;
         }
-        let head = head(&installation, networks, self.states.clone(), time);
+        let before = self.present.get(&installation);
+        let before = before.and_then(|head| head.serves.as_ref());
+        let serves = precedence::serves(&self.scope, before, &time);
+        let head = head(&installation, serves, networks, self.states.clone(), time);
         if self.is_news(&head) {
             self.put_one(&installation, head).await?;
             self.clock.renewed = Some(Instant::now());
@@ -301,7 +309,8 @@ impl Networks {
     fn is_news(&self, head: &ReservedNetworksSpec) -> bool {
         let is_due = self.clock.is_renewal_due(Instant::now());
         let is_same = |present: &ReservedNetworksSpec| {
-            (&present.sources, &present.summary) == (&head.sources, &head.summary)
+            (&present.sources, &present.summary, &present.serves)
+                == (&head.sources, &head.summary, &head.serves)
         };
         is_due || !self.present.get(&self.installation).is_some_and(is_same)
     }

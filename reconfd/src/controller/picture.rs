@@ -16,7 +16,10 @@ use super::{
     job::{Job, Kind, Mark, Wait},
     seen::{Claimed, NodeSeen, Seen, Told},
 };
-use crate::scope::Scope;
+use crate::scope::{
+    Scope,
+    precedence::{self, Earlier},
+};
 
 /// Bridges that are of one node.
 mod bridges;
@@ -79,6 +82,9 @@ pub struct Picture {
     taken: Taken,
     installation: String,
     published: Published,
+    /// What each installation serves.
+    served: precedence::Published,
+    earlier: Earlier,
 }
 
 impl Picture {
@@ -87,6 +93,8 @@ impl Picture {
             scope,
             installation: installation.to_owned(),
             published: Published::default(),
+            served: precedence::Published::new(),
+            earlier: Earlier::default(),
             spaces: HashMap::new(),
             policies: BTreeMap::new(),
             nodes: HashSet::new(),
@@ -127,6 +135,12 @@ impl Picture {
 
     /// What the job comes to. `knows_nodes`: whether a node that was not heard of is gone.
     pub fn decide(&self, job: &Job, knows_nodes: bool, now: SystemTime) -> Option<Deed> {
+        if job
+            .namespace()
+            .is_some_and(|namespace| self.earlier.server_of(namespace).is_some())
+        {
+            return None;
+        }
         match job {
             Job::Status { namespace, name } => {
                 let space = self.spaces.get(namespace)?;
@@ -137,7 +151,9 @@ impl Picture {
                 space.told(name, conflicts, &self.taken, now)
             }
             Job::Allowance { namespace } => {
-                self.spaces.get(namespace)?.allowed(self.policies.values())
+                let policies = self.policies.values();
+                let space = self.spaces.get(namespace)?;
+                space.allowed(policies, &self.installation)
             }
             Job::Peers { namespace, segment } => {
                 let nodes = Some(&self.nodes).filter(|_| knows_nodes);
@@ -262,11 +278,37 @@ impl Picture {
 
     /// Those of another installation are told by its own controller.
     fn networks(&mut self, name: &str, spec: Option<ReservedNetworksSpec>) -> Vec<Mark> {
+        let is_surer = self.serves(name, spec.as_ref());
         let own = spec.filter(|spec| spec.installation == self.installation);
-        match self.published.take(name, own) {
-            true => self.spaces.values().flat_map(Space::statuses).collect(),
-            false => Vec::new(),
+        match (self.published.take(name, own), is_surer) {
+            (_, true) => self.all(),
+            (true, false) => self.spaces.values().flat_map(Space::statuses).collect(),
+            (false, false) => Vec::new(),
         }
+    }
+
+    /// Takes in which namespaces an installation serves; whether this one serves others than before.
+    fn serves(&mut self, name: &str, spec: Option<&ReservedNetworksSpec>) -> bool {
+        if name.contains('.') {
+            return false;
+        }
+        match spec.and_then(|spec| spec.serves.clone()) {
+            Some(serves) => drop(self.served.insert(name.to_owned(), serves)),
+            None => drop(self.served.remove(name)),
+        }
+        let earlier = Earlier::than(&self.installation, &self.scope, &self.served);
+        let before = std::mem::replace(&mut self.earlier, earlier);
+        before != self.earlier
+    }
+
+    /// Namespaces that an earlier installation serves as well, and why they are left to it.
+    pub fn left_to_others(&self) -> BTreeMap<String, String> {
+        let left = self.spaces.keys().filter_map(|namespace| {
+            let server = self.earlier.server_of(namespace)?;
+            let why = Earlier::why(&self.installation, server, namespace);
+            Some((namespace.clone(), why))
+        });
+        left.collect()
     }
 }
 

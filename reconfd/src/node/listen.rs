@@ -199,12 +199,10 @@ fn in_pod(kind: u16, body: &[u8]) -> Option<InPod> {
     match kind {
         RTM_NEWLINK => Row::read(body).map(|row| InPod::Link(Box::new(row))),
         RTM_DELLINK => Row::read(body).map(gone),
-        RTM_DELADDR => {
-            links::address::read(body).map(|address| InPod::AddressGone {
-                index: address.index,
-                network: address.network,
-            })
-        }
+        RTM_DELADDR => links::address::read(body).map(|address| InPod::AddressGone {
+            index: address.index,
+            network: address.network,
+        }),
         RTM_DELROUTE => Some(InPod::RouteGone),
         RTM_DELRULE => links::route::read_rule(body).map(|_| InPod::RuleGone),
         RTM_DELNEIGH => {

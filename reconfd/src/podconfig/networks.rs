@@ -86,6 +86,7 @@ impl Controller {
     /// Takes in what is said of networks now. Whom a network that came or went concerns is looked at, and
     /// whoever waits for somebody to be sure.
     pub(super) fn look_at_networks(&mut self) {
+        self.look_at_installations();
         let was_known = self.networks.unknown().is_none();
         let News { networks, is_surer } = self.networks.take(&self.objects);
         match self.networks.unknown() {

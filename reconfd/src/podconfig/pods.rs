@@ -221,6 +221,10 @@ impl Pods {
         self.records.uid_after(uid).cloned()
     }
 
+    pub fn scope(&self) -> &Scope {
+        &self.scope
+    }
+
     pub fn count(&self) -> usize {
         self.records.pods()
     }

@@ -8,10 +8,13 @@ use crds::{
     podconfig::{Failure, PodConfigStatus},
     report::LinkState,
 };
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::{Edition, Standing, Trouble, time};
 use crate::podconfig::policy::{self, bounded};
 
+/// Of a condition that nobody can tell.
+const UNKNOWN: &str = "Unknown";
 /// How many failures a status shows.
 const SHOWN: usize = 5;
 
@@ -94,7 +97,9 @@ pub fn in_pod<'a>(
         message: said.message.into(),
     });
     let untold = Some(untold).filter(|_| whole.is_none() && !all_told);
-    whole.into_iter().chain(lacking).chain(untold).collect()
+    let mut troubles = Trouble::of_pod(whole, lacking);
+    troubles.extend(untold);
+    troubles
 }
 
 /// The status that says so.
@@ -128,6 +133,41 @@ pub fn unreadable(
     let why = format!("the object cannot be read: {why}");
     tally.troubles.push(Trouble::of_object(why));
     told(generation, tally, previous, now)
+}
+
+/// The status of an object that nobody looks after any more.
+pub fn uninstalled(
+    generation: Option<i64>,
+    previous: &PodConfigStatus,
+    links_stay: bool,
+    now: SystemTime,
+) -> PodConfigStatus {
+    let links = match links_stay {
+        true => "the links of running pods stay until these end",
+        false => "its links are removed",
+    };
+    let message = format!("podconfig was uninstalled: {links}, and this object has no effect");
+    let condition = |type_: &str| {
+        let mut before = previous.conditions.iter();
+        let before =
+            before.find(|condition| condition.type_ == type_ && condition.status == UNKNOWN);
+        Condition {
+            type_: type_.to_owned(),
+            status: UNKNOWN.to_owned(),
+            reason: Reason::Uninstalled.to_string(),
+            message: message.clone(),
+            observed_generation: generation,
+            last_transition_time: before
+                .map_or_else(|| time(now), |before| before.last_transition_time.clone()),
+        }
+    };
+    PodConfigStatus {
+        observed_generation: generation,
+        conditions: ["Ready", "Progressing", "Degraded"].map(condition).into(),
+        selector: previous.selector.clone(),
+        links: previous.links.clone(),
+        ..PodConfigStatus::default()
+    }
 }
 
 fn told(
@@ -175,4 +215,32 @@ fn failure(trouble: &Trouble<'_>) -> Failure {
 
 fn count(number: usize) -> i32 {
     i32::try_from(number).unwrap_or(i32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_uninstalled_is_unknown_from_then_on() {
+        let began = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1000);
+        let tally = Tally {
+            selected: 2,
+            configured: 2,
+            ..Tally::default()
+        };
+        let ready = told(Some(3), tally, None, began);
+        let first = uninstalled(Some(3), &ready, false, began);
+        let of = |condition: &Condition| (condition.status.clone(), condition.reason.clone());
+        let unknown = ("Unknown".to_owned(), "Uninstalled".to_owned());
+        let conditions = first.conditions.iter();
+        assert!(conditions.map(of).eq(std::iter::repeat_n(unknown, 3)));
+        assert_eq!((first.configured, first.selected), (0, 0));
+        // A job that runs again changes nothing.
+        let later = began + std::time::Duration::from_secs(60);
+        assert_eq!(uninstalled(Some(3), &first, false, later), first);
+        // And whoever comes back says what is so.
+        let back = told(Some(3), Tally::default(), Some(&first), later);
+        assert_eq!(back.conditions[0].last_transition_time, time(later));
+    }
 }

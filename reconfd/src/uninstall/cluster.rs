@@ -4,6 +4,8 @@
 
 /// Pure: which nodes are through.
 mod progress;
+/// What the PodConfigs say from now on.
+mod statuses;
 
 use std::time::{Duration, Instant};
 
@@ -35,6 +37,7 @@ pub async fn uninstall(config: &UninstallConfig) -> anyhow::Result<()> {
     end::<DaemonSet>(&client, namespace, "podconfig-daemon").await?;
     end::<Deployment>(&client, namespace, "podconfig-controller").await?;
     wait_for_nodes(config, &client).await?;
+    statuses::write(config, &client).await?;
     remove_all::<PodReport>(config, &client).await?;
     remove_all::<PodConfigAllowance>(config, &client).await?;
     remove_all::<PeerSlice>(config, &client).await?;
@@ -122,6 +125,17 @@ async fn look(config: &UninstallConfig, client: &Client) -> anyhow::Result<Progr
     Ok(Progress::of(&set, &pods.items))
 }
 
+/// Where objects are asked for: in each namespace that is served, or, with `None`, in all at once.
+fn places(config: &UninstallConfig) -> Vec<Option<&str>> {
+    match config.scope.is_limited() {
+        true => {
+            let names = config.scope.namespaces.iter();
+            names.map(|name| Some(name.as_str())).collect()
+        }
+        false => vec![None],
+    }
+}
+
 /// Everything of one kind in the namespaces that this installation serves.
 async fn remove_all<K>(config: &UninstallConfig, client: &Client) -> anyhow::Result<()>
 where
@@ -131,17 +145,12 @@ where
         + std::fmt::Debug,
 {
     let kind = K::plural(&());
-    let places: Vec<Api<K>> = match config.scope.is_limited() {
-        true => {
-            let names = config.scope.namespaces.iter();
-            names
-                .map(|name| Api::namespaced(client.clone(), name))
-                .collect()
-        }
-        false => vec![Api::all(client.clone())],
-    };
     let mut removed = 0;
-    for place in places {
+    for namespace in places(config) {
+        let place: Api<K> = match namespace {
+            Some(name) => Api::namespaced(client.clone(), name),
+            None => Api::all(client.clone()),
+        };
         let found = match place.list_metadata(&ListParams::default()).await {
             // No such kind: its definition is gone, and all objects with it.
             Err(kube::Error::Api(status)) if status.code == 404 => return Ok(()),

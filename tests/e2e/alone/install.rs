@@ -7,7 +7,7 @@ use crate::{
             file, helm, helm_install, helm_uninstall, install, is_in_chain, nodes_are_clean,
             uninstall,
         },
-        kubectl::{TIMEOUT, kubectl, with_input},
+        kubectl::{TIMEOUT, kubectl, list, object, with_input},
         manifests::{config, pod, policy, with_address},
         node::{NODES, in_switch, switch_links},
         pod::{Pod, number},
@@ -113,8 +113,8 @@ fn kubectl_logs(pod: &str) -> String {
 fn two_copies_from_the_chart_serve_their_own_namespaces_and_never_meet() {
     let (everybody, hard) = (Tenant::new("everybody"), Tenant::new("hard"));
     uninstall();
-    let first = ["exceptNamespaces={hard}", "daemon.networkStatus=true"];
-    helm_install("podconfig", NAMESPACE, &first);
+    // The first serves everybody, also the second's namespace.
+    helm_install("podconfig", NAMESPACE, &["daemon.networkStatus=true"]);
     let second = [
         "installation=hard",
         "namespaces={hard}",
@@ -134,6 +134,14 @@ fn two_copies_from_the_chart_serve_their_own_namespaces_and_never_meet() {
     everybody.is_ready("web");
     lists_its_link(&ours_pod);
     hard.is_ready("web");
+    is_left_alone(&hard, &theirs);
+    upgraded(&["--set", "exceptNamespaces={hard}"]);
+    eventually("the second serves its namespace", || {
+        let links = switch_links("n0", "podconfig-hard");
+        seen(links.len() > 1, format!("{links:?}"))
+    });
+    theirs.has_with("data0", "10.50.71.2/24");
+    hard.is_ready("web");
     assert_eq!(
         switch_links("n0", "podconfig-hard").len(),
         switch_links("n0", "podconfig").len()
@@ -146,13 +154,21 @@ fn two_copies_from_the_chart_serve_their_own_namespaces_and_never_meet() {
     helm_uninstall("hard", "podconfig-hard");
     assert!(theirs.link("data0").is_none());
     assert!(switch_links("n0", "podconfig-hard").is_empty());
+    let status = hard.status("web");
+    for condition in status["conditions"].as_array().into_iter().flatten() {
+        let said = (&condition["status"], &condition["reason"]);
+        assert_eq!(said, (&"Unknown".into(), &"Uninstalled".into()), "{status}");
+    }
+    everybody.is_ready("web");
     assert!(NODES.iter().all(|node| is_in_chain(node)));
     assert_eq!(
         number(&ours_pod.link("data0").expect("the link of the first")),
         before
     );
 
-    upgraded();
+    // And from then on it serves everybody.
+    upgraded(&["--set", "image.tag=e2e-2", "--set-json", "exceptNamespaces=[]"]);
+    assert!(ours(&["get", DAEMON, "-o=yaml"]).contains(":e2e-2"));
     assert_eq!(
         number(&ours_pod.link("data0").expect("the link of the first")),
         before
@@ -164,10 +180,32 @@ fn two_copies_from_the_chart_serve_their_own_namespaces_and_never_meet() {
     install();
 }
 
-/// As people do it; and from then on it serves everybody.
-fn upgraded() {
+/// The copy that came later makes nothing, disturbs nothing and says why.
+fn is_left_alone(tenant: &Tenant, pod: &Pod) {
+    for (kind, name) in [("Pod", pod.name.as_str()), ("PodConfig", "web")] {
+        eventually(&format!("an Event ServedTwice on {kind} {name}"), || {
+            let selector = format!(
+                "--field-selector=involvedObject.kind={kind},involvedObject.name={name},reason=ServedTwice"
+            );
+            let events = list(&["events", "-n", &tenant.name, &selector]);
+            let told = events.iter().any(|event| {
+                let message = event["message"].as_str().unwrap_or_default();
+                message.contains("\"default\" was first")
+            });
+            seen(told, format!("{events:?}"))
+        });
+    }
+    assert!(switch_links("n0", "podconfig-hard").len() <= 1);
+    let report = object(&["podreport", "-n", &tenant.name, &pod.name]).expect("the first's");
+    assert_eq!(report["status"]["links"][0]["reason"], "LinkReady", "{report}");
+    let allowance = object(&["podconfigallowance", "-n", &tenant.name, "effective"]);
+    let allowance = allowance.expect("the first's");
+    assert_eq!(allowance["spec"]["installation"], "default", "{allowance}");
+}
+
+/// As people do it.
+fn upgraded(more: &[&str]) {
     let chart = file("chart/podconfig");
-    let (image, scope) = ("image.tag=e2e-2", "exceptNamespaces=[]");
     let mut words = vec![
         "upgrade",
         "podconfig",
@@ -176,17 +214,9 @@ fn upgraded() {
         NAMESPACE,
         "--reuse-values",
     ];
-    words.extend([
-        "--set",
-        image,
-        "--set-json",
-        scope,
-        "--wait",
-        "--timeout",
-        "120s",
-    ]);
+    words.extend(more);
+    words.extend(["--wait", "--timeout", "120s"]);
     helm(&words);
-    assert!(ours(&["get", DAEMON, "-o=yaml"]).contains(":e2e-2"));
 }
 
 /// In the annotation that Multus has, where the installation was told to keep it.

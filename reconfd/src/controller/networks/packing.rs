@@ -2,7 +2,7 @@
 
 use crds::{
     ReservedNetworksSpec,
-    reserved::{MOST_NETWORKS, ReadState, ReservedNetwork, ReservedSummary, SourceState},
+    reserved::{MOST_NETWORKS, ReadState, ReservedNetwork, ReservedSummary, Serves, SourceState},
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
@@ -52,6 +52,7 @@ pub fn list(installation: &str, networks: Vec<ReservedNetwork>) -> ReservedNetwo
 /// The object that says how complete all the lists are.
 pub fn head(
     installation: &str,
+    serves: Serves,
     networks: usize,
     sources: Vec<SourceState>,
     now: Time,
@@ -59,6 +60,7 @@ pub fn head(
     ReservedNetworksSpec {
         installation: installation.to_owned(),
         renewed: Some(now),
+        serves: Some(serves),
         summary: summary(networks, &sources),
         sources,
         networks: Vec::new(),

@@ -258,8 +258,15 @@ impl Space {
         }
     }
 
-    pub fn allowed<'a>(&self, policies: impl Iterator<Item = &'a PodConfigPolicy>) -> Option<Deed> {
-        let spec = effective(policies, self.labels.as_ref()?);
+    pub fn allowed<'a>(
+        &self,
+        policies: impl Iterator<Item = &'a PodConfigPolicy>,
+        installation: &str,
+    ) -> Option<Deed> {
+        let spec = PodConfigAllowanceSpec {
+            installation: installation.to_owned(),
+            ..effective(policies, self.labels.as_ref()?)
+        };
         let is_there = matches!(&self.allowance, Some(Some(there)) if *there == spec);
         (!is_there).then(|| Deed::PutAllowance {
             namespace: self.name.clone(),

@@ -85,8 +85,7 @@ impl Events {
         known: &Known,
     ) -> Result<Option<Known>, Failure> {
         let known = known.again(Instant::now());
-        let series =
-            json!({"count": known.count, "lastObservedTime": MicroTime(Timestamp::now())});
+        let series = json!({"count": known.count, "lastObservedTime": MicroTime(Timestamp::now())});
         let patch = Patch::Merge(json!({"series": series}));
         let params = PatchParams::default();
         match self.api(notice).patch(&known.name, &params, &patch).await {
@@ -178,7 +177,10 @@ mod tests {
             note: String::new(),
             action: String::new(),
         };
-        for name in ["web-0".to_owned(), format!("{}.{}", "a".repeat(229), "b".repeat(23))] {
+        for name in [
+            "web-0".to_owned(),
+            format!("{}.{}", "a".repeat(229), "b".repeat(23)),
+        ] {
             notice.regarding.name = Some(name);
             let event = event(&notice, "", "n0", Timestamp::now());
             let name = event.metadata.name.unwrap_or_default();

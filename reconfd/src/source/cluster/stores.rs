@@ -129,9 +129,26 @@ impl Stores {
         is_new.then_some(change)
     }
 
+    /// Of other installations only which namespaces they serve.
+    pub fn reserved_networks(&mut self, news: News<ReservedNetworks>) -> Option<Change> {
+        let is_served_otherwise = self.serves(&news);
+        let is_new = self.own_networks(news);
+        (is_served_otherwise || is_new.is_some()).then_some(Change::ReservedNetworks)
+    }
+
+    fn serves(&mut self, news: &News<ReservedNetworks>) -> bool {
+        let (_, name) = key_of(news);
+        let serves = match news {
+            News::Came(object) => object.spec.serves.clone(),
+            News::Went(_) => None,
+        };
+        // A dot is in no installation's name: it tells the lists of networks from what is said of all of them.
+        !name.contains('.') && self.feed.serves(&name, serves)
+    }
+
     /// Of this installation's controller alone; that it says the same again is news only to those who no longer
     /// relied on it.
-    pub fn reserved_networks(&mut self, news: News<ReservedNetworks>) -> Option<Change> {
+    fn own_networks(&mut self, news: News<ReservedNetworks>) -> Option<()> {
         let (_, name) = key_of(&news);
         let rest = name.strip_prefix(&self.installation)?;
         if !(rest.is_empty() || rest.starts_with('.')) {
@@ -147,7 +164,7 @@ impl Stores {
         })?;
         self.feed.reserved_networks(&event);
         let is_known_again = was_stale && !self.objects.networks_heard.is_stale(Instant::now());
-        (is_new || is_known_again).then_some(Change::ReservedNetworks)
+        (is_new || is_known_again).then_some(())
     }
 
     fn renewed(&self, news: &News<ReservedNetworks>) {

@@ -5,6 +5,7 @@ use k8s_openapi::jiff::Timestamp;
 use proptest::{collection::btree_set, prelude::*};
 
 use super::*;
+use crate::scope::{Scope, precedence};
 
 fn network(n: u32) -> ReservedNetwork {
     ReservedNetwork {
@@ -66,7 +67,8 @@ fn the_head_names_what_is_unknown() {
         source("c", ReadState::Unknown),
     ];
     let now = Time(Timestamp::from_second(7).unwrap());
-    let head = head("default", 7, sources, now);
+    let serves = precedence::serves(&Scope::default(), None, &now);
+    let head = head("default", serves, 7, sources, now);
     assert_eq!(
         (head.summary.networks, head.summary.unknown.as_str()),
         (7, "a, c")

@@ -368,3 +368,43 @@ fn a_policy_is_in_use_while_a_namespace_that_it_selects_has_podconfigs() {
     assert!(heard.marks.contains(&mark));
     assert_eq!(write_use(&mut heard), Some(false));
 }
+
+/// What an installation says that it serves.
+fn serves(heard: &mut Heard, installation: &str, except: &[&str], since: u64) {
+    let scope = Scope {
+        except_namespaces: except.iter().map(|&name| name.to_owned()).collect(),
+        ..Scope::default()
+    };
+    let spec = ReservedNetworksSpec {
+        installation: installation.into(),
+        serves: Some(precedence::serves(
+            &scope,
+            None,
+            &crate::standing::time(at(since)),
+        )),
+        ..ReservedNetworksSpec::default()
+    };
+    heard.hear("", installation, What::Networks(Some(Box::new(spec))));
+}
+
+#[test]
+fn a_namespace_that_another_installation_serves_is_left_to_it_until_that_leaves_it() {
+    let mut heard = Heard::of_namespace();
+    heard.policy("telco", vxlan()).config(config(1));
+    heard.pod("a", Some(pod("a")));
+    serves(&mut heard, "default", &[], 5);
+    assert!(allowance(&heard).is_some() && heard.status().is_some());
+    serves(&mut heard, "other", &[], 6);
+    assert!(allowance(&heard).is_some() && heard.picture.left_to_others().is_empty());
+    serves(&mut heard, "first", &[], 4);
+    assert_eq!(allowance(&heard), None);
+    assert!(heard.status().is_none());
+    let left = heard.picture.left_to_others();
+    assert!(left["t"].contains("\"first\" was first"), "{left:?}");
+    serves(&mut heard, "first", &["t"], 4);
+    assert!(heard.marks.contains(&Job::allowance("t").after(Wait::Now)));
+    let Some(Deed::PutAllowance { spec, .. }) = allowance(&heard) else {
+        panic!("it is served again");
+    };
+    assert_eq!(spec.installation, "default");
+}

@@ -175,7 +175,10 @@ mod tests {
         assert_eq!(notes.len(), MOST_NOTES + 1);
         let others = 1000 - i32::try_from(MOST_NOTES).unwrap_or_default();
         assert_eq!(last, (MORE.into(), others));
-        assert_eq!(series.0.values().map(HashMap::len).sum::<usize>(), MOST_NOTES + 1);
+        assert_eq!(
+            series.0.values().map(HashMap::len).sum::<usize>(),
+            MOST_NOTES + 1
+        );
     }
 
     #[test]

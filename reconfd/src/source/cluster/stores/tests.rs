@@ -175,3 +175,23 @@ fn what_is_said_again_is_heard_and_is_no_change() {
     assert_eq!(stores.objects.networks_heard(), None);
     assert_eq!(stores.objects.reserved_networks().len(), 1);
 }
+
+#[test]
+fn of_another_installation_what_it_serves_is_heard() {
+    let mut stores = stores(&[]);
+    let serves = json!({"serves": {"namespaces": ["t"], "since": "2026-01-01T00:00:00Z"}});
+    let said = || networks("hard", serves.clone());
+    assert_eq!(
+        stores.reserved_networks(said()),
+        Some(Change::ReservedNetworks)
+    );
+    assert_eq!(stores.reserved_networks(said()), None);
+    assert_eq!(stores.objects.served()["hard"].namespaces, ["t"]);
+    let gone = News::Went((String::new(), "hard".into()));
+    assert_eq!(
+        stores.reserved_networks(gone),
+        Some(Change::ReservedNetworks)
+    );
+    assert!(stores.objects.served().is_empty());
+    assert!(stores.objects.reserved_networks().is_empty());
+}
