@@ -79,6 +79,7 @@ fn one_of_each() -> Metrics {
     let (metrics, moment) = (Metrics::default(), Duration::from_millis(1));
     metrics.reconciled(Reason::LinkReady, moment);
     metrics.operated(Op::Make, "veth", true, moment);
+    metrics.set_links_unready(&[(Reason::RangeFull, 1)].into());
     metrics.set_links("veth", LinkState::Ready, 1);
     metrics.drift_repaired("veth");
     metrics.netlink_refused(1);

@@ -167,7 +167,12 @@ fn two_copies_from_the_chart_serve_their_own_namespaces_and_never_meet() {
     );
 
     // And from then on it serves everybody.
-    upgraded(&["--set", "image.tag=e2e-2", "--set-json", "exceptNamespaces=[]"]);
+    upgraded(&[
+        "--set",
+        "image.tag=e2e-2",
+        "--set-json",
+        "exceptNamespaces=[]",
+    ]);
     assert!(ours(&["get", DAEMON, "-o=yaml"]).contains(":e2e-2"));
     assert_eq!(
         number(&ours_pod.link("data0").expect("the link of the first")),
@@ -197,7 +202,10 @@ fn is_left_alone(tenant: &Tenant, pod: &Pod) {
     }
     assert!(switch_links("n0", "podconfig-hard").len() <= 1);
     let report = object(&["podreport", "-n", &tenant.name, &pod.name]).expect("the first's");
-    assert_eq!(report["status"]["links"][0]["reason"], "LinkReady", "{report}");
+    assert_eq!(
+        report["status"]["links"][0]["reason"], "LinkReady",
+        "{report}"
+    );
     let allowance = object(&["podconfigallowance", "-n", &tenant.name, "effective"]);
     let allowance = allowance.expect("the first's");
     assert_eq!(allowance["spec"]["installation"], "default", "{allowance}");
