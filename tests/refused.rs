@@ -46,7 +46,7 @@ fn the_metrics_say_why_links_are_not_there_and_nothing_is_late() {
     let daemon = node.daemon();
     let pod = node.bare_pod("tenant-a", "web-0");
     let refused = &NOWHERE[1..NOWHERE.len() - 1];
-    let links = format!("[{refused}, {{name: data1, veth: {{hostBridge: br-absent}}}}]");
+    let links = format!("[{refused}, {{name: data1, veth: {{hostBridge: br-lan}}}}]");
     node.apply("x", &config("tenant-a", "x", "web-0", &links));
     pod.reason("data0", "KernelRefused");
     pod.reason("data1", "BridgeNotFound");

@@ -180,6 +180,9 @@ impl Controller {
             }
         }
         self.probes.iter_mut().for_each(|probes| probes.forget(uid));
-        let _ = self.telling.send(Telling::PodGone { uid: uid.into() });
+        // What is said of it as of a pod without a record stays said until its object goes.
+        if !self.unrecorded.contains_key(uid) {
+            let _ = self.telling.send(Telling::PodGone { uid: uid.into() });
+        }
     }
 }
