@@ -114,7 +114,7 @@ impl Controller {
                 }
             }
             for (uid, missing) in now {
-                let has_ended = self.has_ended(&uid);
+                let has_ended = self.has_lost_its_sandbox(&uid);
                 if has_ended {
                     self.seeking.look_later(&namespace);
                 }
@@ -130,7 +130,7 @@ impl Controller {
 
     /// Whether the pod's sandbox has ended: its last record went a moment ago, and its namespace with it. A
     /// pod that completes is so until its object says it, one whose sandbox is made anew until that is there.
-    fn has_ended(&self, uid: &str) -> bool {
+    fn has_lost_its_sandbox(&self, uid: &str) -> bool {
         let departed = self.pods.departed(uid);
         departed.is_some_and(|departed| {
             let is_ending = departed.at.elapsed() < ENDS_WITHIN;
