@@ -196,7 +196,11 @@ impl Teller {
         if !self.is_superseded(&outcome) {
             self.note(&outcome);
             match outcome.is_anothers() {
-                true => drop(self.reports.remove(&uid)),
+                true => {
+                    self.reports.remove(&uid);
+                    let pod = &outcome.pod;
+                    self.sink.leave_pod(&pod.namespace, &pod.name);
+                }
                 false => {
                     self.report(&outcome);
                     self.tell_pod_itself(&outcome);

@@ -27,6 +27,15 @@ impl Sink {
         }
     }
 
+    /// Another installation reports of this pod from now on: what it writes is not written over.
+    pub fn leave_pod(&self, namespace: &str, name: &str) {
+        match self {
+            // One folder has one daemon.
+            Self::Directory(_) => (),
+            Self::Cluster(sink) => sink.leave_pod(namespace, name),
+        }
+    }
+
     pub fn remove_pod_report(&self, namespace: &str, name: &str, uid: &str) {
         match self {
             Self::Directory(sink) => sink.remove_pod_report(namespace, name),

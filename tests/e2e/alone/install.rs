@@ -113,15 +113,7 @@ fn kubectl_logs(pod: &str) -> String {
 fn two_copies_from_the_chart_serve_their_own_namespaces_and_never_meet() {
     let (everybody, hard) = (Tenant::new("everybody"), Tenant::new("hard"));
     uninstall();
-    // The first serves everybody, also the second's namespace.
-    helm_install("podconfig", NAMESPACE, &["daemon.networkStatus=true"]);
-    let second = [
-        "installation=hard",
-        "namespaces={hard}",
-        "common.enabled=false",
-        "daemon.port=9479",
-    ];
-    helm_install("hard", "podconfig-hard", &second);
+    two_copies();
     everybody.may(&policy("everybody"));
     hard.may(&policy("hard"));
 
@@ -154,11 +146,7 @@ fn two_copies_from_the_chart_serve_their_own_namespaces_and_never_meet() {
     helm_uninstall("hard", "podconfig-hard");
     assert!(theirs.link("data0").is_none());
     assert!(switch_links("n0", "podconfig-hard").is_empty());
-    let status = hard.status("web");
-    for condition in status["conditions"].as_array().into_iter().flatten() {
-        let said = (&condition["status"], &condition["reason"]);
-        assert_eq!(said, (&"Unknown".into(), &"Uninstalled".into()), "{status}");
-    }
+    says_that_it_is_uninstalled(&hard);
     everybody.is_ready("web");
     assert!(NODES.iter().all(|node| is_in_chain(node)));
     assert_eq!(
@@ -183,6 +171,28 @@ fn two_copies_from_the_chart_serve_their_own_namespaces_and_never_meet() {
     assert!(ours_pod.link("data0").is_none());
     nodes_are_clean();
     install();
+}
+
+/// The first serves everybody, also the second's namespace.
+fn two_copies() {
+    helm_install("podconfig", NAMESPACE, &["daemon.networkStatus=true"]);
+    let second = [
+        "installation=hard",
+        "namespaces={hard}",
+        "common.enabled=false",
+        "daemon.port=9479",
+    ];
+    helm_install("hard", "podconfig-hard", &second);
+}
+
+fn says_that_it_is_uninstalled(tenant: &Tenant) {
+    let status = tenant.status("web");
+    let conditions = status["conditions"].as_array().cloned().unwrap_or_default();
+    assert!(!conditions.is_empty(), "{status}");
+    for condition in conditions {
+        let said = (&condition["status"], &condition["reason"]);
+        assert_eq!(said, (&"Unknown".into(), &"Uninstalled".into()), "{status}");
+    }
 }
 
 /// The copy that came later makes nothing, disturbs nothing and says why.

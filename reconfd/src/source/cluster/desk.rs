@@ -81,6 +81,15 @@ impl Sink {
         self.0.bell.notify_one();
     }
 
+    /// Drops what is to be written of a pod, and leaves what is.
+    pub fn leave_pod(&self, namespace: &str, name: &str) {
+        let key = (namespace.to_owned(), name.to_owned());
+        let mut papers = self.papers();
+        papers.wanted.remove(&key);
+        papers.reports.remove(&key);
+        papers.pods.remove(&key);
+    }
+
     /// Takes away the report of this very pod, where there is one.
     pub fn remove_pod_report(&self, namespace: &str, name: &str, uid: &str) {
         let key = (namespace.to_owned(), name.to_owned());

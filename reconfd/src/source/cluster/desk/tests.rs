@@ -171,6 +171,20 @@ fn a_report_that_was_changed_is_written_again() {
 }
 
 #[test]
+fn a_report_that_is_left_to_another_installation_is_not_written_again() {
+    let (sink, now) = written();
+    sink.leave_pod("t", "a");
+    let others = report("a", "u", "of another").status;
+    sink.observed(&key("a"), others, now);
+    let later = now + Duration::from_secs(60);
+    assert!(sink.write_again(|_, _| true, later).is_empty());
+    assert!(sink.take().is_empty());
+    // Taken back, it is written over what the other has left.
+    sink.write_pod_report(&report("a", "u", "1"));
+    assert_eq!(sink.take().len(), 1);
+}
+
+#[test]
 fn a_report_that_a_whole_list_does_not_hold_is_written_again() {
     let (sink, now) = written();
     sink.listed("elsewhere", |_| false, now);
