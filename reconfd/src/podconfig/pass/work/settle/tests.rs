@@ -94,6 +94,7 @@ fn changing(address: &str) -> Plan {
         mtu: 1500,
         ground: None,
         device: None,
+        derived: Default::default(),
         link: want.link,
         mark: want.mark,
     };
