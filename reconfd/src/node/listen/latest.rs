@@ -69,7 +69,7 @@ fn index_of(what: &InPod) -> Option<u32> {
     match what {
         InPod::Link(row) => Some(row.index),
         InPod::LinkGone(index) | InPod::LinkLeft { index, .. } => Some(*index),
-        InPod::AddressGone(_) | InPod::RouteGone | InPod::RuleGone | InPod::PeerGone(_) => None,
+        InPod::AddressGone { .. } | InPod::RouteGone | InPod::RuleGone | InPod::PeerGone(_) => None,
     }
 }
 
@@ -132,7 +132,7 @@ mod tests {
 
     #[test]
     fn what_is_no_link_is_told_each_time() {
-        let heard = (0..3).map(|_| in_pod(1, InPod::AddressGone(7)));
+        let heard = (0..3).map(|_| in_pod(1, InPod::RouteGone));
         assert_eq!(words(Latest::of_switch(), heard).len(), 3);
     }
 
