@@ -6,8 +6,8 @@ use std::{
 };
 
 use crds::{
-    AddressClaim, PeerSlice, PodConfig, PodConfigAllowance, PodConfigPolicy, PodConfigStatus, PodReport,
-    allowance::EFFECTIVE,
+    AddressClaim, PeerSlice, PodConfig, PodConfigAllowance, PodConfigPolicy, PodConfigStatus,
+    PodReport, allowance::EFFECTIVE,
 };
 use k8s_openapi::api::core::v1::Node;
 use kube::{

@@ -62,10 +62,7 @@ impl Controller {
         settled.alarmed |= meaning == Meaning::Undone
             && matches!(
                 what,
-                InPod::AddressGone { .. }
-                    | InPod::RouteGone
-                    | InPod::RuleGone
-                    | InPod::PeerGone(_)
+                InPod::AddressGone { .. } | InPod::RouteGone | InPod::RuleGone | InPod::PeerGone(_)
             );
         match meaning {
             Meaning::Echo => (),

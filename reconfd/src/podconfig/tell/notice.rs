@@ -85,29 +85,17 @@ fn line(was: Option<&LinkOutcome>, link: &LinkOutcome, pod: &PodOutcome) -> Opti
     let is_news = was.is_none_or(|was| (was.state, was.reason) != (link.state, link.reason));
     match link.state {
         LinkState::Ready => {
-<<<<<<< HEAD
-            let changed = link.last_change.filter(|at| *at >= pod.since)?;
-            let was_ready = was.is_some_and(|was| was.state == LinkState::Ready);
-            let reason = match was_ready {
-                _ if pod.mended.contains_key(&link.name) => Reason::LinkRepaired,
-                true => Reason::LinkChanged,
-                false => Reason::LinkAdded,
-            };
-            let text = what_it_is(link, changed, pod.since);
-            let put_back = pod.mended.get(&link.name).filter(|what| !what.is_empty());
-            let put_back = put_back.map(|what| format!(", put back: {what}"));
-            line(reason, text + &put_back.unwrap_or_default())
-=======
             link.last_change.filter(|at| *at >= pod.since)?;
             // One that waited for an address or a repair was there all the same.
             let was_there = was.is_some_and(|was| was.present.is_some());
             let reason = match was_there {
-                _ if pod.mended.contains(&link.name) => Reason::LinkRepaired,
+                _ if pod.mended.contains_key(&link.name) => Reason::LinkRepaired,
                 true => Reason::LinkChanged,
                 false => Reason::LinkAdded,
             };
-            line(reason, what_it_is(link))
->>>>>>> 6cf90b4 (reconfd: tell own edits from sabotage, and only what is true)
+            let put_back = pod.mended.get(&link.name).filter(|what| !what.is_empty());
+            let put_back = put_back.map(|what| format!(", put back: {what}"));
+            line(reason, what_it_is(link) + &put_back.unwrap_or_default())
         }
         // A pod that ends is no news, nor is one that is not looked at yet, nor a claim that is under way.
         _ if matches!(
