@@ -81,6 +81,9 @@ use crate::{
 /// How often the switch's pin is looked at, and the heart beats.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
 
+/// How often events are looked for where they can not be waited for.
+const UNPOLLED: Duration = Duration::from_millis(50);
+
 /// A pod that was told to have no record.
 struct Untold {
     namespace: String,
@@ -281,6 +284,8 @@ impl Controller {
             u16::try_from(timeout.as_millis() + u128::from(!timeout.is_zero())).unwrap_or(u16::MAX);
         match poll(&mut fds, PollTimeout::from(milliseconds)) {
             Ok(_) | Err(nix::errno::Errno::EINTR) => (),
+            // The descriptor limit was set below the number of sockets that are waited for.
+            Err(nix::errno::Errno::EINVAL) => std::thread::sleep(timeout.min(UNPOLLED)),
             Err(errno) => return Err(errno.into()),
         }
         let _ = self.inbox.bell.read();
