@@ -42,6 +42,9 @@ pub struct Settled {
     /// The numbers of all devices of ours that were in this sandbox as a whole: that one has left may be
     /// heard behind the look that missed it.
     pub devices: HashSet<u32>,
+    /// The numbers that pod ends of its veths had in this sandbox and may still have: what is left of a link
+    /// that a pass took for gone is known by it.
+    pub veth_ends: HashSet<u32>,
     /// Devices of ours that the pod has taken to namespaces of its own: where, and their numbers there.
     pub escaped: Vec<(i32, u32)>,
     /// Links of the pod that others of its links are on, by number.
@@ -134,10 +137,19 @@ pub struct HostEnd {
 }
 
 impl Settled {
-    /// The numbers of its links, if it still has that sandbox: in another they are somebody else's.
-    pub fn numbers(&self, sandbox: &str) -> HashSet<u32> {
+    /// The numbers of the pod ends that it had, and of all that its veths ever had and the sandbox still has;
+    /// if it still has that sandbox: in another they are somebody else's.
+    pub fn numbers(
+        &mut self,
+        sandbox: &str,
+        is_there: impl Fn(&u32) -> bool,
+    ) -> (HashSet<u32>, HashSet<u32>) {
+        if self.sandbox != sandbox {
+            return Default::default();
+        }
+        self.veth_ends.retain(is_there);
         let own = self.pod_ends.keys().copied();
-        own.filter(|_| self.sandbox == sandbox).collect()
+        (own.collect(), self.veth_ends.clone())
     }
 
     /// What an event in the pod means for its links.

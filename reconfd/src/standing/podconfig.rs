@@ -224,12 +224,12 @@ mod tests {
     #[test]
     fn what_is_uninstalled_is_unknown_from_then_on() {
         let began = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1000);
-        let tally = Tally {
+        let tally = || Tally {
             selected: 2,
             configured: 2,
             ..Tally::default()
         };
-        let ready = told(Some(3), tally, None, began);
+        let ready = told(Some(3), tally(), None, began);
         let first = uninstalled(Some(3), &ready, false, began);
         let of = |condition: &Condition| (condition.status.clone(), condition.reason.clone());
         let unknown = ("Unknown".to_owned(), "Uninstalled".to_owned());
@@ -239,8 +239,8 @@ mod tests {
         // A job that runs again changes nothing.
         let later = began + std::time::Duration::from_secs(60);
         assert_eq!(uninstalled(Some(3), &first, false, later), first);
-        // And whoever comes back says what is so.
-        let back = told(Some(3), Tally::default(), Some(&first), later);
+        // A controller that comes back says what is so.
+        let back = told(Some(3), tally(), Some(&first), later);
         assert_eq!(back.conditions[0].last_transition_time, time(later));
     }
 }

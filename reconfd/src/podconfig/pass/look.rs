@@ -138,11 +138,12 @@ impl Controller {
             .iter()
             .filter_map(|link| Some(link.pod.as_ref()?.index));
         let ours = ours.chain(candidates.iter().map(|candidate| candidate.row.index));
-        let settled = self.settled.get(&uid);
-        let known = settled.map(|settled| settled.numbers(&work.known.pod.sandbox));
-        let known = known.unwrap_or_default();
+        let is_there = |index: &u32| inside.links.contains_key(index);
+        let settled = self.settled.get_mut(&uid);
+        let numbers = settled.map(|settled| settled.numbers(&work.known.pod.sandbox, is_there));
+        let (known, veth_ends) = numbers.unwrap_or_default();
         let found = (&inside, present.as_slice());
-        let stranded = self.machine.stranded(sandbox, &uid, found, &known);
+        let stranded = self.machine.stranded(sandbox, &uid, found, &veth_ends);
         let ours = ours.chain(stranded.iter().map(|stranded| stranded.index));
         self.withhold(work, sandbox, (&inside, &ours.collect()))?;
         let (granted, probing) = self.wants(work, &inside)?;

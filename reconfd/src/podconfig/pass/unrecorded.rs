@@ -61,7 +61,7 @@ impl Controller {
                 "the pod has ended, and its network namespace stays: its links are removed"
             );
         }
-        if !kept.is_empty() && !self.pods.has(uid) {
+        if !kept.is_empty() && !self.pods.has(uid) && !self.has_lost_its_sandbox(uid) {
             tracing::info!(uid, links = kept.len(), reason = %Reason::NoRecord, "links of a pod without a record stay");
         }
         gone.into_iter()

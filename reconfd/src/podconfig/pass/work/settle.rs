@@ -64,7 +64,12 @@ impl Work {
             settled.sandbox = self.known.pod.sandbox.clone();
             settled.devices.clear();
             settled.escaped.clear();
+            settled.veth_ends.clear();
         }
+        let veths = self.standing.values().filter(|link| link.host.is_some());
+        settled
+            .veth_ends
+            .extend(veths.filter_map(|link| link.pod_index));
         let devices = self.standing.values().filter(|link| link.host.is_none());
         settled
             .devices
