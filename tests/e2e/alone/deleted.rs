@@ -35,11 +35,12 @@ fn tenant(name: &str) -> Tenant {
     tenant
 }
 
-/// A pod on each node, which reach each other at 10.50.60.1 and .2.
-fn pair(tenant: &Tenant) -> Vec<Pod> {
+/// A pod on each node, which reach each other at 10.50.NET.1 and .2. Each test has a net of its own, or it would
+/// wait until the addresses of the one before have rested.
+fn pair(tenant: &Tenant, net: u8) -> Vec<Pod> {
     let pods = ["n0", "n1"].map(|node| tenant.stateful_set(node, 1, node).remove(0));
     for (n, pod) in pods.iter().enumerate() {
-        let address = format!("10.50.60.{}/24", n + 1);
+        let address = format!("10.50.{net}.{}/24", n + 1);
         let tunnel = format!(
             "  - name: tun0\n    vxlan: {{underlay: eth0, vni: {VNI}, peers: {{auto: {{}}}}}}\n    addresses: [{address}]\n"
         );
@@ -47,7 +48,25 @@ fn pair(tenant: &Tenant) -> Vec<Pod> {
         pod.has_with("tun0", &address);
         tenant.is_ready(&pod.name);
     }
+    eventually("both nodes are peers", || {
+        let peers = peers(tenant);
+        seen(peers == ["n0", "n1"], format!("{peers:?}"))
+    });
     pods.into()
+}
+
+/// The nodes that the tunnel leads to, as the slices say.
+fn peers(tenant: &Tenant) -> Vec<String> {
+    let slices = list(&["peerslices", "-n", &tenant.name]);
+    let peers = slices
+        .iter()
+        .flat_map(|slice| slice["spec"]["peers"].as_array())
+        .flatten();
+    let mut nodes: Vec<String> = peers
+        .filter_map(|peer| peer["node"].as_str().map(str::to_owned))
+        .collect();
+    nodes.sort();
+    nodes
 }
 
 fn version(object: &Value) -> String {
@@ -73,10 +92,10 @@ fn come_back(tenant: &Tenant, kind: &str, many: usize) -> Duration {
 #[test]
 fn reports_and_slices_that_are_deleted_come_back_and_no_tunnel_notices() {
     let tenant = tenant("unreported");
-    let pods = pair(&tenant);
+    let pods = pair(&tenant, 64);
     let slices = versions(&tenant, "peerslices");
     assert_eq!(slices.len(), 1);
-    let stream = pods[0].ping_on("10.50.60.2");
+    let stream = pods[0].ping_on("10.50.64.2");
 
     tenant.kubectl(&["delete", "podreports", "--all", TIMEOUT]);
     let took = come_back(&tenant, "podreports", 2);
@@ -107,9 +126,9 @@ fn reports_and_slices_that_are_deleted_come_back_and_no_tunnel_notices() {
 #[test]
 fn a_node_stays_a_peer_while_nobody_can_write_its_report() {
     let tenant = tenant("speechless");
-    let pods = pair(&tenant);
+    let pods = pair(&tenant, 65);
     let slices = versions(&tenant, "peerslices");
-    let stream = pods[0].ping_on("10.50.60.2");
+    let stream = pods[0].ping_on("10.50.65.2");
     let away = Away::daemons();
     tenant.kubectl(&["delete", "podreports", "--all", TIMEOUT]);
     // A controller that starts anew knows no more than that.
@@ -128,24 +147,16 @@ fn a_node_stays_a_peer_while_nobody_can_write_its_report() {
     stream.lost_nothing();
     tenant.kubectl(&["delete", "statefulset", "n1", TIMEOUT]);
     eventually("n0 alone is left", || {
-        let slices = list(&["peerslices", "-n", &tenant.name]);
-        let peers: Vec<&Value> = slices
-            .iter()
-            .flat_map(|s| s["spec"]["peers"].as_array())
-            .flatten()
-            .collect();
-        seen(
-            matches!(&peers[..], [one] if one["node"] == "n0"),
-            format!("{peers:?}"),
-        )
+        let peers = peers(&tenant);
+        seen(peers == ["n0"], format!("{peers:?}"))
     });
 }
 
 #[test]
 fn a_definition_that_is_deleted_and_put_back_cuts_no_tunnel() {
     let tenant = tenant("undefined");
-    let pods = pair(&tenant);
-    let stream = pods[0].ping_on("10.50.60.2");
+    let pods = pair(&tenant, 66);
+    let stream = pods[0].ping_on("10.50.66.2");
     for (kind, file, many) in [
         (
             "podreports",
@@ -182,7 +193,7 @@ fn a_definition_that_is_deleted_and_put_back_cuts_no_tunnel() {
 #[test]
 fn a_daemon_that_starts_anew_neither_deletes_nor_writes_a_report() {
     let tenant = tenant("unchanged");
-    let pods = pair(&tenant);
+    let pods = pair(&tenant, 67);
     for pod in &pods {
         let range = with_range("data0", "blue", "{cidr: 10.50.61.0/24}");
         tenant.apply(&config(
