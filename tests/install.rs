@@ -299,6 +299,7 @@ fn every_fence_is_bound_and_closed() {
         "address-claims",
         "create",
         "update",
+        "deletions",
     ];
     assert_eq!(names, known.map(|name| format!("podconfig-{name}")).into());
 }
