@@ -1,7 +1,7 @@
 //! Pure: what this node holds, what it has asked for, and what it gives back. Every clock is passed in.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     net::IpAddr,
     time::{Duration, Instant},
 };
@@ -64,6 +64,8 @@ pub struct Book {
     early: BTreeSet<String>,
     /// The last versions of claims that are gone.
     gone: BTreeMap<Name, (u64, Instant)>,
+    /// Uids of successors that were found to be gone when a claim was to be handed to them, the latest last.
+    gone_successors: VecDeque<String>,
 }
 
 struct Entry {
@@ -115,6 +117,7 @@ impl Book {
             is_known: false,
             early: BTreeSet::new(),
             gone: BTreeMap::new(),
+            gone_successors: VecDeque::new(),
         }
     }
 

@@ -132,6 +132,14 @@ impl Errand {
         }
     }
 
+    /// The uid of a successor that was to have the claim and is not there.
+    pub fn gone_successor(&self) -> Option<&str> {
+        match self {
+            Self::Farewell(farewell) => farewell.gone_successor(),
+            Self::Wish(_) | Self::Doubt(_) => None,
+        }
+    }
+
     /// What it is about, in words.
     pub fn what(&self) -> String {
         match self {

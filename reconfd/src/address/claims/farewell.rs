@@ -17,6 +17,8 @@ pub struct Farewell {
     released: Option<Time>,
     /// To whom it is handed over, and whether that pod was found to be there.
     successor: Option<(ClaimSuccessor, bool)>,
+    /// The uid of a successor that is not there.
+    gone_successor: Option<String>,
     /// It must be read first: it was written meanwhile, or an answer was lost.
     reads: bool,
 }
@@ -29,6 +31,7 @@ impl Farewell {
             claim,
             successor: successor.map(|next| (next, false)),
             released: Some(now),
+            gone_successor: None,
             reads: false,
         }
     }
@@ -39,6 +42,7 @@ impl Farewell {
             claim,
             released: None,
             successor: None,
+            gone_successor: None,
             reads: false,
         }
     }
@@ -49,6 +53,10 @@ impl Farewell {
 
     pub fn name(&self) -> Name {
         Name::of(&self.claim)
+    }
+
+    pub fn gone_successor(&self) -> Option<&str> {
+        self.gone_successor.as_deref()
     }
 
     pub fn next(&self) -> Ask {
@@ -77,7 +85,7 @@ impl Farewell {
                 None
             }
             Told::PodIsGone => {
-                self.successor = None;
+                self.gone_successor = self.successor.take().map(|(next, _)| next.pod.uid);
                 None
             }
             Told::Deleted | Told::Missing => Some(End::Gone),

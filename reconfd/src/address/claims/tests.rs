@@ -369,3 +369,37 @@ fn a_wide_range_is_searched_around_the_first_tries_and_told_full_only_when_all_o
         Answer::Held(vec!["10.99.2.7".parse().unwrap()])
     );
 }
+
+#[test]
+fn a_successor_whose_end_was_missed_keeps_no_address_in_motion() {
+    let others = ["10.99.0.7/32", "10.99.0.8/32"].map(|network| network.parse().unwrap());
+    let whole = range(json!({"cidr": "10.99.0.0/28"}));
+    let mut world = World::new(3, whole, others.to_vec());
+    let start = |node, pod, is_static| Deed::Start {
+        node,
+        pod,
+        is_static,
+    };
+    for deed in [
+        start(2, 7, true),
+        Deed::Pass { node: 0, pod: 0 },
+        start(2, 0, false),
+        start(0, 8, false),
+        start(2, 9, true),
+        start(0, 12, false),
+        start(0, 10, true),
+        start(0, 13, false),
+        start(2, 5, true),
+        Deed::Terminate(7),
+        Deed::End {
+            pod: 5,
+            is_missed: true,
+        },
+    ] {
+        world.suffer(&deed);
+    }
+    world.settle();
+    world.check_all_that_can_have_some_do();
+    world.end_all();
+    assert!(world.claims().is_empty(), "{:?}", world.claims());
+}

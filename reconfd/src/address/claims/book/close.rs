@@ -16,6 +16,9 @@ impl Book {
         };
         let (about, is_cancelled) = (task.about.clone(), task.is_cancelled);
         let claim = errand.claim().cloned();
+        if let Some(uid) = errand.gone_successor() {
+            self.successor_is_gone(uid);
+        }
         match is_to_do_again && !is_cancelled {
             true => {
                 let pointless = self.rests_for(&end, now);

@@ -7,7 +7,21 @@ use crds::{AddressClaim, Reason};
 
 use super::{Asker, Book, Demand, Name, Now, State};
 
+/// So many pods are remembered as gone; what is forgotten is looked up once more.
+const MOST_GONE: usize = 64;
+
 impl Book {
+    /// A pod that is gone succeeds to nothing, whatever a node that does not know it yet writes on the claim.
+    pub(super) fn successor_is_gone(&mut self, uid: &str) {
+        if self.gone_successors.iter().any(|gone| gone == uid) {
+            return;
+        }
+        if self.gone_successors.len() == MOST_GONE {
+            self.gone_successors.pop_front();
+        }
+        self.gone_successors.push_back(uid.to_owned());
+    }
+
     /// Why the link can not have its address any longer, if a successor is to have it.
     pub(super) fn yields(&self, asker: &Asker, demand: &Demand) -> Option<String> {
         let names = self.names.get(&asker.uid)?.iter();
@@ -19,7 +33,8 @@ impl Book {
         });
         specs.find_map(|spec| {
             let next = spec.successor.as_ref()?;
-            demand.lineage.yields_to(next).then(|| {
+            let is_gone = self.gone_successors.contains(&next.pod.uid);
+            (!is_gone && demand.lineage.yields_to(next)).then(|| {
                 let (address, pod) = (spec.address, &next.pod.name);
                 format!("{address} is handed over to pod {pod} of the same controller")
             })

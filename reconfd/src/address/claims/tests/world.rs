@@ -425,7 +425,17 @@ impl World {
                 return;
             }
         }
-        panic!("there is no end to it");
+        let last = self.store.log.iter().rev().take(24).rev();
+        let last = last.map(|(name, _, after)| {
+            let after = after.as_ref().map(|claim| &claim.spec);
+            let of = |spec: &crds::AddressClaimSpec| {
+                let next = spec.successor.as_ref();
+                let next = next.map(|next| (next.pod.name.clone(), next.waits));
+                (spec.pod.name.clone(), spec.released.is_some(), next)
+            };
+            format!("{}: {:?}", name.address, after.map(of))
+        });
+        panic!("there is no end to it: {:#?}", last.collect::<Vec<_>>());
     }
 
     /// A minute goes by in which nothing happens.
