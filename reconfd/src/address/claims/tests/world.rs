@@ -451,6 +451,12 @@ impl World {
     }
 
     pub fn check_all_that_can_have_some_do(&mut self) {
+        // Each daemon looks at all of its pods from time to time, and what that begins comes to an end.
+        let all: Vec<(usize, usize)> = self.pods.iter().map(|(n, pod)| (pod.node, *n)).collect();
+        for (node, number) in all {
+            self.pass(node, number);
+        }
+        self.settle();
         let free = self.range.without(self.barred.iter().copied());
         let free = free.without(
             self.store
