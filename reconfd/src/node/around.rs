@@ -2,7 +2,7 @@
 //! whole once and then kept true by events, because the kernel walks the whole routing table to find ours:
 //! on a node that speaks BGP that takes milliseconds.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, hash_map::Entry};
 
 use ipnetwork::IpNetwork;
 use netlink_packet_route::AddressFamily;
@@ -58,10 +58,7 @@ impl Around {
 
     /// Whether it was there.
     pub fn remove_address(&mut self, index: u32, network: &IpNetwork) -> bool {
-        let of_link = self.addresses.get_mut(&index);
-        let was_there = of_link.is_some_and(|addresses| addresses.remove(network));
-        self.addresses.retain(|_, addresses| !addresses.is_empty());
-        was_there
+        take(&mut self.addresses, index, network)
     }
 
     pub fn add_route(&mut self, index: u32, route: Route) {
@@ -70,10 +67,7 @@ impl Around {
 
     /// Whether it was there.
     pub fn remove_route(&mut self, index: u32, route: &Route) -> bool {
-        let of_link = self.routes.get_mut(&index);
-        let was_there = of_link.is_some_and(|routes| routes.remove(route));
-        self.routes.retain(|_, routes| !routes.is_empty());
-        was_there
+        take(&mut self.routes, index, route)
     }
 
     /// Removes what a route has replaced, whatever it leads through: the kernel knows one of a network,
@@ -92,19 +86,10 @@ impl Around {
 
     /// The links that have something here and not all of it there.
     pub fn lost(&self, now: &Self) -> Vec<u32> {
-        let addresses = self.addresses.iter();
-        let no_addresses = addresses.filter(|(index, all)| {
-            let left = now.addresses.get(index);
-            left.is_none_or(|left| !all.is_subset(left))
-        });
-        let no_addresses = no_addresses.map(|(index, _)| *index);
-        let routes = self.routes.iter();
-        let no_routes = routes.filter(|(index, all)| {
-            let left = now.routes.get(index);
-            left.is_none_or(|left| !all.is_subset(left))
-        });
-        let no_routes = no_routes.map(|(index, _)| *index);
-        no_addresses.chain(no_routes).collect()
+        let addresses = missing(&self.addresses, &now.addresses);
+        addresses
+            .chain(missing(&self.routes, &now.routes))
+            .collect()
     }
 
     /// The link is gone, and all of it with it.
@@ -112,6 +97,30 @@ impl Around {
         self.addresses.remove(&index);
         self.routes.remove(&index);
     }
+}
+
+/// Takes one item off a link; whether it was there. A link without any has no entry.
+fn take<T: Ord>(all: &mut HashMap<u32, BTreeSet<T>>, index: u32, item: &T) -> bool {
+    let Entry::Occupied(mut of_link) = all.entry(index) else {
+        return false;
+    };
+    let was_there = of_link.get_mut().remove(item);
+    if of_link.get().is_empty() {
+        of_link.remove();
+    }
+    was_there
+}
+
+/// The links that do not have all of what they had before.
+fn missing<T: Ord>(
+    before: &HashMap<u32, BTreeSet<T>>,
+    now: &HashMap<u32, BTreeSet<T>>,
+) -> impl Iterator<Item = u32> {
+    let lost = before.iter().filter(|(index, all)| {
+        let left = now.get(index);
+        left.is_none_or(|left| !all.is_subset(left))
+    });
+    lost.map(|(index, _)| *index)
 }
 
 #[cfg(test)]

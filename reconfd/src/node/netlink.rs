@@ -11,6 +11,8 @@ use netlink_packet_core::Emitable;
 use netlink_packet_route::RouteNetlinkMessage;
 use nix::errno::Errno;
 
+/// Links of another network namespace.
+pub mod in_netns;
 /// A blocking socket.
 mod socket;
 pub use socket::Socket;

@@ -5,7 +5,7 @@
 
 use netlink_packet_core::{NlaBuffer, NlasIterator};
 
-use super::{links::Mark, netlink::Body};
+use super::links::Mark;
 
 /// What a vlan or a vxlan says of itself.
 mod data;
@@ -40,8 +40,6 @@ const IFLA_INET6_CONF: u16 = 2;
 /// Their places in the array of IPv6 settings.
 const DEVCONF_ACCEPT_RA: usize = 3;
 const DEVCONF_DISABLE_IPV6: usize = 26;
-const IFLA_TARGET_NETNSID: u16 = 46;
-const RTM_GETLINK: u16 = 18;
 const IFF_UP: u32 = 1;
 const IFF_RUNNING: u32 = 0x40;
 const HEADER: usize = 16;
@@ -174,16 +172,6 @@ impl Row {
     pub fn is_called(&self, name: &str) -> bool {
         self.name == name || self.altnames.iter().any(|altname| altname == name)
     }
-}
-
-/// The question for a link of another namespace, by that one's number as the socket's namespace counts.
-pub fn ask_in(netns: i32, index: u32) -> Body {
-    let mut body = vec![0; HEADER];
-    body[4..8].copy_from_slice(&index.to_ne_bytes());
-    body.extend(8u16.to_ne_bytes());
-    body.extend(IFLA_TARGET_NETNSID.to_ne_bytes());
-    body.extend(netns.to_ne_bytes());
-    Body::Raw(RTM_GETLINK, body)
 }
 
 /// The port that a bridge tells of in its own family, and what it does with frames.

@@ -17,16 +17,17 @@ use nix::errno::Errno;
 use super::{
     act::first_error,
     links::{Route, address, device::peers, neighbour, route},
-    netlink::{Changes, Error, Request, Socket},
+    netlink::{Changes, Error, Request, Socket, in_netns},
     networks::{self, KernelNetwork, Matters},
     procfs::{LinkSettings, Procfs},
-    row::{self, Row},
+    row::Row,
     space::{ask_number, read_links},
     surroundings::{ends_of_tunnel, is_device, learned},
 };
 
 /// Addresses announced on the wire.
 mod announce;
+pub use announce::Extent;
 
 /// Why a pod can not be visited.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -176,7 +177,9 @@ impl Sandbox {
     /// A link of another namespace, by that one's number as the pod counts.
     pub fn link_in(&mut self, netns: i32, index: u32) -> Option<Row> {
         let deed = "look at the other end of a link";
-        let found = self.socket.get(deed, &row::ask_in(netns, index), Row::read);
+        let found = self
+            .socket
+            .get(deed, &in_netns::get_link(netns, index), Row::read);
         found.ok().flatten()
     }
 

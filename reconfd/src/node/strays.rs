@@ -8,19 +8,11 @@ use nix::errno::Errno;
 use super::{
     Machine,
     links::{GROUP, Mark, device},
-    netlink::{Body, Error, Socket},
+    netlink::{Error, Socket, in_netns},
     row::Row,
     space::ask_number,
     surroundings::is_device,
 };
-
-const RTM_GETLINK: u16 = 18;
-const IFLA_EXT_MASK: u16 = 29;
-const IFLA_TARGET_NETNSID: u16 = 46;
-/// Without counters.
-const RTEXT_FILTER_SKIP_STATS: u32 = 8;
-/// `struct ifinfomsg`.
-const IFINFO: usize = 16;
 
 impl Machine {
     /// The numbers of all namespaces that the switch knows, but for the node's own.
@@ -61,20 +53,12 @@ fn is_gone(error: &Error) -> bool {
 
 /// All links of a namespace; none, where it is gone.
 fn read_links_in(socket: &mut Socket, netns: i32) -> Result<HashMap<u32, Row>, Error> {
-    let mut body = vec![0; IFINFO];
-    let mut put = |kind: u16, value: [u8; 4]| {
-        body.extend(8u16.to_ne_bytes());
-        body.extend(kind.to_ne_bytes());
-        body.extend(value);
-    };
-    put(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS.to_ne_bytes());
-    put(IFLA_TARGET_NETNSID, netns.to_ne_bytes());
     let list = |links: &mut HashMap<u32, Row>, _, bytes: &[u8]| {
         links.extend(Row::read(bytes).map(|row| (row.index, row)));
     };
     match socket.dump(
         "list links of a namespace",
-        &Body::Raw(RTM_GETLINK, body),
+        &in_netns::list_links(netns),
         list,
     ) {
         Err(error) if is_gone(&error) => Ok(HashMap::new()),

@@ -13,7 +13,7 @@ use ipnetwork::IpNetwork;
 
 use super::{pace::Pace, plan::Aim};
 use crate::address::collision::Reach;
-use crate::node::{InPod, links::Place, row::Row};
+use crate::node::{InPod, links::Place, row::Row, sandbox::Extent};
 use refusals::Refusals;
 
 /// So many repairs follow at once; then each waits twice as long as the one before.
@@ -270,14 +270,15 @@ impl Settled {
         self.announcements.entry(link.to_owned()).or_insert(at);
     }
 
-    /// The numbers in the pod of links whose addresses are to be announced now.
-    pub fn take_announcements(&mut self, now: Instant) -> Vec<u32> {
+    /// The numbers in the pod of links whose addresses are to be announced now, and how far.
+    pub fn take_announcements(&mut self, now: Instant) -> Vec<(u32, Extent)> {
         let all = std::mem::take(&mut self.announcements);
         let (due, later): (BTreeMap<_, _>, _) = all.into_iter().partition(|(_, at)| *at <= now);
         self.announcements = later;
         let ends = self.pod_ends.iter();
         let ends = ends.filter(|(_, end)| due.contains_key(&end.name));
-        ends.map(|(index, _)| *index).collect()
+        ends.map(|(index, end)| (*index, Extent::of(&end.addresses, false)))
+            .collect()
     }
 
     /// When something is to be done, though nothing happens.

@@ -18,7 +18,7 @@ use rtnetlink::{LinkMessageBuilder, LinkUnspec};
 use super::GROUP;
 use crate::node::{
     filter::Tunnel,
-    netlink::{Body, Request},
+    netlink::{Request, in_netns},
     row::RowData,
 };
 
@@ -35,11 +35,6 @@ const MOST_LEARNED: u32 = 8192;
 /// Ethernet header.
 const OVERHEAD_V4: u32 = 50;
 const OVERHEAD_V6: u32 = 70;
-
-/// The length of `struct ifinfomsg`.
-const IFINFO: usize = 16;
-const RTM_DELLINK: u16 = 17;
-const IFLA_TARGET_NETNSID: u16 = 46;
 
 pub const VLAN: &str = "vlan";
 pub const VXLAN: &str = "vxlan";
@@ -324,11 +319,6 @@ pub fn delete(name: &str, index: u32) -> Request {
 
 /// Deletes a device in another namespace, by the number that the sender's has for it.
 pub fn delete_in(netns: i32, index: u32) -> Request {
-    let mut body = vec![0; IFINFO];
-    body[4..8].copy_from_slice(&index.to_ne_bytes());
-    body.extend(8u16.to_ne_bytes());
-    body.extend(IFLA_TARGET_NETNSID.to_ne_bytes());
-    body.extend(netns.to_ne_bytes());
     let deed = format!("delete link number {index} in namespace {netns} of the pod's count");
-    Request::of_body(deed, 0, Body::Raw(RTM_DELLINK, body))
+    Request::of_body(deed, 0, in_netns::delete_link(netns, index))
 }

@@ -6,6 +6,7 @@
 //! so for that moment alone, and then are what the pod had them be. No packet socket is needed, and so
 //! not CAP_NET_RAW.
 
+use ipnetwork::IpNetwork;
 use netlink_packet_route::RouteNetlinkMessage;
 use rtnetlink::LinkUnspec;
 
@@ -20,9 +21,35 @@ use crate::node::{
 /// So many of a pod's own neighbour entries are brought back: how many there are, the tenant says.
 const MOST_KEPT: usize = 1024;
 
+/// What an announcement of a link has to reach, and to spare. Each one is flooded to all ports of the bridge.
+#[derive(Clone, Copy, Debug)]
+pub struct Extent {
+    /// Whether its IPv6 addresses are announced. A link-local address alone follows from the MAC address: no
+    /// neighbour knows it by another, and the announcement of an IPv4 address leads frames to the new place.
+    pub ipv6: bool,
+    /// Whether the pod may have written neighbour entries on the link. On one that was just made there are none.
+    pub may_have_neighbours: bool,
+}
+
+impl Extent {
+    const ALL: Self = Self {
+        ipv6: true,
+        may_have_neighbours: true,
+    };
+
+    /// Of a link with these addresses of ours.
+    pub fn of(addresses: &[IpNetwork], is_new: bool) -> Self {
+        let has_ipv4 = addresses.iter().any(IpNetwork::is_ipv4);
+        Self {
+            ipv6: !has_ipv4 || addresses.iter().any(IpNetwork::is_ipv6),
+            may_have_neighbours: !is_new,
+        }
+    }
+}
+
 impl Sandbox {
-    /// Announces all addresses of a link. One that is gone or down has none to announce.
-    pub fn announce(&mut self, index: u32) -> Result<(), Error> {
+    /// Announces the addresses of a link. One that is gone or down has none to announce.
+    pub fn announce(&mut self, index: u32, extent: Extent) -> Result<(), Error> {
         let row = read_link(&mut self.socket, index)?;
         let Some((row, mac)) = row.filter(|row| row.up).and_then(|row| {
             let mac = row.mac?;
@@ -38,7 +65,9 @@ impl Sandbox {
             0,
             RouteNetlinkMessage::SetLink(same),
         );
-        let answers = self.announcing(index, &row.name, |socket| socket.prompt(&[announce]))?;
+        let answers = self.announcing((index, &row.name), extent, |socket| {
+            socket.prompt(&[announce])
+        })?;
         self.socket.rest();
         answers.into_iter().collect()
     }
@@ -51,18 +80,22 @@ impl Sandbox {
         requests: &[Request],
     ) -> Result<Vec<Result<(), Error>>, Error> {
         self.act(settings, &[])?;
-        self.announcing(index, name, |socket| socket.batch(requests))
+        self.announcing((index, name), Extent::ALL, |socket| socket.batch(requests))
     }
 
     fn announcing(
         &mut self,
-        index: u32,
-        name: &str,
+        (index, name): (u32, &str),
+        extent: Extent,
         change: impl FnOnce(&mut Socket) -> Vec<Result<(), Error>>,
     ) -> Result<Vec<Result<(), Error>>, Error> {
-        let kept = self.neighbours_to_keep(index)?;
+        let kept = match extent.may_have_neighbours {
+            true => self.neighbours_to_keep(index)?,
+            false => Vec::new(),
+        };
         let arp = notify(self.ipv4.as_ref(), format!("{name}/arp_notify"))?;
-        let ndisc = notify(self.ipv6.as_ref(), format!("{name}/ndisc_notify"));
+        let ipv6 = self.ipv6.as_ref().filter(|_| extent.ipv6);
+        let ndisc = notify(ipv6, format!("{name}/ndisc_notify"));
         let mut answers = change(&mut self.socket);
         answers.extend(self.socket.prompt(&kept));
         let restored = [Ok(arp), ndisc].map(|changed| changed?.map_or(Ok(()), Changed::undo));

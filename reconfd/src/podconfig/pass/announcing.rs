@@ -14,7 +14,7 @@ use crate::{
         links::{Place, VETH, edit::Edit},
         netlink::Error,
         row::Row,
-        sandbox::Sandbox,
+        sandbox::{Extent, Sandbox},
     },
     podconfig::{Controller, outcome::Pod, settled::Settled},
 };
@@ -37,7 +37,7 @@ impl Controller {
             let links = settled.take_announcements(now);
             (!links.is_empty()).then(|| (uid.clone(), links))
         });
-        let due: Vec<(String, Vec<u32>)> = due.collect();
+        let due: Vec<(String, Vec<(u32, Extent)>)> = due.collect();
         for (uid, links) in due {
             let known = self.pods.known(&uid, &self.objects);
             let Some(known) = known.filter(|known| known.trouble.is_none()) else {
@@ -45,8 +45,8 @@ impl Controller {
             };
             // A namespace that is gone is found and reported by the pod's next pass.
             if let Ok(mut sandbox) = self.machine.visit(&known.record) {
-                for index in links {
-                    warn_of(&known.pod, sandbox.announce(index));
+                for (index, extent) in links {
+                    warn_of(&known.pod, sandbox.announce(index, extent));
                 }
             }
         }
@@ -59,15 +59,16 @@ impl Controller {
         let mut path = Vec::new();
         for granted in &work.granted {
             let standing = work.standing.get(&granted.link.name);
-            let announced = standing.filter(|_| work.moved.contains(&granted.link.name));
-            if let Some((standing, index)) = announced.and_then(|s| Some((s, s.pod_index?))) {
-                links.push(index);
+            let is_new = work.moved.get(&granted.link.name);
+            let announced = standing.and_then(|s| Some((s, s.pod_index?, is_new?)));
+            if let Some((standing, index, is_new)) = announced {
+                links.push((index, Extent::of(&standing.addresses, *is_new)));
                 path.extend(self.machine.path_of(&granted.link, standing.host));
             }
         }
         self.machine.await_path(&path);
-        for index in links {
-            warn_of(&work.known.pod, sandbox.announce(index));
+        for (index, extent) in links {
+            warn_of(&work.known.pod, sandbox.announce(index, extent));
         }
     }
 
@@ -77,7 +78,7 @@ impl Controller {
             let mut granted = work.granted.iter();
             granted.any(|granted| granted.link.name == **link && granted.link.kind.reaches_beyond())
         };
-        let again: Vec<&String> = work.moved.iter().filter(reaches_beyond).collect();
+        let again: Vec<&String> = work.moved.keys().filter(reaches_beyond).collect();
         let Some(settled) = self.settled.get_mut(work.uid()) else {
             return;
         };

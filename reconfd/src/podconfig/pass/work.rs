@@ -82,8 +82,8 @@ pub struct Work {
     pub has_rules: bool,
     /// Links whose addresses are asked for on the wire.
     pub probing: Vec<Probing>,
-    /// Links that neighbours have to look for elsewhere than before.
-    pub moved: BTreeSet<String>,
+    /// Links that neighbours have to look for elsewhere than before, and whether they are new.
+    pub moved: BTreeMap<String, bool>,
     /// Where its links reach, or would.
     reach: Reach,
     /// Links that have asked for their addresses.
@@ -119,7 +119,7 @@ impl Work {
             next_index: 1,
             has_rules: false,
             probing: Vec::new(),
-            moved: BTreeSet::new(),
+            moved: BTreeMap::new(),
             reach: Reach::default(),
             asking: BTreeSet::new(),
             is_unsure: false,
@@ -262,7 +262,7 @@ impl Work {
             Ok(made) => {
                 self.standing
                     .insert(want.link.name.clone(), stands(want, &made));
-                self.moves(&want.link.name);
+                self.moved.insert(want.link.name.clone(), true);
                 self.done(want);
             }
             // It was there a moment ago, or its first message would have failed.
@@ -289,12 +289,8 @@ impl Work {
     /// Whether neighbours are to be told, by what is changed of the link.
     pub fn has_moved(&mut self, want: &Want, edits: &[Edit]) {
         if edits.iter().any(Edit::moves_addresses) {
-            self.moves(&want.link.name);
+            self.moved.entry(want.link.name.clone()).or_insert(false);
         }
-    }
-
-    fn moves(&mut self, link: &str) {
-        self.moved.insert(link.to_owned());
     }
 
     /// What a link leads to is no news of the link, or each node that comes would be a change on all. That

@@ -1,0 +1,43 @@
+//! Pure: messages about links of another network namespace than the socket's, by the id (nsid) that it has
+//! there (IFLA_TARGET_NETNSID).
+
+use super::Body;
+
+const RTM_DELLINK: u16 = 17;
+const RTM_GETLINK: u16 = 18;
+const IFLA_EXT_MASK: u16 = 29;
+const IFLA_TARGET_NETNSID: u16 = 46;
+/// Without counters.
+const RTEXT_FILTER_SKIP_STATS: u32 = 8;
+/// `struct ifinfomsg`.
+const IFINFOMSG: usize = 16;
+
+/// The question for one link.
+pub fn get_link(nsid: i32, index: u32) -> Body {
+    Body::Raw(RTM_GETLINK, message(nsid, index))
+}
+
+/// The question for all links.
+pub fn list_links(nsid: i32) -> Body {
+    let mut body = message(nsid, 0);
+    let mask = RTEXT_FILTER_SKIP_STATS.to_ne_bytes();
+    attribute(&mut body, IFLA_EXT_MASK, mask);
+    Body::Raw(RTM_GETLINK, body)
+}
+
+pub fn delete_link(nsid: i32, index: u32) -> Body {
+    Body::Raw(RTM_DELLINK, message(nsid, index))
+}
+
+fn message(nsid: i32, index: u32) -> Vec<u8> {
+    let mut body = vec![0; IFINFOMSG];
+    body[4..8].copy_from_slice(&index.to_ne_bytes());
+    attribute(&mut body, IFLA_TARGET_NETNSID, nsid.to_ne_bytes());
+    body
+}
+
+fn attribute(body: &mut Vec<u8>, kind: u16, value: [u8; 4]) {
+    body.extend(8u16.to_ne_bytes());
+    body.extend(kind.to_ne_bytes());
+    body.extend(value);
+}
