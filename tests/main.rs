@@ -43,6 +43,8 @@ mod net_admin;
 mod networks;
 /// Probes, metrics, signals, one daemon per installation.
 mod ops;
+/// The kernel's notifications of the daemon's own changes.
+mod own_changes;
 /// What one pod may do to another.
 mod peers;
 /// Default deny, judged at every reconcile.

@@ -2,7 +2,7 @@
 //! and addresses on the node. Events keep the reading true, and say where it has become another than it was
 //! left: what this program does is in the reading before its echo is heard.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use netlink_packet_core::NlasIterator;
 
@@ -14,7 +14,7 @@ use crate::node::{
     },
     links::{Place, address, bridge, device::peers, route, wall},
     netlink::Error,
-    row::read_port,
+    row::{Port, read_port},
 };
 
 use super::Happening;
@@ -37,15 +37,30 @@ impl Machine {
             what: "routes and addresses of the node",
         }));
         for place in [Place::Switch, Place::Node] {
-            let mut heard: Vec<(u16, Vec<u8>)> = Vec::new();
-            let drained = self
-                .space(place)
-                .tables
-                .drain(|_, kind, body| heard.push((kind, body.to_vec())));
+            let mut events: Vec<(u16, Vec<u8>)> = Vec::new();
+            // Of each link only the last: a new one has the kernel's defaults for a moment.
+            let mut ports: BTreeMap<u32, Port> = BTreeMap::new();
+            let mut rp_filters: BTreeMap<i32, i32> = BTreeMap::new();
+            let drained = self.space(place).tables.drain(|_, kind, body| match kind {
+                RTM_NEWLINK => ports.extend(read_port(body)),
+                RTM_NEWNETCONF => rp_filters.extend(read_rp_filter(body)),
+                _ => events.push((kind, body.to_vec())),
+            });
             lost |= drained.map_err(|e| Error::io("listen to tables", &e))?;
-            for (kind, body) in heard {
+            let mut tell = |index, what| out.push(Happening::Table { place, index, what });
+            for (index, port) in ports {
+                if self.port_changed(place, index, port) {
+                    tell(index, "bridge port flags");
+                }
+            }
+            for (index, value) in rp_filters {
+                for (index, what) in self.rp_filter_changed(index, value) {
+                    tell(index, what);
+                }
+            }
+            for (kind, body) in events {
                 for (index, what) in self.take_in(place, kind, &body) {
-                    out.push(Happening::Table { place, index, what });
+                    tell(index, what);
                 }
             }
         }
@@ -71,12 +86,10 @@ impl Machine {
     /// The links around which something is otherwise now, and what it is.
     fn take_in(&mut self, place: Place, kind: u16, body: &[u8]) -> Vec<(u32, &'static str)> {
         match kind {
-            RTM_NEWLINK => self.port_changed(place, body),
             RTM_NEWNEIGH | RTM_DELNEIGH => self.entry_changed(place, kind == RTM_NEWNEIGH, body),
             RTM_NEWADDR | RTM_DELADDR => self.address_changed(kind == RTM_NEWADDR, body),
             RTM_NEWROUTE => self.route_came(body),
             RTM_DELROUTE => self.route_went(body),
-            RTM_NEWNETCONF => self.setting_changed(body),
             RTM_NEWTFILTER | RTM_DELTFILTER | RTM_DELQDISC => {
                 self.filter_changed(place, kind, body)
             }
@@ -84,20 +97,12 @@ impl Machine {
         }
     }
 
-    fn port_changed(&mut self, place: Place, body: &[u8]) -> Vec<(u32, &'static str)> {
-        let Some((index, port)) = read_port(body) else {
-            return Vec::new();
-        };
-        let Some(row) = self.space(place).links.get_mut(&index) else {
-            return Vec::new();
-        };
-        // Before it is known as a port there is nothing that it could differ from.
-        let before = row.port.replace(port);
-        let differs = before.is_some_and(|before| before != port);
-        differs
-            .then_some((index, "bridge port flags"))
-            .into_iter()
-            .collect()
+    /// Whether a port is otherwise now than it was left. Before it is known as a port there is nothing that
+    /// it could differ from.
+    fn port_changed(&mut self, place: Place, index: u32, port: Port) -> bool {
+        let row = self.space(place).links.get_mut(&index);
+        let before = row.and_then(|row| row.port.replace(port));
+        before.is_some_and(|before| before != port)
     }
 
     /// An entry of a bridge's forwarding table, or an end of a tunnel.
@@ -222,17 +227,8 @@ impl Machine {
             .collect()
     }
 
-    /// Of the sysctls of links the kernel tells of a few, and of these `rp_filter` is ours.
-    fn setting_changed(&mut self, body: &[u8]) -> Vec<(u32, &'static str)> {
-        let attributes = || NlasIterator::new(body.get(NETCONFMSG..).unwrap_or_default()).flatten();
-        let number = |kind: u16| {
-            let attribute = attributes().find(|attribute| attribute.kind() == kind)?;
-            Some(i32::from_ne_bytes(attribute.value().try_into().ok()?))
-        };
-        let (Some(index), Some(value)) = (number(NETCONFA_IFINDEX), number(NETCONFA_RP_FILTER))
-        else {
-            return Vec::new();
-        };
+    /// The host ends that have another `rp_filter` now than they were left with.
+    fn rp_filter_changed(&self, index: i32, value: i32) -> Vec<(u32, &'static str)> {
         let on_node = self.ownership.all();
         let on_node = on_node
             .filter(|(place, _)| *place == Place::Node)
@@ -248,4 +244,15 @@ impl Machine {
             (_, Err(_)) => Vec::new(),
         }
     }
+}
+
+/// The number of a link and its `rp_filter`: of the sysctls of links the kernel tells of a few, and of these
+/// this one is ours.
+fn read_rp_filter(body: &[u8]) -> Option<(i32, i32)> {
+    let attributes = || NlasIterator::new(body.get(NETCONFMSG..).unwrap_or_default()).flatten();
+    let number = |kind: u16| {
+        let attribute = attributes().find(|attribute| attribute.kind() == kind)?;
+        Some(i32::from_ne_bytes(attribute.value().try_into().ok()?))
+    };
+    Some((number(NETCONFA_IFINDEX)?, number(NETCONFA_RP_FILTER)?))
 }
