@@ -186,8 +186,8 @@ impl Claims {
     }
 
     /// A claim of this node is as this.
-    pub fn came(&self, claim: AddressClaim) {
-        let concerned = self.book().came(claim, &now());
+    pub fn came(&self, claim: impl Into<Arc<AddressClaim>>) {
+        let concerned = self.book().came(claim.into(), &now());
         self.tell(concerned, None);
         (self.0.door.ring)();
     }

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     net::IpAddr,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -69,7 +70,7 @@ pub struct Book {
 }
 
 struct Entry {
-    claim: AddressClaim,
+    claim: Arc<AddressClaim>,
     state: State,
 }
 
@@ -92,6 +93,8 @@ struct Link {
     /// What it was told that it has, and what somebody took away.
     lost: BTreeSet<IpAddr>,
     waiting: Vec<Waiting>,
+    /// Whether it wants an address that is being given back, and asks again when that is done.
+    awaits_release: bool,
 }
 
 struct Waiting {
@@ -137,6 +140,7 @@ impl Book {
         let Missing { wanted, there } = missing;
         let link = self.link(asker);
         link.meant = there;
+        link.awaits_release = false;
         link.domain.clone_from(&demand.domain);
         if let Some((reason, message)) = &demand.refusal {
             let waiting = std::mem::take(&mut link.waiting);
@@ -149,6 +153,7 @@ impl Book {
             return Answer::Pending(words.to_owned());
         }
         if let Some(address) = self.leaving_for(asker, demand, &wanted) {
+            self.link(asker).awaits_release = true;
             let words = format!("{address} is being given back, and is taken again then");
             return Answer::Pending(words);
         }
@@ -212,6 +217,7 @@ impl Book {
         link.domain.clone_from(&demand.domain);
         link.lost.clear();
         link.meant.clear();
+        link.awaits_release = false;
         link.chosen = promised;
         let waiting = std::mem::take(&mut link.waiting);
         self.cancel(waiting);

@@ -1,5 +1,7 @@
 //! Pure: whether a claim, or the pod that has it, is still there.
 
+use std::sync::Arc;
+
 use crds::AddressClaim;
 
 use super::{
@@ -9,7 +11,7 @@ use super::{
 
 #[derive(Clone, Debug)]
 pub struct Doubt {
-    claim: AddressClaim,
+    claim: Arc<AddressClaim>,
     of: Of,
 }
 
@@ -21,7 +23,7 @@ enum Of {
 
 impl Doubt {
     /// Somebody says that it is gone.
-    pub fn of_claim(claim: AddressClaim) -> Self {
+    pub fn of_claim(claim: Arc<AddressClaim>) -> Self {
         Self {
             claim,
             of: Of::Claim,
@@ -29,11 +31,11 @@ impl Doubt {
     }
 
     /// Nobody here speaks of its pod.
-    pub fn of_pod(claim: AddressClaim) -> Self {
+    pub fn of_pod(claim: Arc<AddressClaim>) -> Self {
         Self { claim, of: Of::Pod }
     }
 
-    pub fn claim(&self) -> &AddressClaim {
+    pub fn claim(&self) -> &Arc<AddressClaim> {
         &self.claim
     }
 

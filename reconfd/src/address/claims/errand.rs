@@ -1,6 +1,8 @@
 //! Pure: what is asked of the place where claims are kept, what it says, and how that ends. Who does the
 //! asking is not known here.
 
+use std::sync::Arc;
+
 use crds::{AddressClaim, ClaimPod, Reason};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
@@ -15,7 +17,7 @@ use super::{
 #[derive(Clone, Debug)]
 pub enum Ask {
     /// Make this claim, if there is none of its name.
-    Create(Box<AddressClaim>),
+    Create(Arc<AddressClaim>),
     Get(Name),
     /// All claims with this owner's label.
     OfOwner {
@@ -28,9 +30,9 @@ pub enum Ask {
         block: Block,
     },
     /// Write this version, if the claim is still what its uid and resourceVersion say.
-    Replace(Box<AddressClaim>),
+    Replace(Arc<AddressClaim>),
     /// Delete it, on the same condition.
-    Delete(Box<AddressClaim>),
+    Delete(Arc<AddressClaim>),
     /// Whether this very pod is there: by a look at it, never from memory.
     LookUp(ClaimPod),
 }
@@ -39,7 +41,7 @@ pub enum Ask {
 #[derive(Clone, Debug)]
 pub enum Told {
     /// The claim as it is now.
-    Claim(Box<AddressClaim>),
+    Claim(Arc<AddressClaim>),
     /// It was deleted.
     Deleted,
     /// There is one of that name.
@@ -47,7 +49,7 @@ pub enum Told {
     Missing,
     /// Somebody else has written it meanwhile.
     Overtaken,
-    Listed(Vec<AddressClaim>, Time),
+    Listed(Vec<Arc<AddressClaim>>, Time),
     PodIsThere,
     /// No such pod, another of its name, or one that has ended.
     PodIsGone,
@@ -82,14 +84,14 @@ impl Told {
 #[derive(Clone, Debug)]
 pub enum End {
     /// The claim stands, and is the asker's.
-    Held(Box<AddressClaim>),
+    Held(Arc<AddressClaim>),
     Refused(Reason, String),
     /// The address is another's, who is called so in words.
-    Taken(Box<AddressClaim>, String),
+    Taken(Arc<AddressClaim>, String),
     /// The claim is given back.
-    Rests(Box<AddressClaim>),
+    Rests(Arc<AddressClaim>),
     /// The claim is the successor's.
-    HandedOver(Box<AddressClaim>),
+    HandedOver(Arc<AddressClaim>),
     /// The claim is not there any more, or is another's.
     Gone,
     PodIsThere,
@@ -124,7 +126,7 @@ impl Errand {
     }
 
     /// The claim that it is about, if there is one already.
-    pub fn claim(&self) -> Option<&AddressClaim> {
+    pub fn claim(&self) -> Option<&Arc<AddressClaim>> {
         match self {
             Self::Wish(_) => None,
             Self::Farewell(farewell) => Some(farewell.claim()),

@@ -2,6 +2,8 @@
 //! rested: whoever takes it meanwhile writes it, and so the deletion fails. What is found otherwise than it was
 //! known is left alone, and the book decides anew.
 
+use std::sync::Arc;
+
 use crds::{AddressClaim, claim::ClaimSuccessor};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
@@ -12,7 +14,7 @@ use super::{
 
 #[derive(Clone, Debug)]
 pub struct Farewell {
-    claim: AddressClaim,
+    claim: Arc<AddressClaim>,
     /// When it was released; none: it has rested, and is deleted.
     released: Option<Time>,
     /// To whom it is handed over, and whether that pod was found to be there.
@@ -25,7 +27,7 @@ pub struct Farewell {
 
 impl Farewell {
     /// The address is the successor's, if one waits for it and is there; else it rests.
-    pub fn rest(claim: AddressClaim, now: Time) -> Self {
+    pub fn rest(claim: Arc<AddressClaim>, now: Time) -> Self {
         let successor = claim.spec.successor.clone();
         Self {
             claim,
@@ -37,7 +39,7 @@ impl Farewell {
     }
 
     /// The address has rested, and is free.
-    pub fn free(claim: AddressClaim) -> Self {
+    pub fn free(claim: Arc<AddressClaim>) -> Self {
         Self {
             claim,
             released: None,
@@ -47,7 +49,7 @@ impl Farewell {
         }
     }
 
-    pub fn claim(&self) -> &AddressClaim {
+    pub fn claim(&self) -> &Arc<AddressClaim> {
         &self.claim
     }
 
@@ -64,14 +66,14 @@ impl Farewell {
             _ if self.reads => Ask::Get(self.name()),
             (_, Some((next, false))) => Ask::LookUp(next.pod.clone()),
             (_, Some((next, true))) => {
-                let theirs = paper::handed_over(self.claim.clone(), next.clone());
-                Ask::Replace(Box::new(theirs))
+                let theirs = paper::handed_over((*self.claim).clone(), next.clone());
+                Ask::Replace(Arc::new(theirs))
             }
             (Some(now), None) => {
-                let released = paper::released(self.claim.clone(), now.clone());
-                Ask::Replace(Box::new(released))
+                let released = paper::released((*self.claim).clone(), now.clone());
+                Ask::Replace(Arc::new(released))
             }
-            (None, None) => Ask::Delete(Box::new(self.claim.clone())),
+            (None, None) => Ask::Delete(self.claim.clone()),
         }
     }
 
@@ -103,7 +105,7 @@ impl Farewell {
         }
     }
 
-    fn read(&mut self, claim: Box<AddressClaim>) -> Option<End> {
+    fn read(&mut self, claim: Arc<AddressClaim>) -> Option<End> {
         let is_same = claim.metadata.uid == self.claim.metadata.uid
             && claim.spec.pod == self.claim.spec.pod
             && claim.spec.node == self.claim.spec.node

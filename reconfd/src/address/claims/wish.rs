@@ -1,7 +1,7 @@
 //! Pure: how a link comes by one address. The claim's creation is the lock; whatever else is asked only
 //! makes it likely that the next try succeeds.
 
-use std::{collections::BTreeSet, net::IpAddr};
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
 use crds::{AddressClaim, ClaimPod, Reason};
 
@@ -49,12 +49,12 @@ enum State {
     /// Find what earlier pods of the name have left.
     Owner,
     /// Whether the holder of the claim is there; further claims may be looked at behind it.
-    LookUp(Box<AddressClaim>, Vec<AddressClaim>),
-    TakeOver(Box<AddressClaim>),
+    LookUp(Arc<AddressClaim>, Vec<Arc<AddressClaim>>),
+    TakeOver(Arc<AddressClaim>),
     /// Whether another successor than this one is there.
-    LookUpSuccessor(Box<AddressClaim>, ClaimPod),
+    LookUpSuccessor(Arc<AddressClaim>, ClaimPod),
     /// Say who waits for it.
-    Announce(Box<AddressClaim>),
+    Announce(Arc<AddressClaim>),
     Create(IpAddr),
     /// Read who has it: somebody does, or an answer was lost.
     Read(IpAddr),
@@ -68,10 +68,10 @@ impl Wish {
         claimant: Claimant,
         domain: &str,
         address: IpAddr,
-        resting: Option<AddressClaim>,
+        resting: Option<Arc<AddressClaim>>,
     ) -> Self {
         let state = match resting {
-            Some(claim) => State::TakeOver(Box::new(claim)),
+            Some(claim) => State::TakeOver(claim),
             None => State::Create(address),
         };
         Self {
@@ -88,12 +88,12 @@ impl Wish {
         claimant: Claimant,
         domain: &str,
         (range, whole): (Range, Range),
-        resting: Option<AddressClaim>,
+        resting: Option<Arc<AddressClaim>>,
         may_return: bool,
     ) -> Self {
         let search = Search::new(range, whole);
         let state = match resting {
-            Some(claim) => State::TakeOver(Box::new(claim)),
+            Some(claim) => State::TakeOver(claim),
             None if may_return => State::Owner,
             None => match search.first(&claimant) {
                 Some(address) => State::Create(address),
@@ -124,14 +124,14 @@ impl Wish {
             },
             State::LookUp(claim, _) => Ask::LookUp(claim.spec.pod.clone()),
             State::TakeOver(claim) => {
-                Ask::Replace(Box::new(self.claimant.take_over((**claim).clone())))
+                Ask::Replace(Arc::new(self.claimant.take_over((**claim).clone())))
             }
             State::LookUpSuccessor(_, pod) => Ask::LookUp(pod.clone()),
             State::Announce(claim) => {
-                Ask::Replace(Box::new(self.claimant.announced((**claim).clone())))
+                Ask::Replace(Arc::new(self.claimant.announced((**claim).clone())))
             }
             State::Create(address) => {
-                Ask::Create(Box::new(self.claimant.claim(&self.name(*address))))
+                Ask::Create(Arc::new(self.claimant.claim(&self.name(*address))))
             }
             State::Read(address) => Ask::Get(self.name(*address)),
             State::List => match &self.aim {
@@ -214,8 +214,8 @@ impl Wish {
     }
 
     /// What rests is taken at once; for what somebody may still have, it is asked whether he is there.
-    fn choose_among_left(&mut self, claims: Vec<AddressClaim>) -> Option<End> {
-        let mut fitting: Vec<AddressClaim> = claims
+    fn choose_among_left(&mut self, claims: Vec<Arc<AddressClaim>>) -> Option<End> {
+        let mut fitting: Vec<Arc<AddressClaim>> = claims
             .into_iter()
             .filter(|claim| self.claimant.is_namesake(claim) && self.fits(claim))
             .collect();
@@ -226,17 +226,17 @@ impl Wish {
     }
 
     /// The last one is looked at first.
-    fn consider(&mut self, mut claims: Vec<AddressClaim>) -> Option<End> {
+    fn consider(&mut self, mut claims: Vec<Arc<AddressClaim>>) -> Option<End> {
         match claims.pop() {
             None => self.try_another(None),
-            Some(claim) => self.take_from_namesake(Box::new(claim), claims),
+            Some(claim) => self.take_from_namesake(claim, claims),
         }
     }
 
     fn take_from_namesake(
         &mut self,
-        claim: Box<AddressClaim>,
-        rest: Vec<AddressClaim>,
+        claim: Arc<AddressClaim>,
+        rest: Vec<Arc<AddressClaim>>,
     ) -> Option<End> {
         let rests = claim.spec.released.is_some();
         match self.claimant.is_own(&claim) {
@@ -256,7 +256,7 @@ impl Wish {
             }
     }
 
-    fn read(&mut self, address: IpAddr, claim: Box<AddressClaim>) -> Option<End> {
+    fn read(&mut self, address: IpAddr, claim: Arc<AddressClaim>) -> Option<End> {
         let is_free = claim.spec.released.is_some() && self.claimant.may_have_back(&claim);
         match &self.aim {
             _ if self.claimant.is_own(&claim) => self.take_from_namesake(claim, Vec::new()),
@@ -283,12 +283,12 @@ impl Wish {
         }
     }
 
-    fn listed(&mut self, claims: Vec<AddressClaim>, now: &super::Time) -> Option<End> {
+    fn listed(&mut self, claims: Vec<Arc<AddressClaim>>, now: &super::Time) -> Option<End> {
         let own = claims
             .iter()
             .find(|claim| self.claimant.is_own(claim) && self.fits(claim));
         if let Some(own) = own {
-            return self.take_from_namesake(Box::new(own.clone()), Vec::new());
+            return self.take_from_namesake(own.clone(), Vec::new());
         }
         let Aim::Of(search) = &mut self.aim else {
             return Some(End::Failed("there is no other address".to_owned()));
@@ -308,7 +308,7 @@ impl Wish {
     }
 
     /// The next try begins with a look at who has it.
-    fn taken_by(&mut self, claim: Box<AddressClaim>) -> Option<End> {
+    fn taken_by(&mut self, claim: Arc<AddressClaim>) -> Option<End> {
         self.state = State::Read(claim.spec.address);
         let whose = self.claimant.holder(&claim);
         Some(End::Taken(claim, whose))

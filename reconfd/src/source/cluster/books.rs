@@ -117,7 +117,7 @@ impl Books {
 
     fn claim(&self, news: News<Guarded<AddressClaim>>) {
         match readable(news) {
-            Some(News::Came(claim)) => self.of_node.came(*claim),
+            Some(News::Came(claim)) => self.of_node.came(claim),
             Some(News::Went((_, name))) => {
                 Name::parse(&name)
                     .iter()

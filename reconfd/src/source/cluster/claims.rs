@@ -92,11 +92,11 @@ impl Driver {
         match ask {
             Ask::Create(claim) => {
                 let made = api.create(&PostParams::default(), claim).await?;
-                Ok(Told::Claim(Box::new(made)))
+                Ok(Told::Claim(Arc::new(made)))
             }
             Ask::Get(name) => {
                 let found = api.get_opt(&name.to_string()).await?;
-                Ok(found.map_or(Told::Missing, |claim| Told::Claim(Box::new(claim))))
+                Ok(found.map_or(Told::Missing, |claim| Told::Claim(Arc::new(claim))))
             }
             Ask::OfOwner { domain, owner } => {
                 self.list(&format!("{OWNER}={owner},{DOMAIN}={domain}"))
@@ -109,7 +109,7 @@ impl Driver {
             Ask::Replace(claim) => {
                 let name = claim.name_any();
                 let now = api.replace(&name, &PostParams::default(), claim).await?;
-                Ok(Told::Claim(Box::new(now)))
+                Ok(Told::Claim(Arc::new(now)))
             }
             Ask::Delete(claim) => {
                 let as_known = DeleteParams::default().preconditions(Preconditions {
@@ -146,13 +146,13 @@ impl Driver {
 }
 
 /// A claim that nobody can read is a claim all the same.
-fn readable(claim: DeserializeGuard<AddressClaim>) -> Option<AddressClaim> {
+fn readable(claim: DeserializeGuard<AddressClaim>) -> Option<Arc<AddressClaim>> {
     claim.0.map_or_else(
         |invalid| {
             let name = Name::parse(&invalid.metadata.name?)?;
-            Some(of_nobody(&name))
+            Some(Arc::new(of_nobody(&name)))
         },
-        Some,
+        |claim| Some(Arc::new(claim)),
     )
 }
 
@@ -187,9 +187,9 @@ mod tests {
         failure(ask, &Error::Api(Box::new(status)))
     }
 
-    fn claim() -> Box<AddressClaim> {
+    fn claim() -> Arc<AddressClaim> {
         let name = Name::parse("cluster.10.99.0.1").map(|name| of_nobody(&name));
-        Box::new(name.expect("a name"))
+        Arc::new(name.expect("a name"))
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Pure: what became of an errand.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use crds::{AddressClaim, Reason};
 
@@ -44,7 +44,7 @@ impl Book {
     ) -> BTreeSet<String> {
         let is_news = match end {
             End::Held(claim) => {
-                self.has_got(ticket, (&uid, &link), *claim, now);
+                self.has_got(ticket, (&uid, &link), claim, now);
                 true
             }
             End::Refused(reason, message) => {
@@ -71,7 +71,7 @@ impl Book {
         &mut self,
         ticket: Ticket,
         (uid, link): (&str, &str),
-        claim: AddressClaim,
+        claim: Arc<AddressClaim>,
         now: &Now,
     ) {
         let name = Name::of(&claim);
@@ -140,16 +140,16 @@ impl Book {
         let is_same_pod = entry.claim.spec.pod == as_known.spec.pod;
         match end {
             End::Rests(claim) if state == State::Leaving || !self.is_older(name, &claim) => {
-                self.put(*claim, now);
+                self.put(claim, now);
                 self.wake_refused(&name.domain, &[Reason::AddressTaken], now);
             }
             End::HandedOver(claim) if !self.is_older(name, &claim) => {
-                return self.is_handed_over(name, *claim, now);
+                return self.is_handed_over(name, claim, now);
             }
             End::Gone if self.is_older(name, as_known) => self.look_again(name, now),
             End::Gone => return self.is_gone(name, now),
-            End::Held(claim) if state == State::Leaving => self.leaves_again(*claim, now),
-            End::Held(claim) if !self.is_older(name, &claim) => self.put(*claim, now),
+            End::Held(claim) if state == State::Leaving => self.leaves_again(claim, now),
+            End::Held(claim) if !self.is_older(name, &claim) => self.put(claim, now),
             End::PodIsGone if is_same_pod => self.release(name, now),
             End::Rests(_)
             | End::HandedOver(_)
@@ -161,12 +161,12 @@ impl Book {
             | End::Failed(_) => (),
         }
         let is_otherwise = self.claims.get(name).map(|entry| entry.state) != Some(state);
-        let asks = self.links.contains_key(&uid);
-        (is_otherwise && asks).then_some(uid).into_iter().collect()
+        let is_news = is_otherwise && self.is_news(&uid, state);
+        is_news.then_some(uid).into_iter().collect()
     }
 
     /// What is to be given back was written meanwhile, and is held: that version is given back.
-    fn leaves_again(&mut self, claim: AddressClaim, now: &Now) {
+    fn leaves_again(&mut self, claim: Arc<AddressClaim>, now: &Now) {
         let name = Name::of(&claim);
         if self.tasks.has(&About::Release(name.clone())) {
             return;
@@ -214,7 +214,19 @@ impl Book {
                 link.lost.insert(name.address);
             }
         }
-        BTreeSet::from([uid])
+        self.is_news(&uid, state)
+            .then_some(uid)
+            .into_iter()
+            .collect()
+    }
+
+    /// Whether a pod that has asked must be looked at because a claim of it, which was in this state, has left it.
+    /// That what it gave back is so is no news, unless a link wants it again.
+    fn is_news(&self, uid: &str, before: State) -> bool {
+        let links = self.links.get(uid);
+        links.is_some_and(|links| {
+            before == State::Held || links.values().any(|link| link.awaits_release)
+        })
     }
 
     /// What could not be had in this domain may be free now.

@@ -1,7 +1,7 @@
 //! Pure: what the watch of this node's claims says. It may be late: what it says is older than what was
 //! done here counts for nothing, and that a claim is gone is believed only after a look.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use crds::AddressClaim;
 
@@ -15,7 +15,7 @@ impl Book {
     }
 
     /// A claim of this node is as this; the pods that this is news for.
-    pub fn came(&mut self, claim: AddressClaim, now: &Now) -> BTreeSet<String> {
+    pub fn came(&mut self, claim: Arc<AddressClaim>, now: &Now) -> BTreeSet<String> {
         let name = Name::of(&claim);
         if claim.spec.node != self.node {
             return self.went(&name, now);
@@ -69,7 +69,7 @@ impl Book {
     }
 
     /// Takes in a claim that is known to be as this.
-    pub(super) fn put(&mut self, claim: AddressClaim, now: &Now) {
+    pub(super) fn put(&mut self, claim: Arc<AddressClaim>, now: &Now) {
         let name = Name::of(&claim);
         self.take_off_index(&name);
         let uid = claim.spec.pod.uid.clone();
@@ -110,7 +110,7 @@ impl Book {
     }
 
     /// Deletes the claim when it has rested.
-    pub(super) fn free_later(&mut self, claim: &AddressClaim, now: &Now) {
+    pub(super) fn free_later(&mut self, claim: &Arc<AddressClaim>, now: &Now) {
         let due = now.instant + self.left_to_rest(claim, now);
         let about = About::Release(Name::of(claim));
         self.tasks.cancel_all(&about);

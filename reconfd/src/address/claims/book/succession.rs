@@ -1,7 +1,7 @@
 //! Pure: a link that gives its address to a successor. The address is refused to the link, which is taken away, and
 //! then the claim is handed over as every claim is given back: never is the address on two links.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use crds::{AddressClaim, Reason};
 
@@ -45,7 +45,7 @@ impl Book {
     pub(super) fn is_handed_over(
         &mut self,
         name: &Name,
-        claim: AddressClaim,
+        claim: Arc<AddressClaim>,
         now: &Now,
     ) -> BTreeSet<String> {
         let before = self.claims.get(name);

@@ -1,6 +1,6 @@
 //! Pure: what a link lacks, asked for.
 
-use std::{collections::BTreeSet, net::IpAddr};
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
 use crds::AddressClaim;
 use ipnetwork::IpNetwork;
@@ -138,7 +138,7 @@ impl Book {
         domain: &str,
         what: &What,
         barred: &[IpNetwork],
-    ) -> Option<AddressClaim> {
+    ) -> Option<Arc<AddressClaim>> {
         let resting = self.claims.iter().filter(|(name, entry)| {
             entry.state == State::Resting
                 && name.domain == domain

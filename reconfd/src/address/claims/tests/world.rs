@@ -365,7 +365,7 @@ impl World {
         daemon.heard += 1;
         let is_here = |claim: &AddressClaim| claim.spec.node == name_of(node);
         let concerned = match after.filter(is_here) {
-            Some(claim) => daemon.book.came(claim, &now),
+            Some(claim) => daemon.book.came(Arc::new(claim), &now),
             None if before.is_some_and(|claim| is_here(&claim)) => daemon.book.went(&name, &now),
             None => BTreeSet::new(),
         };
@@ -389,7 +389,7 @@ impl World {
         daemon.heard = self.store.log.len();
         for claim in self.store.claims.values() {
             if claim.spec.node == name_of(node) {
-                daemon.book.came(claim.clone(), &now);
+                daemon.book.came(Arc::new(claim.clone()), &now);
             }
         }
         daemon.book.are_known();
@@ -528,7 +528,7 @@ impl World {
             lineage: Lineage::default(),
         };
         let now = self.now();
-        let claim = Box::new(claimant.claim(name));
+        let claim = Arc::new(claimant.claim(name));
         self.store.answer(&Ask::Create(claim), &now);
     }
 }
@@ -548,7 +548,7 @@ impl Store {
             },
             Ask::Get(name) => {
                 let found = self.claims.get(name);
-                found.map_or(Told::Missing, |claim| Told::Claim(Box::new(claim.clone())))
+                found.map_or(Told::Missing, |claim| Told::Claim(Arc::new(claim.clone())))
             }
             Ask::OfOwner { owner, .. } => self.list(now, |claim| {
                 claim.metadata.labels.as_ref().unwrap()[OWNER] == *owner
@@ -580,7 +580,7 @@ impl Store {
         let name = Name::of(&claim);
         let before = self.claims.insert(name.clone(), claim.clone());
         self.log.push((name, before, Some(claim.clone())));
-        Told::Claim(Box::new(claim))
+        Told::Claim(Arc::new(claim))
     }
 
     fn if_same(&mut self, claim: &AddressClaim, deed: impl FnOnce(&mut Self) -> Told) -> Told {
@@ -599,7 +599,7 @@ impl Store {
 
     fn list(&self, now: &Now, fits: impl Fn(&AddressClaim) -> bool) -> Told {
         let fitting = self.claims.values().filter(|claim| fits(claim));
-        Told::Listed(fitting.cloned().collect(), now.time.clone())
+        Told::Listed(fitting.cloned().map(Arc::new).collect(), now.time.clone())
     }
 }
 

@@ -1,7 +1,7 @@
 //! Pure: which address of a range to try next: a few by lot, then free ones of a list: of the smallest block around
 //! the last try, which costs little, and if that is full, of all blocks of the range.
 
-use std::{collections::BTreeSet, net::IpAddr};
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
 use crds::{AddressClaim, ClaimPod};
 use ipnetwork::IpNetwork;
@@ -126,7 +126,7 @@ impl Search {
     }
 
     /// Who has what in the block, as a list told it just now.
-    pub fn heard(&mut self, claims: &[AddressClaim], taken: BTreeSet<IpAddr>) {
+    pub fn heard(&mut self, claims: &[Arc<AddressClaim>], taken: BTreeSet<IpAddr>) {
         self.listed += 1;
         self.misled = 0;
         self.taken = taken;

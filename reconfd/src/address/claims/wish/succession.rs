@@ -1,6 +1,8 @@
 //! Pure: the address is that of another pod of the same controller. Who waits for it is written on the claim, where
 //! the daemon of that pod sees it; it hands the address over when the time has come and its own link is gone.
 
+use std::sync::Arc;
+
 use crds::{AddressClaim, claim::ClaimSuccessor};
 
 use super::{
@@ -9,7 +11,7 @@ use super::{
 };
 
 impl Wish {
-    pub(super) fn wait_for(&mut self, claim: Box<AddressClaim>) -> Option<End> {
+    pub(super) fn wait_for(&mut self, claim: Arc<AddressClaim>) -> Option<End> {
         let own = self.claimant.successor();
         let born = |next: &ClaimSuccessor| next.created.as_ref().map(|time| time.0);
         match claim.spec.successor.clone() {
@@ -25,7 +27,7 @@ impl Wish {
     /// `claim`: as it was before.
     pub(super) fn follow_succession(
         &mut self,
-        claim: Box<AddressClaim>,
+        claim: Arc<AddressClaim>,
         told: Told,
     ) -> Option<End> {
         match told {

@@ -8,7 +8,7 @@ use std::{
     os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -33,18 +33,25 @@ const ABANDONED: Duration = Duration::from_secs(60);
 pub struct Folder {
     pub root: PathBuf,
     made: AtomicU64,
-    /// What was read, by file name and what tells one edition of it from another.
-    read: Mutex<HashMap<String, (Edition, Box<AddressClaim>)>>,
+    /// What was read and written, by file name.
+    known: Mutex<HashMap<String, Known>>,
 }
 
+/// What a file says, and which edition of it.
+type Known = (Edition, Arc<AddressClaim>);
+/// Inode, time of the last change in seconds and nanoseconds, length.
 type Edition = (u64, i64, i64, u64);
+
+fn edition(file: &fs::Metadata) -> Edition {
+    (file.ino(), file.mtime(), file.mtime_nsec(), file.len())
+}
 
 impl Folder {
     pub fn new(root: &Path) -> Self {
         Self {
             root: root.to_owned(),
             made: AtomicU64::new(0),
-            read: Mutex::default(),
+            known: Mutex::default(),
         }
     }
 
@@ -63,13 +70,13 @@ impl Folder {
             Ask::OfBlock { domain, block } => {
                 self.list(domain, |address| block.holds(address), |_| true)
             }
-            Ask::Replace(claim) => self.with_same(claim, |claim| {
-                let mut claim = claim.clone();
+            Ask::Replace(claim) => self.with_same(claim, || {
+                let mut claim = (**claim).clone();
                 claim.metadata.resource_version = Some(self.version());
-                self.write(&claim, |unfinished, path| fs::rename(unfinished, path))?;
-                Ok(Told::Claim(Box::new(claim)))
+                self.write(claim, |unfinished, path| fs::rename(unfinished, path))
+                    .map(Told::Claim)
             }),
-            Ask::Delete(claim) => self.with_same(claim, |claim| {
+            Ask::Delete(claim) => self.with_same(claim, || {
                 fs::remove_file(self.path(&Name::of(claim)))?;
                 Ok(Told::Deleted)
             }),
@@ -85,14 +92,14 @@ impl Folder {
         claim.metadata.uid = Some(format!("{}-{version}", std::process::id()));
         claim.metadata.resource_version = Some(version);
         claim.metadata.creation_timestamp = Some(Time(Timestamp::now()));
-        let made = self.write(&claim, |unfinished, path| {
+        let made = self.write(claim, |unfinished, path| {
             // Fails if there is one, and what it makes is whole.
             let made = fs::hard_link(unfinished, path);
             fs::remove_file(unfinished)?;
             made
         });
         match made {
-            Ok(()) => Ok(Told::Claim(Box::new(claim))),
+            Ok(claim) => Ok(Told::Claim(claim)),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(Told::Exists),
             Err(error) => Err(error),
         }
@@ -100,7 +107,7 @@ impl Folder {
 
     fn get(&self, name: &Name) -> io::Result<Told> {
         match self.read(&file_of(name)) {
-            Ok(claim) => Ok(Told::Claim(Box::new(claim))),
+            Ok(claim) => Ok(Told::Claim(claim)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Told::Missing),
             Err(error) => Ok(Told::Failed(format!(
                 "{} can not be read, and the address counts as taken: {error}",
@@ -123,7 +130,7 @@ impl Folder {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => {
                 tracing::warn!(file, %error, "a claim can not be read; its address counts as taken");
-                Some(of_nobody(&name))
+                Some(Arc::new(of_nobody(&name)))
             }
         });
         let claims = claims.filter(|claim| fits(claim)).collect();
@@ -134,7 +141,7 @@ impl Folder {
     fn with_same(
         &self,
         claim: &AddressClaim,
-        deed: impl FnOnce(&AddressClaim) -> io::Result<Told>,
+        change: impl FnOnce() -> io::Result<Told>,
     ) -> io::Result<Told> {
         let lock = OpenOptions::new()
             .write(true)
@@ -152,21 +159,22 @@ impl Folder {
             (metadata.uid.clone(), metadata.resource_version.clone())
         };
         match edition(&now) == edition(claim) {
-            true => deed(claim),
+            true => change(),
             false => Ok(Told::Overtaken),
         }
     }
 
+    /// Writes a claim's file; what it says now.
     fn write(
         &self,
-        claim: &AddressClaim,
+        claim: AddressClaim,
         put: impl FnOnce(&Path, &Path) -> io::Result<()>,
-    ) -> io::Result<()> {
+    ) -> io::Result<Arc<AddressClaim>> {
         let number = self.made.fetch_add(1, Ordering::Relaxed);
         let unfinished = self
             .root
             .join(format!(".{}-{number}{UNFINISHED}", std::process::id()));
-        let text = yaml(claim)?;
+        let text = yaml(&claim)?;
         // One of an earlier process of this number may be a claim's other name: never written into.
         let _ = fs::remove_file(&unfinished);
         let mut file = OpenOptions::new()
@@ -176,41 +184,46 @@ impl Folder {
             .open(&unfinished)?;
         file.write_all(text.as_bytes())?;
         file.sync_data()?;
-        put(&unfinished, &self.path(&Name::of(claim)))
+        let edition = edition(&file.metadata()?);
+        let name = Name::of(&claim);
+        put(&unfinished, &self.path(&name))?;
+        let claim = Arc::new(claim);
+        self.known()
+            .insert(file_of(&name), (edition, claim.clone()));
+        Ok(claim)
     }
 
-    /// The claim as a file has it; what was read before is not read again.
-    fn read(&self, file: &str) -> io::Result<AddressClaim> {
+    /// The claim as a file has it; what was read or written before is not read again.
+    fn read(&self, file: &str) -> io::Result<Arc<AddressClaim>> {
         let path = self.root.join(file);
-        let found = fs::symlink_metadata(&path)?;
-        let edition = (found.ino(), found.mtime(), found.mtime_nsec(), found.len());
-        let mut known = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        let edition = edition(&fs::symlink_metadata(&path)?);
+        let mut known = self.known();
         if let Some((read, claim)) = known.get(file)
             && *read == edition
         {
-            return Ok((**claim).clone());
+            return Ok(claim.clone());
         }
         known.remove(file);
-        let claim = parse(&path, file)?;
-        known.insert(file.to_owned(), (edition, Box::new(claim.clone())));
+        let claim = Arc::new(parse(&path, file)?);
+        known.insert(file.to_owned(), (edition, claim.clone()));
         Ok(claim)
     }
 
     /// Forgets what was read of files that are gone: where addresses are many, no name comes again.
     pub fn keep_only(&self, files: &BTreeSet<String>) {
-        let mut known = self.read.lock().unwrap_or_else(PoisonError::into_inner);
-        known.retain(|file, _| files.contains(file));
+        self.known().retain(|file, _| files.contains(file));
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<String, Known>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     #[cfg(test)]
     pub fn remembered(&self) -> usize {
-        self.read
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .len()
+        self.known().len()
     }
 
-    pub fn cached(&self, file: &str) -> Option<AddressClaim> {
+    pub fn cached(&self, file: &str) -> Option<Arc<AddressClaim>> {
         name_of(file).and_then(|_| self.read(file).ok())
     }
 
