@@ -305,9 +305,7 @@ impl Teller {
         if self.statuses.get(&key) == Some(&status) {
             return;
         }
-        let mut told = (*config).clone();
-        told.status = Some(status.clone());
-        sink.write_podconfig(&told);
+        sink.write_podconfig(config, status.clone());
         self.statuses.insert(key, status);
     }
 

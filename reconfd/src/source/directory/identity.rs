@@ -23,7 +23,16 @@ pub struct Identities {
 struct Identity {
     created: Time,
     generation: i64,
-    spec: PodConfigSpec,
+    spec: Fingerprint,
+}
+
+/// Of a spec, which is large and is kept elsewhere: enough to see that it has changed.
+type Fingerprint = [u8; 32];
+
+fn fingerprint(spec: &PodConfigSpec) -> Fingerprint {
+    // A spec that can not be written down counts as one without links; none such was ever read.
+    let written = serde_json::to_vec(spec).unwrap_or_default();
+    Sha256::digest(written).into()
 }
 
 /// One status file, as it was left.
@@ -58,7 +67,7 @@ impl Identities {
         let identity = Identity {
             created: metadata.creation_timestamp?,
             generation,
-            spec: podconfig.spec,
+            spec: fingerprint(&podconfig.spec),
         };
         let origin = take_given(&mut object);
         self.known.insert(key.clone(), identity);
@@ -72,13 +81,14 @@ impl Identities {
     /// Gives the object what is its own; `seen` is when it was there for the first time.
     pub fn stamp(&mut self, key: &Key, podconfig: &mut PodConfig, seen: SystemTime) {
         let metadata = &mut podconfig.metadata;
+        let spec = fingerprint(&podconfig.spec);
         let identity = self.known.entry(key.clone()).or_insert_with(|| Identity {
             created: whole_seconds(seen),
             generation: 1,
-            spec: podconfig.spec.clone(),
+            spec,
         });
-        if identity.spec != podconfig.spec {
-            identity.spec = podconfig.spec.clone();
+        if identity.spec != spec {
+            identity.spec = spec;
             identity.generation = identity.generation.saturating_add(1);
         }
         metadata.uid = metadata

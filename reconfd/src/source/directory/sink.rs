@@ -7,7 +7,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use crds::{PodConfig, PodReport, Reason};
+use crds::{PodConfig, PodReport, Reason, podconfig::PodConfigStatus};
 use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::{Condition, Time},
     jiff::Timestamp,
@@ -34,8 +34,8 @@ type Id = (String, String);
 
 struct Desk {
     pages: Pages,
-    /// As the controller told them last.
-    told: BTreeMap<Id, PodConfig>,
+    /// Each with its status as the controller wrote it last.
+    told: BTreeMap<Id, (Arc<PodConfig>, PodConfigStatus)>,
     notes: BTreeMap<Id, (Note, Time)>,
 }
 
@@ -74,14 +74,14 @@ impl Sink {
         }
     }
 
-    pub fn write_podconfig(&self, podconfig: &PodConfig) {
+    pub fn write_podconfig(&self, podconfig: Arc<PodConfig>, status: PodConfigStatus) {
         let metadata = &podconfig.metadata;
         let (Some(namespace), Some(name)) = (&metadata.namespace, &metadata.name) else {
             return tracing::error!(?metadata, "a PodConfig without a name is not written");
         };
         let id = (namespace.clone(), name.clone());
         let mut desk = self.desk();
-        desk.told.insert(id.clone(), podconfig.clone());
+        desk.told.insert(id.clone(), (podconfig, status));
         desk.render(&id);
     }
 
@@ -179,7 +179,7 @@ impl Desk {
         let origin = note.and_then(|(note, _)| note.origin.as_deref());
         let fault = note.and_then(|(note, since)| Some((note.fault.as_deref()?, since)));
         let value = match (self.told.get(id), fault) {
-            (Some(podconfig), fault) => Some(told(podconfig, origin, fault)),
+            (Some(known), fault) => Some(told(known, origin, fault)),
             // What is in force will be told by the controller.
             (None, _) if origin.is_some() => return,
             (None, Some((fault, since))) => Some(never_good(id, fault, since)),
@@ -198,8 +198,13 @@ impl Desk {
     }
 }
 
-fn told(podconfig: &PodConfig, origin: Option<&str>, fault: Option<(&str, &Time)>) -> Value {
-    let mut podconfig = podconfig.clone();
+fn told(
+    (podconfig, status): &(Arc<PodConfig>, PodConfigStatus),
+    origin: Option<&str>,
+    fault: Option<(&str, &Time)>,
+) -> Value {
+    let mut podconfig = (**podconfig).clone();
+    podconfig.status = Some(status.clone());
     if let Some(origin) = origin {
         let annotations = podconfig.metadata.annotations.get_or_insert_default();
         annotations.insert(ORIGIN.into(), origin.into());

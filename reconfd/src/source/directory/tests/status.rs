@@ -8,9 +8,9 @@ const PAGE: &str = "t/podconfig-x.yaml";
 
 /// What the controller does: tells what it has got.
 fn tell(stage: &Stage, name: &str) {
-    let mut podconfig = (*stage.objects.podconfig("t", name).unwrap()).clone();
-    podconfig.status = Some(serde_json::from_value(serde_json::json!({"selected": 3})).unwrap());
-    stage.sink.write_podconfig(&podconfig);
+    let podconfig = stage.objects.podconfig("t", name).unwrap();
+    let status = serde_json::from_value(serde_json::json!({"selected": 3})).unwrap();
+    stage.sink.write_podconfig(podconfig, status);
 }
 
 fn conditions(stage: &Stage) -> Vec<(String, String, String)> {
