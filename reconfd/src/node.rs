@@ -13,6 +13,8 @@ mod close;
 pub mod events;
 /// The filter that lets only peers into a tunnel.
 pub mod filter;
+/// One link as the kernel shows it.
+pub mod link_info;
 /// Links, wanted and present, and their netlink messages; pure.
 pub mod links;
 /// What the kernel told, taken in and told on.
@@ -33,8 +35,6 @@ pub mod procfs;
 pub mod proof;
 /// Links taken away, in sets.
 pub mod remove;
-/// One link as the kernel shows it.
-pub mod row;
 /// A visit to one pod.
 pub mod sandbox;
 /// A namespace that the daemon lives beside for good.
@@ -58,17 +58,17 @@ use cni_plugin::{
     record::Record,
 };
 
-pub use listen::{Happening, InPod};
+pub use listen::{KernelEvent, NetnsEvent};
 
 use self::{
     around::Around,
     events::Events,
     filter::Filter,
+    link_info::{LinkInfo, Port},
     links::{Place, bridge, requests},
     netlink::{Changes, Error},
     ownership::Ownership,
     procfs::Procfs,
-    row::{Port, Row},
     sandbox::{Sandbox, Unreachable},
     space::Space,
     switch::{Maker, Pin},
@@ -201,7 +201,7 @@ impl Machine {
     }
 
     /// Whether a host end shows the mark that it was given.
-    pub fn is_marked(&self, place: Place, row: &Row) -> bool {
+    pub fn is_marked(&self, place: Place, row: &LinkInfo) -> bool {
         self.ownership.is_marked(place, row)
     }
 
@@ -232,7 +232,7 @@ impl Machine {
     }
 
     /// A link that is gone has lost all that was on it, and the kernel says nothing of it.
-    fn remember_around(&mut self, before: Option<&Row>, now: Option<&Row>) {
+    fn remember_around(&mut self, before: Option<&LinkInfo>, now: Option<&LinkInfo>) {
         if let (Some(before), None, Some(around)) = (before, now, &mut self.around) {
             around.forget(before.index);
         }
@@ -257,7 +257,12 @@ impl Machine {
     }
 
     /// Keeps what is known by heart true to what was heard.
-    pub(crate) fn remember(&mut self, place: Place, before: Option<&Row>, now: Option<&Row>) {
+    pub(crate) fn remember(
+        &mut self,
+        place: Place,
+        before: Option<&LinkInfo>,
+        now: Option<&LinkInfo>,
+    ) {
         match (before, now) {
             (_, Some(row)) => self.ownership.see(place, row, &self.installation),
             (Some(row), None) => self.ownership.forget(place, row.index),
@@ -280,7 +285,7 @@ impl Machine {
         }
     }
 
-    fn remember_bridge(&mut self, before: Option<&Row>, now: Option<&Row>) {
+    fn remember_bridge(&mut self, before: Option<&LinkInfo>, now: Option<&LinkInfo>) {
         if let Some(row) = now.filter(|row| row.is_kind("bridge")) {
             self.bridges.insert(row.name.clone(), row.index);
         }
@@ -300,10 +305,13 @@ impl Machine {
         });
         self.bridges.clear();
         self.devices.clear();
-        let rows: Vec<(Place, Row)> = [(Place::Switch, &self.switch), (Place::Node, &self.node)]
-            .into_iter()
-            .flat_map(|(place, space)| space.links.values().map(move |row| (place, row.clone())))
-            .collect();
+        let rows: Vec<(Place, LinkInfo)> =
+            [(Place::Switch, &self.switch), (Place::Node, &self.node)]
+                .into_iter()
+                .flat_map(|(place, space)| {
+                    space.links.values().map(move |row| (place, row.clone()))
+                })
+                .collect();
         for (place, row) in rows {
             self.remember(place, None, Some(&row));
         }

@@ -9,6 +9,7 @@ use nix::errno::Errno;
 
 use super::{
     Machine,
+    link_info::LinkInfo,
     links::{
         HostEnd, Kind, Place, VETH, Veth, Want, bridge,
         mark::{PORT_OF_NODE, bridge_alias, is_host_end_name},
@@ -17,7 +18,6 @@ use super::{
         veth,
     },
     netlink::{Error, Request},
-    row::Row,
     sandbox::Sandbox,
     space::Space,
 };
@@ -190,7 +190,7 @@ impl Machine {
         bridge: Option<u32>,
         mac: [u8; 6],
     ) {
-        let row = Row {
+        let row = LinkInfo {
             index,
             name: want.host_name.clone(),
             up: true,
@@ -199,7 +199,7 @@ impl Machine {
             alias: Some(want.mark.to_string()),
             master: bridge,
             kind: Some(VETH.into()),
-            ..Row::default()
+            ..LinkInfo::default()
         };
         self.space(place).links.insert(index, row);
     }
@@ -252,13 +252,13 @@ impl Machine {
         let create = bridge::create(name, index, &alias);
         first_error(self.switch.socket.batch(&create))?;
         self.bridges.insert(name.to_owned(), index);
-        let row = Row {
+        let row = LinkInfo {
             index,
             name: name.to_owned(),
             up: true,
             alias: Some(alias),
             kind: Some("bridge".into()),
-            ..Row::default()
+            ..LinkInfo::default()
         };
         self.switch.links.insert(index, row);
         Ok(index)

@@ -41,7 +41,7 @@ pub use mark::Mark;
 use settings::Setting;
 use wall::program::Instruction;
 
-use super::{filter::Guard, row::Port};
+use super::{filter::Guard, link_info::Port};
 
 /// The link group of everything of ours outside of the switch ("pcfg").
 pub const GROUP: u32 = 0x7063_6667;

@@ -17,9 +17,9 @@ use super::{
     events::{
         RTM_DELADDR, RTM_DELLINK, RTM_DELNEIGH, RTM_DELNSID, RTM_DELROUTE, RTM_DELRULE, RTM_NEWLINK,
     },
+    link_info::LinkInfo,
     links::{self, Place, device::peers::Entry},
     netlink::Error,
-    row::Row,
     space::{Word, read_number},
 };
 
@@ -28,7 +28,7 @@ mod tables;
 
 /// What an event says to the one who decides.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Happening {
+pub enum KernelEvent {
     /// What is around a host end, or the device of a segment, is otherwise than it was left.
     Table {
         place: Place,
@@ -36,28 +36,28 @@ pub enum Happening {
         what: &'static str,
     },
     /// Something is otherwise in the pod whose namespace has this number in the switch.
-    InPod { number: i32, what: InPod },
+    InPod { number: i32, what: NetnsEvent },
     /// A namespace has ended, and its number is free.
     PodGone(i32),
     /// A host end, or what was one.
     HostEnd {
         place: Place,
-        before: Option<Row>,
-        now: Option<Row>,
+        before: Option<LinkInfo>,
+        now: Option<LinkInfo>,
     },
     /// A link of the node that is no host end of ours: a bridge that came or went, say.
     NodeLink {
-        before: Option<Row>,
-        now: Option<Row>,
+        before: Option<LinkInfo>,
+        now: Option<LinkInfo>,
         /// It has gone to another namespace.
         moved: bool,
     },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum InPod {
+pub enum NetnsEvent {
     /// A link as it is now.
-    Link(Box<Row>),
+    Link(Box<LinkInfo>),
     LinkGone(u32),
     /// It has gone to another namespace, as the pod counts them, and has that number there.
     LinkLeft {
@@ -88,7 +88,7 @@ impl Machine {
 
     /// Takes in all that the kernel has told. `Ok(None)`: events were lost, everything was read again
     /// and everything must be looked at.
-    pub fn listen(&mut self) -> Result<Option<Vec<Happening>>, Error> {
+    pub fn listen(&mut self) -> Result<Option<Vec<KernelEvent>>, Error> {
         let mut happenings = Vec::new();
         let lost = self.listen_to_switch(&mut happenings)?
             | self.listen_to_node(&mut happenings)?
@@ -103,7 +103,7 @@ impl Machine {
         Ok(None)
     }
 
-    fn listen_to_switch(&mut self, out: &mut Vec<Happening>) -> Result<bool, Error> {
+    fn listen_to_switch(&mut self, out: &mut Vec<KernelEvent>) -> Result<bool, Error> {
         // Read where it lies: the messages of a burst are a hundred times as large as what they say.
         let mut latest = Latest::of_switch();
         let lost = self.switch.events.drain(|number, kind, body| {
@@ -116,7 +116,7 @@ impl Machine {
                 Heard::Here(word) => {
                     if let Some((before, now)) = self.switch.hear(word) {
                         self.remember(Place::Switch, before.as_ref(), now.as_ref());
-                        out.push(Happening::HostEnd {
+                        out.push(KernelEvent::HostEnd {
                             place: Place::Switch,
                             before,
                             now,
@@ -129,7 +129,7 @@ impl Machine {
         lost.map_err(|e| Error::io("listen in the switch", &e))
     }
 
-    fn listen_to_node(&mut self, out: &mut Vec<Happening>) -> Result<bool, Error> {
+    fn listen_to_node(&mut self, out: &mut Vec<KernelEvent>) -> Result<bool, Error> {
         let (mut latest, mut lowered) = (Latest::of_node(), BTreeSet::new());
         let lost = self.node.events.drain(|_, kind, body| {
             let word = Word::read(kind, body);
@@ -153,12 +153,12 @@ impl Machine {
                 let was_ours = is_ours(self);
                 self.remember(Place::Node, before.as_ref(), now.as_ref());
                 out.push(match was_ours || is_ours(self) {
-                    true => Happening::HostEnd {
+                    true => KernelEvent::HostEnd {
                         place: Place::Node,
                         before,
                         now,
                     },
-                    false => Happening::NodeLink { before, now, moved },
+                    false => KernelEvent::NodeLink { before, now, moved },
                 });
             }
         }
@@ -169,45 +169,45 @@ impl Machine {
 /// One message of the switch's socket.
 enum Heard {
     Here(Word),
-    Elsewhere(Box<Happening>),
+    Elsewhere(Box<KernelEvent>),
 }
 
 impl Heard {
     fn read(number: Option<i32>, kind: u16, body: &[u8]) -> Option<Self> {
         match (number, kind) {
             (_, RTM_DELNSID) => read_number(body)
-                .map(|number| Self::Elsewhere(Box::new(Happening::PodGone(number)))),
+                .map(|number| Self::Elsewhere(Box::new(KernelEvent::PodGone(number)))),
             (None, _) => Word::read(kind, body).map(Self::Here),
             (Some(number), kind) => in_pod(kind, body)
-                .map(|what| Self::Elsewhere(Box::new(Happening::InPod { number, what }))),
+                .map(|what| Self::Elsewhere(Box::new(KernelEvent::InPod { number, what }))),
         }
     }
 }
 
-fn gone(row: Row) -> InPod {
+fn gone(row: LinkInfo) -> NetnsEvent {
     match row.left_for {
-        Some((netns, there)) => InPod::LinkLeft {
+        Some((netns, there)) => NetnsEvent::LinkLeft {
             index: row.index,
             netns,
             there,
         },
-        None => InPod::LinkGone(row.index),
+        None => NetnsEvent::LinkGone(row.index),
     }
 }
 
-fn in_pod(kind: u16, body: &[u8]) -> Option<InPod> {
+fn in_pod(kind: u16, body: &[u8]) -> Option<NetnsEvent> {
     match kind {
-        RTM_NEWLINK => Row::read(body).map(|row| InPod::Link(Box::new(row))),
-        RTM_DELLINK => Row::read(body).map(gone),
-        RTM_DELADDR => links::address::read(body).map(|address| InPod::AddressGone {
+        RTM_NEWLINK => LinkInfo::read(body).map(|row| NetnsEvent::Link(Box::new(row))),
+        RTM_DELLINK => LinkInfo::read(body).map(gone),
+        RTM_DELADDR => links::address::read(body).map(|address| NetnsEvent::AddressGone {
             index: address.index,
             network: address.network,
         }),
-        RTM_DELROUTE => Some(InPod::RouteGone),
-        RTM_DELRULE => links::route::read_rule(body).map(|_| InPod::RuleGone),
+        RTM_DELROUTE => Some(NetnsEvent::RouteGone),
+        RTM_DELRULE => links::route::read_rule(body).map(|_| NetnsEvent::RuleGone),
         RTM_DELNEIGH => {
             let entry = links::device::peers::read(body).filter(Entry::is_for_everybody);
-            entry.map(|entry| InPod::PeerGone(entry.index))
+            entry.map(|entry| NetnsEvent::PeerGone(entry.index))
         }
         _ => None,
     }

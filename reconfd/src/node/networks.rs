@@ -13,9 +13,9 @@ use nix::errno::Errno;
 
 use super::{
     events::PROTOCOL,
+    link_info::LinkInfo,
     links::address,
     netlink::{Body, Error, Socket},
-    row::Row,
     sandbox::no_such_family,
 };
 
@@ -64,7 +64,7 @@ pub enum By {
 /// does not matter.
 pub fn read(
     socket: &mut Socket,
-    links: &HashMap<u32, Row>,
+    links: &HashMap<u32, LinkInfo>,
     is_ours: impl Fn(u32) -> bool,
     matters: impl Fn(&KernelNetwork) -> bool,
 ) -> Result<Vec<KernelNetwork>, Error> {

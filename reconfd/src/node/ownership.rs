@@ -5,9 +5,9 @@
 use std::collections::{HashMap, HashSet};
 
 use super::{
+    link_info::LinkInfo,
     links::{Mark, Place, VETH},
     present,
-    row::Row,
 };
 
 /// A host end as it was marked and named.
@@ -26,7 +26,7 @@ pub struct Ownership {
 
 impl Ownership {
     /// Takes in a link as it is now: the first mark that it is seen with counts.
-    pub fn see(&mut self, place: Place, row: &Row, installation: &str) {
+    pub fn see(&mut self, place: Place, row: &LinkInfo, installation: &str) {
         if let Some(mark) = present::mark_of(row, installation)
             && !self.has(place, row.index)
         {
@@ -56,7 +56,7 @@ impl Ownership {
     }
 
     /// Keeps what is still the link that was seen, after events were lost: a veth with its name or its mark.
-    pub fn retain_seen(&mut self, links: impl Fn(Place, u32) -> Option<Row>) {
+    pub fn retain_seen(&mut self, links: impl Fn(Place, u32) -> Option<LinkInfo>) {
         let is_same = |place: Place, index: u32, owned: &Owned| {
             links(place, index).is_some_and(|row| {
                 let is_marked = row.alias.as_deref() == Some(&owned.mark.to_string());
@@ -79,7 +79,7 @@ impl Ownership {
     }
 
     /// Whether the link shows the mark that it was given. One that is not known may show anything.
-    pub fn is_marked(&self, place: Place, row: &Row) -> bool {
+    pub fn is_marked(&self, place: Place, row: &LinkInfo) -> bool {
         let mark = self.mark_of(place, row.index);
         mark.is_none_or(|mark| row.alias.as_deref() == Some(&mark.to_string()))
     }
@@ -105,13 +105,13 @@ mod tests {
     const NAME: &str = "pcabcdefghijklm";
     const ALIAS: &str = "podconfig:v1:default:uid-1:config-1:data0:hash";
 
-    fn row(name: &str, alias: Option<&str>) -> Row {
-        Row {
+    fn row(name: &str, alias: Option<&str>) -> LinkInfo {
+        LinkInfo {
             index: 7,
             name: name.into(),
             alias: alias.map(str::to_owned),
             kind: Some(VETH.into()),
-            ..Row::default()
+            ..LinkInfo::default()
         }
     }
 

@@ -7,6 +7,7 @@ use nix::errno::Errno;
 
 use super::{
     Machine,
+    link_info::LinkInfo,
     links::{
         GROUP, HostSide, Mark, Place, PodSide, Present, Route, VETH,
         mark::{PORT_OF_NODE, host_end_name, is_alias, is_host_end_name, other_end},
@@ -14,7 +15,6 @@ use super::{
         wall::{self, program::Instruction},
     },
     netlink::{Error, Socket},
-    row::Row,
     sandbox::{Inside, Sandbox},
     surroundings::is_device,
 };
@@ -31,7 +31,7 @@ pub type Found = (Vec<Present>, Vec<(Place, u32)>);
 
 /// The mark of a host end of this installation, which has our form of name or, where another program has
 /// renamed it, our group. Another link is not ours, whatever its alias says.
-pub fn mark_of(row: &Row, installation: &str) -> Option<Mark> {
+pub fn mark_of(row: &LinkInfo, installation: &str) -> Option<Mark> {
     if !row.is_kind(VETH) || !(is_host_end_name(&row.name) || row.group == GROUP) {
         return None;
     }
@@ -40,7 +40,7 @@ pub fn mark_of(row: &Row, installation: &str) -> Option<Mark> {
 
 /// What a crash left between a link's first message and its mark. All that is in the switch is ours: one
 /// that is not known by its name and mark there is nobody's.
-fn is_half_made(row: &Row, place: Place, installation: &str) -> bool {
+fn is_half_made(row: &LinkInfo, place: Place, installation: &str) -> bool {
     match place {
         Place::Switch => row.is_kind(VETH) && mark_of(row, installation).is_none(),
         Place::Node => {
@@ -59,7 +59,7 @@ impl Machine {
     }
 
     /// Host ends of a pod, with their marks.
-    pub fn ends_of(&self, pod_uid: &str) -> Vec<(Place, Row, Mark)> {
+    pub fn ends_of(&self, pod_uid: &str) -> Vec<(Place, LinkInfo, Mark)> {
         let ends = self.ownership.of_pod(pod_uid);
         ends.filter_map(|(place, index)| {
             let row = self.space_of(place).links.get(&index)?.clone();
@@ -71,7 +71,7 @@ impl Machine {
 
     /// Links that nobody finished and nobody will.
     pub fn half_made(&self) -> Vec<(Place, u32)> {
-        let of = |place: Place, rows: &std::collections::HashMap<u32, Row>| {
+        let of = |place: Place, rows: &std::collections::HashMap<u32, LinkInfo>| {
             let half = rows
                 .values()
                 .filter(|row| is_half_made(row, place, &self.installation))
@@ -87,7 +87,7 @@ impl Machine {
 
     /// Bridges in the switch that have no port, once `going` is gone.
     pub fn idle_bridges(&self, going: &HashSet<(Place, u32)>) -> Vec<(String, u32)> {
-        let stays = |row: &&Row| !going.contains(&(Place::Switch, row.index));
+        let stays = |row: &&LinkInfo| !going.contains(&(Place::Switch, row.index));
         let used: BTreeSet<u32> = self
             .switch
             .links
@@ -149,7 +149,7 @@ impl Machine {
         pins.map(|(.., mac)| *mac).collect()
     }
 
-    fn host_side(&mut self, place: Place, row: &Row) -> Result<HostSide, Error> {
+    fn host_side(&mut self, place: Place, row: &LinkInfo) -> Result<HostSide, Error> {
         let own_mac = row.mac.unwrap_or_default();
         let pins = self.pins_on(place, row.index);
         let mac = match own_mac == PORT_OF_NODE {

@@ -16,11 +16,11 @@ use nix::errno::Errno;
 
 use super::{
     act::first_error,
+    link_info::LinkInfo,
     links::{Route, address, device::peers, neighbour, route},
     netlink::{Changes, Error, Request, Socket, in_netns},
     networks::{self, KernelNetwork, Matters},
     procfs::{LinkSettings, Procfs},
-    row::Row,
     space::{ask_number, read_links},
     surroundings::{ends_of_tunnel, is_device, learned},
 };
@@ -63,7 +63,7 @@ pub struct Depth {
 /// What is in a pod's namespace, as far as podconfig looks.
 #[derive(Clone, Debug, Default)]
 pub struct Inside {
-    pub links: HashMap<u32, Row>,
+    pub links: HashMap<u32, LinkInfo>,
     pub addresses: Vec<address::Present>,
     /// The kernel has IPv6.
     pub has_ipv6: bool,
@@ -160,7 +160,7 @@ impl Sandbox {
     /// The networks that the pod has otherwise: by links that are not ours.
     pub fn networks(
         &mut self,
-        links: &HashMap<u32, Row>,
+        links: &HashMap<u32, LinkInfo>,
         is_ours: impl Fn(u32) -> bool,
         matters: Matters,
     ) -> Result<Vec<KernelNetwork>, Error> {
@@ -175,11 +175,11 @@ impl Sandbox {
     }
 
     /// A link of another namespace, by that one's number as the pod counts.
-    pub fn link_in(&mut self, netns: i32, index: u32) -> Option<Row> {
+    pub fn link_in(&mut self, netns: i32, index: u32) -> Option<LinkInfo> {
         let deed = "look at the other end of a link";
         let found = self
             .socket
-            .get(deed, &in_netns::get_link(netns, index), Row::read);
+            .get(deed, &in_netns::get_link(netns, index), LinkInfo::read);
         found.ok().flatten()
     }
 

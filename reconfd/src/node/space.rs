@@ -17,8 +17,8 @@ use nix::errno::Errno;
 
 use super::{
     events::{Events, RTM_DELLINK, RTM_NEWLINK},
+    link_info::LinkInfo,
     netlink::{Body, Changes, Error, Request, Socket},
-    row::Row,
 };
 
 const RTM_GETNSID: u16 = 90;
@@ -29,7 +29,7 @@ const RTM_NEWNSID: u16 = 88;
 /// What one link event says.
 #[derive(Clone, Debug)]
 pub enum Word {
-    Link(Box<Row>),
+    Link(Box<LinkInfo>),
     Gone {
         index: u32,
         /// To another namespace.
@@ -40,8 +40,8 @@ pub enum Word {
 impl Word {
     pub fn read(kind: u16, body: &[u8]) -> Option<Self> {
         match kind {
-            RTM_NEWLINK => Row::read(body).map(|row| Self::Link(Box::new(row))),
-            RTM_DELLINK => Row::read(body).map(|row| Self::Gone {
+            RTM_NEWLINK => LinkInfo::read(body).map(|row| Self::Link(Box::new(row))),
+            RTM_DELLINK => LinkInfo::read(body).map(|row| Self::Gone {
                 index: row.index,
                 moved: row.left_for.is_some(),
             }),
@@ -56,7 +56,7 @@ pub struct Space {
     pub events: Events,
     /// What is around the links.
     pub tables: Events,
-    pub links: HashMap<u32, Row>,
+    pub links: HashMap<u32, LinkInfo>,
     /// Numbers are never given twice, so that a late message can not hit a newer link.
     next_index: u32,
 }
@@ -99,13 +99,13 @@ impl Space {
         index
     }
 
-    pub fn link_called(&self, name: &str) -> Option<&Row> {
+    pub fn link_called(&self, name: &str) -> Option<&LinkInfo> {
         self.links.values().find(|row| row.is_called(name))
     }
 
     /// Takes in one link event of this namespace; the link as it was before and is now, where the
     /// event says anything.
-    pub fn hear(&mut self, word: Word) -> Option<(Option<Row>, Option<Row>)> {
+    pub fn hear(&mut self, word: Word) -> Option<(Option<LinkInfo>, Option<LinkInfo>)> {
         match word {
             Word::Link(row) => {
                 self.next_index = self.next_index.max(row.index + 1);
@@ -179,18 +179,18 @@ pub fn read_number(body: &[u8]) -> Option<i32> {
 }
 
 /// One link of the namespace that the socket is in, as it is now; `None`: there is none of that number.
-pub fn read_link(socket: &mut Socket, index: u32) -> Result<Option<Row>, Error> {
+pub fn read_link(socket: &mut Socket, index: u32) -> Result<Option<LinkInfo>, Error> {
     let mut message = LinkMessage::default();
     message.header.index = index;
     message
         .attributes
         .push(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]));
     let body = Body::Route(RouteNetlinkMessage::GetLink(message));
-    socket.get("look at a link", &body, Row::read)
+    socket.get("look at a link", &body, LinkInfo::read)
 }
 
 /// All links of the namespace that the socket is in, without their counters.
-pub fn read_links(socket: &mut Socket) -> Result<HashMap<u32, Row>, Error> {
+pub fn read_links(socket: &mut Socket) -> Result<HashMap<u32, LinkInfo>, Error> {
     let mut message = LinkMessage::default();
     message
         .attributes
@@ -199,8 +199,8 @@ pub fn read_links(socket: &mut Socket) -> Result<HashMap<u32, Row>, Error> {
     socket.dump(
         "list links",
         &body,
-        |links: &mut HashMap<u32, Row>, _, bytes| {
-            if let Some(row) = Row::read(bytes) {
+        |links: &mut HashMap<u32, LinkInfo>, _, bytes| {
+            if let Some(row) = LinkInfo::read(bytes) {
                 links.insert(row.index, row);
             }
         },

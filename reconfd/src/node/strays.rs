@@ -7,9 +7,9 @@ use nix::errno::Errno;
 
 use super::{
     Machine,
+    link_info::LinkInfo,
     links::{GROUP, Mark, device},
     netlink::{Error, Socket, in_netns},
-    row::Row,
     space::ask_number,
     surroundings::is_device,
 };
@@ -27,7 +27,7 @@ impl Machine {
     pub fn devices_in(&mut self, netns: i32) -> Result<Vec<(u32, Option<Mark>)>, Error> {
         let rows = read_links_in(&mut self.switch.socket, netns)?;
         let devices = rows.into_values().filter(is_device);
-        let mark_of = |row: &Row| {
+        let mark_of = |row: &LinkInfo| {
             let mark = row.mark().filter(|_| row.group == GROUP);
             mark.filter(|mark| mark.installation == self.installation)
         };
@@ -52,9 +52,9 @@ fn is_gone(error: &Error) -> bool {
 }
 
 /// All links of a namespace; none, where it is gone.
-fn read_links_in(socket: &mut Socket, netns: i32) -> Result<HashMap<u32, Row>, Error> {
-    let list = |links: &mut HashMap<u32, Row>, _, bytes: &[u8]| {
-        links.extend(Row::read(bytes).map(|row| (row.index, row)));
+fn read_links_in(socket: &mut Socket, netns: i32) -> Result<HashMap<u32, LinkInfo>, Error> {
+    let list = |links: &mut HashMap<u32, LinkInfo>, _, bytes: &[u8]| {
+        links.extend(LinkInfo::read(bytes).map(|row| (row.index, row)));
     };
     match socket.dump(
         "list links of a namespace",

@@ -9,6 +9,7 @@ use std::{
 use super::{
     Machine,
     filter::{Filter, Tunnel},
+    link_info::{LinkData, LinkInfo},
     links::{
         Place,
         device::{
@@ -18,7 +19,6 @@ use super::{
         mark::bridge_owner,
     },
     netlink::{Error, Socket},
-    row::{Row, RowData},
     sandbox::read_addresses,
     space::Space,
 };
@@ -26,12 +26,12 @@ use super::{
 /// The other ends of tunnels, by the number of the device.
 pub type Peers = HashMap<u32, BTreeSet<IpAddr>>;
 
-pub fn is_device(row: &Row) -> bool {
+pub fn is_device(row: &LinkInfo) -> bool {
     row.is_kind(VLAN) || row.is_kind(VXLAN)
 }
 
 impl Machine {
-    pub(super) fn remember_device(&mut self, before: Option<&Row>, now: Option<&Row>) {
+    pub(super) fn remember_device(&mut self, before: Option<&LinkInfo>, now: Option<&LinkInfo>) {
         if let Some(row) = now.filter(|row| is_device(row)) {
             self.devices.insert(row.name.clone(), row.index);
         }
@@ -44,7 +44,7 @@ impl Machine {
     }
 
     /// A link that comes is no longer one that has left.
-    pub(super) fn remember_leaving(&mut self, before: Option<&Row>, now: Option<&Row>) {
+    pub(super) fn remember_leaving(&mut self, before: Option<&LinkInfo>, now: Option<&LinkInfo>) {
         match (before, now) {
             (_, Some(row)) => self.moved.retain(|name| !row.is_called(name)),
             (Some(row), None) => {
@@ -56,7 +56,7 @@ impl Machine {
 
     /// Remembers that a link has left for another namespace. Of links that somebody's link is on alone:
     /// with every pod that starts some leave.
-    pub fn has_left(&mut self, row: &Row) {
+    pub fn has_left(&mut self, row: &LinkInfo) {
         self.moved.insert(row.name.clone());
         self.moved.extend(row.altnames.iter().cloned());
     }
@@ -82,7 +82,7 @@ impl Machine {
 
     /// Devices in the switch that stand on none of the bridges that stay.
     pub fn idle_devices(&self, idle_bridges: &HashSet<u32>) -> Vec<(Place, u32)> {
-        let is_idle = |row: &&Row| {
+        let is_idle = |row: &&LinkInfo| {
             is_device(row)
                 && row
                     .master
@@ -93,11 +93,11 @@ impl Machine {
     }
 
     /// A link of the node, not ours, that takes the same frames as a device with this data would.
-    pub fn rival_of(&self, parent: u32, data: &RowData) -> Option<&Row> {
+    pub fn conflicting_device(&self, parent: u32, data: &LinkData) -> Option<&LinkInfo> {
         self.node.links.values().find(|row| {
             let same_parent = match data {
-                RowData::Vlan { .. } => row.peer == Some(parent) && row.peer_netns.is_none(),
-                RowData::Vxlan { .. } => true,
+                LinkData::Vlan { .. } => row.peer == Some(parent) && row.peer_netns.is_none(),
+                LinkData::Vxlan { .. } => true,
             };
             same_parent && row.data.is_some_and(|other| other.meets(data))
         })
@@ -141,11 +141,11 @@ impl Machine {
 
     /// Devices whose parent is not in the node's namespace any more: a vlan goes on where its parent is.
     pub fn stray_devices(&self) -> Vec<(Place, u32)> {
-        let is_stray = |row: &&Row| match row.data {
-            Some(RowData::Vlan { .. }) => row
+        let is_stray = |row: &&LinkInfo| match row.data {
+            Some(LinkData::Vlan { .. }) => row
                 .peer
                 .is_none_or(|parent| !self.node.links.contains_key(&parent)),
-            Some(RowData::Vxlan { .. }) | None => false,
+            Some(LinkData::Vxlan { .. }) | None => false,
         };
         let stray = self.switch.links.values().filter(is_stray);
         stray.map(|row| (Place::Switch, row.index)).collect()
@@ -181,7 +181,7 @@ impl Machine {
             .links
             .values()
             .filter_map(|row| match row.data {
-                Some(RowData::Vxlan { vni, port, .. }) => Some((vni, port)),
+                Some(LinkData::Vxlan { vni, port, .. }) => Some((vni, port)),
                 _ => None,
             })
             .collect();
@@ -209,7 +209,7 @@ impl Machine {
         }
         for (port, mut ours) in links {
             let others = self.node.links.values().filter_map(|row| match row.data {
-                Some(RowData::Vxlan {
+                Some(LinkData::Vxlan {
                     port: other,
                     underlay,
                     ..

@@ -6,7 +6,7 @@ use super::{
     Controller,
     settled::{Meaning, Settled},
 };
-use crate::node::{Happening, InPod, links::Place, row::Row};
+use crate::node::{KernelEvent, NetnsEvent, link_info::LinkInfo, links::Place};
 
 impl Controller {
     /// Takes in what the kernel told, and finds out whom it concerns.
@@ -31,16 +31,18 @@ impl Controller {
         };
         for happening in happenings {
             match happening {
-                Happening::InPod { number, what } => self.heard_in_pod(number, &what),
-                Happening::PodGone(number) => {
+                KernelEvent::InPod { number, what } => self.heard_in_pod(number, &what),
+                KernelEvent::PodGone(number) => {
                     let uid = self.netns_ids.remove(number);
                     self.dirty.extend(uid);
                 }
-                Happening::Table { place, index, what } => self.heard_of_table(place, index, what),
-                Happening::HostEnd { place, before, now } => {
+                KernelEvent::Table { place, index, what } => {
+                    self.heard_of_table(place, index, what)
+                }
+                KernelEvent::HostEnd { place, before, now } => {
                     self.heard_of_host_end(place, before.as_ref(), now.as_ref())
                 }
-                Happening::NodeLink { before, now, moved } => {
+                KernelEvent::NodeLink { before, now, moved } => {
                     self.heard_of_node(before.as_ref(), now.as_ref(), moved)
                 }
             }
@@ -48,7 +50,7 @@ impl Controller {
         Ok(())
     }
 
-    fn heard_in_pod(&mut self, number: i32, what: &InPod) {
+    fn heard_in_pod(&mut self, number: i32, what: &NetnsEvent) {
         let Some(uid) = self.netns_ids.owner(number) else {
             return;
         };
@@ -62,7 +64,10 @@ impl Controller {
         settled.alarmed |= meaning == Meaning::Undone
             && matches!(
                 what,
-                InPod::AddressGone { .. } | InPod::RouteGone | InPod::RuleGone | InPod::PeerGone(_)
+                NetnsEvent::AddressGone { .. }
+                    | NetnsEvent::RouteGone
+                    | NetnsEvent::RuleGone
+                    | NetnsEvent::PeerGone(_)
             );
         match meaning {
             Meaning::Echo => (),
@@ -72,7 +77,12 @@ impl Controller {
         }
     }
 
-    fn heard_of_host_end(&mut self, place: Place, before: Option<&Row>, now: Option<&Row>) {
+    fn heard_of_host_end(
+        &mut self,
+        place: Place,
+        before: Option<&LinkInfo>,
+        now: Option<&LinkInfo>,
+    ) {
         let Some(index) = before.or(now).map(|row| row.index) else {
             return;
         };
@@ -111,7 +121,7 @@ impl Controller {
     }
 
     /// The device of a segment came, went or is otherwise than it was left.
-    fn heard_of_device(&mut self, before: Option<&Row>, now: Option<&Row>) {
+    fn heard_of_device(&mut self, before: Option<&LinkInfo>, now: Option<&LinkInfo>) {
         let row = before.or(now).filter(|row| row.data.is_some());
         let Some(bridge) = row.and_then(|row| row.master) else {
             return;
@@ -120,7 +130,7 @@ impl Controller {
             // What was announced before was lost.
             self.announce_behind(bridge, None);
         }
-        let essence = |row: &Row| (row.name.clone(), row.up, row.mtu, row.master);
+        let essence = |row: &LinkInfo| (row.name.clone(), row.up, row.mtu, row.master);
         if before.map(essence) == now.map(essence) {
             return;
         }
@@ -142,11 +152,11 @@ impl Controller {
 
     /// A link of the node came, went or changed: a bridge or a parent that somebody's link names, or
     /// one that takes the frames of a segment.
-    fn heard_of_node(&mut self, before: Option<&Row>, now: Option<&Row>, moved: bool) {
+    fn heard_of_node(&mut self, before: Option<&LinkInfo>, now: Option<&LinkInfo>, moved: bool) {
         if let Some(row) = came_to_run(before, now) {
             self.announce_over(row);
         }
-        let essence = |row: &Row| {
+        let essence = |row: &LinkInfo| {
             let names = (row.name.clone(), row.altnames.clone());
             (
                 names,
@@ -161,7 +171,7 @@ impl Controller {
             return;
         }
         let rows = || [before, now].into_iter().flatten();
-        let is_rival = rows().any(|row| row.data.is_some());
+        let may_conflict = rows().any(|row| row.data.is_some());
         let named = |settled: &Settled| {
             let mut names = settled.node_links.iter();
             names.any(|name| rows().any(|row| row.is_called(name)))
@@ -169,17 +179,16 @@ impl Controller {
         if let Some(row) = before.filter(|_| moved && self.settled.values().any(named)) {
             self.machine.has_left(row);
         }
-        let concerned = self
-            .settled
-            .iter()
-            .filter(|(_, settled)| named(settled) || is_rival && !settled.node_links.is_empty());
+        let concerned = self.settled.iter().filter(|(_, settled)| {
+            named(settled) || may_conflict && !settled.node_links.is_empty()
+        });
         self.dirty
             .extend(concerned.map(|(uid, _)| uid.clone()).collect::<Vec<_>>());
     }
 }
 
 /// A link that has a carrier now, and had none.
-fn came_to_run<'r>(before: Option<&Row>, now: Option<&'r Row>) -> Option<&'r Row> {
+fn came_to_run<'r>(before: Option<&LinkInfo>, now: Option<&'r LinkInfo>) -> Option<&'r LinkInfo> {
     let ran = before.is_some_and(|row| row.running);
     now.filter(|row| row.running && !ran)
 }

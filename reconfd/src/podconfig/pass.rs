@@ -16,8 +16,8 @@ use super::{Controller, Telling, plan::Surroundings, pods::Known};
 use crate::node::{
     Machine,
     filter::{Guard, Tunnel},
+    link_info::{LinkData, LinkInfo},
     links::{Segment, device::shared},
-    row::{Row, RowData},
 };
 
 /// Addresses: claimed before the link is there, and released when it is gone.
@@ -74,7 +74,7 @@ impl Surroundings for Machine {
         self.bridge_index(name)
     }
 
-    fn of_node(&self, name: &str) -> Option<&Row> {
+    fn of_node(&self, name: &str) -> Option<&LinkInfo> {
         self.node.link_called(name)
     }
 
@@ -82,8 +82,8 @@ impl Surroundings for Machine {
         self.has_moved(name)
     }
 
-    fn rival(&self, parent: u32, data: &RowData) -> Option<&Row> {
-        self.rival_of(parent, data)
+    fn conflicting(&self, parent: u32, data: &LinkData) -> Option<&LinkInfo> {
+        self.conflicting_device(parent, data)
     }
 
     fn shared(&self, segment: &Segment) -> shared::Present<'_> {

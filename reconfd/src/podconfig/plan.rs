@@ -10,6 +10,7 @@ use ipnetwork::IpNetwork;
 
 use crate::node::{
     filter::{Guard, Tunnel},
+    link_info::{LinkData, LinkInfo},
     links::{
         Kind, Place, Present, PresentDevice, Segment, Want, WantDevice,
         device::{Data, shared},
@@ -17,7 +18,6 @@ use crate::node::{
         route::{self, Rule},
     },
     netlink::Request,
-    row::{Row, RowData},
 };
 
 /// Vlans and vxlans that are in the pod as a whole.
@@ -150,11 +150,11 @@ pub trait Surroundings {
     /// The number of a bridge in the switch, once it is made.
     fn of_switch(&self, name: &str) -> Option<u32>;
     /// A link of the node, by name or altname.
-    fn of_node(&self, name: &str) -> Option<&Row>;
+    fn of_node(&self, name: &str) -> Option<&LinkInfo>;
     /// Whether a link of that name has left the node's namespace for another.
     fn is_elsewhere(&self, name: &str) -> bool;
     /// A link of the node, not ours, that takes the same frames.
-    fn rival(&self, parent: u32, data: &RowData) -> Option<&Row>;
+    fn conflicting(&self, parent: u32, data: &LinkData) -> Option<&LinkInfo>;
     fn shared(&self, segment: &Segment) -> shared::Present<'_>;
     fn has_filter(&self) -> bool;
     fn guard(&self, tunnel: Tunnel) -> Option<&Guard>;

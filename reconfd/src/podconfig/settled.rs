@@ -13,7 +13,7 @@ use ipnetwork::IpNetwork;
 
 use super::{pace::Pace, plan::Aim};
 use crate::address::collision::Reach;
-use crate::node::{InPod, links::Place, row::Row, sandbox::Extent};
+use crate::node::{NetnsEvent, link_info::LinkInfo, links::Place, sandbox::Extent};
 use refusals::Refusals;
 
 /// So many repairs follow at once; then each waits twice as long as the one before.
@@ -109,8 +109,8 @@ pub struct Carrier {
     mac: Option<[u8; 6]>,
 }
 
-impl From<&Row> for Carrier {
-    fn from(row: &Row) -> Self {
+impl From<&LinkInfo> for Carrier {
+    fn from(row: &LinkInfo) -> Self {
         Self {
             name: row.name.clone(),
             mtu: row.mtu,
@@ -153,7 +153,7 @@ impl Settled {
     }
 
     /// What an event in the pod means for its links.
-    pub fn meaning_of(&self, what: &InPod) -> Meaning {
+    pub fn meaning_of(&self, what: &NetnsEvent) -> Meaning {
         let own = |undone: bool| {
             if undone {
                 Meaning::Undone
@@ -162,30 +162,34 @@ impl Settled {
             }
         };
         match what {
-            InPod::Link(row) if self.pod_ends.contains_key(&row.index) => {
+            NetnsEvent::Link(row) if self.pod_ends.contains_key(&row.index) => {
                 own(self.pod_end_differs(row))
             }
-            InPod::Link(row) if self.is_otherwise(row) => Meaning::Chance,
-            InPod::LinkLeft { .. } if !self.escaped.is_empty() => Meaning::Undone,
-            InPod::LinkGone(index) | InPod::LinkLeft { index, .. }
+            NetnsEvent::Link(row) if self.is_otherwise(row) => Meaning::Chance,
+            NetnsEvent::LinkLeft { .. } if !self.escaped.is_empty() => Meaning::Undone,
+            NetnsEvent::LinkGone(index) | NetnsEvent::LinkLeft { index, .. }
                 if self.pod_ends.contains_key(index) =>
             {
                 Meaning::Undone
             }
-            InPod::Link(_) | InPod::LinkGone(_) | InPod::LinkLeft { .. } if self.lacks => {
+            NetnsEvent::Link(_) | NetnsEvent::LinkGone(_) | NetnsEvent::LinkLeft { .. }
+                if self.lacks =>
+            {
                 Meaning::Chance
             }
-            InPod::Link(_) | InPod::LinkGone(_) | InPod::LinkLeft { .. } => Meaning::Echo,
-            InPod::AddressGone { index, network } => own(self.has_address(*index, network)),
-            InPod::RouteGone => own(self.has_routes),
-            InPod::RuleGone => own(self.has_rules),
-            InPod::PeerGone(index) => own(self.devices.contains(index)),
+            NetnsEvent::Link(_) | NetnsEvent::LinkGone(_) | NetnsEvent::LinkLeft { .. } => {
+                Meaning::Echo
+            }
+            NetnsEvent::AddressGone { index, network } => own(self.has_address(*index, network)),
+            NetnsEvent::RouteGone => own(self.has_routes),
+            NetnsEvent::RuleGone => own(self.has_rules),
+            NetnsEvent::PeerGone(index) => own(self.devices.contains(index)),
         }
     }
 
     /// A device that is in the pod as a whole has no host end to be pulled back by.
-    pub fn note_escape(&mut self, what: &InPod) {
-        let InPod::LinkLeft {
+    pub fn note_escape(&mut self, what: &NetnsEvent) {
+        let NetnsEvent::LinkLeft {
             index,
             netns,
             there,
@@ -199,7 +203,7 @@ impl Settled {
     }
 
     /// A link that carries another is not what it was.
-    fn is_otherwise(&self, row: &Row) -> bool {
+    fn is_otherwise(&self, row: &LinkInfo) -> bool {
         let carrier = self.carriers.get(&row.index);
         carrier.is_some_and(|carrier| *carrier != Carrier::from(row))
     }
@@ -211,14 +215,14 @@ impl Settled {
         end.is_some_and(|end| end.addresses.contains(network))
     }
 
-    fn pod_end_differs(&self, row: &Row) -> bool {
+    fn pod_end_differs(&self, row: &LinkInfo) -> bool {
         let end = self.pod_ends.get(&row.index);
         end.is_none_or(|end| {
             !row.up || (&row.name, row.mtu, row.mac) != (&end.name, end.mtu, Some(end.mac))
         })
     }
 
-    pub fn host_end_differs(&self, place: Place, index: u32, now: Option<&Row>) -> bool {
+    pub fn host_end_differs(&self, place: Place, index: u32, now: Option<&LinkInfo>) -> bool {
         let Some(end) = self.host_ends.get(&(place, index)) else {
             return false;
         };

@@ -8,8 +8,8 @@ use std::{
 
 use crate::node::{
     Machine,
+    link_info::LinkInfo,
     links::{HostEnd, Kind, Link, Place},
-    row::Row,
     space::read_link,
 };
 
@@ -46,7 +46,7 @@ impl Machine {
     /// wait for.
     fn gets_through(&mut self, place: Place, index: u32) -> bool {
         let found = read_link(&mut self.space(place).socket, index);
-        let row: Option<Row> = found.ok().flatten();
+        let row: Option<LinkInfo> = found.ok().flatten();
         row.is_none_or(|row| row.running && (row.forwarding || !row.is_port()))
     }
 }

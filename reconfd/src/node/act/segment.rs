@@ -12,6 +12,7 @@ use nix::errno::Errno;
 use super::{first_error, no_parent};
 use crate::node::{
     Machine, WayOut,
+    link_info::LinkInfo,
     links::{
         HostEnd, Place, Segment, Veth, Want, WantDevice,
         device::{
@@ -21,7 +22,6 @@ use crate::node::{
         },
     },
     netlink::{Error, Request},
-    row::Row,
     surroundings::{learned, read_peers},
 };
 
@@ -97,7 +97,7 @@ impl Machine {
         };
         let create = device::create(&segment.data, &site);
         self.node.socket.change(create).map_err(in_use)?;
-        let row = Row {
+        let row = LinkInfo {
             index,
             name: name.clone(),
             up: false,
@@ -106,8 +106,8 @@ impl Machine {
             peer: Some(want.parent),
             master: Some(bridge),
             kind: Some(segment.data.kind().into()),
-            data: Some(segment.data.as_row(want.parent)),
-            ..Row::default()
+            data: Some(segment.data.as_link_data(want.parent)),
+            ..LinkInfo::default()
         };
         self.switch.links.insert(index, row);
         self.devices.insert(name, index);

@@ -10,8 +10,8 @@ use netlink_packet_route::{
 use rtnetlink::{LinkBridge, LinkUnspec};
 
 use crate::node::{
+    link_info::Port,
     netlink::{Body, Request},
-    row::Port,
 };
 
 /// So many addresses may be learned on a bridge, where the kernel can count them (Linux 6.7): who floods

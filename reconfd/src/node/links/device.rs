@@ -18,8 +18,8 @@ use rtnetlink::{LinkMessageBuilder, LinkUnspec};
 use super::GROUP;
 use crate::node::{
     filter::Tunnel,
+    link_info::LinkData,
     netlink::{Request, in_netns},
-    row::RowData,
 };
 
 /// The other ends of a tunnel ↔ messages.
@@ -152,10 +152,10 @@ impl Data {
     }
 
     /// As the kernel would tell it, on a parent of that number.
-    pub fn as_row(&self, parent: u32) -> RowData {
+    pub fn as_link_data(&self, parent: u32) -> LinkData {
         match self {
-            Self::Vlan(id) => RowData::Vlan { id: *id },
-            Self::Vxlan(vxlan) => RowData::Vxlan {
+            Self::Vlan(id) => LinkData::Vlan { id: *id },
+            Self::Vxlan(vxlan) => LinkData::Vxlan {
                 vni: vxlan.vni,
                 port: vxlan.port,
                 underlay: Some(parent),

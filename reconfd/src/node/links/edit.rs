@@ -7,7 +7,7 @@ use ipnetwork::IpNetwork;
 use super::{
     Place, Present, PresentDevice, Route, Veth, Want, address::PrefixRoute, settings::Setting,
 };
-use crate::node::row::Port;
+use crate::node::link_info::Port;
 
 /// The end that is in no pod.
 mod host;

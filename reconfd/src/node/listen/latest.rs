@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 
-use super::{Happening, Heard, InPod};
+use super::{Heard, KernelEvent, NetnsEvent};
 use crate::node::{links::mark::is_host_end_name, space::Word};
 
 /// The namespace, `None` for the one that is listened to, and the link's number there.
@@ -59,17 +59,20 @@ fn key_of(heard: &Heard) -> Option<Key> {
         Heard::Here(Word::Link(row)) => Some((None, row.index)),
         Heard::Here(Word::Gone { index, .. }) => Some((None, *index)),
         Heard::Elsewhere(happening) => match &**happening {
-            Happening::InPod { number, what } => Some((Some(*number), index_of(what)?)),
+            KernelEvent::InPod { number, what } => Some((Some(*number), index_of(what)?)),
             _ => None,
         },
     }
 }
 
-fn index_of(what: &InPod) -> Option<u32> {
+fn index_of(what: &NetnsEvent) -> Option<u32> {
     match what {
-        InPod::Link(row) => Some(row.index),
-        InPod::LinkGone(index) | InPod::LinkLeft { index, .. } => Some(*index),
-        InPod::AddressGone { .. } | InPod::RouteGone | InPod::RuleGone | InPod::PeerGone(_) => None,
+        NetnsEvent::Link(row) => Some(row.index),
+        NetnsEvent::LinkGone(index) | NetnsEvent::LinkLeft { index, .. } => Some(*index),
+        NetnsEvent::AddressGone { .. }
+        | NetnsEvent::RouteGone
+        | NetnsEvent::RuleGone
+        | NetnsEvent::PeerGone(_) => None,
     }
 }
 
@@ -80,20 +83,20 @@ fn is_of_host_end(heard: &Heard) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::node::{links::mark::host_end_name, row::Row};
+    use crate::node::{link_info::LinkInfo, links::mark::host_end_name};
 
     fn link(index: u32, name: &str, up: bool) -> Heard {
-        let row = Row {
+        let row = LinkInfo {
             index,
             name: name.into(),
             up,
-            ..Row::default()
+            ..LinkInfo::default()
         };
         Heard::Here(Word::Link(Box::new(row)))
     }
 
-    fn in_pod(number: i32, what: InPod) -> Heard {
-        Heard::Elsewhere(Box::new(Happening::InPod { number, what }))
+    fn in_pod(number: i32, what: NetnsEvent) -> Heard {
+        Heard::Elsewhere(Box::new(KernelEvent::InPod { number, what }))
     }
 
     fn gone(index: u32) -> Heard {
@@ -121,8 +124,8 @@ mod tests {
     fn a_number_is_another_link_in_another_namespace() {
         let heard = [
             link(7, "a", true),
-            in_pod(1, InPod::LinkGone(7)),
-            in_pod(2, InPod::LinkGone(7)),
+            in_pod(1, NetnsEvent::LinkGone(7)),
+            in_pod(2, NetnsEvent::LinkGone(7)),
             gone(7),
         ];
         let kept = words(Latest::of_switch(), heard);
@@ -132,7 +135,7 @@ mod tests {
 
     #[test]
     fn what_is_no_link_is_told_each_time() {
-        let heard = (0..3).map(|_| in_pod(1, InPod::RouteGone));
+        let heard = (0..3).map(|_| in_pod(1, NetnsEvent::RouteGone));
         assert_eq!(words(Latest::of_switch(), heard).len(), 3);
     }
 

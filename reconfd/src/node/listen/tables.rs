@@ -12,12 +12,12 @@ use crate::node::{
         RTM_DELADDR, RTM_DELNEIGH, RTM_DELQDISC, RTM_DELROUTE, RTM_DELTFILTER, RTM_NEWADDR,
         RTM_NEWLINK, RTM_NEWNEIGH, RTM_NEWNETCONF, RTM_NEWROUTE, RTM_NEWTFILTER,
     },
+    link_info::{Port, read_port},
     links::{Place, address, bridge, device::peers, route, wall},
     netlink::Error,
-    row::{Port, read_port},
 };
 
-use super::Happening;
+use super::KernelEvent;
 
 const NETCONFA_IFINDEX: u16 = 1;
 const NETCONFA_RP_FILTER: u16 = 3;
@@ -28,10 +28,10 @@ const NETCONFMSG: usize = 4;
 
 impl Machine {
     /// Takes in what was told of the tables of both namespaces; whether events were lost.
-    pub(super) fn listen_to_tables(&mut self, out: &mut Vec<Happening>) -> Result<bool, Error> {
+    pub(super) fn listen_to_tables(&mut self, out: &mut Vec<KernelEvent>) -> Result<bool, Error> {
         let mut lost = false;
         let losers = std::mem::take(&mut self.losers).into_iter();
-        out.extend(losers.map(|index| Happening::Table {
+        out.extend(losers.map(|index| KernelEvent::Table {
             place: Place::Node,
             index,
             what: "routes and addresses of the node",
@@ -47,7 +47,7 @@ impl Machine {
                 _ => events.push((kind, body.to_vec())),
             });
             lost |= drained.map_err(|e| Error::io("listen to tables", &e))?;
-            let mut tell = |index, what| out.push(Happening::Table { place, index, what });
+            let mut tell = |index, what| out.push(KernelEvent::Table { place, index, what });
             for (index, port) in ports {
                 if self.port_changed(place, index, port) {
                     tell(index, "bridge port flags");
@@ -69,14 +69,14 @@ impl Machine {
 
     /// A host end that was down, if only for a moment, has lost its IPv4 routes, and the kernel says nothing of
     /// them.
-    pub(super) fn was_lowered(&mut self, indexes: BTreeSet<u32>, out: &mut Vec<Happening>) {
+    pub(super) fn was_lowered(&mut self, indexes: BTreeSet<u32>, out: &mut Vec<KernelEvent>) {
         let Some(around) = &mut self.around else {
             return;
         };
         let mut lowered = indexes;
         lowered.retain(|index| around.has(*index));
         around.is_stale |= !lowered.is_empty();
-        out.extend(lowered.into_iter().map(|index| Happening::Table {
+        out.extend(lowered.into_iter().map(|index| KernelEvent::Table {
             place: Place::Node,
             index,
             what: "state of the host end",

@@ -6,9 +6,9 @@ use std::{collections::BTreeSet, net::IpAddr};
 use super::pod_side;
 use crate::node::{
     Machine,
+    link_info::LinkInfo,
     links::{GROUP, Mark, PresentDevice, device::VXLAN},
     netlink::Error,
-    row::Row,
     sandbox::{Inside, Sandbox},
     surroundings::is_device,
 };
@@ -16,7 +16,7 @@ use crate::node::{
 /// A vlan or a vxlan in a pod that may be ours.
 #[derive(Clone, Debug)]
 pub struct Candidate {
-    pub row: Row,
+    pub info: LinkInfo,
     pub present: PresentDevice,
     /// Made by a message to the node's namespace: nobody in the pod can do that.
     pub on_node: bool,
@@ -36,17 +36,17 @@ impl Machine {
         inside: &Inside,
         primary: &BTreeSet<IpAddr>,
     ) -> Result<Vec<Candidate>, Error> {
-        let rows: Vec<&Row> = inside.links.values().filter(|row| is_device(row)).collect();
+        let rows: Vec<&LinkInfo> = inside.links.values().filter(|row| is_device(row)).collect();
         if rows.is_empty() {
             return Ok(Vec::new());
         }
         let node = sandbox.number_of(&self.node.netns)?;
-        let is_primary = |row: &Row| {
+        let is_primary = |row: &LinkInfo| {
             let mut addresses = inside.addresses.iter();
             addresses.any(|a| a.index == row.index && primary.contains(&a.network.ip()))
         };
         let ours = |mark: &Mark| mark.installation == self.installation && mark.pod_uid == pod_uid;
-        let mut candidate = |row: &Row| {
+        let mut candidate = |row: &LinkInfo| {
             let (mark, grouped) = (row.mark().filter(ours), row.group == GROUP);
             let on_node = node.is_some() && row.peer_netns == node;
             // A tenant's own may have as many entries as it likes: nobody asks for them.
@@ -67,7 +67,7 @@ impl Machine {
                     peers,
                 },
                 on_node,
-                row: row.clone(),
+                info: row.clone(),
             }))
         };
         let others = rows.into_iter().filter(|row| !is_primary(row));

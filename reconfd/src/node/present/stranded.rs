@@ -6,8 +6,8 @@ use std::collections::HashSet;
 use super::mark_of;
 use crate::node::{
     Machine,
+    link_info::LinkInfo,
     links::{GROUP, Present, VETH},
-    row::Row,
     sandbox::{Inside, Sandbox},
 };
 
@@ -35,10 +35,10 @@ impl Machine {
             let mut pods = present.iter().filter_map(|link| link.pod.as_ref());
             pods.any(|pod| pod.index == index)
         };
-        let is_pod_end = |row: &&Row| row.is_kind(VETH) && row.group == GROUP;
+        let is_pod_end = |row: &&LinkInfo| row.is_kind(VETH) && row.group == GROUP;
         let rows = inside.links.values().filter(is_pod_end);
         let left = rows.filter(|row| !has_host_end(row.index));
-        let mut stranded = |row: &Row| {
+        let mut stranded = |row: &LinkInfo| {
             let host_end = other_end(sandbox, row);
             let mark = host_end.and_then(|host_end| mark_of(&host_end, &self.installation));
             let mark = mark.filter(|mark| mark.pod_uid == pod_uid);
@@ -54,6 +54,6 @@ impl Machine {
 }
 
 /// One that cannot be seen tells nothing, and neither does one in the pod: there, the tenant writes the marks.
-fn other_end(sandbox: &mut Sandbox, row: &Row) -> Option<Row> {
+fn other_end(sandbox: &mut Sandbox, row: &LinkInfo) -> Option<LinkInfo> {
     sandbox.link_in(row.peer_netns?, row.peer?)
 }

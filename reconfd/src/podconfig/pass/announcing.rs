@@ -11,9 +11,9 @@ use super::work::Work;
 use crate::{
     node::{
         WayOut,
+        link_info::LinkInfo,
         links::{Place, VETH, edit::Edit},
         netlink::Error,
-        row::Row,
         sandbox::{Extent, Sandbox},
     },
     podconfig::{Controller, outcome::Pod, settled::Settled},
@@ -127,7 +127,7 @@ impl Controller {
     }
 
     /// A device of the node has a carrier again: links that came onto it meanwhile were announced in vain.
-    pub(in crate::podconfig) fn announce_over(&mut self, device: &Row) {
+    pub(in crate::podconfig) fn announce_over(&mut self, device: &LinkInfo) {
         let node = &self.machine.node.links;
         // Ports of other pods and of virtual machines come and go all the time and are no uplinks.
         let is_uplink = !device.is_kind(VETH) && !device.is_kind("tun");

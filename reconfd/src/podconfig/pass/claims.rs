@@ -7,8 +7,8 @@ use crds::Reason;
 use super::work::{Work, verdict};
 use crate::{
     node::{
+        link_info::LinkInfo,
         links::{Link, Mark, Segment, device::Data},
-        row::Row,
         sandbox::Depth,
     },
     podconfig::{
@@ -96,7 +96,7 @@ impl Controller {
         let (on_port, unfiltered) = match segment.data {
             Data::Vlan(_) => {
                 let parent = machine.of_node(&segment.parent);
-                (parent.is_some_and(Row::is_port), false)
+                (parent.is_some_and(LinkInfo::is_port), false)
             }
             Data::Vxlan(_) => (false, !machine.has_filter()),
         };
@@ -196,7 +196,9 @@ impl Controller {
         // One that can not be looked at now is looked at later, and told of then.
         let candidates = candidates.ok().and_then(Result::ok).unwrap_or_default();
         let marks = candidates.into_iter().filter(|candidate| candidate.marked);
-        marks.filter_map(|candidate| candidate.row.mark()).collect()
+        marks
+            .filter_map(|candidate| candidate.info.mark())
+            .collect()
     }
 
     fn touch_others(&mut self, uid: &str, news: BTreeSet<String>) {

@@ -137,7 +137,7 @@ impl Controller {
         let ours = present
             .iter()
             .filter_map(|link| Some(link.pod.as_ref()?.index));
-        let ours = ours.chain(candidates.iter().map(|candidate| candidate.row.index));
+        let ours = ours.chain(candidates.iter().map(|candidate| candidate.info.index));
         let is_there = |index: &u32| inside.links.contains_key(index);
         let settled = self.settled.get_mut(&uid);
         let numbers = settled.map(|settled| settled.numbers(&work.known.pod.sandbox, is_there));

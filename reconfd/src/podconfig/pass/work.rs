@@ -14,10 +14,10 @@ use crate::{
     address::collision::Reach,
     node::{
         act::Made,
+        link_info::LinkInfo,
         links::{Device, Kind, Mark, Place, Present, Want, device::VLAN, edit::Edit, veth},
         netlink::Error,
         present::Candidate,
-        row::Row,
         sandbox::{Sandbox, Unreachable},
     },
     podconfig::{
@@ -368,7 +368,7 @@ pub fn trouble(error: Unreachable) -> (Reason, String) {
 }
 
 /// The step that takes a host end away.
-pub fn removal((place, row, mark): (Place, Row, Mark)) -> Step {
+pub fn removal((place, row, mark): (Place, LinkInfo, Mark)) -> Step {
     Step::Remove {
         place,
         index: row.index,

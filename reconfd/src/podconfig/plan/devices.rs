@@ -6,19 +6,19 @@ use crds::Reason;
 
 use super::{Aim, Hindered, Plan, Step, Surroundings, Why, ground};
 use crate::node::{
+    link_info::LinkInfo,
     links::{
         Device, Kind, Present, Want, WantDevice,
         device::Data,
         edit::{Edit, device_edits},
     },
     present::{Candidate, Stranded},
-    row::Row,
 };
 
 /// What is known of the pod's own devices.
 pub struct Inside<'a> {
     /// All links in the pod.
-    pub links: &'a HashMap<u32, Row>,
+    pub links: &'a HashMap<u32, LinkInfo>,
     pub candidates: Vec<Candidate>,
     /// The numbers of links that this daemon has made or found before.
     pub known: &'a HashSet<u32>,
@@ -34,7 +34,7 @@ pub struct Inside<'a> {
 
 impl<'a> Inside<'a> {
     pub fn new(
-        links: &'a HashMap<u32, Row>,
+        links: &'a HashMap<u32, LinkInfo>,
         candidates: Vec<Candidate>,
         known: &'a HashSet<u32>,
         granted: &[Want],
@@ -71,16 +71,16 @@ impl<'a> Inside<'a> {
             present.pod.as_ref().filter(|_| !stays).map(|pod| pod.index)
         });
         let devices = self.candidates.iter().filter(|candidate| {
-            let mark = candidate.row.mark();
+            let mark = candidate.info.mark();
             self.is_ours(candidate) && mark.is_some_and(|mark| is_veth(&mark.link))
         });
-        let devices = devices.map(|candidate| candidate.row.index);
+        let devices = devices.map(|candidate| candidate.info.index);
         self.going = stranded.chain(veths).chain(devices).collect();
     }
 
     /// A link of the pod that has the name and is not ours.
     pub(super) fn foreign(&self, name: &str, own: Option<u32>) -> Option<Why> {
-        let is_other = |row: &&Row| Some(row.index) != own && !self.going.contains(&row.index);
+        let is_other = |row: &&LinkInfo| Some(row.index) != own && !self.going.contains(&row.index);
         let mut others = self.links.values().filter(is_other);
         let other = others.find(|row| row.is_called(name))?;
         let kind = other.kind.as_deref().unwrap_or("network");
@@ -91,19 +91,19 @@ impl<'a> Inside<'a> {
     }
 
     fn is_ours(&self, candidate: &Candidate) -> bool {
-        let half_made = candidate.grouped && candidate.row.alias.is_none();
-        candidate.marked || half_made || self.known.contains(&candidate.row.index)
+        let half_made = candidate.grouped && candidate.info.alias.is_none();
+        candidate.marked || half_made || self.known.contains(&candidate.info.index)
     }
 
     /// The device that was this link and can not be it any more: it goes before the new one comes.
     fn replaced(&self, link: &str) -> Option<u32> {
         let was = |candidate: &&Candidate| {
-            let mark = candidate.row.mark();
+            let mark = candidate.info.mark();
             let is_this = mark.is_some_and(|mark| mark.link == link);
-            is_this && candidate.row.is_called(link) && self.is_ours(candidate)
+            is_this && candidate.info.is_called(link) && self.is_ours(candidate)
         };
         let was = self.candidates.iter().find(was);
-        was.map(|candidate| candidate.row.index)
+        was.map(|candidate| candidate.info.index)
     }
 
     /// The device that is this link, as far as the kernel tells: what the tenant can write is not enough.
@@ -119,7 +119,7 @@ impl<'a> Inside<'a> {
         let is_ours = candidate.on_node
             || candidate.grouped
             || candidate.present.mark.is_some()
-            || self.known.contains(&candidate.row.index);
+            || self.known.contains(&candidate.info.index);
         match is_ours {
             true => Ok(Some(self.candidates.swap_remove(place))),
             false => Err((
@@ -127,7 +127,7 @@ impl<'a> Inside<'a> {
                 format!(
                     "the pod has {} already, as {:?}, which is not podconfig's",
                     device.data(),
-                    candidate.row.name
+                    candidate.info.name
                 ),
             )),
         }
@@ -135,7 +135,7 @@ impl<'a> Inside<'a> {
 }
 
 fn is_same(candidate: &Candidate, device: &Device, want: &WantDevice) -> bool {
-    let row = &candidate.row;
+    let row = &candidate.info;
     let is_at_home = match device {
         Device::Exclusive(_) => candidate.on_node,
         Device::Inside { .. } => row.peer_netns.is_none(),
@@ -148,7 +148,7 @@ fn is_same(candidate: &Candidate, device: &Device, want: &WantDevice) -> bool {
     is_at_home
         && is_on_parent
         && is_of_family
-        && row.data == Some(device.data().as_row(want.parent))
+        && row.data == Some(device.data().as_link_data(want.parent))
 }
 
 impl Plan {
@@ -182,7 +182,7 @@ impl Plan {
         match found {
             Err(why) => self.hindered.push(hinder(why)),
             Ok(found) => {
-                let own = found.as_ref().map(|candidate| candidate.row.index);
+                let own = found.as_ref().map(|candidate| candidate.info.index);
                 let own = own.or_else(|| inside.replaced(&want.link.name));
                 if let Some(why) = inside.foreign(&want.link.name, own) {
                     self.hindered.push(hinder(why));
@@ -256,10 +256,10 @@ impl Plan {
     pub(super) fn without(&mut self, inside: Inside<'_>) {
         let gone = inside.candidates.iter().filter(|c| inside.is_ours(c));
         let steps = gone.map(|candidate| Step::RemoveDevice {
-            index: candidate.row.index,
-            name: candidate.row.name.clone(),
+            index: candidate.info.index,
+            name: candidate.info.name.clone(),
             link: candidate
-                .row
+                .info
                 .mark()
                 .map_or_else(String::new, |mark| mark.link),
         });

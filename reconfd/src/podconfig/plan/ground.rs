@@ -6,11 +6,11 @@ use ipnetwork::IpNetwork;
 use super::{Surroundings, Why};
 use crate::node::{
     filter::Guard,
+    link_info::LinkInfo,
     links::{
         Ground, Segment, Want, WantDevice,
         device::{Data, Ends},
     },
-    row::Row,
 };
 
 /// Fills in what the device of a segment shall be, and how much the link can carry; says so where the
@@ -22,9 +22,12 @@ pub(super) fn stand<S: Surroundings>(
 ) -> Result<Option<Why>, Why> {
     let ground = want.ground.clone().unwrap_or_default();
     let parent = parent(segment, &ground, around)?;
-    let data = segment.data.as_row(parent.index);
-    if let Some(rival) = around.rival(parent.index, &data) {
-        let message = format!("the node itself has {} as {}", segment.data, rival.name);
+    let data = segment.data.as_link_data(parent.index);
+    if let Some(conflicting) = around.conflicting(parent.index, &data) {
+        let message = format!(
+            "the node itself has {} as {}",
+            segment.data, conflicting.name
+        );
         return Err((Reason::SegmentInUse, message));
     }
     if segment.data.found().is_some() && segment.data.own().is_none() {
@@ -50,7 +53,7 @@ fn parent<'a, S: Surroundings>(
     segment: &Segment,
     ground: &Ground,
     around: &'a S,
-) -> Result<&'a Row, Why> {
+) -> Result<&'a LinkInfo, Why> {
     let name = &segment.parent;
     let Some(parent) = around.of_node(name) else {
         return Err(match around.is_elsewhere(name) {

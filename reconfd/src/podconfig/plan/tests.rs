@@ -23,12 +23,12 @@ const MAC: [u8; 6] = [0x0a, 0x58, 10, 9, 0, 5];
 /// The bridges of a node, by name, and one of a namespace.
 #[derive(Default)]
 struct Node {
-    rows: Vec<Row>,
+    rows: Vec<LinkInfo>,
     /// Names of links that have gone to another namespace.
     moved: Vec<String>,
     /// The device of the one segment, in the switch.
-    device: Option<Row>,
-    bridge: Option<Row>,
+    device: Option<LinkInfo>,
+    bridge: Option<LinkInfo>,
     lacks_filter: bool,
     guard: Option<Guard>,
 }
@@ -46,8 +46,9 @@ impl Surroundings for Node {
         self.moved.iter().any(|moved| moved == name)
     }
 
-    fn rival(&self, parent: u32, data: &RowData) -> Option<&Row> {
-        let same = |row: &&Row| row.peer == Some(parent) && row.data.is_some_and(|d| d.meets(data));
+    fn conflicting(&self, parent: u32, data: &LinkData) -> Option<&LinkInfo> {
+        let same =
+            |row: &&LinkInfo| row.peer == Some(parent) && row.data.is_some_and(|d| d.meets(data));
         self.rows.iter().find(same)
     }
 
@@ -68,18 +69,18 @@ impl Surroundings for Node {
         self.guard.as_ref()
     }
 
-    fn of_node(&self, name: &str) -> Option<&Row> {
+    fn of_node(&self, name: &str) -> Option<&LinkInfo> {
         self.rows.iter().find(|row| row.is_called(name))
     }
 }
 
-fn row(index: u32, name: &str, kind: &str) -> Row {
-    Row {
+fn row(index: u32, name: &str, kind: &str) -> LinkInfo {
+    LinkInfo {
         index,
         name: name.into(),
         kind: Some(kind.into()),
         mtu: 1500,
-        ..Row::default()
+        ..LinkInfo::default()
     }
 }
 
@@ -186,7 +187,7 @@ struct Pod {
     known: HashSet<u32>,
     present: Vec<Present>,
     stale: Vec<(Place, u32)>,
-    inside: Vec<Row>,
+    inside: Vec<LinkInfo>,
     rules: BTreeSet<Rule>,
     node: Node,
     stranded: Vec<Stranded>,
@@ -196,7 +197,7 @@ struct Pod {
 impl Pod {
     fn plan(self) -> Plan {
         let inside = self.inside.into_iter().map(|row| (row.index, row));
-        let inside: HashMap<u32, Row> = inside.collect();
+        let inside: HashMap<u32, LinkInfo> = inside.collect();
         let mut of_pod = Inside::new(&inside, self.candidates, &self.known, &self.granted);
         (of_pod.stranded, of_pod.has_ipv6) = (self.stranded, !self.lacks_ipv6);
         plan(Situation {

@@ -61,37 +61,40 @@ fn the_echo_of_our_own_doing_disturbs_nobody() {
         addresses: vec!["10.1.0.1/24".parse().unwrap()],
     };
     settled.pod_ends.insert(7, end);
-    let echo = Row {
+    let echo = LinkInfo {
         index: 7,
         name: "data0".into(),
         up: true,
         mtu: 1500,
         mac: Some([1; 6]),
-        ..Row::default()
+        ..LinkInfo::default()
     };
-    let meaning = |row: Row| settled.meaning_of(&InPod::Link(Box::new(row)));
+    let meaning = |row: LinkInfo| settled.meaning_of(&NetnsEvent::Link(Box::new(row)));
     assert_eq!(meaning(echo.clone()), Meaning::Echo);
     assert_eq!(
-        meaning(Row {
+        meaning(LinkInfo {
             up: false,
             ..echo.clone()
         }),
         Meaning::Undone
     );
     assert_eq!(
-        meaning(Row {
+        meaning(LinkInfo {
             name: "mine".into(),
             ..echo
         }),
         Meaning::Undone
     );
-    let gone = |address: &str| InPod::AddressGone {
+    let gone = |address: &str| NetnsEvent::AddressGone {
         index: 7,
         network: address.parse().unwrap(),
     };
     assert_eq!(settled.meaning_of(&gone("10.1.0.1/24")), Meaning::Undone);
     // One that was taken away on purpose, or that is the pod's own.
     assert_eq!(settled.meaning_of(&gone("10.1.0.9/24")), Meaning::Echo);
-    assert_eq!(settled.meaning_of(&InPod::LinkGone(7)), Meaning::Undone);
-    assert_eq!(settled.meaning_of(&InPod::LinkGone(8)), Meaning::Echo);
+    assert_eq!(
+        settled.meaning_of(&NetnsEvent::LinkGone(7)),
+        Meaning::Undone
+    );
+    assert_eq!(settled.meaning_of(&NetnsEvent::LinkGone(8)), Meaning::Echo);
 }

@@ -7,9 +7,9 @@ use rtnetlink::LinkUnspec;
 
 use super::{Segment, peers};
 use crate::node::{
+    link_info::{LinkInfo, Port},
     links::{WantDevice, bridge, mark},
     netlink::Request,
-    row::{Port, Row},
 };
 
 /// The way out of a segment: unknown addresses are behind it, and known ones are remembered.
@@ -22,8 +22,8 @@ pub const WAY_OUT: Port = Port {
 /// A segment as it is in the switch.
 #[derive(Clone, Copy, Debug)]
 pub struct Present<'a> {
-    pub bridge: Option<&'a Row>,
-    pub device: Option<&'a Row>,
+    pub bridge: Option<&'a LinkInfo>,
+    pub device: Option<&'a LinkInfo>,
     pub peers: &'a BTreeSet<IpAddr>,
 }
 
@@ -89,12 +89,12 @@ pub fn edits(
 }
 
 /// Whether the device is the one that is wanted, on the parent that is wanted.
-fn is_same(device: &Row, segment: &Segment, want: &WantDevice) -> bool {
+fn is_same(device: &LinkInfo, segment: &Segment, want: &WantDevice) -> bool {
     let is_on_parent = match &segment.data {
         super::Data::Vlan(_) => device.peer == Some(want.parent),
         super::Data::Vxlan(_) => true,
     };
-    is_on_parent && device.data == Some(segment.data.as_row(want.parent))
+    is_on_parent && device.data == Some(segment.data.as_link_data(want.parent))
 }
 
 /// The messages of an edit, for the device and the bridge with these numbers.

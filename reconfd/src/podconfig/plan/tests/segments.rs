@@ -58,15 +58,15 @@ fn inside(carrier: &str) -> Want {
     }))
 }
 
-fn trunk() -> Row {
-    Row {
+fn trunk() -> LinkInfo {
+    LinkInfo {
         up: true,
         mtu: 9000,
         ..row(PARENT, "trunk0", "dummy")
     }
 }
 
-fn node(rows: impl IntoIterator<Item = Row>) -> Node {
+fn node(rows: impl IntoIterator<Item = LinkInfo>) -> Node {
     Node {
         rows: rows.into_iter().collect(),
         ..Node::default()
@@ -76,16 +76,16 @@ fn node(rows: impl IntoIterator<Item = Row>) -> Node {
 /// The segment's device and bridge as they are left.
 fn with_device(mut node: Node) -> Node {
     let segment = vlan();
-    node.device = Some(Row {
+    node.device = Some(LinkInfo {
         up: true,
         mtu: 9000,
         peer: Some(PARENT),
         master: Some(BRIDGE),
-        data: Some(RowData::Vlan { id: 100 }),
+        data: Some(LinkData::Vlan { id: 100 }),
         port: Some(shared::WAY_OUT),
         ..row(DEVICE, &segment.device_name(), "vlan")
     });
-    node.bridge = Some(Row {
+    node.bridge = Some(LinkInfo {
         alias: Some(shared::alias(&segment, "shop", "home")),
         ..row(BRIDGE, &segment.name, "bridge")
     });
@@ -128,13 +128,13 @@ fn a_link_on_a_segment_carries_what_its_parent_does() {
 
 #[test]
 fn a_parent_that_is_not_fit_takes_the_device_and_leaves_the_pod() {
-    let port = Row {
+    let port = LinkInfo {
         master: Some(9),
         ..trunk()
     };
-    let rival = Row {
+    let conflicting = LinkInfo {
         peer: Some(PARENT),
-        data: Some(RowData::Vlan { id: 100 }),
+        data: Some(LinkData::Vlan { id: 100 }),
         ..row(8, "trunk0.100", "vlan")
     };
     let elsewhere = Node {
@@ -145,7 +145,7 @@ fn a_parent_that_is_not_fit_takes_the_device_and_leaves_the_pod() {
         (Node::default(), Reason::ParentNotFound),
         (elsewhere, Reason::ParentMoved),
         (node([port]), Reason::ParentIsPort),
-        (node([trunk(), rival]), Reason::SegmentInUse),
+        (node([trunk(), conflicting]), Reason::SegmentInUse),
     ] {
         let plan = plan_of(shared_on(vlan()), with_device(node));
         assert_eq!(reasons(&plan), [reason]);
@@ -155,11 +155,11 @@ fn a_parent_that_is_not_fit_takes_the_device_and_leaves_the_pod() {
 
 #[test]
 fn a_port_that_a_rule_names_and_a_member_of_a_vrf_are_parents_like_any_other() {
-    let port = Row {
+    let port = LinkInfo {
         master: Some(9),
         ..trunk()
     };
-    let routed = Row {
+    let routed = LinkInfo {
         in_vrf: true,
         ..port.clone()
     };
@@ -172,7 +172,7 @@ fn a_port_that_a_rule_names_and_a_member_of_a_vrf_are_parents_like_any_other() {
 
 #[test]
 fn a_parent_that_is_down_is_told_and_nothing_is_taken_away() {
-    let down = Row {
+    let down = LinkInfo {
         up: false,
         ..trunk()
     };
@@ -293,11 +293,11 @@ fn candidate(want: &Want, peer: u32, id: u16) -> Candidate {
         routes: BTreeSet::new(),
     };
     Candidate {
-        row: Row {
+        info: LinkInfo {
             up: true,
             mtu: 9000,
             peer: Some(peer),
-            data: Some(RowData::Vlan { id }),
+            data: Some(LinkData::Vlan { id }),
             alias: Some(want.mark.to_string()),
             ..row(30, &want.link.name, "vlan")
         },
@@ -315,7 +315,7 @@ fn candidate(want: &Want, peer: u32, id: u16) -> Candidate {
 /// The pod's links as they are with that candidate.
 fn with_candidate(want: Want, candidate: Candidate) -> Pod {
     Pod {
-        inside: vec![candidate.row.clone()],
+        inside: vec![candidate.info.clone()],
         granted: vec![want],
         candidates: vec![candidate],
         node: node([trunk()]),
@@ -337,7 +337,7 @@ fn a_device_without_its_mark_is_known_by_what_nobody_in_the_pod_can_make() {
     stripped.present.mark = None;
     stripped.marked = false;
     stripped.grouped = false;
-    stripped.row.alias = Some("mine".into());
+    stripped.info.alias = Some("mine".into());
     let plan = with_candidate(want.clone(), stripped.clone()).plan();
     let [Step::ChangeDevice { edits, .. }] = &plan.steps[..] else {
         panic!("{:?}", plan.steps);
@@ -368,7 +368,7 @@ fn a_device_with_another_id_makes_place_for_the_wanted_one() {
 #[test]
 fn a_device_that_the_pod_has_made_itself_is_not_ours() {
     let want = inside("data0");
-    let carrier = Row {
+    let carrier = LinkInfo {
         up: true,
         ..row(3, "data0", "veth")
     };
@@ -377,8 +377,8 @@ fn a_device_that_the_pod_has_made_itself_is_not_ours() {
     own.marked = false;
     own.grouped = false;
     own.present.mark = None;
-    own.row.alias = None;
-    own.row.name = "mine".into();
+    own.info.alias = None;
+    own.info.name = "mine".into();
     let mut pod = with_candidate(want.clone(), own.clone());
     pod.inside.push(carrier.clone());
     let plan = pod.plan();
@@ -398,7 +398,7 @@ fn a_name_means_a_link_of_the_pod_and_none_of_the_node() {
 
 #[test]
 fn a_link_that_leads_out_of_the_node_carries_no_tags_of_the_pods_own() {
-    let carrier = Row {
+    let carrier = LinkInfo {
         up: true,
         mtu: 1500,
         ..row(3, "net1", "veth")

@@ -18,7 +18,7 @@ const ETH_P_8021Q: u16 = 0x8100;
 
 /// The identity of a device as its kernel tells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RowData {
+pub enum LinkData {
     Vlan {
         id: u16,
     },
@@ -36,7 +36,7 @@ pub enum RowData {
     },
 }
 
-impl RowData {
+impl LinkData {
     /// `None` for every other kind, and for a vlan that is not 802.1Q's.
     pub fn read(kind: Option<&str>, data: &[u8]) -> Option<Self> {
         match kind? {
@@ -69,7 +69,7 @@ impl RowData {
     }
 }
 
-fn vlan(data: &[u8]) -> Option<RowData> {
+fn vlan(data: &[u8]) -> Option<LinkData> {
     let (mut id, mut protocol) = (None, ETH_P_8021Q);
     for attribute in NlasIterator::new(data).flatten() {
         let value = attribute.value();
@@ -79,10 +79,10 @@ fn vlan(data: &[u8]) -> Option<RowData> {
             _ => (),
         }
     }
-    (protocol == ETH_P_8021Q).then_some(RowData::Vlan { id: id? })
+    (protocol == ETH_P_8021Q).then_some(LinkData::Vlan { id: id? })
 }
 
-fn vxlan(data: &[u8]) -> RowData {
+fn vxlan(data: &[u8]) -> LinkData {
     let (mut vni, mut port, mut underlay, mut takes_all) = (0, 0, None, false);
     let (mut group, mut own) = (None, None);
     for attribute in NlasIterator::new(data).flatten() {
@@ -100,7 +100,7 @@ fn vxlan(data: &[u8]) -> RowData {
             _ => (),
         }
     }
-    RowData::Vxlan {
+    LinkData::Vxlan {
         vni,
         port,
         underlay,

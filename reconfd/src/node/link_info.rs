@@ -9,7 +9,7 @@ use super::links::Mark;
 
 /// What a vlan or a vxlan says of itself.
 mod data;
-pub use data::RowData;
+pub use data::LinkData;
 
 const IFLA_ADDRESS: u16 = 1;
 const IFLA_IFNAME: u16 = 3;
@@ -46,7 +46,7 @@ const HEADER: usize = 16;
 
 /// A link of some namespace.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Row {
+pub struct LinkInfo {
     pub index: u32,
     pub name: String,
     pub altnames: Vec<String>,
@@ -66,7 +66,7 @@ pub struct Row {
     pub in_vrf: bool,
     pub kind: Option<String>,
     /// For a vlan or a vxlan.
-    pub data: Option<RowData>,
+    pub data: Option<LinkData>,
     /// For a bridge's port: what it does with frames.
     pub port: Option<Port>,
     /// For a bridge's port: the bridge forwards its frames.
@@ -87,7 +87,7 @@ pub struct Port {
     pub locked: bool,
 }
 
-impl Row {
+impl LinkInfo {
     /// From everything behind the netlink header of RTM_NEWLINK or RTM_DELLINK.
     pub fn read(bytes: &[u8]) -> Option<Self> {
         let header = bytes.first_chunk::<HEADER>()?;
@@ -144,7 +144,7 @@ impl Row {
             let value = attribute.value();
             match attribute.kind() {
                 IFLA_INFO_KIND => self.kind = Some(text(value)),
-                IFLA_INFO_DATA => self.data = RowData::read(self.kind.as_deref(), value),
+                IFLA_INFO_DATA => self.data = LinkData::read(self.kind.as_deref(), value),
                 IFLA_INFO_SLAVE_KIND => self.in_vrf = text(value) == "vrf",
                 IFLA_INFO_SLAVE_DATA => {
                     self.port = Some(port(value));
