@@ -18,7 +18,7 @@ use cni_plugin::record::{is_container_id, is_dns_name, is_ifname, is_plain_path,
 use crds::report::RecordSource;
 
 use self::{cache::Cache, cri::Cri};
-use crate::source::{self, Change};
+use crate::source::{self, Trigger};
 
 /// So many hints are kept of one source: stale ones stay on a disk for ever.
 pub const MOST_HINTS: usize = 8192;
@@ -36,7 +36,7 @@ impl Backfill {
     pub fn start(
         cni_cache: Option<&Path>,
         cri_socket: Option<&Path>,
-        notify: impl Fn(Change) + Clone + Send + 'static,
+        notify: impl Fn(Trigger) + Clone + Send + 'static,
     ) -> io::Result<Self> {
         let hints = Hints::default();
         let cache = cni_cache.map(|path| Cache::start(path, hints.clone(), notify.clone()));

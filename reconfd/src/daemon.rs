@@ -41,7 +41,7 @@ use crate::{
         tell::{Manner, Teller},
     },
     source::{
-        Change, Complete, Objects, Sink,
+        Complete, Objects, Sink, Trigger,
         cluster::{self, Cluster},
         directory::{self, Directory},
         schema::Schema,
@@ -130,7 +130,7 @@ fn pods(config: &Config) -> Pods {
 
 fn start_backfill(config: &Config, waker: &Waker) -> anyhow::Result<Backfill> {
     let waker = waker.clone();
-    let notify = move |change| waker.tell(change);
+    let notify = move |trigger| waker.tell(trigger);
     let started = Backfill::start(config.cni_cache(), config.cri_socket.as_deref(), notify);
     started.context("listen to others than the plugin")
 }
@@ -150,7 +150,7 @@ fn watch_networks(config: &Config, waker: &Waker) -> anyhow::Result<(Networks, n
     let waker = waker.clone();
     let tell = move |said| {
         *node.lock().unwrap_or_else(PoisonError::into_inner) = Some(said);
-        waker.tell(Change::NodeNetworks);
+        waker.tell(Trigger::NodeNetworks);
     };
     let watch = networks::Watch::start(kernel::matters_on_node, tell);
     Ok((networks, watch.context("watch the networks of this node")?))
@@ -237,9 +237,9 @@ fn open_cluster(
     })
 }
 
-fn teller(waker: &Waker) -> impl Fn(Change) + Clone + Send + Sync + 'static {
+fn teller(waker: &Waker) -> impl Fn(Trigger) + Clone + Send + Sync + 'static {
     let waker = waker.clone();
-    move |change| waker.tell(change)
+    move |trigger| waker.tell(trigger)
 }
 
 fn book(config: &Config) -> Book {

@@ -51,17 +51,17 @@ pub type NamespaceMeta = PartialObjectMeta<Namespace>;
 /// The label that every namespace carries, whatever its manifest says.
 const NAME_LABEL: &str = "kubernetes.io/metadata.name";
 
-/// What a source says after it has changed the stores.
+/// What triggers a reconcile; a source sends it after it has updated the stores.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Change {
+pub enum Trigger {
     PodConfig {
         namespace: String,
         name: String,
     },
-    /// Some policy came, went or changed.
+    /// A policy was added, changed or deleted.
     Policy,
     Namespace(String),
-    /// The other ends of a tunnel of this namespace.
+    /// The peers of a tunnel of this namespace.
     PeerSlice {
         namespace: String,
         vni: i32,
@@ -71,22 +71,22 @@ pub enum Change {
         namespace: String,
         name: String,
     },
-    /// Something else is said about where this pod's network namespace is.
+    /// The hint at this pod's network namespace has changed.
     Hint {
         namespace: String,
         name: String,
     },
-    /// What the claims of this pod's links have come to.
+    /// The state of the claims of this pod's links has changed.
     Claims {
         uid: String,
     },
-    /// The record of this file name; without a name: any of them.
+    /// The record of this file name; `None` means any record.
     Records(Option<String>),
-    /// The networks that no link may overlap, or that they are known (again).
+    /// The networks that no link may overlap have changed, or are known (again).
     ReservedNetworks,
     /// The networks of this node.
     NodeNetworks,
-    /// Somebody was asked on the wire about addresses of this pod, by its uid.
+    /// A result of address conflict detection for the pod with this uid.
     Probed(String),
     /// Anything may have changed.
     All,

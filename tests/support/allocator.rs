@@ -19,7 +19,7 @@ use reconfd::{
     },
     http::Encode as _,
     metrics::Metrics,
-    source::{Change, cluster::claims::Driver},
+    source::{Trigger, cluster::claims::Driver},
 };
 use tokio::{
     sync::{
@@ -70,7 +70,7 @@ impl Allocator {
             on_the_spot: None,
             ring: Box::new(move || ring.notify_one()),
             notify: Box::new(move |change| {
-                if let Change::Claims { uid } = change {
+                if let Trigger::Claims { uid } = change {
                     // Whoever no longer listens has all that it wanted.
                     let _ = tell.send(uid);
                 }

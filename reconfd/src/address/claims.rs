@@ -14,7 +14,7 @@ pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 
 use super::range::Range;
-use crate::source::Change;
+use crate::source::Trigger;
 
 /// Pure: what this node holds, asks for and gives back.
 mod book;
@@ -96,7 +96,7 @@ pub struct Door {
     pub on_the_spot: Option<OnTheSpot>,
     /// There may be something to do, or to do sooner.
     pub ring: Box<dyn Fn() + Send + Sync>,
-    pub notify: Box<dyn Fn(Change) + Send + Sync>,
+    pub notify: Box<dyn Fn(Trigger) + Send + Sync>,
 }
 
 impl Claims {
@@ -120,7 +120,7 @@ impl Claims {
     }
 
     /// Which addresses the link has, or why it has none yet. When the answer has changed,
-    /// [`Change::Claims`] is told.
+    /// [`Trigger::Claims`] is told.
     pub fn ask(&self, asker: &Asker, demand: &Demand) -> Answer {
         let answer = self.book().ask(asker, demand, &now());
         if !matches!(answer, Answer::Pending(_)) {
@@ -271,7 +271,7 @@ impl Claims {
     fn tell(&self, concerned: BTreeSet<String>, asker: Option<&str>) {
         for uid in concerned {
             if asker != Some(uid.as_str()) {
-                (self.0.door.notify)(Change::Claims { uid });
+                (self.0.door.notify)(Trigger::Claims { uid });
             }
         }
     }

@@ -25,7 +25,7 @@ use self::{
     watch::{Batch, Watch},
 };
 use super::{Hints, PodName};
-use crate::source::Change;
+use crate::source::Trigger;
 
 /// The running watch; when it is dropped, the watching ends.
 #[must_use]
@@ -40,7 +40,7 @@ impl Cache {
     pub fn start(
         path: &Path,
         hints: Hints,
-        notify: impl Fn(Change) + Send + 'static,
+        notify: impl Fn(Trigger) + Send + 'static,
     ) -> io::Result<Self> {
         let mut watch = Watch::new(path)?;
         let stop = watch.stop();
@@ -53,8 +53,9 @@ impl Cache {
                     Ok(Batch { stop: true, .. }) => break,
                     Ok(batch) => {
                         let touched = reader.take(batch).into_iter();
-                        touched
-                            .for_each(|(namespace, name)| notify(Change::Hint { namespace, name }));
+                        touched.for_each(|(namespace, name)| {
+                            notify(Trigger::Hint { namespace, name })
+                        });
                     }
                     Err(error) => {
                         let path = reader.path.display();

@@ -24,7 +24,7 @@ use self::{
     messages::{PodSandbox, PodSandboxMetadata},
 };
 use super::{Hint, Hints, PodName};
-use crate::source::Change;
+use crate::source::Trigger;
 
 /// Pods that start together are asked for together, and the runtime is left alone for so long.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -48,7 +48,7 @@ impl Cri {
     pub fn start(
         socket: &Path,
         hints: Hints,
-        notify: impl Fn(Change) + Send + 'static,
+        notify: impl Fn(Trigger) + Send + 'static,
     ) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -104,7 +104,7 @@ impl Asker {
     async fn serve(
         &mut self,
         mut asked: mpsc::UnboundedReceiver<PodName>,
-        notify: &impl Fn(Change),
+        notify: &impl Fn(Trigger),
     ) {
         let (mut pods, mut pause) = (BTreeSet::new(), PAUSE);
         loop {
@@ -120,7 +120,7 @@ impl Asker {
             match self.round(&pods).await {
                 Ok(touched) => {
                     let touched = touched.into_iter();
-                    touched.for_each(|(namespace, name)| notify(Change::Hint { namespace, name }));
+                    touched.for_each(|(namespace, name)| notify(Trigger::Hint { namespace, name }));
                     self.trouble = None;
                     (pods, pause) = (BTreeSet::new(), PAUSE);
                 }

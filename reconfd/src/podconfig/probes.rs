@@ -17,7 +17,7 @@ use crate::{
         netlink::Error,
         probe::{self, Answer, Question},
     },
-    source::Change,
+    source::Trigger,
 };
 
 /// An answer counts for so long.
@@ -103,7 +103,7 @@ impl Probes {
         let (failed, uid) = (question.clone(), key.clone());
         let thread = thread::Builder::new().name("probe".into()).spawn(move || {
             let answers = probe::ask(&netns, &question);
-            let change = Change::Probed(key.0.clone());
+            let change = Trigger::Probed(key.0.clone());
             // A controller that has ended hears nothing, and needs not.
             let _ = tell.send((key, question, answers));
             waker.tell(change);

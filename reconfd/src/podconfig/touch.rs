@@ -3,56 +3,56 @@
 use kube::core::SelectorExt as _;
 
 use super::{Controller, policy, probes::Probes, tell::Telling};
-use crate::source::Change;
+use crate::source::Trigger;
 
 impl Controller {
     /// What the sources said since the last look.
     pub(super) fn take_changes(&mut self) {
         while let Ok(change) = self.inbox.changes.try_recv() {
             match change {
-                Change::PodConfig { namespace, name } => {
+                Trigger::PodConfig { namespace, name } => {
                     self.touch_selected(&namespace, &name);
                     self.touch_orphans();
                     self.unsure.insert(namespace.clone());
                     self.quota.count_again(&namespace);
                     self.to_tell.push(Telling::PodConfig { namespace, name });
                 }
-                Change::Pod { namespace, name } => {
+                Trigger::Pod { namespace, name } => {
                     self.touch(self.pods.uids_of(&namespace, &name));
                     // Its object was one of two that spoke of it.
                     self.dirty.extend(self.orphans.iter().cloned());
                     self.quota.count_again(&namespace);
                     self.seek_in(&namespace);
                 }
-                Change::Claims { uid } => self.touch([uid]),
-                Change::Hint { namespace, .. } => self.seek_in(&namespace),
-                Change::Namespace(namespace) => {
+                Trigger::Claims { uid } => self.touch([uid]),
+                Trigger::Hint { namespace, .. } => self.seek_in(&namespace),
+                Trigger::Namespace(namespace) => {
                     self.touch_namespace(&namespace);
                     self.quota.count_again(&namespace);
                     self.unsure.insert(namespace);
                 }
-                Change::Records(file) => {
+                Trigger::Records(file) => {
                     let touched = match file {
                         Some(file) => self.read_record(&file),
                         None => self.read_records(),
                     };
                     self.touch(touched);
                 }
-                Change::PeerSlice {
+                Trigger::PeerSlice {
                     namespace,
                     vni,
                     port,
                 } => self.touch_found(&namespace, vni, port),
-                Change::Policy => {
+                Trigger::Policy => {
                     self.touch_all();
                     self.count_all_again();
                 }
-                Change::ReservedNetworks | Change::NodeNetworks => self.look_at_networks(),
-                Change::Probed(uid) => {
+                Trigger::ReservedNetworks | Trigger::NodeNetworks => self.look_at_networks(),
+                Trigger::Probed(uid) => {
                     self.probes.iter_mut().for_each(Probes::take);
                     self.dirty.insert(uid);
                 }
-                Change::All => {
+                Trigger::All => {
                     self.read_records();
                     self.touch_all();
                     self.count_all_again();

@@ -11,19 +11,19 @@ use std::{
 
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
-use crate::source::Change;
+use crate::source::Trigger;
 
 /// Wakes the controller from any thread.
 #[derive(Clone)]
 pub struct Waker {
-    changes: mpsc::Sender<Change>,
+    changes: mpsc::Sender<Trigger>,
     bell: Arc<EventFd>,
     stop: Arc<AtomicBool>,
 }
 
 /// Where the controller hears what the waker says.
 pub struct Inbox {
-    pub(super) changes: mpsc::Receiver<Change>,
+    pub(super) changes: mpsc::Receiver<Trigger>,
     pub(super) bell: Arc<EventFd>,
     pub(super) stop: Arc<AtomicBool>,
 }
@@ -51,7 +51,7 @@ pub fn inbox() -> io::Result<(Waker, Inbox)> {
 }
 
 impl Waker {
-    pub fn tell(&self, change: Change) {
+    pub fn tell(&self, change: Trigger) {
         // A controller that has ended hears nothing, and needs not.
         let _ = self.changes.send(change);
         let _ = self.bell.write(1);

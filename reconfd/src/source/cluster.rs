@@ -36,7 +36,7 @@ pub use self::{
     events::Notice,
     pods::{Gate, Network, PodWish},
 };
-use super::{Change, Complete, Feed, Objects, records::Records};
+use super::{Complete, Feed, Objects, Trigger, records::Records};
 use crate::{
     address::claims::{Book, Claims, Door},
     http::Health,
@@ -71,7 +71,7 @@ impl Cluster {
     pub fn start(
         options: Options,
         (health, metrics): (Health, Metrics),
-        notify: impl Fn(Change) + Clone + Send + Sync + 'static,
+        notify: impl Fn(Trigger) + Clone + Send + Sync + 'static,
     ) -> io::Result<((Objects, Claims), Sink, Complete, Self)> {
         let feed = Feed::of_api();
         let (objects, sink) = (feed.objects(), Sink::default());
@@ -106,7 +106,7 @@ fn book(options: &Options) -> Book {
     Book::new(&options.node, &options.installation, options.address_rest)
 }
 
-fn door(bell: &Arc<Notify>, notify: impl Fn(Change) + Send + Sync + 'static) -> Door {
+fn door(bell: &Arc<Notify>, notify: impl Fn(Trigger) + Send + Sync + 'static) -> Door {
     let bell = bell.clone();
     Door {
         on_the_spot: None,

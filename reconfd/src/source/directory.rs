@@ -26,7 +26,7 @@ use nix::sys::eventfd::EventFd;
 
 pub use self::{read::Admit, sink::Sink};
 use self::{reader::Reader, watch::Watch};
-use super::{Change, Feed, Objects};
+use super::{Feed, Objects, Trigger};
 
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -65,7 +65,7 @@ impl Directory {
     pub fn start(
         options: &Options,
         admit: Box<Admit>,
-        notify: impl Fn(Change) + Send + 'static,
+        notify: impl Fn(Trigger) + Send + 'static,
     ) -> Result<(Objects, Sink, Self), Error> {
         check_apart(options)?;
         let cannot_watch = |cause| Error::Watch {

@@ -19,7 +19,7 @@ use nix::{
 };
 
 use super::{
-    Change,
+    Trigger,
     folder::{ENTRIES, Folder, ITSELF},
 };
 
@@ -42,7 +42,7 @@ struct Watch {
 
 impl Records {
     /// Tells of every record that comes, changes or goes from now on; the folder may come later.
-    pub fn watch(path: &Path, notify: impl Fn(Change) + Send + 'static) -> io::Result<Self> {
+    pub fn watch(path: &Path, notify: impl Fn(Trigger) + Send + 'static) -> io::Result<Self> {
         let stop = Arc::new(EventFd::new()?);
         let mut watch = Watch {
             inotify: Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?,
@@ -73,7 +73,7 @@ impl Drop for Records {
 }
 
 impl Watch {
-    fn run(&mut self, notify: &dyn Fn(Change)) {
+    fn run(&mut self, notify: &dyn Fn(Trigger)) {
         loop {
             match self.wait() {
                 Ok(true) => return,
@@ -102,25 +102,25 @@ impl Watch {
         }
     }
 
-    fn events(&mut self, notify: &dyn Fn(Change)) {
+    fn events(&mut self, notify: &dyn Fn(Trigger)) {
         let events = self.inotify.read_events().unwrap_or_default();
         for event in events {
             let overflow = event.mask.contains(Flags::IN_Q_OVERFLOW);
             match event.name {
-                None if overflow => notify(Change::Records(None)),
+                None if overflow => notify(Trigger::Records(None)),
                 None if self.folder.is(event.wd) => self.folder.lost(&self.inotify, event.mask),
                 Some(name) if self.folder.is(event.wd) => {
                     let name = name.to_string_lossy();
                     // The plugin's temporary files.
                     if !name.starts_with('.') {
-                        notify(Change::Records(Some(name.into_owned())));
+                        notify(Trigger::Records(Some(name.into_owned())));
                     }
                 }
                 _ => (),
             }
         }
         if self.folder.check(&self.inotify).is_ok_and(|is_new| is_new) {
-            notify(Change::Records(None));
+            notify(Trigger::Records(None));
         }
     }
 }
@@ -139,12 +139,12 @@ mod tests {
         let top = tempfile::tempdir().unwrap();
         let folder = top.path().join("records");
         let (told, heard) = mpsc::channel();
-        let records = Records::watch(&folder, move |change| told.send(change).unwrap()).unwrap();
+        let records = Records::watch(&folder, move |trigger| told.send(trigger).unwrap()).unwrap();
         fs::create_dir(&folder).unwrap();
-        assert_eq!(heard.recv_timeout(SOON), Ok(Change::Records(None)));
+        assert_eq!(heard.recv_timeout(SOON), Ok(Trigger::Records(None)));
         fs::write(folder.join(".half"), "").unwrap();
         fs::rename(folder.join(".half"), folder.join("a.eth0.json")).unwrap();
-        let told = Change::Records(Some("a.eth0.json".into()));
+        let told = Trigger::Records(Some("a.eth0.json".into()));
         assert_eq!(heard.recv_timeout(SOON), Ok(told.clone()));
         fs::remove_file(folder.join("a.eth0.json")).unwrap();
         assert_eq!(heard.recv_timeout(SOON), Ok(told));

@@ -28,13 +28,13 @@ fn what_is_there_at_the_start_is_known_and_what_comes_and_goes_is_told() {
     };
     plant(entry("first", "c1"));
     let (hints, (said, heard)) = (Hints::default(), mpsc::channel());
-    let cache = Cache::start(root.path(), hints.clone(), move |change| {
-        said.send(change).unwrap();
+    let cache = Cache::start(root.path(), hints.clone(), move |trigger| {
+        said.send(trigger).unwrap();
     });
     let _cache = cache.unwrap();
     assert_eq!(hints.of("tenant-a", "first").len(), 1);
     let next = || heard.recv_timeout(Duration::from_secs(5)).unwrap();
-    let of = |name: &str| Change::Hint {
+    let of = |name: &str| Trigger::Hint {
         namespace: "tenant-a".into(),
         name: name.into(),
     };

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     address::claims::{Claims, paper::Name},
     metrics::Metrics,
-    source::{Change, NamespaceMeta, Pod},
+    source::{NamespaceMeta, Pod, Trigger},
 };
 
 /// What one of the watches said; which of its kind said it, it numbers.
@@ -52,7 +52,7 @@ pub struct Books {
 
 impl Books {
     /// Puts into the stores what was heard.
-    pub fn take(&mut self, heard: Heard) -> Vec<Change> {
+    pub fn take(&mut self, heard: Heard) -> Vec<Trigger> {
         match heard {
             Heard::PodConfig(at, said) => {
                 let news = self.news("podconfigs", said, |books| &mut books.podconfigs[at]);
@@ -110,7 +110,7 @@ impl Books {
     }
 
     /// Slices of peers that were deleted and did not come back.
-    pub fn expire(&mut self, now: Instant) -> Vec<Change> {
+    pub fn expire(&mut self, now: Instant) -> Vec<Trigger> {
         let may_come_back = !self.deaf_to.contains_key(PEER_SLICES);
         self.stores.expire_slices(may_come_back, now)
     }

@@ -36,7 +36,7 @@ use crate::{
     address::claims::Claims,
     http::Health,
     metrics::Metrics,
-    source::{Change, Feed},
+    source::{Feed, Trigger},
 };
 
 /// How soon a look that failed is tried again.
@@ -60,7 +60,7 @@ type Ears = Vec<Pin<Box<dyn Stream<Item = Heard> + Send>>>;
 
 impl Service {
     /// Until it is stopped; a failure that no waiting mends is told.
-    pub async fn run(self, feed: Feed, notify: &dyn Fn(Change), stopped: oneshot::Receiver<()>) {
+    pub async fn run(self, feed: Feed, notify: &dyn Fn(Trigger), stopped: oneshot::Receiver<()>) {
         let service = self.serve(feed, notify);
         tokio::pin!(service);
         let ended = tokio::select! {
@@ -76,7 +76,7 @@ impl Service {
         }
     }
 
-    async fn serve(&self, feed: Feed, notify: &dyn Fn(Change)) -> anyhow::Result<()> {
+    async fn serve(&self, feed: Feed, notify: &dyn Fn(Trigger)) -> anyhow::Result<()> {
         let objects = feed.objects();
         let client = client::connect().await?;
         client::check_version(&client, |why| self.wait(why)).await?;
@@ -145,7 +145,7 @@ impl Service {
         }
     }
 
-    async fn hear(&self, client: &Client, feed: Feed, notify: &dyn Fn(Change)) {
+    async fn hear(&self, client: &Client, feed: Feed, notify: &dyn Fn(Trigger)) {
         let (ears, mut books) = self.open(client, feed);
         let mut heard = stream::select_all(ears);
         let mut is_complete = false;

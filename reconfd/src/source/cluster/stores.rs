@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     scope::Scope,
-    source::{Change, Feed, NamespaceMeta, Objects, Pod, heard::first_heard, pod::NETWORK_STATUS},
+    source::{Feed, NamespaceMeta, Objects, Pod, Trigger, heard::first_heard, pod::NETWORK_STATUS},
 };
 
 pub struct Stores {
@@ -45,34 +45,34 @@ impl Stores {
         }
     }
 
-    pub fn podconfig(&mut self, news: News<PodConfig>) -> Option<Change> {
+    pub fn podconfig(&mut self, news: News<PodConfig>) -> Option<Trigger> {
         let (namespace, name) = self.served(&news)?;
         let (event, is_new) = event(news, &self.objects.podconfigs, |old, new| {
             old.spec == new.spec && is_same(old, new)
         })?;
         self.feed.podconfig(&event);
-        is_new.then_some(Change::PodConfig { namespace, name })
+        is_new.then_some(Trigger::PodConfig { namespace, name })
     }
 
-    pub fn policy(&mut self, news: News<PodConfigPolicy>) -> Option<Change> {
+    pub fn policy(&mut self, news: News<PodConfigPolicy>) -> Option<Trigger> {
         let (event, is_new) = event(news, &self.objects.policies, |old, new| {
             old.spec == new.spec && is_same(old, new)
         })?;
         self.feed.policy(&event);
-        is_new.then_some(Change::Policy)
+        is_new.then_some(Trigger::Policy)
     }
 
-    pub fn namespace(&mut self, news: News<NamespaceMeta>) -> Option<Change> {
+    pub fn namespace(&mut self, news: News<NamespaceMeta>) -> Option<Trigger> {
         let (_, name) = key_of(&news);
         let (event, is_new) = event(news, &self.objects.namespaces, |old, new| {
             old.metadata.labels == new.metadata.labels
         })?;
         self.feed.namespace(&event);
-        is_new.then_some(Change::Namespace(name))
+        is_new.then_some(Trigger::Namespace(name))
     }
 
     /// One that is deleted stays in force for a while.
-    pub fn peer_slice(&mut self, news: News<PeerSlice>, now: Instant) -> Option<Change> {
+    pub fn peer_slice(&mut self, news: News<PeerSlice>, now: Instant) -> Option<Trigger> {
         let key = self.served(&news)?;
         let is_known = || {
             let known = self.objects.peer_slices.get(&reference(&key.0, &key.1));
@@ -92,7 +92,7 @@ impl Stores {
     }
 
     /// The slices that were deleted and did not come back. `may_come_back`: whether they are watched.
-    pub fn expire_slices(&mut self, may_come_back: bool, now: Instant) -> Vec<Change> {
+    pub fn expire_slices(&mut self, may_come_back: bool, now: Instant) -> Vec<Trigger> {
         if !may_come_back {
             self.retired.restart(now);
         }
@@ -105,7 +105,7 @@ impl Stores {
         self.retired.next()
     }
 
-    fn put_slice(&mut self, news: News<PeerSlice>) -> Option<Change> {
+    fn put_slice(&mut self, news: News<PeerSlice>) -> Option<Trigger> {
         let (namespace, name) = self.served(&news)?;
         let known = self.objects.peer_slices.get(&reference(&namespace, &name));
         let (event, is_new) = event(news, &self.objects.peer_slices, |old, new| {
@@ -119,8 +119,8 @@ impl Stores {
         let (vni, port) = segment(slice);
         // A slice that says another segment than before concerns both.
         let change = match known.is_some_and(|known| segment(&known) != (vni, port)) {
-            true => Change::Namespace(namespace),
-            false => Change::PeerSlice {
+            true => Trigger::Namespace(namespace),
+            false => Trigger::PeerSlice {
                 namespace,
                 vni,
                 port,
@@ -130,10 +130,10 @@ impl Stores {
     }
 
     /// Of other installations only which namespaces they serve.
-    pub fn reserved_networks(&mut self, news: News<ReservedNetworks>) -> Option<Change> {
+    pub fn reserved_networks(&mut self, news: News<ReservedNetworks>) -> Option<Trigger> {
         let is_served_otherwise = self.serves(&news);
         let is_new = self.own_networks(news);
-        (is_served_otherwise || is_new.is_some()).then_some(Change::ReservedNetworks)
+        (is_served_otherwise || is_new.is_some()).then_some(Trigger::ReservedNetworks)
     }
 
     fn serves(&mut self, news: &News<ReservedNetworks>) -> bool {
@@ -185,11 +185,11 @@ impl Stores {
         }
     }
 
-    pub fn pod(&mut self, news: News<Pod>) -> Option<Change> {
+    pub fn pod(&mut self, news: News<Pod>) -> Option<Trigger> {
         let (namespace, name) = self.served(&news)?;
         let (event, is_new) = event(news, &self.objects.pods, is_same_pod)?;
         self.feed.pod(&event);
-        is_new.then_some(Change::Pod { namespace, name })
+        is_new.then_some(Trigger::Pod { namespace, name })
     }
 
     fn served<K: Resource>(&self, news: &News<K>) -> Option<Key> {

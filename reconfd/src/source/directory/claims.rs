@@ -15,7 +15,7 @@ use std::{
 use crate::{
     address::claims::{Book, Claims, Door},
     metrics::Metrics,
-    source::Change,
+    source::Trigger,
 };
 
 mod file;
@@ -39,7 +39,7 @@ pub fn start(
     node: &str,
     book: Book,
     metrics: Metrics,
-    notify: impl Fn(Change) + Send + Sync + 'static,
+    notify: impl Fn(Trigger) + Send + Sync + 'static,
 ) -> io::Result<(Claims, Keeping)> {
     fs::create_dir_all(folder)?;
     let folder = Arc::new(Folder::new(folder));

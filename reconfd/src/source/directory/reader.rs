@@ -22,7 +22,7 @@ use super::{
     stores::Stores,
     watch::{Batch, Fate, Watch},
 };
-use crate::source::{Change, Feed, Refusal};
+use crate::source::{Feed, Refusal, Trigger};
 
 /// For this long a name that vanished may come back as if it had never been away: editors and version
 /// control remove a file before they write it anew.
@@ -94,7 +94,7 @@ impl Reader {
         }
     }
 
-    pub fn run(mut self, mut watch: Watch, notify: &dyn Fn(Change)) {
+    pub fn run(mut self, mut watch: Watch, notify: &dyn Fn(Trigger)) {
         loop {
             let until = self.held.values().min().copied();
             match watch.wait(until) {
@@ -108,11 +108,11 @@ impl Reader {
         }
     }
 
-    fn batch(&mut self, batch: Batch, has_folder: bool, notify: &dyn Fn(Change)) {
+    fn batch(&mut self, batch: Batch, has_folder: bool, notify: &dyn Fn(Trigger)) {
         batch
             .records
             .into_iter()
-            .for_each(|name| notify(Change::Records(name)));
+            .for_each(|name| notify(Trigger::Records(name)));
         let mut touched = Touched::new();
         self.look_at_folder(has_folder);
         if batch.reread {
@@ -122,9 +122,9 @@ impl Reader {
         } else if !batch.names.is_empty() || !self.held.is_empty() {
             self.some(batch.names, &mut touched);
         }
-        let changes = self.stores.settle(&self.shelf, &touched);
+        let triggers = self.stores.settle(&self.shelf, &touched);
         self.tell_notes(&touched);
-        changes.into_iter().for_each(notify);
+        triggers.into_iter().for_each(notify);
         // What is held is about to change: who is a twin of what is not known before.
         if self.held.is_empty() {
             self.tell_refusals();

@@ -12,7 +12,7 @@ use super::{
     read::Object,
     shelf::{Shelf, Touched},
 };
-use crate::source::{Change, Feed, Refusal};
+use crate::source::{Feed, Refusal, Trigger};
 
 pub struct Stores {
     feed: Feed,
@@ -55,20 +55,20 @@ impl Stores {
     }
 
     /// Brings the stores up to date with the shelf.
-    pub fn settle(&mut self, shelf: &Shelf, touched: &Touched) -> Vec<Change> {
+    pub fn settle(&mut self, shelf: &Shelf, touched: &Touched) -> Vec<Trigger> {
         let now = SystemTime::now();
-        let mut changes = Vec::new();
+        let mut triggers = Vec::new();
         for key in touched {
             let old = self.in_force.get(key).cloned();
             if self.put(shelf, key, now) {
                 let new = self.in_force.get(key);
                 // What it spoke of before is not what it was, either.
                 let versions = old.iter().chain(new);
-                changes.extend(versions.map(|object| change(key, object)));
+                triggers.extend(versions.map(|object| trigger(key, object)));
             }
         }
-        changes.dedup();
-        changes
+        triggers.dedup();
+        triggers
     }
 
     fn put(&mut self, shelf: &Shelf, key: &Key, seen: SystemTime) -> bool {
@@ -125,17 +125,17 @@ fn partial<K>(metadata: &ObjectMeta) -> PartialObjectMeta<K> {
     }
 }
 
-fn change(key: &Key, object: &Object) -> Change {
+fn trigger(key: &Key, object: &Object) -> Trigger {
     let (namespace, name) = (key.namespace.clone(), key.name.clone());
     match object {
-        Object::PodConfig(_) => Change::PodConfig { namespace, name },
-        Object::Policy(_) => Change::Policy,
-        Object::PeerSlice(slice) => Change::PeerSlice {
+        Object::PodConfig(_) => Trigger::PodConfig { namespace, name },
+        Object::Policy(_) => Trigger::Policy,
+        Object::PeerSlice(slice) => Trigger::PeerSlice {
             namespace,
             vni: slice.spec.vni,
             port: slice.spec.port,
         },
-        Object::Pod(_) => Change::Pod { namespace, name },
-        Object::Namespace(_) => Change::Namespace(name),
+        Object::Pod(_) => Trigger::Pod { namespace, name },
+        Object::Namespace(_) => Trigger::Namespace(name),
     }
 }

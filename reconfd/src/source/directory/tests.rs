@@ -13,7 +13,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::{Directory, Options, Sink, is_manifest};
-use crate::source::{Change, Objects};
+use crate::source::{Objects, Trigger};
 
 mod editors;
 mod hostile;
@@ -30,7 +30,7 @@ pub struct Stage {
     root: TempDir,
     pub objects: Objects,
     pub sink: Sink,
-    pub changes: Receiver<Change>,
+    pub changes: Receiver<Trigger>,
     source: Option<Directory>,
 }
 
@@ -72,7 +72,7 @@ impl Stage {
     fn on(root: TempDir) -> Self {
         let options = options(&root);
         let (tell, changes) = channel();
-        let notify = move |change| drop(tell.send(change));
+        let notify = move |trigger| drop(tell.send(trigger));
         let (objects, sink, source) = Directory::start(&options, Box::new(admit), notify).unwrap();
         Self {
             root,
@@ -116,7 +116,7 @@ impl Stage {
         fs::remove_file(self.path(name)).unwrap();
     }
 
-    pub fn next(&self) -> Change {
+    pub fn next(&self) -> Trigger {
         self.changes.recv_timeout(SOON).unwrap()
     }
     pub fn silence(&self) {
@@ -187,8 +187,8 @@ pub fn pod(namespace: &str, name: &str, app: &str) -> String {
     )
 }
 
-pub fn told(name: &str) -> Change {
-    Change::PodConfig {
+pub fn told(name: &str) -> Trigger {
+    Trigger::PodConfig {
         namespace: "t".into(),
         name: name.into(),
     }

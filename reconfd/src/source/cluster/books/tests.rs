@@ -102,7 +102,7 @@ fn a_list_that_is_refused_later_is_unknown_and_not_empty() {
     let mut books = books();
     told_all(&mut books);
     let change = books.take(Heard::Policy(0, Ok(Event::Apply(good(policy())))));
-    assert_eq!(change, [Change::Policy]);
+    assert_eq!(change, [Trigger::Policy]);
     for code in [403, 404, 410, 500] {
         let changes = books.take(Heard::Policy(0, Err(refused(code))));
         assert!(changes.is_empty(), "{code}");
@@ -114,7 +114,7 @@ fn a_list_that_is_refused_later_is_unknown_and_not_empty() {
     // Only a whole list that does not hold it says that it is gone.
     assert!(books.take(Heard::Policy(0, Ok(Event::Init))).is_empty());
     let changes = books.take(Heard::Policy(0, Ok(Event::InitDone)));
-    assert_eq!(changes, [Change::Policy]);
+    assert_eq!(changes, [Trigger::Policy]);
 }
 
 #[test]
@@ -151,5 +151,5 @@ fn an_object_that_nobody_can_read_hides_no_other_and_loses_nothing() {
         assert!(books.take(Heard::Policy(0, Ok(event))).is_empty());
     }
     let gone = books.take(Heard::Policy(0, Ok(Event::Delete(odd()))));
-    assert_eq!(gone, [Change::Policy]);
+    assert_eq!(gone, [Trigger::Policy]);
 }

@@ -30,8 +30,8 @@ fn merge(into: &mut Value, more: Value) {
     }
 }
 
-fn told() -> Option<Change> {
-    Some(Change::Pod {
+fn told() -> Option<Trigger> {
+    Some(Trigger::Pod {
         namespace: "t".into(),
         name: "a".into(),
     })
@@ -109,7 +109,7 @@ fn a_slice_that_is_deleted_and_comes_back_changes_nothing() {
     assert_eq!(stores.expire_slices(false, due), [], "none can come back");
     let due = stores.next_expiry().unwrap();
     let changes = stores.expire_slices(true, due);
-    assert!(matches!(changes[..], [Change::PeerSlice { vni: 7, .. }]));
+    assert!(matches!(changes[..], [Trigger::PeerSlice { vni: 7, .. }]));
     assert!(stores.objects.peer_slices_of("t").is_empty());
 }
 
@@ -118,12 +118,12 @@ fn a_slice_that_changes_its_segment_concerns_both() {
     let (mut stores, now) = (stores(&[]), Instant::now());
     let told = stores.peer_slice(slice(7), now);
     assert!(
-        matches!(told, Some(Change::PeerSlice { vni: 7, .. })),
+        matches!(told, Some(Trigger::PeerSlice { vni: 7, .. })),
         "{told:?}"
     );
     assert_eq!(stores.peer_slice(slice(7), now), None);
     let told = stores.peer_slice(slice(8), now);
-    assert_eq!(told, Some(Change::Namespace("t".into())));
+    assert_eq!(told, Some(Trigger::Namespace("t".into())));
 }
 
 fn networks(name: &str, spec: Value) -> News<ReservedNetworks> {
@@ -147,10 +147,10 @@ fn what_is_said_again_is_heard_and_is_no_change() {
     let mut stores = stores(&[]);
     let said = |second: u8| json!({"renewed": format!("2026-01-01T00:00:{second:02}Z")});
     let mut say = |second| stores.reserved_networks(networks("default", said(second)));
-    assert_eq!(say(0), Some(Change::ReservedNetworks), "it came");
+    assert_eq!(say(0), Some(Trigger::ReservedNetworks), "it came");
     assert_eq!(
         say(1),
-        Some(Change::ReservedNetworks),
+        Some(Trigger::ReservedNetworks),
         "it is relied on from now"
     );
     assert_eq!(say(2), None);
@@ -165,12 +165,12 @@ fn what_is_said_again_is_heard_and_is_no_change() {
     let part = networks("default.0", json!({"networks": [prefix]}));
     assert_eq!(
         stores.reserved_networks(part),
-        Some(Change::ReservedNetworks)
+        Some(Trigger::ReservedNetworks)
     );
     let gone = News::Went((String::new(), "default".into()));
     assert_eq!(
         stores.reserved_networks(gone),
-        Some(Change::ReservedNetworks)
+        Some(Trigger::ReservedNetworks)
     );
     assert_eq!(stores.objects.networks_heard(), None);
     assert_eq!(stores.objects.reserved_networks().len(), 1);
@@ -183,14 +183,14 @@ fn of_another_installation_what_it_serves_is_heard() {
     let said = || networks("hard", serves.clone());
     assert_eq!(
         stores.reserved_networks(said()),
-        Some(Change::ReservedNetworks)
+        Some(Trigger::ReservedNetworks)
     );
     assert_eq!(stores.reserved_networks(said()), None);
     assert_eq!(stores.objects.served()["hard"].namespaces, ["t"]);
     let gone = News::Went((String::new(), "hard".into()));
     assert_eq!(
         stores.reserved_networks(gone),
-        Some(Change::ReservedNetworks)
+        Some(Trigger::ReservedNetworks)
     );
     assert!(stores.objects.served().is_empty());
     assert!(stores.objects.reserved_networks().is_empty());

@@ -18,14 +18,14 @@ use crate::address::{
 
 struct Daemon {
     claims: Claims,
-    told: mpsc::Receiver<Change>,
+    told: mpsc::Receiver<Trigger>,
     _keeping: Keeping,
 }
 
 fn daemon(folder: &TempDir, node: &str, rest: u64) -> Daemon {
     let book = Book::new(node, "default", Duration::from_secs(rest));
     let (tell, told) = mpsc::channel();
-    let notify = move |change| drop(tell.send(change));
+    let notify = move |trigger| drop(tell.send(trigger));
     let (claims, keeping) = start(folder.path(), node, book, Metrics::default(), notify).unwrap();
     Daemon {
         claims,
@@ -139,7 +139,7 @@ fn a_static_address_is_refused_by_name_until_it_is_free() {
     };
     let news = || daemon.told.recv_timeout(Duration::from_secs(5)).unwrap();
     while news()
-        != (Change::Claims {
+        != (Trigger::Claims {
             uid: "uid-b".into(),
         })
         || !has_it()

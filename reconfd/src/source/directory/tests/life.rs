@@ -34,7 +34,7 @@ fn every_kind_tells_its_own_change() {
     stage.put("a.yaml", &pod("t", "p", "web"));
     assert_eq!(
         stage.next(),
-        Change::Pod {
+        Trigger::Pod {
             namespace: "t".into(),
             name: "p".into()
         }
@@ -43,10 +43,10 @@ fn every_kind_tells_its_own_change() {
         "b.yaml",
         "apiVersion: v1\nkind: Namespace\nmetadata: {name: t}\n",
     );
-    assert_eq!(stage.next(), Change::Namespace("t".into()));
+    assert_eq!(stage.next(), Trigger::Namespace("t".into()));
     let policy = "apiVersion: podconfig.dev/v1alpha1\nkind: PodConfigPolicy\nmetadata: {name: p}\nspec: {namespaceSelector: {}}\n";
     stage.put("c.yaml", policy);
-    assert_eq!(stage.next(), Change::Policy);
+    assert_eq!(stage.next(), Trigger::Policy);
     stage.put("d.yaml", &slice(7, "10.77.0.1"));
     assert_eq!(stage.next(), of_tunnel(7));
 }
@@ -58,8 +58,8 @@ fn slice(vni: u32, address: &str) -> String {
     )
 }
 
-fn of_tunnel(vni: i32) -> Change {
-    Change::PeerSlice {
+fn of_tunnel(vni: i32) -> Trigger {
+    Trigger::PeerSlice {
         namespace: "t".into(),
         vni,
         port: 4789,
@@ -283,12 +283,12 @@ fn records_are_told_and_their_folder_may_come_late_and_twice() {
     let stage = Stage::new(&[]);
     for _ in 0..2 {
         fs::create_dir(stage.records()).unwrap();
-        assert_eq!(stage.next(), Change::Records(None));
+        assert_eq!(stage.next(), Trigger::Records(None));
         fs::write(stage.records().join(".tmp"), "").unwrap();
         fs::rename(stage.records().join(".tmp"), stage.records().join("r1")).unwrap();
-        assert_eq!(stage.next(), Change::Records(Some("r1".into())));
+        assert_eq!(stage.next(), Trigger::Records(Some("r1".into())));
         fs::remove_file(stage.records().join("r1")).unwrap();
-        assert_eq!(stage.next(), Change::Records(Some("r1".into())));
+        assert_eq!(stage.next(), Trigger::Records(Some("r1".into())));
         fs::remove_dir(stage.records()).unwrap();
     }
 }
@@ -299,8 +299,8 @@ fn a_burst_that_overflows_the_kernels_queue_loses_nothing() {
     fs::create_dir(root.path().join("manifests")).unwrap();
     let (tell, told) = channel();
     let (go, gate) = channel::<()>();
-    let notify = move |change| {
-        let _ = tell.send(change);
+    let notify = move |trigger| {
+        let _ = tell.send(trigger);
         let _ = gate.recv_timeout(SOON);
     };
     let (objects, _sink, source) =
@@ -334,7 +334,7 @@ fn a_burst_that_overflows_the_kernels_queue_loses_nothing() {
         || told_all().then_some(()),
         || "the overflow went unnoticed".into(),
     );
-    let changes: Vec<Change> = std::iter::from_fn(|| told.recv_timeout(QUIET).ok()).collect();
-    assert!(changes.contains(&Change::Records(None)), "{changes:?}");
+    let changes: Vec<Trigger> = std::iter::from_fn(|| told.recv_timeout(QUIET).ok()).collect();
+    assert!(changes.contains(&Trigger::Records(None)), "{changes:?}");
     drop(source);
 }
