@@ -1,4 +1,4 @@
-//! Where objects come from and where reports go. Both sources feed the same stores, so that nothing
+//! Where objects come from and where reports go. Both sources writer the same stores, so that nothing
 //! downstream knows which one it is.
 
 use std::{
@@ -109,7 +109,7 @@ pub struct Objects {
 }
 
 /// The other end of [`Objects`]: a source writes the events of its watches here.
-pub struct Feed {
+pub struct StoreWriter {
     podconfigs: Writer<PodConfig>,
     policies: Writer<PodConfigPolicy>,
     pods: Writer<Pod>,
@@ -122,7 +122,7 @@ pub struct Feed {
     knows_all_pods: bool,
 }
 
-impl Feed {
+impl StoreWriter {
     pub fn new() -> Self {
         Self {
             knows_all_pods: false,
@@ -212,7 +212,7 @@ impl Feed {
     }
 }
 
-impl Default for Feed {
+impl Default for StoreWriter {
     fn default() -> Self {
         Self::new()
     }
@@ -295,7 +295,7 @@ mod tests {
 
     #[test]
     fn a_namespace_without_a_manifest_has_the_label_of_its_name() {
-        let labels = Feed::new().objects().namespace_labels("tenant-a");
+        let labels = StoreWriter::new().objects().namespace_labels("tenant-a");
         assert_eq!(
             labels,
             BTreeMap::from([(NAME_LABEL.into(), "tenant-a".into())])
@@ -304,14 +304,14 @@ mod tests {
 
     #[test]
     fn a_namespace_cannot_take_the_name_label_of_another() {
-        let mut feed = Feed::new();
+        let mut writer = StoreWriter::new();
         let mut namespace = NamespaceMeta::default();
         namespace.metadata.name = Some("tenant-a".into());
         namespace.metadata.labels =
             Some(BTreeMap::from([(NAME_LABEL.into(), "kube-system".into())]));
-        feed.namespace(&Event::Apply(namespace));
+        writer.namespace(&Event::Apply(namespace));
         assert_eq!(
-            feed.objects().namespace_labels("tenant-a")[NAME_LABEL],
+            writer.objects().namespace_labels("tenant-a")[NAME_LABEL],
             "tenant-a"
         );
     }

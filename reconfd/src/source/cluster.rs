@@ -36,7 +36,7 @@ pub use self::{
     events::Notice,
     pods::{Gate, Network, PodWish},
 };
-use super::{Complete, Feed, Objects, Trigger, records::Records};
+use super::{Complete, Objects, StoreWriter, Trigger, records::Records};
 use crate::{
     address::claims::{Book, Claims, Door},
     http::Health,
@@ -73,8 +73,8 @@ impl Cluster {
         (health, metrics): (Health, Metrics),
         notify: impl Fn(Trigger) + Clone + Send + Sync + 'static,
     ) -> io::Result<((Objects, Claims), Sink, Complete, Self)> {
-        let feed = Feed::of_api();
-        let (objects, sink) = (feed.objects(), Sink::default());
+        let writer = StoreWriter::of_api();
+        let (objects, sink) = (writer.objects(), Sink::default());
         let records = Records::watch(&options.records, notify.clone())?;
         let bell = Arc::new(Notify::new());
         let claims = Claims::new(book(&options), door(&bell, notify.clone()));
@@ -92,7 +92,8 @@ impl Cluster {
             .enable_all()
             .build()?;
         let thread = Builder::new().name("api".into());
-        let thread = thread.spawn(move || runtime.block_on(service.run(feed, &notify, stopped)))?;
+        let thread =
+            thread.spawn(move || runtime.block_on(service.run(writer, &notify, stopped)))?;
         let cluster = Self {
             _records: records,
             stop: Some(stop),

@@ -26,7 +26,7 @@ use nix::sys::eventfd::EventFd;
 
 pub use self::{read::Admit, sink::Sink};
 use self::{reader::Reader, watch::Watch};
-use super::{Feed, Objects, Trigger};
+use super::{Objects, StoreWriter, Trigger};
 
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -74,10 +74,10 @@ impl Directory {
         };
         let watch = Watch::new(&options.manifests, &options.records).map_err(cannot_watch)?;
         let stop = watch.stop();
-        let feed = Feed::new();
-        let objects = feed.objects();
+        let writer = StoreWriter::new();
+        let objects = writer.objects();
         let sink = Sink::new(&options.reports);
-        let mut reader = Reader::new(&options.manifests, feed, sink.clone(), admit);
+        let mut reader = Reader::new(&options.manifests, writer, sink.clone(), admit);
         reader.first(&options.reports).map_err(cannot_watch)?;
         let cannot_start = |cause| Error::Thread {
             path: options.manifests.clone(),

@@ -23,7 +23,7 @@ use crate::{
         pods::{Pods, unsupported::Unsupported},
     },
     scope::Scope,
-    source::Feed,
+    source::StoreWriter,
 };
 
 pub fn remove(config: &UninstallConfig) -> anyhow::Result<()> {
@@ -38,7 +38,7 @@ pub fn remove(config: &UninstallConfig) -> anyhow::Result<()> {
     // Nobody is told anything, and nobody says anything.
     let (telling, _tellings) = mpsc::channel();
     let (_waker, inbox) = podconfig::inbox().context("make the bell")?;
-    let nothing = Feed::new().objects();
+    let nothing = StoreWriter::new().objects();
     let numbers = (Metrics::default(), Health::default());
     let backfill = Backfill::default();
     let addressing = Addressing {

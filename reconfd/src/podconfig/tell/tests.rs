@@ -2,18 +2,18 @@ use kube::runtime::watcher::Event;
 use serde_json::json;
 
 use super::*;
-use crate::source::{Feed, Pod, cluster};
+use crate::source::{Pod, StoreWriter, cluster};
 
 /// Tells of a cluster where the pod `a` is, whose report an earlier daemon wrote.
 fn teller(phase: &str) -> (Teller, cluster::Sink) {
-    let (mut feed, sink) = (Feed::of_api(), cluster::Sink::default());
-    feed.ready();
+    let (mut writer, sink) = (StoreWriter::of_api(), cluster::Sink::default());
+    writer.ready();
     let pod: Pod = serde_json::from_value(json!({
         "metadata": {"namespace": "t", "name": "a", "uid": "u"},
         "spec": {"nodeName": "n0"}, "status": {"phase": phase},
     }))
     .unwrap_or_default();
-    feed.pod(&Event::Apply(pod));
+    writer.pod(&Event::Apply(pod));
     let mut report = PodReport::new("a", crds::report::PodReportSpec::default());
     report.metadata.namespace = Some("t".into());
     report.status = Some(PodReportStatus {
@@ -22,7 +22,7 @@ fn teller(phase: &str) -> (Teller, cluster::Sink) {
         ..PodReportStatus::default()
     });
     sink.found_first(vec![report]);
-    let to = (feed.objects(), Sink::Cluster(sink.clone()));
+    let to = (writer.objects(), Sink::Cluster(sink.clone()));
     let teller = Teller::new(to, Metrics::default(), "n0".into(), Manner::default());
     (teller, sink)
 }

@@ -36,7 +36,7 @@ use crate::{
     address::claims::Claims,
     http::Health,
     metrics::Metrics,
-    source::{Feed, Trigger},
+    source::{StoreWriter, Trigger},
 };
 
 /// How soon a look that failed is tried again.
@@ -60,8 +60,13 @@ type Ears = Vec<Pin<Box<dyn Stream<Item = Heard> + Send>>>;
 
 impl Service {
     /// Until it is stopped; a failure that no waiting mends is told.
-    pub async fn run(self, feed: Feed, notify: &dyn Fn(Trigger), stopped: oneshot::Receiver<()>) {
-        let service = self.serve(feed, notify);
+    pub async fn run(
+        self,
+        writer: StoreWriter,
+        notify: &dyn Fn(Trigger),
+        stopped: oneshot::Receiver<()>,
+    ) {
+        let service = self.serve(writer, notify);
         tokio::pin!(service);
         let ended = tokio::select! {
             ended = &mut service => ended,
@@ -76,8 +81,8 @@ impl Service {
         }
     }
 
-    async fn serve(&self, feed: Feed, notify: &dyn Fn(Trigger)) -> anyhow::Result<()> {
-        let objects = feed.objects();
+    async fn serve(&self, writer: StoreWriter, notify: &dyn Fn(Trigger)) -> anyhow::Result<()> {
+        let objects = writer.objects();
         let client = client::connect().await?;
         client::check_version(&client, |why| self.wait(why)).await?;
         self.check_node(&client).await?;
@@ -101,7 +106,7 @@ impl Service {
             () = clerk.run() => {}
             () = driver.run(bell) => {}
             () = own_reports.run() => {}
-            () = self.hear(&client, feed, notify) => {}
+            () = self.hear(&client, writer, notify) => {}
         }
         Ok(())
     }
@@ -145,8 +150,8 @@ impl Service {
         }
     }
 
-    async fn hear(&self, client: &Client, feed: Feed, notify: &dyn Fn(Trigger)) {
-        let (ears, mut books) = self.open(client, feed);
+    async fn hear(&self, client: &Client, writer: StoreWriter, notify: &dyn Fn(Trigger)) {
+        let (ears, mut books) = self.open(client, writer);
         let mut heard = stream::select_all(ears);
         let mut is_complete = false;
         loop {
@@ -176,7 +181,7 @@ impl Service {
     }
 
     /// The watches, limited to this node and to what is served.
-    fn open(&self, client: &Client, feed: Feed) -> (Ears, Books) {
+    fn open(&self, client: &Client, writer: StoreWriter) -> (Ears, Books) {
         let scope = &self.options.scope;
         let whole = watcher::Config::default;
         let on_node = whole().fields(&format!("spec.nodeName={}", self.options.node));
@@ -188,7 +193,7 @@ impl Service {
         };
         let mut ears: Ears = Vec::new();
         let books = Books {
-            stores: Stores::new(feed, scope.clone(), &self.options.installation),
+            stores: Stores::new(writer, scope.clone(), &self.options.installation),
             podconfigs: listen(&mut ears, apis(client, scope), &whole(), Heard::PodConfig),
             policies: listen(
                 &mut ears,

@@ -19,11 +19,13 @@ use super::{
 };
 use crate::{
     scope::Scope,
-    source::{Feed, NamespaceMeta, Objects, Pod, Trigger, heard::first_heard, pod::NETWORK_STATUS},
+    source::{
+        NamespaceMeta, Objects, Pod, StoreWriter, Trigger, heard::first_heard, pod::NETWORK_STATUS,
+    },
 };
 
 pub struct Stores {
-    feed: Feed,
+    writer: StoreWriter,
     objects: Objects,
     scope: Scope,
     installation: String,
@@ -32,12 +34,12 @@ pub struct Stores {
 }
 
 impl Stores {
-    pub fn new(mut feed: Feed, scope: Scope, installation: &str) -> Self {
+    pub fn new(mut writer: StoreWriter, scope: Scope, installation: &str) -> Self {
         // Who reads the stores does not wait for them: nobody reads before every list was heard.
-        feed.ready();
-        let objects = feed.objects();
+        writer.ready();
+        let objects = writer.objects();
         Self {
-            feed,
+            writer,
             objects,
             scope,
             installation: installation.to_owned(),
@@ -50,7 +52,7 @@ impl Stores {
         let (event, is_new) = event(news, &self.objects.podconfigs, |old, new| {
             old.spec == new.spec && is_same(old, new)
         })?;
-        self.feed.podconfig(&event);
+        self.writer.podconfig(&event);
         is_new.then_some(Trigger::PodConfig { namespace, name })
     }
 
@@ -58,7 +60,7 @@ impl Stores {
         let (event, is_new) = event(news, &self.objects.policies, |old, new| {
             old.spec == new.spec && is_same(old, new)
         })?;
-        self.feed.policy(&event);
+        self.writer.policy(&event);
         is_new.then_some(Trigger::Policy)
     }
 
@@ -67,7 +69,7 @@ impl Stores {
         let (event, is_new) = event(news, &self.objects.namespaces, |old, new| {
             old.metadata.labels == new.metadata.labels
         })?;
-        self.feed.namespace(&event);
+        self.writer.namespace(&event);
         is_new.then_some(Trigger::Namespace(name))
     }
 
@@ -111,7 +113,7 @@ impl Stores {
         let (event, is_new) = event(news, &self.objects.peer_slices, |old, new| {
             old.spec == new.spec
         })?;
-        self.feed.peer_slice(&event);
+        self.writer.peer_slice(&event);
         let (Event::Apply(slice) | Event::Delete(slice)) = &event else {
             return None;
         };
@@ -143,7 +145,7 @@ impl Stores {
             News::Went(_) => None,
         };
         // A dot is in no installation's name: it tells the lists of networks from what is said of all of them.
-        !name.contains('.') && self.feed.serves(&name, serves)
+        !name.contains('.') && self.writer.serves(&name, serves)
     }
 
     /// Of this installation's controller alone; that it says the same again is news only to those who no longer
@@ -162,7 +164,7 @@ impl Stores {
             let (old, new) = (&old.spec, &new.spec);
             (&old.networks, &old.sources) == (&new.networks, &new.sources)
         })?;
-        self.feed.reserved_networks(&event);
+        self.writer.reserved_networks(&event);
         let is_known_again = was_stale && !self.objects.networks_heard.is_stale(Instant::now());
         (is_new || is_known_again).then_some(())
     }
@@ -188,7 +190,7 @@ impl Stores {
     pub fn pod(&mut self, news: News<Pod>) -> Option<Trigger> {
         let (namespace, name) = self.served(&news)?;
         let (event, is_new) = event(news, &self.objects.pods, is_same_pod)?;
-        self.feed.pod(&event);
+        self.writer.pod(&event);
         is_new.then_some(Trigger::Pod { namespace, name })
     }
 

@@ -22,7 +22,7 @@ use super::{
     stores::Stores,
     watch::{Batch, Fate, Watch},
 };
-use crate::source::{Feed, Refusal, Trigger};
+use crate::source::{Refusal, StoreWriter, Trigger};
 
 /// For this long a name that vanished may come back as if it had never been away: editors and version
 /// control remove a file before they write it anew.
@@ -45,10 +45,10 @@ pub struct Reader {
 }
 
 impl Reader {
-    pub fn new(folder: &Path, feed: Feed, sink: Sink, admit: Box<Admit>) -> Self {
+    pub fn new(folder: &Path, writer: StoreWriter, sink: Sink, admit: Box<Admit>) -> Self {
         Self {
             folder: folder.to_owned(),
-            stores: Stores::new(feed),
+            stores: Stores::new(writer),
             sink,
             admit,
             shelf: Shelf::default(),

@@ -12,26 +12,26 @@ use super::{
     read::Object,
     shelf::{Shelf, Touched},
 };
-use crate::source::{Feed, Refusal, Trigger};
+use crate::source::{Refusal, StoreWriter, Trigger};
 
 pub struct Stores {
-    feed: Feed,
+    writer: StoreWriter,
     identities: Identities,
     /// What the stores hold, as the manifests say it.
     in_force: BTreeMap<Key, Arc<Object>>,
 }
 
 impl Stores {
-    pub fn new(feed: Feed) -> Self {
+    pub fn new(writer: StoreWriter) -> Self {
         Self {
-            feed,
+            writer,
             identities: Identities::default(),
             in_force: BTreeMap::new(),
         }
     }
 
     pub fn refusals(&mut self, refusals: Arc<[Refusal]>) {
-        self.feed.refusals(refusals);
+        self.writer.refusals(refusals);
     }
 
     /// The first filling; `modified` says since when a file is there, for what nobody remembers.
@@ -43,7 +43,7 @@ impl Stores {
         modified: impl Fn(&str) -> SystemTime,
     ) {
         self.identities = identities;
-        self.feed.ready();
+        self.writer.ready();
         for key in touched {
             let seen = shelf
                 .in_force(key)
@@ -97,22 +97,24 @@ impl Stores {
             Object::PodConfig(podconfig) => {
                 let mut podconfig = podconfig.clone();
                 self.identities.stamp(key, &mut podconfig, seen);
-                self.feed.podconfig(&Event::Apply(*podconfig));
+                self.writer.podconfig(&Event::Apply(*podconfig));
             }
-            Object::Policy(policy) => self.feed.policy(&Event::Apply(*policy.clone())),
-            Object::PeerSlice(slice) => self.feed.peer_slice(&Event::Apply(*slice.clone())),
-            Object::Pod(pod) => self.feed.pod(&Event::Apply(*pod.clone())),
-            Object::Namespace(metadata) => self.feed.namespace(&Event::Apply(partial(metadata))),
+            Object::Policy(policy) => self.writer.policy(&Event::Apply(*policy.clone())),
+            Object::PeerSlice(slice) => self.writer.peer_slice(&Event::Apply(*slice.clone())),
+            Object::Pod(pod) => self.writer.pod(&Event::Apply(*pod.clone())),
+            Object::Namespace(metadata) => self.writer.namespace(&Event::Apply(partial(metadata))),
         }
     }
 
     fn delete(&mut self, object: &Object) {
         match object {
-            Object::PodConfig(podconfig) => self.feed.podconfig(&Event::Delete(*podconfig.clone())),
-            Object::Policy(policy) => self.feed.policy(&Event::Delete(*policy.clone())),
-            Object::PeerSlice(slice) => self.feed.peer_slice(&Event::Delete(*slice.clone())),
-            Object::Pod(pod) => self.feed.pod(&Event::Delete(*pod.clone())),
-            Object::Namespace(metadata) => self.feed.namespace(&Event::Delete(partial(metadata))),
+            Object::PodConfig(podconfig) => {
+                self.writer.podconfig(&Event::Delete(*podconfig.clone()))
+            }
+            Object::Policy(policy) => self.writer.policy(&Event::Delete(*policy.clone())),
+            Object::PeerSlice(slice) => self.writer.peer_slice(&Event::Delete(*slice.clone())),
+            Object::Pod(pod) => self.writer.pod(&Event::Delete(*pod.clone())),
+            Object::Namespace(metadata) => self.writer.namespace(&Event::Delete(partial(metadata))),
         }
     }
 }

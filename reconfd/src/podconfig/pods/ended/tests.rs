@@ -11,7 +11,7 @@ use super::*;
 use crate::{
     podconfig::pods::unsupported::Unsupported,
     scope::Scope,
-    source::{self, Feed},
+    source::{self, StoreWriter},
 };
 
 const BOOT: &str = "0d1e2f3a-0000-4000-8000-000000000000";
@@ -50,7 +50,7 @@ fn object(uid: Option<&str>, phase: &str) -> source::Pod {
 struct Node {
     folder: RecordFolder,
     pods: Pods,
-    feed: Feed,
+    writer: StoreWriter,
     objects: Objects,
     _root: TempDir,
 }
@@ -59,12 +59,12 @@ impl Node {
     fn new(records: &[Record]) -> Self {
         let root = TempDir::new().unwrap();
         let folder = RecordFolder::new(root.path().join("records"));
-        let feed = Feed::of_api();
+        let writer = StoreWriter::of_api();
         let mut node = Self {
             pods: Pods::new(folder.clone(), Scope::default(), Unsupported::default()),
             folder,
-            objects: feed.objects(),
-            feed,
+            objects: writer.objects(),
+            writer,
             _root: root,
         };
         for record in records {
@@ -75,7 +75,7 @@ impl Node {
     }
 
     fn with_object(mut self, object: source::Pod) -> Self {
-        self.feed.pod(&Event::Apply(object));
+        self.writer.pod(&Event::Apply(object));
         self
     }
 

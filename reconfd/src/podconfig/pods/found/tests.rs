@@ -6,7 +6,7 @@ use cni_plugin::{netns::Identity, record::RecordFolder};
 use tempfile::TempDir;
 
 use super::*;
-use crate::{podconfig::pods::unsupported::Unsupported, scope::Scope, source::Feed};
+use crate::{podconfig::pods::unsupported::Unsupported, scope::Scope, source::StoreWriter};
 use kube::runtime::watcher::Event;
 
 const UID: &str = "6f1c2f9e-0f6f-4b0c-9e5f-1f2a3b4c5d6e";
@@ -53,21 +53,21 @@ struct Node {
     root: TempDir,
     pods: Pods,
     objects: Objects,
-    feed: Feed,
+    writer: StoreWriter,
 }
 
 impl Node {
     fn new() -> Self {
         let root = TempDir::new().unwrap();
         let folder = RecordFolder::new(root.path().join("records"));
-        let mut feed = Feed::new();
-        let objects = feed.objects();
-        feed.pod(&Event::Apply(object()));
+        let mut writer = StoreWriter::new();
+        let objects = writer.objects();
+        writer.pod(&Event::Apply(object()));
         Self {
             root,
             pods: Pods::new(folder, Scope::default(), Unsupported::default()),
             objects,
-            feed,
+            writer,
         }
     }
 
@@ -204,7 +204,7 @@ fn a_pod_whose_containers_have_ended_is_not_looked_for() {
     let mut node = Node::new();
     let mut ended = object();
     ended.status.phase = Some("Succeeded".into());
-    node.feed.pod(&Event::Apply(ended));
+    node.writer.pod(&Event::Apply(ended));
     assert_eq!(node.lost(), 0);
     let unrecorded = node.pods.unrecorded("tenant-a", &node.objects);
     assert!(unrecorded.is_empty());

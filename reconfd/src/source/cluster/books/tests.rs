@@ -1,12 +1,12 @@
 use kube::{core::Status, runtime::watcher::Event};
 
 use super::*;
-use crate::{scope::Scope, source::Feed};
+use crate::{scope::Scope, source::StoreWriter};
 
 fn books() -> Books {
     let one = || vec![Ledger::default()];
     Books {
-        stores: Stores::new(Feed::of_api(), Scope::default(), "default"),
+        stores: Stores::new(StoreWriter::of_api(), Scope::default(), "default"),
         podconfigs: one(),
         policies: one(),
         namespaces: one(),

@@ -10,7 +10,7 @@ fn stores(except: &[&str]) -> Stores {
         namespaces: Vec::new(),
         except_namespaces,
     };
-    Stores::new(Feed::new(), scope, "default")
+    Stores::new(StoreWriter::new(), scope, "default")
 }
 
 fn pod(more: Value) -> News<Pod> {
