@@ -41,7 +41,7 @@ use crate::{
         tell::{Manner, Teller},
     },
     source::{
-        Complete, Objects, Sink, Trigger,
+        Complete, Sink, Stores, Trigger,
         cluster::{self, Cluster},
         directory::{self, Directory},
         schema::Schema,
@@ -50,7 +50,7 @@ use crate::{
 
 /// A source, and what it leads to.
 struct Opened {
-    objects: Objects,
+    stores: Stores,
     claims: Claims,
     sink: Sink,
     complete: Complete,
@@ -70,7 +70,7 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
     let (waker, inbox) = podconfig::inbox().context("make the controller's bell")?;
     let signs = (health.clone(), metrics.clone());
     let opened = open_source(config, signs, &waker)?;
-    let (objects, sink) = (opened.objects, opened.sink);
+    let (stores, sink) = (opened.stores, opened.sink);
     let machine = Machine::open(
         &config.installation,
         (&config.switch_folder, config.maker()),
@@ -87,7 +87,7 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
     };
     let controller = Controller::new(
         machine,
-        (objects.clone(), addressing),
+        (stores.clone(), addressing),
         pods,
         (metrics.clone(), health.clone()),
         telling,
@@ -99,7 +99,7 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
         network_status: config.network_status,
     };
     let node = config.node_name.clone();
-    let teller = Teller::new((objects, sink), metrics.clone(), node, manner);
+    let teller = Teller::new((stores, sink), metrics.clone(), node, manner);
     let (ended, end) = oneshot::channel();
     let teller = thread::Builder::new()
         .name("teller".into())
@@ -200,13 +200,13 @@ fn open_directory(
         reports: config.reports(manifests).map_err(anyhow::Error::msg)?,
     };
     let folder = config.claims(manifests).map_err(anyhow::Error::msg)?;
-    let (objects, sink, source) = Directory::start(&options, Box::new(admit), teller(waker))?;
+    let (stores, sink, source) = Directory::start(&options, Box::new(admit), teller(waker))?;
     let (node, book) = (&config.node_name, book(config));
     let started = directory::claims::start(&folder, node, book, metrics, teller(waker));
     let (claims, keeping) =
         started.with_context(|| format!("keep claims in {}", folder.display()))?;
     Ok(Opened {
-        objects,
+        stores,
         claims,
         sink: Sink::Directory(sink),
         complete: Complete::at_once(),
@@ -226,10 +226,9 @@ fn open_cluster(
         address_rest: config.address_rest(),
         records: config.records.clone(),
     };
-    let (stores, sink, complete, source) = Cluster::start(options, signs, teller(waker))?;
-    let (objects, claims) = stores;
+    let ((stores, claims), sink, complete, source) = Cluster::start(options, signs, teller(waker))?;
     Ok(Opened {
-        objects,
+        stores,
         claims,
         sink: Sink::Cluster(sink),
         complete,

@@ -75,7 +75,7 @@ use crate::{
     metrics::Metrics,
     node::{Machine, links::Place},
     scope::precedence::Earlier,
-    source::{Complete, Objects},
+    source::{Complete, Stores},
 };
 
 /// How often the switch's pin is looked at, and the heart beats.
@@ -101,7 +101,7 @@ pub struct Addressing {
 
 pub struct Controller {
     pub machine: Machine,
-    pub objects: Objects,
+    pub stores: Stores,
     pub pods: Pods,
     pub metrics: Metrics,
     pub health: Health,
@@ -148,7 +148,7 @@ pub struct Controller {
 impl Controller {
     pub fn new(
         machine: Machine,
-        (objects, addressing): (Objects, Addressing),
+        (stores, addressing): (Stores, Addressing),
         pods: Pods,
         (metrics, health): (Metrics, Health),
         telling: mpsc::Sender<Telling>,
@@ -162,7 +162,7 @@ impl Controller {
         } = addressing;
         Self {
             machine,
-            objects,
+            stores,
             pods,
             metrics,
             health,

@@ -92,9 +92,9 @@ pub enum Trigger {
     All,
 }
 
-/// The objects as they are now: cheap to clone, cheap to read, never waits for a source.
+/// Read access to the object stores. Cheap to clone and to read; a read never waits for the source.
 #[derive(Clone)]
-pub struct Objects {
+pub struct Stores {
     podconfigs: Store<PodConfig>,
     policies: Store<PodConfigPolicy>,
     pods: Store<Pod>,
@@ -108,7 +108,7 @@ pub struct Objects {
     knows_all_pods: bool,
 }
 
-/// The other end of [`Objects`]: a source writes the events of its watches here.
+/// Write side of [`Stores`]: a source applies the events of its watches here.
 pub struct StoreWriter {
     podconfigs: Writer<PodConfig>,
     policies: Writer<PodConfigPolicy>,
@@ -146,8 +146,8 @@ impl StoreWriter {
         }
     }
 
-    pub fn objects(&self) -> Objects {
-        Objects {
+    pub fn stores(&self) -> Stores {
+        Stores {
             knows_all_pods: self.knows_all_pods,
             podconfigs: self.podconfigs.as_reader(),
             policies: self.policies.as_reader(),
@@ -218,7 +218,7 @@ impl Default for StoreWriter {
     }
 }
 
-impl Objects {
+impl Stores {
     pub fn podconfig(&self, namespace: &str, name: &str) -> Option<Arc<PodConfig>> {
         self.podconfigs.get(&ObjectRef::new(name).within(namespace))
     }
@@ -295,7 +295,7 @@ mod tests {
 
     #[test]
     fn a_namespace_without_a_manifest_has_the_label_of_its_name() {
-        let labels = StoreWriter::new().objects().namespace_labels("tenant-a");
+        let labels = StoreWriter::new().stores().namespace_labels("tenant-a");
         assert_eq!(
             labels,
             BTreeMap::from([(NAME_LABEL.into(), "tenant-a".into())])
@@ -311,7 +311,7 @@ mod tests {
             Some(BTreeMap::from([(NAME_LABEL.into(), "kube-system".into())]));
         writer.namespace(&Event::Apply(namespace));
         assert_eq!(
-            writer.objects().namespace_labels("tenant-a")[NAME_LABEL],
+            writer.stores().namespace_labels("tenant-a")[NAME_LABEL],
             "tenant-a"
         );
     }

@@ -16,7 +16,7 @@ const MOST_VISITS: usize = 2048;
 
 impl Controller {
     pub(super) fn sweep_records(&mut self) {
-        let suspects = self.pods.suspects(&self.objects, self.machine.boot_id());
+        let suspects = self.pods.suspects(&self.stores, self.machine.boot_id());
         // Where there are more, each has its turn: some stay suspects, because their namespace is there.
         let turn = suspects.len().div_ceil(MOST_VISITS).max(1);
         let first = self.rounds as usize % turn * MOST_VISITS;
@@ -56,9 +56,9 @@ impl Controller {
     /// Whether the API has no such pod any more. Then its links end with the record, wherever somebody
     /// holds its namespace.
     fn is_unknown_to_api(&self, record: &Record) -> bool {
-        let object = self.objects.pod(&record.pod_namespace, &record.pod_name);
+        let object = self.stores.pod(&record.pod_namespace, &record.pod_name);
         let uid = object.and_then(|object| object.metadata.uid.clone());
-        self.objects.knows_all_pods() && (uid.is_none() || uid != record.pod_uid)
+        self.stores.knows_all_pods() && (uid.is_none() || uid != record.pod_uid)
     }
 
     fn delete_record(&mut self, file: &str, record: &Record) {

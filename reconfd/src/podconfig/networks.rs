@@ -16,7 +16,7 @@ use crate::{
     },
     networks::File,
     node::networks::Said,
-    source::Objects,
+    source::Stores,
     standing,
 };
 
@@ -59,12 +59,12 @@ impl Networks {
         self.known.unknown()
     }
 
-    fn take(&mut self, objects: &Objects) -> News {
+    fn take(&mut self, stores: &Stores) -> News {
         let node = self.node.lock();
         let node = node.unwrap_or_else(PoisonError::into_inner).clone();
         let cluster = self.is_in_cluster.then(|| Published {
-            objects: objects.reserved_networks(),
-            heard: objects.networks_heard(),
+            objects: stores.reserved_networks(),
+            heard: stores.networks_heard(),
         });
         let now = (Instant::now(), standing::time(SystemTime::now()));
         let news = self.known.take(node.as_ref(), cluster.as_ref(), now);
@@ -88,7 +88,7 @@ impl Controller {
     pub(super) fn look_at_networks(&mut self) {
         self.look_at_installations();
         let was_known = self.networks.unknown().is_none();
-        let News { networks, is_surer } = self.networks.take(&self.objects);
+        let News { networks, is_surer } = self.networks.take(&self.stores);
         match self.networks.unknown() {
             Some(why) if was_known || is_surer => {
                 tracing::warn!("no new address is given out: {why}");

@@ -149,7 +149,7 @@ impl Controller {
 
     fn picture(&self) -> Picture {
         Picture {
-            policies: self.objects.policies(),
+            policies: self.stores.policies(),
             configs: HashMap::new(),
             uids: OnceCell::new(),
         }
@@ -170,7 +170,7 @@ impl Controller {
         let mut works = Vec::with_capacity(uids.len());
         let (mut victims, mut orphans) = (Vec::new(), Vec::new());
         for uid in uids {
-            match self.pods.known(&uid, &self.objects) {
+            match self.pods.known(&uid, &self.stores) {
                 Some(known) if !self.is_deleted(&known) => {
                     self.orphans.remove(&uid);
                     works.push(self.look(known, &mut picture, keep_open));
@@ -216,7 +216,7 @@ impl Controller {
     /// for, until the sandbox ends as well.
     fn is_deleted(&self, known: &Known) -> bool {
         let pod = &known.pod;
-        self.objects.knows_all_pods() && self.objects.pod(&pod.namespace, &pod.name).is_none()
+        self.stores.knows_all_pods() && self.stores.pod(&pod.namespace, &pod.name).is_none()
     }
 
     /// The peer filter lets into the tunnels that are wanted, and goes with the last of them.

@@ -61,10 +61,10 @@ impl Controller {
         self.quota.stale.extend(self.pods.take_changed());
         let policies = match self.quota.stale.is_empty() {
             true => return,
-            false => self.objects.policies(),
+            false => self.stores.policies(),
         };
         for namespace in std::mem::take(&mut self.quota.stale) {
-            let labels = self.objects.namespace_labels(&namespace);
+            let labels = self.stores.namespace_labels(&namespace);
             let selected = policy::selecting(policies.iter().map(AsRef::as_ref), &labels);
             let limit = policy::limits(&selected.policies).pods_per_namespace;
             let limit = limit.unwrap_or(usize::MAX);
@@ -79,13 +79,13 @@ impl Controller {
 
     /// The pods of a namespace that a PodConfig selects and that have a sandbox, the oldest first.
     fn counted_pods(&self, namespace: &str) -> Vec<String> {
-        let configs = self.objects.podconfigs_of(namespace);
+        let configs = self.stores.podconfigs_of(namespace);
         let selectors = configs
             .iter()
             .filter_map(|config| policy::selector(&config.spec.pod_selector).ok());
         let selectors: Vec<_> = selectors.collect();
         let counts = |uid: &String| {
-            let labels = self.pods.labels(uid, &self.objects);
+            let labels = self.pods.labels(uid, &self.stores);
             !self.pods.is_gone(uid) && selectors.iter().any(|selector| selector.matches(&labels))
         };
         self.pods.in_order(namespace, counts)

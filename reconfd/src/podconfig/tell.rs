@@ -19,7 +19,7 @@ use super::{
 use crate::{
     metrics::Metrics,
     node::links::Kind,
-    source::{Objects, Sink},
+    source::{Sink, Stores},
 };
 
 /// Outcomes that the tests are told with.
@@ -57,7 +57,7 @@ pub enum Telling {
 }
 
 pub struct Teller {
-    pub objects: Objects,
+    pub stores: Stores,
     pub sink: Sink,
     pub metrics: Metrics,
     pub node: String,
@@ -85,13 +85,13 @@ pub struct Manner {
 
 impl Teller {
     pub fn new(
-        (objects, sink): (Objects, Sink),
+        (stores, sink): (Stores, Sink),
         metrics: Metrics,
         node: String,
         manner: Manner,
     ) -> Self {
         Self {
-            objects,
+            stores,
             sink,
             metrics,
             node,
@@ -151,7 +151,7 @@ impl Teller {
         match &self.sink {
             Sink::Cluster(sink) => {
                 // Of a pod that lives and whose turn is still to come, nothing is known: its report stays.
-                let pods = self.objects.pods();
+                let pods = self.stores.pods();
                 let living = pods.iter().filter(|pod| !pod.has_ended());
                 let living = living.filter_map(|pod| pod.metadata.uid.as_deref());
                 let untold = living.filter(|uid| !self.outcomes.contains_key(*uid));
@@ -171,7 +171,7 @@ impl Teller {
     }
 
     fn mark_all_stale(&mut self) {
-        let configs = self.objects.podconfigs();
+        let configs = self.stores.podconfigs();
         let name = |config: &crds::PodConfig| {
             Some((
                 config.metadata.namespace.clone()?,
@@ -283,7 +283,7 @@ impl Teller {
         }
         self.count();
         self.metrics
-            .set_refused_manifests(self.objects.refusals().len());
+            .set_refused_manifests(self.stores.refusals().len());
         if let Sink::Directory(sink) = &self.sink {
             sink.retry();
         }
@@ -295,7 +295,7 @@ impl Teller {
             return;
         };
         let key = (namespace, name);
-        let Some(config) = self.objects.podconfig(&key.0, &key.1) else {
+        let Some(config) = self.stores.podconfig(&key.0, &key.1) else {
             self.statuses.remove(&key);
             return sink.remove_podconfig(&key.0, &key.1);
         };

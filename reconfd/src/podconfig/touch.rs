@@ -72,7 +72,7 @@ impl Controller {
 
     /// The pods that a PodConfig selects, and those where it asked for something before.
     pub(super) fn touch_selected(&mut self, namespace: &str, name: &str) {
-        let config = self.objects.podconfig(namespace, name);
+        let config = self.stores.podconfig(namespace, name);
         let selector = config
             .as_ref()
             .and_then(|config| policy::selector(&config.spec.pod_selector).ok());
@@ -81,7 +81,7 @@ impl Controller {
                 .settled
                 .get(&uid)
                 .is_none_or(|settled| settled.configs.contains(name));
-            let labels = || self.pods.labels(&uid, &self.objects);
+            let labels = || self.pods.labels(&uid, &self.stores);
             if asked
                 || selector
                     .as_ref()
@@ -100,7 +100,7 @@ impl Controller {
     }
 
     pub(super) fn doubt_all(&mut self) {
-        let objects = self.objects.pods();
+        let objects = self.stores.pods();
         let namespaces = objects
             .iter()
             .filter_map(|pod| pod.metadata.namespace.clone());

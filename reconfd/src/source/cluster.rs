@@ -36,7 +36,7 @@ pub use self::{
     events::Notice,
     pods::{Gate, Network, PodWish},
 };
-use super::{Complete, Objects, StoreWriter, Trigger, records::Records};
+use super::{Complete, StoreWriter, Stores, Trigger, records::Records};
 use crate::{
     address::claims::{Book, Claims, Door},
     http::Health,
@@ -72,9 +72,9 @@ impl Cluster {
         options: Options,
         (health, metrics): (Health, Metrics),
         notify: impl Fn(Trigger) + Clone + Send + Sync + 'static,
-    ) -> io::Result<((Objects, Claims), Sink, Complete, Self)> {
+    ) -> io::Result<((Stores, Claims), Sink, Complete, Self)> {
         let writer = StoreWriter::of_api();
-        let (objects, sink) = (writer.objects(), Sink::default());
+        let (stores, sink) = (writer.stores(), Sink::default());
         let records = Records::watch(&options.records, notify.clone())?;
         let bell = Arc::new(Notify::new());
         let claims = Claims::new(book(&options), door(&bell, notify.clone()));
@@ -99,7 +99,7 @@ impl Cluster {
             stop: Some(stop),
             thread: Some(thread),
         };
-        Ok(((objects, claims), sink, Complete::once(wait), cluster))
+        Ok(((stores, claims), sink, Complete::once(wait), cluster))
     }
 }
 

@@ -26,7 +26,7 @@ use nix::sys::eventfd::EventFd;
 
 pub use self::{read::Admit, sink::Sink};
 use self::{reader::Reader, watch::Watch};
-use super::{Objects, StoreWriter, Trigger};
+use super::{StoreWriter, Stores, Trigger};
 
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -66,7 +66,7 @@ impl Directory {
         options: &Options,
         admit: Box<Admit>,
         notify: impl Fn(Trigger) + Send + 'static,
-    ) -> Result<(Objects, Sink, Self), Error> {
+    ) -> Result<(Stores, Sink, Self), Error> {
         check_apart(options)?;
         let cannot_watch = |cause| Error::Watch {
             path: options.manifests.clone(),
@@ -75,7 +75,7 @@ impl Directory {
         let watch = Watch::new(&options.manifests, &options.records).map_err(cannot_watch)?;
         let stop = watch.stop();
         let writer = StoreWriter::new();
-        let objects = writer.objects();
+        let stores = writer.stores();
         let sink = Sink::new(&options.reports);
         let mut reader = Reader::new(&options.manifests, writer, sink.clone(), admit);
         reader.first(&options.reports).map_err(cannot_watch)?;
@@ -88,7 +88,7 @@ impl Directory {
             .spawn(move || reader.run(watch, &notify))
             .map_err(cannot_start)?;
         Ok((
-            objects,
+            stores,
             sink,
             Self {
                 stop,

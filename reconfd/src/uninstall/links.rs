@@ -38,7 +38,7 @@ pub fn remove(config: &UninstallConfig) -> anyhow::Result<()> {
     // Nobody is told anything, and nobody says anything.
     let (telling, _tellings) = mpsc::channel();
     let (_waker, inbox) = podconfig::inbox().context("make the bell")?;
-    let nothing = StoreWriter::new().objects();
+    let nothing = StoreWriter::new().stores();
     let numbers = (Metrics::default(), Health::default());
     let backfill = Backfill::default();
     let addressing = Addressing {

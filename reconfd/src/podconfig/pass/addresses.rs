@@ -70,11 +70,11 @@ impl Controller {
     /// claims to them away meanwhile.
     pub(in crate::podconfig) fn recall_addresses(&mut self) {
         for uid in self.machine.pods_with_links() {
-            let Some(known) = self.pods.known(&uid, &self.objects) else {
+            let Some(known) = self.pods.known(&uid, &self.stores) else {
                 continue;
             };
             // An address that is listed is asked for as it is.
-            let asks = self.objects.podconfigs_of(&known.pod.namespace);
+            let asks = self.stores.podconfigs_of(&known.pod.namespace);
             let mut links = asks.iter().flat_map(|config| &config.spec.links);
             if known.trouble.is_some() || links.all(|link| link.ranges().is_empty()) {
                 continue;
@@ -211,7 +211,7 @@ impl Controller {
 
     /// Without its object it is not known whom the pod succeeds.
     fn lineage(&self, pod: &Pod) -> Lineage {
-        let object = self.objects.pod(&pod.namespace, &pod.name);
+        let object = self.stores.pod(&pod.namespace, &pod.name);
         let object = object.filter(|object| object.metadata.uid.as_deref() == Some(&pod.uid));
         object
             .map(|object| Lineage::of(&object))

@@ -39,7 +39,7 @@ impl Controller {
         });
         let due: Vec<(String, Vec<(u32, Extent)>)> = due.collect();
         for (uid, links) in due {
-            let known = self.pods.known(&uid, &self.objects);
+            let known = self.pods.known(&uid, &self.stores);
             let Some(known) = known.filter(|known| known.trouble.is_none()) else {
                 continue;
             };

@@ -177,10 +177,10 @@ impl Controller {
 
     /// The marks of devices that are in a pod as a whole.
     fn marks_in(&mut self, uid: &str) -> Vec<Mark> {
-        let Some(known) = self.pods.known(uid, &self.objects) else {
+        let Some(known) = self.pods.known(uid, &self.stores) else {
             return Vec::new();
         };
-        let asks = self.objects.podconfigs_of(&known.pod.namespace);
+        let asks = self.stores.podconfigs_of(&known.pod.namespace);
         let asks_for_devices = asks
             .iter()
             .any(|config| config.spec.links.iter().any(wanted::is_device));

@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 
 use super::Picture;
-use crate::{podconfig::Controller, source::Objects};
+use crate::{podconfig::Controller, source::Stores};
 
 /// The uids of all pods that the source speaks of; `None`: of some it does not say the uid.
 pub(super) type Uids = Option<HashSet<String>>;
@@ -17,14 +17,13 @@ const CONTAINER_ID: usize = 64;
 impl Picture {
     fn uids(&self, controller: &Controller) -> &Uids {
         let recorded = |object: &_| controller.pods.has_name_of(object);
-        self.uids
-            .get_or_init(|| uids(&controller.objects, recorded))
+        self.uids.get_or_init(|| uids(&controller.stores, recorded))
     }
 }
 
-fn uids(objects: &Objects, is_recorded: impl Fn(&crate::source::Pod) -> bool) -> Uids {
+fn uids(stores: &Stores, is_recorded: impl Fn(&crate::source::Pod) -> bool) -> Uids {
     let mut uids = HashSet::new();
-    for object in objects.pods() {
+    for object in stores.pods() {
         match &object.metadata.uid {
             Some(uid) => drop(uids.insert(uid.clone())),
             // Its own record says which pod it is.

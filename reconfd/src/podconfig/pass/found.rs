@@ -107,7 +107,7 @@ impl Controller {
             return BTreeSet::new();
         };
         let namespaces = self.segments.namespaces(&segment.name).into_iter();
-        let slices = namespaces.flat_map(|namespace| self.objects.peer_slices_of(namespace));
+        let slices = namespaces.flat_map(|namespace| self.stores.peer_slices_of(namespace));
         let networks = self.segments.sources(&segment.name);
         ends::others::<Arc<PeerSlice>>(
             slices,

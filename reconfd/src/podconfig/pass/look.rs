@@ -80,7 +80,7 @@ impl Controller {
                 }
                 if is_gone && self.pods.proved_gone(work.uid()) {
                     // Its record was the later one by a clock that was set back since.
-                    let known = self.pods.known(work.uid(), &self.objects);
+                    let known = self.pods.known(work.uid(), &self.stores);
                     return known.map_or(work, |known| self.look(known, picture, keep_open));
                 }
                 self.give_up(work, work::trouble(error))
@@ -106,7 +106,7 @@ impl Controller {
         let configs = picture
             .configs
             .entry(pod.namespace.clone())
-            .or_insert_with(|| self.objects.podconfigs_of(&pod.namespace));
+            .or_insert_with(|| self.stores.podconfigs_of(&pod.namespace));
         let judged = wanted::wanted(
             pod,
             self.quota.place(&pod.namespace, &pod.uid),

@@ -12,7 +12,7 @@ use crate::{
 impl Controller {
     /// Takes in what the installations serve now.
     pub(in crate::podconfig) fn look_at_installations(&mut self) {
-        let (installation, served) = (&self.machine.installation, self.objects.served());
+        let (installation, served) = (&self.machine.installation, self.stores.served());
         let earlier = Earlier::than(installation, self.pods.scope(), &served);
         if earlier != self.earlier {
             self.earlier = earlier;

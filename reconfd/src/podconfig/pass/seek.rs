@@ -111,7 +111,7 @@ impl Controller {
             let untold = self.pods.withdraw(&namespace, is_told);
             self.dirty.extend(untold);
             self.seeking.unproved.retain(|(at, _), _| *at != namespace);
-            for object in self.pods.lost(&namespace, &self.objects) {
+            for object in self.pods.lost(&namespace, &self.stores) {
                 if self.pods.why_unsupported(&object).is_none() {
                     self.seek_one(&namespace, &object);
                 }

@@ -75,7 +75,7 @@ impl Controller {
         mark: &Mark,
         picture: &Picture,
     ) -> Option<(Link, Asker, Permit)> {
-        let configs = self.objects.podconfigs();
+        let configs = self.stores.podconfigs();
         let config = configs
             .iter()
             .find(|config| config.metadata.uid.as_deref() == Some(&mark.podconfig_uid))?;
@@ -85,7 +85,7 @@ impl Controller {
         if self.earlier.server_of(namespace).is_some() {
             return None;
         }
-        let labels = self.objects.namespace_labels(namespace);
+        let labels = self.stores.namespace_labels(namespace);
         let selected = policy::selecting(picture.policies.iter().map(Arc::as_ref), &labels);
         let permit = policy::judge(link, &selected.policies).ok()?;
         let link = wanted::link_of(link, &permit, namespace, &self.machine.installation);
@@ -97,7 +97,7 @@ impl Controller {
         for namespace in std::mem::take(&mut self.unsure) {
             let now: HashMap<String, Unrecorded> = self
                 .pods
-                .unrecorded(&namespace, &self.objects)
+                .unrecorded(&namespace, &self.stores)
                 .into_iter()
                 .map(|missing| (missing.pod.uid.clone(), missing))
                 .collect();
@@ -144,7 +144,7 @@ impl Controller {
         let configs = picture
             .configs
             .entry(namespace.clone())
-            .or_insert_with(|| self.objects.podconfigs_of(namespace));
+            .or_insert_with(|| self.stores.podconfigs_of(namespace));
         let judged = wanted::wanted(
             &missing.pod,
             0,

@@ -10,7 +10,7 @@ use std::{
 use cni_plugin::record::{Record, RecordError};
 
 use super::{Pods, index::uid_of};
-use crate::source::Objects;
+use crate::source::Stores;
 
 impl Pods {
     /// Remembers that a record's namespace was looked for and is not there.
@@ -54,11 +54,11 @@ impl Pods {
 
     /// Records that the plugin wrote and whose sandbox has ended, as far as records and objects tell. The
     /// last word has the namespace.
-    pub fn suspects(&self, objects: &Objects, boot_id: &str) -> Vec<(String, Arc<Record>)> {
+    pub fn suspects(&self, stores: &Stores, boot_id: &str) -> Vec<(String, Arc<Record>)> {
         let all = self.records.all();
         let written = all.filter(|(file, _)| !self.found.contains_key(*file));
         let suspects = written.filter(|(file, record)| {
-            record.boot_id != boot_id || self.is_over(file, record, objects)
+            record.boot_id != boot_id || self.is_over(file, record, stores)
         });
         suspects
             .map(|(file, record)| (file.clone(), record.clone()))
@@ -66,8 +66,8 @@ impl Pods {
     }
 
     /// Whether the pod's object says that this sandbox is none any more, or a newer record of the pod does.
-    fn is_over(&self, file: &str, record: &Record, objects: &Objects) -> bool {
-        let object = objects.pod(&record.pod_namespace, &record.pod_name);
+    fn is_over(&self, file: &str, record: &Record, stores: &Stores) -> bool {
+        let object = stores.pod(&record.pod_namespace, &record.pod_name);
         let Some(object) = object else {
             return true;
         };

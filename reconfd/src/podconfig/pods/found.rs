@@ -16,7 +16,7 @@ use super::{Pods, index::uid_of};
 use crate::{
     backfill::Hint,
     node::proof::Proved,
-    source::{self, Objects},
+    source::{self, Stores},
 };
 
 impl Pods {
@@ -110,14 +110,14 @@ impl Pods {
     }
 
     /// Pods of a namespace that run here and of which no record tells that stands.
-    pub fn lost(&self, namespace: &str, objects: &Objects) -> Vec<Arc<source::Pod>> {
+    pub fn lost(&self, namespace: &str, stores: &Stores) -> Vec<Arc<source::Pod>> {
         let gone = self.names_of_gone(namespace);
         let is_recorded = self.is_recorded(namespace);
         let is_lost = |object: &Arc<source::Pod>| {
             let name = object.metadata.name.as_deref().unwrap_or_default();
             !object.has_ended() && (!is_recorded(object) || gone.contains(name))
         };
-        objects
+        stores
             .pods_of(namespace)
             .into_iter()
             .filter(is_lost)

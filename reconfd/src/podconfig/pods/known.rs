@@ -12,7 +12,7 @@ use crds::Reason;
 use super::Pods;
 use crate::{
     podconfig::outcome::Pod,
-    source::{self, Objects},
+    source::{self, Stores},
 };
 
 /// A uid goes into a link's alias, between colons.
@@ -46,19 +46,19 @@ impl Known {
 
 impl Pods {
     /// The labels of a recorded pod, where its object is known.
-    pub fn labels(&self, uid: &str, objects: &Objects) -> BTreeMap<String, String> {
+    pub fn labels(&self, uid: &str, stores: &Stores) -> BTreeMap<String, String> {
         let record = self.newest(uid);
-        let object = record.and_then(|record| objects.pod(&record.pod_namespace, &record.pod_name));
+        let object = record.and_then(|record| stores.pod(&record.pod_namespace, &record.pod_name));
         object
             .and_then(|object| object.metadata.labels.clone())
             .unwrap_or_default()
     }
 
-    pub fn known(&self, uid: &str, objects: &Objects) -> Option<Known> {
+    pub fn known(&self, uid: &str, stores: &Stores) -> Option<Known> {
         let (file, record) = self.newest_file(uid)?;
         let record = record.clone();
         let (namespace, name) = (record.pod_namespace.clone(), record.pod_name.clone());
-        let object = objects.pod(&namespace, &name);
+        let object = stores.pod(&namespace, &name);
         let named = object.as_ref().and_then(|o| o.metadata.uid.clone());
         let unsupported = object.as_ref().and_then(|o| self.unsupported.why(o));
         let net_admin = object.as_ref().map(|o| o.net_admin()).unwrap_or_default();
@@ -69,7 +69,7 @@ impl Pods {
             net_admin,
             uid: uid.into(),
             labels,
-            namespace_labels: objects.namespace_labels(&namespace),
+            namespace_labels: stores.namespace_labels(&namespace),
             sandbox: record.container_id.clone(),
             recorded_by: Some(self.source_of(file)),
             namespace,
@@ -136,14 +136,14 @@ impl Pods {
 
     /// Pods of a namespace that run here, that no record speaks of, and what is wrong with each. One whose
     /// uid nobody knows goes by its name.
-    pub fn unrecorded(&self, namespace: &str, objects: &Objects) -> Vec<Unrecorded> {
+    pub fn unrecorded(&self, namespace: &str, stores: &Stores) -> Vec<Unrecorded> {
         let is_recorded = self.is_recorded(namespace);
         // Before it has an address the runtime may not have called the plugin yet.
         let is_running = |object: &Arc<source::Pod>| {
             let is_going = object.metadata.deletion_timestamp.is_some() || object.has_ended();
-            !is_going && (!objects.knows_all_pods() || !object.status.pod_ips.is_empty())
+            !is_going && (!stores.knows_all_pods() || !object.status.pod_ips.is_empty())
         };
-        let objects_here = objects.pods_of(namespace).into_iter();
+        let objects_here = stores.pods_of(namespace).into_iter();
         let missing = objects_here.filter(is_running);
         let missing = missing.filter(|object| !is_recorded(object));
         let unrecorded = |object: Arc<source::Pod>| {
@@ -156,7 +156,7 @@ impl Pods {
                     .clone()
                     .unwrap_or_else(|| format!("{namespace}/{name}")),
                 labels: object.metadata.labels.clone().unwrap_or_default(),
-                namespace_labels: objects.namespace_labels(namespace),
+                namespace_labels: stores.namespace_labels(namespace),
                 sandbox: String::new(),
                 recorded_by: None,
                 namespace: namespace.into(),

@@ -196,7 +196,7 @@ impl Teller {
             return;
         };
         for ((namespace, name), happened) in std::mem::take(&mut self.notices.0) {
-            let Some(config) = self.objects.podconfig(&namespace, &name) else {
+            let Some(config) = self.stores.podconfig(&namespace, &name) else {
                 continue;
             };
             let worst = happened.keys().find(|reason| is_warning(**reason));

@@ -19,7 +19,7 @@ impl Teller {
             return;
         };
         let pod = &outcome.pod;
-        let object = self.objects.pod(&pod.namespace, &pod.name);
+        let object = self.stores.pod(&pod.namespace, &pod.name);
         let has_gate = object.is_some_and(|object| object.has_gate());
         let wish = PodWish {
             uid: pod.uid.clone(),

@@ -7,7 +7,7 @@ use kube::{Resource, core::DeserializeGuard, runtime::watcher};
 
 use super::{
     client,
-    stores::Stores,
+    stores::StoreUpdater,
     watch::{Ledger, News, Said},
 };
 use crate::{
@@ -35,7 +35,7 @@ const PEER_SLICES: &str = "peerslices";
 const CLAIMS: &str = "addressclaims";
 
 pub struct Books {
-    pub stores: Stores,
+    pub updater: StoreUpdater,
     pub podconfigs: Vec<Ledger>,
     pub policies: Vec<Ledger>,
     pub namespaces: Vec<Ledger>,
@@ -51,41 +51,41 @@ pub struct Books {
 }
 
 impl Books {
-    /// Puts into the stores what was heard.
+    /// Applies a watch event to the stores.
     pub fn take(&mut self, heard: Heard) -> Vec<Trigger> {
         match heard {
             Heard::PodConfig(at, said) => {
                 let news = self.news("podconfigs", said, |books| &mut books.podconfigs[at]);
                 let changes = news.into_iter();
                 changes
-                    .filter_map(|news| self.stores.podconfig(readable(news)?))
+                    .filter_map(|news| self.updater.podconfig(readable(news)?))
                     .collect()
             }
             Heard::Policy(at, said) => {
                 let news = self.news("podconfigpolicies", said, |books| &mut books.policies[at]);
                 let changes = news.into_iter();
                 changes
-                    .filter_map(|news| self.stores.policy(readable(news)?))
+                    .filter_map(|news| self.updater.policy(readable(news)?))
                     .collect()
             }
             Heard::Namespace(at, said) => {
                 let news = self.news("namespaces", said, |books| &mut books.namespaces[at]);
                 let changes = news.into_iter();
                 changes
-                    .filter_map(|news| self.stores.namespace(news))
+                    .filter_map(|news| self.updater.namespace(news))
                     .collect()
             }
             Heard::Pod(at, said) => {
                 let news = self.news("pods", said, |books| &mut books.pods[at]);
                 let changes = news.into_iter();
-                changes.filter_map(|news| self.stores.pod(news)).collect()
+                changes.filter_map(|news| self.updater.pod(news)).collect()
             }
             Heard::PeerSlice(at, said) => {
                 let now = Instant::now();
                 let news = self.news(PEER_SLICES, said, |books| &mut books.peer_slices[at]);
                 let changes = news.into_iter();
                 changes
-                    .filter_map(|news| self.stores.peer_slice(readable(news)?, now))
+                    .filter_map(|news| self.updater.peer_slice(readable(news)?, now))
                     .collect()
             }
             Heard::ReservedNetworks(at, said) => {
@@ -94,7 +94,7 @@ impl Books {
                 });
                 let changes = news.into_iter();
                 changes
-                    .filter_map(|news| self.stores.reserved_networks(readable(news)?))
+                    .filter_map(|news| self.updater.reserved_networks(readable(news)?))
                     .collect()
             }
             Heard::Claim(at, said) => {
@@ -112,7 +112,7 @@ impl Books {
     /// Slices of peers that were deleted and did not come back.
     pub fn expire(&mut self, now: Instant) -> Vec<Trigger> {
         let may_come_back = !self.deaf_to.contains_key(PEER_SLICES);
-        self.stores.expire_slices(may_come_back, now)
+        self.updater.expire_slices(may_come_back, now)
     }
 
     fn claim(&self, news: News<Guarded<AddressClaim>>) {

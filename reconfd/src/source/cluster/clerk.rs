@@ -11,7 +11,7 @@ use super::{
     events::Events,
     pods, reports,
 };
-use crate::{metrics::Metrics, source::Objects};
+use crate::{metrics::Metrics, source::Stores};
 
 /// How many writes are under way at once.
 const AT_ONCE: usize = 8;
@@ -23,7 +23,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
 pub struct Clerk {
     pub client: Client,
-    pub objects: Objects,
+    pub stores: Stores,
     pub metrics: Metrics,
     pub events: Events,
     pub sink: Sink,
@@ -79,7 +79,7 @@ impl Clerk {
                 self.sink.has_written(key, None);
             }
             Wish::Pod(key, wish) => {
-                let object = self.objects.pod(&key.0, &key.1);
+                let object = self.stores.pod(&key.0, &key.1);
                 let is_written = pods::write(&self.client, object.as_deref(), wish).await?;
                 is_written.then(|| self.metrics.wrote("pods/status"));
             }

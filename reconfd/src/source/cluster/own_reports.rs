@@ -14,7 +14,7 @@ use super::{
     serve::until,
     watch::{self, Key, Ledger, News, Said},
 };
-use crate::{metrics::Metrics, source::Objects};
+use crate::{metrics::Metrics, source::Stores};
 use crds::PodReport;
 use futures::{
     StreamExt as _,
@@ -34,7 +34,7 @@ pub struct OwnReports {
     client: Client,
     node: String,
     sink: Sink,
-    objects: Objects,
+    stores: Stores,
     metrics: Metrics,
     /// By namespace.
     watches: BTreeMap<String, Watch>,
@@ -51,14 +51,14 @@ impl OwnReports {
     pub fn new(
         client: Client,
         node: &str,
-        (sink, objects): (Sink, Objects),
+        (sink, stores): (Sink, Stores),
         metrics: Metrics,
     ) -> Self {
         Self {
             client,
             node: node.to_owned(),
             sink,
-            objects,
+            stores,
             metrics,
             watches: BTreeMap::new(),
         }
@@ -135,7 +135,7 @@ impl OwnReports {
     fn write_again(&self) {
         // Of a pod that is gone, the garbage collector takes the report away each time.
         let is_there = |(namespace, name): &Key, uid: &str| {
-            let pod = self.objects.pod(namespace, name);
+            let pod = self.stores.pod(namespace, name);
             pod.is_some_and(|pod| pod.metadata.uid.as_deref() == Some(uid))
         };
         for (namespace, name) in self.sink.write_again(is_there, Instant::now()) {

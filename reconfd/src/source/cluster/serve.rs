@@ -29,7 +29,7 @@ use super::{
     events::Events,
     own_reports::OwnReports,
     reports,
-    stores::Stores,
+    stores::StoreUpdater,
     watch::{self, Ledger, Said},
 };
 use crate::{
@@ -82,14 +82,14 @@ impl Service {
     }
 
     async fn serve(&self, writer: StoreWriter, notify: &dyn Fn(Trigger)) -> anyhow::Result<()> {
-        let objects = writer.objects();
+        let stores = writer.stores();
         let client = client::connect().await?;
         client::check_version(&client, |why| self.wait(why)).await?;
         self.check_node(&client).await?;
         self.read_reports(&client).await;
         let clerk = Clerk {
             client: client.clone(),
-            objects,
+            stores,
             metrics: self.metrics.clone(),
             events: Events::new(client.clone(), &self.options.node),
             sink: self.sink.clone(),
@@ -97,7 +97,7 @@ impl Service {
         let own_reports = OwnReports::new(
             client.clone(),
             &self.options.node,
-            (self.sink.clone(), clerk.objects.clone()),
+            (self.sink.clone(), clerk.stores.clone()),
             self.metrics.clone(),
         );
         let (claims, bell) = &self.claims;
@@ -155,7 +155,7 @@ impl Service {
         let mut heard = stream::select_all(ears);
         let mut is_complete = false;
         loop {
-            let expiry = books.stores.next_expiry();
+            let expiry = books.updater.next_expiry();
             let changes = tokio::select! {
                 heard = heard.next() => match heard {
                     Some(heard) => books.take(heard),
@@ -193,7 +193,7 @@ impl Service {
         };
         let mut ears: Ears = Vec::new();
         let books = Books {
-            stores: Stores::new(writer, scope.clone(), &self.options.installation),
+            updater: StoreUpdater::new(writer, scope.clone(), &self.options.installation),
             podconfigs: listen(&mut ears, apis(client, scope), &whole(), Heard::PodConfig),
             policies: listen(
                 &mut ears,

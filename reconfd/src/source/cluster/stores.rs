@@ -20,27 +20,27 @@ use super::{
 use crate::{
     scope::Scope,
     source::{
-        NamespaceMeta, Objects, Pod, StoreWriter, Trigger, heard::first_heard, pod::NETWORK_STATUS,
+        NamespaceMeta, Pod, StoreWriter, Stores, Trigger, heard::first_heard, pod::NETWORK_STATUS,
     },
 };
 
-pub struct Stores {
+pub struct StoreUpdater {
     writer: StoreWriter,
-    objects: Objects,
+    stores: Stores,
     scope: Scope,
     installation: String,
     /// Slices that were deleted and are in the store all the same.
     retired: Retired,
 }
 
-impl Stores {
+impl StoreUpdater {
     pub fn new(mut writer: StoreWriter, scope: Scope, installation: &str) -> Self {
         // Who reads the stores does not wait for them: nobody reads before every list was heard.
         writer.ready();
-        let objects = writer.objects();
+        let stores = writer.stores();
         Self {
             writer,
-            objects,
+            stores,
             scope,
             installation: installation.to_owned(),
             retired: Retired::default(),
@@ -49,7 +49,7 @@ impl Stores {
 
     pub fn podconfig(&mut self, news: News<PodConfig>) -> Option<Trigger> {
         let (namespace, name) = self.served(&news)?;
-        let (event, is_new) = event(news, &self.objects.podconfigs, |old, new| {
+        let (event, is_new) = event(news, &self.stores.podconfigs, |old, new| {
             old.spec == new.spec && is_same(old, new)
         })?;
         self.writer.podconfig(&event);
@@ -57,7 +57,7 @@ impl Stores {
     }
 
     pub fn policy(&mut self, news: News<PodConfigPolicy>) -> Option<Trigger> {
-        let (event, is_new) = event(news, &self.objects.policies, |old, new| {
+        let (event, is_new) = event(news, &self.stores.policies, |old, new| {
             old.spec == new.spec && is_same(old, new)
         })?;
         self.writer.policy(&event);
@@ -66,7 +66,7 @@ impl Stores {
 
     pub fn namespace(&mut self, news: News<NamespaceMeta>) -> Option<Trigger> {
         let (_, name) = key_of(&news);
-        let (event, is_new) = event(news, &self.objects.namespaces, |old, new| {
+        let (event, is_new) = event(news, &self.stores.namespaces, |old, new| {
             old.metadata.labels == new.metadata.labels
         })?;
         self.writer.namespace(&event);
@@ -77,7 +77,7 @@ impl Stores {
     pub fn peer_slice(&mut self, news: News<PeerSlice>, now: Instant) -> Option<Trigger> {
         let key = self.served(&news)?;
         let is_known = || {
-            let known = self.objects.peer_slices.get(&reference(&key.0, &key.1));
+            let known = self.stores.peer_slices.get(&reference(&key.0, &key.1));
             known.is_some()
         };
         match news {
@@ -109,8 +109,8 @@ impl Stores {
 
     fn put_slice(&mut self, news: News<PeerSlice>) -> Option<Trigger> {
         let (namespace, name) = self.served(&news)?;
-        let known = self.objects.peer_slices.get(&reference(&namespace, &name));
-        let (event, is_new) = event(news, &self.objects.peer_slices, |old, new| {
+        let known = self.stores.peer_slices.get(&reference(&namespace, &name));
+        let (event, is_new) = event(news, &self.stores.peer_slices, |old, new| {
             old.spec == new.spec
         })?;
         self.writer.peer_slice(&event);
@@ -156,26 +156,26 @@ impl Stores {
         if !(rest.is_empty() || rest.starts_with('.')) {
             return None;
         }
-        let was_stale = self.objects.networks_heard.is_stale(Instant::now());
+        let was_stale = self.stores.networks_heard.is_stale(Instant::now());
         if rest.is_empty() {
             self.renewed(&news);
         }
-        let (event, is_new) = event(news, &self.objects.reserved_networks, |old, new| {
+        let (event, is_new) = event(news, &self.stores.reserved_networks, |old, new| {
             let (old, new) = (&old.spec, &new.spec);
             (&old.networks, &old.sources) == (&new.networks, &new.sources)
         })?;
         self.writer.reserved_networks(&event);
-        let is_known_again = was_stale && !self.objects.networks_heard.is_stale(Instant::now());
+        let is_known_again = was_stale && !self.stores.networks_heard.is_stale(Instant::now());
         (is_new || is_known_again).then_some(())
     }
 
     fn renewed(&self, news: &News<ReservedNetworks>) {
-        let heard = &self.objects.networks_heard;
+        let heard = &self.stores.networks_heard;
         let News::Came(object) = news else {
             return heard.set(None);
         };
         let before = self
-            .objects
+            .stores
             .reserved_networks
             .get(&ObjectRef::new(&self.installation));
         let now = Instant::now();
@@ -189,7 +189,7 @@ impl Stores {
 
     pub fn pod(&mut self, news: News<Pod>) -> Option<Trigger> {
         let (namespace, name) = self.served(&news)?;
-        let (event, is_new) = event(news, &self.objects.pods, is_same_pod)?;
+        let (event, is_new) = event(news, &self.stores.pods, is_same_pod)?;
         self.writer.pod(&event);
         is_new.then_some(Trigger::Pod { namespace, name })
     }

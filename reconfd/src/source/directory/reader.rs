@@ -19,7 +19,7 @@ use super::{
     read::{self, Admit},
     shelf::{Shelf, Touched},
     sink::Sink,
-    stores::Stores,
+    stores::ManifestStores,
     watch::{Batch, Fate, Watch},
 };
 use crate::source::{Refusal, StoreWriter, Trigger};
@@ -32,7 +32,7 @@ const SETTLE: Duration = Duration::from_millis(100);
 
 pub struct Reader {
     folder: PathBuf,
-    stores: Stores,
+    stores: ManifestStores,
     sink: Sink,
     admit: Box<Admit>,
     shelf: Shelf,
@@ -48,7 +48,7 @@ impl Reader {
     pub fn new(folder: &Path, writer: StoreWriter, sink: Sink, admit: Box<Admit>) -> Self {
         Self {
             folder: folder.to_owned(),
-            stores: Stores::new(writer),
+            stores: ManifestStores::new(writer),
             sink,
             admit,
             shelf: Shelf::default(),

@@ -14,14 +14,14 @@ use super::{
 };
 use crate::source::{Refusal, StoreWriter, Trigger};
 
-pub struct Stores {
+pub struct ManifestStores {
     writer: StoreWriter,
     identities: Identities,
     /// What the stores hold, as the manifests say it.
     in_force: BTreeMap<Key, Arc<Object>>,
 }
 
-impl Stores {
+impl ManifestStores {
     pub fn new(writer: StoreWriter) -> Self {
         Self {
             writer,

@@ -13,7 +13,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::{Directory, Options, Sink, is_manifest};
-use crate::source::{Objects, Trigger};
+use crate::source::{Stores, Trigger};
 
 mod editors;
 mod hostile;
@@ -28,7 +28,7 @@ const QUIET: Duration = Duration::from_millis(150);
 
 pub struct Stage {
     root: TempDir,
-    pub objects: Objects,
+    pub stores: Stores,
     pub sink: Sink,
     pub changes: Receiver<Trigger>,
     source: Option<Directory>,
@@ -73,10 +73,10 @@ impl Stage {
         let options = options(&root);
         let (tell, changes) = channel();
         let notify = move |trigger| drop(tell.send(trigger));
-        let (objects, sink, source) = Directory::start(&options, Box::new(admit), notify).unwrap();
+        let (stores, sink, source) = Directory::start(&options, Box::new(admit), notify).unwrap();
         Self {
             root,
-            objects,
+            stores,
             sink,
             changes,
             source: Some(source),
@@ -125,10 +125,10 @@ impl Stage {
     }
 
     pub fn mtu(&self, namespace: &str, name: &str) -> Option<i32> {
-        self.objects.podconfig(namespace, name)?.spec.links[0].mtu
+        self.stores.podconfig(namespace, name)?.spec.links[0].mtu
     }
     pub fn refusals(&self) -> Vec<String> {
-        self.objects
+        self.stores
             .refusals()
             .iter()
             .map(ToString::to_string)
@@ -229,9 +229,9 @@ fn everything_is_there_when_the_source_has_started() {
     .join("---\n");
     let stage = Stage::new(&[("all.yaml", &all)]);
     assert_eq!(stage.mtu("t", "x"), Some(1500));
-    assert_eq!(stage.objects.policies().len(), 1);
-    assert_eq!(stage.objects.namespace_labels("t")["tier"], "cnf");
-    let labels = stage.objects.pod("t", "p").unwrap().metadata.labels.clone();
+    assert_eq!(stage.stores.policies().len(), 1);
+    assert_eq!(stage.stores.namespace_labels("t")["tier"], "cnf");
+    let labels = stage.stores.pod("t", "p").unwrap().metadata.labels.clone();
     assert_eq!(labels, Some(BTreeMap::from([("app".into(), "web".into())])));
     stage.silence();
 }

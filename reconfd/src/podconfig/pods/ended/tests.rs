@@ -51,7 +51,7 @@ struct Node {
     folder: RecordFolder,
     pods: Pods,
     writer: StoreWriter,
-    objects: Objects,
+    stores: Stores,
     _root: TempDir,
 }
 
@@ -63,7 +63,7 @@ impl Node {
         let mut node = Self {
             pods: Pods::new(folder.clone(), Scope::default(), Unsupported::default()),
             folder,
-            objects: writer.objects(),
+            stores: writer.stores(),
             writer,
             _root: root,
         };
@@ -81,7 +81,7 @@ impl Node {
 
     /// The containers of the suspects.
     fn suspects(&self) -> Vec<String> {
-        let suspects = self.pods.suspects(&self.objects, BOOT).into_iter();
+        let suspects = self.pods.suspects(&self.stores, BOOT).into_iter();
         suspects
             .map(|(_, record)| record.container_id.clone())
             .collect()
@@ -159,7 +159,7 @@ fn of_two_sandboxes_that_are_there_the_one_that_was_attached_later_counts() {
     for first in [at("c1", 59, 77, Some(1_000)), at("c1", 59, 77, None)] {
         let node = Node::new(&[first, second.clone()]);
         let node = node.with_object(object(Some(UID), "Running"));
-        let known = node.pods.known(UID, &node.objects).unwrap();
+        let known = node.pods.known(UID, &node.stores).unwrap();
         assert_eq!(known.record.container_id, "c2");
         assert_eq!(node.suspects(), ["c1"]);
     }
@@ -188,7 +188,7 @@ fn what_was_only_found_is_not_in_the_folder_and_no_suspect() {
 #[test]
 fn a_record_that_was_written_while_it_was_judged_stays() {
     let mut node = Node::new(&[record("c1", 1, 77)]);
-    let (file, judged) = node.pods.suspects(&node.objects, BOOT).remove(0);
+    let (file, judged) = node.pods.suspects(&node.stores, BOOT).remove(0);
     let newer = record("c1", 2, 79);
     node.folder.write(&newer).unwrap();
     assert_eq!(node.pods.delete(&file, &judged).unwrap(), None);

@@ -52,7 +52,7 @@ fn found(container: &str, seconds: u64, cookie: u64) -> Record {
 struct Node {
     root: TempDir,
     pods: Pods,
-    objects: Objects,
+    stores: Stores,
     writer: StoreWriter,
 }
 
@@ -61,12 +61,12 @@ impl Node {
         let root = TempDir::new().unwrap();
         let folder = RecordFolder::new(root.path().join("records"));
         let mut writer = StoreWriter::new();
-        let objects = writer.objects();
+        let stores = writer.stores();
         writer.pod(&Event::Apply(object()));
         Self {
             root,
             pods: Pods::new(folder, Scope::default(), Unsupported::default()),
-            objects,
+            stores,
             writer,
         }
     }
@@ -84,14 +84,14 @@ impl Node {
 
     /// The container of the record that counts, and who told of it.
     fn known(&self) -> Option<(String, RecordSource)> {
-        let known = self.pods.known(UID, &self.objects)?;
+        let known = self.pods.known(UID, &self.stores)?;
         assert_eq!(known.trouble, None);
         let by = known.pod.recorded_by.unwrap();
         Some((known.record.container_id.clone(), by))
     }
 
     fn lost(&self) -> usize {
-        self.pods.lost("tenant-a", &self.objects).len()
+        self.pods.lost("tenant-a", &self.stores).len()
     }
 }
 
@@ -206,7 +206,7 @@ fn a_pod_whose_containers_have_ended_is_not_looked_for() {
     ended.status.phase = Some("Succeeded".into());
     node.writer.pod(&Event::Apply(ended));
     assert_eq!(node.lost(), 0);
-    let unrecorded = node.pods.unrecorded("tenant-a", &node.objects);
+    let unrecorded = node.pods.unrecorded("tenant-a", &node.stores);
     assert!(unrecorded.is_empty());
 }
 

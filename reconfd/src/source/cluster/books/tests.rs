@@ -6,7 +6,7 @@ use crate::{scope::Scope, source::StoreWriter};
 fn books() -> Books {
     let one = || vec![Ledger::default()];
     Books {
-        stores: Stores::new(StoreWriter::of_api(), Scope::default(), "default"),
+        updater: StoreUpdater::new(StoreWriter::of_api(), Scope::default(), "default"),
         podconfigs: one(),
         policies: one(),
         namespaces: one(),

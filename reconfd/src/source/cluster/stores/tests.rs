@@ -4,13 +4,13 @@ use serde_json::{Value, json};
 
 use super::*;
 
-fn stores(except: &[&str]) -> Stores {
+fn updater(except: &[&str]) -> StoreUpdater {
     let except_namespaces = except.iter().map(|&name| name.to_owned()).collect();
     let scope = Scope {
         namespaces: Vec::new(),
         except_namespaces,
     };
-    Stores::new(StoreWriter::new(), scope, "default")
+    StoreUpdater::new(StoreWriter::new(), scope, "default")
 }
 
 fn pod(more: Value) -> News<Pod> {
@@ -39,21 +39,21 @@ fn told() -> Option<Trigger> {
 
 #[test]
 fn a_status_that_nobody_looks_at_is_no_change() {
-    let mut stores = stores(&[]);
-    assert_eq!(stores.pod(pod(json!({}))), told());
-    assert_eq!(stores.pod(pod(json!({}))), None);
+    let mut updater = updater(&[]);
+    assert_eq!(updater.pod(pod(json!({}))), told());
+    assert_eq!(updater.pod(pod(json!({}))), None);
     for unseen in [
         json!({"status": {"conditions": [{"type": "Ready", "status": "True"}]}}),
         json!({"spec": {"ephemeralContainers": [{"name": "debugger", "image": "busybox"}]}}),
     ] {
-        assert_eq!(stores.pod(pod(unseen)), None);
+        assert_eq!(updater.pod(pod(unseen)), None);
     }
 }
 
 #[test]
 fn what_is_looked_at_is_a_change() {
-    let mut stores = stores(&[]);
-    stores.pod(pod(json!({})));
+    let mut updater = updater(&[]);
+    updater.pod(pod(json!({})));
     for change in [
         json!({"metadata": {"labels": {"app": "x"}}}),
         json!({"metadata": {"uid": "v"}}),
@@ -65,26 +65,26 @@ fn what_is_looked_at_is_a_change() {
         json!({"spec": {"ephemeralContainers": [{"name": "debugger", "securityContext": {"privileged": true}}]}}),
         json!({"spec": {"hostUsers": false}}),
     ] {
-        assert_eq!(stores.pod(pod(change.clone())), told(), "{change}");
-        assert_eq!(stores.pod(pod(change.clone())), None, "{change}");
+        assert_eq!(updater.pod(pod(change.clone())), told(), "{change}");
+        assert_eq!(updater.pod(pod(change.clone())), None, "{change}");
     }
 }
 
 #[test]
 fn a_pod_that_went_is_told_once() {
-    let mut stores = stores(&[]);
-    stores.pod(pod(json!({})));
+    let mut updater = updater(&[]);
+    updater.pod(pod(json!({})));
     let went = || News::Went(("t".into(), "a".into()));
-    assert_eq!(stores.pod(went()), told());
-    assert_eq!(stores.pod(went()), None);
-    assert!(stores.objects.pods().is_empty());
+    assert_eq!(updater.pod(went()), told());
+    assert_eq!(updater.pod(went()), None);
+    assert!(updater.stores.pods().is_empty());
 }
 
 #[test]
 fn what_another_copy_serves_is_not_taken() {
-    let mut stores = stores(&["t"]);
-    assert_eq!(stores.pod(pod(json!({}))), None);
-    assert!(stores.objects.pods().is_empty());
+    let mut updater = updater(&["t"]);
+    assert_eq!(updater.pod(pod(json!({}))), None);
+    assert!(updater.stores.pods().is_empty());
 }
 
 fn slice(vni: i32) -> News<PeerSlice> {
@@ -96,33 +96,33 @@ fn slice(vni: i32) -> News<PeerSlice> {
 
 #[test]
 fn a_slice_that_is_deleted_and_comes_back_changes_nothing() {
-    let (mut stores, now) = (stores(&[]), Instant::now());
-    stores.peer_slice(slice(7), now);
+    let (mut updater, now) = (updater(&[]), Instant::now());
+    updater.peer_slice(slice(7), now);
     let gone = || News::Went(("t".into(), "s".into()));
-    assert_eq!(stores.peer_slice(gone(), now), None);
-    assert_eq!(stores.objects.peer_slices_of("t").len(), 1);
-    assert_eq!(stores.peer_slice(slice(7), now), None);
-    assert_eq!(stores.next_expiry(), None);
+    assert_eq!(updater.peer_slice(gone(), now), None);
+    assert_eq!(updater.stores.peer_slices_of("t").len(), 1);
+    assert_eq!(updater.peer_slice(slice(7), now), None);
+    assert_eq!(updater.next_expiry(), None);
 
-    stores.peer_slice(gone(), now);
-    let due = stores.next_expiry().unwrap();
-    assert_eq!(stores.expire_slices(false, due), [], "none can come back");
-    let due = stores.next_expiry().unwrap();
-    let changes = stores.expire_slices(true, due);
+    updater.peer_slice(gone(), now);
+    let due = updater.next_expiry().unwrap();
+    assert_eq!(updater.expire_slices(false, due), [], "none can come back");
+    let due = updater.next_expiry().unwrap();
+    let changes = updater.expire_slices(true, due);
     assert!(matches!(changes[..], [Trigger::PeerSlice { vni: 7, .. }]));
-    assert!(stores.objects.peer_slices_of("t").is_empty());
+    assert!(updater.stores.peer_slices_of("t").is_empty());
 }
 
 #[test]
 fn a_slice_that_changes_its_segment_concerns_both() {
-    let (mut stores, now) = (stores(&[]), Instant::now());
-    let told = stores.peer_slice(slice(7), now);
+    let (mut updater, now) = (updater(&[]), Instant::now());
+    let told = updater.peer_slice(slice(7), now);
     assert!(
         matches!(told, Some(Trigger::PeerSlice { vni: 7, .. })),
         "{told:?}"
     );
-    assert_eq!(stores.peer_slice(slice(7), now), None);
-    let told = stores.peer_slice(slice(8), now);
+    assert_eq!(updater.peer_slice(slice(7), now), None);
+    let told = updater.peer_slice(slice(8), now);
     assert_eq!(told, Some(Trigger::Namespace("t".into())));
 }
 
@@ -133,20 +133,20 @@ fn networks(name: &str, spec: Value) -> News<ReservedNetworks> {
 
 #[test]
 fn networks_of_another_installation_are_not_ours() {
-    let mut stores = stores(&[]);
+    let mut updater = updater(&[]);
     for other in ["default2", "other", "default-0"] {
         let news = networks(other, json!({"renewed": "2026-01-01T00:00:00Z"}));
-        assert_eq!(stores.reserved_networks(news), None, "{other}");
+        assert_eq!(updater.reserved_networks(news), None, "{other}");
     }
-    assert!(stores.objects.reserved_networks().is_empty());
-    assert_eq!(stores.objects.networks_heard(), None);
+    assert!(updater.stores.reserved_networks().is_empty());
+    assert_eq!(updater.stores.networks_heard(), None);
 }
 
 #[test]
 fn what_is_said_again_is_heard_and_is_no_change() {
-    let mut stores = stores(&[]);
+    let mut updater = updater(&[]);
     let said = |second: u8| json!({"renewed": format!("2026-01-01T00:00:{second:02}Z")});
-    let mut say = |second| stores.reserved_networks(networks("default", said(second)));
+    let mut say = |second| updater.reserved_networks(networks("default", said(second)));
     assert_eq!(say(0), Some(Trigger::ReservedNetworks), "it came");
     assert_eq!(
         say(1),
@@ -154,44 +154,47 @@ fn what_is_said_again_is_heard_and_is_no_change() {
         "it is relied on from now"
     );
     assert_eq!(say(2), None);
-    let heard = stores.objects.networks_heard().unwrap();
-    assert_eq!(stores.reserved_networks(networks("default", said(2))), None);
+    let heard = updater.stores.networks_heard().unwrap();
     assert_eq!(
-        stores.objects.networks_heard(),
+        updater.reserved_networks(networks("default", said(2))),
+        None
+    );
+    assert_eq!(
+        updater.stores.networks_heard(),
         Some(heard),
         "it was not said again"
     );
     let prefix = json!({"prefix": "10.0.0.0/16", "use": "Pods", "source": "Nodes", "kind": "Node", "object": "n"});
     let part = networks("default.0", json!({"networks": [prefix]}));
     assert_eq!(
-        stores.reserved_networks(part),
+        updater.reserved_networks(part),
         Some(Trigger::ReservedNetworks)
     );
     let gone = News::Went((String::new(), "default".into()));
     assert_eq!(
-        stores.reserved_networks(gone),
+        updater.reserved_networks(gone),
         Some(Trigger::ReservedNetworks)
     );
-    assert_eq!(stores.objects.networks_heard(), None);
-    assert_eq!(stores.objects.reserved_networks().len(), 1);
+    assert_eq!(updater.stores.networks_heard(), None);
+    assert_eq!(updater.stores.reserved_networks().len(), 1);
 }
 
 #[test]
 fn of_another_installation_what_it_serves_is_heard() {
-    let mut stores = stores(&[]);
+    let mut updater = updater(&[]);
     let serves = json!({"serves": {"namespaces": ["t"], "since": "2026-01-01T00:00:00Z"}});
     let said = || networks("hard", serves.clone());
     assert_eq!(
-        stores.reserved_networks(said()),
+        updater.reserved_networks(said()),
         Some(Trigger::ReservedNetworks)
     );
-    assert_eq!(stores.reserved_networks(said()), None);
-    assert_eq!(stores.objects.served()["hard"].namespaces, ["t"]);
+    assert_eq!(updater.reserved_networks(said()), None);
+    assert_eq!(updater.stores.served()["hard"].namespaces, ["t"]);
     let gone = News::Went((String::new(), "hard".into()));
     assert_eq!(
-        stores.reserved_networks(gone),
+        updater.reserved_networks(gone),
         Some(Trigger::ReservedNetworks)
     );
-    assert!(stores.objects.served().is_empty());
-    assert!(stores.objects.reserved_networks().is_empty());
+    assert!(updater.stores.served().is_empty());
+    assert!(updater.stores.reserved_networks().is_empty());
 }

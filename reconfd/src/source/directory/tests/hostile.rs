@@ -166,7 +166,7 @@ fn a_policy_in_a_namespace_is_refused() {
     let text = "apiVersion: podconfig.dev/v1alpha1\nkind: PodConfigPolicy\nmetadata: {name: p, namespace: t}\nspec: {namespaceSelector: {}}\n";
     let stage = Stage::new(&[("a.yaml", text)]);
     stage.refused("metadata.namespace: a PodConfigPolicy lives in no namespace");
-    assert!(stage.objects.policies().is_empty());
+    assert!(stage.stores.policies().is_empty());
 }
 
 #[test]

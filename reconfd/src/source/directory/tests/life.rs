@@ -71,7 +71,7 @@ fn of_tunnel(vni: i32) -> Trigger {
 fn a_slice_that_speaks_of_another_tunnel_is_news_to_both() {
     let stage = Stage::new(&[("s.yaml", &slice(7, "10.77.0.1"))]);
     let named = |namespace: &str| -> Vec<_> {
-        let slices = stage.objects.peer_slices_of(namespace).into_iter();
+        let slices = stage.stores.peer_slices_of(namespace).into_iter();
         slices
             .map(|slice| (slice.spec.vni, slice.spec.peers[0].address.to_string()))
             .collect()
@@ -100,7 +100,7 @@ fn a_removed_manifest_takes_its_objects_with_it() {
     let stage = Stage::new(&[("a.yaml", &podconfig("t", "x", 1500))]);
     stage.remove("a.yaml");
     assert_eq!(stage.next(), told("x"));
-    assert!(stage.objects.podconfig("t", "x").is_none());
+    assert!(stage.stores.podconfig("t", "x").is_none());
 }
 
 #[test]
@@ -151,7 +151,7 @@ fn a_list_is_as_good_as_its_items() {
         .join(",");
     let list = format!(r#"{{"apiVersion": "v1", "kind": "List", "items": [{items}]}}"#);
     let stage = Stage::new(&[("a.json", &list)]);
-    assert_eq!(stage.objects.pods().len(), 2);
+    assert_eq!(stage.stores.pods().len(), 2);
     assert!(
         stage
             .refused("\"Q\" is no name")
@@ -207,7 +207,7 @@ fn an_invalid_version_leaves_the_last_good_one_in_force() {
     stage.refused("70000");
     stage.remove("a.yaml");
     assert_eq!(stage.next(), told("x"));
-    assert!(stage.objects.podconfig("t", "x").is_none());
+    assert!(stage.stores.podconfig("t", "x").is_none());
 }
 
 #[test]
@@ -217,7 +217,7 @@ fn a_file_that_cannot_be_parsed_keeps_all_it_gave() {
     stage.put("a.yaml", "{{{{");
     stage.refused("is not YAML");
     stage.silence();
-    assert_eq!(stage.objects.podconfigs_of("t").len(), 2);
+    assert_eq!(stage.stores.podconfigs_of("t").len(), 2);
 }
 
 #[test]
@@ -275,7 +275,7 @@ fn a_folder_removed_with_all_in_it_takes_the_objects() {
     let stage = Stage::new(&[("a.yaml", &podconfig("t", "x", 1500))]);
     fs::remove_dir_all(stage.path("")).unwrap();
     assert_eq!(stage.next(), told("x"));
-    assert!(stage.objects.podconfig("t", "x").is_none());
+    assert!(stage.stores.podconfig("t", "x").is_none());
 }
 
 #[test]
@@ -303,7 +303,7 @@ fn a_burst_that_overflows_the_kernels_queue_loses_nothing() {
         let _ = tell.send(trigger);
         let _ = gate.recv_timeout(SOON);
     };
-    let (objects, _sink, source) =
+    let (stores, _sink, source) =
         Directory::start(&options(&root), Box::new(admit), notify).unwrap();
     let path = |name: &str| root.path().join("manifests").join(name);
     fs::write(path("a.yaml"), podconfig("t", "a", 1500)).unwrap();
@@ -328,8 +328,7 @@ fn a_burst_that_overflows_the_kernels_queue_loses_nothing() {
     fs::write(path("b.yaml"), podconfig("t", "b", 1500)).unwrap();
     fs::remove_file(path("a.yaml")).unwrap();
     drop(go);
-    let told_all =
-        || objects.podconfig("t", "b").is_some() && objects.podconfig("t", "a").is_none();
+    let told_all = || stores.podconfig("t", "b").is_some() && stores.podconfig("t", "a").is_none();
     until(
         || told_all().then_some(()),
         || "the overflow went unnoticed".into(),

@@ -93,7 +93,7 @@ fn a_folder_named_like_a_manifest_is_refused_and_not_followed() {
     fs::create_dir(stage.path("b.yaml")).unwrap();
     fs::write(stage.path("b.yaml/c.yaml"), podconfig("t", "x", 1500)).unwrap();
     stage.refused("b.yaml: is a folder");
-    assert!(stage.objects.podconfig("t", "x").is_none());
+    assert!(stage.stores.podconfig("t", "x").is_none());
 }
 
 #[test]

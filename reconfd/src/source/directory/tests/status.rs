@@ -8,7 +8,7 @@ const PAGE: &str = "t/podconfig-x.yaml";
 
 /// What the controller does: tells what it has got.
 fn tell(stage: &Stage, name: &str) {
-    let podconfig = stage.objects.podconfig("t", name).unwrap();
+    let podconfig = stage.stores.podconfig("t", name).unwrap();
     let status = serde_json::from_value(serde_json::json!({"selected": 3})).unwrap();
     stage.sink.write_podconfig(podconfig, status);
 }
@@ -106,18 +106,18 @@ fn refusals_are_a_file_as_long_as_there_are_any() {
 fn a_restart_keeps_who_is_older_and_counts_on() {
     let stage = Stage::new(&[("a.yaml", &podconfig("t", "x", 1500))]);
     tell(&stage, "x");
-    let before = stage.objects.podconfig("t", "x").unwrap().metadata.clone();
+    let before = stage.stores.podconfig("t", "x").unwrap().metadata.clone();
     assert_eq!(before.generation, Some(1));
     std::thread::sleep(Duration::from_millis(1100));
     let stage = stage.restart(|stage| stage.write("a.yaml", &podconfig("t", "x", 1500)));
-    let after = stage.objects.podconfig("t", "x").unwrap().metadata.clone();
+    let after = stage.stores.podconfig("t", "x").unwrap().metadata.clone();
     assert_eq!(
         (&before.uid, &before.creation_timestamp),
         (&after.uid, &after.creation_timestamp)
     );
     assert_eq!(after.generation, Some(1));
     let stage = stage.restart(|stage| stage.write("a.yaml", &podconfig("t", "x", 1400)));
-    let after = stage.objects.podconfig("t", "x").unwrap().metadata.clone();
+    let after = stage.stores.podconfig("t", "x").unwrap().metadata.clone();
     assert_eq!(
         (after.generation, before.creation_timestamp),
         (Some(2), after.creation_timestamp)
@@ -134,7 +134,7 @@ fn files_found_at_the_start_are_as_old_as_they_say() {
                 .unwrap();
         }
     });
-    let mut all = stage.objects.podconfigs();
+    let mut all = stage.stores.podconfigs();
     all.sort_by_key(|podconfig| podconfig.metadata.creation_timestamp.clone());
     let names: Vec<_> = all
         .iter()
@@ -148,9 +148,9 @@ fn the_last_good_version_outlives_the_daemon() {
     for broken in [podconfig("t", "x", 70000), "{{{".into()] {
         let stage = Stage::new(&[("a.yaml", &podconfig("t", "x", 1500))]);
         tell(&stage, "x");
-        let before = stage.objects.podconfig("t", "x").unwrap();
+        let before = stage.stores.podconfig("t", "x").unwrap();
         let stage = stage.restart(|stage| stage.write("a.yaml", &broken));
-        let after = stage.objects.podconfig("t", "x").unwrap();
+        let after = stage.stores.podconfig("t", "x").unwrap();
         assert_eq!(
             (&before.spec, &before.metadata),
             (&after.spec, &after.metadata)
@@ -158,7 +158,7 @@ fn the_last_good_version_outlives_the_daemon() {
         tell(&stage, "x");
         wait_for(&stage, &[("Degraded", "True", "Invalid")]);
         let stage = stage.restart(|stage| stage.remove("a.yaml"));
-        assert!(stage.objects.podconfig("t", "x").is_none());
+        assert!(stage.stores.podconfig("t", "x").is_none());
     }
 }
 
@@ -177,5 +177,5 @@ fn a_forged_or_broken_status_file_gives_nothing() {
         .unwrap();
     });
     assert_eq!(stage.mtu("t", "x"), Some(1500));
-    assert_eq!(stage.objects.podconfigs().len(), 1);
+    assert_eq!(stage.stores.podconfigs().len(), 1);
 }
