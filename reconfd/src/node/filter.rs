@@ -109,7 +109,7 @@ pub struct Tunnel {
 
 /// Who may send into a tunnel.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Guard {
+pub struct PeerFilter {
     /// The link of the node by which frames must come. Not one of a VRF: what comes by such a link is
     /// seen as of the VRF, and dropped.
     pub underlay: u32,
@@ -163,20 +163,20 @@ impl Filter {
     }
 
     /// Lets into the tunnel what the guard says, and nothing else. Sends nothing where this is so.
-    pub fn guard(&mut self, tunnel: Tunnel, guard: Guard) -> Result<(), Error> {
-        self.guard_all([(tunnel, guard)])
+    pub fn set(&mut self, tunnel: Tunnel, peer_filter: PeerFilter) -> Result<(), Error> {
+        self.set_all([(tunnel, peer_filter)])
     }
 
     /// The same for many tunnels, in one transaction.
-    pub fn guard_all(
+    pub fn set_all(
         &mut self,
-        guards: impl IntoIterator<Item = (Tunnel, Guard)>,
+        peer_filters: impl IntoIterator<Item = (Tunnel, PeerFilter)>,
     ) -> Result<(), Error> {
-        let tidy = guards
+        let normalized = peer_filters
             .into_iter()
-            .map(|(tunnel, guard)| (tunnel, guard.tidy()));
+            .map(|(tunnel, peer_filter)| (tunnel, peer_filter.normalized()));
         let mut wanted = self.state.clone();
-        wanted.tunnels.extend(tidy);
+        wanted.tunnels.extend(normalized);
         self.turn_into(wanted)
     }
 
@@ -202,7 +202,7 @@ impl Filter {
     }
 
     /// What is guarded now; sources in the fewest networks that say the same.
-    pub fn guarded(&self) -> &BTreeMap<Tunnel, Guard> {
+    pub fn tunnels(&self) -> &BTreeMap<Tunnel, PeerFilter> {
         &self.state.tunnels
     }
 
@@ -278,12 +278,12 @@ impl Filter {
     fn rehearse(&mut self) -> Result<(), Error> {
         let tunnel = Tunnel { vni: 1, port: 4789 };
         let everywhere = ["0.0.0.0/0", "::/0"];
-        let guard = Guard {
+        let peer_filter = PeerFilter {
             underlay: 1,
             sources: everywhere.iter().flat_map(|all| all.parse()).collect(),
         };
         let example = State {
-            tunnels: [(tunnel, guard)].into(),
+            tunnels: [(tunnel, peer_filter)].into(),
             closed: [(tunnel.port, [1].into())].into(),
         };
         let requests = replacement(&self.table, &Layout::of(&example));

@@ -41,7 +41,7 @@ pub use mark::Mark;
 use settings::Setting;
 use wall::program::Instruction;
 
-use super::{filter::Guard, link_info::Port};
+use super::{filter::PeerFilter, link_info::Port};
 
 /// The link group of everything of ours outside of the switch ("pcfg").
 pub const GROUP: u32 = 0x7063_6667;
@@ -123,7 +123,7 @@ pub struct WantDevice {
     /// The other ends, without the node's own addresses.
     pub peers: BTreeSet<IpAddr>,
     /// Who may send into the tunnel; `None`: no filter is needed, or none is to be had.
-    pub guard: Option<Guard>,
+    pub peer_filter: Option<PeerFilter>,
 }
 
 /// A vlan or a vxlan of ours in a pod.

@@ -171,7 +171,7 @@ impl Machine {
     }
 
     /// The filter keeps what has a device, and what is claimed.
-    pub fn keep_guards(
+    pub fn retain_peer_filters(
         &mut self,
         is_claimed: impl Fn(u32, u16) -> bool,
         has_device: impl Fn(u32, u16) -> bool,
@@ -199,9 +199,12 @@ impl Machine {
     /// the port may be that of a service.
     fn close_ports(&mut self, stands: impl Fn(&Tunnel) -> bool) -> Result<(), Error> {
         let mut links: HashMap<u16, BTreeSet<u32>> = HashMap::new();
-        let guarded = self.filter.guarded().iter();
-        for (tunnel, guard) in guarded.filter(|(tunnel, _)| stands(tunnel)) {
-            links.entry(tunnel.port).or_default().insert(guard.underlay);
+        let tunnels = self.filter.tunnels().iter();
+        for (tunnel, peer_filter) in tunnels.filter(|(tunnel, _)| stands(tunnel)) {
+            links
+                .entry(tunnel.port)
+                .or_default()
+                .insert(peer_filter.underlay);
         }
         let closed: Vec<u16> = self.filter.closed().keys().copied().collect();
         for port in closed.into_iter().filter(|port| !links.contains_key(port)) {

@@ -15,7 +15,7 @@ use crds::{PodConfig, PodConfigPolicy};
 use super::{Controller, Telling, plan::Surroundings, pods::Known};
 use crate::node::{
     Machine,
-    filter::{Guard, Tunnel},
+    filter::{PeerFilter, Tunnel},
     link_info::{LinkData, LinkInfo},
     links::{Segment, device::shared},
 };
@@ -94,8 +94,8 @@ impl Surroundings for Machine {
         self.filter.is_available()
     }
 
-    fn guard(&self, tunnel: Tunnel) -> Option<&Guard> {
-        self.filter.guarded().get(&tunnel)
+    fn peer_filter(&self, tunnel: Tunnel) -> Option<&PeerFilter> {
+        self.filter.tunnels().get(&tunnel)
     }
 }
 
@@ -200,7 +200,7 @@ impl Controller {
         self.release_addresses_of_orphans(&orphans);
         self.forget_ended(&orphans);
         self.expect_echo(&works);
-        self.keep_guards();
+        self.retain_peer_filters();
         for work in works {
             // A link that others are on has come: they follow at once, and then all of it is told.
             match work.has_made_a_carrier() {
@@ -220,14 +220,14 @@ impl Controller {
     }
 
     /// The peer filter lets into the tunnels that are wanted, and goes with the last of them.
-    pub(super) fn keep_guards(&mut self) {
+    pub(super) fn retain_peer_filters(&mut self) {
         if !self.has_seen_all {
             return;
         }
         let segments = &self.segments;
         let is_claimed = |vni, port| segments.has_tunnel(vni, port, false);
         let has_device = |vni, port| segments.has_tunnel(vni, port, true);
-        if let Err(error) = self.machine.keep_guards(is_claimed, has_device) {
+        if let Err(error) = self.machine.retain_peer_filters(is_claimed, has_device) {
             tracing::error!("keep the peer filter: {error}");
         }
     }

@@ -9,7 +9,7 @@ use crds::Reason;
 use ipnetwork::IpNetwork;
 
 use crate::node::{
-    filter::{Guard, Tunnel},
+    filter::{PeerFilter, Tunnel},
     link_info::{LinkData, LinkInfo},
     links::{
         Kind, Place, Present, PresentDevice, Segment, Want, WantDevice,
@@ -157,7 +157,7 @@ pub trait Surroundings {
     fn conflicting(&self, parent: u32, data: &LinkData) -> Option<&LinkInfo>;
     fn shared(&self, segment: &Segment) -> shared::Present<'_>;
     fn has_filter(&self) -> bool;
-    fn guard(&self, tunnel: Tunnel) -> Option<&Guard>;
+    fn peer_filter(&self, tunnel: Tunnel) -> Option<&PeerFilter>;
 }
 
 /// What is known of one pod when its steps are decided.
@@ -258,8 +258,10 @@ impl Plan {
 
 /// Whether nobody but the peers can send into the device.
 fn is_guarded<S: Surroundings>(data: &Data, want: &WantDevice, around: &S) -> bool {
-    match (data, &want.guard) {
-        (Data::Vxlan(vxlan), Some(guard)) => around.guard(vxlan.tunnel()) == Some(guard),
+    match (data, &want.peer_filter) {
+        (Data::Vxlan(vxlan), Some(peer_filter)) => {
+            around.peer_filter(vxlan.tunnel()) == Some(peer_filter)
+        }
         _ => true,
     }
 }

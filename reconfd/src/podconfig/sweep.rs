@@ -17,7 +17,7 @@ impl Controller {
         let remembered = self.settled.keys().chain(self.segments.pods());
         let gone = remembered.filter(|uid| !there.contains(*uid)).cloned();
         self.dirty.extend(gone.collect::<Vec<_>>());
-        self.keep_guards();
+        self.retain_peer_filters();
     }
 
     fn pods_that_are_there(&self) -> BTreeSet<String> {

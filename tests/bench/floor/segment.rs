@@ -13,7 +13,7 @@ use nix::{
     sys::socket::{SockFlag, SockProtocol},
 };
 use reconfd::node::{
-    filter::{Guard, Tunnel, layout::Layout, message::replacement, state::State},
+    filter::{PeerFilter, Tunnel, layout::Layout, message::replacement, state::State},
     netlink::{Body, Request},
 };
 
@@ -195,7 +195,9 @@ impl Filter {
                 .copied()
                 .map(|peer| IpAddr::from(peer).into())
                 .collect();
-            state.tunnels.insert(tunnel, Guard { underlay, sources });
+            state
+                .tunnels
+                .insert(tunnel, PeerFilter { underlay, sources });
             state.closed.insert(tunnel.port, [underlay].into());
         }
         transaction(&replacement(self.table, &Layout::of(&state)))

@@ -69,10 +69,10 @@ impl Machine {
 
     /// Lets only peers into a tunnel, before there is anything that they could send into.
     pub(super) fn admit(&mut self, data: &device::Data, want: &WantDevice) -> Result<(), Error> {
-        let (device::Data::Vxlan(vxlan), Some(guard)) = (data, &want.guard) else {
+        let (device::Data::Vxlan(vxlan), Some(peer_filter)) = (data, &want.peer_filter) else {
             return Ok(());
         };
-        self.filter.guard(vxlan.tunnel(), guard.clone())
+        self.filter.set(vxlan.tunnel(), peer_filter.clone())
     }
 
     /// The parent is in the node's namespace, and so the message is sent there; the device is in the

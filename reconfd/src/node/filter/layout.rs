@@ -32,7 +32,7 @@
 use std::collections::BTreeSet;
 
 use super::{
-    Guard, Tunnel,
+    PeerFilter, Tunnel,
     expression::{
         Compare, Expression, Header, accept, back, comes_from, compare, drop, fragment_header,
         goes_on, goes_to, goto, is_in, is_of, is_udp, jump, link, load, mask,
@@ -91,13 +91,15 @@ impl Layout {
         }
         layout.chains.extend(base_chains(state, &ports));
         for port in ports {
-            let guards = state.tunnels.iter();
-            let guards: Vec<_> = guards.filter(|(tunnel, _)| tunnel.port == port).collect();
-            layout.chains.push(port_rules(port, &guards));
+            let peer_filters = state.tunnels.iter();
+            let peer_filters: Vec<_> = peer_filters
+                .filter(|(tunnel, _)| tunnel.port == port)
+                .collect();
+            layout.chains.push(port_rules(port, &peer_filters));
         }
-        for (tunnel, guard) in &state.tunnels {
-            layout.chains.push(tunnel_rules(*tunnel, guard));
-            layout.sets.extend(peers(*tunnel, guard));
+        for (tunnel, peer_filter) in &state.tunnels {
+            layout.chains.push(tunnel_rules(*tunnel, peer_filter));
+            layout.sets.extend(peers(*tunnel, peer_filter));
         }
         layout.sets.extend(state.closed.iter().map(links));
         layout
@@ -141,9 +143,9 @@ fn hidden_ports() -> [Rule; 2] {
     ]
 }
 
-fn port_rules(port: u16, guards: &[(&Tunnel, &Guard)]) -> Chain {
+fn port_rules(port: u16, peer_filters: &[(&Tunnel, &PeerFilter)]) -> Chain {
     let vni = || load(Header::Transport, 12, 3);
-    let to_tunnels = guards.iter().map(|(tunnel, _)| {
+    let to_tunnels = peer_filters.iter().map(|(tunnel, _)| {
         let [_, number @ ..] = tunnel.vni.to_be_bytes();
         let number = compare(Compare::Equal, &number);
         rule([&[vni(), number, goto(&tunnel_chain(**tunnel))]])
@@ -152,16 +154,19 @@ fn port_rules(port: u16, guards: &[(&Tunnel, &Guard)]) -> Chain {
     Chain {
         name: port_chain(port),
         hook: None,
-        rules: to_tunnels.chain([rest]).chain(hidden_vni(guards)).collect(),
+        rules: to_tunnels
+            .chain([rest])
+            .chain(hidden_vni(peer_filters))
+            .collect(),
     }
 }
 
 /// Whoever is no peer of any tunnel may be sent fragments in which no VNI can be read.
-fn hidden_vni(guards: &[(&Tunnel, &Guard)]) -> Vec<Rule> {
+fn hidden_vni(peer_filters: &[(&Tunnel, &PeerFilter)]) -> Vec<Rule> {
     let hides = "hides its VNI";
-    let sets = guards
+    let sets = peer_filters
         .iter()
-        .flat_map(|(tunnel, guard)| sets(**tunnel, guard));
+        .flat_map(|(tunnel, peer_filter)| sets(**tunnel, peer_filter));
     let to_peer = |(family, set): (Family, String)| {
         let to_peer = goes_to(family, &set, true);
         rule([&in_fragments(family), &to_peer, &[drop()]]).saying(hides)
@@ -185,17 +190,17 @@ fn in_fragments(family: Family) -> Vec<Expression> {
     [&is_of(family)[..], is_divided].concat()
 }
 
-fn tunnel_rules(tunnel: Tunnel, guard: &Guard) -> Chain {
-    let accepts = sets(tunnel, guard).map(|(family, set)| {
+fn tunnel_rules(tunnel: Tunnel, peer_filter: &PeerFilter) -> Chain {
+    let accepts = sets(tunnel, peer_filter).map(|(family, set)| {
         let here = [
             link(),
-            compare(Compare::Equal, &guard.underlay.to_ne_bytes()),
+            compare(Compare::Equal, &peer_filter.underlay.to_ne_bytes()),
         ];
         let from = comes_from(family, &set);
         rule([&here[..], &is_of(family), &from, &[accept()]])
     });
     let passing = Family::BOTH.map(|family| {
-        let set = sets(tunnel, guard).find(|(other, _)| *other == family);
+        let set = sets(tunnel, peer_filter).find(|(other, _)| *other == family);
         let to_others = set.map(|(_, set)| goes_to(family, &set, false));
         let to_others = to_others.as_ref().map_or(&[][..], |is_so| is_so);
         rule([&goes_on()[..], &is_of(family), to_others, &[accept()]]).saying("passes to no peer")
@@ -207,23 +212,24 @@ fn tunnel_rules(tunnel: Tunnel, guard: &Guard) -> Chain {
     }
 }
 
-fn peers(tunnel: Tunnel, guard: &Guard) -> impl Iterator<Item = Set> {
-    sets(tunnel, guard).map(|(family, name)| Set {
+fn peers(tunnel: Tunnel, peer_filter: &PeerFilter) -> impl Iterator<Item = Set> {
+    sets(tunnel, peer_filter).map(|(family, name)| Set {
         name,
         kind: Kind::Sources(family),
-        elements: elements(&ranges(&guard.sources, family), family),
+        elements: elements(&ranges(&peer_filter.sources, family), family),
     })
 }
 
 /// What a tunnel's sets are called.
-fn sets(tunnel: Tunnel, guard: &Guard) -> impl Iterator<Item = (Family, String)> {
-    families(guard).map(move |family| (family, peer_set(tunnel, guard.underlay, family)))
+fn sets(tunnel: Tunnel, peer_filter: &PeerFilter) -> impl Iterator<Item = (Family, String)> {
+    families(peer_filter)
+        .map(move |family| (family, peer_set(tunnel, peer_filter.underlay, family)))
 }
 
 /// Those with sources; where there are none, an empty set says what the guard is.
-fn families(guard: &Guard) -> impl Iterator<Item = Family> {
+fn families(peer_filter: &PeerFilter) -> impl Iterator<Item = Family> {
     let is_there = |family| {
-        let sources = &guard.sources;
+        let sources = &peer_filter.sources;
         sources
             .iter()
             .any(|network| Family::of(network.ip()) == family)

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Guard, Tunnel,
+    PeerFilter, Tunnel,
     name::{read_link_set, read_peer_set},
     reading::Found,
     source::{Element, Family, networks, ranges, read_ranges},
@@ -11,7 +11,7 @@ use super::{
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct State {
-    pub tunnels: BTreeMap<Tunnel, Guard>,
+    pub tunnels: BTreeMap<Tunnel, PeerFilter>,
     /// Ports that are reached by these links alone.
     pub closed: BTreeMap<u16, BTreeSet<u32>>,
 }
@@ -22,13 +22,13 @@ impl State {
         let mut state = Self::default();
         for (name, set) in &found.sets {
             if let Some((tunnel, underlay, family)) = read_peer_set(name) {
-                let guard = state.tunnels.entry(tunnel).or_insert_with(|| Guard {
+                let peer_filter = state.tunnels.entry(tunnel).or_insert_with(|| PeerFilter {
                     underlay,
                     sources: BTreeSet::new(),
                 });
-                guard.underlay = underlay;
+                peer_filter.underlay = underlay;
                 let ranges = read_ranges(&set.elements, family);
-                guard.sources.extend(networks(&ranges, family));
+                peer_filter.sources.extend(networks(&ranges, family));
             } else if let Some(port) = read_link_set(name) {
                 state
                     .closed
@@ -50,10 +50,10 @@ impl State {
     }
 }
 
-impl Guard {
+impl PeerFilter {
     /// The same sources said in the one way in which they are read back: in the fewest networks. What
-    /// is compared with `Filter::guarded` must be said so, or equal guards look different.
-    pub fn tidy(self) -> Self {
+    /// is compared with `Filter::tunnels` must be said so, or equal guards look different.
+    pub fn normalized(self) -> Self {
         let families = Family::BOTH.into_iter();
         let sources = families.flat_map(|family| networks(&ranges(&self.sources, family), family));
         Self {

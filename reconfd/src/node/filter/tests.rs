@@ -39,8 +39,8 @@ fn tunnel(vni: u32) -> Tunnel {
     Tunnel { vni, port: 4789 }
 }
 
-fn guard(underlay: u32, sources: &[&str]) -> Guard {
-    Guard {
+fn peer_filter(underlay: u32, sources: &[&str]) -> PeerFilter {
+    PeerFilter {
         underlay,
         sources: nets(sources),
     }
@@ -67,7 +67,11 @@ fn overlapping_and_adjacent_networks_are_said_once() {
         ),
         (&[], &[]),
     ] {
-        assert_eq!(guard(3, said).tidy(), guard(3, meant), "{said:?}");
+        assert_eq!(
+            peer_filter(3, said).normalized(),
+            peer_filter(3, meant),
+            "{said:?}"
+        );
     }
 }
 
@@ -212,7 +216,7 @@ fn every_message_of_a_large_table_fits() {
     let state = State {
         tunnels: [(
             tunnel(1),
-            Guard {
+            PeerFilter {
                 underlay: 1,
                 sources,
             },
@@ -254,14 +258,14 @@ fn a_kernel_without_nf_tables_refuses_guards_and_nothing_else() {
         not_before: None,
     };
     assert!(!filter.is_available());
-    let error = filter.guard(tunnel(1), guard(1, &["10.0.0.1/32"]));
+    let error = filter.set(tunnel(1), peer_filter(1, &["10.0.0.1/32"]));
     let error = error.unwrap_err();
     assert_eq!(error.errno, Errno::EOPNOTSUPP);
     assert!(
         error.to_string().contains("the kernel has no nf_tables"),
         "{error}"
     );
-    assert!(filter.guarded().is_empty());
+    assert!(filter.tunnels().is_empty());
     assert_eq!(filter.verify(), Ok(false));
     assert_eq!(filter.retain(|_| false), Ok(()));
 }

@@ -312,7 +312,7 @@ fn inside_of(
         up: row.up,
         owner: ground.owner,
         peers: ground.peers,
-        guard: None,
+        peer_filter: None,
     });
     ground::carry(want, carries, carrier)?;
     Ok((!row.up).then(|| ground::down(carrier)))

@@ -5,7 +5,7 @@ use ipnetwork::IpNetwork;
 
 use super::{Surroundings, Why};
 use crate::node::{
-    filter::Guard,
+    filter::PeerFilter,
     link_info::LinkInfo,
     links::{
         Ground, Segment, Want, WantDevice,
@@ -33,7 +33,7 @@ pub(super) fn stand<S: Surroundings>(
     if segment.data.found().is_some() && segment.data.own().is_none() {
         return Err(without_end(segment, &ground));
     }
-    let guard = guard(segment, &ground, parent.index, around)?;
+    let peer_filter = peer_filter(segment, &ground, parent.index, around)?;
     let carries = segment.data.mtu_on(parent.mtu);
     want.host_mtu = carries;
     want.device = Some(WantDevice {
@@ -43,7 +43,7 @@ pub(super) fn stand<S: Surroundings>(
         up: parent.up,
         owner: ground.owner,
         peers: ground.peers,
-        guard,
+        peer_filter,
     });
     carry(want, carries, &segment.parent)?;
     Ok((!parent.up).then(|| down(&segment.parent)))
@@ -93,12 +93,12 @@ fn without_end(segment: &Segment, ground: &Ground) -> Why {
 }
 
 /// Who may send into a tunnel. Without a filter everybody could.
-fn guard<S: Surroundings>(
+fn peer_filter<S: Surroundings>(
     segment: &Segment,
     ground: &Ground,
     underlay: u32,
     around: &S,
-) -> Result<Option<Guard>, Why> {
+) -> Result<Option<PeerFilter>, Why> {
     let Data::Vxlan(vxlan) = &segment.data else {
         return Ok(None);
     };
@@ -120,7 +120,7 @@ fn guard<S: Surroundings>(
             .copied()
             .collect(),
     };
-    Ok(Some(Guard { underlay, sources }.tidy()))
+    Ok(Some(PeerFilter { underlay, sources }.normalized()))
 }
 
 /// The MTU of a link above a device: its own wish, where the device can carry it.

@@ -30,7 +30,7 @@ struct Node {
     device: Option<LinkInfo>,
     bridge: Option<LinkInfo>,
     lacks_filter: bool,
-    guard: Option<Guard>,
+    peer_filter: Option<PeerFilter>,
 }
 
 impl Surroundings for Node {
@@ -65,8 +65,8 @@ impl Surroundings for Node {
         !self.lacks_filter
     }
 
-    fn guard(&self, _: Tunnel) -> Option<&Guard> {
-        self.guard.as_ref()
+    fn peer_filter(&self, _: Tunnel) -> Option<&PeerFilter> {
+        self.peer_filter.as_ref()
     }
 
     fn of_node(&self, name: &str) -> Option<&LinkInfo> {

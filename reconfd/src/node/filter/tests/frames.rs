@@ -20,7 +20,7 @@ fn a_stranger_s_frames_reach_no_tunnel_however_they_are_hidden() {
             sending.sent_by(&node.peer);
         }
         assert_eq!(node.hears(), words);
-        let _filter = node.guard();
+        let _filter = node.set();
         for (_, sending) in ways() {
             sending.sent_by(&node.peer);
         }
@@ -43,7 +43,7 @@ fn a_peer_s_address_by_another_link_reaches_no_tunnel() {
         };
         spoof();
         assert_eq!(node.hears().len(), 3);
-        let _filter = node.guard();
+        let _filter = node.set();
         spoof();
         // The node's own processes are no peers either.
         send(
@@ -58,7 +58,7 @@ fn a_peer_s_address_by_another_link_reaches_no_tunnel() {
 fn a_peer_s_frames_arrive_also_in_large_fragments() {
     on_a_node(|| {
         let node = Node::new();
-        let _filter = node.guard();
+        let _filter = node.set();
         node.peer.does(|| {
             let socket = UdpSocket::bind("10.9.0.2:0").unwrap();
             let mut frame = vxlan(OURS, "large");
@@ -73,7 +73,7 @@ fn a_peer_s_frames_arrive_also_in_large_fragments() {
 fn tunnels_that_are_not_guarded_and_other_ports_are_left_alone() {
     on_a_node(|| {
         let node = Node::new();
-        let _filter = node.guard();
+        let _filter = node.set();
         plain("10.8.0.2", "10.9.0.1", OTHERS, "of others").sent_by(&node.pod);
         assert_eq!(node.hears(), ["of others".to_owned()].into());
         // Fragments and short datagrams to another port; it may look like a tunnel.
@@ -118,7 +118,7 @@ fn a_frame_that_is_translated_on_its_way_reaches_no_tunnel() {
         [1000, 2000].into_iter().for_each(send);
         assert_eq!(node.hears(), ["translated".to_owned()].into());
         assert_eq!(far.recv_from(&mut buffer).unwrap().1.ip(), ip("10.9.0.1"));
-        let _filter = node.guard();
+        let _filter = node.set();
         [1000, 2000].into_iter().for_each(send);
         assert_eq!(node.hears(), BTreeSet::new());
         far.set_nonblocking(true).unwrap();
@@ -130,7 +130,7 @@ fn a_frame_that_is_translated_on_its_way_reaches_no_tunnel() {
 fn a_frame_behind_another_in_a_burst_needs_a_closed_port_to_be_stopped() {
     on_a_node(|| {
         let node = Node::new();
-        let mut filter = node.guard();
+        let mut filter = node.set();
         let burst = || {
             node.pod.does(|| {
                 let datagrams = [vxlan(OTHERS, "before"), vxlan(OURS, "behind")];
@@ -153,11 +153,11 @@ fn a_frame_behind_another_in_a_burst_needs_a_closed_port_to_be_stopped() {
 fn a_guard_of_nobody_lets_nobody_in() {
     on_a_node(|| {
         let node = Node::new();
-        let mut filter = node.guard();
+        let mut filter = node.set();
         plain("10.9.0.2", "10.9.0.1", OTHERS, "before").sent_by(&node.peer);
         assert_eq!(node.hears().len(), 1);
         filter
-            .guard(tunnel(OTHERS), guard(node.underlay, &[]))
+            .set(tunnel(OTHERS), peer_filter(node.underlay, &[]))
             .unwrap();
         plain("10.9.0.2", "10.9.0.1", OTHERS, "after").sent_by(&node.peer);
         assert_eq!(node.hears(), BTreeSet::new());
@@ -181,9 +181,9 @@ fn a_pod_s_frame_does_not_pass_through_the_node_to_another() {
         send();
         assert_eq!(far.recv_from(&mut buffer).unwrap().1.ip(), from);
         assert_eq!(far.recv_from(&mut buffer).unwrap().1.ip(), from);
-        let mut filter = node.guard();
-        let peers = guard(node.underlay, &["10.9.0.0/24"]);
-        filter.guard(tunnel(OURS), peers).unwrap();
+        let mut filter = node.set();
+        let peers = peer_filter(node.underlay, &["10.9.0.0/24"]);
+        filter.set(tunnel(OURS), peers).unwrap();
         send();
         assert_eq!(node.hears(), BTreeSet::new());
         far.set_nonblocking(true).unwrap();

@@ -47,14 +47,14 @@ fn a_table_that_was_changed_while_no_daemon_ran_is_written_again() {
         let whole = ruleset();
         run("nft flush chain inet podconfig-default vni10042.port4789");
         let (mut filter, changes) = open();
-        assert_eq!(filter.guarded(), before.guarded());
+        assert_eq!(filter.tunnels(), before.tunnels());
         assert_eq!(sent(&changes), 0);
         assert_eq!(filter.verify(), Ok(true));
         assert_eq!(ruleset(), whole);
         run("nft flush chain inet podconfig-default vni10042.port4789");
         let (mut filter, _) = open();
-        let (tunnel, guard) = before.guarded().first_key_value().unwrap();
-        filter.guard(*tunnel, guard.clone()).unwrap();
+        let (tunnel, peer_filter) = before.tunnels().first_key_value().unwrap();
+        filter.set(*tunnel, peer_filter.clone()).unwrap();
         assert_eq!(ruleset(), whole);
     });
 }
@@ -66,8 +66,8 @@ fn a_source_that_somebody_added_while_no_daemon_ran_goes_with_the_next_guard() {
         let whole = ruleset();
         run("nft add element inet podconfig-default vni10042.port4789.if1.v4 { 10.8.0.2 }");
         let (mut filter, _) = open();
-        assert_ne!(filter.guarded(), before.guarded());
-        filter.guard_all(before.guarded().clone()).unwrap();
+        assert_ne!(filter.tunnels(), before.tunnels());
+        filter.set_all(before.tunnels().clone()).unwrap();
         assert_eq!(ruleset(), whole);
     });
 }
@@ -90,7 +90,7 @@ fn a_table_without_tunnels_that_is_found_goes() {
     on_a_node(|| {
         run("nft 'table inet podconfig-default { chain x { drop; }; }'");
         let (mut filter, changes) = open();
-        assert!(filter.guarded().is_empty());
+        assert!(filter.tunnels().is_empty());
         assert_eq!(sent(&changes), 0);
         assert_eq!(filter.verify(), Ok(true));
         assert_eq!(ruleset(), "");

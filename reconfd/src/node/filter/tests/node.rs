@@ -50,12 +50,12 @@ impl Node {
         }
     }
 
-    pub fn guard(&self) -> Filter {
+    pub fn set(&self) -> Filter {
         let mut filter = Filter::open("default", &Changes::default()).unwrap();
-        let peers = guard(self.underlay, &["10.9.0.2/32"]);
-        filter.guard(tunnel(OURS), peers).unwrap();
-        let peers = guard(self.underlay, &["fd00:9::2/128"]);
-        filter.guard(tunnel(OURS_V6), peers).unwrap();
+        let peers = peer_filter(self.underlay, &["10.9.0.2/32"]);
+        filter.set(tunnel(OURS), peers).unwrap();
+        let peers = peer_filter(self.underlay, &["fd00:9::2/128"]);
+        filter.set(tunnel(OURS_V6), peers).unwrap();
         filter
     }
 

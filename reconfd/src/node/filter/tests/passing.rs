@@ -32,7 +32,7 @@ fn strangers_have_tunnels_of_the_same_numbers_through_the_node() {
     on_a_node(|| {
         let node = Node::new();
         let [beside, pod] = node.passes();
-        let _filter = node.guard();
+        let _filter = node.set();
         let all = words(&all_ways(POD, STRANGER));
         assert_eq!(sent(&node.pod, POD, STRANGER, &beside), all);
         assert_eq!(sent(&node.peer, STRANGER, POD, &pod), all);
@@ -51,7 +51,7 @@ fn a_pod_s_frames_pass_to_no_peer_however_they_are_hidden() {
         let third = ["10.9.0.4", "fd00:9::4"];
         let all = words(&all_ways(third, PEER));
         assert_eq!(sent(&node.pod, third, PEER, &peer), all);
-        let _filter = node.guard();
+        let _filter = node.set();
         // Where even the ports are hidden, it is for the peer's own filter.
         let left = all.iter().filter(|word| word.contains("with its ports"));
         let left: BTreeSet<String> = left.cloned().collect();
@@ -75,7 +75,7 @@ fn a_pod_s_frames_under_the_node_s_address_pass_to_strangers_and_to_no_peer() {
         };
         let both: BTreeSet<String> = ["plain".into(), "divided".into()].into();
         assert_eq!(heard(PEER[0]), both);
-        let _filter = node.guard();
+        let _filter = node.set();
         assert_eq!(heard(PEER[0]), BTreeSet::new());
         assert_eq!(heard(STRANGER[0]), both);
     });

@@ -29,22 +29,22 @@ pub fn ruleset() -> String {
 /// A filter with all that it can hold.
 pub fn example() -> (Filter, Changes) {
     let (mut filter, changes) = open();
-    let guards = [
+    let peer_filters = [
         (
             tunnel(10042),
-            guard(1, &["10.9.0.2/32", "fd00::/64", "10.9.1.0/24"]),
+            peer_filter(1, &["10.9.0.2/32", "fd00::/64", "10.9.1.0/24"]),
         ),
-        (tunnel(10043), guard(1, &["0.0.0.0/0", "::/0"])),
-        (tunnel(10044), guard(7, &[])),
+        (tunnel(10043), peer_filter(1, &["0.0.0.0/0", "::/0"])),
+        (tunnel(10044), peer_filter(7, &[])),
         (
             Tunnel {
                 vni: 10042,
                 port: 8472,
             },
-            guard(1, &["240.0.0.0/4", "fd00::1/128"]),
+            peer_filter(1, &["240.0.0.0/4", "fd00::1/128"]),
         ),
     ];
-    filter.guard_all(guards).unwrap();
+    filter.set_all(peer_filters).unwrap();
     filter.close(4789, Some([1, 7].into())).unwrap();
     (filter, changes)
 }
@@ -55,9 +55,9 @@ fn an_operator_finds_the_table_readable() {
         run("ip link add eth0 index 42 type veth peer name eth1");
         let (mut filter, _) = open();
         filter
-            .guard(
+            .set(
                 tunnel(10042),
-                guard(42, &["192.0.2.11/32", "192.0.2.16/28", "2001:db8::/64"]),
+                peer_filter(42, &["192.0.2.11/32", "192.0.2.16/28", "2001:db8::/64"]),
             )
             .unwrap();
         filter.close(4789, Some([42].into())).unwrap();
@@ -81,10 +81,10 @@ fn a_restart_sends_no_changing_message() {
     on_a_node(|| {
         let (before, _) = example();
         let (mut after, changes) = open();
-        assert_eq!(after.guarded(), before.guarded());
+        assert_eq!(after.tunnels(), before.tunnels());
         assert_eq!(after.closed(), before.closed());
-        for (tunnel, guard) in before.guarded() {
-            after.guard(*tunnel, guard.clone()).unwrap();
+        for (tunnel, peer_filter) in before.tunnels() {
+            after.set(*tunnel, peer_filter.clone()).unwrap();
         }
         after.close(4789, Some([1, 7].into())).unwrap();
         after.retain(|_| true).unwrap();
@@ -99,12 +99,16 @@ fn a_guard_that_is_there_already_is_not_sent_again() {
         let (mut filter, changes) = open();
         assert_eq!(sent(&changes), 0);
         filter
-            .guard(tunnel(1), guard(1, &["10.0.0.0/25", "10.0.0.128/25"]))
+            .set(tunnel(1), peer_filter(1, &["10.0.0.0/25", "10.0.0.128/25"]))
             .unwrap();
         assert!(sent(&changes) > 0);
-        filter.guard(tunnel(1), guard(1, &["10.0.0.0/24"])).unwrap();
+        filter
+            .set(tunnel(1), peer_filter(1, &["10.0.0.0/24"]))
+            .unwrap();
         assert_eq!(sent(&changes), 0);
-        filter.guard(tunnel(1), guard(2, &["10.0.0.0/24"])).unwrap();
+        filter
+            .set(tunnel(1), peer_filter(2, &["10.0.0.0/24"]))
+            .unwrap();
         assert!(sent(&changes) > 0);
         assert!(ruleset().contains("vni1.port4789.if2.v4"));
         assert!(!ruleset().contains("vni1.port4789.if1.v4"));
@@ -126,14 +130,14 @@ fn the_table_goes_with_the_last_tunnel_and_no_other_is_touched() {
         }
         let others = ruleset();
         let (mut filter, _) = open();
-        assert!(filter.guarded().is_empty());
-        let peers = || guard(1, &["10.0.0.1/32"]);
-        filter.guard(tunnel(1), peers()).unwrap();
-        filter.guard(tunnel(2), peers()).unwrap();
+        assert!(filter.tunnels().is_empty());
+        let peers = || peer_filter(1, &["10.0.0.1/32"]);
+        filter.set(tunnel(1), peers()).unwrap();
+        filter.set(tunnel(2), peers()).unwrap();
         let mut elsewhere = Filter::open("default2x", &Changes::default()).unwrap();
-        elsewhere.guard(tunnel(1), peers()).unwrap();
+        elsewhere.set(tunnel(1), peers()).unwrap();
         filter.retain(|tunnel| tunnel.vni == 2).unwrap();
-        assert_eq!(filter.guarded().len(), 1);
+        assert_eq!(filter.tunnels().len(), 1);
         assert!(!run(&format!("nft list table {TABLE}")).contains("vni1."));
         filter.retain(|_| false).unwrap();
         assert!(!run("nft list tables").contains(&format!("{TABLE}\n")));
@@ -150,7 +154,9 @@ fn a_port_is_closed_as_long_as_it_has_tunnels() {
         filter.close(4789, Some([1].into())).unwrap();
         assert!(filter.closed().is_empty());
         assert_eq!(sent(&changes), 0);
-        filter.guard(tunnel(1), guard(1, &["10.0.0.1/32"])).unwrap();
+        filter
+            .set(tunnel(1), peer_filter(1, &["10.0.0.1/32"]))
+            .unwrap();
         filter.close(4789, Some([1].into())).unwrap();
         assert!(ruleset().contains("iif != @port4789.links drop"));
         filter.close(4789, None).unwrap();
@@ -170,11 +176,11 @@ fn ten_thousand_sources_are_written_and_read_back() {
             .map(|number| Ipv4Addr::from(0x0a00_0000 + 2 * number))
             .map(|peer| IpNetwork::new(peer.into(), 32).unwrap())
             .collect();
-        let guards = (1..=100).map(|vni| {
+        let peer_filters = (1..=100).map(|vni| {
             let sources = peers.clone();
             (
                 tunnel(vni),
-                Guard {
+                PeerFilter {
                     underlay: 1,
                     sources,
                 },
@@ -182,10 +188,10 @@ fn ten_thousand_sources_are_written_and_read_back() {
         });
         let (mut filter, _) = open();
         let begin = Instant::now();
-        filter.guard_all(guards).unwrap();
+        filter.set_all(peer_filters).unwrap();
         let written = begin.elapsed();
         let (mut again, changes) = open();
-        assert_eq!(again.guarded(), filter.guarded());
+        assert_eq!(again.tunnels(), filter.tunnels());
         assert_eq!(again.verify(), Ok(false));
         assert_eq!(sent(&changes), 0);
         let begin = Instant::now();
@@ -216,16 +222,16 @@ fn a_tunnel_of_ten_thousand_sources_is_guarded() {
         let (mut filter, _) = open();
         let sources = v4.chain(v6).collect();
         filter
-            .guard(
+            .set(
                 tunnel(1),
-                Guard {
+                PeerFilter {
                     underlay: 1,
                     sources,
                 },
             )
             .unwrap();
         let (again, changes) = open();
-        assert_eq!(again.guarded(), filter.guarded());
+        assert_eq!(again.tunnels(), filter.tunnels());
         assert_eq!(again.seen, filter.seen);
         assert_eq!(sent(&changes), 0);
     });
@@ -235,18 +241,20 @@ fn a_tunnel_of_ten_thousand_sources_is_guarded() {
 fn what_the_kernel_refuses_is_told_and_leaves_the_table() {
     on_a_node(|| {
         let (mut filter, _) = open();
-        filter.guard(tunnel(1), guard(1, &["10.0.0.1/32"])).unwrap();
+        filter
+            .set(tunnel(1), peer_filter(1, &["10.0.0.1/32"]))
+            .unwrap();
         let whole = ruleset();
         let name = "x".repeat(300);
         filter.table = format!("podconfig-{name}");
         // Also where hundreds of messages are refused.
-        let guards = (1..200).map(|vni| (tunnel(vni), guard(1, &["10.0.0.1/32"])));
-        let error = filter.guard_all(guards).unwrap_err();
+        let peer_filters = (1..200).map(|vni| (tunnel(vni), peer_filter(1, &["10.0.0.1/32"])));
+        let error = filter.set_all(peer_filters).unwrap_err();
         assert!(
             error.to_string().contains("nft table podconfig-xxx"),
             "{error}"
         );
-        assert_eq!(filter.guarded().len(), 1);
+        assert_eq!(filter.tunnels().len(), 1);
         assert_eq!(ruleset(), whole);
     });
 }

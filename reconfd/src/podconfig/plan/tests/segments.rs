@@ -199,7 +199,7 @@ fn without_a_filter_a_tunnel_takes_a_rules_word() {
     let [Step::Create(want)] = &plan.steps[..] else {
         panic!("{:?}", plan.steps);
     };
-    assert_eq!(want.device.as_ref().unwrap().guard, None);
+    assert_eq!(want.device.as_ref().unwrap().peer_filter, None);
 }
 
 fn found(own: Option<&str>) -> Segment {
@@ -225,7 +225,7 @@ fn a_tunnel_whose_ends_are_found_stands_on_the_end_here() {
         };
         let device = want.device.as_ref().unwrap();
         assert_eq!(device.peers, [other].into());
-        let sources = &device.guard.as_ref().unwrap().sources;
+        let sources = &device.peer_filter.as_ref().unwrap().sources;
         assert_eq!(*sources, [other.into()].into());
     }
 }
