@@ -296,7 +296,7 @@ mod tests {
         let now = Instant::now();
         known.take(Some(&node("10.0.0.5/24")), None, (now, at(1)));
         let broken = Err(Error {
-            deed: "list addresses".into(),
+            op: "list addresses".into(),
             errno: Errno::EIO,
             text: String::new(),
         });

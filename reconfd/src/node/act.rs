@@ -305,7 +305,7 @@ impl Refused {
 /// The plan found what the link or the segment is on, or it would not be made.
 fn no_parent(what: &impl fmt::Display) -> Error {
     Error {
-        deed: format!("find what {what} is on"),
+        op: format!("find what {what} is on"),
         errno: Errno::ENODEV,
         text: String::new(),
     }
@@ -314,7 +314,7 @@ fn no_parent(what: &impl fmt::Display) -> Error {
 fn taken(mac: [u8; 6]) -> Error {
     let spelled = mac.map(|byte| format!("{byte:02x}")).join(":");
     Error {
-        deed: format!("give the link the MAC address {spelled}"),
+        op: format!("give the link the MAC address {spelled}"),
         errno: Errno::EADDRINUSE,
         text: "another port of the bridge, or the bridge itself, has it".into(),
     }

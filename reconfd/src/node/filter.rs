@@ -255,18 +255,18 @@ impl Filter {
 
 impl Filter {
     fn begin(&mut self, changes: &Changes) -> Result<(), Error> {
-        let deed = || format!("open nft table {}", self.table);
+        let op = || format!("open nft table {}", self.table);
         // Before the table is read, or a change between is not told.
-        let events = Events::of_nftables().map_err(|error| Error::io(deed(), &error))?;
+        let events = Events::of_nftables().map_err(|error| Error::io(op(), &error))?;
         self.events = Some(events);
         let socket = Socket::open_for(NETLINK_NETFILTER, changes)
-            .map_err(|error| Error::io(deed(), &error))?;
+            .map_err(|error| Error::io(op(), &error))?;
         let socket = self.socket.insert(socket);
         let now = reading::generation(socket)?;
         let found = reading::read(socket, &self.table)?;
         let Some(found) = found else {
             self.seen = now;
-            return self.rehearse();
+            return self.dry_run();
         };
         self.state = State::of(&found);
         let is_right = Layout::of(&self.state).is(Some(&found));
@@ -275,7 +275,7 @@ impl Filter {
     }
 
     /// Asks the kernel whether it has all that a table of ours is made of.
-    fn rehearse(&mut self) -> Result<(), Error> {
+    fn dry_run(&mut self) -> Result<(), Error> {
         let tunnel = Tunnel { vni: 1, port: 4789 };
         let everywhere = ["0.0.0.0/0", "::/0"];
         let peer_filter = PeerFilter {
@@ -287,9 +287,9 @@ impl Filter {
             closed: [(tunnel.port, [1].into())].into(),
         };
         let requests = replacement(&self.table, &Layout::of(&example));
-        let deed = format!("try nft table {}", self.table);
+        let op = format!("try nft table {}", self.table);
         match &mut self.socket {
-            Some(socket) => socket.rehearse(&deed, SUBSYSTEM, &requests),
+            Some(socket) => socket.dry_run(&op, SUBSYSTEM, &requests),
             None => Ok(()),
         }
     }
@@ -308,17 +308,17 @@ impl Filter {
 
     /// Replaces the table. A refused transaction leaves it as it was.
     fn write(&mut self, wanted: State) -> Result<(), Error> {
-        let deed = format!("write nft table {}", self.table);
+        let op = format!("write nft table {}", self.table);
         let Some(socket) = &mut self.socket else {
             return Err(Error {
-                deed,
+                op,
                 errno: Errno::EOPNOTSUPP,
                 text: self.lack.clone(),
             });
         };
         let before = reading::generation(socket)?;
         let requests = replacement(&self.table, &Layout::of(&wanted));
-        socket.transaction(&deed, SUBSYSTEM, &requests)?;
+        socket.transaction(&op, SUBSYSTEM, &requests)?;
         self.state = wanted;
         let after = reading::generation(socket).ok().flatten();
         // Only if nobody else changed anything meanwhile is it known how all is now.

@@ -24,26 +24,26 @@ pub type Changes = Arc<AtomicU64>;
 
 /// What the kernel answered to one request.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{deed}: {}", self.said())]
+#[error("{op}: {}", self.cause())]
 pub struct Error {
-    /// What was tried, and on what: `create veth data0`.
-    pub deed: String,
+    /// The operation and its object: `create veth data0`.
+    pub op: String,
     pub errno: Errno,
     /// The kernel's extended-ack text; often empty.
     pub text: String,
 }
 
 impl Error {
-    pub fn io(deed: impl Into<String>, error: &io::Error) -> Self {
+    pub fn io(op: impl Into<String>, error: &io::Error) -> Self {
         let errno = error.raw_os_error().map_or(Errno::EIO, Errno::from_raw);
         Self {
-            deed: deed.into(),
+            op: op.into(),
             errno,
             text: String::new(),
         }
     }
 
-    fn said(&self) -> String {
+    fn cause(&self) -> String {
         let number = self.errno as i32;
         match self.text.as_str() {
             "" => format!("{} (os error {number})", self.errno.desc()),
@@ -55,12 +55,12 @@ impl Error {
 /// One message of a batch.
 #[derive(Clone, Debug)]
 pub struct Request {
-    pub deed: Cow<'static, str>,
+    pub op: Cow<'static, str>,
     /// Beside REQUEST and ACK.
     pub flags: u16,
     pub body: Body,
-    /// Refusals that say that it is done already: a deletion of what is not there, say.
-    pub forgiven: &'static [Errno],
+    /// Errors that mean that the change is already in effect, such as a deletion of a missing object.
+    pub ignorable: &'static [Errno],
 }
 
 #[derive(Clone, Debug)]
@@ -71,49 +71,45 @@ pub enum Body {
 }
 
 impl Request {
-    pub fn new(
-        deed: impl Into<Cow<'static, str>>,
-        flags: u16,
-        message: RouteNetlinkMessage,
-    ) -> Self {
-        Self::of_body(deed, flags, Body::Route(message))
+    pub fn new(op: impl Into<Cow<'static, str>>, flags: u16, message: RouteNetlinkMessage) -> Self {
+        Self::of_body(op, flags, Body::Route(message))
     }
 
-    pub fn of_body(deed: impl Into<Cow<'static, str>>, flags: u16, body: Body) -> Self {
+    pub fn of_body(op: impl Into<Cow<'static, str>>, flags: u16, body: Body) -> Self {
         Self {
-            deed: deed.into(),
+            op: op.into(),
             flags,
             body,
-            forgiven: &[],
+            ignorable: &[],
         }
     }
 
     /// Something that is made, or is there already.
-    pub fn repeatable(deed: impl Into<Cow<'static, str>>, flags: u16, body: Body) -> Self {
+    pub fn repeatable(op: impl Into<Cow<'static, str>>, flags: u16, body: Body) -> Self {
         Self {
-            forgiven: &[Errno::EEXIST],
-            ..Self::of_body(deed, flags, body)
+            ignorable: &[Errno::EEXIST],
+            ..Self::of_body(op, flags, body)
         }
     }
 
     /// A deletion, which may be repeated.
-    pub fn deletion(deed: impl Into<Cow<'static, str>>, message: RouteNetlinkMessage) -> Self {
+    pub fn deletion(op: impl Into<Cow<'static, str>>, message: RouteNetlinkMessage) -> Self {
         Self {
-            forgiven: &[
+            ignorable: &[
                 Errno::ESRCH,
                 Errno::EADDRNOTAVAIL,
                 Errno::ENOENT,
                 Errno::ENODEV,
             ],
-            ..Self::new(deed, 0, message)
+            ..Self::new(op, 0, message)
         }
     }
 
     fn answered(&self, errno: Errno, text: String) -> Result<(), Error> {
-        match self.forgiven.contains(&errno) {
+        match self.ignorable.contains(&errno) {
             true => Ok(()),
             false => Err(Error {
-                deed: self.deed.to_string(),
+                op: self.op.to_string(),
                 errno,
                 text,
             }),

@@ -105,11 +105,11 @@ fn read_routes(
     family: AddressFamily,
     take: impl Fn((Option<u32>, KernelNetwork)) -> Option<KernelNetwork>,
 ) -> Result<Vec<KernelNetwork>, Error> {
-    let deed = "list the routes of a namespace";
+    let op = "list the routes of a namespace";
     let mut message = RouteMessage::default();
     message.header.address_family = family;
     let body = Body::Route(RouteNetlinkMessage::GetRoute(message));
-    let found = socket.dump(deed, &body, |routes: &mut Vec<KernelNetwork>, _, bytes| {
+    let found = socket.dump(op, &body, |routes: &mut Vec<KernelNetwork>, _, bytes| {
         if routes.len() <= MOST {
             routes.extend(of_route(bytes).and_then(&take));
         }
@@ -117,7 +117,7 @@ fn read_routes(
     let found = no_such_family(found)?;
     match found.len() > MOST {
         true => Err(Error {
-            deed: deed.into(),
+            op: op.into(),
             errno: Errno::E2BIG,
             text: format!("there are more than {MOST}"),
         }),

@@ -196,8 +196,8 @@ impl Machine {
 /// The program of our filter at a host end's ingress, and whether others are asked as early. What comes
 /// behind it is not ours to judge.
 fn read_ingress(socket: &mut Socket, index: u32) -> Result<(Vec<Instruction>, bool), Error> {
-    let deed = "list the tc filters of a host end";
-    let filters = socket.dump(deed, &wall::list(index), |all: &mut Vec<_>, _, body| {
+    let op = "list the tc filters of a host end";
+    let filters = socket.dump(op, &wall::list(index), |all: &mut Vec<_>, _, body| {
         let at = wall::Location::read(body).filter(|at| at.is_of_own_priority());
         let found = at.and_then(|at| Some((at, wall::read(body)?)));
         // Of another kind than ours it has no program.

@@ -38,7 +38,7 @@ impl Procfs {
     pub fn set(&self, name: &str, value: &str) -> io::Result<()> {
         let mut file = self.file(name, OFlags::WRONLY)?;
         file.write_all(value.as_bytes())
-            .map_err(|e| told("write", name, &e))
+            .map_err(|e| with_context("write", name, &e))
     }
 
     /// Makes sure of a setting that need not exist (a module that is not loaded); says whether it was
@@ -67,7 +67,11 @@ impl Procfs {
         match open_at(&self.0, &format!("sys/net/{family}/conf"), flags) {
             Ok(fd) => Ok(Some(LinkSettings(fd))),
             Err(rustix::io::Errno::NOENT) => Ok(None),
-            Err(errno) => Err(told("open", &format!("{family}/conf"), &errno.into())),
+            Err(errno) => Err(with_context(
+                "open",
+                &format!("{family}/conf"),
+                &errno.into(),
+            )),
         }
     }
 
@@ -76,7 +80,7 @@ impl Procfs {
         let flags = flags | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         let fd = open_at(&self.0, &path, flags);
         Ok(fd
-            .map_err(|errno| told("open", name, &io::Error::from(errno)))?
+            .map_err(|errno| with_context("open", name, &io::Error::from(errno)))?
             .into())
     }
 }
@@ -94,10 +98,10 @@ impl LinkSettings {
             file => file,
         };
         let mut file: File = file
-            .map_err(|errno| told("open", name, &errno.into()))?
+            .map_err(|errno| with_context("open", name, &errno.into()))?
             .into();
         file.write_all(value.as_bytes())
-            .map_err(|e| told("write", name, &e))
+            .map_err(|e| with_context("write", name, &e))
     }
 
     /// Sets `<link>/<setting>`; the value that it had, where that was another.
@@ -105,12 +109,12 @@ impl LinkSettings {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         let file = match open_at(&self.0, name, flags) {
             Err(rustix::io::Errno::NOENT) => return Ok(None),
-            file => file.map_err(|errno| told("open", name, &errno.into()))?,
+            file => file.map_err(|errno| with_context("open", name, &errno.into()))?,
         };
         let mut before = String::new();
         File::from(file)
             .read_to_string(&mut before)
-            .map_err(|e| told("read", name, &e))?;
+            .map_err(|e| with_context("read", name, &e))?;
         let before = before.trim();
         if before == value {
             return Ok(None);
@@ -127,6 +131,6 @@ fn open_at(folder: &OwnedFd, path: &str, flags: OFlags) -> rustix::io::Result<Ow
     )
 }
 
-fn told(deed: &str, name: &str, error: &io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("{deed} net/{name}: {error}"))
+fn with_context(op: &str, name: &str, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{op} net/{name}: {error}"))
 }

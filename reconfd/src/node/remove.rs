@@ -109,9 +109,8 @@ fn set(space: &mut Space, indexes: &[u32]) -> Result<(), Error> {
     }
     let mut message = LinkMessage::default();
     message.attributes.push(LinkAttribute::Group(group));
-    let deed = format!("delete {} links", gathered.len());
-    space.socket.change(Request::deletion(
-        deed,
-        RouteNetlinkMessage::DelLink(message),
-    ))
+    let op = format!("delete {} links", gathered.len());
+    space
+        .socket
+        .change(Request::deletion(op, RouteNetlinkMessage::DelLink(message)))
 }

@@ -98,7 +98,7 @@ fn not_opened(error: NetnsError) -> Unreachable {
     match error.kind.passing() {
         None => Unreachable::Untrusted(error.to_string()),
         Some(errno) => Unreachable::Kernel(Error {
-            deed: "open the pod's network namespace".into(),
+            op: "open the pod's network namespace".into(),
             errno,
             text: error.to_string(),
         }),
@@ -118,7 +118,7 @@ impl Sandbox {
             Ok::<_, io::Error>((Socket::open(changes)?, settings))
         });
         let entered = brought.map_err(|e| Error {
-            deed: "enter the pod's network namespace".into(),
+            op: "enter the pod's network namespace".into(),
             errno: e.kind.passing().unwrap_or(Errno::EIO),
             text: e.to_string(),
         })?;
@@ -176,10 +176,10 @@ impl Sandbox {
 
     /// A link of another namespace, by that one's number as the pod counts.
     pub fn link_in(&mut self, netns: i32, index: u32) -> Option<LinkInfo> {
-        let deed = "look at the other end of a link";
+        let op = "look at the other end of a link";
         let found = self
             .socket
-            .get(deed, &in_netns::get_link(netns, index), LinkInfo::read);
+            .get(op, &in_netns::get_link(netns, index), LinkInfo::read);
         found.ok().flatten()
     }
 

@@ -133,7 +133,7 @@ impl Space {
             Err(error) => return Err(error),
         }
         let missing = || Error {
-            deed: "number the pod's namespace".into(),
+            op: "number the pod's namespace".into(),
             errno: Errno::ENOENT,
             text: String::new(),
         };

@@ -179,10 +179,10 @@ impl Pin {
 
     /// Takes the pin away; the namespace goes with its last holder. Another namespace at that path stays.
     pub fn unpin(&self) -> io::Result<()> {
-        let told = |deed: &str, error: io::Error| {
+        let told = |op: &str, error: io::Error| {
             io::Error::new(
                 error.kind(),
-                format!("{deed} {}: {error}", self.path.display()),
+                format!("{op} {}: {error}", self.path.display()),
             )
         };
         // It may have been mounted over itself.

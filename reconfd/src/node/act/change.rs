@@ -167,8 +167,8 @@ impl Machine {
         let index = present.host.index;
         let link = || LinkUnspec::new_with_index(index);
         let set = |message| {
-            let deed = format!("name {} {} again", present.host.name, want.host_name);
-            Request::new(deed, 0, RouteNetlinkMessage::SetLink(message))
+            let op = format!("name {} {} again", present.host.name, want.host_name);
+            Request::new(op, 0, RouteNetlinkMessage::SetLink(message))
         };
         let rename = || set(link().name(want.host_name.clone()).build());
         let socket = &mut self.space(present.place).socket;
@@ -201,9 +201,9 @@ impl Machine {
             .push(netlink_packet_route::link::LinkAttribute::NewIfIndex(
                 new_index,
             ));
-        let deed = format!("move {} to another namespace", present.host.name);
+        let op = format!("move {} to another namespace", present.host.name);
         self.space(present.place).socket.change(Request::new(
-            deed,
+            op,
             0,
             RouteNetlinkMessage::SetLink(away),
         ))?;

@@ -269,6 +269,6 @@ pub(super) fn in_use(error: Error) -> Error {
     Error {
         errno: Errno::ENOTUNIQ,
         text,
-        deed: error.deed,
+        op: error.op,
     }
 }

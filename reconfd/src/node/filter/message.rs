@@ -41,34 +41,34 @@ pub fn replacement(table: &str, layout: &Layout) -> Vec<Request> {
     if layout.chains.is_empty() {
         return requests;
     }
-    let request = |deed: String, flags, kind, attributes: &[Attribute]| {
-        Request::of_body(deed, NLM_F_CREATE | flags, body(kind, attributes))
+    let request = |op: String, flags, kind, attributes: &[Attribute]| {
+        Request::of_body(op, NLM_F_CREATE | flags, body(kind, attributes))
     };
-    let deed = format!("create nft table {table}");
+    let op = format!("create nft table {table}");
     let comment = comment(6, "podconfig: who may send into a tunnel");
     let attributes = [Attribute::text(1, table), comment];
-    requests.push(request(deed, NLM_F_EXCL, NEWTABLE, &attributes));
+    requests.push(request(op, NLM_F_EXCL, NEWTABLE, &attributes));
     for chain in &layout.chains {
-        let deed = format!("create nft chain {} in {table}", chain.name);
+        let op = format!("create nft chain {} in {table}", chain.name);
         let attributes = [table_and(table, 3, &chain.name), of_chain(chain)].concat();
-        requests.push(request(deed, NLM_F_EXCL, NEWCHAIN, &attributes));
+        requests.push(request(op, NLM_F_EXCL, NEWCHAIN, &attributes));
     }
     for (number, set) in (1..).zip(&layout.sets) {
-        let deed = format!("create nft set {} in {table}", set.name);
+        let op = format!("create nft set {} in {table}", set.name);
         let mut attributes = [table_and(table, 2, &set.name), of_set(set)].concat();
         attributes.extend([Attribute::number(10, number), note_of_set(set)]);
-        requests.push(request(deed, NLM_F_EXCL, NEWSET, &attributes));
+        requests.push(request(op, NLM_F_EXCL, NEWSET, &attributes));
     }
     for (set, part) in layout.sets.iter().flat_map(parts) {
-        let deed = format!("fill nft set {} in {table}", set.name);
+        let op = format!("fill nft set {} in {table}", set.name);
         let mut attributes = table_and(table, 2, &set.name);
         attributes.push(part);
-        requests.push(request(deed, 0, NEWSETELEM, &attributes));
+        requests.push(request(op, 0, NEWSETELEM, &attributes));
     }
     for (chain, rule) in layout.chains.iter().flat_map(rules) {
-        let deed = format!("add a rule to nft chain {} in {table}", chain.name);
+        let op = format!("add a rule to nft chain {} in {table}", chain.name);
         let attributes = [table_and(table, 2, &chain.name), of_rule(rule)].concat();
-        requests.push(request(deed, NLM_F_APPEND, NEWRULE, &attributes));
+        requests.push(request(op, NLM_F_APPEND, NEWRULE, &attributes));
     }
     requests
 }

@@ -50,29 +50,29 @@ pub fn generation(socket: &mut Socket) -> Result<Option<u32>, Error> {
 
 /// Reads the table, where there is one.
 pub fn read(socket: &mut Socket, table: &str) -> Result<Option<Found>, Error> {
-    let deed = format!("read nft table {table}");
-    match read_all(socket, table, &deed) {
+    let op = format!("read nft table {table}");
+    match read_all(socket, table, &op) {
         // It went away meanwhile.
         Err(error) if error.errno == Errno::ENOENT => Ok(None),
         found => found,
     }
 }
 
-fn read_all(socket: &mut Socket, table: &str, deed: &str) -> Result<Option<Found>, Error> {
+fn read_all(socket: &mut Socket, table: &str, op: &str) -> Result<Option<Found>, Error> {
     let name = [Attribute::text(1, table)];
     let flags = |message: &[u8]| Some(find_number(attributes(message), 2).unwrap_or(0));
-    let Some(flags) = socket.get(deed, &body(GETTABLE, &name), flags)? else {
+    let Some(flags) = socket.get(op, &body(GETTABLE, &name), flags)? else {
         return Ok(None);
     };
     let mut found = Found {
         is_dormant: flags != 0,
-        chains: read_chains(socket, table, deed)?,
-        sets: read_sets(socket, table, deed)?,
+        chains: read_chains(socket, table, op)?,
+        sets: read_sets(socket, table, op)?,
     };
     for (name, set) in &mut found.sets {
         let question = [Attribute::text(1, table), Attribute::text(2, name)];
         set.elements = socket.dump(
-            deed,
+            op,
             &body(GETSETELEM, &question),
             |all: &mut BTreeSet<_>, _, message| all.extend(read_elements(attributes(message))),
         )?;
@@ -83,15 +83,15 @@ fn read_all(socket: &mut Socket, table: &str, deed: &str) -> Result<Option<Found
 fn read_chains(
     socket: &mut Socket,
     table: &str,
-    deed: &str,
+    op: &str,
 ) -> Result<BTreeMap<String, FoundChain>, Error> {
     let mut chains: BTreeMap<String, FoundChain> =
-        named(socket, table, deed, GETCHAIN, 3, |described| FoundChain {
+        named(socket, table, op, GETCHAIN, 3, |described| FoundChain {
             described,
             rules: Vec::new(),
         })?;
     let question = body(GETRULE, &[Attribute::text(1, table)]);
-    let rules = socket.dump(deed, &question, |all: &mut Vec<_>, _, message| {
+    let rules = socket.dump(op, &question, |all: &mut Vec<_>, _, message| {
         let rule = attributes(message);
         if is_of(rule, table) {
             let expressions = find(rule, 4).unwrap_or_default().to_vec();
@@ -107,9 +107,9 @@ fn read_chains(
 fn read_sets(
     socket: &mut Socket,
     table: &str,
-    deed: &str,
+    op: &str,
 ) -> Result<BTreeMap<String, FoundSet>, Error> {
-    named(socket, table, deed, GETSET, 2, |described| FoundSet {
+    named(socket, table, op, GETSET, 2, |described| FoundSet {
         described,
         elements: BTreeSet::new(),
     })
@@ -119,13 +119,13 @@ fn read_sets(
 fn named<T>(
     socket: &mut Socket,
     table: &str,
-    deed: &str,
+    op: &str,
     question: u16,
     name: u16,
     make: impl Fn(Vec<u8>) -> T,
 ) -> Result<BTreeMap<String, T>, Error> {
     let question = body(question, &[Attribute::text(1, table)]);
-    let described = socket.dump(deed, &question, |all: &mut Vec<Vec<u8>>, _, message| {
+    let described = socket.dump(op, &question, |all: &mut Vec<Vec<u8>>, _, message| {
         all.extend(is_of(attributes(message), table).then(|| attributes(message).to_vec()));
     })?;
     let named = described.into_iter();

@@ -225,13 +225,13 @@ fn every_message_of_a_large_table_fits() {
         ..State::default()
     };
     let requests = replacement("podconfig-default", &Layout::of(&state));
-    let fills = requests.iter().filter(|each| each.deed.starts_with("fill"));
+    let fills = requests.iter().filter(|each| each.op.starts_with("fill"));
     assert_eq!(fills.count(), 11);
     for request in &requests {
         let crate::node::netlink::Body::Raw(_, bytes) = &request.body else {
-            panic!("{} is typed", request.deed);
+            panic!("{} is typed", request.op);
         };
-        assert!(bytes.len() < 1 << 16, "{}: {}", request.deed, bytes.len());
+        assert!(bytes.len() < 1 << 16, "{}: {}", request.op, bytes.len());
     }
 }
 

@@ -88,20 +88,17 @@ pub fn join(name: &str, index: u32, bridge: u32) -> Request {
 /// address by a port that learns must not take the entry there.
 pub fn pin_mac(name: &str, index: u32, mac: [u8; 6]) -> Request {
     let message = neighbour(index, mac);
-    let deed = format!("pin the MAC address of {name}");
+    let op = format!("pin the MAC address of {name}");
     Request::new(
-        deed,
+        op,
         NLM_F_CREATE | NLM_F_REPLACE,
         RouteNetlinkMessage::NewNeighbour(message),
     )
 }
 
 pub fn unpin_mac(name: &str, index: u32, mac: [u8; 6]) -> Request {
-    let deed = format!("release the MAC address of {name}");
-    Request::deletion(
-        deed,
-        RouteNetlinkMessage::DelNeighbour(neighbour(index, mac)),
-    )
+    let op = format!("release the MAC address of {name}");
+    Request::deletion(op, RouteNetlinkMessage::DelNeighbour(neighbour(index, mac)))
 }
 
 fn neighbour(index: u32, mac: [u8; 6]) -> NeighbourMessage {

@@ -319,6 +319,6 @@ pub fn delete(name: &str, index: u32) -> Request {
 
 /// Deletes a device in another namespace, by the number that the sender's has for it.
 pub fn delete_in(netns: i32, index: u32) -> Request {
-    let deed = format!("delete link number {index} in namespace {netns} of the pod's count");
-    Request::of_body(deed, 0, in_netns::delete_link(netns, index))
+    let op = format!("delete link number {index} in namespace {netns} of the pod's count");
+    Request::of_body(op, 0, in_netns::delete_link(netns, index))
 }

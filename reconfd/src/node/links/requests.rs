@@ -54,7 +54,7 @@ pub fn host_edit(
 ) -> Vec<Request> {
     let name = &want.host_name;
     let set =
-        |deed: String, message| vec![Request::new(deed, 0, RouteNetlinkMessage::SetLink(message))];
+        |op: String, message| vec![Request::new(op, 0, RouteNetlinkMessage::SetLink(message))];
     match edit {
         Edit::ClearIngress => vec![wall::clear(name, index)],
         Edit::Ingress => ingress(want, veth, index).into(),
@@ -90,7 +90,7 @@ pub fn pod_edit(edit: &Edit, index: u32, want: &Want) -> Vec<Request> {
     let name = &want.link.name;
     let link = || LinkUnspec::new_with_index(index);
     let set =
-        |deed: String, message| vec![Request::new(deed, 0, RouteNetlinkMessage::SetLink(message))];
+        |op: String, message| vec![Request::new(op, 0, RouteNetlinkMessage::SetLink(message))];
     match edit {
         Edit::Rename => set(
             format!("name the link {name} again"),

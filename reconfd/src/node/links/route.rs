@@ -50,9 +50,9 @@ pub fn plain(mut route: Route) -> Route {
 }
 
 pub fn add(index: u32, route: &Route) -> Request {
-    let deed = format!("add {}", describe(route));
+    let op = format!("add {}", describe(route));
     Request::new(
-        deed,
+        op,
         NLM_F_CREATE | NLM_F_EXCL,
         RouteNetlinkMessage::NewRoute(message(index, route)),
     )
@@ -61,14 +61,14 @@ pub fn add(index: u32, route: &Route) -> Request {
 /// Adds a route that may still be there.
 pub fn keep(index: u32, route: &Route) -> Request {
     Request {
-        forgiven: &[Errno::EEXIST],
+        ignorable: &[Errno::EEXIST],
         ..add(index, route)
     }
 }
 
 pub fn delete(index: u32, route: &Route) -> Request {
-    let deed = format!("delete {}", describe(route));
-    Request::deletion(deed, RouteNetlinkMessage::DelRoute(message(index, route)))
+    let op = format!("delete {}", describe(route));
+    Request::deletion(op, RouteNetlinkMessage::DelRoute(message(index, route)))
 }
 
 /// As `ip route` says it.
@@ -192,17 +192,17 @@ fn ip(address: RouteAddress) -> Option<IpAddr> {
 }
 
 pub fn add_rule(rule: &Rule) -> Request {
-    let deed = format!("add rule from {} lookup {}", rule.from, rule.table);
+    let op = format!("add rule from {} lookup {}", rule.from, rule.table);
     Request::new(
-        deed,
+        op,
         NLM_F_CREATE | NLM_F_EXCL,
         RouteNetlinkMessage::NewRule(rule_message(rule)),
     )
 }
 
 pub fn delete_rule(rule: &Rule) -> Request {
-    let deed = format!("delete rule from {} lookup {}", rule.from, rule.table);
-    Request::deletion(deed, RouteNetlinkMessage::DelRule(rule_message(rule)))
+    let op = format!("delete rule from {} lookup {}", rule.from, rule.table);
+    Request::deletion(op, RouteNetlinkMessage::DelRule(rule_message(rule)))
 }
 
 fn rule_message(rule: &Rule) -> RuleMessage {

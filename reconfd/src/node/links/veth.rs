@@ -59,9 +59,9 @@ pub fn create((want, veth): (&Want, &Veth), ends: &Ends) -> Request {
     if let Some(bridge) = ends.bridge {
         host = host.controller(bridge);
     }
-    let deed = format!("create veth {} (host end {})", link.name, want.host_name);
+    let op = format!("create veth {} (host end {})", link.name, want.host_name);
     Request::new(
-        deed,
+        op,
         NLM_F_CREATE | NLM_F_EXCL,
         RouteNetlinkMessage::NewLink(host.build()),
     )

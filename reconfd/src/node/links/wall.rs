@@ -42,7 +42,7 @@ const INSTRUCTION: usize = 8;
 
 /// Puts the program at the host end, in place of the one that is there: at no time is there none.
 pub fn raise(name: &str, index: u32, program: &[Instruction]) -> [Request; 2] {
-    let deed = || format!("filter what the pod sends to {name}");
+    let op = || format!("filter what the pod sends to {name}");
     let mut place = message(index, CLSACT_HANDLE, CLSACT, 0);
     attribute(&mut place, TCA_KIND, b"clsact\0");
     let protocol = u32::from(ETH_P_ALL.to_be());
@@ -54,8 +54,8 @@ pub fn raise(name: &str, index: u32, program: &[Instruction]) -> [Request; 2] {
         Body::Raw(RTM_NEWTFILTER, filter),
     );
     [
-        Request::repeatable(deed(), NLM_F_CREATE | NLM_F_EXCL, place),
-        Request::of_body(deed(), NLM_F_CREATE | NLM_F_REPLACE, filter),
+        Request::repeatable(op(), NLM_F_CREATE | NLM_F_EXCL, place),
+        Request::of_body(op(), NLM_F_CREATE | NLM_F_REPLACE, filter),
     ]
 }
 
@@ -63,7 +63,7 @@ pub fn raise(name: &str, index: u32, program: &[Instruction]) -> [Request; 2] {
 pub fn clear(name: &str, index: u32) -> Request {
     let body = Body::Raw(RTM_DELTFILTER, message(index, 0, INGRESS, PRIORITY << 16));
     Request {
-        forgiven: &[Errno::ENOENT, Errno::EINVAL],
+        ignorable: &[Errno::ENOENT, Errno::EINVAL],
         ..Request::of_body(format!("take away other filters of {name}"), 0, body)
     }
 }

@@ -42,7 +42,7 @@ const MOST_AT_ONCE: usize = 64;
 /// The kernel answers before `send` returns: an answer that is not there then was lost.
 const PATIENCE: i64 = 5;
 /// A dump that the kernel calls torn is asked again this often.
-const TORN_DUMPS: usize = 5;
+const DUMP_RETRIES: usize = 5;
 const PAUSE: Duration = Duration::from_millis(2);
 /// An answer is there at once: what fails before has not waited for one.
 const EARLY: Duration = Duration::from_secs(1);
@@ -113,7 +113,7 @@ impl Socket {
         if let Err(error) = self.send_bytes(&out) {
             return requests
                 .iter()
-                .map(|r| Err(Error::io(&*r.deed, &error)))
+                .map(|r| Err(Error::io(&*r.op, &error)))
                 .collect();
         }
         if let Err(error) = self.collect(first, &mut answers, requests) {
@@ -121,7 +121,7 @@ impl Socket {
             let unknown = answers.iter_mut().zip(requests);
             unknown
                 .filter(|(answer, _)| answer.is_ok())
-                .for_each(|(answer, request)| *answer = Err(Error::io(&*request.deed, &error)));
+                .for_each(|(answer, request)| *answer = Err(Error::io(&*request.op, &error)));
         }
         answers
     }
@@ -160,18 +160,18 @@ impl Socket {
     /// `restart`.
     pub fn dump<T: Default>(
         &mut self,
-        deed: &str,
+        op: &str,
         body: &Body,
         mut each: impl FnMut(&mut T, u16, &[u8]),
     ) -> Result<T, Error> {
-        for attempt in 1..=TORN_DUMPS {
+        for attempt in 1..=DUMP_RETRIES {
             let mut found = T::default();
-            match self.dump_once(deed, body, |kind, bytes| each(&mut found, kind, bytes)) {
+            match self.dump_once(op, body, |kind, bytes| each(&mut found, kind, bytes)) {
                 Ok(true) => return Ok(found),
                 Ok(false) => (),
                 // Or the rest of an earlier dump, which broke off, had to be read first.
                 Err(error)
-                    if attempt < TORN_DUMPS
+                    if attempt < DUMP_RETRIES
                         && (is_transient(error.errno) || error.errno == Errno::EBUSY) =>
                 {
                     sleep(PAUSE);
@@ -180,7 +180,7 @@ impl Socket {
             }
         }
         Err(Error {
-            deed: deed.into(),
+            op: op.into(),
             errno: Errno::EINTR,
             text: "the table changes faster than it can be read".into(),
         })
@@ -188,7 +188,7 @@ impl Socket {
 
     fn dump_once(
         &mut self,
-        deed: &str,
+        op: &str,
         body: &Body,
         mut each: impl FnMut(u16, &[u8]),
     ) -> Result<bool, Error> {
@@ -196,7 +196,7 @@ impl Socket {
         let wanted = self.sequence;
         let mut out = Vec::with_capacity(64);
         body.append(NLM_F_REQUEST | NLM_F_DUMP, wanted, &mut out);
-        let failed = |error: io::Error| Error::io(deed, &error);
+        let failed = |error: io::Error| Error::io(op, &error);
         self.send_bytes(&out).map_err(failed)?;
         let (mut done, mut whole, mut refused) = (false, true, None);
         while !done {
@@ -218,7 +218,7 @@ impl Socket {
         }
         match refused {
             Some((errno, text)) => Err(Error {
-                deed: deed.into(),
+                op: op.into(),
                 errno,
                 text,
             }),
@@ -229,7 +229,7 @@ impl Socket {
     /// Asks for one object; `None` where the kernel has none of that name or number.
     pub fn get<T>(
         &mut self,
-        deed: &str,
+        op: &str,
         body: &Body,
         read: impl Fn(&[u8]) -> Option<T>,
     ) -> Result<Option<T>, Error> {
@@ -237,7 +237,7 @@ impl Socket {
         let wanted = self.sequence;
         let mut out = Vec::with_capacity(64);
         body.append(NLM_F_REQUEST, wanted, &mut out);
-        let failed = |error: io::Error| Error::io(deed, &error);
+        let failed = |error: io::Error| Error::io(op, &error);
         self.send_bytes(&out).map_err(failed)?;
         let mut answer = None;
         while answer.is_none() {
@@ -255,7 +255,7 @@ impl Socket {
         match answer {
             Some(Err((Errno::ENODEV | Errno::ENOENT, _))) | None => Ok(None),
             Some(Err((errno, text))) => Err(Error {
-                deed: deed.into(),
+                op: op.into(),
                 errno,
                 text,
             }),

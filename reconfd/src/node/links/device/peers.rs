@@ -29,8 +29,8 @@ pub fn add(name: &str, index: u32, peer: IpAddr) -> Request {
 }
 
 pub fn delete(name: &str, index: u32, peer: IpAddr) -> Request {
-    let deed = format!("delete peer {peer} from {name}");
-    deletion(deed, for_everybody(index, peer))
+    let op = format!("delete peer {peer} from {name}");
+    deletion(op, for_everybody(index, peer))
 }
 
 /// Takes away what was learned to be behind a peer, which would be sent there for minutes.
@@ -48,10 +48,10 @@ pub fn forget_everywhere(name: &str, index: u32, mac: [u8; 6], is_ipv6: bool) ->
     forget(name, Entry { index, mac, peer })
 }
 
-fn deletion(deed: String, entry: Entry) -> Request {
+fn deletion(op: String, entry: Entry) -> Request {
     Request {
-        forgiven: &[Errno::ENOENT],
-        ..Request::of_body(deed, 0, Body::Raw(RTM_DELNEIGH, written(entry)))
+        ignorable: &[Errno::ENOENT],
+        ..Request::of_body(op, 0, Body::Raw(RTM_DELNEIGH, written(entry)))
     }
 }
 

@@ -106,7 +106,7 @@ pub fn requests(
     installation: &str,
 ) -> Request {
     let name = segment.device_name();
-    let set = |deed: String, message| Request::new(deed, 0, RouteNetlinkMessage::SetLink(message));
+    let set = |op: String, message| Request::new(op, 0, RouteNetlinkMessage::SetLink(message));
     match edit {
         Edit::Owner => {
             let alias = alias(segment, &want.owner, installation);

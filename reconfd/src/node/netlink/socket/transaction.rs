@@ -28,28 +28,23 @@ impl Socket {
     /// moment, or none does. Says the first refusal.
     pub fn transaction(
         &mut self,
-        deed: &str,
+        op: &str,
         subsystem: u8,
         requests: &[Request],
     ) -> Result<(), Error> {
         self.changes
             .fetch_add(requests.len() as u64, Ordering::Relaxed);
-        self.converse(deed, subsystem, requests, true)
+        self.transact(op, subsystem, requests, true)
     }
 
     /// Asks whether the kernel would take the requests; nothing happens.
-    pub fn rehearse(
-        &mut self,
-        deed: &str,
-        subsystem: u8,
-        requests: &[Request],
-    ) -> Result<(), Error> {
-        self.converse(deed, subsystem, requests, false)
+    pub fn dry_run(&mut self, op: &str, subsystem: u8, requests: &[Request]) -> Result<(), Error> {
+        self.transact(op, subsystem, requests, false)
     }
 
-    fn converse(
+    fn transact(
         &mut self,
-        deed: &str,
+        op: &str,
         subsystem: u8,
         requests: &[Request],
         finished: bool,
@@ -58,8 +53,8 @@ impl Socket {
         let out = self.written(subsystem, requests, finished);
         self.make_room(out.len(), requests.len());
         self.send_bytes(&out)
-            .map_err(|error| Error::io(deed, &error))?;
-        self.verdict(deed, first, requests)
+            .map_err(|error| Error::io(op, &error))?;
+        self.verdict(op, first, requests)
     }
 
     /// The whole batch. Without its end the kernel tries all of it and takes it back.
@@ -96,7 +91,7 @@ impl Socket {
 
     /// Waits for the first refusal or for the last message's answer. What still comes then is of
     /// numbers that nobody waits for.
-    fn verdict(&mut self, deed: &str, first: u32, requests: &[Request]) -> Result<(), Error> {
+    fn verdict(&mut self, op: &str, first: u32, requests: &[Request]) -> Result<(), Error> {
         let mut answer = None;
         while answer.is_none() {
             let received = self.receive(|kind, flags, sequence, body| {
@@ -105,11 +100,11 @@ impl Socket {
                     return;
                 }
                 // A refusal of the beginning is one of the whole.
-                let refused = place.checked_sub(1).map_or(deed, |at| &requests[at].deed);
+                let refused = place.checked_sub(1).map_or(op, |at| &requests[at].op);
                 match refusal(kind, flags, body) {
                     Some((errno, text)) => {
                         answer = Some(Err(Error {
-                            deed: refused.into(),
+                            op: refused.into(),
                             errno,
                             text,
                         }));
@@ -121,7 +116,7 @@ impl Socket {
             match received {
                 // Answers were lost, but never the first ones.
                 Err(error) if is_overrun(&error) => (),
-                received => received.map_err(|error| Error::io(deed, &error))?,
+                received => received.map_err(|error| Error::io(op, &error))?,
             }
         }
         answer.unwrap_or(Ok(()))

@@ -131,7 +131,7 @@ fn a_change_that_the_kernel_refused_is_no_repair_when_it_goes_through() {
     work("10.99.0.10/24", "10.99.0.10/24").settle(&mut settled, now);
     let mut refused = work("10.99.0.33/24", "10.99.0.10/24");
     let error = Error {
-        deed: "add address".into(),
+        op: "add address".into(),
         errno: Errno::EINVAL,
         text: String::new(),
     };
