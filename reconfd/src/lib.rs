@@ -7,9 +7,11 @@ pub mod address;
 pub mod backfill;
 /// The command line.
 pub mod cli;
+/// Status conditions of PodConfigs and PodReports.
+pub mod conditions;
 /// Flags and environment of the daemon.
 pub mod config;
-/// What sees more than one node.
+/// The cluster controller.
 pub mod controller;
 /// The daemon: its threads, from the first to the last.
 pub mod daemon;
@@ -21,7 +23,7 @@ pub mod installation;
 pub mod keep;
 /// One program of a kind per installation and node.
 pub mod lock;
-/// What the daemon counts.
+/// Metrics of the daemon.
 pub mod metrics;
 /// Which networks no link may overlap, as they are printed.
 pub mod networks;
@@ -29,12 +31,10 @@ pub mod networks;
 pub mod node;
 /// One pod after the other: fetch, decide, act, tell.
 pub mod podconfig;
-/// Which namespaces are served.
+/// The namespaces that an installation serves.
 pub mod scope;
 /// Where objects come from and where reports go.
 pub mod source;
-/// What stands between a wish and its fulfilment, and the conditions that say so.
-pub mod standing;
 /// podconfig taken away again.
 pub mod uninstall;
 

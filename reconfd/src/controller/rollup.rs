@@ -12,9 +12,9 @@ use super::{
     job::Wait,
     seen::{LinkTold, Seen, Told},
 };
-use crate::standing::{
+use crate::conditions::{
     Trouble,
-    podconfig::{self, Said, Tally},
+    podconfig::{self, LinkStatus, Tally},
 };
 
 /// How one pod stands to a PodConfig that selects it.
@@ -120,7 +120,7 @@ impl Verdict {
         match troubles.iter().any(Trouble::is_failure) {
             true => Self::Failed,
             false => Self::Waiting {
-                is_untold: troubles.iter().any(Trouble::is_of_untold_pod),
+                is_untold: troubles.iter().any(Trouble::is_not_reported),
             },
         }
     }
@@ -142,7 +142,7 @@ pub fn troubles<'a>(
     }
     let told = told.filter(|told| told.is_of(pod));
     let links = told.into_iter().flat_map(|told| &told.links);
-    let said = links.map(said_of);
+    let said = links.map(link_status);
     let whole = told.and_then(|told| told.trouble.as_ref());
     let whole = whole.map(|trouble| Trouble {
         pod: name,
@@ -151,19 +151,19 @@ pub fn troubles<'a>(
         reason: trouble.reason,
         message: trouble.message.as_str().into(),
     });
-    podconfig::in_pod(config, said, whole, untold(name, pod, told))
+    podconfig::pod_troubles(config, said, whole, untold(name, pod, told))
 }
 
 /// What the links that a pod has by the PodConfig overlap.
 pub fn conflicts(config: &PodConfig, name: &str, pod: &Seen, told: Option<&Told>) -> Vec<String> {
     let told = told.filter(|told| told.is_of(pod));
     let links = told.into_iter().flat_map(|told| &told.links);
-    let said = links.map(|link| (said_of(link), link.conflict.as_deref()));
-    podconfig::conflicts_in(config, name, said)
+    let said = links.map(|link| (link_status(link), link.conflict.as_deref()));
+    podconfig::pod_conflicts(config, name, said)
 }
 
-fn said_of(link: &LinkTold) -> Said<'_> {
-    Said {
+fn link_status(link: &LinkTold) -> LinkStatus<'_> {
+    LinkStatus {
         link: &link.link,
         podconfig: &link.podconfig,
         uid: &link.podconfig_uid,
@@ -191,7 +191,7 @@ fn unreachable<'a>(name: &'a str, pod: &Seen, since: &str) -> Trouble<'a> {
 
 fn untold<'a>(name: &'a str, pod: &Seen, told: Option<&Told>) -> Trouble<'a> {
     match &pod.node {
-        None => Trouble::untold(name, "the pod is not scheduled yet"),
+        None => Trouble::not_reported(name, "the pod is not scheduled yet"),
         Some(_) if told.is_some_and(Told::is_full) => Trouble {
             pod: name,
             link: "",
@@ -199,7 +199,9 @@ fn untold<'a>(name: &'a str, pod: &Seen, told: Option<&Told>) -> Trouble<'a> {
             reason: Reason::TooManyLinks,
             message: "more links are asked for in the pod than its PodReport can hold".into(),
         },
-        Some(node) => Trouble::untold(name, format!("the daemon of node {node} has not told yet")),
+        Some(node) => {
+            Trouble::not_reported(name, format!("the daemon of node {node} has not told yet"))
+        }
     }
 }
 

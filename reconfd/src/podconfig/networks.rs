@@ -14,10 +14,10 @@ use crate::{
         known::{Known, News, Published},
         reserved::Reserved,
     },
+    conditions,
     networks::File,
     node::networks::Said,
     source::Stores,
-    standing,
 };
 
 /// What the node's kernel knows, as it was last told.
@@ -66,7 +66,7 @@ impl Networks {
             objects: stores.reserved_networks(),
             heard: stores.networks_heard(),
         });
-        let now = (Instant::now(), standing::time(SystemTime::now()));
+        let now = (Instant::now(), conditions::time(SystemTime::now()));
         let news = self.known.take(node.as_ref(), cluster.as_ref(), now);
         self.tell();
         news

@@ -8,7 +8,7 @@ use crds::{
 };
 use ipnetwork::IpNetwork;
 
-use crate::{source::pod::NetAdmin, standing::Edition};
+use crate::{conditions::Revision, source::pod::NetAdmin};
 
 /// What the controller knows of a pod on this node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,7 +71,7 @@ pub struct LinkOutcome {
     pub name: String,
     /// The name of the PodConfig.
     pub podconfig: String,
-    pub edition: Edition,
+    pub revision: Revision,
     pub kind: &'static str,
     pub state: LinkState,
     pub reason: Reason,

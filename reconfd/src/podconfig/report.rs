@@ -16,13 +16,13 @@ use super::{
     policy::{self, bounded},
 };
 use crate::{
-    source::pod::NetAdmin,
-    standing::{
-        self, Standing, Trouble,
+    conditions::{
+        self, ConditionsBuilder, Trouble,
         near_miss::near_miss,
-        podconfig::{Said, Tally},
+        podconfig::{LinkStatus, Tally},
         time,
     },
+    source::pod::NetAdmin,
 };
 
 /// How many links a report can hold: the API refuses a longer one, and the tenant would learn nothing.
@@ -67,15 +67,15 @@ pub fn pod_status(
         .map(ToString::to_string)
         .collect();
     let asking: BTreeSet<&str> = links.iter().map(|link| link.pod_config.as_str()).collect();
-    let standing = Standing {
+    let builder = ConditionsBuilder {
         troubles: troubles(outcome),
         conflicts: conflicts(outcome),
         net_admin: net_admin(outcome),
-        well: Reason::LinkReady,
+        ok_reason: Reason::LinkReady,
         remark: String::new(),
         is_idle: false,
-        mixed: None,
-        of: "link",
+        mixed_reason: None,
+        prefix: "link",
     };
     PodReportStatus {
         pod_uid: outcome.pod.uid.clone(),
@@ -83,7 +83,7 @@ pub fn pod_status(
         sandbox: outcome.pod.sandbox.clone(),
         recorded_by: outcome.pod.recorded_by,
         trouble: whole(outcome).map(trouble_report),
-        conditions: standing.conditions(None, previous.map_or(&[], |p| &p.conditions), time(now)),
+        conditions: builder.build(None, previous.map_or(&[], |p| &p.conditions), time(now)),
         summary: Summary {
             links: format!("{ready}/{}", links.len()),
             addresses: bounded(addresses.join(",")),
@@ -112,11 +112,11 @@ pub fn config_status<'a>(
     for outcome in selected {
         tally.add(of_config(config, outcome));
         let said = outcome.links.iter();
-        let said = said.map(|link| (said_of(link), link.conflict.as_deref()));
-        let conflicts = standing::podconfig::conflicts_in(config, &outcome.pod.name, said);
+        let said = said.map(|link| (link_status(link), link.conflict.as_deref()));
+        let conflicts = conditions::podconfig::pod_conflicts(config, &outcome.pod.name, said);
         tally.conflicts.extend(conflicts);
     }
-    standing::podconfig::status(config, tally, previous, now)
+    conditions::podconfig::status(config, tally, previous, now)
 }
 
 fn is_selected<E>(
@@ -132,17 +132,17 @@ fn is_selected<E>(
 
 /// What keeps the pod from what this PodConfig asks for.
 fn of_config<'a>(config: &PodConfig, outcome: &'a PodOutcome) -> Vec<Trouble<'a>> {
-    let said = outcome.links.iter().map(said_of);
-    let untold = Trouble::untold(&outcome.pod.name, "the pod's turn has not come yet");
-    standing::podconfig::in_pod(config, said, whole(outcome), untold)
+    let said = outcome.links.iter().map(link_status);
+    let untold = Trouble::not_reported(&outcome.pod.name, "the pod's turn has not come yet");
+    conditions::podconfig::pod_troubles(config, said, whole(outcome), untold)
 }
 
-fn said_of(link: &LinkOutcome) -> Said<'_> {
-    Said {
+fn link_status(link: &LinkOutcome) -> LinkStatus<'_> {
+    LinkStatus {
         link: &link.name,
         podconfig: &link.podconfig,
-        uid: &link.edition.uid,
-        generation: link.edition.generation,
+        uid: &link.revision.uid,
+        generation: link.revision.generation,
         state: link.state,
         reason: link.reason,
         message: &link.message,
@@ -209,7 +209,7 @@ fn link_report(link: &LinkOutcome, before: &[LinkReport]) -> LinkReport {
     let present = link.present.as_ref();
     // When a link that stands was changed by an earlier daemon, the report alone knows.
     let is_same = |earlier: &&LinkReport| {
-        earlier.name == link.name && earlier.pod_config_uid == link.edition.uid
+        earlier.name == link.name && earlier.pod_config_uid == link.revision.uid
     };
     let earlier = before.iter().find(is_same).filter(|_| present.is_some());
     let earlier = earlier.and_then(|earlier| earlier.last_change.clone());
@@ -219,8 +219,8 @@ fn link_report(link: &LinkOutcome, before: &[LinkReport]) -> LinkReport {
     LinkReport {
         name: link.name.clone(),
         pod_config: link.podconfig.clone(),
-        pod_config_uid: link.edition.uid.clone(),
-        observed_generation: link.edition.generation,
+        pod_config_uid: link.revision.uid.clone(),
+        observed_generation: link.revision.generation,
         kind: link.kind.to_owned(),
         state: link.state,
         reason: link.reason,

@@ -17,8 +17,8 @@ use super::{
 };
 use crate::{
     address::{collision::Reach, range::Range, reserved::Reserved},
+    conditions::Revision,
     node::links::{Device, HostEnd, Kind, Link, Mark, Segment, Veth, device::Data},
-    standing::Edition,
 };
 
 /// From the API's link to the node's.
@@ -59,7 +59,7 @@ pub struct Granted {
     pub mark: Mark,
     /// The name of the PodConfig.
     pub podconfig: String,
-    pub edition: Edition,
+    pub revision: Revision,
     /// The PodConfig as one who asks for a segment.
     pub asker: Asker,
     pub permit: Permit,
@@ -122,7 +122,7 @@ pub fn wanted(
                 mark: mark(pod, config, &link, installation),
                 link,
                 podconfig: name_of(config).to_owned(),
-                edition: Edition::of(config),
+                revision: Revision::of(config),
                 asker: asker(config),
                 permit,
                 domain: wish.domain().to_owned(),

@@ -66,7 +66,7 @@ fn a_typo_is_named(tenant: &Tenant) {
     let said = tenant.status("nobody")["conditions"].to_string();
     assert!(said.contains("NoPodsSelected"), "{said}");
     assert!(
-        said.contains("no pod here has app=nobody, but there are pods with app="),
+        said.contains("no pod has app=nobody, but there are pods with app="),
         "{said}"
     );
 }

@@ -12,17 +12,17 @@ use super::{
     ranges::{self, Asked, Taken},
 };
 use crate::{
+    conditions::{
+        ADDRESS_CONFLICT, Revision, Trouble,
+        near_miss::{Labels, near_miss},
+        podconfig,
+    },
     controller::{
         job::Segment,
         rollup::{self, Roll, Verdict},
         seen::{Seen, Told},
     },
     podconfig::policy,
-    standing::{
-        ADDRESS_CONFLICT, Edition, Trouble,
-        near_miss::{Labels, near_miss},
-        podconfig,
-    },
 };
 
 pub struct Config {
@@ -69,8 +69,8 @@ impl Config {
     /// Takes over what is known of the same object; whether it still asks for the same, so that its pods
     /// need not be looked at.
     pub fn succeed(&mut self, before: Self) -> bool {
-        let is_same =
-            Edition::of(&self.object) == Edition::of(&before.object) && self.fault == before.fault;
+        let is_same = Revision::of(&self.object) == Revision::of(&before.object)
+            && self.fault == before.fault;
         if is_same {
             (self.roll, self.nodes) = (before.roll, before.nodes);
         }

@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::{podconfig::outcome::PresentFacts, standing::Edition};
+use crate::{conditions::Revision, podconfig::outcome::PresentFacts};
 
 fn at(seconds: u64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_millis(1_767_225_600_123 + seconds * 1000)
@@ -25,8 +25,8 @@ fn pod(name: &str) -> Arc<Pod> {
     })
 }
 
-fn edition(generation: i64) -> Edition {
-    Edition {
+fn revision(generation: i64) -> Revision {
+    Revision {
         uid: "uid-data".into(),
         generation,
     }
@@ -36,7 +36,7 @@ fn ready(name: &str) -> LinkOutcome {
     LinkOutcome {
         name: name.into(),
         podconfig: "data".into(),
-        edition: edition(7),
+        revision: revision(7),
         kind: "veth",
         state: LinkState::Ready,
         reason: Reason::LinkReady,
@@ -145,7 +145,7 @@ fn a_daemon_that_starts_anew_says_the_same() {
     anew.last_change = None;
     let after = pod_status(&outcome_of(anew.clone()), "n0", Some(&before), at(60));
     assert_eq!(after, before);
-    anew.edition.uid = "uid-other".into();
+    anew.revision.uid = "uid-other".into();
     let other = pod_status(&outcome_of(anew), "n0", Some(&before), at(60));
     assert_eq!(other.links[0].last_change, None, "it is another link");
     let gone = failed("data0", Reason::NotAllowed, "no");
@@ -435,20 +435,20 @@ fn what_is_waited_for_in_several_ways_is_work_under_way() {
 
 #[test]
 fn what_was_said_of_an_older_podconfig_says_nothing_of_this_one() {
-    let of = |edition: Edition| {
+    let of = |revision: Revision| {
         let link = LinkOutcome {
-            edition,
+            revision,
             ..ready("data0")
         };
         status(&[outcome("web-0", vec![link])]).configured
     };
-    assert_eq!(of(edition(6)), 0);
-    assert_eq!(of(edition(7)), 1);
+    assert_eq!(of(revision(6)), 0);
+    assert_eq!(of(revision(7)), 1);
     // The node was faster than the watch that tells of the PodConfig here.
-    assert_eq!(of(edition(8)), 1);
-    let of_another = Edition {
+    assert_eq!(of(revision(8)), 1);
+    let of_another = Revision {
         uid: "of the deleted one".into(),
-        ..edition(7)
+        ..revision(7)
     };
     assert_eq!(of(of_another), 0);
 }

@@ -6,8 +6,8 @@ use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
 use crds::{Reason, report::LinkState};
 
 use crate::{
+    conditions::Revision,
     podconfig::outcome::{LinkOutcome, Pod, PodOutcome, PresentFacts},
-    standing::Edition,
 };
 
 /// One that stands, if it is ready, with these addresses.
@@ -22,7 +22,7 @@ pub fn link(name: &str, state: LinkState, reason: Reason, addresses: &[&str]) ->
     LinkOutcome {
         name: name.into(),
         podconfig: "data".into(),
-        edition: Edition::default(),
+        revision: Revision::default(),
         kind: "veth",
         state,
         reason,

@@ -4,7 +4,7 @@ use crds::{PodConfig, Reason, podconfig, report::LinkState};
 
 use super::{
     super::outcome::{LinkOutcome, Pod},
-    Edition, Refusal, name_of, refuse,
+    Refusal, Revision, name_of, refuse,
 };
 use crate::{
     node::links::{
@@ -44,7 +44,7 @@ pub fn outcome(config: &PodConfig, wish: &podconfig::Link, refusal: Refusal) -> 
     LinkOutcome {
         name: wish.name.clone(),
         podconfig: name_of(config).to_owned(),
-        edition: Edition::of(config),
+        revision: Revision::of(config),
         kind: kind_of(wish),
         state: LinkState::Failed,
         reason: refusal.reason,

@@ -11,7 +11,7 @@ use kube::{
 };
 
 use super::{Links, UninstallConfig, places};
-use crate::{controller::act, standing::podconfig};
+use crate::{conditions::podconfig, controller::act};
 
 pub async fn write(config: &UninstallConfig, client: &Client) -> anyhow::Result<()> {
     let mut written = 0;

@@ -380,7 +380,7 @@ fn serves(heard: &mut Heard, installation: &str, except: &[&str], since: u64) {
         serves: Some(precedence::serves(
             &scope,
             None,
-            &crate::standing::time(at(since)),
+            &crate::conditions::time(at(since)),
         )),
         ..ReservedNetworksSpec::default()
     };

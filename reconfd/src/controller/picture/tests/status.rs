@@ -29,7 +29,7 @@ fn without_pods_nobody_can_say_that_it_is_ready() {
     heard.config(config(1));
     let mark = Job::status("t", "data").after(Wait::Now);
     assert!(heard.marks.contains(&mark), "{:?}", heard.marks);
-    let none = "no pod here has app=cnf";
+    let none = "no pod has app=cnf";
     assert_eq!(ready_says(&heard), word("Unknown", "NoPodsSelected", none));
     let status = heard.status().unwrap();
     assert_eq!((&*status.selector, &*status.links), ("app=cnf", "data0"));
@@ -179,7 +179,7 @@ fn labels_that_come_near_are_named_as_pods_come_and_go() {
     heard.pod("a", Some(near));
     let mark = Job::status("t", "data").after(Wait::Soon);
     assert_eq!(heard.marks, [mark]);
-    let said = "no pod here has app=cnf, but there are pods with app=cfn";
+    let said = "no pod has app=cnf, but there are pods with app=cfn";
     assert_eq!(ready_says(&heard).2, said);
 }
 

@@ -67,7 +67,7 @@ impl Work {
         LinkOutcome {
             name: name.clone(),
             podconfig: granted.podconfig.clone(),
-            edition: granted.edition.clone(),
+            revision: granted.revision.clone(),
             kind: granted.link.kind.name(),
             state,
             reason,
@@ -151,7 +151,7 @@ pub fn refused(granted: &Granted, reason: Reason, message: String) -> LinkOutcom
     LinkOutcome {
         name: granted.link.name.clone(),
         podconfig: granted.podconfig.clone(),
-        edition: granted.edition.clone(),
+        revision: granted.revision.clone(),
         kind: granted.link.kind.name(),
         state: LinkState::Failed,
         reason,

@@ -1,5 +1,5 @@
-//! Pure: what stands between a wish and its fulfilment → the conditions `Ready`, `Progressing` and
-//! `Degraded`, `AddressConflict` where there is one, and a pod's `NetAdmin`. The time of a condition changes with its status and with nothing else.
+//! Pure: builds the conditions `Ready`, `Progressing` and `Degraded` from a list of troubles, and the optional
+//! `AddressConflict` and `NetAdmin`. `lastTransitionTime` changes only with the status of a condition.
 
 use std::{borrow::Cow, time::SystemTime};
 
@@ -11,19 +11,19 @@ use k8s_openapi::{
 
 use crate::podconfig::policy::{bounded, clipped};
 
-/// Labels that come near a selector.
+/// Pod labels that nearly match a selector.
 pub mod near_miss;
 /// The status of a PodConfig.
 pub mod podconfig;
 
-/// Which object of a name, and as it was when: what is said of one says nothing of the next.
+/// UID and generation of an object. A report about one revision does not apply to the next.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Edition {
+pub struct Revision {
     pub uid: String,
     pub generation: i64,
 }
 
-impl Edition {
+impl Revision {
     pub fn of(config: &PodConfig) -> Self {
         Self {
             uid: config.metadata.uid.clone().unwrap_or_default(),
@@ -32,12 +32,12 @@ impl Edition {
     }
 }
 
-/// One thing that is not as wanted.
+/// One deviation from the desired state.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Trouble<'a> {
-    /// Empty: the object itself is in trouble.
+    /// Empty: the object itself is at fault.
     pub pod: &'a str,
-    /// Empty: the pod as a whole.
+    /// Empty: the whole pod is affected.
     pub link: &'a str,
     /// `Pending` or `Failed`.
     pub state: LinkState,
@@ -45,28 +45,29 @@ pub struct Trouble<'a> {
     pub message: Cow<'a, str>,
 }
 
-/// A condition that is there only while it is true.
+/// A condition that exists only while it is true.
 pub const ADDRESS_CONFLICT: &str = "AddressConflict";
 
-/// Another one: the pod may administer the node's network.
+/// Also exists only while it is true: the pod may administer the node's network.
 pub const NET_ADMIN: &str = "NetAdmin";
 
-pub struct Standing<'a> {
+/// Input of the conditions of one object.
+pub struct ConditionsBuilder<'a> {
     pub troubles: Vec<Trouble<'a>>,
-    /// What links overlap, each in words.
+    /// Messages about networks that links overlap.
     pub conflicts: Vec<String>,
-    /// How the pod may administer the node's network, in words.
+    /// Message: how the pod may administer the node's network.
     pub net_admin: Option<&'a str>,
-    /// The reason when there is no trouble.
-    pub well: Reason,
-    /// What is worth knowing although there is no trouble, in words.
+    /// Reason when there is no trouble.
+    pub ok_reason: Reason,
+    /// Message when there is no trouble.
     pub remark: String,
-    /// Whether nothing was asked of anything, so that nothing can be said to be ready.
+    /// Nothing is requested, so `Ready` is `Unknown`.
     pub is_idle: bool,
-    /// The reason when failures have several; `None`: that of the first.
-    pub mixed: Option<Reason>,
-    /// `link`: a message begins with the link's name; `pod`: with the pod's.
-    pub of: &'static str,
+    /// Reason when the failures have different ones; `None`: that of the first.
+    pub mixed_reason: Option<Reason>,
+    /// `link`: messages begin with the link's name; `pod`: with the pod's.
+    pub prefix: &'static str,
 }
 
 impl<'a> Trouble<'a> {
@@ -80,8 +81,8 @@ impl<'a> Trouble<'a> {
         }
     }
 
-    /// What was done about the object in this pod has not been told yet.
-    pub fn untold(pod: &'a str, why: impl Into<Cow<'a, str>>) -> Self {
+    /// There is no report about this pod yet.
+    pub fn not_reported(pod: &'a str, why: impl Into<Cow<'a, str>>) -> Self {
         Self {
             pod,
             link: "",
@@ -91,8 +92,8 @@ impl<'a> Trouble<'a> {
         }
     }
 
-    /// What is wrong with a pod as a whole, and with its links beside: a link that lacks for the pod's own
-    /// reason is no second trouble.
+    /// The trouble of the whole pod, followed by those of its links. Links with the pod's own reason are left
+    /// out.
     pub fn of_pod(whole: Option<Self>, links: impl Iterator<Item = Self>) -> Vec<Self> {
         let reason = whole.as_ref().map(|whole| whole.reason);
         let others = links.filter(|link| Some(link.reason) != reason);
@@ -100,11 +101,11 @@ impl<'a> Trouble<'a> {
         whole.into_iter().chain(others).collect()
     }
 
-    pub fn is_of_untold_pod(&self) -> bool {
+    pub fn is_not_reported(&self) -> bool {
         self.reason == Reason::Reconciling && self.link.is_empty()
     }
 
-    /// What a pod has on a node that does not answer: neither wrong nor right.
+    /// The node of the pod is unreachable, so the state of its links is unknown.
     pub fn is_unknown(&self) -> bool {
         self.reason == Reason::NodeUnreachable
     }
@@ -114,12 +115,13 @@ impl<'a> Trouble<'a> {
     }
 }
 
-impl Standing<'_> {
+impl ConditionsBuilder<'_> {
     pub fn failures(&self) -> impl Iterator<Item = &Trouble<'_>> {
         self.troubles.iter().filter(|trouble| trouble.is_failure())
     }
 
-    pub fn conditions(
+    /// Returns the conditions. `previous` supplies the transition times of those whose status is unchanged.
+    pub fn build(
         &self,
         generation: Option<i64>,
         previous: &[Condition],
@@ -128,28 +130,29 @@ impl Standing<'_> {
         let failures: Vec<&Trouble<'_>> = self.failures().collect();
         let others = self.troubles.iter().filter(|t| !t.is_failure());
         let (unknown, waits): (Vec<_>, Vec<_>) = others.partition(|t| t.is_unknown());
-        let failed = self.said(&failures, self.mixed);
-        let waiting = self.said(&waits, self.mixed.and(Some(Reason::Reconciling)));
-        let unknown = self.said(&unknown, None);
+        let failed = self.summarize(&failures, self.mixed_reason);
+        let waiting = self.summarize(&waits, self.mixed_reason.and(Some(Reason::Reconciling)));
+        let unknown = self.summarize(&unknown, None);
         let ready = match failed.clone().or(waiting.clone()) {
             Some(unready) => ("False", unready),
             None => match unknown {
                 Some(unknown) => ("Unknown", unknown),
-                None if self.is_idle => ("Unknown", (self.well, self.remark.clone())),
-                None => ("True", (self.well, self.remark.clone())),
+                None if self.is_idle => ("Unknown", (self.ok_reason, self.remark.clone())),
+                None => ("True", (self.ok_reason, self.remark.clone())),
             },
         };
-        let quiet = ("False", (ready.1.0, String::new()));
-        let or_quiet = |said: Option<_>| said.map_or(quiet.clone(), |said| ("True", said));
-        let (progressing, degraded) = (or_quiet(waiting), or_quiet(failed));
+        let inactive = ("False", (ready.1.0, String::new()));
+        let or_inactive =
+            |detail: Option<_>| detail.map_or(inactive.clone(), |detail| ("True", detail));
+        let (progressing, degraded) = (or_inactive(waiting), or_inactive(failed));
         let of = [
             ("Ready", ready),
             ("Progressing", progressing),
             ("Degraded", degraded),
         ];
         let conflict = self.conflict().map(|message| {
-            let said = (Reason::AddressConflict, message);
-            (ADDRESS_CONFLICT, ("True", said))
+            let detail = (Reason::AddressConflict, message);
+            (ADDRESS_CONFLICT, ("True", detail))
         });
         let net_admin = self.net_admin.map(|how| {
             let message =
@@ -183,8 +186,12 @@ impl Standing<'_> {
         })
     }
 
-    /// The reason that the troubles share, else `mixed`, and the first of them in words.
-    fn said(&self, troubles: &[&Trouble<'_>], mixed: Option<Reason>) -> Option<(Reason, String)> {
+    /// The reason that all troubles share, else `mixed`, and the message of the first.
+    fn summarize(
+        &self,
+        troubles: &[&Trouble<'_>],
+        mixed: Option<Reason>,
+    ) -> Option<(Reason, String)> {
         let first = troubles.first()?;
         let shared = troubles
             .iter()
@@ -199,7 +206,7 @@ impl Standing<'_> {
         } else {
             format!("link {}", clipped(first.link))
         };
-        let place = match (self.of, first.pod) {
+        let place = match (self.prefix, first.pod) {
             ("pod", pod) if !pod.is_empty() && link.is_empty() => format!("pod {pod}: "),
             ("pod", pod) if !pod.is_empty() => format!("pod {pod}, {link}: "),
             _ if link.is_empty() => String::new(),
@@ -214,7 +221,7 @@ impl Standing<'_> {
     }
 }
 
-/// In whole seconds, as the API keeps it: what is read back equals what was written.
+/// Truncated to whole seconds as in the API, so that a value read back equals the one written.
 pub fn time(at: SystemTime) -> Time {
     let seconds = Timestamp::try_from(at).map_or(0, Timestamp::as_second);
     Time(Timestamp::from_second(seconds).unwrap_or(Timestamp::UNIX_EPOCH))

@@ -1,5 +1,5 @@
-//! Pure: a selector that selects no pod → which labels come near it, in words. Without numbers, so that the
-//! words change only when the labels do.
+//! Pure: explains why a selector matches no pod, and names the pod labels nearest to it. The message contains no
+//! counts, so it changes only with the labels.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,37 +7,37 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 
 use crate::podconfig::policy::{self, bounded};
 
-/// Labels of one pod.
+/// The labels of one pod.
 pub type Labels = BTreeMap<String, String>;
 
-/// How many letters may differ between two names of labels.
+/// Maximum edit distance between two label keys.
 const NEAR: usize = 2;
 
-/// Why the selector selects none of these pods.
+/// Explains why the selector matches none of these pods.
 pub fn near_miss<'a>(selector: &LabelSelector, pods: impl Iterator<Item = &'a Labels>) -> String {
     let pods: Vec<&Labels> = pods.collect();
     let wanted = policy::selector(selector).map_or_else(|_| String::new(), |s| s.to_string());
     if pods.is_empty() || wanted.is_empty() {
         return match wanted.as_str() {
-            "" => "there is no pod here".to_owned(),
-            wanted => bounded(format!("no pod here has {wanted}")),
+            "" => "the namespace has no pods".to_owned(),
+            wanted => bounded(format!("no pod has {wanted}")),
         };
     }
-    let asked = selector.match_labels.iter().flatten();
+    let requested = selector.match_labels.iter().flatten();
     let mut missing =
-        asked.filter(|(key, value)| !pods.iter().any(|p| p.get(*key) == Some(*value)));
+        requested.filter(|(key, value)| !pods.iter().any(|p| p.get(*key) == Some(*value)));
     bounded(match missing.next() {
         Some((key, value)) => match nearest(key, value, &pods) {
             Some((key2, value2)) => {
-                format!("no pod here has {key}={value}, but there are pods with {key2}={value2}")
+                format!("no pod has {key}={value}, but there are pods with {key2}={value2}")
             }
-            None => format!("no pod here has {key}={value}, nor any other label {key}"),
+            None => format!("no pod has {key}={value} or any other value of {key}"),
         },
-        None => format!("no pod here has all of {wanted}"),
+        None => format!("no pod has all of {wanted}"),
     })
 }
 
-/// The label that comes nearest: another value of the same name, or else a name that is written alike.
+/// The nearest label: the same key with another value, else a similar key.
 fn nearest<'a>(key: &str, value: &str, pods: &[&'a Labels]) -> Option<(&'a str, &'a str)> {
     let all = pods.iter().flat_map(|pod| pod.iter());
     let all: BTreeSet<(&str, &str)> = all.map(|(k, v)| (k.as_str(), v.as_str())).collect();
@@ -80,7 +80,7 @@ mod tests {
     fn a_value_that_is_written_wrong_is_named_with_the_right_one() {
         assert_eq!(
             said(app("cfn"), &["app=cnf", "app=web", "app=cnf,tier=x"]),
-            "no pod here has app=cfn, but there are pods with app=cnf"
+            "no pod has app=cfn, but there are pods with app=cnf"
         );
     }
 
@@ -88,11 +88,11 @@ mod tests {
     fn a_label_that_is_written_wrong_is_named_with_the_right_one() {
         assert_eq!(
             said(app("cnf"), &["apps=cnf", "role=cnf"]),
-            "no pod here has app=cnf, but there are pods with apps=cnf"
+            "no pod has app=cnf, but there are pods with apps=cnf"
         );
         assert_eq!(
             said(app("cnf"), &["role=cnf"]),
-            "no pod here has app=cnf, nor any other label app"
+            "no pod has app=cnf or any other value of app"
         );
     }
 
@@ -101,16 +101,16 @@ mod tests {
         let both = json!({"matchLabels": {"app": "cnf", "tier": "x"}});
         assert_eq!(
             said(both, &["app=cnf", "tier=x"]),
-            "no pod here has all of app=cnf,tier=x"
+            "no pod has all of app=cnf,tier=x"
         );
         let among =
             json!({"matchExpressions": [{"key": "app", "operator": "In", "values": ["cnf"]}]});
-        assert!(said(among, &["app=web"]).starts_with("no pod here has all of app"));
+        assert!(said(among, &["app=web"]).starts_with("no pod has all of app"));
     }
 
     #[test]
     fn where_there_are_no_pods_none_is_named() {
-        assert_eq!(said(app("cnf"), &[]), "no pod here has app=cnf");
-        assert_eq!(said(json!({}), &[]), "there is no pod here");
+        assert_eq!(said(app("cnf"), &[]), "no pod has app=cnf");
+        assert_eq!(said(json!({}), &[]), "the namespace has no pods");
     }
 }

@@ -1,5 +1,5 @@
-//! Pure: how a PodConfig fares in the pods that it selects → its status. Where the pods are told of, the
-//! outcomes of one node or the reports of all, makes no difference.
+//! Pure: the status of a PodConfig from the state of its links in the selected pods. The input is either the
+//! outcomes of one node or the PodReports of all nodes.
 
 use std::time::SystemTime;
 
@@ -10,19 +10,19 @@ use crds::{
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
-use super::{Edition, Standing, Trouble, time};
+use super::{ConditionsBuilder, Revision, Trouble, time};
 use crate::podconfig::policy::{self, bounded};
 
-/// Of a condition that nobody can tell.
+/// Condition status of an uninstalled PodConfig.
 const UNKNOWN: &str = "Unknown";
-/// How many failures a status shows.
+/// Maximum number of failures in a status.
 const SHOWN: usize = 5;
 
-/// What was said of one link.
+/// Reported state of one link.
 #[derive(Clone, Copy, Debug)]
-pub struct Said<'a> {
+pub struct LinkStatus<'a> {
     pub link: &'a str,
-    /// Who asks for the link: the name of the PodConfig, and what it was when this was said.
+    /// Name of the PodConfig that requests the link. `uid` and `generation` are those reported.
     pub podconfig: &'a str,
     pub uid: &'a str,
     pub generation: i64,
@@ -31,22 +31,22 @@ pub struct Said<'a> {
     pub message: &'a str,
 }
 
-/// The selected pods, counted, and what they lack.
+/// Counts of the selected pods, and their troubles.
 #[derive(Debug, Default)]
 pub struct Tally<'a> {
     pub selected: usize,
     pub configured: usize,
     pub failed: usize,
-    /// In the order of the pods' names.
+    /// Ordered by pod name.
     pub troubles: Vec<Trouble<'a>>,
-    /// What links overlap, in words.
+    /// Messages about networks that links overlap.
     pub conflicts: Vec<String>,
-    /// What is worth knowing although nothing is lacking: why no pod is selected, where links do not lead.
+    /// Message when there is no trouble: why no pod is selected, or which links do not reach other nodes.
     pub remark: String,
 }
 
 impl<'a> Tally<'a> {
-    /// Adds one selected pod. None must come before one whose name is less.
+    /// Adds one selected pod. Pods must be added in the order of their names.
     pub fn add(&mut self, troubles: Vec<Trouble<'a>>) {
         self.selected += 1;
         self.configured += usize::from(troubles.is_empty());
@@ -55,54 +55,54 @@ impl<'a> Tally<'a> {
     }
 }
 
-/// What the links that one pod has by this PodConfig overlap.
-pub fn conflicts_in<'a>(
+/// Messages about networks that the links of one pod overlap, for this PodConfig.
+pub fn pod_conflicts<'a>(
     config: &PodConfig,
     pod: &str,
-    said: impl Iterator<Item = (Said<'a>, Option<&'a str>)>,
+    links: impl Iterator<Item = (LinkStatus<'a>, Option<&'a str>)>,
 ) -> Vec<String> {
-    let own = said.filter(|(said, _)| is_of(said, config));
-    let told = own.filter_map(|(said, conflict)| {
-        let link = policy::clipped(said.link);
+    let own = links.filter(|(link, _)| is_current(link, config));
+    let messages = own.filter_map(|(link, conflict)| {
+        let link = policy::clipped(link.link);
         Some(format!("pod {pod}, link {link}: {}", conflict?))
     });
-    told.collect()
+    messages.collect()
 }
 
-/// Whether this speaks of the PodConfig as it is now.
-fn is_of(said: &Said<'_>, config: &PodConfig) -> bool {
-    let edition = Edition::of(config);
-    Some(said.podconfig) == config.metadata.name.as_deref()
-        && (said.uid, said.generation >= edition.generation) == (edition.uid.as_str(), true)
+/// Whether the status is about the current revision of the PodConfig.
+fn is_current(link: &LinkStatus<'_>, config: &PodConfig) -> bool {
+    let revision = Revision::of(config);
+    Some(link.podconfig) == config.metadata.name.as_deref()
+        && (link.uid, link.generation >= revision.generation) == (revision.uid.as_str(), true)
 }
 
-/// What keeps a pod from what this PodConfig asks for. `whole` is what keeps it from everything; `untold` is
-/// what it means that a link is not spoken of as the PodConfig asks for it now.
-pub fn in_pod<'a>(
+/// The troubles of one pod with this PodConfig. `whole` affects all links of the pod; `not_reported` is added
+/// when a link has no status for the current revision.
+pub fn pod_troubles<'a>(
     config: &PodConfig,
-    said: impl Iterator<Item = Said<'a>>,
+    links: impl Iterator<Item = LinkStatus<'a>>,
     whole: Option<Trouble<'a>>,
-    untold: Trouble<'a>,
+    not_reported: Trouble<'a>,
 ) -> Vec<Trouble<'a>> {
-    let own: Vec<Said<'a>> = said.filter(|said| is_of(said, config)).collect();
-    let is_told = |name: &str| own.iter().any(|said| said.link == name);
-    let all_told = config.spec.links.iter().all(|link| is_told(&link.name));
-    let pod = untold.pod;
-    let lacking = own.iter().filter(|said| said.state != LinkState::Ready);
-    let lacking = lacking.map(|said| Trouble {
+    let own: Vec<LinkStatus<'a>> = links.filter(|link| is_current(link, config)).collect();
+    let is_reported = |name: &str| own.iter().any(|link| link.link == name);
+    let all_reported = config.spec.links.iter().all(|link| is_reported(&link.name));
+    let pod = not_reported.pod;
+    let unready = own.iter().filter(|link| link.state != LinkState::Ready);
+    let unready = unready.map(|link| Trouble {
         pod,
-        link: said.link,
-        state: said.state,
-        reason: said.reason,
-        message: said.message.into(),
+        link: link.link,
+        state: link.state,
+        reason: link.reason,
+        message: link.message.into(),
     });
-    let untold = Some(untold).filter(|_| whole.is_none() && !all_told);
-    let mut troubles = Trouble::of_pod(whole, lacking);
-    troubles.extend(untold);
+    let not_reported = Some(not_reported).filter(|_| whole.is_none() && !all_reported);
+    let mut troubles = Trouble::of_pod(whole, unready);
+    troubles.extend(not_reported);
     troubles
 }
 
-/// The status that says so.
+/// The status of a PodConfig.
 pub fn status(
     config: &PodConfig,
     mut tally: Tally<'_>,
@@ -118,7 +118,7 @@ pub fn status(
     PodConfigStatus {
         links: links.collect::<Vec<_>>().join(","),
         selector: selector.map_or_else(|_| String::new(), |selector| selector.to_string()),
-        ..told(config.metadata.generation, tally, previous, now)
+        ..status_of(config.metadata.generation, tally, previous, now)
     }
 }
 
@@ -132,10 +132,10 @@ pub fn unreadable(
     let mut tally = Tally::default();
     let why = format!("the object cannot be read: {why}");
     tally.troubles.push(Trouble::of_object(why));
-    told(generation, tally, previous, now)
+    status_of(generation, tally, previous, now)
 }
 
-/// The status of an object that nobody looks after any more.
+/// The status of an object after the uninstallation of podconfig.
 pub fn uninstalled(
     generation: Option<i64>,
     previous: &PodConfigStatus,
@@ -170,32 +170,30 @@ pub fn uninstalled(
     }
 }
 
-fn told(
+fn status_of(
     generation: Option<i64>,
     tally: Tally<'_>,
     previous: Option<&PodConfigStatus>,
     now: SystemTime,
 ) -> PodConfigStatus {
-    let standing = Standing {
+    let builder = ConditionsBuilder {
         troubles: tally.troubles,
         conflicts: tally.conflicts,
         net_admin: None,
-        well: match tally.selected {
+        ok_reason: match tally.selected {
             0 => Reason::NoPodsSelected,
             _ => Reason::AllPodsConfigured,
         },
         remark: bounded(tally.remark),
         is_idle: tally.selected == 0,
-        mixed: Some(Reason::PodsFailed),
-        of: "pod",
+        mixed_reason: Some(Reason::PodsFailed),
+        prefix: "pod",
     };
     let before = previous.map_or(&[][..], |previous| &previous.conditions);
-    let failures = standing
-        .failures()
-        .filter(|trouble| !trouble.pod.is_empty());
+    let failures = builder.failures().filter(|trouble| !trouble.pod.is_empty());
     PodConfigStatus {
         observed_generation: generation,
-        conditions: standing.conditions(generation, before, time(now)),
+        conditions: builder.build(generation, before, time(now)),
         selected: count(tally.selected),
         configured: count(tally.configured),
         failed: count(tally.failed),
@@ -229,7 +227,7 @@ mod tests {
             configured: 2,
             ..Tally::default()
         };
-        let ready = told(Some(3), tally(), None, began);
+        let ready = status_of(Some(3), tally(), None, began);
         let first = uninstalled(Some(3), &ready, false, began);
         let of = |condition: &Condition| (condition.status.clone(), condition.reason.clone());
         let unknown = ("Unknown".to_owned(), "Uninstalled".to_owned());
@@ -240,7 +238,7 @@ mod tests {
         let later = began + std::time::Duration::from_secs(60);
         assert_eq!(uninstalled(Some(3), &first, false, later), first);
         // A controller that comes back says what is so.
-        let back = told(Some(3), tally(), Some(&first), later);
+        let back = status_of(Some(3), tally(), Some(&first), later);
         assert_eq!(back.conditions[0].last_transition_time, time(later));
     }
 }
