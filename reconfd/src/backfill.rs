@@ -65,7 +65,7 @@ impl Backfill {
 
 /// Where somebody says that a pod's network namespace is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Hint {
+pub struct SandboxHint {
     pub source: RecordSource,
     pub namespace: String,
     pub pod: String,
@@ -79,7 +79,7 @@ pub struct Hint {
     pub since: SystemTime,
 }
 
-impl Hint {
+impl SandboxHint {
     /// What is wrong with it, if anything: the names become parts of paths, marks and log lines.
     pub fn flaw(&self) -> Option<String> {
         let uid = self.uid.as_deref().unwrap_or("-");
@@ -122,13 +122,13 @@ pub struct Hints(Arc<RwLock<Inner>>);
 
 #[derive(Debug, Default)]
 struct Inner {
-    pods: HashMap<PodName, BTreeMap<Place, Arc<Hint>>>,
+    pods: HashMap<PodName, BTreeMap<Place, Arc<SandboxHint>>>,
     places: BTreeMap<Place, PodName>,
 }
 
 impl Hints {
     /// What is said under a name from now on; the pods that this concerns. Nothing, where it was said before.
-    pub fn put(&self, source: RecordSource, name: &str, hint: Option<Hint>) -> Vec<PodName> {
+    pub fn put(&self, source: RecordSource, name: &str, hint: Option<SandboxHint>) -> Vec<PodName> {
         let mut inner = self.0.write().unwrap_or_else(PoisonError::into_inner);
         inner.put((source, name.to_owned()), hint)
     }
@@ -144,10 +144,10 @@ impl Hints {
     }
 
     /// The hints to a pod, the most likely first.
-    pub fn of(&self, namespace: &str, pod: &str) -> Vec<Arc<Hint>> {
+    pub fn of(&self, namespace: &str, pod: &str) -> Vec<Arc<SandboxHint>> {
         let inner = self.0.read().unwrap_or_else(PoisonError::into_inner);
         let key = (namespace.to_owned(), pod.to_owned());
-        let mut hints: Vec<Arc<Hint>> = inner
+        let mut hints: Vec<Arc<SandboxHint>> = inner
             .pods
             .get(&key)
             .map(|hints| hints.values().cloned().collect())
@@ -158,7 +158,7 @@ impl Hints {
 }
 
 impl Inner {
-    fn put(&mut self, place: Place, hint: Option<Hint>) -> Vec<PodName> {
+    fn put(&mut self, place: Place, hint: Option<SandboxHint>) -> Vec<PodName> {
         let pod = hint.as_ref().map(|h| (h.namespace.clone(), h.pod.clone()));
         let before = self.places.get(&place).cloned();
         let said = before

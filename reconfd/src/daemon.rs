@@ -25,10 +25,10 @@ use crate::{
     },
     backfill::Backfill,
     config::{Config, Listen, Source},
-    http::{self, Health},
+    http::{self, DaemonHealth},
     lock,
     metrics::Metrics,
-    networks::File,
+    networks::SnapshotFile,
     node::{
         Machine, networks,
         switch::{self, Maker},
@@ -41,7 +41,7 @@ use crate::{
         tell::{Manner, Teller},
     },
     source::{
-        Complete, Sink, Stores, Trigger,
+        InitialSync, ReportSink, Stores, Trigger,
         cluster::{self, Cluster},
         directory::{self, Directory},
         schema::Schema,
@@ -52,8 +52,8 @@ use crate::{
 struct Opened {
     stores: Stores,
     claims: Claims,
-    sink: Sink,
-    complete: Complete,
+    sink: ReportSink,
+    complete: InitialSync,
     /// It runs until this is dropped.
     running: Box<dyn Send>,
 }
@@ -66,7 +66,7 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
     }
     let _lock = lock::take(&config.run_dir, &config.installation)?;
     allow_many_files()?;
-    let (metrics, health) = (Metrics::default(), Health::default());
+    let (metrics, health) = (Metrics::default(), DaemonHealth::default());
     let (waker, inbox) = podconfig::inbox().context("make the controller's bell")?;
     let signs = (health.clone(), metrics.clone());
     let opened = open_source(config, signs, &waker)?;
@@ -145,7 +145,7 @@ fn watch_networks(config: &Config, waker: &Waker) -> anyhow::Result<(Networks, n
         node.clone(),
         is_in_cluster,
     );
-    let file = File::begin(&config.run_dir, &config.installation);
+    let file = SnapshotFile::create(&config.run_dir, &config.installation);
     let networks = networks.told_in(file.context("write down the networks that are known")?);
     let waker = waker.clone();
     let tell = move |said| {
@@ -181,7 +181,11 @@ fn allow_many_files() -> anyhow::Result<()> {
     Ok(())
 }
 
-fn open_source(config: &Config, signs: (Health, Metrics), waker: &Waker) -> anyhow::Result<Opened> {
+fn open_source(
+    config: &Config,
+    signs: (DaemonHealth, Metrics),
+    waker: &Waker,
+) -> anyhow::Result<Opened> {
     match &config.source {
         Source::Directory(manifests) => open_directory(config, manifests, signs.1, waker),
         Source::Cluster => open_cluster(config, signs, waker),
@@ -208,15 +212,15 @@ fn open_directory(
     Ok(Opened {
         stores,
         claims,
-        sink: Sink::Directory(sink),
-        complete: Complete::at_once(),
+        sink: ReportSink::Directory(sink),
+        complete: InitialSync::done(),
         running: Box::new((source, keeping)),
     })
 }
 
 fn open_cluster(
     config: &Config,
-    signs: (Health, Metrics),
+    signs: (DaemonHealth, Metrics),
     waker: &Waker,
 ) -> anyhow::Result<Opened> {
     let options = cluster::Options {
@@ -230,7 +234,7 @@ fn open_cluster(
     Ok(Opened {
         stores,
         claims,
-        sink: Sink::Cluster(sink),
+        sink: ReportSink::Cluster(sink),
         complete,
         running: Box::new(source),
     })
@@ -264,7 +268,7 @@ fn admit(kind: &str, value: serde_json::Value) -> Result<serde_json::Value, Vec<
 /// Serves the probes until a signal comes or the controller ends.
 fn wait_for_the_end(
     config: &Config,
-    (health, metrics): (Health, Metrics),
+    (health, metrics): (DaemonHealth, Metrics),
     end: oneshot::Receiver<()>,
 ) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()

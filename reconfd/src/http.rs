@@ -27,7 +27,7 @@ use tokio::{
 };
 
 /// How a program is, for the probes.
-pub trait Vital: Clone + Send + Sync + 'static {
+pub trait HealthCheck: Clone + Send + Sync + 'static {
     /// Why it should be started anew, if it should.
     fn live(&self) -> Result<(), String>;
     /// Why nobody should count on it yet, if so.
@@ -42,7 +42,7 @@ pub trait Encode: Clone + Send + Sync + 'static {
 
 /// How the daemon is: written by the controller, read by the probes.
 #[derive(Clone, Debug)]
-pub struct Health(Arc<Signs>);
+pub struct DaemonHealth(Arc<Signs>);
 
 #[derive(Debug)]
 struct Signs {
@@ -56,7 +56,7 @@ struct Signs {
 }
 
 /// A controller that has not beaten for so long hangs.
-pub const PULSE: Duration = Duration::from_secs(30);
+pub const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(30);
 const CONNECTIONS: usize = 64;
 const HEADERS_WITHIN: Duration = Duration::from_secs(5);
 const ANSWERED_WITHIN: Duration = Duration::from_secs(10);
@@ -66,7 +66,7 @@ const INDEX: &str = "reconfd\n\n/livez\n/readyz\n/metrics\n";
 const TEXT: &str = "text/plain; charset=utf-8";
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-impl Default for Health {
+impl Default for DaemonHealth {
     /// Alive, and ready for nothing yet.
     fn default() -> Self {
         Self(Arc::new(Signs {
@@ -79,7 +79,7 @@ impl Default for Health {
     }
 }
 
-impl Health {
+impl DaemonHealth {
     /// The controller goes on.
     pub fn beat(&self) {
         let since = u64::try_from(self.0.started.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -118,11 +118,11 @@ impl Health {
 
     fn live_at(&self, now: Instant) -> Result<(), String> {
         let last = self.0.started + Duration::from_millis(self.0.heartbeat.load(Relaxed));
-        beats(last, now)
+        check_heartbeat(last, now)
     }
 }
 
-impl Vital for Health {
+impl HealthCheck for DaemonHealth {
     fn live(&self) -> Result<(), String> {
         self.live_at(Instant::now())
     }
@@ -153,9 +153,9 @@ impl Vital for Health {
 }
 
 /// Whether somebody who beat last at this time still goes on.
-pub fn beats(last: Instant, now: Instant) -> Result<(), String> {
+pub fn check_heartbeat(last: Instant, now: Instant) -> Result<(), String> {
     match now.saturating_duration_since(last) {
-        silence if silence < PULSE => Ok(()),
+        silence if silence < HEARTBEAT_TIMEOUT => Ok(()),
         silence => Err(format!(
             "the controller has been silent for {} s",
             silence.as_secs()
@@ -166,7 +166,7 @@ pub fn beats(last: Instant, now: Instant) -> Result<(), String> {
 /// Answers until `shutdown` ends; what is being answered then gets a moment to finish.
 pub async fn serve(
     listener: TcpListener,
-    health: impl Vital,
+    health: impl HealthCheck,
     metrics: impl Encode,
     shutdown: impl Future<Output = ()>,
 ) {
@@ -194,7 +194,7 @@ pub async fn serve(
 }
 
 /// One connection, one request.
-async fn one(stream: TcpStream, health: impl Vital, metrics: impl Encode) {
+async fn one(stream: TcpStream, health: impl HealthCheck, metrics: impl Encode) {
     let service = service_fn(|request: Request<_>| {
         let answer = answer(request.method(), request.uri().path(), &health, &metrics);
         async { Ok::<_, Infallible>(answer) }
@@ -217,7 +217,7 @@ async fn one(stream: TcpStream, health: impl Vital, metrics: impl Encode) {
 fn answer(
     method: &Method,
     path: &str,
-    health: &impl Vital,
+    health: &impl HealthCheck,
     metrics: &impl Encode,
 ) -> Response<Full<Bytes>> {
     if !matches!(*method, Method::GET | Method::HEAD) {

@@ -21,7 +21,7 @@ use crate::{
         notes::{Chained, Note, Notes},
         plugin::Ended,
     },
-    lock::{self, Who},
+    lock::{self, Role},
     node::{netlink::Changes, procfs::Procfs, switch::Pin},
 };
 
@@ -56,7 +56,7 @@ pub fn run(config: &KeepConfig) -> anyhow::Result<()> {
     if config.check {
         return check(&notes, &node.installation);
     }
-    let _lock = lock::wait_for(Who::Keeper, &node.run_dir, &node.installation, PATIENCE)?;
+    let _lock = lock::wait_for(Role::Keeper, &node.run_dir, &node.installation, PATIENCE)?;
     let mut keeper = Keeper::open(node, notes)?;
     match config.once {
         true => keeper.install_once(),
@@ -207,7 +207,7 @@ fn find_or_make(node: &OnNode, procfs: &Procfs) -> anyhow::Result<Pin> {
     let changes = Changes::default();
     let (folder, installation) = (&node.switch_folder, &node.installation);
     let found = Pin::find(folder, installation, &changes)?;
-    if found.is_none() && lock::is_held(Who::Daemon, &node.run_dir, installation)? {
+    if found.is_none() && lock::is_held(Role::Daemon, &node.run_dir, installation)? {
         bail!(
             "the switch is not pinned in {}, and a daemon of the installation {installation:?} lives in it: start the daemon anew, then a new switch is made",
             folder.display()

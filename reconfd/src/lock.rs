@@ -23,12 +23,12 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// Which program of an installation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Who {
+pub enum Role {
     Daemon,
     Keeper,
 }
 
-impl Who {
+impl Role {
     pub fn path(self, folder: &Path, installation: &str) -> PathBuf {
         match self {
             Self::Daemon => folder.join(format!("{installation}.lock")),
@@ -46,16 +46,16 @@ impl Who {
 
 /// The daemon's lock, if no other daemon of the installation has it.
 pub fn take(folder: &Path, installation: &str) -> anyhow::Result<Lock> {
-    take_as(Who::Daemon, folder, installation)
+    take_as(Role::Daemon, folder, installation)
 }
 
-pub fn take_as(who: Who, folder: &Path, installation: &str) -> anyhow::Result<Lock> {
-    let path = who.path(folder, installation);
+pub fn take_as(role: Role, folder: &Path, installation: &str) -> anyhow::Result<Lock> {
+    let path = role.path(folder, installation);
     match try_lock(folder, &path)? {
         Some(lock) => Ok(lock),
         None => bail!(
             "another {} of the installation {installation:?} runs on this node ({} is locked); stop it, or give this one another --installation",
-            who.word(),
+            role.word(),
             path.display()
         ),
     }
@@ -63,13 +63,13 @@ pub fn take_as(who: Who, folder: &Path, installation: &str) -> anyhow::Result<Lo
 
 /// The lock, once its holder has ended.
 pub fn wait_for(
-    who: Who,
+    role: Role,
     folder: &Path,
     installation: &str,
     patience: Duration,
 ) -> anyhow::Result<Lock> {
-    let (path, start) = (who.path(folder, installation), Instant::now());
-    let mut is_told = false;
+    let (path, start) = (role.path(folder, installation), Instant::now());
+    let mut is_logged = false;
     loop {
         if let Some(lock) = try_lock(folder, &path)? {
             return Ok(lock);
@@ -77,27 +77,27 @@ pub fn wait_for(
         if start.elapsed() >= patience {
             bail!(
                 "the {} of the installation {installation:?} still runs on this node after {} s ({} is locked); end it first",
-                who.word(),
+                role.word(),
                 patience.as_secs(),
                 path.display()
             );
         }
-        if !std::mem::replace(&mut is_told, true) {
-            tracing::info!(lock = %path.display(), "waiting for the {} to end", who.word());
+        if !std::mem::replace(&mut is_logged, true) {
+            tracing::info!(lock = %path.display(), "waiting for the {} to end", role.word());
         }
         sleep(PAUSE);
     }
 }
 
 /// Whether that program runs now.
-pub fn is_held(who: Who, folder: &Path, installation: &str) -> anyhow::Result<bool> {
-    let path = who.path(folder, installation);
+pub fn is_held(role: Role, folder: &Path, installation: &str) -> anyhow::Result<bool> {
+    let path = role.path(folder, installation);
     Ok(try_lock(folder, &path)?.is_none())
 }
 
 /// Whether the program seems to run, without a try at its lock: who only looks must be in nobody's way.
-pub fn is_seen(who: Who, folder: &Path, installation: &str) -> bool {
-    let Ok(file) = fs::metadata(who.path(folder, installation)) else {
+pub fn is_seen(role: Role, folder: &Path, installation: &str) -> bool {
+    let Ok(file) = fs::metadata(role.path(folder, installation)) else {
         return false;
     };
     let locks = fs::read_to_string("/proc/locks").unwrap_or_default();
@@ -145,23 +145,23 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let daemon = take(folder.path(), "default").unwrap();
         assert!(take(folder.path(), "default").is_err());
-        assert!(is_held(Who::Daemon, folder.path(), "default").unwrap());
-        assert!(!is_held(Who::Keeper, folder.path(), "default").unwrap());
-        assert!(is_seen(Who::Daemon, folder.path(), "default"));
-        assert!(!is_seen(Who::Keeper, folder.path(), "default"));
-        let _keeper = take_as(Who::Keeper, folder.path(), "default").unwrap();
+        assert!(is_held(Role::Daemon, folder.path(), "default").unwrap());
+        assert!(!is_held(Role::Keeper, folder.path(), "default").unwrap());
+        assert!(is_seen(Role::Daemon, folder.path(), "default"));
+        assert!(!is_seen(Role::Keeper, folder.path(), "default"));
+        let _keeper = take_as(Role::Keeper, folder.path(), "default").unwrap();
         let _other = take(folder.path(), "tenant-a").unwrap();
         drop(daemon);
         assert!(take(folder.path(), "default").is_ok());
     }
 
     #[test]
-    fn who_waits_in_vain_is_told_for_what() {
+    fn who_waits_in_vain_is_logged_for_what() {
         let folder = tempfile::tempdir().unwrap();
         let _daemon = take(folder.path(), "default").unwrap();
-        let refused = wait_for(Who::Daemon, folder.path(), "default", MOMENT).unwrap_err();
+        let refused = wait_for(Role::Daemon, folder.path(), "default", MOMENT).unwrap_err();
         assert!(refused.to_string().contains("default.lock"), "{refused}");
-        assert!(wait_for(Who::Keeper, folder.path(), "default", MOMENT).is_ok());
+        assert!(wait_for(Role::Keeper, folder.path(), "default", MOMENT).is_ok());
     }
 
     #[test]

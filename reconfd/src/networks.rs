@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     cli::Logging,
     config::installation,
-    lock::{self, Who},
+    lock::{self, Role},
     source::cluster::client::connect,
 };
 
@@ -64,7 +64,7 @@ pub enum Output {
 /// Everything that is known.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Sheet {
+pub struct Snapshot {
     /// When it was written, or last confirmed.
     pub written: Option<Time>,
     /// Why no new address is given out.
@@ -77,15 +77,15 @@ pub struct Sheet {
 
 /// The file in which a daemon keeps what it knows.
 #[derive(Debug)]
-pub struct File {
+pub struct SnapshotFile {
     path: PathBuf,
     /// What is in it, but for the time.
-    held: Option<Sheet>,
+    held: Option<Snapshot>,
 }
 
-impl File {
+impl SnapshotFile {
     /// What an earlier daemon knew is gone with it.
-    pub fn begin(run_dir: &Path, installation: &str) -> io::Result<Self> {
+    pub fn create(run_dir: &Path, installation: &str) -> io::Result<Self> {
         let path = path(run_dir, installation);
         remove(&path)?;
         Ok(Self { path, held: None })
@@ -98,22 +98,22 @@ impl File {
         sources: Vec<SourceState>,
         unknown: Option<&str>,
     ) -> io::Result<()> {
-        let mut sheet = Sheet {
+        let mut snapshot = Snapshot {
             written: None,
             unknown: unknown.map(ToOwned::to_owned),
             networks: networks.collect(),
             sources,
         };
-        sheet.networks.sort_unstable();
-        if self.held.as_ref() == Some(&sheet) {
+        snapshot.networks.sort_unstable();
+        if self.held.as_ref() == Some(&snapshot) {
             return Ok(());
         }
-        let dated = Sheet {
+        let dated = Snapshot {
             written: Some(Time(Timestamp::now())),
-            ..sheet.clone()
+            ..snapshot.clone()
         };
         replace(&self.path, &serde_json::to_vec(&dated)?)?;
-        self.held = Some(sheet);
+        self.held = Some(snapshot);
         Ok(())
     }
 }
@@ -146,13 +146,13 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 pub fn run(config: &NetworksConfig) -> anyhow::Result<()> {
-    let sheet = match config.cluster {
+    let snapshot = match config.cluster {
         true => of_cluster(config)?,
         false => of_node(config)?,
     };
     let text = match config.output {
-        Output::Json => serde_json::to_string_pretty(&sheet)? + "\n",
-        Output::Table => table::of(&sheet),
+        Output::Json => serde_json::to_string_pretty(&snapshot)? + "\n",
+        Output::Table => table::of(&snapshot),
     };
     match io::stdout().write_all(text.as_bytes()) {
         // Whoever reads has seen enough.
@@ -161,9 +161,9 @@ pub fn run(config: &NetworksConfig) -> anyhow::Result<()> {
     }
 }
 
-fn of_node(config: &NetworksConfig) -> anyhow::Result<Sheet> {
+fn of_node(config: &NetworksConfig) -> anyhow::Result<Snapshot> {
     let path = path(&config.run_dir, &config.installation);
-    let is_running = lock::is_seen(Who::Daemon, &config.run_dir, &config.installation);
+    let is_running = lock::is_seen(Role::Daemon, &config.run_dir, &config.installation);
     let bytes = match fs::read(&path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => bail!(
@@ -177,19 +177,19 @@ fn of_node(config: &NetworksConfig) -> anyhow::Result<Sheet> {
         ),
         Err(error) => return Err(error).context(format!("read {}", path.display())),
     };
-    let sheet: Sheet =
+    let snapshot: Snapshot =
         serde_json::from_slice(&bytes).with_context(|| format!("read {}", path.display()))?;
     if !is_running {
-        let when = sheet.written.as_ref().map(|time| time.0.to_string());
+        let when = snapshot.written.as_ref().map(|time| time.0.to_string());
         tracing::warn!(
             "no daemon runs: this is what the last one knew at {}",
             when.unwrap_or_default()
         );
     }
-    Ok(sheet)
+    Ok(snapshot)
 }
 
-fn of_cluster(config: &NetworksConfig) -> anyhow::Result<Sheet> {
+fn of_cluster(config: &NetworksConfig) -> anyhow::Result<Snapshot> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -201,7 +201,7 @@ fn of_cluster(config: &NetworksConfig) -> anyhow::Result<Sheet> {
     gathered(&config.installation, objects)
 }
 
-fn gathered(installation: &str, objects: Vec<ReservedNetworks>) -> anyhow::Result<Sheet> {
+fn gathered(installation: &str, objects: Vec<ReservedNetworks>) -> anyhow::Result<Snapshot> {
     let own = objects.into_iter();
     let own: Vec<ReservedNetworks> = own
         .filter(|object| object.spec.installation == installation)
@@ -227,7 +227,7 @@ fn gathered(installation: &str, objects: Vec<ReservedNetworks>) -> anyhow::Resul
         .flat_map(|object| object.spec.networks)
         .collect();
     networks.sort_unstable();
-    Ok(Sheet {
+    Ok(Snapshot {
         written,
         unknown,
         networks,

@@ -71,11 +71,11 @@ use self::{
 use crate::{
     address::claims::Claims,
     backfill::Backfill,
-    http::Health,
+    http::DaemonHealth,
     metrics::Metrics,
     node::{Machine, links::Place},
     scope::precedence::Earlier,
-    source::{Complete, Stores},
+    source::{InitialSync, Stores},
 };
 
 /// How often the switch's pin is looked at, and the heart beats.
@@ -104,7 +104,7 @@ pub struct Controller {
     pub stores: Stores,
     pub pods: Pods,
     pub metrics: Metrics,
-    pub health: Health,
+    pub health: DaemonHealth,
     pub telling: mpsc::Sender<Telling>,
     /// By pod uid.
     settled: HashMap<String, Settled>,
@@ -150,7 +150,7 @@ impl Controller {
         machine: Machine,
         (stores, addressing): (Stores, Addressing),
         pods: Pods,
-        (metrics, health): (Metrics, Health),
+        (metrics, health): (Metrics, DaemonHealth),
         telling: mpsc::Sender<Telling>,
         inbox: Inbox,
         backfill: Backfill,
@@ -194,7 +194,7 @@ impl Controller {
     }
 
     /// Once the source has told all there is: before, what is missing may only not have been heard yet.
-    pub fn run_once(self, complete: &Complete) -> anyhow::Result<()> {
+    pub fn run_once(self, complete: &InitialSync) -> anyhow::Result<()> {
         let go_on = || {
             self.health.beat();
             !self.inbox.stop.load(Ordering::Acquire)

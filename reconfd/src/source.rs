@@ -1,5 +1,5 @@
-//! Where objects come from and where reports go. Both sources writer the same stores, so that nothing
-//! downstream knows which one it is.
+//! Object sources and report sinks. Both sources fill the same stores, so that nothing downstream depends on
+//! which one is used.
 
 use std::{
     collections::BTreeMap,
@@ -23,32 +23,32 @@ use kube::{
 
 /// The Kubernetes API.
 pub mod cluster;
-/// Whether a source has told all there is.
-mod complete;
-/// A folder of manifests, watched.
+/// A watched folder of manifests.
 pub mod directory;
-/// One folder that is watched.
+/// An inotify watch of one folder.
 mod folder;
-/// When it was last heard that the published networks are all there are.
-pub mod heard;
-/// A pod as far as podconfig looks at it.
+/// When the published networks were last confirmed to be complete.
+pub mod freshness;
+/// Initial-sync barrier.
+mod initial_sync;
+/// The fields of a pod that podconfig reads.
 pub mod pod;
-/// The record folder, watched by itself.
+/// Watch of the record folder alone.
 pub mod records;
-/// What is wrong with a manifest, and where.
+/// An error in a manifest, with its position.
 mod refusal;
-/// The CRD's schema, defaults and CEL rules, compiled once and held against a manifest.
+/// Destination of reports.
+mod report_sink;
+/// Validation of manifests by the CRD's schema, defaults and CEL rules.
 pub mod schema;
-/// Where reports go.
-mod sink;
 
-use self::heard::LastHeard;
-pub use self::{complete::Complete, pod::Pod, refusal::Refusal, sink::Sink};
+use self::freshness::Freshness;
+pub use self::{initial_sync::InitialSync, pod::Pod, refusal::Refusal, report_sink::ReportSink};
 use crate::scope::precedence;
 
 pub type NamespaceMeta = PartialObjectMeta<Namespace>;
 
-/// The label that every namespace carries, whatever its manifest says.
+/// The label that every namespace has, whatever its manifest says.
 const NAME_LABEL: &str = "kubernetes.io/metadata.name";
 
 /// What triggers a reconcile; a source sends it after it has updated the stores.
@@ -71,7 +71,7 @@ pub enum Trigger {
         namespace: String,
         name: String,
     },
-    /// The hint at this pod's network namespace has changed.
+    /// The hint to this pod's network namespace has changed.
     Hint {
         namespace: String,
         name: String,
@@ -101,10 +101,10 @@ pub struct Stores {
     namespaces: Store<NamespaceMeta>,
     peer_slices: Store<PeerSlice>,
     reserved_networks: Store<ReservedNetworks>,
-    networks_heard: LastHeard,
+    networks_confirmed: Freshness,
     served: Arc<RwLock<precedence::Published>>,
     refusals: Arc<RwLock<Arc<[Refusal]>>>,
-    /// Whether a pod that is not among the pods is none: an API server knows all of them.
+    /// Whether absence from the pod store means that the pod does not exist: an API server knows all pods.
     knows_all_pods: bool,
 }
 
@@ -116,7 +116,7 @@ pub struct StoreWriter {
     namespaces: Writer<NamespaceMeta>,
     peer_slices: Writer<PeerSlice>,
     reserved_networks: Writer<ReservedNetworks>,
-    networks_heard: LastHeard,
+    networks_confirmed: Freshness,
     served: Arc<RwLock<precedence::Published>>,
     refusals: Arc<RwLock<Arc<[Refusal]>>>,
     knows_all_pods: bool,
@@ -132,13 +132,13 @@ impl StoreWriter {
             namespaces: Writer::default(),
             peer_slices: Writer::default(),
             reserved_networks: Writer::default(),
-            networks_heard: LastHeard::default(),
+            networks_confirmed: Freshness::default(),
             served: Arc::default(),
             refusals: Arc::new(RwLock::new(Arc::new([]))),
         }
     }
 
-    /// Of a source that knows every pod of this node.
+    /// For a source that knows every pod of this node.
     pub fn of_api() -> Self {
         Self {
             knows_all_pods: true,
@@ -155,13 +155,13 @@ impl StoreWriter {
             namespaces: self.namespaces.as_reader(),
             peer_slices: self.peer_slices.as_reader(),
             reserved_networks: self.reserved_networks.as_reader(),
-            networks_heard: self.networks_heard.clone(),
+            networks_confirmed: self.networks_confirmed.clone(),
             served: self.served.clone(),
             refusals: self.refusals.clone(),
         }
     }
 
-    /// Empty stores are complete as well: nobody shall wait for them.
+    /// Marks all stores as initialised, so that readers do not wait for empty ones.
     pub fn ready(&mut self) {
         self.podconfig(&Event::Init);
         self.podconfig(&Event::InitDone);
@@ -195,7 +195,7 @@ impl StoreWriter {
     pub fn reserved_networks(&mut self, event: &Event<ReservedNetworks>) {
         self.reserved_networks.apply_watcher_event(event);
     }
-    /// What this installation serves from now on; whether that is new.
+    /// Sets which namespaces an installation serves; returns whether that has changed.
     pub fn serves(&mut self, installation: &str, serves: Option<Serves>) -> bool {
         let mut served = self.served.write().unwrap_or_else(PoisonError::into_inner);
         let before = match serves.clone() {
@@ -235,7 +235,7 @@ impl Stores {
     pub fn pod(&self, namespace: &str, name: &str) -> Option<Arc<Pod>> {
         self.pods.get(&ObjectRef::new(name).within(namespace))
     }
-    /// Whether a pod that is not among the pods is none.
+    /// Whether absence from the pod store means that the pod does not exist.
     pub fn knows_all_pods(&self) -> bool {
         self.knows_all_pods
     }
@@ -251,23 +251,23 @@ impl Stores {
             .state_filter(|slice| is_in(slice, namespace))
     }
 
-    /// What the controller of this installation publishes: networks that no link may overlap, and where they
-    /// were looked for.
+    /// What the controller of this installation publishes: the networks that no link may overlap, and the sources
+    /// that it has read.
     pub fn reserved_networks(&self) -> Vec<Arc<ReservedNetworks>> {
         self.reserved_networks.state()
     }
-    /// When the controller last said that these are all; see [`heard::HOLDS_FOR`].
-    pub fn networks_heard(&self) -> Option<Instant> {
-        self.networks_heard.get()
+    /// When the controller last confirmed that these are all; valid for [`freshness::VALID_FOR`].
+    pub fn networks_confirmed(&self) -> Option<Instant> {
+        self.networks_confirmed.get()
     }
 
-    /// Which namespaces each installation serves, as far as its controller has said.
+    /// The namespaces that each installation serves, as published by its controller.
     pub fn served(&self) -> precedence::Published {
         let served = self.served.read().unwrap_or_else(PoisonError::into_inner);
         served.clone()
     }
 
-    /// A namespace that no object speaks of exists all the same, with the label of its name alone.
+    /// The labels of a namespace. One without an object exists all the same, with the label of its name alone.
     pub fn namespace_labels(&self, name: &str) -> BTreeMap<String, String> {
         let namespace = self.namespaces.get(&ObjectRef::new(name));
         let labels = namespace.and_then(|namespace| namespace.metadata.labels.clone());
@@ -276,7 +276,7 @@ impl Stores {
         labels
     }
 
-    /// Everything that is refused at this moment, in the order of files and lines.
+    /// All manifests that are refused now, ordered by file and line.
     pub fn refusals(&self) -> Arc<[Refusal]> {
         self.refusals
             .read()

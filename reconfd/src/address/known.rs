@@ -14,7 +14,7 @@ use super::{
     kernel,
     reserved::{Reserved, special},
 };
-use crate::{node::networks::Said, source::heard::HOLDS_FOR};
+use crate::{node::networks::Said, source::freshness::VALID_FOR};
 
 /// What the controller has published.
 #[derive(Clone, Debug, Default)]
@@ -160,7 +160,7 @@ fn why_unknown(
         return Some("the controller has not told the networks of the cluster yet".into());
     };
     let silent = now.saturating_duration_since(heard);
-    if silent > HOLDS_FOR {
+    if silent > VALID_FOR {
         let seconds = silent.as_secs();
         return Some(format!(
             "the controller has not confirmed the networks of the cluster for {seconds} s"
@@ -281,9 +281,9 @@ mod tests {
         let mut known = Known::new("default", &[]);
         let (heard, node) = (Instant::now(), node("10.0.0.5/24"));
         let cluster = published(ReadState::Read, heard);
-        known.take(Some(&node), Some(&cluster), (heard + HOLDS_FOR, at(1)));
+        known.take(Some(&node), Some(&cluster), (heard + VALID_FOR, at(1)));
         assert_eq!(known.unknown(), None);
-        let later = heard + HOLDS_FOR + Duration::from_secs(1);
+        let later = heard + VALID_FOR + Duration::from_secs(1);
         known.take(Some(&node), Some(&cluster), (later, at(2)));
         assert!(known.unknown().is_some_and(|why| why.contains("for 181 s")));
         known.take(Some(&node), Some(&Published::default()), (later, at(3)));

@@ -23,7 +23,7 @@ use self::{
     client::{Client, Error},
     messages::{PodSandbox, PodSandboxMetadata},
 };
-use super::{Hint, Hints, PodName};
+use super::{Hints, PodName, SandboxHint};
 use crate::source::Trigger;
 
 /// Pods that start together are asked for together, and the runtime is left alone for so long.
@@ -184,9 +184,13 @@ fn newest_of<'s>(
     pods.iter().filter_map(of).collect()
 }
 
-fn hint(sandbox: &PodSandbox, metadata: &PodSandboxMetadata, info: &str) -> Result<Hint, String> {
+fn hint(
+    sandbox: &PodSandbox,
+    metadata: &PodSandboxMetadata,
+    info: &str,
+) -> Result<SandboxHint, String> {
     let since = Duration::from_nanos(sandbox.created_at.try_into().unwrap_or_default());
-    let hint = Hint {
+    let hint = SandboxHint {
         source: RecordSource::Cri,
         namespace: metadata.namespace.clone(),
         pod: metadata.name.clone(),

@@ -5,8 +5,8 @@ use std::time::{Duration, UNIX_EPOCH};
 use super::*;
 use RecordSource::{Cache, Cri};
 
-pub fn hint(pod: &str) -> Hint {
-    Hint {
+pub fn hint(pod: &str) -> SandboxHint {
+    SandboxHint {
         source: Cache,
         namespace: "tenant-a".into(),
         pod: pod.into(),
@@ -48,7 +48,7 @@ fn one_source_forgets_nothing_of_another() {
 fn the_newest_sandbox_comes_first_and_its_loopback_last() {
     let hints = Hints::default();
     let at = |name: &str, ifname: &str, seconds| {
-        let hint = Hint {
+        let hint = SandboxHint {
             ifname: ifname.into(),
             since: UNIX_EPOCH + Duration::from_secs(seconds),
             ..hint("a")
@@ -80,7 +80,7 @@ fn a_flood_of_entries_stops_growing_and_others_are_still_heard() {
 
 #[test]
 fn every_name_of_a_hint_is_judged() {
-    type Spoil = fn(&mut Hint);
+    type Spoil = fn(&mut SandboxHint);
     let cases: [Spoil; 7] = [
         |h| h.namespace = "a/b".into(),
         |h| h.pod = "line\nbreak".into(),

@@ -5,7 +5,7 @@ use std::{
     time::Instant,
 };
 
-use crate::http::{Vital, beats};
+use crate::http::{HealthCheck, check_heartbeat};
 
 #[derive(Clone, Debug)]
 pub struct Health(Arc<Mutex<Signs>>);
@@ -33,11 +33,11 @@ impl Health {
 
     fn live_at(&self, now: Instant) -> Result<(), String> {
         let signs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        beats(signs.beaten, now)
+        check_heartbeat(signs.beaten, now)
     }
 }
 
-impl Vital for Health {
+impl HealthCheck for Health {
     fn live(&self) -> Result<(), String> {
         self.live_at(Instant::now())
     }
@@ -53,7 +53,7 @@ impl Vital for Health {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::http::PULSE;
+    use crate::http::HEARTBEAT_TIMEOUT;
 
     #[test]
     fn it_is_ready_when_nothing_is_missing() {
@@ -67,7 +67,7 @@ mod tests {
     fn one_that_is_silent_hangs() {
         let health = Health::new("");
         let now = Instant::now();
-        assert_eq!(health.live_at(now + PULSE / 2), Ok(()));
-        assert!(health.live_at(now + PULSE).is_err());
+        assert_eq!(health.live_at(now + HEARTBEAT_TIMEOUT / 2), Ok(()));
+        assert!(health.live_at(now + HEARTBEAT_TIMEOUT).is_err());
     }
 }

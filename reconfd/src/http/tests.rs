@@ -15,7 +15,7 @@ use crate::metrics::Metrics;
 
 struct Probes {
     at: SocketAddr,
-    health: Health,
+    health: DaemonHealth,
     metrics: Metrics,
     stop: oneshot::Sender<()>,
     served: JoinHandle<()>,
@@ -26,7 +26,7 @@ async fn probes() -> Probes {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (at, health, metrics) = (
         listener.local_addr().unwrap(),
-        Health::default(),
+        DaemonHealth::default(),
         Metrics::default(),
     );
     let (stop, stopped) = oneshot::channel::<()>();
@@ -78,7 +78,7 @@ async fn a_daemon_that_beats_is_alive() {
 
 #[test]
 fn a_controller_that_hangs_is_told_after_thirty_seconds() {
-    let health = Health::default();
+    let health = DaemonHealth::default();
     health.beat();
     let after = |seconds| health.live_at(Instant::now() + Duration::from_secs(seconds));
     assert_eq!(after(29), Ok(()));

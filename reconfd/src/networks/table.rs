@@ -4,15 +4,15 @@ use std::fmt::Write as _;
 
 use crds::reserved::{ReadState, ReservedNetwork};
 
-use super::Sheet;
+use super::Snapshot;
 
 const HEADS: [&str; 7] = [
     "PREFIX", "USE", "SOURCE", "KIND", "OBJECT", "FIELD", "SINCE",
 ];
 
-pub fn of(sheet: &Sheet) -> String {
+pub fn of(snapshot: &Snapshot) -> String {
     let mut rows = vec![HEADS.map(ToOwned::to_owned)];
-    rows.extend(sheet.networks.iter().map(row));
+    rows.extend(snapshot.networks.iter().map(row));
     let mut text = String::new();
     let widths: Vec<usize> = (0..HEADS.len())
         .map(|column| {
@@ -30,7 +30,7 @@ pub fn of(sheet: &Sheet) -> String {
         // Writing to a String does not fail.
         let _ = writeln!(text, "{}", line.join("  ").trim_end());
     }
-    text + &unknown(sheet)
+    text + &unknown(snapshot)
 }
 
 fn row(network: &ReservedNetwork) -> [String; 7] {
@@ -57,18 +57,18 @@ fn row(network: &ReservedNetwork) -> [String; 7] {
 }
 
 /// What could not be read.
-fn unknown(sheet: &Sheet) -> String {
-    let sources = sheet.sources.iter();
+fn unknown(snapshot: &Snapshot) -> String {
+    let sources = snapshot.sources.iter();
     let sources = sources.filter(|source| source.state == ReadState::Unknown);
     let mut lines: Vec<String> = sources
         .map(|source| format!("{}: {}", source.asked, source.message))
         .collect();
     // What is unknown on this node is no source of the cluster.
-    let other = sheet.unknown.iter();
+    let other = snapshot.unknown.iter();
     lines.extend(
         other
             .filter(|why| {
-                !sheet
+                !snapshot
                     .sources
                     .iter()
                     .any(|source| why.contains(&source.asked))

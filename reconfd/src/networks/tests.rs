@@ -33,7 +33,7 @@ fn unknown() -> SourceState {
 
 #[test]
 fn the_table_is_sorted_by_prefix_and_names_what_is_unknown() {
-    let sheet = Sheet {
+    let snapshot = Snapshot {
         written: None,
         unknown: Some("IPAddressPool.metallb.io: 403".into()),
         networks: vec![network("10.0.0.0/8"), network("fd00::/8")],
@@ -47,11 +47,11 @@ fd00::/8    Pods  Calico  IPPool.crd.projectcalico.org  default  spec.cidr  1970
 Unknown, so that no new address is given out:
   IPAddressPool.metallb.io: 403
 ";
-    assert_eq!(table::of(&sheet), expected);
-    let all_known = Sheet {
+    assert_eq!(table::of(&snapshot), expected);
+    let all_known = Snapshot {
         unknown: None,
         sources: Vec::new(),
-        ..sheet
+        ..snapshot
     };
     assert_eq!(table::of(&all_known).lines().count(), 3);
 }
@@ -61,7 +61,7 @@ fn a_daemon_keeps_what_it_knows_for_itself_and_writes_what_is_new() {
     let folder = tempdir().unwrap();
     let at = path(folder.path(), "default");
     fs::write(&at, "what an earlier one left").unwrap();
-    let mut file = File::begin(folder.path(), "default").unwrap();
+    let mut file = SnapshotFile::create(folder.path(), "default").unwrap();
     assert!(!at.exists());
     let mut write = |networks: &[&str]| {
         let networks: Vec<_> = networks.iter().map(|prefix| network(prefix)).collect();
@@ -75,8 +75,8 @@ fn a_daemon_keeps_what_it_knows_for_itself_and_writes_what_is_new() {
     let inode = |meta: &fs::Metadata| std::os::unix::fs::MetadataExt::ino(meta);
     assert_eq!(inode(&first), inode(&again), "nothing was new");
     assert_ne!(inode(&write(&["10.0.0.0/8"])), inode(&again));
-    let sheet: Sheet = serde_json::from_slice(&fs::read(&at).unwrap()).unwrap();
-    assert_eq!(sheet.networks.len(), 1);
+    let snapshot: Snapshot = serde_json::from_slice(&fs::read(&at).unwrap()).unwrap();
+    assert_eq!(snapshot.networks.len(), 1);
 }
 
 fn config(folder: &Path) -> NetworksConfig {
@@ -106,7 +106,7 @@ fn where_no_daemon_runs_that_is_said() {
         refused.contains("has not read the networks yet"),
         "{refused}"
     );
-    let mut file = File::begin(folder.path(), "default").unwrap();
+    let mut file = SnapshotFile::create(folder.path(), "default").unwrap();
     file.write([network("10.0.0.0/8")].into_iter(), Vec::new(), None)
         .unwrap();
     assert_eq!(of_node(&config(folder.path())).unwrap().networks.len(), 1);
@@ -131,15 +131,15 @@ fn of_a_cluster_the_objects_of_one_installation_are_gathered() {
     assert!(missing.contains("has not published any yet"), "{missing}");
     let mut head = object("default", "default", &[]);
     head.spec.sources = vec![unknown()];
-    let sheet = gathered("default", [&lists[..], &[head]].concat()).unwrap();
-    let prefixes: Vec<String> = sheet
+    let snapshot = gathered("default", [&lists[..], &[head]].concat()).unwrap();
+    let prefixes: Vec<String> = snapshot
         .networks
         .iter()
         .map(|n| n.prefix.to_string())
         .collect();
     assert_eq!(prefixes, ["10.0.0.0/8", "fd00::/8"]);
     assert_eq!(
-        sheet.unknown.as_deref(),
+        snapshot.unknown.as_deref(),
         Some("IPAddressPool.metallb.io: 403")
     );
 }

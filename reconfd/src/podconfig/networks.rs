@@ -15,7 +15,7 @@ use crate::{
         reserved::Reserved,
     },
     conditions,
-    networks::File,
+    networks::SnapshotFile,
     node::networks::Said,
     source::Stores,
 };
@@ -29,7 +29,7 @@ pub struct Networks {
     /// Whether there is a cluster that has networks of its own.
     is_in_cluster: bool,
     /// Where people can read it.
-    file: Option<File>,
+    file: Option<SnapshotFile>,
 }
 
 impl Networks {
@@ -43,7 +43,7 @@ impl Networks {
     }
 
     /// Keeps all that is known in a file as well, for people to look at.
-    pub fn told_in(self, file: File) -> Self {
+    pub fn told_in(self, file: SnapshotFile) -> Self {
         Self {
             file: Some(file),
             ..self
@@ -64,7 +64,7 @@ impl Networks {
         let node = node.unwrap_or_else(PoisonError::into_inner).clone();
         let cluster = self.is_in_cluster.then(|| Published {
             objects: stores.reserved_networks(),
-            heard: stores.networks_heard(),
+            heard: stores.networks_confirmed(),
         });
         let now = (Instant::now(), conditions::time(SystemTime::now()));
         let news = self.known.take(node.as_ref(), cluster.as_ref(), now);

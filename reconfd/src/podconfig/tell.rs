@@ -19,7 +19,7 @@ use super::{
 use crate::{
     metrics::Metrics,
     node::links::Kind,
-    source::{Sink, Stores},
+    source::{ReportSink, Stores},
 };
 
 /// Outcomes that the tests are told with.
@@ -58,7 +58,7 @@ pub enum Telling {
 
 pub struct Teller {
     pub stores: Stores,
-    pub sink: Sink,
+    pub sink: ReportSink,
     pub metrics: Metrics,
     pub node: String,
     /// By pod uid.
@@ -85,7 +85,7 @@ pub struct Manner {
 
 impl Teller {
     pub fn new(
-        (stores, sink): (Stores, Sink),
+        (stores, sink): (Stores, ReportSink),
         metrics: Metrics,
         node: String,
         manner: Manner,
@@ -149,7 +149,7 @@ impl Teller {
             .values()
             .filter(|o| self.reports.contains_key(&o.pod.uid) || o.is_anothers());
         match &self.sink {
-            Sink::Cluster(sink) => {
+            ReportSink::Cluster(sink) => {
                 // Of a pod that lives and whose turn is still to come, nothing is known: its report stays.
                 let pods = self.stores.pods();
                 let living = pods.iter().filter(|pod| !pod.has_ended());
@@ -159,7 +159,7 @@ impl Teller {
                 let uids: Vec<&str> = reported.chain(untold).collect();
                 sink.keep_only(&uids);
             }
-            Sink::Directory(sink) => {
+            ReportSink::Directory(sink) => {
                 let pods = reported
                     .map(|outcome| (outcome.pod.namespace.as_str(), outcome.pod.name.as_str()));
                 let podconfigs = self.stale.iter();
@@ -284,14 +284,14 @@ impl Teller {
         self.count();
         self.metrics
             .set_refused_manifests(self.stores.refusals().len());
-        if let Sink::Directory(sink) = &self.sink {
+        if let ReportSink::Directory(sink) = &self.sink {
             sink.retry();
         }
     }
 
     /// On a cluster the controller does this, from the reports of all nodes.
     fn tell_podconfig(&mut self, namespace: String, name: String) {
-        let Sink::Directory(sink) = &self.sink else {
+        let ReportSink::Directory(sink) = &self.sink else {
             return;
         };
         let key = (namespace, name);

@@ -36,10 +36,10 @@ pub use self::{
     events::Notice,
     pods::{Gate, Network, PodWish},
 };
-use super::{Complete, StoreWriter, Stores, Trigger, records::Records};
+use super::{InitialSync, StoreWriter, Stores, Trigger, records::Records};
 use crate::{
     address::claims::{Book, Claims, Door},
-    http::Health,
+    http::DaemonHealth,
     metrics::Metrics,
     scope::Scope,
 };
@@ -70,9 +70,9 @@ impl Cluster {
     /// changed.
     pub fn start(
         options: Options,
-        (health, metrics): (Health, Metrics),
+        (health, metrics): (DaemonHealth, Metrics),
         notify: impl Fn(Trigger) + Clone + Send + Sync + 'static,
-    ) -> io::Result<((Stores, Claims), Sink, Complete, Self)> {
+    ) -> io::Result<((Stores, Claims), Sink, InitialSync, Self)> {
         let writer = StoreWriter::of_api();
         let (stores, sink) = (writer.stores(), Sink::default());
         let records = Records::watch(&options.records, notify.clone())?;
@@ -99,7 +99,7 @@ impl Cluster {
             stop: Some(stop),
             thread: Some(thread),
         };
-        Ok(((stores, claims), sink, Complete::once(wait), cluster))
+        Ok(((stores, claims), sink, InitialSync::pending(wait), cluster))
     }
 }
 

@@ -24,7 +24,7 @@ use std::{
 
 use nix::sys::eventfd::EventFd;
 
-pub use self::{read::Admit, sink::Sink};
+pub use self::{read::Admit, sink::FileSink};
 use self::{reader::Reader, watch::Watch};
 use super::{StoreWriter, Stores, Trigger};
 
@@ -66,7 +66,7 @@ impl Directory {
         options: &Options,
         admit: Box<Admit>,
         notify: impl Fn(Trigger) + Send + 'static,
-    ) -> Result<(Stores, Sink, Self), Error> {
+    ) -> Result<(Stores, FileSink, Self), Error> {
         check_apart(options)?;
         let cannot_watch = |cause| Error::Watch {
             path: options.manifests.clone(),
@@ -76,7 +76,7 @@ impl Directory {
         let stop = watch.stop();
         let writer = StoreWriter::new();
         let stores = writer.stores();
-        let sink = Sink::new(&options.reports);
+        let sink = FileSink::new(&options.reports);
         let mut reader = Reader::new(&options.manifests, writer, sink.clone(), admit);
         reader.first(&options.reports).map_err(cannot_watch)?;
         let cannot_start = |cause| Error::Thread {

@@ -10,7 +10,7 @@ use super::UninstallConfig;
 use crate::{
     address::claims::Claims,
     backfill::Backfill,
-    http::Health,
+    http::DaemonHealth,
     metrics::Metrics,
     node::{
         Machine,
@@ -39,7 +39,7 @@ pub fn remove(config: &UninstallConfig) -> anyhow::Result<()> {
     let (telling, _tellings) = mpsc::channel();
     let (_waker, inbox) = podconfig::inbox().context("make the bell")?;
     let nothing = StoreWriter::new().stores();
-    let numbers = (Metrics::default(), Health::default());
+    let numbers = (Metrics::default(), DaemonHealth::default());
     let backfill = Backfill::default();
     let addressing = Addressing {
         networks: Networks::new(&node.installation, &[], NodeNetworks::default(), false),

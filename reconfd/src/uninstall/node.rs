@@ -8,14 +8,14 @@ use anyhow::Context as _;
 use super::{Links, UninstallConfig, links};
 use crate::{
     installation::{Mode, OnNode, notes::Notes},
-    lock::{self, Who},
+    lock::{self, Role},
     networks,
 };
 
 pub fn uninstall(config: &UninstallConfig) -> anyhow::Result<()> {
     let node = &config.node;
-    let ended = |who| lock::wait_for(who, &node.run_dir, &node.installation, config.patience());
-    let locks = (ended(Who::Daemon)?, ended(Who::Keeper)?);
+    let ended = |role| lock::wait_for(role, &node.run_dir, &node.installation, config.patience());
+    let locks = (ended(Role::Daemon)?, ended(Role::Keeper)?);
     let notes = Notes::in_run_dir(&node.run_dir);
     let others = leave(config, &notes)?;
     match config.links {
@@ -25,8 +25,8 @@ pub fn uninstall(config: &UninstallConfig) -> anyhow::Result<()> {
     if others.is_empty() {
         remove_records(&node.chain.records)?;
     }
-    for who in [Who::Daemon, Who::Keeper] {
-        remove_file(&who.path(&node.run_dir, &node.installation))?;
+    for role in [Role::Daemon, Role::Keeper] {
+        remove_file(&role.path(&node.run_dir, &node.installation))?;
     }
     remove_file(&networks::path(&node.run_dir, &node.installation))?;
     drop(locks);

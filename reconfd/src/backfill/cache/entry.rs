@@ -7,7 +7,7 @@ use crds::report::RecordSource;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::backfill::Hint;
+use crate::backfill::SandboxHint;
 
 /// The only layout that tells the pod; before it, libcni kept the bare result.
 const KIND: &str = "cniCacheV1";
@@ -49,7 +49,7 @@ struct Interface {
 }
 
 /// What a file says that lies under `name`; nothing, where it is not about a pod.
-pub fn read(name: &str, text: &[u8], since: SystemTime) -> Result<Option<Hint>, String> {
+pub fn read(name: &str, text: &[u8], since: SystemTime) -> Result<Option<SandboxHint>, String> {
     let entry: Entry<'_> = serde_json::from_slice(text).map_err(|error| error.to_string())?;
     if entry.kind.as_deref() != Some(KIND) {
         return Ok(None);
@@ -60,7 +60,7 @@ pub fn read(name: &str, text: &[u8], since: SystemTime) -> Result<Option<Hint>, 
     ) else {
         return Ok(None);
     };
-    let hint = Hint {
+    let hint = SandboxHint {
         source: RecordSource::Cache,
         uid: entry.argument("K8S_POD_UID"),
         namespace,
@@ -82,7 +82,7 @@ pub fn read(name: &str, text: &[u8], since: SystemTime) -> Result<Option<Hint>, 
 }
 
 /// The name that libcni gives the entry.
-fn file_name(hint: &Hint) -> String {
+fn file_name(hint: &SandboxHint) -> String {
     format!("{}-{}-{}", hint.network, hint.container, hint.ifname)
 }
 

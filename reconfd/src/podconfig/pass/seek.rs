@@ -10,7 +10,7 @@ use cni_plugin::record::Record;
 use crds::report::RecordSource;
 
 use crate::{
-    backfill::{Backfill, Hint, PodName},
+    backfill::{Backfill, PodName, SandboxHint},
     node::proof::Unproved,
     podconfig::{
         Controller,
@@ -150,7 +150,7 @@ impl Controller {
     /// Takes the pod's record from a hint, if all of it is proved; the pod's uid as it goes on under.
     fn believe(
         &mut self,
-        hint: &Hint,
+        hint: &SandboxHint,
         object: &source::Pod,
         addresses: &BTreeSet<IpAddr>,
     ) -> Result<String, Unproved> {
@@ -196,7 +196,7 @@ impl Controller {
 }
 
 /// Whether a record still rests on this hint.
-fn tells(hint: &Hint, record: &Record, source: RecordSource) -> bool {
+fn tells(hint: &SandboxHint, record: &Record, source: RecordSource) -> bool {
     hint.source == source
         && hint.container == record.container_id
         && hint.ifname == record.ifname

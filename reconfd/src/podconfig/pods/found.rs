@@ -14,7 +14,7 @@ use crds::report::RecordSource;
 
 use super::{Pods, index::uid_of};
 use crate::{
-    backfill::Hint,
+    backfill::SandboxHint,
     node::proof::Proved,
     source::{self, Stores},
 };
@@ -183,7 +183,12 @@ fn tells_one_from_another(address: &IpAddr) -> bool {
 }
 
 /// What the plugin would have written.
-pub fn record_of(hint: &Hint, object: &source::Pod, proved: &Proved, boot_id: &str) -> Record {
+pub fn record_of(
+    hint: &SandboxHint,
+    object: &source::Pod,
+    proved: &Proved,
+    boot_id: &str,
+) -> Record {
     Record {
         schema: SCHEMA,
         pod_namespace: hint.namespace.clone(),

@@ -10,7 +10,7 @@ use kube::Resource as _;
 use super::Teller;
 use crate::{
     podconfig::outcome::{LinkOutcome, Pod, PodOutcome},
-    source::{Sink, cluster::Notice, pod::NetAdmin},
+    source::{ReportSink, cluster::Notice, pod::NetAdmin},
 };
 
 /// So many pods are named in the Event on a PodConfig.
@@ -171,7 +171,7 @@ fn removed<'a>(
 impl Teller {
     /// Tells the pod of what happened to its links, and keeps it for their PodConfigs.
     pub(super) fn note(&mut self, outcome: &PodOutcome) {
-        let Sink::Cluster(sink) = &self.sink else {
+        let ReportSink::Cluster(sink) = &self.sink else {
             return;
         };
         let lines = lines(self.outcomes.get(&outcome.pod.uid), outcome);
@@ -192,7 +192,7 @@ impl Teller {
 
     /// The pass is through: each PodConfig is told once.
     pub(super) fn tell_notices(&mut self) {
-        let Sink::Cluster(sink) = &self.sink else {
+        let ReportSink::Cluster(sink) = &self.sink else {
             return;
         };
         for ((namespace, name), happened) in std::mem::take(&mut self.notices.0) {

@@ -7,7 +7,7 @@ use super::Teller;
 use crate::{
     podconfig::outcome::{LinkOutcome, PodOutcome},
     source::{
-        Sink,
+        ReportSink,
         cluster::{Gate, Network, PodWish},
     },
 };
@@ -15,7 +15,7 @@ use crate::{
 impl Teller {
     /// Where the pod lists the gate, or the annotation is kept.
     pub(super) fn tell_pod_itself(&self, outcome: &PodOutcome) {
-        let Sink::Cluster(sink) = &self.sink else {
+        let ReportSink::Cluster(sink) = &self.sink else {
             return;
         };
         let pod = &outcome.pod;

@@ -22,7 +22,7 @@ fn teller(phase: &str) -> (Teller, cluster::Sink) {
         ..PodReportStatus::default()
     });
     sink.found_first(vec![report]);
-    let to = (writer.stores(), Sink::Cluster(sink.clone()));
+    let to = (writer.stores(), ReportSink::Cluster(sink.clone()));
     let teller = Teller::new(to, Metrics::default(), "n0".into(), Manner::default());
     (teller, sink)
 }

@@ -34,7 +34,7 @@ use super::{
 };
 use crate::{
     address::claims::Claims,
-    http::Health,
+    http::DaemonHealth,
     metrics::Metrics,
     source::{StoreWriter, Trigger},
 };
@@ -47,7 +47,7 @@ const FAREWELL: Duration = Duration::from_secs(2);
 /// Everything that the thread needs.
 pub struct Service {
     pub options: Options,
-    pub health: Health,
+    pub health: DaemonHealth,
     pub metrics: Metrics,
     pub sink: Sink,
     /// The claims of this node, and what rings when there is something to ask for.

@@ -20,7 +20,8 @@ use super::{
 use crate::{
     scope::Scope,
     source::{
-        NamespaceMeta, Pod, StoreWriter, Stores, Trigger, heard::first_heard, pod::NETWORK_STATUS,
+        NamespaceMeta, Pod, StoreWriter, Stores, Trigger, freshness::first_confirmation,
+        pod::NETWORK_STATUS,
     },
 };
 
@@ -156,7 +157,7 @@ impl StoreUpdater {
         if !(rest.is_empty() || rest.starts_with('.')) {
             return None;
         }
-        let was_stale = self.stores.networks_heard.is_stale(Instant::now());
+        let was_stale = self.stores.networks_confirmed.is_stale(Instant::now());
         if rest.is_empty() {
             self.renewed(&news);
         }
@@ -165,12 +166,12 @@ impl StoreUpdater {
             (&old.networks, &old.sources) == (&new.networks, &new.sources)
         })?;
         self.writer.reserved_networks(&event);
-        let is_known_again = was_stale && !self.stores.networks_heard.is_stale(Instant::now());
+        let is_known_again = was_stale && !self.stores.networks_confirmed.is_stale(Instant::now());
         (is_new || is_known_again).then_some(())
     }
 
     fn renewed(&self, news: &News<ReservedNetworks>) {
-        let heard = &self.stores.networks_heard;
+        let heard = &self.stores.networks_confirmed;
         let News::Came(object) = news else {
             return heard.set(None);
         };
@@ -181,7 +182,7 @@ impl StoreUpdater {
         let now = Instant::now();
         match (&object.spec.renewed, before) {
             (None, _) => heard.set(None),
-            (Some(said), None) => heard.set(first_heard(said, Timestamp::now(), now)),
+            (Some(said), None) => heard.set(first_confirmation(said, Timestamp::now(), now)),
             (said, Some(before)) if before.spec.renewed != *said => heard.set(Some(now)),
             (Some(_), Some(_)) => (),
         }

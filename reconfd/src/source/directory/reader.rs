@@ -18,7 +18,7 @@ use super::{
     open::{self, Opened},
     read::{self, Admit},
     shelf::{Shelf, Touched},
-    sink::Sink,
+    sink::FileSink,
     stores::ManifestStores,
     watch::{Batch, Fate, Watch},
 };
@@ -33,7 +33,7 @@ const SETTLE: Duration = Duration::from_millis(100);
 pub struct Reader {
     folder: PathBuf,
     stores: ManifestStores,
-    sink: Sink,
+    sink: FileSink,
     admit: Box<Admit>,
     shelf: Shelf,
     /// Names to look at later, if nothing else is said of them until then.
@@ -45,7 +45,7 @@ pub struct Reader {
 }
 
 impl Reader {
-    pub fn new(folder: &Path, writer: StoreWriter, sink: Sink, admit: Box<Admit>) -> Self {
+    pub fn new(folder: &Path, writer: StoreWriter, sink: FileSink, admit: Box<Admit>) -> Self {
         Self {
             folder: folder.to_owned(),
             stores: ManifestStores::new(writer),

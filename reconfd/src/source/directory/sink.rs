@@ -27,7 +27,7 @@ const LONGEST_NAME: usize = 255;
 
 /// Cheap to clone; every clone writes to the same folder.
 #[derive(Clone)]
-pub struct Sink(Arc<Mutex<Desk>>);
+pub struct FileSink(Arc<Mutex<Desk>>);
 
 /// Namespace and name.
 type Id = (String, String);
@@ -39,7 +39,7 @@ struct Desk {
     notes: BTreeMap<Id, (Note, Time)>,
 }
 
-impl Sink {
+impl FileSink {
     pub fn new(reports: &Path) -> Self {
         let pages = Pages::new(reports.to_owned());
         Self(Arc::new(Mutex::new(Desk {

@@ -12,7 +12,7 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{Directory, Options, Sink, is_manifest};
+use super::{Directory, FileSink, Options, is_manifest};
 use crate::source::{Stores, Trigger};
 
 mod editors;
@@ -29,7 +29,7 @@ const QUIET: Duration = Duration::from_millis(150);
 pub struct Stage {
     root: TempDir,
     pub stores: Stores,
-    pub sink: Sink,
+    pub sink: FileSink,
     pub changes: Receiver<Trigger>,
     source: Option<Directory>,
 }

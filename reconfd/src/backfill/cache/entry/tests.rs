@@ -45,7 +45,7 @@ fn without(field: &str) -> Value {
     entry
 }
 
-fn read_value(entry: &Value) -> Result<Option<Hint>, String> {
+fn read_value(entry: &Value) -> Result<Option<SandboxHint>, String> {
     read(NAME, entry.to_string().as_bytes(), UNIX_EPOCH)
 }
 

@@ -11,8 +11,8 @@ use kube::runtime::watcher::Event;
 
 const UID: &str = "6f1c2f9e-0f6f-4b0c-9e5f-1f2a3b4c5d6e";
 
-fn hint(container: &str, seconds: u64) -> Hint {
-    Hint {
+fn hint(container: &str, seconds: u64) -> SandboxHint {
+    SandboxHint {
         source: RecordSource::Cache,
         namespace: "tenant-a".into(),
         pod: "web-0".into(),

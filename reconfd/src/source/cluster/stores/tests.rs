@@ -139,7 +139,7 @@ fn networks_of_another_installation_are_not_ours() {
         assert_eq!(updater.reserved_networks(news), None, "{other}");
     }
     assert!(updater.stores.reserved_networks().is_empty());
-    assert_eq!(updater.stores.networks_heard(), None);
+    assert_eq!(updater.stores.networks_confirmed(), None);
 }
 
 #[test]
@@ -154,13 +154,13 @@ fn what_is_said_again_is_heard_and_is_no_change() {
         "it is relied on from now"
     );
     assert_eq!(say(2), None);
-    let heard = updater.stores.networks_heard().unwrap();
+    let heard = updater.stores.networks_confirmed().unwrap();
     assert_eq!(
         updater.reserved_networks(networks("default", said(2))),
         None
     );
     assert_eq!(
-        updater.stores.networks_heard(),
+        updater.stores.networks_confirmed(),
         Some(heard),
         "it was not said again"
     );
@@ -175,7 +175,7 @@ fn what_is_said_again_is_heard_and_is_no_change() {
         updater.reserved_networks(gone),
         Some(Trigger::ReservedNetworks)
     );
-    assert_eq!(updater.stores.networks_heard(), None);
+    assert_eq!(updater.stores.networks_confirmed(), None);
     assert_eq!(updater.stores.reserved_networks().len(), 1);
 }
 

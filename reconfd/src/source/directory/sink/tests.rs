@@ -27,10 +27,10 @@ fn sandbox(page: &Path) -> Option<String> {
         .map(str::to_owned)
 }
 
-fn folder() -> (TempDir, Sink, PathBuf) {
+fn folder() -> (TempDir, FileSink, PathBuf) {
     let root = TempDir::new().unwrap();
     let reports = root.path().join("reports");
-    (root, Sink::new(&reports), reports)
+    (root, FileSink::new(&reports), reports)
 }
 
 #[test]
@@ -93,9 +93,9 @@ fn the_same_report_again_is_not_written_even_after_a_restart() {
     let _held = fs::File::open(&page).unwrap();
     let first = inode();
     sink.write_pod_report(&report("t", "p", "s1"));
-    Sink::new(&reports).write_pod_report(&report("t", "p", "s1"));
+    FileSink::new(&reports).write_pod_report(&report("t", "p", "s1"));
     assert_eq!(inode(), first);
-    Sink::new(&reports).write_pod_report(&report("t", "p", "s2"));
+    FileSink::new(&reports).write_pod_report(&report("t", "p", "s2"));
     assert_ne!(inode(), first);
 }
 
@@ -137,7 +137,7 @@ fn reports_of_pods_that_are_gone_are_removed_and_nothing_else() {
     sink.write_pod_report(&report("gone", "a", "s"));
     fs::write(reports.join("t/notes.txt"), "mine").unwrap();
     fs::write(reports.join("t/podconfig-old.yaml"), "{}").unwrap();
-    Sink::new(&reports).keep_only([("t", "a")], []);
+    FileSink::new(&reports).keep_only([("t", "a")], []);
     let mut left: Vec<_> = Pages::new(reports.clone()).present();
     left.sort();
     assert_eq!(
@@ -194,7 +194,7 @@ fn on_a_small_disk(story: impl FnOnce(&Path, &Path) + Send + 'static) {
 #[test]
 fn a_full_disk_fails_nobody_and_gets_the_newest_text_later() {
     on_a_small_disk(|disk, reports| {
-        let sink = Sink::new(reports);
+        let sink = FileSink::new(reports);
         sink.write_pod_report(&report("t", "p", "old"));
         let filler = disk.join("filler");
         assert!(fs::write(&filler, vec![0; 1 << 20]).is_err());
@@ -229,7 +229,7 @@ fn a_page_that_can_not_be_written_keeps_no_other_waiting() {
 #[test]
 fn a_read_only_disk_fails_nobody_and_is_tried_again() {
     on_a_small_disk(|disk, reports| {
-        let sink = Sink::new(reports);
+        let sink = FileSink::new(reports);
         sink.write_pod_report(&report("t", "p", "old"));
         let again = |flags| {
             mount(

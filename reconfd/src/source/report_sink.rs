@@ -1,18 +1,18 @@
-//! Where reports go, whichever source it is.
+//! Destination of reports: a folder or the Kubernetes API, depending on the source.
 
 use crds::{PodReport, PodReportStatus};
 
 use super::{cluster, directory};
 
-/// Where reports go.
+/// Writes reports for the configured source.
 #[derive(Clone)]
-pub enum Sink {
-    Directory(directory::Sink),
+pub enum ReportSink {
+    Directory(directory::FileSink),
     Cluster(cluster::Sink),
 }
 
-impl Sink {
-    /// What was reported of a pod before this daemon started.
+impl ReportSink {
+    /// The report of a pod that an earlier daemon wrote.
     pub fn reported(&self, namespace: &str, name: &str) -> Option<PodReportStatus> {
         match self {
             Self::Directory(_) => None,
@@ -27,10 +27,10 @@ impl Sink {
         }
     }
 
-    /// Another installation reports of this pod from now on: what it writes is not written over.
+    /// Hands a pod's report over to another installation; what it writes is not overwritten.
     pub fn leave_pod(&self, namespace: &str, name: &str) {
         match self {
-            // One folder has one daemon.
+            // A folder has one daemon.
             Self::Directory(_) => (),
             Self::Cluster(sink) => sink.leave_pod(namespace, name),
         }
