@@ -34,11 +34,11 @@ use crate::{
         switch::{self, Maker},
     },
     podconfig::{
-        self, Addressing, Controller, Waker,
+        self, Addressing, EventSender, NodeReconciler,
+        acd::AddressProbes,
         networks::{Networks, NodeNetworks},
         pods::{Pods, unsupported::Unsupported},
-        probes::Probes,
-        tell::{Manner, Teller},
+        reporter::{Reporter, ReporterOptions},
     },
     source::{
         InitialSync, ReportSink, Stores, Trigger,
@@ -67,9 +67,9 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
     let _lock = lock::take(&config.run_dir, &config.installation)?;
     allow_many_files()?;
     let (metrics, health) = (Metrics::default(), DaemonHealth::default());
-    let (waker, inbox) = podconfig::inbox().context("make the controller's bell")?;
+    let (events, receiver) = podconfig::event_queue().context("create the event queue")?;
     let signs = (health.clone(), metrics.clone());
-    let opened = open_source(config, signs, &waker)?;
+    let opened = open_source(config, signs, &events)?;
     let (stores, sink) = (opened.stores, opened.sink);
     let machine = Machine::open(
         &config.installation,
@@ -78,32 +78,34 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
     )?;
     let (telling, tellings) = mpsc::channel();
     let pods = pods(config);
-    let backfill = start_backfill(config, &waker)?;
-    let (networks, _watch) = watch_networks(config, &waker)?;
+    let backfill = start_backfill(config, &events)?;
+    let (networks, _watch) = watch_networks(config, &events)?;
     let addressing = Addressing {
         networks,
         claims: opened.claims,
-        probes: config.probe_addresses.then(|| Probes::new(waker.clone())),
+        probes: config
+            .probe_addresses
+            .then(|| AddressProbes::new(events.clone())),
     };
-    let controller = Controller::new(
+    let controller = NodeReconciler::new(
         machine,
         (stores.clone(), addressing),
         pods,
         (metrics.clone(), health.clone()),
         telling,
-        inbox,
+        receiver,
         backfill,
     );
-    let manner = Manner {
+    let options = ReporterOptions {
         gate: config.readiness_gate,
         network_status: config.network_status,
     };
     let node = config.node_name.clone();
-    let teller = Teller::new((stores, sink), metrics.clone(), node, manner);
+    let reporter = Reporter::new((stores, sink), metrics.clone(), node, options);
     let (ended, end) = oneshot::channel();
-    let teller = thread::Builder::new()
-        .name("teller".into())
-        .spawn(move || teller.run(&tellings))?;
+    let reporter = thread::Builder::new()
+        .name("reporter".into())
+        .spawn(move || reporter.run(&tellings))?;
     let controller = thread::Builder::new()
         .name("controller".into())
         .spawn(move || {
@@ -112,12 +114,14 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
             result
         })?;
     wait_for_the_end(config, (health, metrics), end)?;
-    waker.stop();
+    events.stop();
     let result = controller
         .join()
         .map_err(|_| anyhow!("the controller panicked"))?;
-    teller.join().map_err(|_| anyhow!("the teller panicked"))?;
-    // Last: what the teller said is still to be written.
+    reporter
+        .join()
+        .map_err(|_| anyhow!("the reporter panicked"))?;
+    // Last: what the reporter said is still to be written.
     drop(opened.running);
     result
 }
@@ -128,15 +132,18 @@ fn pods(config: &Config) -> Pods {
     Pods::new(records, config.scope.clone(), unsupported)
 }
 
-fn start_backfill(config: &Config, waker: &Waker) -> anyhow::Result<Backfill> {
-    let waker = waker.clone();
-    let notify = move |trigger| waker.tell(trigger);
+fn start_backfill(config: &Config, events: &EventSender) -> anyhow::Result<Backfill> {
+    let events = events.clone();
+    let notify = move |trigger| events.send(trigger);
     let started = Backfill::start(config.cni_cache(), config.cri_socket.as_deref(), notify);
     started.context("listen to others than the plugin")
 }
 
 /// Networks of this node, which no link may overlap.
-fn watch_networks(config: &Config, waker: &Waker) -> anyhow::Result<(Networks, networks::Watch)> {
+fn watch_networks(
+    config: &Config,
+    events: &EventSender,
+) -> anyhow::Result<(Networks, networks::Watch)> {
     let node = NodeNetworks::default();
     let is_in_cluster = matches!(config.source, Source::Cluster);
     let networks = Networks::new(
@@ -147,10 +154,10 @@ fn watch_networks(config: &Config, waker: &Waker) -> anyhow::Result<(Networks, n
     );
     let file = SnapshotFile::create(&config.run_dir, &config.installation);
     let networks = networks.told_in(file.context("write down the networks that are known")?);
-    let waker = waker.clone();
+    let events = events.clone();
     let tell = move |said| {
         *node.lock().unwrap_or_else(PoisonError::into_inner) = Some(said);
-        waker.tell(Trigger::NodeNetworks);
+        events.send(Trigger::NodeNetworks);
     };
     let watch = networks::Watch::start(kernel::matters_on_node, tell);
     Ok((networks, watch.context("watch the networks of this node")?))
@@ -184,11 +191,11 @@ fn allow_many_files() -> anyhow::Result<()> {
 fn open_source(
     config: &Config,
     signs: (DaemonHealth, Metrics),
-    waker: &Waker,
+    events: &EventSender,
 ) -> anyhow::Result<Opened> {
     match &config.source {
-        Source::Directory(manifests) => open_directory(config, manifests, signs.1, waker),
-        Source::Cluster => open_cluster(config, signs, waker),
+        Source::Directory(manifests) => open_directory(config, manifests, signs.1, events),
+        Source::Cluster => open_cluster(config, signs, events),
     }
 }
 
@@ -196,7 +203,7 @@ fn open_directory(
     config: &Config,
     manifests: &Path,
     metrics: Metrics,
-    waker: &Waker,
+    events: &EventSender,
 ) -> anyhow::Result<Opened> {
     let options = directory::Options {
         manifests: manifests.to_owned(),
@@ -204,9 +211,9 @@ fn open_directory(
         reports: config.reports(manifests).map_err(anyhow::Error::msg)?,
     };
     let folder = config.claims(manifests).map_err(anyhow::Error::msg)?;
-    let (stores, sink, source) = Directory::start(&options, Box::new(admit), teller(waker))?;
+    let (stores, sink, source) = Directory::start(&options, Box::new(admit), send_to(events))?;
     let (node, book) = (&config.node_name, book(config));
-    let started = directory::claims::start(&folder, node, book, metrics, teller(waker));
+    let started = directory::claims::start(&folder, node, book, metrics, send_to(events));
     let (claims, keeping) =
         started.with_context(|| format!("keep claims in {}", folder.display()))?;
     Ok(Opened {
@@ -221,7 +228,7 @@ fn open_directory(
 fn open_cluster(
     config: &Config,
     signs: (DaemonHealth, Metrics),
-    waker: &Waker,
+    events: &EventSender,
 ) -> anyhow::Result<Opened> {
     let options = cluster::Options {
         node: config.node_name.clone(),
@@ -230,7 +237,8 @@ fn open_cluster(
         address_rest: config.address_rest(),
         records: config.records.clone(),
     };
-    let ((stores, claims), sink, complete, source) = Cluster::start(options, signs, teller(waker))?;
+    let ((stores, claims), sink, complete, source) =
+        Cluster::start(options, signs, send_to(events))?;
     Ok(Opened {
         stores,
         claims,
@@ -240,9 +248,9 @@ fn open_cluster(
     })
 }
 
-fn teller(waker: &Waker) -> impl Fn(Trigger) + Clone + Send + Sync + 'static {
-    let waker = waker.clone();
-    move |trigger| waker.tell(trigger)
+fn send_to(events: &EventSender) -> impl Fn(Trigger) + Clone + Send + Sync + 'static {
+    let events = events.clone();
+    move |trigger| events.send(trigger)
 }
 
 fn book(config: &Config) -> Book {

@@ -3,24 +3,30 @@
 //! One thread, one pass at a time, over all pods that something happened to: what the kernel is told
 //! is never a race with itself.
 
+/// Addresses that are asked for on the wire.
+pub mod acd;
+/// What a pod looked like after its last pass, and how often it was undone.
+pub mod applied;
 /// All links taken away.
 mod clear;
 /// Records of dead sandboxes, deleted.
 mod dead_records;
-/// Pure: the ends of a tunnel whose ends are found.
-pub mod ends;
-/// What the kernel told: whom it concerns.
-mod hear;
+/// Pure: which links a pod shall have.
+pub mod desired;
+/// What the sources said: whom it concerns.
+mod enqueue;
+/// The controller's bell.
+mod event_queue;
 /// What no event tells, looked at once a second.
 mod housekeeping;
+/// What the kernel told: whom it concerns.
+mod kernel_events;
 /// Pure: which pod a network namespace id belongs to.
 mod netns_ids;
 /// What is known of the networks that no link may overlap.
 pub mod networks;
 /// What became of each link of one pod.
 pub mod outcome;
-/// How many links a pod and a namespace may be given in a while.
-mod pace;
 /// One pass over the pods that something happened to.
 pub mod pass;
 /// Pure: wanted and present → steps.
@@ -31,24 +37,18 @@ mod pod_quota;
 pub mod pods;
 /// Pure: may this namespace have this link?
 pub mod policy;
-/// Addresses that are asked for on the wire.
-pub mod probes;
+/// How many links a pod and a namespace may be given in a while.
+mod rate_limit;
 /// Pure: outcomes → PodReport and PodConfig status.
 pub mod report;
+/// Outcomes told to people: reports, status, log.
+pub mod reporter;
 /// Who has which segment.
 pub mod segments;
-/// What a pod looked like after its last pass, and how often it was undone.
-pub mod settled;
 /// What is remembered of pods that are gone.
 mod sweep;
-/// Outcomes told to people: reports, status, log.
-pub mod tell;
-/// What the sources said: whom it concerns.
-mod touch;
-/// The controller's bell.
-mod wake;
-/// Pure: which links a pod shall have.
-pub mod wanted;
+/// Pure: the ends of a tunnel whose ends are found.
+pub mod vtep_peers;
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -61,12 +61,12 @@ use std::{
 use anyhow::Context as _;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-pub use wake::{Inbox, Waker, inbox};
+pub use event_queue::{EventReceiver, EventSender, event_queue};
 
 use self::{
-    netns_ids::NetnsIds, networks::Networks, pace::Paces, pass::Seeking, pass::found::Errand,
-    pod_quota::PodQuota, pods::Pods, probes::Probes, segments::Segments, settled::Settled,
-    tell::Telling,
+    acd::AddressProbes, applied::AppliedState, netns_ids::NetnsIds, networks::Networks,
+    pass::Discovery, pass::tunnels::TunnelUpdate, pod_quota::PodQuota, pods::Pods,
+    rate_limit::NamespaceBuckets, reporter::ReportJob, segments::Segments,
 };
 use crate::{
     address::claims::Claims,
@@ -85,7 +85,7 @@ const HOUSEKEEPING: Duration = Duration::from_secs(1);
 const UNPOLLED: Duration = Duration::from_millis(50);
 
 /// A pod that was told to have no record.
-struct Untold {
+struct UnrecordedState {
     namespace: String,
     /// And that should have one.
     is_missed: bool,
@@ -96,18 +96,18 @@ pub struct Addressing {
     pub networks: Networks,
     pub claims: Claims,
     /// `None`: nobody on the wire is asked.
-    pub probes: Option<Probes>,
+    pub probes: Option<AddressProbes>,
 }
 
-pub struct Controller {
+pub struct NodeReconciler {
     pub machine: Machine,
     pub stores: Stores,
     pub pods: Pods,
     pub metrics: Metrics,
     pub health: DaemonHealth,
-    pub telling: mpsc::Sender<Telling>,
+    pub reporter: mpsc::Sender<ReportJob>,
     /// By pod uid.
-    settled: HashMap<String, Settled>,
+    applied: HashMap<String, AppliedState>,
     /// Network namespaces as the switch counts them.
     netns_ids: NetnsIds,
     /// Host ends → pod uid.
@@ -117,42 +117,42 @@ pub struct Controller {
     /// Installations that namespaces are left to.
     earlier: Earlier,
     /// `None`: nobody is asked.
-    probes: Option<Probes>,
+    probes: Option<AddressProbes>,
     segments: Segments,
-    paces: Paces,
+    namespace_buckets: NamespaceBuckets,
     /// Pods without a record that have links.
     orphans: BTreeSet<String>,
     /// Pods that were told to have no record.
-    unrecorded: HashMap<String, Untold>,
-    seeking: Seeking,
+    unrecorded: HashMap<String, UnrecordedState>,
+    discovery: Discovery,
     /// Namespaces where that may have changed.
-    unsure: BTreeSet<String>,
+    stale_namespaces: BTreeSet<String>,
     quota: PodQuota,
     /// Every pod has been looked at once: what nobody has claimed by now is nobody's.
-    has_seen_all: bool,
+    initial_pass_done: bool,
     /// Tunnels that one pod's pass sees to for all.
-    errands: Vec<Errand>,
+    tunnel_updates: Vec<TunnelUpdate>,
     /// Pods that the next pass looks at.
     dirty: BTreeSet<String>,
-    inbox: Inbox,
-    /// Told behind the passes that follow from it: what an object says now is no news to anybody, what
+    events: EventReceiver,
+    /// Told behind the run_passes that follow from it: what an object says now is no news to anybody, what
     /// became of it is.
-    to_tell: Vec<Telling>,
+    pending_reports: Vec<ReportJob>,
     last_housekeeping: Instant,
     rounds: u32,
-    last_looked_at: Option<String>,
+    last_rechecked: Option<String>,
     /// How many changing messages the metric knows of.
-    changes_told: u64,
+    changes_counted: u64,
 }
 
-impl Controller {
+impl NodeReconciler {
     pub fn new(
         machine: Machine,
         (stores, addressing): (Stores, Addressing),
         pods: Pods,
         (metrics, health): (Metrics, DaemonHealth),
-        telling: mpsc::Sender<Telling>,
-        inbox: Inbox,
+        reporter: mpsc::Sender<ReportJob>,
+        events: EventReceiver,
         backfill: Backfill,
     ) -> Self {
         let Addressing {
@@ -166,8 +166,8 @@ impl Controller {
             pods,
             metrics,
             health,
-            telling,
-            settled: HashMap::new(),
+            reporter,
+            applied: HashMap::new(),
             netns_ids: NetnsIds::default(),
             host_ends: HashMap::new(),
             claims,
@@ -175,21 +175,21 @@ impl Controller {
             earlier: Earlier::default(),
             probes,
             segments: Segments::default(),
-            paces: Paces::default(),
+            namespace_buckets: NamespaceBuckets::default(),
             orphans: BTreeSet::new(),
             unrecorded: HashMap::new(),
-            seeking: Seeking::new(backfill),
-            unsure: BTreeSet::new(),
+            discovery: Discovery::new(backfill),
+            stale_namespaces: BTreeSet::new(),
             quota: PodQuota::default(),
-            has_seen_all: false,
-            errands: Vec::new(),
+            initial_pass_done: false,
+            tunnel_updates: Vec::new(),
             dirty: BTreeSet::new(),
-            inbox,
-            to_tell: Vec::new(),
+            events,
+            pending_reports: Vec::new(),
             last_housekeeping: Instant::now(),
             rounds: 0,
-            last_looked_at: None,
-            changes_told: 0,
+            last_rechecked: None,
+            changes_counted: 0,
         }
     }
 
@@ -197,7 +197,7 @@ impl Controller {
     pub fn run_once(self, complete: &InitialSync) -> anyhow::Result<()> {
         let go_on = || {
             self.health.beat();
-            !self.inbox.stop.load(Ordering::Acquire)
+            !self.events.stop.load(Ordering::Acquire)
         };
         match complete.wait(go_on)? {
             true => self.run().context("control links"),
@@ -208,15 +208,15 @@ impl Controller {
     /// Until somebody says stop. Links stay as they are.
     fn run(mut self) -> io::Result<()> {
         self.start()?;
-        while !self.inbox.stop.load(Ordering::Acquire) {
+        while !self.events.stop.load(Ordering::Acquire) {
             self.wait()?;
-            self.take_changes();
-            self.hear()?;
-            self.hear_of_filter();
-            self.take_due();
-            self.passes()?;
+            self.handle_events();
+            self.handle_kernel_events()?;
+            self.verify_filter_if_notified();
+            self.enqueue_due();
+            self.run_passes()?;
             self.announce_due();
-            // Behind the passes: a wish never waits for it.
+            // Behind the run_passes: a wish never waits for it.
             if self.last_housekeeping.elapsed() >= HOUSEKEEPING {
                 self.housekeep();
             }
@@ -228,12 +228,12 @@ impl Controller {
     /// those that want some, so that an address stays with its holder.
     fn start(&mut self) -> io::Result<()> {
         self.housekeep();
-        self.look_at_networks();
+        self.refresh_networks();
         self.pods.restore();
         self.pods.read_all();
         self.sweep_records();
-        self.seek_all();
-        self.seek();
+        self.discover_all();
+        self.discover();
         self.dirty.clear();
         let half_made = self.machine.half_made();
         if !half_made.is_empty() {
@@ -242,33 +242,33 @@ impl Controller {
                 "removing what a crash left half made"
             );
             self.machine.remove(&half_made).map_err(io::Error::other)?;
-            self.hear()?;
+            self.handle_kernel_events()?;
         }
         for (segment, owner) in self.machine.segment_owners() {
             self.segments.recall(segment, owner);
         }
-        self.hold_what_stands();
-        self.recall_addresses();
+        self.restore_segments();
+        self.restore_addresses();
         self.dirty.extend(self.machine.pods_with_links());
-        self.passes()?;
-        self.touch_all();
-        self.passes()?;
-        self.has_seen_all = true;
+        self.run_passes()?;
+        self.enqueue_all();
+        self.run_passes()?;
+        self.initial_pass_done = true;
         let waiting = self.segments.forget_unclaimed();
         self.dirty.extend(waiting);
-        self.passes()?;
+        self.run_passes()?;
         self.sweep_namespaces();
         // With no pod at all there has been no pass that would have done it.
         self.sweep();
-        self.passes()?;
+        self.run_passes()?;
         self.health.first_pass_done();
-        let _ = self.telling.send(Telling::Started);
+        let _ = self.reporter.send(ReportJob::Started);
         Ok(())
     }
 
     fn wait(&mut self) -> io::Result<()> {
         let now = Instant::now();
-        let next = self.settled.values().filter_map(Settled::next).min();
+        let next = self.applied.values().filter_map(AppliedState::next).min();
         let sleep = next.map_or(HOUSEKEEPING, |due| {
             due.saturating_duration_since(now).min(HOUSEKEEPING)
         });
@@ -276,7 +276,7 @@ impl Controller {
             true => Duration::ZERO,
             false => sleep,
         };
-        let fds = std::iter::once(self.inbox.bell.as_fd()).chain(self.machine.events());
+        let fds = std::iter::once(self.events.eventfd.as_fd()).chain(self.machine.events());
         let fds = fds.map(|fd| PollFd::new(fd, PollFlags::POLLIN));
         let mut fds: Vec<PollFd<'_>> = fds.collect();
         // Rounded up: a wait that ends a moment early would turn into a busy loop.
@@ -288,16 +288,16 @@ impl Controller {
             Err(nix::errno::Errno::EINVAL) => std::thread::sleep(timeout.min(UNPOLLED)),
             Err(errno) => return Err(errno.into()),
         }
-        let _ = self.inbox.bell.read();
+        let _ = self.events.eventfd.read();
         self.health.beat();
         Ok(())
     }
 
-    fn take_due(&mut self) {
+    fn enqueue_due(&mut self) {
         let now = Instant::now();
-        for (uid, settled) in &mut self.settled {
-            if settled.due.is_some_and(|due| due <= now) {
-                settled.due = None;
+        for (uid, applied) in &mut self.applied {
+            if applied.due.is_some_and(|due| due <= now) {
+                applied.due = None;
                 self.dirty.insert(uid.clone());
             }
         }

@@ -8,7 +8,7 @@ use crds::{
     policy::{Limits, NetAdmin, Rule},
 };
 
-use crate::podconfig::policy::{self, alike, bounded};
+use crate::podconfig::policy::{self, admission_cost, bounded};
 
 /// How many policies an allowance names.
 const MOST_POLICIES: usize = 256;
@@ -33,7 +33,7 @@ fn union(policies: &[&PodConfigPolicy]) -> PodConfigAllowanceSpec {
     let allow = as_many_as_fit(&rules);
     PodConfigAllowanceSpec {
         installation: String::new(),
-        complete: allow.len() == rules.len() && alike::is_judgeable(&allow),
+        complete: allow.len() == rules.len() && admission_cost::fits_admission(&allow),
         allow,
         limits: limits(policies),
         net_admin: policy::contains(policies).map(|_| NetAdmin::UserNamespace),

@@ -2,13 +2,13 @@
 
 use std::io;
 
-use super::Controller;
+use super::NodeReconciler;
 use crate::node::Machine;
 
 /// What changes between a look and a deed is looked at again.
 const ROUNDS: usize = 5;
 
-impl Controller {
+impl NodeReconciler {
     /// Takes away everything that nobody asks for, and says how many links with host ends these were. Only
     /// sensible with objects that ask for nothing.
     pub fn clear(mut self) -> io::Result<(usize, Machine)> {
@@ -18,9 +18,9 @@ impl Controller {
             if self.host_ends_now() == 0 {
                 break;
             }
-            self.hear()?;
-            self.touch_all();
-            self.passes()?;
+            self.handle_kernel_events()?;
+            self.enqueue_all();
+            self.run_passes()?;
         }
         Ok((before - self.host_ends_now().min(before), self.machine))
     }

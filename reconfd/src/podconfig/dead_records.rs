@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use cni_plugin::record::Record;
 
-use super::Controller;
+use super::NodeReconciler;
 use crate::node::{links::mark::host_end_name, sandbox::Unreachable};
 
 /// For so long a namespace must be gone.
@@ -14,7 +14,7 @@ const GONE_FOR: Duration = Duration::from_secs(10);
 /// So many namespaces are looked for at once.
 const MOST_VISITS: usize = 2048;
 
-impl Controller {
+impl NodeReconciler {
     pub(super) fn sweep_records(&mut self) {
         let suspects = self.pods.suspects(&self.stores, self.machine.boot_id());
         // Where there are more, each has its turn: some stay suspects, because their namespace is there.
@@ -33,7 +33,7 @@ impl Controller {
         }
         match self.machine.find(record) {
             Err(Unreachable::Gone(_)) => {
-                self.pods.is_not_there(file);
+                self.pods.mark_gone(file);
                 let gone_for = self.pods.gone_for(file).unwrap_or_default();
                 gone_for >= GONE_FOR && (!self.has_links(record) || self.is_unknown_to_api(record))
             }

@@ -3,20 +3,20 @@
 
 use std::time::Instant;
 
-use super::{Controller, probes::Probes};
+use super::{NodeReconciler, acd::AddressProbes};
 use crate::node::{Kept, links::device::VXLAN, netlink::Error};
 
 /// Of so many times, once the switch's settings are looked at as well.
 const THOROUGH: u32 = 10;
 
-impl Controller {
+impl NodeReconciler {
     pub(super) fn housekeep(&mut self) {
         self.last_housekeeping = Instant::now();
         self.rounds += 1;
-        self.look_at_another();
+        self.recheck_next_pod();
         self.read_unread();
-        self.seek_again();
-        let due = self.probes.as_ref().map(Probes::due);
+        self.retry_discovery();
+        let due = self.probes.as_ref().map(AddressProbes::due);
         self.dirty.extend(due.into_iter().flatten());
         self.keep_tunnels();
         if self.rounds.is_multiple_of(THOROUGH) {
@@ -26,7 +26,7 @@ impl Controller {
             self.dirty.extend(self.orphans.iter().cloned());
             self.sweep();
             // The controller of a cluster may have fallen silent.
-            self.look_at_networks();
+            self.refresh_networks();
         }
         self.keep_switch();
     }
@@ -56,7 +56,7 @@ impl Controller {
     /// peers of its own.
     fn keep_tunnels(&mut self) {
         if !self.machine.filter.is_available() && self.rounds.is_multiple_of(THOROUGH) {
-            self.look_for_filter();
+            self.retry_filter();
         }
         let written = self.machine.filter.verify();
         self.verified_filter(written);
@@ -69,7 +69,7 @@ impl Controller {
     }
 
     /// The kernel tells of every change to a table of the node.
-    pub(super) fn hear_of_filter(&mut self) {
+    pub(super) fn verify_filter_if_notified(&mut self) {
         let written = self.machine.filter.verify_if_told();
         self.verified_filter(written);
     }
@@ -93,10 +93,10 @@ impl Controller {
             Ok(false) => (),
             Ok(true) => {
                 tracing::debug!("tables or ports of the switch are not as they were remembered");
-                self.settled
+                self.applied
                     .values_mut()
-                    .for_each(|settled| settled.seen = false);
-                self.touch_all();
+                    .for_each(|applied| applied.seen = false);
+                self.enqueue_all();
             }
             Err(error) => tracing::error!("read the switch again: {error}"),
         }
@@ -110,7 +110,7 @@ impl Controller {
     fn read_unread(&mut self) {
         for file in self.pods.unread() {
             let touched = self.read_record(&file);
-            self.touch(touched);
+            self.enqueue(touched);
         }
     }
 
@@ -122,11 +122,11 @@ impl Controller {
         }
         bridges
             .into_iter()
-            .for_each(|bridge| self.touch_users(bridge));
+            .for_each(|bridge| self.enqueue_bridge_users(bridge));
     }
 
     /// Somebody may have loaded the module since.
-    fn look_for_filter(&mut self) {
+    fn retry_filter(&mut self) {
         match self.machine.open_filter() {
             Ok(true) => self.dirty.extend(self.segments.users_of_tunnels()),
             Ok(false) => (),
@@ -136,12 +136,12 @@ impl Controller {
 
     /// What no event tells (a sysctl in a pod, a route that a pod has replaced) is found by looking at one pod
     /// a second.
-    fn look_at_another(&mut self) {
-        let next = self.pods.uid_after(self.last_looked_at.as_deref());
-        if let Some(settled) = next.as_ref().and_then(|uid| self.settled.get_mut(uid)) {
-            settled.seen = false;
+    fn recheck_next_pod(&mut self) {
+        let next = self.pods.uid_after(self.last_rechecked.as_deref());
+        if let Some(applied) = next.as_ref().and_then(|uid| self.applied.get_mut(uid)) {
+            applied.seen = false;
         }
         self.dirty.extend(next.clone());
-        self.last_looked_at = next;
+        self.last_rechecked = next;
     }
 }

@@ -8,7 +8,7 @@ use std::{
 
 use crds::Cidr;
 
-use super::Controller;
+use super::NodeReconciler;
 use crate::{
     address::{
         known::{Known, News, Published},
@@ -54,7 +54,7 @@ impl Networks {
         self.known.reserved()
     }
 
-    /// Why no new address may be given out.
+    /// Cause no new address may be given out.
     pub fn unknown(&self) -> Option<&str> {
         self.known.unknown()
     }
@@ -82,11 +82,11 @@ impl Networks {
     }
 }
 
-impl Controller {
+impl NodeReconciler {
     /// Takes in what is said of networks now. Whom a network that came or went concerns is looked at, and
     /// whoever waits for somebody to be sure.
-    pub(super) fn look_at_networks(&mut self) {
-        self.look_at_installations();
+    pub(super) fn refresh_networks(&mut self) {
+        self.refresh_precedence();
         let was_known = self.networks.unknown().is_none();
         let News { networks, is_surer } = self.networks.take(&self.stores);
         match self.networks.unknown() {
@@ -96,8 +96,8 @@ impl Controller {
             None if !was_known => tracing::info!("all networks are known"),
             _ => (),
         }
-        let concerned = self.settled.iter().filter(|(_, settled)| {
-            settled.reach.touches(&networks) || is_surer && settled.is_unsure
+        let concerned = self.applied.iter().filter(|(_, applied)| {
+            applied.reach.touches(&networks) || is_surer && applied.is_unsure
         });
         let concerned: Vec<String> = concerned.map(|(uid, _)| uid.clone()).collect();
         self.dirty.extend(concerned);

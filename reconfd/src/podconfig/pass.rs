@@ -12,7 +12,7 @@ use std::{
 
 use crds::{PodConfig, PodConfigPolicy};
 
-use super::{Controller, Telling, plan::Surroundings, pods::Known};
+use super::{NodeReconciler, ReportJob, plan::NodeView, pods::RecordedPod};
 use crate::node::{
     Machine,
     filter::{PeerFilter, Tunnel},
@@ -20,6 +20,8 @@ use crate::node::{
     links::{Segment, device::shared},
 };
 
+/// Addresses that are asked for on the wire.
+mod acd;
 /// Addresses: claimed before the link is there, and released when it is gone.
 mod addresses;
 /// Addresses announced to those around.
@@ -28,26 +30,24 @@ mod announcing;
 mod apply;
 /// What only one can have.
 mod claims;
+/// Pods whose namespace somebody else than the plugin told of.
+mod discover;
 /// Pods that have ended while their network namespace stays.
 mod ended;
-/// The ends of tunnels whose ends are found.
-pub mod found;
-/// Fetch and decide.
-mod look;
 /// Whether a pod may administer the node's network.
 mod net_admin;
+/// Fetch and decide.
+mod observe;
 /// Namespaces that another installation serves.
-mod others;
-/// Addresses that are asked for on the wire.
-mod probing;
-/// Pods whose namespace somebody else than the plugin told of.
-mod seek;
-pub(super) use seek::Seeking;
+mod precedence;
+/// The ends of tunnels whose ends are found.
+pub mod tunnels;
+pub(super) use discover::Discovery;
+/// What a pass knows of one pod, and what it does to it.
+mod context;
 /// Links without a record, and pods without one.
 mod unrecorded;
-/// What a pass knows of one pod, and what it does to it.
-mod work;
-use work::Work;
+use context::PodContext;
 
 /// In one pass so many sandboxes are kept open between looking and acting; of more, each is opened
 /// anew, so that the descriptors of a large burst do not add up.
@@ -59,13 +59,13 @@ const ROUNDS: usize = 8;
 const CLAIMED_WITHIN: Duration = Duration::from_secs(1);
 
 /// The objects as they were when the pass began, read once for all of its pods.
-struct Picture {
+struct ObjectSnapshot {
     policies: Vec<Arc<PodConfigPolicy>>,
     configs: HashMap<String, Vec<Arc<PodConfig>>>,
     uids: OnceCell<ended::Uids>,
 }
 
-impl Surroundings for Machine {
+impl NodeView for Machine {
     fn installation(&self) -> &str {
         &self.installation
     }
@@ -99,20 +99,20 @@ impl Surroundings for Machine {
     }
 }
 
-impl Controller {
+impl NodeReconciler {
     /// Passes until nothing is left to look at.
-    pub(super) fn passes(&mut self) -> io::Result<()> {
+    pub(super) fn run_passes(&mut self) -> io::Result<()> {
         for _ in 0..ROUNDS {
             self.count_pods();
             if !self.has_work() {
                 break;
             }
             self.pass()?;
-            self.to_tell.push(Telling::Done);
+            self.pending_reports.push(ReportJob::Done);
         }
-        for telling in self.to_tell.drain(..) {
+        for reporter in self.pending_reports.drain(..) {
             // A teller that has ended has told why.
-            let _ = self.telling.send(telling);
+            let _ = self.reporter.send(reporter);
         }
         self.count();
         Ok(())
@@ -123,32 +123,29 @@ impl Controller {
         // Some have links from the time when they had a record, some never had either.
         let with_links = self.machine.pods_with_links();
         let orphans = with_links.iter().filter(|uid| !self.pods.has(uid));
-        let without = self
-            .unrecorded
-            .iter()
-            .filter(|(_, untold)| untold.is_missed);
+        let without = self.unrecorded.iter().filter(|(_, state)| state.is_missed);
         let unrecorded: HashSet<_> = orphans.chain(without.map(|(uid, _)| uid)).collect();
         self.metrics.set_unrecorded(unrecorded.len());
         for (source, pods) in self.pods.counts() {
             self.metrics.set_recorded(source, pods);
         }
-        let conflicts = self.settled.values().map(|settled| settled.conflicts);
+        let conflicts = self.applied.values().map(|applied| applied.conflicts);
         self.metrics.set_address_conflicts(conflicts.sum());
         let sent = self.machine.changes.load(Ordering::Relaxed);
         self.metrics
-            .netlink_changes((sent - self.changes_told) as usize);
-        self.changes_told = sent;
+            .netlink_changes((sent - self.changes_counted) as usize);
+        self.changes_counted = sent;
         let oldest = self
-            .settled
+            .applied
             .values()
-            .filter_map(|settled| settled.unapplied_since)
+            .filter_map(|applied| applied.unapplied_since)
             .min();
         self.metrics
             .set_oldest_unapplied(oldest.map_or(Duration::ZERO, |since| since.elapsed()));
     }
 
-    fn picture(&self) -> Picture {
-        Picture {
+    fn snapshot(&self) -> ObjectSnapshot {
+        ObjectSnapshot {
             policies: self.stores.policies(),
             configs: HashMap::new(),
             uids: OnceCell::new(),
@@ -158,70 +155,72 @@ impl Controller {
     /// Whether there is anything to be looked at: a pod, a namespace of which something may be told, or
     /// one where a pod's network namespace may be found.
     pub(super) fn has_work(&self) -> bool {
-        !(self.dirty.is_empty() && self.unsure.is_empty() && self.seeking.now.is_empty())
+        !(self.dirty.is_empty()
+            && self.stale_namespaces.is_empty()
+            && self.discovery.now.is_empty())
     }
 
     fn pass(&mut self) -> io::Result<()> {
         let (started, since) = (Instant::now(), SystemTime::now());
-        self.seek();
+        self.discover();
         let uids = std::mem::take(&mut self.dirty);
-        let mut picture = self.picture();
+        let mut snapshot = self.snapshot();
         let keep_open = uids.len() <= KEPT_OPEN;
-        let mut works = Vec::with_capacity(uids.len());
+        let mut contexts = Vec::with_capacity(uids.len());
         let (mut victims, mut orphans) = (Vec::new(), Vec::new());
         for uid in uids {
-            match self.pods.known(&uid, &self.stores) {
+            match self.pods.recorded(&uid, &self.stores) {
                 Some(known) if !self.is_deleted(&known) => {
                     self.orphans.remove(&uid);
-                    works.push(self.look(known, &mut picture, keep_open));
+                    contexts.push(self.observe(known, &mut snapshot, keep_open));
                 }
                 _ => {
-                    victims.extend(self.look_at_orphan(&uid, &picture));
+                    victims.extend(self.observe_orphan(&uid, &snapshot));
                     orphans.push(uid);
                 }
             }
         }
-        self.take_away(&mut works, victims);
-        for work in &mut works {
-            self.act(work);
+        self.remove_links(&mut contexts, victims);
+        for ctx in &mut contexts {
+            self.act(ctx);
         }
         let unfinished = std::mem::take(&mut self.machine.unfinished);
         if let Err(error) = self.machine.remove(&unfinished) {
             tracing::error!("remove links that could not be finished: {error}");
         }
         // The echo of what was done, and what somebody else did meanwhile.
-        for work in &works {
-            self.settle(work);
-            self.release(work);
+        for ctx in &contexts {
+            self.save_applied(ctx);
+            self.release(ctx);
         }
         self.announce_behind_ways_out();
-        self.follow(&works);
-        self.hear()?;
+        self.retry_tunnel_updates(&contexts);
+        self.handle_kernel_events()?;
         self.release_addresses_of_orphans(&orphans);
         self.forget_ended(&orphans);
-        self.expect_echo(&works);
+        self.clear_drift_suspicion(&contexts);
         self.retain_peer_filters();
-        for work in works {
+        for ctx in contexts {
             // A link that others are on has come: they follow at once, and then all of it is told.
-            match work.has_made_a_carrier() {
-                true => drop(self.dirty.insert(work.uid().into())),
-                false => self.tell(work, started, since),
+            match ctx.has_made_a_carrier() {
+                true => drop(self.dirty.insert(ctx.uid().into())),
+                false => self.report(ctx, started, since),
             }
         }
-        self.tell_unrecorded(&mut picture);
+        self.report_unrecorded(&mut snapshot);
         Ok(())
     }
 
     /// Whether the pod's object is gone before its sandbox: what it has it keeps, as far as it is asked
     /// for, until the sandbox ends as well.
-    fn is_deleted(&self, known: &Known) -> bool {
+    fn is_deleted(&self, known: &RecordedPod) -> bool {
         let pod = &known.pod;
         self.stores.knows_all_pods() && self.stores.pod(&pod.namespace, &pod.name).is_none()
     }
 
     /// The peer filter lets into the tunnels that are wanted, and goes with the last of them.
     pub(super) fn retain_peer_filters(&mut self) {
-        if !self.has_seen_all {
+        if !self.initial_pass_done {
             return;
         }
         let segments = &self.segments;
@@ -233,44 +232,44 @@ impl Controller {
     }
 
     /// What is gone because it was taken away raises no alarm.
-    fn expect_echo(&mut self, works: &[Work]) {
-        for work in works.iter().filter(|work| work.has_changed()) {
-            if let Some(settled) = self.settled.get_mut(work.uid()) {
-                settled.alarmed = false;
+    fn clear_drift_suspicion(&mut self, contexts: &[PodContext]) {
+        for ctx in contexts.iter().filter(|ctx| ctx.has_changed()) {
+            if let Some(applied) = self.applied.get_mut(ctx.uid()) {
+                applied.drift_suspected = false;
             }
         }
     }
 
     /// A claim is through in a moment, and then all of it is told.
-    fn tell_later(&mut self, work: &Work) -> bool {
-        let Some(settled) = self.settled.get_mut(work.uid()) else {
+    fn defer_report(&mut self, ctx: &PodContext) -> bool {
+        let Some(applied) = self.applied.get_mut(ctx.uid()) else {
             return false;
         };
-        let waits = settled
+        let waits = applied
             .unapplied_since
             .unwrap_or_else(Instant::now)
             .elapsed();
-        let is_later = waits < CLAIMED_WITHIN && work.does_nothing_but_claim();
+        let is_later = waits < CLAIMED_WITHIN && ctx.does_nothing_but_claim();
         if is_later {
-            settled.look_within(CLAIMED_WITHIN - waits);
+            applied.requeue_within(CLAIMED_WITHIN - waits);
         }
         is_later
     }
 
-    fn tell(&mut self, work: Work, started: Instant, since: SystemTime) {
-        if self.tell_later(&work) {
+    fn report(&mut self, ctx: PodContext, started: Instant, since: SystemTime) {
+        if self.defer_report(&ctx) {
             return;
         }
-        for error in work.errors() {
+        for error in ctx.errors() {
             self.metrics.netlink_refused(error.errno as i32);
         }
         let none = HashMap::new();
         let changed = self
-            .settled
-            .get(work.uid())
-            .map_or(&none, |settled| &settled.changed);
-        let outcome = work.outcome(changed, since);
+            .applied
+            .get(ctx.uid())
+            .map_or(&none, |applied| &applied.changed);
+        let outcome = ctx.outcome(changed, since);
         self.metrics.reconciled(outcome.worst(), started.elapsed());
-        let _ = self.telling.send(Telling::Pod(Box::new(outcome)));
+        let _ = self.reporter.send(ReportJob::Pod(Box::new(outcome)));
     }
 }

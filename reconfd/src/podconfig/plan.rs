@@ -25,12 +25,12 @@ mod devices;
 /// Kernels that lack one.
 mod families;
 /// What a link that reaches beyond the node stands on.
-mod ground;
+mod parent;
 /// Links with a host end.
 mod veth;
-pub use devices::Inside;
+pub use devices::PodDevices;
 use families::leave_out_ipv6;
-pub use ground::must_go;
+pub use parent::must_go;
 
 /// One change that brings present nearer to wanted.
 #[derive(Clone, Debug, PartialEq)]
@@ -96,7 +96,7 @@ impl Step {
 
 /// A granted link that the machine is not ready for.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Hindered {
+pub struct Blocked {
     pub link: String,
     pub reason: Reason,
     pub message: String,
@@ -105,15 +105,15 @@ pub struct Hindered {
 #[derive(Debug, Default)]
 pub struct Plan {
     pub steps: Vec<Step>,
-    pub hindered: Vec<Hindered>,
+    pub blocked: Vec<Blocked>,
     /// What each link shall be beside what is asked for.
-    pub aims: HashMap<String, Aim>,
+    pub targets: HashMap<String, Target>,
 }
 
-/// What a link shall be beside its specification: a step towards another aim is a change of ours, and
+/// What a link shall be beside its specification: a step towards another target is a change of ours, and
 /// repairs nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Aim {
+pub struct Target {
     /// Of those that are chosen out of a range another may take the place of one that was lost.
     pub addresses: BTreeSet<IpNetwork>,
     /// As what is below the link says.
@@ -123,7 +123,7 @@ pub struct Aim {
     pub others: BTreeSet<IpAddr>,
 }
 
-impl Aim {
+impl Target {
     pub fn of(want: &Want) -> Self {
         let kind = &want.link.kind;
         let found = kind.data().filter(|data| data.found().is_some());
@@ -141,11 +141,11 @@ impl Aim {
     }
 }
 
-/// Why a link is not as it is wanted.
-pub type Why = (Reason, String);
+/// Cause a link is not as it is wanted.
+pub type Cause = (Reason, String);
 
-/// What there is around a pod, as it is now.
-pub trait Surroundings {
+/// What there is node a pod, as it is now.
+pub trait NodeView {
     fn installation(&self) -> &str;
     /// The number of a bridge in the switch, once it is made.
     fn of_switch(&self, name: &str) -> Option<u32>;
@@ -161,28 +161,28 @@ pub trait Surroundings {
 }
 
 /// What is known of one pod when its steps are decided.
-pub struct Situation<'a, S> {
+pub struct PlanInput<'a, S> {
     pub granted: Vec<Want>,
     pub present: Vec<Present>,
     /// Host ends of sandboxes that the pod had before.
     pub stale: Vec<(Place, u32)>,
-    pub inside: Inside<'a>,
+    pub inside: PodDevices<'a>,
     pub rules: &'a BTreeSet<Rule>,
-    pub around: &'a S,
+    pub node: &'a S,
 }
 
-pub fn plan<S: Surroundings>(situation: Situation<'_, S>) -> Plan {
-    let Situation {
+pub fn plan<S: NodeView>(input: PlanInput<'_, S>) -> Plan {
+    let PlanInput {
         mut granted,
         mut present,
         stale,
         mut inside,
         rules,
-        around,
-    } = situation;
+        node,
+    } = input;
     let mut plan = Plan::default();
     if !inside.has_ipv6 {
-        plan.hindered
+        plan.blocked
             .extend(granted.iter_mut().filter_map(leave_out_ipv6));
     }
     plan.rules(&granted, rules);
@@ -190,7 +190,7 @@ pub fn plan<S: Surroundings>(situation: Situation<'_, S>) -> Plan {
     let mut joined = BTreeSet::new();
     for want in granted {
         match want.link.kind.clone() {
-            Kind::Device(device) => plan.device(want, &device, &mut inside, around),
+            Kind::Device(device) => plan.device(want, &device, &mut inside, node),
             Kind::Veth(veth) => {
                 let is_this = |p: &Present| {
                     let mark = p.mark.as_ref();
@@ -198,8 +198,8 @@ pub fn plan<S: Surroundings>(situation: Situation<'_, S>) -> Plan {
                 };
                 let place = present.iter().position(is_this);
                 let now = place.map(|place| present.swap_remove(place));
-                let twice = veth::second_port(&veth, around, &mut joined);
-                plan.veth(want, (&veth, now), twice, (&inside, around));
+                let twice = veth::second_port(&veth, node, &mut joined);
+                plan.veth(want, (&veth, now), twice, (&inside, node));
             }
         }
     }
@@ -257,10 +257,10 @@ impl Plan {
 }
 
 /// Whether nobody but the peers can send into the device.
-fn is_guarded<S: Surroundings>(data: &Data, want: &WantDevice, around: &S) -> bool {
+fn is_guarded<S: NodeView>(data: &Data, want: &WantDevice, node: &S) -> bool {
     match (data, &want.peer_filter) {
         (Data::Vxlan(vxlan), Some(peer_filter)) => {
-            around.peer_filter(vxlan.tunnel()) == Some(peer_filter)
+            node.peer_filter(vxlan.tunnel()) == Some(peer_filter)
         }
         _ => true,
     }

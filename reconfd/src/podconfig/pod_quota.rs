@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use kube::core::SelectorExt as _;
 
-use super::{Controller, policy};
+use super::{NodeReconciler, policy};
 
 #[derive(Debug, Default)]
 pub struct PodQuota {
@@ -51,7 +51,7 @@ impl PodQuota {
     }
 }
 
-impl Controller {
+impl NodeReconciler {
     pub(super) fn count_all_again(&mut self) {
         self.quota.stale.extend(self.pods.namespaces());
     }

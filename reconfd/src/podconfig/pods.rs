@@ -20,19 +20,19 @@ pub mod found;
 /// Pure: records by what they are looked up by.
 mod index;
 /// What is known of one pod.
-mod known;
+mod recorded;
 /// Pods that could not use a link.
 pub mod unsupported;
 use departed::Departed;
-use index::{Index, uid_of};
-pub use known::{Known, Unrecorded};
+use index::{RecordIndex, uid_of};
+pub use recorded::{RecordedPod, UnrecordedPod};
 use unsupported::Unsupported;
 
 pub struct Pods {
     folder: RecordFolder,
     /// Records of pods that another copy serves are none of ours.
     scope: Scope,
-    records: Index,
+    records: RecordIndex,
     /// Of those, what is not in the folder, and what told of it.
     found: BTreeMap<String, RecordSource>,
     unsupported: Unsupported,
@@ -55,7 +55,7 @@ impl Pods {
         Self {
             folder,
             scope,
-            records: Index::default(),
+            records: RecordIndex::default(),
             found: BTreeMap::new(),
             unsupported,
             ended: HashMap::new(),
@@ -133,7 +133,7 @@ impl Pods {
     }
 
     /// Whether there is a file in the folder that is no record.
-    pub fn has_bad_ones(&self) -> bool {
+    pub fn has_invalid_records(&self) -> bool {
         !self.bad.is_empty()
     }
 
@@ -303,7 +303,7 @@ impl Pods {
         let file = self.newest_file(uid).map(|(file, _)| file.clone());
         match file {
             Some(found) if self.found.contains_key(&found) => drop(self.forget(&found)),
-            Some(file) => self.is_not_there(&file),
+            Some(file) => self.mark_gone(&file),
             None => (),
         }
         self.newest_file(uid)

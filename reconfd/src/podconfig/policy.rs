@@ -15,21 +15,21 @@ use kube::core::{Selector, SelectorExt};
 use crate::address::reserved::Reserved;
 
 /// Whether an API server can judge by rules.
-pub mod alike;
+pub mod admission_cost;
 /// What one rule has against a vlan or a vxlan.
-mod beyond;
+mod device_rules;
 /// What an allowed link may do.
 mod permit;
-/// What one rule has against a link.
-mod verdict;
 /// What a link asks for.
-pub mod wish;
+pub mod requested;
+/// What one rule has against a link.
+mod rule_check;
 pub use permit::{Grant, Permit};
-use verdict::Verdict;
-use wish::Wish;
+use requested::RequestedLink;
+use rule_check::RuleCheck;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
+pub struct Rejection {
     pub reason: Reason,
     pub message: String,
 }
@@ -111,27 +111,27 @@ pub fn selector(selector: &LabelSelector) -> Result<Selector, String> {
 }
 
 /// Judges a link by the policies that select its namespace: one rule must allow all of it.
-pub fn judge(link: &Link, policies: &[&PodConfigPolicy]) -> Result<Permit, Refusal> {
-    let refused = |reason, message| Refusal {
+pub fn evaluate(link: &Link, policies: &[&PodConfigPolicy]) -> Result<Permit, Rejection> {
+    let refused = |reason, message| Rejection {
         reason,
         message: bounded(message),
     };
-    let wish = Wish::of(link).map_err(|why| refused(Reason::Invalid, why))?;
+    let wish = RequestedLink::of(link).map_err(|why| refused(Reason::Invalid, why))?;
     if policies.is_empty() {
         let message = "no PodConfigPolicy selects the namespace".to_owned();
         return Err(refused(Reason::NoPolicy, message));
     }
     let mut allowing = Vec::new();
-    let mut nearest: Option<(Verdict, &PodConfigPolicy, usize)> = None;
+    let mut nearest: Option<(RuleCheck, &PodConfigPolicy, usize)> = None;
     for (policy, number, rule) in rules(policies) {
-        let verdict = Verdict::of(link, wish, rule);
-        if verdict.objections.is_empty() {
+        let check = RuleCheck::of(link, wish, rule);
+        if check.objections.is_empty() {
             allowing.push(rule);
         } else if nearest
             .as_ref()
-            .is_none_or(|(other, ..)| verdict.distance() < other.distance())
+            .is_none_or(|(other, ..)| check.distance() < other.distance())
         {
-            nearest = Some((verdict, policy, number));
+            nearest = Some((check, policy, number));
         }
     }
     if !allowing.is_empty() {
@@ -142,10 +142,10 @@ pub fn judge(link: &Link, policies: &[&PodConfigPolicy]) -> Result<Permit, Refus
             let names = listed(policies.iter().map(|policy| name_of(policy)));
             format!("none of the policies that select the namespace has a rule ({names})")
         },
-        |(verdict, policy, number)| {
+        |(check, policy, number)| {
             format!(
                 "{} (policy {}, rule {number})",
-                verdict.told(),
+                check.summary(),
                 name_of(policy)
             )
         },
@@ -212,7 +212,7 @@ pub fn bounded(mut message: String) -> String {
     message
 }
 
-/// A name in quotes, escaped and not too long.
+/// A name in quotes, moved_out and not too long.
 pub fn clipped(name: &str) -> String {
     match name.char_indices().nth(LONGEST_NAME) {
         Some((end, _)) => format!("{:?}…", &name[..end]),
@@ -248,7 +248,7 @@ fn listed(mut items: impl Iterator<Item = String>) -> String {
     format!("{}{more}", first.join(", "))
 }
 
-fn escaped(item: &impl Display) -> String {
+fn moved_out(item: &impl Display) -> String {
     item.to_string()
         .chars()
         .take(LONGEST_NAME)
@@ -257,7 +257,7 @@ fn escaped(item: &impl Display) -> String {
 }
 
 fn name_of(policy: &PodConfigPolicy) -> String {
-    escaped(&policy.metadata.name.as_deref().unwrap_or("without a name"))
+    moved_out(&policy.metadata.name.as_deref().unwrap_or("without a name"))
 }
 
 #[cfg(test)]

@@ -133,8 +133,8 @@ fn is_selected<E>(
 /// What keeps the pod from what this PodConfig asks for.
 fn of_config<'a>(config: &PodConfig, outcome: &'a PodOutcome) -> Vec<Trouble<'a>> {
     let said = outcome.links.iter().map(link_status);
-    let untold = Trouble::not_reported(&outcome.pod.name, "the pod's turn has not come yet");
-    conditions::podconfig::pod_troubles(config, said, whole(outcome), untold)
+    let unknown = Trouble::not_reported(&outcome.pod.name, "the pod's turn has not come yet");
+    conditions::podconfig::pod_troubles(config, said, whole(outcome), unknown)
 }
 
 fn link_status(link: &LinkOutcome) -> LinkStatus<'_> {

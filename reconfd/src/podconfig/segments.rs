@@ -8,7 +8,7 @@ use crds::Reason;
 use ipnetwork::IpNetwork;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::ends::is_of;
+use super::{plan::Cause, vtep_peers::is_of};
 use crate::node::links::{
     Segment,
     device::{Data, Ends},
@@ -17,7 +17,7 @@ use crate::node::links::{
 /// A PodConfig, the older before the younger: one without a time of creation is the youngest, for it
 /// cannot prove otherwise.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Asker {
+pub struct Member {
     pub is_ageless: bool,
     pub created: Option<Time>,
     pub name: String,
@@ -27,9 +27,9 @@ pub struct Asker {
 
 /// One pod's wish for a segment.
 #[derive(Clone, Debug)]
-pub struct Claim<'a> {
+pub struct Registration<'a> {
     pub pod: &'a str,
-    pub asker: &'a Asker,
+    pub member: &'a Member,
     pub segment: &'a Segment,
     /// The device itself is to be in the pod.
     pub exclusive: bool,
@@ -39,20 +39,17 @@ pub struct Claim<'a> {
     pub sources: &'a [IpNetwork],
 }
 
-/// Why a pod can not have a segment.
-pub type Refusal = (Reason, String);
-
 #[derive(Debug, Default)]
 pub struct Segments {
     /// By the name of the segment.
-    held: BTreeMap<String, Held>,
+    held: BTreeMap<String, OwnerState>,
     by_pod: HashMap<String, BTreeSet<String>>,
     /// Pods that were refused one.
     waiting: BTreeSet<String>,
 }
 
 #[derive(Debug)]
-struct Held {
+struct OwnerState {
     /// The namespace that used it first.
     owner: String,
     users: BTreeMap<String, User>,
@@ -60,7 +57,7 @@ struct Held {
 
 #[derive(Debug)]
 struct User {
-    asker: Asker,
+    member: Member,
     segment: Segment,
     exclusive: bool,
     across: bool,
@@ -71,7 +68,7 @@ impl Segments {
     /// What the kernel says of who had a segment, before anybody has claimed it.
     pub fn recall(&mut self, segment: String, owner: String) {
         let users = BTreeMap::new();
-        self.held.insert(segment, Held { owner, users });
+        self.held.insert(segment, OwnerState { owner, users });
     }
 
     /// Everybody who was there has claimed: what nobody did is free. The pods that waited.
@@ -90,7 +87,7 @@ impl Segments {
         self.held.get(segment).map(|held| held.owner.as_str())
     }
 
-    /// Whether any pod has a claim on a tunnel; or on its whole device alone.
+    /// Whether any pod has a registration on a tunnel; or on its whole device alone.
     pub fn has_tunnel(&self, vni: u32, port: u16, whole: bool) -> bool {
         let users = self.held.values().flat_map(|held| held.users.values());
         let mut users = users.filter(|user| user.exclusive || !whole);
@@ -102,11 +99,11 @@ impl Segments {
 
     /// The pods that a slice of peers of this namespace concerns.
     pub fn users_of_found(&self, namespace: &str, vni: i32, port: i32) -> BTreeSet<String> {
-        let is_concerned = |held: &&Held| {
+        let is_concerned = |held: &&OwnerState| {
             let mut users = held.users.values();
             users.any(|user| {
                 let tunnel = user.segment.data.found();
-                user.asker.namespace == namespace
+                user.member.namespace == namespace
                     && tunnel.is_some_and(|tunnel| is_of(tunnel, vni, port))
             })
         };
@@ -120,7 +117,7 @@ impl Segments {
     pub fn namespaces(&self, segment: &str) -> BTreeSet<&str> {
         self.held
             .get(segment)
-            .map_or(BTreeSet::new(), Held::namespaces)
+            .map_or(BTreeSet::new(), OwnerState::namespaces)
     }
 
     /// Every pod that has a tunnel.
@@ -133,7 +130,7 @@ impl Segments {
     /// Where peers of a tunnel may be that are not written down one by one: what the oldest PodConfig's rules say holds for
     /// all, or each pod's pass would open and close the tunnel for the others.
     pub fn sources(&self, segment: &str) -> &[IpNetwork] {
-        self.held.get(segment).map_or(&[], Held::sources)
+        self.held.get(segment).map_or(&[], OwnerState::sources)
     }
 
     /// A pod that is gone waits for nothing.
@@ -148,34 +145,41 @@ impl Segments {
     }
 
     /// Takes a segment for a pod, or says why the pod can not have it; and the pods that this is news to.
-    pub fn take(&mut self, claim: &Claim<'_>) -> (Result<(), Refusal>, BTreeSet<String>) {
-        let name = &claim.segment.name;
-        let new = || Held {
-            owner: claim.asker.namespace.clone(),
+    pub fn take(
+        &mut self,
+        registration: &Registration<'_>,
+    ) -> (Result<(), Cause>, BTreeSet<String>) {
+        let name = &registration.segment.name;
+        let new = || OwnerState {
+            owner: registration.member.namespace.clone(),
             users: BTreeMap::new(),
         };
         let held = self.held.entry(name.clone()).or_insert_with(new);
-        if let Err(why) = held.may_have(claim) {
-            let news = self.refuse(claim);
+        if let Err(why) = held.check(registration) {
+            let news = self.refuse(registration);
             return (Err(why), news);
         }
-        let (mut news, is_otherwise) = held.takes(claim);
-        self.waiting.remove(claim.pod);
+        let (mut news, is_otherwise) = held.register(registration);
+        self.waiting.remove(registration.pod);
         if is_otherwise {
             // What stood in somebody's way may do so no longer.
             news.append(&mut self.waiting);
         }
-        let segments = self.by_pod.entry(claim.pod.into()).or_default();
+        let segments = self.by_pod.entry(registration.pod.into()).or_default();
         segments.insert(name.clone());
         (Ok(()), news)
     }
 
     /// A pod that had it, and can not have it any more, no longer stands in anybody's way.
-    fn refuse(&mut self, claim: &Claim<'_>) -> BTreeSet<String> {
-        let mut kept = self.by_pod.get(claim.pod).cloned().unwrap_or_default();
-        kept.remove(&claim.segment.name);
-        let news = self.keep(claim.pod, &kept);
-        self.waiting.insert(claim.pod.into());
+    fn refuse(&mut self, registration: &Registration<'_>) -> BTreeSet<String> {
+        let mut kept = self
+            .by_pod
+            .get(registration.pod)
+            .cloned()
+            .unwrap_or_default();
+        kept.remove(&registration.segment.name);
+        let news = self.keep(registration.pod, &kept);
+        self.waiting.insert(registration.pod.into());
         news
     }
 
@@ -192,7 +196,7 @@ impl Segments {
         let mut news = BTreeSet::new();
         for segment in &free {
             if let Some(held) = self.held.get_mut(segment) {
-                news.extend(held.lets_go(pod));
+                news.extend(held.remove(pod));
             }
         }
         self.held
@@ -205,122 +209,127 @@ impl Segments {
 }
 
 impl User {
-    fn differs_from(&self, claim: &Claim<'_>) -> bool {
+    fn differs_from(&self, registration: &Registration<'_>) -> bool {
         let now = (
             self.exclusive,
             self.across,
-            is_same_way(&self.segment, claim.segment),
+            is_same_way(&self.segment, registration.segment),
         );
-        now != (claim.exclusive, claim.across, true)
+        now != (registration.exclusive, registration.across, true)
     }
 }
 
-impl Held {
-    fn may_have(&self, claim: &Claim<'_>) -> Result<(), Refusal> {
-        let segment = claim.segment;
-        let namespace = &claim.asker.namespace;
-        let others = || self.users.iter().filter(|(pod, _)| *pod != claim.pod);
-        let is_new = !self.users.contains_key(claim.pod);
-        let stranger = others().find(|(_, user)| user.asker.namespace != *namespace);
+impl OwnerState {
+    fn check(&self, registration: &Registration<'_>) -> Result<(), Cause> {
+        let segment = registration.segment;
+        let namespace = &registration.member.namespace;
+        let others = || {
+            self.users
+                .iter()
+                .filter(|(pod, _)| *pod != registration.pod)
+        };
+        let is_new = !self.users.contains_key(registration.pod);
+        let stranger = others().find(|(_, user)| user.member.namespace != *namespace);
         // Who was there alone and now shares with nobody keeps it; who comes later does not drive others out.
         let other = match stranger {
             _ if self.owner != *namespace => Some(&self.owner),
-            Some((_, user)) if is_new => Some(&user.asker.namespace),
+            Some((_, user)) if is_new => Some(&user.member.namespace),
             _ => None,
         };
         if let Some(other) = other
-            && !(claim.across && others().all(|(_, user)| user.across))
+            && !(registration.across && others().all(|(_, user)| user.across))
         {
             let message = format!(
-                "{segment} is namespace {other}'s; sharing it takes a rule with sharing: AcrossNamespaces for both"
+                "{segment} is namespace {other}'s; sharing it register a rule with sharing: AcrossNamespaces for both"
             );
             return Err((Reason::SegmentInUse, message));
         }
-        if let Some((_, user)) = others().find(|(_, user)| claim.exclusive || user.exclusive) {
+        if let Some((_, user)) = others().find(|(_, user)| registration.exclusive || user.exclusive)
+        {
             let message = format!(
                 "{segment} is used by podconfig {} already, and mode Exclusive shares with nobody",
-                user.asker.name
+                user.member.name
             );
             return Err((Reason::SegmentInUse, message));
         }
-        let elder = others().find(|(_, user)| {
-            user.asker < *claim.asker && !is_same_way(&user.segment, claim.segment)
+        let oldest_other = others().find(|(_, user)| {
+            user.member < *registration.member && !is_same_way(&user.segment, registration.segment)
         });
-        match elder {
+        match oldest_other {
             Some((_, user)) => Err((
                 Reason::SegmentDiffers,
                 format!(
                     "the older podconfig {} uses {} {}, and this one says {}",
-                    user.asker.name,
+                    user.member.name,
                     user.segment,
                     way(&user.segment),
-                    way(claim.segment)
+                    way(registration.segment)
                 ),
             )),
             None => Ok(()),
         }
     }
 
-    /// Writes the claim down. The pods that must be looked at because of it, and whether it is another
+    /// Writes the registration down. The pods that must be looked at because of it, and whether it is another
     /// than the pod's last.
-    fn takes(&mut self, claim: &Claim<'_>) -> (BTreeSet<String>, bool) {
+    fn register(&mut self, registration: &Registration<'_>) -> (BTreeSet<String>, bool) {
         let sources = self.sources().to_vec();
         let user = User {
-            sources: claim.sources.to_vec(),
-            asker: claim.asker.clone(),
-            segment: claim.segment.clone(),
-            exclusive: claim.exclusive,
-            across: claim.across,
+            sources: registration.sources.to_vec(),
+            member: registration.member.clone(),
+            segment: registration.segment.clone(),
+            exclusive: registration.exclusive,
+            across: registration.across,
         };
-        let before = self.users.insert(claim.pod.into(), user);
+        let before = self.users.insert(registration.pod.into(), user);
         let is_otherwise = before
             .as_ref()
-            .is_some_and(|before| before.differs_from(claim));
-        let shares_less = before.is_some_and(|before| before.across && !claim.across);
+            .is_some_and(|before| before.differs_from(registration));
+        let shares_less = before.is_some_and(|before| before.across && !registration.across);
         let opens_otherwise = sources != self.sources();
         let concerned = self.users.iter().filter(|(pod, user)| {
-            let differs = !is_same_way(&user.segment, claim.segment);
-            let is_stranger = user.asker.namespace != claim.asker.namespace;
-            *pod != claim.pod && (differs || opens_otherwise || shares_less && is_stranger)
+            let differs = !is_same_way(&user.segment, registration.segment);
+            let is_stranger = user.member.namespace != registration.member.namespace;
+            *pod != registration.pod && (differs || opens_otherwise || shares_less && is_stranger)
         });
         let concerned = concerned.map(|(pod, _)| pod.clone()).collect();
         (concerned, is_otherwise)
     }
 
     fn sources(&self) -> &[IpNetwork] {
-        let oldest = self.users.values().min_by_key(|user| &user.asker);
+        let oldest = self.users.values().min_by_key(|user| &user.member);
         oldest.map_or(&[], |user| &user.sources)
     }
 
     fn namespaces(&self) -> BTreeSet<&str> {
-        let askers = self.users.values().map(|user| &user.asker);
-        askers.map(|asker| asker.namespace.as_str()).collect()
+        let members = self.users.values().map(|user| &user.member);
+        members.map(|member| member.namespace.as_str()).collect()
     }
 
     /// Who is left, if the segment now has another owner, is open to others or leads to fewer of them:
     /// what is there must say so.
-    fn lets_go(&mut self, pod: &str) -> BTreeSet<String> {
+    fn remove(&mut self, pod: &str) -> BTreeSet<String> {
         let (sources, namespaces) = (self.sources().to_vec(), self.namespaces().len());
         self.users.remove(pod);
-        let has_heir = self.passes_on();
+        let has_successor = self.pass_on();
         let leads_elsewhere = namespaces != self.namespaces().len();
-        match has_heir || leads_elsewhere || sources != self.sources() {
+        match has_successor || leads_elsewhere || sources != self.sources() {
             true => self.users.keys().cloned().collect(),
             false => BTreeSet::new(),
         }
     }
 
     /// Gives the segment to the oldest who is left, where none of the owner's is.
-    fn passes_on(&mut self) -> bool {
-        let is_owners = |user: &User| user.asker.namespace == self.owner;
+    fn pass_on(&mut self) -> bool {
+        let is_owners = |user: &User| user.member.namespace == self.owner;
         if self.users.values().any(is_owners) {
             return false;
         }
-        let heir = self.users.values().min_by_key(|user| &user.asker);
-        let Some(heir) = heir.map(|user| user.asker.namespace.clone()) else {
+        let successor = self.users.values().min_by_key(|user| &user.member);
+        let Some(successor) = successor.map(|user| user.member.namespace.clone()) else {
             return false;
         };
-        self.owner = heir;
+        self.owner = successor;
         true
     }
 }

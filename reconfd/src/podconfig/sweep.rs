@@ -3,25 +3,25 @@
 
 use std::collections::BTreeSet;
 
-use super::Controller;
+use super::NodeReconciler;
 
-impl Controller {
+impl NodeReconciler {
     pub(super) fn sweep(&mut self) {
         // Before every pod has been looked at, it is not known what is wanted.
-        if !self.has_seen_all {
+        if !self.initial_pass_done {
             return;
         }
         self.forget_netns_ids();
         let there = self.pods_that_are_there();
         self.claims.sweep(&there);
-        let remembered = self.settled.keys().chain(self.segments.pods());
+        let remembered = self.applied.keys().chain(self.segments.pods());
         let gone = remembered.filter(|uid| !there.contains(*uid)).cloned();
         self.dirty.extend(gone.collect::<Vec<_>>());
         self.retain_peer_filters();
     }
 
     fn pods_that_are_there(&self) -> BTreeSet<String> {
-        let with_devices = self.settled.keys();
+        let with_devices = self.applied.keys();
         let with_devices = with_devices.filter(|uid| self.devices_of(uid).next().is_some());
         let mut there: BTreeSet<String> = with_devices.cloned().collect();
         there.extend(self.pods.uids());

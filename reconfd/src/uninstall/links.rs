@@ -18,7 +18,7 @@ use crate::{
         switch::{Maker, Pin},
     },
     podconfig::{
-        self, Addressing, Controller,
+        self, Addressing, NodeReconciler,
         networks::{Networks, NodeNetworks},
         pods::{Pods, unsupported::Unsupported},
     },
@@ -37,7 +37,7 @@ pub fn remove(config: &UninstallConfig) -> anyhow::Result<()> {
     let pods = Pods::new(records, Scope::default(), Unsupported::default());
     // Nobody is told anything, and nobody says anything.
     let (telling, _tellings) = mpsc::channel();
-    let (_waker, inbox) = podconfig::inbox().context("make the bell")?;
+    let (_sender, receiver) = podconfig::event_queue().context("create the event queue")?;
     let nothing = StoreWriter::new().stores();
     let numbers = (Metrics::default(), DaemonHealth::default());
     let backfill = Backfill::default();
@@ -46,13 +46,13 @@ pub fn remove(config: &UninstallConfig) -> anyhow::Result<()> {
         claims: Claims::of_nobody(),
         probes: None,
     };
-    let controller = Controller::new(
+    let controller = NodeReconciler::new(
         machine,
         (nothing, addressing),
         pods,
         numbers,
         telling,
-        inbox,
+        receiver,
         backfill,
     );
     let (removed, machine) = controller.clear().context("remove the links")?;

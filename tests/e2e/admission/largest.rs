@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::tenant::Tenant;
-use reconfd::podconfig::policy::alike::is_judgeable;
+use reconfd::podconfig::policy::admission_cost::fits_admission;
 
 /// How long one request may take on a busy machine; an API server gives up after a minute.
 const LIMIT: Duration = Duration::from_secs(40);
@@ -93,12 +93,12 @@ fn rules(kind: &str, all: usize, alike: usize) -> Value {
 
 /// With as many as the allowance still calls complete.
 fn most_alike(kind: &str, all: usize) -> usize {
-    let is_judgeable = |alike: &usize| {
+    let fits_admission = |alike: &usize| {
         let rules: Vec<crds::policy::Rule> =
             serde_json::from_value(rules(kind, all, *alike)).expect("rules");
-        is_judgeable(&rules)
+        fits_admission(&rules)
     };
-    (1..=16).rev().find(is_judgeable).expect("one is judged")
+    (1..=16).rev().find(fits_admission).expect("one is judged")
 }
 
 /// 32 links with 8 addresses, 4 ranges, 16 routes and, in a tunnel, 64 peers each; each thing is held by the last

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use reconfd::podconfig::policy::alike::is_judgeable;
+use reconfd::podconfig::policy::admission_cost::fits_admission;
 use serde_json::{Value, json};
 
 use crate::wait::within;
@@ -186,7 +186,7 @@ impl Tenant {
         json!({"apiVersion": "podconfig.dev/v1alpha1", "kind": "PodConfigAllowance",
             "metadata": {"name": "effective", "namespace": self.name},
             "spec": {"policies": self.policies, "allow": allow, "limits": limits.unwrap_or(json!({})),
-                "complete": is_judgeable(&rules), "summary": {"rules": allow.len()}}})
+                "complete": fits_admission(&rules), "summary": {"rules": allow.len()}}})
     }
 
     fn effective(&self) -> Value {

@@ -52,7 +52,7 @@ impl Published {
         let namespace = config.metadata.namespace.as_deref().unwrap_or_default();
         let links = config.spec.links.iter();
         let told = links.filter_map(|link| {
-            let permit = policy::judge(link, policies).ok()?;
+            let permit = policy::evaluate(link, policies).ok()?;
             let collision = judge(&reach(link, namespace), &reserved, &permit.overlaps).collision?;
             Some(format!("link {}: {collision}", policy::clipped(&link.name)))
         });

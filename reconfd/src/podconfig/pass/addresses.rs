@@ -11,7 +11,7 @@ use ipnetwork::IpNetwork;
 
 use super::{
     claims::refuse,
-    work::{Work, standing::standing, verdict},
+    context::{PodContext, outcomes, present::present_link},
 };
 use crate::{
     address::{
@@ -26,21 +26,21 @@ use crate::{
         sandbox::{Depth, Inside, Sandbox, Unreachable},
     },
     podconfig::{
-        Controller,
+        NodeReconciler,
+        desired::{Desired, DesiredLink, spec_hash},
         outcome::Pod,
-        plan::Why,
-        pods::Known,
-        wanted::{Granted, Wanted, spec_hash},
+        plan::Cause,
+        pods::RecordedPod,
     },
 };
 
-impl Granted {
+impl DesiredLink {
     /// Where the link reaches.
     fn reach(&self) -> Reach {
         let link = &self.link;
         let ranges = self.ranges.iter().map(|range| range.cidr());
         Reach {
-            namespace: self.asker.namespace.clone(),
+            namespace: self.member.namespace.clone(),
             networks: link.addresses.iter().copied().chain(ranges).collect(),
             addresses: link.addresses.iter().map(IpNetwork::ip).collect(),
             routes: link.routes.iter().map(|route| route.to).collect(),
@@ -65,12 +65,12 @@ impl Granted {
     }
 }
 
-impl Controller {
+impl NodeReconciler {
     /// After a restart: a link that stands needs the very addresses that it has, also where somebody took the
     /// claims to them away meanwhile.
-    pub(in crate::podconfig) fn recall_addresses(&mut self) {
+    pub(in crate::podconfig) fn restore_addresses(&mut self) {
         for uid in self.machine.pods_with_links() {
-            let Some(known) = self.pods.known(&uid, &self.stores) else {
+            let Some(known) = self.pods.recorded(&uid, &self.stores) else {
                 continue;
             };
             // An address that is listed is asked for as it is.
@@ -80,8 +80,8 @@ impl Controller {
                 continue;
             }
             // One that can not be looked at now is looked at later, and told of then.
-            if let Ok(standing) = self.addresses_in(&uid, &known) {
-                for (link, addresses) in standing {
+            if let Ok(present) = self.addresses_in(&uid, &known) {
+                for (link, addresses) in present {
                     self.claims.recall(&uid, &link, &addresses);
                 }
             }
@@ -91,7 +91,7 @@ impl Controller {
     fn addresses_in(
         &mut self,
         uid: &str,
-        known: &Known,
+        known: &RecordedPod,
     ) -> Result<BTreeMap<String, BTreeSet<IpAddr>>, Unreachable> {
         let mut sandbox = self.machine.visit(&known.record)?;
         let inside = sandbox.look(Depth {
@@ -102,7 +102,7 @@ impl Controller {
             .machine
             .present(&sandbox, &known.pod.sandbox, uid, &inside)?;
         let ours = present.iter().filter_map(|link| {
-            let addresses = standing(link).addresses;
+            let addresses = present_link(link).addresses;
             let addresses = addresses.iter().map(IpNetwork::ip).collect();
             Some((link.mark.as_ref()?.link.clone(), addresses))
         });
@@ -111,7 +111,7 @@ impl Controller {
 
     /// What can not have its addresses, or may not reach where it would, is refused; what may have them later
     /// is left as it is until then.
-    pub(super) fn claim_addresses(&mut self, pod: &Pod, judged: &mut Wanted) {
+    pub(super) fn claim_addresses(&mut self, pod: &Pod, judged: &mut Desired) {
         let lineage = self.lineage(pod);
         let mut refused = Vec::new();
         for mut granted in std::mem::take(&mut judged.granted) {
@@ -119,7 +119,7 @@ impl Controller {
                 Ok(()) => judged.granted.push(granted),
                 Err((reason, message)) => {
                     judged.is_unsure |= reason == Reason::ClusterNetworksUnknown;
-                    let refusal = verdict::refused(&granted, reason, message);
+                    let refusal = outcomes::refused(&granted, reason, message);
                     refused.push((granted.order, refusal));
                 }
             }
@@ -130,10 +130,10 @@ impl Controller {
     fn claim_for(
         &self,
         pod: &Pod,
-        granted: &mut Granted,
-        judged: &mut Wanted,
+        granted: &mut DesiredLink,
+        judged: &mut Desired,
         lineage: &Lineage,
-    ) -> Result<(), Why> {
+    ) -> Result<(), Cause> {
         let reach = granted.reach();
         judged.reach.extend(&reach);
         judged.asking.insert(granted.link.name.clone());
@@ -161,21 +161,21 @@ impl Controller {
                     granted.conflict = judged.collision;
                 }
                 Answer::Held(_) => (),
-                Answer::Pending(why) => granted.withheld = Some((Reason::ClaimPending, why)),
+                Answer::Pending(why) => granted.suspended = Some((Reason::ClaimPending, why)),
                 Answer::Refused(reason, why) => return Err((reason, why)),
             }
         } else {
             self.claims.want_nothing(&asker(pod, granted));
         }
         let foreign = foreign_mac(granted);
-        granted.withheld = granted.withheld.take().or(foreign);
+        granted.suspended = granted.suspended.take().or(foreign);
         match &granted.conflict {
             Some(why) if judged.detaches => Err((Reason::AddressConflict, why.clone())),
             _ => Ok(()),
         }
     }
 
-    fn collides(&self, granted: &Granted, reach: &Reach, of_policies: &Reserved) -> Judged {
+    fn collides(&self, granted: &DesiredLink, reach: &Reach, of_policies: &Reserved) -> Judged {
         let reserved = [self.networks.reserved(), of_policies];
         judge(reach, &reserved, &granted.permit.overlaps)
     }
@@ -185,14 +185,14 @@ impl Controller {
     /// that the pod has otherwise.
     pub(super) fn withhold(
         &self,
-        work: &mut Work,
+        ctx: &mut PodContext,
         sandbox: &mut Sandbox,
         (inside, ours): (&Inside, &HashSet<u32>),
     ) -> Result<(), Error> {
         let mut of_pod = None;
-        for at in 0..work.granted.len() {
-            let granted = &work.granted[at];
-            if granted.withheld.is_some() || work.stands_as_asked(granted) {
+        for at in 0..ctx.granted.len() {
+            let granted = &ctx.granted[at];
+            if granted.suspended.is_some() || ctx.is_as_asked(granted) {
                 continue;
             }
             let mut collision = granted.conflict.clone();
@@ -204,7 +204,7 @@ impl Controller {
                 let reserved: Vec<&Reserved> = of_pod.iter().collect();
                 collision = judge(&reach, &reserved, &granted.permit.overlaps).collision;
             }
-            work.granted[at].withheld = collision.map(|why| (Reason::NetworkReserved, why));
+            ctx.granted[at].suspended = collision.map(|why| (Reason::NetworkReserved, why));
         }
         Ok(())
     }
@@ -219,25 +219,25 @@ impl Controller {
     }
 
     /// What the pod's links neither are to have nor have any more is others'.
-    pub(super) fn release_addresses(&self, work: &Work) {
+    pub(super) fn release_addresses(&self, ctx: &PodContext) {
         // Who was refused an address waits for it.
-        let asking = work.asking.iter();
+        let asking = ctx.asking.iter();
         let mut kept: BTreeMap<String, BTreeSet<IpAddr>> =
             asking.map(|link| (link.clone(), BTreeSet::new())).collect();
-        let wanted = work.granted.iter();
+        let wanted = ctx.granted.iter();
         let wanted = wanted.map(|granted| (&granted.link.name, &granted.link.addresses));
-        let standing = work.standing.iter();
-        let standing = standing.map(|(name, link)| (name, &link.addresses));
-        for (name, addresses) in wanted.chain(standing) {
+        let present = ctx.present.iter();
+        let present = present.map(|(name, link)| (name, &link.addresses));
+        for (name, addresses) in wanted.chain(present) {
             let of_link = kept.entry(name.clone()).or_default();
             of_link.extend(addresses.iter().map(IpNetwork::ip));
         }
         // Whoever gets an address gets its MAC address as well: it must be nobody's by then.
-        for (name, link) in &work.standing {
+        for (name, link) in &ctx.present {
             let of_mac = mac::address_of(link.mac).map(IpAddr::V4);
             kept.entry(name.clone()).or_default().extend(of_mac);
         }
-        self.claims.keep(work.uid(), &kept);
+        self.claims.keep(ctx.uid(), &kept);
     }
 
     /// Of a pod without a record, links that were taken away.
@@ -264,7 +264,7 @@ impl Controller {
 
 /// A MAC address that goes with an address which another link may hold, on this node or on another: both
 /// would be lost to each other's neighbours. A link that has it already stays.
-fn foreign_mac(granted: &Granted) -> Option<Why> {
+fn foreign_mac(granted: &DesiredLink) -> Option<Cause> {
     let mac = granted.link.mac?;
     let address = mac::address_of(mac).map(IpAddr::V4)?;
     let is_own = granted.domain == DEFAULT_DOMAIN
@@ -289,7 +289,7 @@ fn networks_of_pod(
     Ok(Reserved::new(kernel::of_pod(&networks)))
 }
 
-fn asker(pod: &Pod, granted: &Granted) -> Asker {
+fn asker(pod: &Pod, granted: &DesiredLink) -> Asker {
     Asker {
         namespace: pod.namespace.clone(),
         pod: pod.name.clone(),

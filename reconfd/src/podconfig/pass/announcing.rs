@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::work::Work;
+use super::context::PodContext;
 use crate::{
     node::{
         WayOut,
@@ -16,7 +16,7 @@ use crate::{
         netlink::Error,
         sandbox::{Extent, Sandbox},
     },
-    podconfig::{Controller, outcome::Pod, settled::Settled},
+    podconfig::{NodeReconciler, applied::AppliedState, outcome::Pod},
 };
 
 /// A frame may be lost beyond the node, and nothing retransmits it.
@@ -29,17 +29,17 @@ const LATELY: Duration = Duration::from_secs(30);
 /// Switches and tunnels forget a MAC address after five minutes.
 const REMEMBERED: Duration = Duration::from_secs(300);
 
-impl Controller {
+impl NodeReconciler {
     /// Sends the announcements that are due. Nothing else of the pods is looked at.
     pub(in crate::podconfig) fn announce_due(&mut self) {
         let now = Instant::now();
-        let due = self.settled.iter_mut().filter_map(|(uid, settled)| {
-            let links = settled.take_announcements(now);
+        let due = self.applied.iter_mut().filter_map(|(uid, applied)| {
+            let links = applied.take_announcements(now);
             (!links.is_empty()).then(|| (uid.clone(), links))
         });
         let due: Vec<(String, Vec<(u32, Extent)>)> = due.collect();
         for (uid, links) in due {
-            let known = self.pods.known(&uid, &self.stores);
+            let known = self.pods.recorded(&uid, &self.stores);
             let Some(known) = known.filter(|known| known.trouble.is_none()) else {
                 continue;
             };
@@ -54,38 +54,38 @@ impl Controller {
 
     /// Announces the links that this pass made or moved, after all steps: before the path forwards an
     /// announcement is lost.
-    pub(super) fn announce(&mut self, work: &Work, sandbox: &mut Sandbox) {
+    pub(super) fn announce(&mut self, ctx: &PodContext, sandbox: &mut Sandbox) {
         let mut links = Vec::new();
         let mut path = Vec::new();
-        for granted in &work.granted {
-            let standing = work.standing.get(&granted.link.name);
-            let is_new = work.moved.get(&granted.link.name);
-            let announced = standing.and_then(|s| Some((s, s.pod_index?, is_new?)));
-            if let Some((standing, index, is_new)) = announced {
-                links.push((index, Extent::of(&standing.addresses, *is_new)));
-                path.extend(self.machine.path_of(&granted.link, standing.host));
+        for granted in &ctx.granted {
+            let present = ctx.present.get(&granted.link.name);
+            let is_new = ctx.moved.get(&granted.link.name);
+            let announced = present.and_then(|s| Some((s, s.pod_index?, is_new?)));
+            if let Some((present, index, is_new)) = announced {
+                links.push((index, Extent::of(&present.addresses, *is_new)));
+                path.extend(self.machine.path_of(&granted.link, present.host));
             }
         }
         self.machine.await_path(&path);
         for (index, extent) in links {
-            warn_of(&work.known.pod, sandbox.announce(index, extent));
+            warn_of(&ctx.known.pod, sandbox.announce(index, extent));
         }
     }
 
     /// Schedules the second announcement of links that reach beyond the node.
-    pub(super) fn announce_again(&mut self, work: &Work) {
+    pub(super) fn announce_again(&mut self, ctx: &PodContext) {
         let reaches_beyond = |link: &&String| {
-            let mut granted = work.granted.iter();
+            let mut granted = ctx.granted.iter();
             granted.any(|granted| granted.link.name == **link && granted.link.kind.reaches_beyond())
         };
-        let again: Vec<&String> = work.moved.keys().filter(reaches_beyond).collect();
-        let Some(settled) = self.settled.get_mut(work.uid()) else {
+        let again: Vec<&String> = ctx.moved.keys().filter(reaches_beyond).collect();
+        let Some(applied) = self.applied.get_mut(ctx.uid()) else {
             return;
         };
         let now = Instant::now();
         again
             .into_iter()
-            .for_each(|link| settled.announce_at(link, now + AGAIN));
+            .for_each(|link| applied.announce_at(link, now + AGAIN));
     }
 
     /// A way out that opened: all links behind it are announced. One that leads to more ends: those that moved
@@ -116,13 +116,13 @@ impl Controller {
     }
 
     fn announce_soon(&mut self, uid: &str, link: &str, within: Option<Duration>) {
-        let Some(settled) = self.settled.get_mut(uid) else {
+        let Some(applied) = self.applied.get_mut(uid) else {
             return;
         };
-        let changed = settled.changed.get(link);
+        let changed = applied.changed.get(link);
         let age = changed.and_then(|changed| changed.elapsed().ok());
         if within.is_none_or(|within| age.is_some_and(|age| age < within)) {
-            settled.announce_at(link, Instant::now() + SOON);
+            applied.announce_at(link, Instant::now() + SOON);
         }
     }
 
@@ -133,14 +133,14 @@ impl Controller {
         let is_uplink = !device.is_kind(VETH) && !device.is_kind("tun");
         let bridge = device.master.filter(|_| is_uplink);
         let bridge = bridge.and_then(|bridge| node.get(&bridge));
-        let is_over = |settled: &Settled| {
-            let mut names = settled.node_links.iter();
+        let is_over = |applied: &AppliedState| {
+            let mut names = applied.node_links.iter();
             let devices = || [Some(device), bridge].into_iter().flatten();
             names.any(|name| devices().any(|row| row.is_called(name)))
         };
-        let over = self.settled.iter().filter(|(_, settled)| is_over(settled));
-        let links = over.flat_map(|(uid, settled)| {
-            let links = settled.changed.keys();
+        let over = self.applied.iter().filter(|(_, applied)| is_over(applied));
+        let links = over.flat_map(|(uid, applied)| {
+            let links = applied.changed.keys();
             links.map(move |link| (uid.clone(), link.clone()))
         });
         let links: Vec<(String, String)> = links.collect();
@@ -162,7 +162,7 @@ impl Controller {
     }
 }
 
-/// A link that could not be announced works for neighbours that ask for it.
+/// A link that could not be announced contexts for neighbours that ask for it.
 fn warn_of(pod: &Pod, announced: Result<(), Error>) {
     if let Err(error) = announced {
         tracing::warn!(

@@ -5,7 +5,7 @@ use std::{collections::HashSet, time::Instant};
 
 use crds::Reason;
 
-use super::work::{self, Work};
+use super::context::{self, PodContext};
 use crate::{
     metrics::Op,
     node::{
@@ -15,25 +15,29 @@ use crate::{
         netlink::Error,
         sandbox::Sandbox,
     },
-    podconfig::{Controller, plan::Step},
+    podconfig::{NodeReconciler, plan::Step},
 };
 
-impl Controller {
+impl NodeReconciler {
     /// All that goes, in one set: links, and bridges that nobody is left on.
-    pub(super) fn take_away(&mut self, works: &mut [Work], mut victims: Vec<(Place, u32)>) {
+    pub(super) fn remove_links(
+        &mut self,
+        contexts: &mut [PodContext],
+        mut victims: Vec<(Place, u32)>,
+    ) {
         let started = Instant::now();
-        let of_pods: Vec<(usize, String, Place, u32)> = works
+        let of_pods: Vec<(usize, String, Place, u32)> = contexts
             .iter()
             .enumerate()
-            .flat_map(|(at, work)| {
-                work.removals()
+            .flat_map(|(at, ctx)| {
+                ctx.removals()
                     .map(move |(place, index, link)| (at, link, place, index))
             })
             .collect();
         victims.extend(of_pods.iter().map(|(_, _, place, index)| (*place, *index)));
         // A pod in trouble gets no link now, and what it has keeps its bridge by itself.
-        let served = works.iter().filter(|work| work.trouble.is_none());
-        let needed: HashSet<&str> = served.flat_map(Work::bridges).collect();
+        let served = contexts.iter().filter(|ctx| ctx.trouble.is_none());
+        let needed: HashSet<&str> = served.flat_map(PodContext::bridges).collect();
         let going: HashSet<(Place, u32)> = victims.iter().copied().collect();
         let mut idle = self.machine.idle_bridges(&going);
         idle.retain(|(name, _)| !needed.contains(name.as_str()));
@@ -49,54 +53,54 @@ impl Controller {
         // Whoever is left on a segment whose device has gone may have it made again.
         bridges
             .into_iter()
-            .for_each(|bridge| self.touch_users(bridge));
+            .for_each(|bridge| self.enqueue_bridge_users(bridge));
         for (at, link, ..) in of_pods.into_iter().filter(|(_, link, ..)| !link.is_empty()) {
             self.metrics
                 .operated(Op::Remove, VETH, removed.is_ok(), started.elapsed());
-            works[at].removed(&link, &removed);
+            contexts[at].removed(&link, &removed);
         }
         if let Err(error) = removed {
             tracing::error!("remove links: {error}");
         }
     }
 
-    pub(super) fn act(&mut self, work: &mut Work) {
-        if work.has_nothing_to_do() || work.trouble.is_some() {
+    pub(super) fn act(&mut self, ctx: &mut PodContext) {
+        if ctx.has_nothing_to_do() || ctx.trouble.is_some() {
             return;
         }
-        let kept = work
+        let kept = ctx
             .sandbox
             .take()
-            .map_or_else(|| self.machine.visit(&work.known.record), Ok);
+            .map_or_else(|| self.machine.visit(&ctx.known.record), Ok);
         let mut sandbox = match kept {
             Ok(sandbox) => sandbox,
             Err(error) => {
-                work.trouble = Some(work::trouble(error));
+                ctx.trouble = Some(context::trouble(error));
                 return;
             }
         };
-        self.act_on_rules(work, &mut sandbox);
-        self.remove_devices(work, &mut sandbox);
-        for step in std::mem::take(&mut work.plan.steps) {
-            self.act_on_link(work, &mut sandbox, step);
+        self.act_on_rules(ctx, &mut sandbox);
+        self.remove_devices(ctx, &mut sandbox);
+        for step in std::mem::take(&mut ctx.plan.steps) {
+            self.act_on_link(ctx, &mut sandbox, step);
         }
-        self.announce(work, &mut sandbox);
-        self.probe(work, &sandbox);
+        self.announce(ctx, &mut sandbox);
+        self.probe(ctx, &sandbox);
     }
 
-    fn act_on_link(&mut self, work: &mut Work, sandbox: &mut Sandbox, step: Step) {
+    fn act_on_link(&mut self, ctx: &mut PodContext, sandbox: &mut Sandbox, step: Step) {
         let started = Instant::now();
         match step {
-            Step::Create(want) if work.may_create(&want.link.name) => {
-                let made = self.machine.create(sandbox, &want, work.next_index);
+            Step::Create(want) if ctx.may_create(&want.link.name) => {
+                let made = self.machine.create(sandbox, &want, ctx.next_index);
                 self.metrics.operated(
                     Op::Make,
                     want.link.kind.name(),
                     made.is_ok(),
                     started.elapsed(),
                 );
-                work.next_index += 1;
-                work.made(&want, made);
+                ctx.next_index += 1;
+                ctx.made(&want, made);
             }
             Step::Change {
                 present,
@@ -109,8 +113,8 @@ impl Controller {
                 let changed = self
                     .machine
                     .change(sandbox, &present, (&want, veth), &edits);
-                work.has_moved(&want, &edits);
-                self.changed(work, &want, changed, started);
+                ctx.has_moved(&want, &edits);
+                self.changed(ctx, &want, changed, started);
             }
             Step::ChangeDevice {
                 present,
@@ -123,17 +127,17 @@ impl Controller {
                 let changed =
                     self.machine
                         .change_device(sandbox, &present, (&want, device), &edits);
-                work.has_moved(&want, &edits);
-                self.announce_to_more(work.uid(), &want.link.name, &edits);
+                ctx.has_moved(&want, &edits);
+                self.announce_to_more(ctx.uid(), &want.link.name, &edits);
                 match edits.iter().all(Edit::is_of_ends) {
-                    true => work.followed(&want, changed),
-                    false => self.changed(work, &want, changed, started),
+                    true => ctx.followed(&want, changed),
+                    false => self.changed(ctx, &want, changed, started),
                 }
             }
             Step::Segment(want) => {
                 if let Some(segment) = want.link.kind.segment() {
                     let kept = self.machine.segment(segment, &want);
-                    work.kept_segment(&want, kept);
+                    ctx.kept_segment(&want, kept);
                 }
             }
             Step::Create(_)
@@ -146,7 +150,7 @@ impl Controller {
 
     fn changed(
         &self,
-        work: &mut Work,
+        ctx: &mut PodContext,
         want: &Want,
         changed: Result<Made, Error>,
         started: Instant,
@@ -154,12 +158,12 @@ impl Controller {
         let kind = want.link.kind.name();
         self.metrics
             .operated(Op::Change, kind, changed.is_ok(), started.elapsed());
-        work.changed(want, changed);
+        ctx.changed(want, changed);
     }
 
     /// Devices that are in the pod as a whole go before anything comes: the kernel knows one of a kind.
-    fn remove_devices(&mut self, work: &mut Work, sandbox: &mut Sandbox) {
-        let removals = work.device_removals();
+    fn remove_devices(&mut self, ctx: &mut PodContext, sandbox: &mut Sandbox) {
+        let removals = ctx.device_removals();
         if removals.is_empty() {
             return;
         }
@@ -170,49 +174,49 @@ impl Controller {
         let started = Instant::now();
         let removed = Machine::remove_devices(sandbox, &devices);
         for (.., link) in removals {
-            let kind = work.kind_of(&link);
+            let kind = ctx.kind_of(&link);
             self.metrics
                 .operated(Op::Remove, kind, removed.is_ok(), started.elapsed());
-            work.removed(&link, &removed);
+            ctx.removed(&link, &removed);
         }
     }
 
-    fn act_on_rules(&mut self, work: &mut Work, sandbox: &mut Sandbox) {
-        let steps = work.plan.steps.iter();
+    fn act_on_rules(&mut self, ctx: &mut PodContext, sandbox: &mut Sandbox) {
+        let steps = ctx.plan.steps.iter();
         let requests: Vec<_> = steps.filter_map(Step::rule_request).collect();
         if requests.is_empty() {
             return;
         }
         match Machine::act_on_rules(sandbox, &requests) {
-            Ok(()) => work.rules_put_back(),
-            Err(error) => work.trouble = Some((Reason::KernelRefused, error.to_string())),
+            Ok(()) => ctx.rules_put_back(),
+            Err(error) => ctx.trouble = Some((Reason::KernelRefused, error.to_string())),
         }
     }
 
     /// Remembers what the pod looks like now, before the echo of it is heard.
-    pub(super) fn settle(&mut self, work: &Work) {
+    pub(super) fn save_applied(&mut self, ctx: &PodContext) {
         let now = Instant::now();
-        let uid = work.uid().to_owned();
-        let settled = self.settled.entry(uid.clone()).or_default();
-        if !work.is_unknown() {
-            for end in settled.host_ends.keys() {
+        let uid = ctx.uid().to_owned();
+        let applied = self.applied.entry(uid.clone()).or_default();
+        if !ctx.is_unknown() {
+            for end in applied.host_ends.keys() {
                 self.host_ends.remove(end);
             }
         }
         self.host_ends.extend(
-            work.standing
+            ctx.present
                 .values()
                 .filter_map(|s| Some((s.host?, uid.clone()))),
         );
-        work.settle(settled, now);
-        self.announce_again(work);
-        for (link, kind) in &work.mended {
+        ctx.save_applied(applied, now);
+        self.announce_again(ctx);
+        for (link, kind) in &ctx.mended {
             self.metrics.drift_repaired(kind);
             tracing::info!(
-                namespace = work.known.pod.namespace,
-                pod = work.known.pod.name,
+                namespace = ctx.known.pod.namespace,
+                pod = ctx.known.pod.name,
                 link,
-                what = work.undone_parts.get(link),
+                what = ctx.undone_parts.get(link),
                 "changed by another program and repaired"
             );
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crds::Reason;
 
-use super::work::{Work, verdict};
+use super::context::{PodContext, outcomes};
 use crate::{
     node::{
         link_info::LinkInfo,
@@ -12,34 +12,34 @@ use crate::{
         sandbox::Depth,
     },
     podconfig::{
-        Controller,
+        NodeReconciler,
+        desired::{self, Desired, DesiredLink},
         outcome::{LinkOutcome, Pod},
-        plan::Surroundings as _,
+        plan::NodeView as _,
         policy::Permit,
-        segments::{Asker, Claim},
-        wanted::{self, Granted, Wanted},
+        segments::{Member, Registration},
     },
 };
 
-impl Controller {
+impl NodeReconciler {
     /// Of pods that ask for the same address or for the same segment in different ways, the first gets it.
-    pub(super) fn claim(&mut self, pod: &Pod, judged: &mut Wanted) {
+    pub(super) fn claim(&mut self, pod: &Pod, judged: &mut Desired) {
         self.claim_segments(pod, judged);
         self.claim_addresses(pod, judged);
     }
 
-    fn claim_segments(&mut self, pod: &Pod, judged: &mut Wanted) {
+    fn claim_segments(&mut self, pod: &Pod, judged: &mut Desired) {
         let mut refused = Vec::new();
         let mut parents = Vec::new();
         for granted in &mut judged.granted {
             self.choose_rule(&granted.link, &mut granted.permit);
         }
         judged.granted.retain(|granted| {
-            match self.claim_segment(&pod.uid, &granted.link, &granted.asker, &granted.permit) {
+            match self.claim_segment(&pod.uid, &granted.link, &granted.member, &granted.permit) {
                 Ok(()) => true,
                 Err((reason, message)) => {
                     parents.extend(granted.link.kind.node_link().map(str::to_owned));
-                    let refusal = verdict::refused(granted, reason, message);
+                    let refusal = outcomes::refused(granted, reason, message);
                     refused.push((granted.order, refusal));
                     false
                 }
@@ -50,42 +50,42 @@ impl Controller {
     }
 
     /// What a pod neither asks for nor has any more is free, now that its links are gone.
-    pub(super) fn release(&mut self, work: &Work) {
-        if work.trouble.is_some() {
+    pub(super) fn release(&mut self, ctx: &PodContext) {
+        if ctx.trouble.is_some() {
             return;
         }
-        let mut kept = names(work.granted.iter().map(|granted| &granted.link));
-        let settled = self.settled.get(work.uid());
+        let mut kept = names(ctx.granted.iter().map(|granted| &granted.link));
+        let applied = self.applied.get(ctx.uid());
         kept.extend(
-            settled
+            applied
                 .into_iter()
                 .flat_map(|s| s.segments.values().cloned()),
         );
-        let freed = self.segments.keep(work.uid(), &kept);
-        self.touch_others(work.uid(), freed);
-        self.release_addresses(work);
+        let freed = self.segments.keep(ctx.uid(), &kept);
+        self.enqueue_others(ctx.uid(), freed);
+        self.release_addresses(ctx);
     }
 
     fn claim_segment(
         &mut self,
         uid: &str,
         link: &Link,
-        asker: &Asker,
+        member: &Member,
         permit: &Permit,
     ) -> Result<(), (Reason, String)> {
         let Some(segment) = link.kind.segment() else {
             return Ok(());
         };
-        let claim = Claim {
+        let registration = Registration {
             pod: uid,
-            asker,
+            member,
             segment,
             exclusive: link.kind.is_device(),
             across: self.may_share(segment, permit),
             sources: permit.sources.first().map_or(&[], Vec::as_slice),
         };
-        let (taken, news) = self.segments.take(&claim);
-        self.touch_others(uid, news);
+        let (taken, news) = self.segments.take(&registration);
+        self.enqueue_others(uid, news);
         taken
     }
 
@@ -104,12 +104,12 @@ impl Controller {
     }
 
     /// What another pod holds already, it keeps. The names of links that can not have their segment.
-    pub(super) fn hold(&mut self, uid: &str, links: &[(Link, Asker, Permit)]) -> Vec<String> {
+    pub(super) fn hold(&mut self, uid: &str, links: &[(Link, Member, Permit)]) -> Vec<String> {
         let mut refused = Vec::new();
-        for (link, asker, permit) in links {
+        for (link, member, permit) in links {
             let mut permit = permit.clone();
             self.choose_rule(link, &mut permit);
-            if self.claim_segment(uid, link, asker, &permit).is_err() {
+            if self.claim_segment(uid, link, member, &permit).is_err() {
                 refused.push(link.name.clone());
             }
         }
@@ -117,11 +117,11 @@ impl Controller {
     }
 
     /// Of a pod without a record: what nobody asks for any more goes.
-    pub(super) fn release_all_but(&mut self, uid: &str, links: &[(Link, Asker, Permit)]) {
+    pub(super) fn release_all_but(&mut self, uid: &str, links: &[(Link, Member, Permit)]) {
         let mut kept = names(links.iter().map(|(link, ..)| link));
         kept.extend(self.devices_of(uid).cloned());
         let freed = self.segments.keep(uid, &kept);
-        self.touch_others(uid, freed);
+        self.enqueue_others(uid, freed);
     }
 
     /// A pod that is not there holds nothing but what its links go on using.
@@ -130,7 +130,7 @@ impl Controller {
         let kept = self.used_segments(uid);
         let freed = self.segments.keep(uid, &kept);
         self.segments.wait_no_more(uid);
-        self.touch_others(uid, freed);
+        self.enqueue_others(uid, freed);
     }
 
     /// Segments whose bridge a host end of the pod is on, and those of devices in it, as long as its
@@ -146,13 +146,13 @@ impl Controller {
 
     /// Segments of devices in a pod that is not known to be gone.
     pub(in crate::podconfig) fn devices_of(&self, uid: &str) -> impl Iterator<Item = &String> {
-        let settled = self.settled.get(uid).filter(|_| self.netns_ids.has(uid));
-        settled.into_iter().flat_map(|s| s.segments.values())
+        let applied = self.applied.get(uid).filter(|_| self.netns_ids.has(uid));
+        applied.into_iter().flat_map(|s| s.segments.values())
     }
 
     /// After a restart: links that stand have what they use before anybody else asks for it.
-    pub(in crate::podconfig) fn hold_what_stands(&mut self) {
-        let picture = self.picture();
+    pub(in crate::podconfig) fn restore_segments(&mut self) {
+        let snapshot = self.snapshot();
         let uids: BTreeSet<String> = self
             .pods
             .uids()
@@ -169,7 +169,7 @@ impl Controller {
             marks.extend(self.marks_in(&uid));
             let asked = marks
                 .iter()
-                .filter_map(|mark| self.asked_for(mark, &picture));
+                .filter_map(|mark| self.desired_by(mark, &snapshot));
             let asked: Vec<_> = asked.collect();
             self.hold(&uid, &asked);
         }
@@ -177,19 +177,19 @@ impl Controller {
 
     /// The marks of devices that are in a pod as a whole.
     fn marks_in(&mut self, uid: &str) -> Vec<Mark> {
-        let Some(known) = self.pods.known(uid, &self.stores) else {
+        let Some(known) = self.pods.recorded(uid, &self.stores) else {
             return Vec::new();
         };
         let asks = self.stores.podconfigs_of(&known.pod.namespace);
         let asks_for_devices = asks
             .iter()
-            .any(|config| config.spec.links.iter().any(wanted::is_device));
+            .any(|config| config.spec.links.iter().any(desired::is_device));
         if !asks_for_devices || known.trouble.is_some() {
             return Vec::new();
         }
         let candidates = self.machine.visit(&known.record).map(|mut sandbox| {
             let inside = sandbox.look(Depth::default())?;
-            let primary = super::look::primary(&known.record);
+            let primary = super::observe::primary(&known.record);
             self.machine
                 .candidates(&mut sandbox, uid, &inside, &primary)
         });
@@ -201,7 +201,7 @@ impl Controller {
             .collect()
     }
 
-    fn touch_others(&mut self, uid: &str, news: BTreeSet<String>) {
+    fn enqueue_others(&mut self, uid: &str, news: BTreeSet<String>) {
         let others = news.into_iter().filter(|other| other != uid);
         self.dirty.extend(others);
     }
@@ -214,14 +214,14 @@ fn names<'a>(links: impl Iterator<Item = &'a Link>) -> BTreeSet<String> {
         .collect()
 }
 
-pub(super) fn refuse(judged: &mut Wanted, refused: Vec<(usize, LinkOutcome)>) {
+pub(super) fn refuse(judged: &mut Desired, refused: Vec<(usize, LinkOutcome)>) {
     let earlier = std::mem::take(&mut judged.refused);
-    judged.refused = verdict::merge(earlier, refused, &judged.granted);
+    judged.refused = outcomes::merge(earlier, refused, &judged.granted);
 }
 
 /// What one of the rules that allow the whole link lets its device do, beside the sharing that it needs.
-pub(super) fn grants(granted: &Granted, owner: &str) -> (bool, bool) {
-    let is_shared = owner != granted.asker.namespace;
+pub(super) fn grants(granted: &DesiredLink, owner: &str) -> (bool, bool) {
+    let is_shared = owner != granted.member.namespace;
     let fit = || {
         granted
             .permit

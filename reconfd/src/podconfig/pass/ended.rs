@@ -5,17 +5,17 @@
 
 use std::collections::HashSet;
 
-use super::Picture;
-use crate::{podconfig::Controller, source::Stores};
+use super::ObjectSnapshot;
+use crate::{podconfig::NodeReconciler, source::Stores};
 
 /// The uids of all pods that the source speaks of; `None`: of some it does not say the uid.
 pub(super) type Uids = Option<HashSet<String>>;
 
-/// Where a runtime passes no uid, the sandbox's id stands for it, and no object has that.
+/// Where a runtime run_passes no uid, the sandbox's id stands for it, and no object has that.
 const CONTAINER_ID: usize = 64;
 
-impl Picture {
-    fn uids(&self, controller: &Controller) -> &Uids {
+impl ObjectSnapshot {
+    fn uids(&self, controller: &NodeReconciler) -> &Uids {
         let recorded = |object: &_| controller.pods.has_name_of(object);
         self.uids.get_or_init(|| uids(&controller.stores, recorded))
     }
@@ -34,19 +34,19 @@ fn uids(stores: &Stores, is_recorded: impl Fn(&crate::source::Pod) -> bool) -> U
     Some(uids)
 }
 
-impl Controller {
-    pub(super) fn has_ended(&self, uid: &str, picture: &Picture) -> bool {
+impl NodeReconciler {
+    pub(super) fn has_ended(&self, uid: &str, snapshot: &ObjectSnapshot) -> bool {
         uid.len() != CONTAINER_ID
             && !self.pods.has(uid)
             && self.pods.has_folder()
-            && matches!(picture.uids(self), Some(uids) if !uids.contains(uid))
+            && matches!(snapshot.uids(self), Some(uids) if !uids.contains(uid))
     }
 
     /// Takes the devices out of an ended pod; its host ends go with those of others. What the kernel
     /// refuses is tried again.
     pub(super) fn end(&mut self, uid: &str) {
-        let settled = self.settled.get(uid);
-        let own = settled.map(|settled| settled.devices.clone());
+        let applied = self.applied.get(uid);
+        let own = applied.map(|applied| applied.devices.clone());
         let own = own.unwrap_or_default();
         for netns in self.netns_ids.of(|owner| owner == uid) {
             let is_its =
@@ -73,7 +73,7 @@ impl Controller {
             Ok(ids) => ids,
             Err(error) => return tracing::error!("{error}"),
         };
-        let picture = self.picture();
+        let snapshot = self.snapshot();
         for netns in ids {
             if self.netns_ids.owner(netns).is_some() {
                 continue;
@@ -88,7 +88,7 @@ impl Controller {
                 }
             };
             let ended: HashSet<String> =
-                ended.filter(|uid| self.has_ended(uid, &picture)).collect();
+                ended.filter(|uid| self.has_ended(uid, &snapshot)).collect();
             for uid in ended {
                 self.netns_ids.insert(netns, &uid);
                 self.end(&uid);

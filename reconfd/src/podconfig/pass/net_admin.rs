@@ -5,14 +5,18 @@ use std::sync::Arc;
 use crds::PodConfigPolicy;
 
 use crate::{
-    podconfig::{Controller, pods::Known, policy},
+    podconfig::{NodeReconciler, pods::RecordedPod, policy},
     source::pod::NetAdmin,
 };
 
-impl Controller {
+impl NodeReconciler {
     /// What the pod's object says of a user namespace, or does not say, is held against the kernel's word. A
     /// namespace that cannot be opened gets no links in any case.
-    pub(super) fn prove_net_admin(&self, known: &mut Known, policies: &[Arc<PodConfigPolicy>]) {
+    pub(super) fn prove_net_admin(
+        &self,
+        known: &mut RecordedPod,
+        policies: &[Arc<PodConfigPolicy>],
+    ) {
         let is_asked = match known.pod.net_admin {
             NetAdmin::Claimed(_) => true,
             NetAdmin::Unknown => {

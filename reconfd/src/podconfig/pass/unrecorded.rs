@@ -5,18 +5,17 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use crds::Reason;
 
-use super::{Picture, work::verdict};
+use super::{ObjectSnapshot, context::outcomes};
 use crate::{
     node::{
         links::{Link, Mark, Place},
         sandbox::Unreachable,
     },
     podconfig::{
-        Controller, Telling, Untold,
-        pods::Unrecorded,
+        NodeReconciler, ReportJob, UnrecordedState, desired,
+        pods::UnrecordedPod,
         policy::{self, Permit},
-        segments::Asker,
-        wanted,
+        segments::Member,
     },
 };
 
@@ -24,12 +23,16 @@ use crate::{
 /// its record.
 const ENDS_WITHIN: Duration = Duration::from_secs(2);
 
-impl Controller {
+impl NodeReconciler {
     /// Links of a pod whose record or object is not there stay, as long as somebody still asks for them:
     /// its sandbox may go on. So do their addresses.
-    pub(super) fn look_at_orphan(&mut self, uid: &str, picture: &Picture) -> Vec<(Place, u32)> {
+    pub(super) fn observe_orphan(
+        &mut self,
+        uid: &str,
+        snapshot: &ObjectSnapshot,
+    ) -> Vec<(Place, u32)> {
         let ends = self.machine.ends_of(uid);
-        let has_ended = self.has_ended(uid, picture);
+        let has_ended = self.has_ended(uid, snapshot);
         if has_ended {
             self.end(uid);
         }
@@ -47,7 +50,7 @@ impl Controller {
         let asked: Vec<_> = ends
             .iter()
             .filter(|_| !has_ended)
-            .filter_map(|(.., mark)| self.asked_for(mark, picture))
+            .filter_map(|(.., mark)| self.desired_by(mark, snapshot))
             .collect();
         let refused = self.hold(uid, &asked);
         self.release_all_but(uid, &asked);
@@ -70,11 +73,11 @@ impl Controller {
     }
 
     /// The link that a mark speaks of, if somebody still asks for it and may have it.
-    pub(super) fn asked_for(
+    pub(super) fn desired_by(
         &self,
         mark: &Mark,
-        picture: &Picture,
-    ) -> Option<(Link, Asker, Permit)> {
+        snapshot: &ObjectSnapshot,
+    ) -> Option<(Link, Member, Permit)> {
         let configs = self.stores.podconfigs();
         let config = configs
             .iter()
@@ -86,16 +89,16 @@ impl Controller {
             return None;
         }
         let labels = self.stores.namespace_labels(namespace);
-        let selected = policy::selecting(picture.policies.iter().map(Arc::as_ref), &labels);
-        let permit = policy::judge(link, &selected.policies).ok()?;
-        let link = wanted::link_of(link, &permit, namespace, &self.machine.installation);
-        Some((link.ok()?, wanted::asker(config), permit))
+        let selected = policy::selecting(snapshot.policies.iter().map(Arc::as_ref), &labels);
+        let permit = policy::evaluate(link, &selected.policies).ok()?;
+        let link = desired::link_of(link, &permit, namespace, &self.machine.installation);
+        Some((link.ok()?, desired::member(config), permit))
     }
 
     /// Pods that are selected and that no record speaks of: nothing can be done, and that is told.
-    pub(super) fn tell_unrecorded(&mut self, picture: &mut Picture) {
-        for namespace in std::mem::take(&mut self.unsure) {
-            let now: HashMap<String, Unrecorded> = self
+    pub(super) fn report_unrecorded(&mut self, snapshot: &mut ObjectSnapshot) {
+        for namespace in std::mem::take(&mut self.stale_namespaces) {
+            let now: HashMap<String, UnrecordedPod> = self
                 .pods
                 .unrecorded(&namespace, &self.stores)
                 .into_iter()
@@ -104,26 +107,26 @@ impl Controller {
             let gone: Vec<String> = self
                 .unrecorded
                 .iter()
-                .filter(|(_, untold)| untold.namespace == namespace)
+                .filter(|(_, state)| state.namespace == namespace)
                 .map(|(uid, _)| uid.clone())
                 .collect();
             for uid in gone.into_iter().filter(|uid| !now.contains_key(uid)) {
                 self.unrecorded.remove(&uid);
                 if !self.pods.has(&uid) {
-                    let _ = self.telling.send(Telling::PodGone { uid });
+                    let _ = self.reporter.send(ReportJob::PodGone { uid });
                 }
             }
             for (uid, missing) in now {
                 let has_ended = self.has_lost_its_sandbox(&uid);
                 if has_ended {
-                    self.seeking.look_later(&namespace);
+                    self.discovery.look_later(&namespace);
                 }
-                let untold = Untold {
+                let state = UnrecordedState {
                     namespace: namespace.clone(),
                     is_missed: missing.unsupported.is_none() && !has_ended,
                 };
-                self.unrecorded.insert(uid, untold);
-                self.tell_one_unrecorded(missing, has_ended, picture);
+                self.unrecorded.insert(uid, state);
+                self.report_unrecorded_pod(missing, has_ended, snapshot);
             }
         }
     }
@@ -139,42 +142,47 @@ impl Controller {
         })
     }
 
-    fn tell_one_unrecorded(&mut self, missing: Unrecorded, has_ended: bool, picture: &mut Picture) {
+    fn report_unrecorded_pod(
+        &mut self,
+        missing: UnrecordedPod,
+        has_ended: bool,
+        snapshot: &mut ObjectSnapshot,
+    ) {
         let namespace = &missing.pod.namespace;
-        let configs = picture
+        let configs = snapshot
             .configs
             .entry(namespace.clone())
             .or_insert_with(|| self.stores.podconfigs_of(namespace));
-        let judged = wanted::wanted(
+        let judged = desired::desired(
             &missing.pod,
             0,
             configs,
-            &picture.policies,
+            &snapshot.policies,
             &self.machine.installation,
         );
-        let judged = self.leave_to_others(namespace, judged);
+        let judged = self.apply_precedence(namespace, judged);
         let key = (namespace.clone(), missing.pod.name.clone());
         let trouble = match has_ended && missing.unsupported.is_none() {
-            true => verdict::sandbox_ended(),
-            false => verdict::why_unrecorded(
+            true => outcomes::sandbox_ended(),
+            false => outcomes::why_unrecorded(
                 &missing,
-                self.seeking.why_not(&key),
-                self.pods.has_bad_ones(),
+                self.discovery.why_unverified(&key),
+                self.pods.has_invalid_records(),
             ),
         };
         if !judged.granted.is_empty() && trouble.0 == Reason::NoRecord {
-            self.seeking.backfill.ask(&missing.object);
+            self.discovery.backfill.ask(&missing.object);
         }
-        let outcome = verdict::unrecorded(missing.pod, judged, trouble);
-        let _ = self.telling.send(Telling::Pod(Box::new(outcome)));
+        let outcome = outcomes::unrecorded(missing.pod, judged, trouble);
+        let _ = self.reporter.send(ReportJob::Pod(Box::new(outcome)));
     }
 
     pub(super) fn forget(&mut self, uid: &str) {
         self.orphans.remove(uid);
         self.let_go(uid);
         self.netns_ids.forget(uid);
-        let settled = self.settled.remove(uid);
-        for end in settled.iter().flat_map(|settled| settled.host_ends.keys()) {
+        let applied = self.applied.remove(uid);
+        for end in applied.iter().flat_map(|applied| applied.host_ends.keys()) {
             if self.host_ends.get(end).is_some_and(|owner| owner == uid) {
                 self.host_ends.remove(end);
             }
@@ -182,7 +190,7 @@ impl Controller {
         self.probes.iter_mut().for_each(|probes| probes.forget(uid));
         // What is said of it as of a pod without a record stays said until its object goes.
         if !self.unrecorded.contains_key(uid) {
-            let _ = self.telling.send(Telling::PodGone { uid: uid.into() });
+            let _ = self.reporter.send(ReportJob::PodGone { uid: uid.into() });
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use crds::Reason;
 
-use super::{Aim, Hindered, Plan, Step, Surroundings, Why, ground};
+use super::{Blocked, Cause, NodeView, Plan, Step, Target, parent};
 use crate::node::{
     link_info::LinkInfo,
     links::{
@@ -16,7 +16,7 @@ use crate::node::{
 };
 
 /// What is known of the pod's own devices.
-pub struct Inside<'a> {
+pub struct PodDevices<'a> {
     /// All links in the pod.
     pub links: &'a HashMap<u32, LinkInfo>,
     pub candidates: Vec<Candidate>,
@@ -32,7 +32,7 @@ pub struct Inside<'a> {
     going: HashSet<u32>,
 }
 
-impl<'a> Inside<'a> {
+impl<'a> PodDevices<'a> {
     pub fn new(
         links: &'a HashMap<u32, LinkInfo>,
         candidates: Vec<Candidate>,
@@ -79,7 +79,7 @@ impl<'a> Inside<'a> {
     }
 
     /// A link of the pod that has the name and is not ours.
-    pub(super) fn foreign(&self, name: &str, own: Option<u32>) -> Option<Why> {
+    pub(super) fn foreign(&self, name: &str, own: Option<u32>) -> Option<Cause> {
         let is_other = |row: &&LinkInfo| Some(row.index) != own && !self.going.contains(&row.index);
         let mut others = self.links.values().filter(is_other);
         let other = others.find(|row| row.is_called(name))?;
@@ -107,7 +107,7 @@ impl<'a> Inside<'a> {
     }
 
     /// The device that is this link, as far as the kernel tells: what the tenant can write is not enough.
-    fn take(&mut self, device: &Device, want: &WantDevice) -> Result<Option<Candidate>, Why> {
+    fn take(&mut self, device: &Device, want: &WantDevice) -> Result<Option<Candidate>, Cause> {
         let place = self
             .candidates
             .iter()
@@ -152,20 +152,20 @@ fn is_same(candidate: &Candidate, device: &Device, want: &WantDevice) -> bool {
 }
 
 impl Plan {
-    pub(super) fn device<S: Surroundings>(
+    pub(super) fn device<S: NodeView>(
         &mut self,
         mut want: Want,
         device: &Device,
-        inside: &mut Inside<'_>,
-        around: &S,
+        inside: &mut PodDevices<'_>,
+        node: &S,
     ) {
-        let stands = stand(&mut want, device, inside, around);
-        let found = match (&stands, &want.device) {
+        let resolved = resolve(&mut want, device, inside, node);
+        let found = match (&resolved, &want.device) {
             (Ok(_), Some(wanted)) => inside.take(device, wanted),
             // One that is there and can not carry what is wanted now stays.
             (Err(why), Some(wanted)) => {
                 if let Ok(Some(found)) = inside.take(device, wanted) {
-                    self.keep_device_up(&want, device, found, around);
+                    self.keep_device_up(&want, device, found, node);
                 }
                 Err(why.clone())
             }
@@ -173,71 +173,71 @@ impl Plan {
             (Ok(_), None) => Ok(None),
         };
         let link = want.link.name.clone();
-        self.aims.insert(link.clone(), Aim::of(&want));
-        let hinder = |(reason, message): Why| Hindered {
+        self.targets.insert(link.clone(), Target::of(&want));
+        let hinder = |(reason, message): Cause| Blocked {
             link: link.clone(),
             reason,
             message,
         };
         match found {
-            Err(why) => self.hindered.push(hinder(why)),
+            Err(why) => self.blocked.push(hinder(why)),
             Ok(found) => {
                 let own = found.as_ref().map(|candidate| candidate.info.index);
                 let own = own.or_else(|| inside.replaced(&want.link.name));
                 if let Some(why) = inside.foreign(&want.link.name, own) {
-                    self.hindered.push(hinder(why));
+                    self.blocked.push(hinder(why));
                     // It stays, under whatever name.
                     if let Some(found) = found {
-                        self.keep_device_up(&want, device, found, around);
+                        self.keep_device_up(&want, device, found, node);
                     }
                     return;
                 }
-                self.hindered.extend(stands.ok().flatten().map(hinder));
-                self.towards_device(want, device, found, around);
+                self.blocked.extend(resolved.ok().flatten().map(hinder));
+                self.towards_device(want, device, found, node);
             }
         }
     }
 
     /// A device that can not be all that is wanted is for the rest what the rules say now.
-    fn keep_device_up<S: Surroundings>(
+    fn keep_device_up<S: NodeView>(
         &mut self,
         want: &Want,
         device: &Device,
         found: Candidate,
-        around: &S,
+        node: &S,
     ) {
         let mut want = want.clone();
         want.mtu = found.present.pod.mtu;
         let mut edits = device_edits(&found.present, &want);
         edits.retain(|edit| !matches!(edit, Edit::Rename | Edit::Mark));
-        self.change_device((want, device), found, edits, around);
+        self.change_device((want, device), found, edits, node);
     }
 
-    fn towards_device<S: Surroundings>(
+    fn towards_device<S: NodeView>(
         &mut self,
         want: Want,
         device: &Device,
         found: Option<Candidate>,
-        around: &S,
+        node: &S,
     ) {
         let Some(found) = found else {
             self.steps.push(Step::Create(Box::new(want)));
             return;
         };
         let edits: Vec<Edit> = device_edits(&found.present, &want);
-        self.change_device((want, device), found, edits, around);
+        self.change_device((want, device), found, edits, node);
     }
 
-    fn change_device<S: Surroundings>(
+    fn change_device<S: NodeView>(
         &mut self,
         (want, device): (Want, &Device),
         found: Candidate,
         edits: Vec<Edit>,
-        around: &S,
+        node: &S,
     ) {
         let is_guarded = match (device, &want.device) {
             (Device::Exclusive(segment), Some(wanted)) => {
-                super::is_guarded(&segment.data, wanted, around)
+                super::is_guarded(&segment.data, wanted, node)
             }
             _ => true,
         };
@@ -252,8 +252,8 @@ impl Plan {
     }
 
     /// What is left of ours is not wanted any more, or was never finished. First, so that nothing that
-    /// is made stands in its way.
-    pub(super) fn without(&mut self, inside: Inside<'_>) {
+    /// is made resolved in its way.
+    pub(super) fn without(&mut self, inside: PodDevices<'_>) {
         let gone = inside.candidates.iter().filter(|c| inside.is_ours(c));
         let steps = gone.map(|candidate| Step::RemoveDevice {
             index: candidate.info.index,
@@ -273,14 +273,14 @@ impl Plan {
 }
 
 /// Fills in what the device shall be; says so where its parent is there and down.
-fn stand<S: Surroundings>(
+fn resolve<S: NodeView>(
     want: &mut Want,
     device: &Device,
-    inside: &Inside<'_>,
-    around: &S,
-) -> Result<Option<Why>, Why> {
+    inside: &PodDevices<'_>,
+    node: &S,
+) -> Result<Option<Cause>, Cause> {
     match device {
-        Device::Exclusive(segment) => ground::stand(want, segment, around),
+        Device::Exclusive(segment) => parent::resolve(want, segment, node),
         Device::Inside { carrier, data, .. } => inside_of(want, carrier, data, inside),
     }
 }
@@ -290,8 +290,8 @@ fn inside_of(
     want: &mut Want,
     carrier: &str,
     data: &Data,
-    inside: &Inside<'_>,
-) -> Result<Option<Why>, Why> {
+    inside: &PodDevices<'_>,
+) -> Result<Option<Cause>, Cause> {
     let row = inside.links.values().find(|row| row.is_called(carrier));
     let Some(row) = row else {
         let message = format!("the pod has no link {carrier:?}; the link follows when it appears");
@@ -314,6 +314,6 @@ fn inside_of(
         peers: ground.peers,
         peer_filter: None,
     });
-    ground::carry(want, carries, carrier)?;
-    Ok((!row.up).then(|| ground::down(carrier)))
+    parent::carry(want, carries, carrier)?;
+    Ok((!row.up).then(|| parent::down(carrier)))
 }

@@ -3,11 +3,11 @@
 use crds::Reason;
 use ipnetwork::IpNetwork;
 
-use super::{Hindered, Why};
+use super::{Blocked, Cause};
 use crate::node::links::Want;
 
 /// Leaves out what a kernel without IPv6 would refuse, and says so; `None` where nothing is left out.
-pub fn leave_out_ipv6(want: &mut Want) -> Option<Hindered> {
+pub fn leave_out_ipv6(want: &mut Want) -> Option<Blocked> {
     let link = &mut want.link;
     if !link.speaks_ipv6() {
         return None;
@@ -18,14 +18,14 @@ pub fn leave_out_ipv6(want: &mut Want) -> Option<Hindered> {
     link.routes.retain(|route| route.to.is_ipv4());
     link.slaac = false;
     let (reason, message) = why(&left_out);
-    Some(Hindered {
+    Some(Blocked {
         link: link.name.clone(),
         reason,
         message,
     })
 }
 
-fn why(left_out: &[String]) -> Why {
+fn why(left_out: &[String]) -> Cause {
     let what = match left_out {
         [] => "IPv6 routes and slaac are".into(),
         [one] => format!("{one} is"),

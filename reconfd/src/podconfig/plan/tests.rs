@@ -33,7 +33,7 @@ struct Node {
     peer_filter: Option<PeerFilter>,
 }
 
-impl Surroundings for Node {
+impl NodeView for Node {
     fn installation(&self) -> &str {
         "home"
     }
@@ -198,15 +198,15 @@ impl Pod {
     fn plan(self) -> Plan {
         let inside = self.inside.into_iter().map(|row| (row.index, row));
         let inside: HashMap<u32, LinkInfo> = inside.collect();
-        let mut of_pod = Inside::new(&inside, self.candidates, &self.known, &self.granted);
+        let mut of_pod = PodDevices::new(&inside, self.candidates, &self.known, &self.granted);
         (of_pod.stranded, of_pod.has_ipv6) = (self.stranded, !self.lacks_ipv6);
-        plan(Situation {
+        plan(PlanInput {
             inside: of_pod,
             granted: self.granted,
             present: self.present,
             stale: self.stale,
             rules: &self.rules,
-            around: &self.node,
+            node: &self.node,
         })
     }
 }
@@ -219,13 +219,13 @@ fn removal(index: u32, link: &str) -> Step {
     }
 }
 
-/// The one link that is hindered, and why; nothing is done about it.
-fn hindered(plan: &Plan) -> (&str, Reason) {
+/// The one link that is blocked, and why; nothing is done about it.
+fn blocked(plan: &Plan) -> (&str, Reason) {
     assert_eq!(plan.steps, []);
-    let [hindered] = plan.hindered.as_slice() else {
-        panic!("not one link is hindered: {:?}", plan.hindered);
+    let [blocked] = plan.blocked.as_slice() else {
+        panic!("not one link is blocked: {:?}", plan.blocked);
     };
-    (&hindered.link, hindered.reason)
+    (&blocked.link, blocked.reason)
 }
 
 #[test]
@@ -236,7 +236,7 @@ fn a_link_that_is_not_there_is_made() {
     }
     .plan();
     assert_eq!(plan.steps, [Step::Create(Box::new(on_lan("data0")))]);
-    assert_eq!(plan.hindered, []);
+    assert_eq!(plan.blocked, []);
 }
 
 #[test]
@@ -249,7 +249,7 @@ fn a_pod_that_has_what_it_shall_have_is_left_in_peace() {
     }
     .plan();
     assert!(plan.is_quiet(), "{:?}", plan.steps);
-    assert_eq!(plan.hindered, []);
+    assert_eq!(plan.blocked, []);
 }
 
 #[test]
@@ -314,7 +314,7 @@ fn a_bridge_that_the_node_lacks_is_waited_for() {
         ..Pod::default()
     }
     .plan();
-    assert_eq!(hindered(&plan), ("data0", Reason::BridgeNotFound));
+    assert_eq!(blocked(&plan), ("data0", Reason::BridgeNotFound));
 }
 
 #[test]
@@ -328,7 +328,7 @@ fn a_network_card_is_not_taken_for_a_bridge() {
         ..Pod::default()
     }
     .plan();
-    assert_eq!(hindered(&plan), ("data0", Reason::NotABridge));
+    assert_eq!(blocked(&plan), ("data0", Reason::NotABridge));
 }
 
 #[test]
@@ -344,7 +344,7 @@ fn more_mtu_than_the_bridge_of_the_node_has_is_refused() {
         ..Pod::default()
     }
     .plan();
-    assert_eq!(hindered(&plan), ("data0", Reason::MTUTooLarge));
+    assert_eq!(blocked(&plan), ("data0", Reason::MTUTooLarge));
 }
 
 #[test]
@@ -384,8 +384,8 @@ fn one_bridge_under_two_names_takes_only_the_first_link() {
         panic!("not one link is made: {:?}", plan.steps);
     };
     assert_eq!(first.link.name, "data0");
-    let [second] = plan.hindered.as_slice() else {
-        panic!("not one link is hindered: {:?}", plan.hindered);
+    let [second] = plan.blocked.as_slice() else {
+        panic!("not one link is blocked: {:?}", plan.blocked);
     };
     assert_eq!(
         (second.link.as_str(), second.reason),
@@ -401,7 +401,7 @@ fn a_link_of_the_pods_own_keeps_its_name() {
         ..Pod::default()
     }
     .plan();
-    assert_eq!(hindered(&plan), ("data0", Reason::ForeignLink));
+    assert_eq!(blocked(&plan), ("data0", Reason::ForeignLink));
 }
 
 #[test]
@@ -416,7 +416,7 @@ fn a_link_whose_bridge_is_gone_is_not_taken_away() {
         ..Pod::default()
     }
     .plan();
-    assert_eq!(hindered(&plan), ("data0", Reason::BridgeNotFound));
+    assert_eq!(blocked(&plan), ("data0", Reason::BridgeNotFound));
 }
 
 #[test]
@@ -465,7 +465,7 @@ fn a_pod_end_that_leads_nowhere_goes_and_does_not_stand_in_the_links_way() {
         link: "data0".into(),
     };
     assert_eq!(plan.steps, [gone, Step::Create(Box::new(on_lan("data0")))]);
-    assert_eq!(plan.hindered, []);
+    assert_eq!(plan.blocked, []);
 }
 
 #[test]
@@ -488,8 +488,8 @@ fn without_ipv6_in_the_kernel_the_rest_of_a_link_is_made_and_what_is_left_out_is
     both.link.addresses = vec![four];
     both.link.routes.clear();
     assert_eq!(plan.steps, [Step::Create(Box::new(both))]);
-    let [left_out] = plan.hindered.as_slice() else {
-        panic!("{:?}", plan.hindered);
+    let [left_out] = plan.blocked.as_slice() else {
+        panic!("{:?}", plan.blocked);
     };
     assert_eq!(left_out.reason, Reason::KernelRefused);
     assert!(left_out.message.contains("fd99::5/64"), "{left_out:?}");

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crds::Reason;
 
-use super::{Aim, Hindered, Inside, Plan, Step, Surroundings, Why, ground, is_guarded};
+use super::{Blocked, Cause, NodeView, Plan, PodDevices, Step, Target, is_guarded, parent};
 use crate::node::links::{
     HostEnd, Place, Present, Segment, Veth, Want,
     device::{Data, shared},
@@ -12,37 +12,37 @@ use crate::node::links::{
 };
 
 impl Plan {
-    pub(super) fn veth<S: Surroundings>(
+    pub(super) fn veth<S: NodeView>(
         &mut self,
         mut want: Want,
         (veth, now): (&Veth, Option<Present>),
-        twice: Option<Why>,
-        (inside, around): (&Inside<'_>, &S),
+        twice: Option<Cause>,
+        (inside, node): (&PodDevices<'_>, &S),
     ) {
         let stands = match twice {
             Some(why) => Err(why),
-            None => hindrance(&mut want, veth, now.as_ref(), inside, around),
+            None => check_parent(&mut want, veth, now.as_ref(), inside, node),
         };
         let link = want.link.name.clone();
-        self.aims.insert(link.clone(), Aim::of(&want));
-        let (note, hindered) = match stands {
+        self.targets.insert(link.clone(), Target::of(&want));
+        let (note, blocked) = match stands {
             Ok(note) => (note, false),
             Err(why) => (Some(why), true),
         };
         if let HostEnd::Segment(segment) = &veth.host_end {
             match &note {
-                Some((reason, _)) if hindered && ground::must_go(*reason) => {
-                    self.leave(&want, segment, *reason, (now.as_ref(), around));
+                Some((reason, _)) if blocked && parent::must_go(*reason) => {
+                    self.leave(&want, segment, *reason, (now.as_ref(), node));
                 }
-                _ => self.segment(&want, segment, now.is_some(), around),
+                _ => self.segment(&want, segment, now.is_some(), node),
             }
         }
-        match (now, hindered) {
-            (now, false) => self.towards(want, veth, now, around),
-            (Some(present), true) => self.keep_up(want, veth, present, around),
+        match (now, blocked) {
+            (now, false) => self.towards(want, veth, now, node),
+            (Some(present), true) => self.keep_up(want, veth, present, node),
             (None, true) => (),
         }
-        self.hindered.extend(note.map(|(reason, message)| Hindered {
+        self.blocked.extend(note.map(|(reason, message)| Blocked {
             link,
             reason,
             message,
@@ -52,19 +52,19 @@ impl Plan {
     /// A segment whose parent is no longer the one that was allowed must not go on in its name. The pod
     /// keeps its end, and loses nothing but the way out. Where it is for a rule to allow, and others have
     /// the segment by rules of their own, the pod alone loses it.
-    fn leave<S: Surroundings>(
+    fn leave<S: NodeView>(
         &mut self,
         want: &Want,
         segment: &Segment,
         reason: Reason,
-        (now, around): (Option<&Present>, &S),
+        (now, node): (Option<&Present>, &S),
     ) {
         let is_shared = want.ground.as_ref().is_some_and(|ground| ground.is_shared);
         let is_own = matches!(reason, Reason::ParentIsPort | Reason::NoPeerFilter);
         let goes = match (is_shared && is_own, now) {
             (true, now) => now.map(|now| (now.place, now.host.index, want.link.name.clone())),
             (false, _) => {
-                let device = around.shared(segment).device;
+                let device = node.shared(segment).device;
                 device.map(|device| (Place::Switch, device.index, String::new()))
             }
         };
@@ -74,13 +74,7 @@ impl Plan {
 
     /// A link that can not be all that is wanted is for the rest what the rules say now: what was taken
     /// back must not stay behind a wish that can not come true.
-    fn keep_up<S: Surroundings>(
-        &mut self,
-        mut want: Want,
-        veth: &Veth,
-        present: Present,
-        around: &S,
-    ) {
+    fn keep_up<S: NodeView>(&mut self, mut want: Want, veth: &Veth, present: Present, node: &S) {
         let Some(pod) = &present.pod else {
             return;
         };
@@ -89,7 +83,7 @@ impl Plan {
         }
         want.mtu = pod.mtu;
         want.host_mtu = present.host.mtu;
-        let bridge = bridge_number(veth, around);
+        let bridge = bridge_number(veth, node);
         let is_routed = veth.host_end == HostEnd::Routed;
         let is_where_it_belongs = present.place == veth.host_end.place()
             && present.host.master == bridge
@@ -108,41 +102,24 @@ impl Plan {
     }
 
     /// With the first link of a segment its device comes; for one that is there it is looked after.
-    fn segment<S: Surroundings>(
-        &mut self,
-        want: &Want,
-        segment: &Segment,
-        stands: bool,
-        around: &S,
-    ) {
+    fn segment<S: NodeView>(&mut self, want: &Want, segment: &Segment, stands: bool, node: &S) {
         let Some(device) = want.device.as_ref().filter(|_| stands) else {
             return;
         };
-        let edits = shared::edits(
-            around.shared(segment),
-            segment,
-            device,
-            around.installation(),
-        );
-        let is_right = edits.is_some_and(|edits| edits.is_empty())
-            && is_guarded(&segment.data, device, around);
+        let edits = shared::edits(node.shared(segment), segment, device, node.installation());
+        let is_right =
+            edits.is_some_and(|edits| edits.is_empty()) && is_guarded(&segment.data, device, node);
         if !is_right {
             self.steps.push(Step::Segment(Box::new(want.clone())));
         }
     }
 
-    fn towards<S: Surroundings>(
-        &mut self,
-        want: Want,
-        veth: &Veth,
-        now: Option<Present>,
-        around: &S,
-    ) {
+    fn towards<S: NodeView>(&mut self, want: Want, veth: &Veth, now: Option<Present>, node: &S) {
         let Some(present) = now else {
             self.steps.push(Step::Create(Box::new(want)));
             return;
         };
-        match edits(&present, &want, veth, bridge_number(veth, around)) {
+        match edits(&present, &want, veth, bridge_number(veth, node)) {
             Some(edits) if edits.is_empty() => (),
             Some(edits) => self.steps.push(Step::Change {
                 present: Box::new(present),
@@ -162,19 +139,19 @@ impl Plan {
 }
 
 /// Two names may lead to one bridge or one parent of the node: a pod with two ports on it could make a loop.
-pub(super) fn second_port<S: Surroundings>(
+pub(super) fn second_port<S: NodeView>(
     veth: &Veth,
-    around: &S,
+    node: &S,
     joined: &mut BTreeSet<(u32, Option<u16>)>,
-) -> Option<Why> {
+) -> Option<Cause> {
     let (place, what) = match &veth.host_end {
         HostEnd::HostBridge(name) => {
-            let bridge = around.of_node(name)?.index;
+            let bridge = node.of_node(name)?.index;
             ((bridge, None), format!("the bridge {name:?}"))
         }
         HostEnd::Segment(segment) => match segment.data {
             Data::Vlan(id) => {
-                let parent = around.of_node(&segment.parent)?.index;
+                let parent = node.of_node(&segment.parent)?.index;
                 ((parent, Some(id)), segment.to_string())
             }
             Data::Vxlan(_) => return None,
@@ -186,19 +163,19 @@ pub(super) fn second_port<S: Surroundings>(
 }
 
 /// What keeps a granted link from being made or mended now. A link that is there stays as it is.
-fn hindrance<S: Surroundings>(
+fn check_parent<S: NodeView>(
     want: &mut Want,
     veth: &Veth,
     now: Option<&Present>,
-    inside: &Inside<'_>,
-    around: &S,
-) -> Result<Option<Why>, Why> {
+    inside: &PodDevices<'_>,
+    node: &S,
+) -> Result<Option<Cause>, Cause> {
     let note = match &veth.host_end {
         HostEnd::HostBridge(name) => {
-            on_host_bridge(want, name, around)?;
+            on_host_bridge(want, name, node)?;
             None
         }
-        HostEnd::Segment(segment) => ground::stand(want, segment, around)?,
+        HostEnd::Segment(segment) => parent::resolve(want, segment, node)?,
         HostEnd::Bridge { .. } | HostEnd::Routed => None,
     };
     let own = now
@@ -210,8 +187,8 @@ fn hindrance<S: Surroundings>(
     }
 }
 
-fn on_host_bridge<S: Surroundings>(want: &mut Want, name: &str, around: &S) -> Result<(), Why> {
-    let Some(row) = around.of_node(name) else {
+fn on_host_bridge<S: NodeView>(want: &mut Want, name: &str, node: &S) -> Result<(), Cause> {
+    let Some(row) = node.of_node(name) else {
         return Err((
             Reason::BridgeNotFound,
             format!("the node has no bridge {name:?}; the link follows when it appears"),
@@ -235,9 +212,9 @@ fn on_host_bridge<S: Surroundings>(want: &mut Want, name: &str, around: &S) -> R
     Ok(())
 }
 
-fn bridge_number<S: Surroundings>(veth: &Veth, around: &S) -> Option<u32> {
+fn bridge_number<S: NodeView>(veth: &Veth, node: &S) -> Option<u32> {
     match &veth.host_end {
-        HostEnd::HostBridge(name) => around.of_node(name).map(|row| row.index),
-        host_end => around.of_switch(host_end.switch_bridge()?),
+        HostEnd::HostBridge(name) => node.of_node(name).map(|row| row.index),
+        host_end => node.of_switch(host_end.switch_bridge()?),
     }
 }

@@ -14,7 +14,7 @@ use crate::source::Stores;
 
 impl Pods {
     /// Remembers that a record's namespace was looked for and is not there.
-    pub fn is_not_there(&mut self, file: &str) {
+    pub fn mark_gone(&mut self, file: &str) {
         let Some(record) = self.records.get(file) else {
             return;
         };
@@ -33,7 +33,7 @@ impl Pods {
     }
 
     /// The same for the newest record of a pod.
-    pub fn was_visited(&mut self, uid: &str) {
+    pub fn mark_present_newest(&mut self, uid: &str) {
         if !self.gone.is_empty()
             && let Some(file) = self.newest_file(uid).map(|(file, _)| file.clone())
         {

@@ -1,5 +1,5 @@
 //! Records that nobody wrote: of pods whose namespace somebody else than the plugin spoke of, and that
-//! was proved. They are held in memory alone, as long as what told of them goes on telling it; a daemon
+//! was proved. They are held in memory alone, as long as what told of them goes on reporter it; a daemon
 //! that is started again hears it again, and proves it again. The record folder has one writer.
 
 use std::{
@@ -42,15 +42,15 @@ impl Pods {
     pub fn withdraw(
         &mut self,
         namespace: &str,
-        is_told: impl Fn(&Record, RecordSource) -> bool,
+        is_hinted: impl Fn(&Record, RecordSource) -> bool,
     ) -> Vec<String> {
-        let untold = |(file, source): (&String, &RecordSource)| {
+        let unhinted = |(file, source): (&String, &RecordSource)| {
             let record = self.records.get(file)?;
-            let gone = record.pod_namespace == namespace && !is_told(record, *source);
+            let gone = record.pod_namespace == namespace && !is_hinted(record, *source);
             gone.then(|| file.clone())
         };
-        let untold: Vec<String> = self.found.iter().filter_map(untold).collect();
-        let forgotten = untold.iter().filter_map(|file| self.forget(file));
+        let unhinted: Vec<String> = self.found.iter().filter_map(unhinted).collect();
+        let forgotten = unhinted.iter().filter_map(|file| self.forget(file));
         forgotten.collect()
     }
 

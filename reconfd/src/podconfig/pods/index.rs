@@ -29,7 +29,7 @@ impl Files {
 }
 
 #[derive(Default)]
-pub struct Index {
+pub struct RecordIndex {
     records: BTreeMap<String, Arc<Record>>,
     by_uid: BTreeMap<String, Files>,
     /// By the pod's namespace, then by its name.
@@ -39,7 +39,7 @@ pub struct Index {
     by_netns: HashMap<(String, u64), Vec<String>>,
 }
 
-impl Index {
+impl RecordIndex {
     pub fn insert(&mut self, file: String, record: Arc<Record>) {
         self.remove(&file);
         let (namespace, name) = (record.pod_namespace.clone(), record.pod_name.clone());

@@ -22,9 +22,9 @@ fn a_file_that_is_no_record_is_held_against_the_others_only_while_it_is_there() 
         fs::write(root.path().join(name), "hello").unwrap();
         let told = name.to_string_lossy();
         pods.read(&told);
-        assert!(pods.has_bad_ones(), "{told}");
+        assert!(pods.has_invalid_records(), "{told}");
         fs::remove_file(root.path().join(name)).unwrap();
         pods.read(&told);
-        assert!(!pods.has_bad_ones(), "{told}");
+        assert!(!pods.has_invalid_records(), "{told}");
     }
 }

@@ -16,7 +16,7 @@ impl Unsupported {
         Self(patterns.cloned().collect())
     }
 
-    /// Why nothing is made for this pod, if that is so.
+    /// Cause nothing is made for this pod, if that is so.
     pub fn why(&self, pod: &source::Pod) -> Option<String> {
         if pod.spec.host_network {
             return Some("the pod uses the node's own network (hostNetwork)".into());

@@ -3,7 +3,7 @@
 use crds::policy::{Macs, MayOverlap, Rule, Sharing, Unfiltered};
 use ipnetwork::IpNetwork;
 
-use super::wish::{Carrier, Wish};
+use super::requested::{ParentRef, RequestedLink};
 
 /// What an allowed link may do beside being there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub struct Grant {
 }
 
 impl Permit {
-    pub(super) fn of(wish: Wish<'_>, allowing: &[&Rule]) -> Self {
+    pub(super) fn of(wish: RequestedLink<'_>, allowing: &[&Rule]) -> Self {
         let tunnels = allowing.iter().filter_map(|rule| rule.vxlan.as_ref());
         let sources = tunnels.map(|rule| rule.peers.iter().map(|peer| peer.network()).collect());
         Self {
@@ -61,14 +61,14 @@ impl Permit {
 }
 
 impl Grant {
-    fn of(wish: Wish<'_>, rule: &Rule) -> Self {
+    fn of(wish: RequestedLink<'_>, rule: &Rule) -> Self {
         match (wish, &rule.vlan, &rule.vxlan) {
-            (Wish::Vlan(_, Carrier::Node(parent, _)), Some(rule), _) => Self {
+            (RequestedLink::Vlan(_, ParentRef::Node(parent, _)), Some(rule), _) => Self {
                 across: rule.sharing == Some(Sharing::AcrossNamespaces),
                 on_port: rule.port_parents.iter().any(|port| port == parent),
                 unfiltered: false,
             },
-            (Wish::Vxlan(..), _, Some(rule)) => Self {
+            (RequestedLink::Vxlan(..), _, Some(rule)) => Self {
                 across: rule.sharing == Some(Sharing::AcrossNamespaces),
                 on_port: false,
                 unfiltered: rule.unfiltered == Some(Unfiltered::Allowed),

@@ -31,18 +31,18 @@ fn blue(more: Value) -> Link {
     link(it)
 }
 
-fn verdict(link: &Link, allow: Value) -> Result<Permit, Refusal> {
-    judge(link, &[&rules(allow)])
+fn check(link: &Link, allow: Value) -> Result<Permit, Rejection> {
+    evaluate(link, &[&rules(allow)])
 }
 
-fn learning(link: &Link, allow: Value) -> Result<bool, Refusal> {
-    verdict(link, allow).map(|permit| permit.learning)
+fn learning(link: &Link, allow: Value) -> Result<bool, Rejection> {
+    check(link, allow).map(|permit| permit.learning)
 }
 
 fn refused(link: &Link, allow: Value) -> String {
-    let refusal = verdict(link, allow).unwrap_err();
-    assert_eq!(refusal.reason, Reason::NotAllowed);
-    refusal.message
+    let rejection = check(link, allow).unwrap_err();
+    assert_eq!(rejection.reason, Reason::NotAllowed);
+    rejection.message
 }
 
 fn labels(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
@@ -55,7 +55,7 @@ fn labels(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
 #[test]
 fn without_a_policy_there_is_no_link() {
     assert_eq!(
-        judge(&blue(json!({})), &[]).unwrap_err().reason,
+        evaluate(&blue(json!({})), &[]).unwrap_err().reason,
         Reason::NoPolicy
     );
 }
@@ -110,7 +110,7 @@ fn two_policies_do_not_add_up_to_one_rule_either() {
     let address = rules(json!([{"addresses": ["10.99.0.0/16"]}]));
     let wish = blue(json!({"addresses": ["10.99.0.10/24"]}));
     assert_eq!(
-        judge(&wish, &[&bridge, &address]).unwrap_err().reason,
+        evaluate(&wish, &[&bridge, &address]).unwrap_err().reason,
         Reason::NotAllowed
     );
 }
@@ -119,7 +119,7 @@ fn two_policies_do_not_add_up_to_one_rule_either() {
 fn a_second_policy_may_allow_what_the_first_does_not() {
     let first = rules(json!([{"veth": {"routed": {}}}]));
     let second = rules(json!([{"veth": {"bridges": "Own"}}]));
-    assert!(judge(&blue(json!({})), &[&first, &second]).is_ok());
+    assert!(evaluate(&blue(json!({})), &[&first, &second]).is_ok());
 }
 
 #[test]
@@ -132,7 +132,7 @@ fn a_host_bridge_is_allowed_by_its_name_only() {
         r#"veth.hostBridge "br-x" is not among [br-lan] (policy telco, rule 2)"#
     );
     assert!(
-        verdict(
+        check(
             &wish,
             json!([{"veth": {"hostBridges": ["br-lan", "br-x"]}}])
         )
@@ -144,7 +144,7 @@ fn a_host_bridge_is_allowed_by_its_name_only() {
 fn routed_needs_routed() {
     let wish = link(json!({"name": "up0", "veth": {"routed": {}}}));
     assert!(refused(&wish, json!([{"veth": {"bridges": "Own"}}])).starts_with("veth.routed"));
-    assert!(verdict(&wish, json!([{"veth": {"routed": {}}}])).is_ok());
+    assert!(check(&wish, json!([{"veth": {"routed": {}}}])).is_ok());
 }
 
 #[test]
@@ -168,14 +168,14 @@ fn a_wide_network_is_a_route_and_is_not_had_for_an_address() {
         refused(&wish, narrow).contains("its network 10.0.0.0/8 reaches beyond [10.99.0.0/16]")
     );
     let routed = json!([{"veth": {"bridges": "Own"}, "addresses": ["10.99.0.0/16"], "routes": ["10.0.0.0/8"]}]);
-    assert!(verdict(&wish, routed).is_ok());
+    assert!(check(&wish, routed).is_ok());
 }
 
 #[test]
 fn a_few_addresses_of_a_wider_network_may_be_given() {
     let wish = blue(json!({"addresses": ["10.99.0.10/24"]}));
     let few = json!([{"veth": {"bridges": "Own"}, "addresses": ["10.99.0.8/29"], "routes": ["10.99.0.0/24"]}]);
-    assert!(verdict(&wish, few).is_ok());
+    assert!(check(&wish, few).is_ok());
 }
 
 #[test]
@@ -184,7 +184,7 @@ fn a_default_route_is_allowed_by_no_smaller_prefix() {
     let halves = json!([{"veth": {"bridges": "Own"}, "routes": ["0.0.0.0/1", "128.0.0.0/1"]}]);
     assert!(refused(&wish, halves).starts_with("routes to 0.0.0.0/0"));
     assert!(
-        verdict(
+        check(
             &wish,
             json!([{"veth": {"bridges": "Own"}, "routes": ["0.0.0.0/0"]}])
         )
@@ -196,8 +196,8 @@ fn a_default_route_is_allowed_by_no_smaller_prefix() {
 fn a_table_must_be_listed_and_main_need_not() {
     let rule = json!([{"veth": {"bridges": "Own"}, "routes": ["172.20.0.0/16"], "tables": [{"min": 100, "max": 199}]}]);
     let at = |table: i64| blue(json!({"routes": [{"to": "172.20.0.0/16", "table": table}]}));
-    assert!(verdict(&at(254), rule.clone()).is_ok());
-    assert!(verdict(&at(199), rule.clone()).is_ok());
+    assert!(check(&at(254), rule.clone()).is_ok());
+    assert!(check(&at(199), rule.clone()).is_ok());
     for table in [-1, 0, 99, 200, 253, 255] {
         assert!(refused(&at(table), rule.clone()).contains("is not among [100-199]"));
     }
@@ -243,14 +243,14 @@ fn slaac_is_taken_only_where_allowed() {
         json!([{"veth": {"bridges": "Own"}, "slaac": "Denied"}]),
     );
     assert!(
-        verdict(
+        check(
             &wish,
             json!([{"veth": {"bridges": "Own"}, "slaac": "Allowed"}])
         )
         .is_ok()
     );
     assert!(
-        verdict(
+        check(
             &blue(json!({"slaac": "Ignore"})),
             json!([{"veth": {"bridges": "Own"}}])
         )
@@ -268,7 +268,7 @@ fn a_link_of_no_kind_or_in_two_places_is_invalid_whatever_is_allowed() {
         json!({"name": "x", "veth": {"bridge": "blue", "routed": {}}}),
     ] {
         assert_eq!(
-            verdict(&link(odd), all.clone()).unwrap_err().reason,
+            check(&link(odd), all.clone()).unwrap_err().reason,
             Reason::Invalid
         );
     }

@@ -3,9 +3,9 @@
 use super::*;
 use crate::node::links::device::Vxlan;
 
-fn asker(namespace: &str, name: &str, year: i32) -> Asker {
+fn member(namespace: &str, name: &str, year: i32) -> Member {
     let created = format!("{year}-01-01T00:00:00Z");
-    Asker {
+    Member {
         is_ageless: false,
         created: Some(serde_json::from_value(created.into()).unwrap()),
         name: name.into(),
@@ -27,10 +27,10 @@ fn tunnel(peers: &[&str]) -> Segment {
     }
 }
 
-fn claim<'a>(pod: &'a str, asker: &'a Asker, segment: &'a Segment) -> Claim<'a> {
-    Claim {
+fn registration<'a>(pod: &'a str, member: &'a Member, segment: &'a Segment) -> Registration<'a> {
+    Registration {
         pod,
-        asker,
+        member,
         segment,
         exclusive: false,
         across: false,
@@ -40,8 +40,8 @@ fn claim<'a>(pod: &'a str, asker: &'a Asker, segment: &'a Segment) -> Claim<'a> 
 
 impl Segments {
     /// The pods that it is news to, or why it was refused.
-    fn took(&mut self, claim: &Claim<'_>) -> Result<BTreeSet<String>, Refusal> {
-        let (taken, news) = self.take(claim);
+    fn took(&mut self, registration: &Registration<'_>) -> Result<BTreeSet<String>, Cause> {
+        let (taken, news) = self.take(registration);
         taken.map(|()| news)
     }
 }
@@ -53,22 +53,24 @@ fn set(pods: &[&str]) -> BTreeSet<String> {
 #[test]
 fn who_may_not_share_does_not_drive_out_those_who_do() {
     let mut segments = Segments::default();
-    let (ours, theirs) = (asker("a", "ours", 2020), asker("b", "theirs", 2021));
+    let (ours, theirs) = (member("a", "ours", 2020), member("b", "theirs", 2021));
     let segment = tunnel(&["10.0.0.1"]);
-    let sharing = |pod, asker| Claim {
+    let sharing = |pod, member| Registration {
         across: true,
-        ..claim(pod, asker, &segment)
+        ..registration(pod, member, &segment)
     };
     segments.took(&sharing("p1", &ours)).unwrap();
     segments.took(&sharing("p2", &theirs)).unwrap();
     // Another pod of the first namespace, by a rule for that namespace alone.
-    let (reason, message) = segments.took(&claim("p3", &ours, &segment)).unwrap_err();
+    let (reason, message) = segments
+        .took(&registration("p3", &ours, &segment))
+        .unwrap_err();
     assert_eq!(reason, Reason::SegmentInUse);
     assert!(message.contains("namespace b's"), "{message}");
     assert!(segments.took(&sharing("p3", &ours)).is_ok());
     // The rule that let the first pod share is withdrawn: the others must go, and are told.
     assert_eq!(
-        segments.took(&claim("p1", &ours, &segment)),
+        segments.took(&registration("p1", &ours, &segment)),
         Ok(set(&["p2"]))
     );
     assert!(segments.took(&sharing("p2", &theirs)).is_err());
@@ -77,10 +79,15 @@ fn who_may_not_share_does_not_drive_out_those_who_do() {
 #[test]
 fn a_segment_belongs_to_the_namespace_that_used_it_first() {
     let mut segments = Segments::default();
-    let (ours, theirs) = (asker("a", "ours", 2020), asker("b", "theirs", 2019));
+    let (ours, theirs) = (member("a", "ours", 2020), member("b", "theirs", 2019));
     let segment = tunnel(&["10.0.0.1"]);
-    assert_eq!(segments.took(&claim("p1", &ours, &segment)), Ok(set(&[])));
-    let (reason, message) = segments.took(&claim("p2", &theirs, &segment)).unwrap_err();
+    assert_eq!(
+        segments.took(&registration("p1", &ours, &segment)),
+        Ok(set(&[]))
+    );
+    let (reason, message) = segments
+        .took(&registration("p2", &theirs, &segment))
+        .unwrap_err();
     assert_eq!(reason, Reason::SegmentInUse);
     assert!(message.contains("namespace a's"), "{message}");
     assert_eq!(
@@ -88,24 +95,27 @@ fn a_segment_belongs_to_the_namespace_that_used_it_first() {
         set(&["p2"]),
         "who waits is told"
     );
-    assert_eq!(segments.took(&claim("p2", &theirs, &segment)), Ok(set(&[])));
+    assert_eq!(
+        segments.took(&registration("p2", &theirs, &segment)),
+        Ok(set(&[]))
+    );
     assert_eq!(segments.owner("pcbtunnel"), Some("b"));
 }
 
 #[test]
 fn sharing_across_namespaces_takes_the_word_of_both_sides() {
     let mut segments = Segments::default();
-    let (ours, theirs) = (asker("a", "ours", 2020), asker("b", "theirs", 2021));
+    let (ours, theirs) = (member("a", "ours", 2020), member("b", "theirs", 2021));
     let segment = tunnel(&["10.0.0.1"]);
-    let shared = |pod, asker| Claim {
+    let shared = |pod, member| Registration {
         across: true,
-        ..claim(pod, asker, &segment)
+        ..registration(pod, member, &segment)
     };
-    segments.took(&claim("p1", &ours, &segment)).unwrap();
+    segments.took(&registration("p1", &ours, &segment)).unwrap();
     segments.took(&shared("p2", &theirs)).unwrap_err();
     segments.took(&shared("p1", &ours)).unwrap();
     segments.took(&shared("p2", &theirs)).unwrap();
-    let news = segments.took(&claim("p1", &ours, &segment)).unwrap();
+    let news = segments.took(&registration("p1", &ours, &segment)).unwrap();
     assert_eq!(
         news,
         set(&["p2"]),
@@ -117,14 +127,14 @@ fn sharing_across_namespaces_takes_the_word_of_both_sides() {
 #[test]
 fn with_its_last_pod_an_owner_leaves_the_segment_to_who_is_left() {
     let mut segments = Segments::default();
-    let (ours, theirs) = (asker("a", "ours", 2020), asker("b", "theirs", 2021));
+    let (ours, theirs) = (member("a", "ours", 2020), member("b", "theirs", 2021));
     let segment = tunnel(&["10.0.0.1"]);
-    for (pod, asker) in [("p1", &ours), ("p2", &theirs)] {
-        let claim = Claim {
+    for (pod, member) in [("p1", &ours), ("p2", &theirs)] {
+        let registration = Registration {
             across: true,
-            ..claim(pod, asker, &segment)
+            ..registration(pod, member, &segment)
         };
-        segments.took(&claim).unwrap();
+        segments.took(&registration).unwrap();
     }
     assert_eq!(segments.keep("p1", &set(&[])), set(&["p2"]));
     assert_eq!(segments.owner("pcbtunnel"), Some("b"));
@@ -133,51 +143,70 @@ fn with_its_last_pod_an_owner_leaves_the_segment_to_who_is_left() {
 #[test]
 fn of_two_podconfigs_that_differ_the_older_wins_whoever_came_first() {
     let mut segments = Segments::default();
-    let (older, younger) = (asker("a", "older", 2019), asker("a", "younger", 2020));
+    let (older, younger) = (member("a", "older", 2019), member("a", "younger", 2020));
     let (one, other) = (tunnel(&["10.0.0.1"]), tunnel(&["10.0.0.2"]));
-    segments.took(&claim("p2", &younger, &other)).unwrap();
-    let news = segments.took(&claim("p1", &older, &one)).unwrap();
+    segments
+        .took(&registration("p2", &younger, &other))
+        .unwrap();
+    let news = segments.took(&registration("p1", &older, &one)).unwrap();
     assert_eq!(news, set(&["p2"]));
-    let (reason, message) = segments.took(&claim("p2", &younger, &other)).unwrap_err();
+    let (reason, message) = segments
+        .took(&registration("p2", &younger, &other))
+        .unwrap_err();
     assert_eq!(reason, Reason::SegmentDiffers);
     assert!(
         message.contains("older") && message.contains("10.0.0.2"),
         "{message}"
     );
-    assert_eq!(segments.took(&claim("p2", &younger, &one)), Ok(set(&[])));
+    assert_eq!(
+        segments.took(&registration("p2", &younger, &one)),
+        Ok(set(&[]))
+    );
 }
 
 #[test]
 fn an_edit_of_one_podconfig_is_news_to_all_of_its_pods() {
     let mut segments = Segments::default();
-    let asker = asker("a", "ours", 2020);
+    let member = member("a", "ours", 2020);
     let (before, after) = (tunnel(&["10.0.0.1"]), tunnel(&["10.0.0.2"]));
-    segments.took(&claim("p1", &asker, &before)).unwrap();
-    segments.took(&claim("p2", &asker, &before)).unwrap();
+    segments
+        .took(&registration("p1", &member, &before))
+        .unwrap();
+    segments
+        .took(&registration("p2", &member, &before))
+        .unwrap();
     assert_eq!(
-        segments.took(&claim("p1", &asker, &after)),
+        segments.took(&registration("p1", &member, &after)),
         Ok(set(&["p2"]))
     );
-    assert_eq!(segments.took(&claim("p2", &asker, &after)), Ok(set(&[])));
+    assert_eq!(
+        segments.took(&registration("p2", &member, &after)),
+        Ok(set(&[]))
+    );
 }
 
 #[test]
 fn mode_exclusive_shares_with_nobody() {
     let mut segments = Segments::default();
-    let asker = asker("a", "ours", 2020);
+    let member = member("a", "ours", 2020);
     let segment = tunnel(&["10.0.0.1"]);
-    let whole = |pod| Claim {
+    let whole = |pod| Registration {
         exclusive: true,
-        ..claim(pod, &asker, &segment)
+        ..registration(pod, &member, &segment)
     };
     segments.took(&whole("p1")).unwrap();
     segments.took(&whole("p1")).unwrap();
     assert_eq!(
-        segments.took(&claim("p2", &asker, &segment)).unwrap_err().0,
+        segments
+            .took(&registration("p2", &member, &segment))
+            .unwrap_err()
+            .0,
         Reason::SegmentInUse
     );
     segments.keep("p1", &set(&[]));
-    segments.took(&claim("p2", &asker, &segment)).unwrap();
+    segments
+        .took(&registration("p2", &member, &segment))
+        .unwrap();
     assert_eq!(
         segments.took(&whole("p1")).unwrap_err().0,
         Reason::SegmentInUse
@@ -187,44 +216,55 @@ fn mode_exclusive_shares_with_nobody() {
 #[test]
 fn over_a_restart_a_segment_stays_with_who_had_it() {
     let mut segments = Segments::default();
-    let (ours, theirs) = (asker("a", "ours", 2020), asker("b", "theirs", 2019));
+    let (ours, theirs) = (member("a", "ours", 2020), member("b", "theirs", 2019));
     let segment = tunnel(&["10.0.0.1"]);
     segments.recall("pcbtunnel".into(), "a".into());
     segments.recall("pcbnobody".into(), "c".into());
-    segments.took(&claim("p2", &theirs, &segment)).unwrap_err();
-    segments.took(&claim("p1", &ours, &segment)).unwrap();
+    segments
+        .took(&registration("p2", &theirs, &segment))
+        .unwrap_err();
+    segments.took(&registration("p1", &ours, &segment)).unwrap();
     assert_eq!(segments.forget_unclaimed(), set(&["p2"]));
     assert_eq!(segments.owner("pcbnobody"), None);
-    segments.took(&claim("p2", &theirs, &segment)).unwrap_err();
+    segments
+        .took(&registration("p2", &theirs, &segment))
+        .unwrap_err();
 }
 
 #[test]
 fn who_is_refused_what_it_had_stands_in_nobodys_way() {
     let mut segments = Segments::default();
     let (older, younger, youngest) = (
-        asker("a", "older", 2019),
-        asker("a", "younger", 2020),
-        asker("a", "youngest", 2021),
+        member("a", "older", 2019),
+        member("a", "younger", 2020),
+        member("a", "youngest", 2021),
     );
     let (one, other) = (tunnel(&["10.0.0.1"]), tunnel(&["10.0.0.2"]));
-    segments.took(&claim("p2", &younger, &other)).unwrap();
-    segments.took(&claim("p1", &older, &one)).unwrap();
-    segments.took(&claim("p2", &younger, &other)).unwrap_err();
-    assert_eq!(segments.took(&claim("p3", &youngest, &one)), Ok(set(&[])));
+    segments
+        .took(&registration("p2", &younger, &other))
+        .unwrap();
+    segments.took(&registration("p1", &older, &one)).unwrap();
+    segments
+        .took(&registration("p2", &younger, &other))
+        .unwrap_err();
+    assert_eq!(
+        segments.took(&registration("p3", &youngest, &one)),
+        Ok(set(&[]))
+    );
 }
 
 #[test]
 fn what_the_oldest_lets_into_a_group_holds_for_all() {
     let mut segments = Segments::default();
-    let (older, younger) = (asker("a", "older", 2019), asker("a", "younger", 2020));
+    let (older, younger) = (member("a", "older", 2019), member("a", "younger", 2020));
     let segment = tunnel(&["10.0.0.1"]);
     let (wide, narrow) = (
         ["10.0.0.0/8".parse().unwrap()],
         ["10.1.0.0/16".parse().unwrap()],
     );
-    let open = |pod, asker, sources| Claim {
+    let open = |pod, member, sources| Registration {
         sources,
-        ..claim(pod, asker, &segment)
+        ..registration(pod, member, &segment)
     };
     segments.took(&open("p2", &younger, &wide)).unwrap();
     assert_eq!(segments.sources("pcbtunnel"), wide);
@@ -251,11 +291,13 @@ fn found(name: &str, vni: u32) -> Segment {
 #[test]
 fn ends_that_are_found_are_one_way_and_ends_that_are_written_down_another() {
     let mut segments = Segments::default();
-    let (older, younger) = (asker("a", "older", 2019), asker("a", "younger", 2020));
+    let (older, younger) = (member("a", "older", 2019), member("a", "younger", 2020));
     let (auto, fixed) = (found("pcbtunnel", 7), tunnel(&["10.0.0.1"]));
-    segments.took(&claim("p1", &older, &auto)).unwrap();
-    segments.took(&claim("p2", &younger, &auto)).unwrap();
-    let (reason, message) = segments.took(&claim("p3", &younger, &fixed)).unwrap_err();
+    segments.took(&registration("p1", &older, &auto)).unwrap();
+    segments.took(&registration("p2", &younger, &auto)).unwrap();
+    let (reason, message) = segments
+        .took(&registration("p3", &younger, &fixed))
+        .unwrap_err();
     assert_eq!(reason, Reason::SegmentDiffers);
     assert!(
         message.contains("that are found") && message.contains("10.0.0.1"),
@@ -266,15 +308,15 @@ fn ends_that_are_found_are_one_way_and_ends_that_are_written_down_another() {
 #[test]
 fn a_slice_concerns_who_is_on_its_tunnel_with_a_pod_of_its_namespace() {
     let mut segments = Segments::default();
-    let (ours, theirs) = (asker("a", "ours", 2019), asker("b", "theirs", 2020));
+    let (ours, theirs) = (member("a", "ours", 2019), member("b", "theirs", 2020));
     let (seven, eight, fixed) = (
         found("pcbseven", 7),
         found("pcbeight", 8),
         tunnel(&["10.0.0.1"]),
     );
-    let sharing = |pod, asker, segment| Claim {
+    let sharing = |pod, member, segment| Registration {
         across: true,
-        ..claim(pod, asker, segment)
+        ..registration(pod, member, segment)
     };
     segments.took(&sharing("p1", &ours, &seven)).unwrap();
     segments.took(&sharing("p2", &theirs, &seven)).unwrap();

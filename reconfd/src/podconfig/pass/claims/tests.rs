@@ -4,10 +4,10 @@ use crds::{PodConfig, PodConfigPolicy};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::podconfig::wanted::wanted;
+use crate::podconfig::desired::desired;
 
 /// A link of tenant-a that these rules allow.
-fn granted(link: Value, allow: Value) -> Granted {
+fn granted(link: Value, allow: Value) -> DesiredLink {
     let pod = Pod {
         namespace: "tenant-a".into(),
         name: "web-0".into(),
@@ -23,7 +23,7 @@ fn granted(link: Value, allow: Value) -> Granted {
     let config: PodConfig = serde_json::from_value(config).unwrap();
     let spec = json!({"namespaceSelector": {}, "allow": allow});
     let policy = PodConfigPolicy::new("telco", serde_json::from_value(spec).unwrap());
-    let mut wanted = wanted(&pod, 0, &[Arc::new(config)], &[Arc::new(policy)], "i");
+    let mut wanted = desired(&pod, 0, &[Arc::new(config)], &[Arc::new(policy)], "i");
     wanted.granted.remove(0)
 }
 

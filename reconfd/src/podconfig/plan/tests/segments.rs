@@ -102,10 +102,7 @@ fn plan_of(want: Want, node: Node) -> Plan {
 }
 
 fn reasons(plan: &Plan) -> Vec<Reason> {
-    plan.hindered
-        .iter()
-        .map(|hindered| hindered.reason)
-        .collect()
+    plan.blocked.iter().map(|blocked| blocked.reason).collect()
 }
 
 fn removal_of_the_device() -> Step {
@@ -121,9 +118,9 @@ fn a_link_on_a_segment_carries_what_its_parent_does() {
     assert_eq!((want.mtu, want.host_mtu), (9000, 9000));
     let device = want.device.as_ref().unwrap();
     assert_eq!((device.parent, device.mtu, device.up), (PARENT, 9000, true));
-    assert_eq!(plan.aims["net0"].mtu, 9000);
+    assert_eq!(plan.targets["net0"].mtu, 9000);
     let plan = plan_of(shared_on(tunnel()), node([trunk()]));
-    assert_eq!(plan.aims["net0"].mtu, 8950);
+    assert_eq!(plan.targets["net0"].mtu, 8950);
 }
 
 #[test]
@@ -219,7 +216,7 @@ fn a_tunnel_whose_ends_are_found_stands_on_the_end_here() {
         want.ground.as_mut().unwrap().peers = [other].into();
         let plan = plan_of(want, node([trunk()]));
         assert_eq!(reasons(&plan), []);
-        assert_eq!(plan.aims["net0"].mtu, mtu, "{own}");
+        assert_eq!(plan.targets["net0"].mtu, mtu, "{own}");
         let [Step::Create(want)] = &plan.steps[..] else {
             panic!("{:?}", plan.steps);
         };
@@ -238,7 +235,7 @@ fn without_an_end_here_a_tunnel_waits_and_nothing_goes_on_in_its_name() {
     assert_eq!(reasons(&plan), [Reason::NoTunnelAddress]);
     assert!(must_go(Reason::NoTunnelAddress));
     assert_eq!(plan.steps, [removal_of_the_device()]);
-    let message = &plan.hindered[0].message;
+    let message = &plan.blocked[0].message;
     assert!(
         message.contains("trunk0") && message.contains("10.77.0.0/24"),
         "{message}"
@@ -249,24 +246,24 @@ fn without_an_end_here_a_tunnel_waits_and_nothing_goes_on_in_its_name() {
 #[test]
 fn the_aim_of_a_device_in_the_pod_is_what_was_found_and_that_of_a_veth_is_not() {
     let other = "10.77.0.2".parse().unwrap();
-    let aim = |kind: Kind, peers: BTreeSet<std::net::IpAddr>| {
+    let target = |kind: Kind, peers: BTreeSet<std::net::IpAddr>| {
         let mut want = with_kind(kind);
         want.ground.as_mut().unwrap().peers = peers;
-        plan_of(want, node([trunk()])).aims["net0"].clone()
+        plan_of(want, node([trunk()])).targets["net0"].clone()
     };
     let whole = |own| Kind::Device(Device::Exclusive(found(Some(own))));
-    let first = aim(whole("10.77.0.1"), [other].into());
+    let first = target(whole("10.77.0.1"), [other].into());
     assert_eq!(first.others, [other].into());
-    assert_ne!(first, aim(whole("10.77.0.1"), BTreeSet::new()));
-    assert_ne!(first, aim(whole("10.77.0.9"), [other].into()));
+    assert_ne!(first, target(whole("10.77.0.1"), BTreeSet::new()));
+    assert_ne!(first, target(whole("10.77.0.9"), [other].into()));
     let shared = |own| shared_on(found(Some(own))).link.kind;
     let (one, another) = (
-        aim(shared("10.77.0.1"), [other].into()),
-        aim(shared("10.77.0.9"), BTreeSet::new()),
+        target(shared("10.77.0.1"), [other].into()),
+        target(shared("10.77.0.9"), BTreeSet::new()),
     );
     assert_eq!(one, another);
     let written = Kind::Device(Device::Exclusive(tunnel()));
-    assert_eq!(aim(written, [other].into()).others, BTreeSet::new());
+    assert_eq!(target(written, [other].into()).others, BTreeSet::new());
 }
 
 /// A device in the pod, as the kernel shows it.
@@ -382,7 +379,7 @@ fn a_device_that_the_pod_has_made_itself_is_not_ours() {
     let mut pod = with_candidate(want.clone(), own.clone());
     pod.inside.push(carrier.clone());
     let plan = pod.plan();
-    assert_eq!(hindered(&plan), ("net0", Reason::ForeignLink));
+    assert_eq!(blocked(&plan), ("net0", Reason::ForeignLink));
     // One that this daemon has made before is.
     let mut pod = with_candidate(want, own);
     pod.inside.push(carrier);
@@ -393,7 +390,7 @@ fn a_device_that_the_pod_has_made_itself_is_not_ours() {
 #[test]
 fn a_name_means_a_link_of_the_pod_and_none_of_the_node() {
     let plan = plan_of(inside("trunk0"), node([trunk()]));
-    assert_eq!(hindered(&plan), ("net0", Reason::ParentNotFound));
+    assert_eq!(blocked(&plan), ("net0", Reason::ParentNotFound));
 }
 
 #[test]
@@ -420,10 +417,7 @@ fn a_link_that_leads_out_of_the_node_carries_no_tags_of_the_pods_own() {
             ..Pod::default()
         }
         .plan();
-        let told = plan
-            .hindered
-            .iter()
-            .find(|hindered| hindered.link == "net0");
+        let told = plan.blocked.iter().find(|blocked| blocked.link == "net0");
         assert_eq!(told.unwrap().reason, Reason::NotAllowed);
     }
 }

@@ -115,9 +115,9 @@ fn an_earlier_sandbox_is_a_suspect_as_long_as_the_later_one_is_there() {
     let records = [record("c1", 1, 77), record("c2", 2, 78)];
     let mut node = Node::new(&records).with_object(object(Some(UID), "Running"));
     assert_eq!(node.suspects(), ["c1"]);
-    node.pods.is_not_there("c2.eth0.json");
+    node.pods.mark_gone("c2.eth0.json");
     assert_eq!(node.suspects(), ["c2"], "the one that is there goes before");
-    node.pods.is_not_there("c1.eth0.json");
+    node.pods.mark_gone("c1.eth0.json");
     assert!(
         node.suspects().is_empty(),
         "which of them comes back nobody knows"
@@ -159,7 +159,7 @@ fn of_two_sandboxes_that_are_there_the_one_that_was_attached_later_counts() {
     for first in [at("c1", 59, 77, Some(1_000)), at("c1", 59, 77, None)] {
         let node = Node::new(&[first, second.clone()]);
         let node = node.with_object(object(Some(UID), "Running"));
-        let known = node.pods.known(UID, &node.stores).unwrap();
+        let known = node.pods.recorded(UID, &node.stores).unwrap();
         assert_eq!(known.record.container_id, "c2");
         assert_eq!(node.suspects(), ["c1"]);
     }
@@ -206,13 +206,13 @@ fn a_record_that_was_written_while_it_was_judged_stays() {
 fn what_was_gone_for_a_while_starts_anew_when_it_is_seen_again_or_written_anew() {
     let mut node = Node::new(&[record("c1", 1, 77)]);
     let file = "c1.eth0.json";
-    node.pods.is_not_there(file);
+    node.pods.mark_gone(file);
     assert!(node.pods.is_gone(UID) && node.pods.gone_for(file).is_some());
     node.pods.read_all();
     assert!(node.pods.gone_for(file).is_some(), "it is the same record");
-    node.pods.was_visited(UID);
+    node.pods.mark_present_newest(UID);
     assert_eq!(node.pods.gone_for(file), None);
-    node.pods.is_not_there(file);
+    node.pods.mark_gone(file);
     node.folder.write(&record("c1", 2, 79)).unwrap();
     node.pods.read_all();
     assert_eq!(node.pods.gone_for(file), None);
@@ -226,8 +226,8 @@ fn each_change_of_pods_is_told_once_and_by_namespace() {
         ["tenant-a"]
     );
     assert!(node.pods.take_changed().is_empty());
-    node.pods.is_not_there("c1.eth0.json");
+    node.pods.mark_gone("c1.eth0.json");
     assert_eq!(node.pods.take_changed().len(), 1);
-    node.pods.is_not_there("c1.eth0.json");
+    node.pods.mark_gone("c1.eth0.json");
     assert!(node.pods.take_changed().is_empty());
 }

@@ -84,7 +84,7 @@ impl Node {
 
     /// The container of the record that counts, and who told of it.
     fn known(&self) -> Option<(String, RecordSource)> {
-        let known = self.pods.known(UID, &self.stores)?;
+        let known = self.pods.recorded(UID, &self.stores)?;
         assert_eq!(known.trouble, None);
         let by = known.pod.recorded_by.unwrap();
         Some((known.record.container_id.clone(), by))

@@ -35,7 +35,7 @@ fn files<'r>(found: impl Iterator<Item = (&'r String, &'r Arc<Record>)>) -> Vec<
 }
 
 /// Every lookup says what a walk over all records would say.
-fn holds(index: &Index) {
+fn holds(index: &RecordIndex) {
     let all: Vec<(&String, &Arc<Record>)> = index.all().collect();
     let walk = |is: &dyn Fn(&Record) -> bool| -> Vec<&String> {
         let found = all.iter().filter(|(_, record)| is(record));
@@ -72,7 +72,7 @@ proptest! {
     fn lookups_agree_with_a_walk_over_all_records(
         steps in prop::collection::vec((any::<bool>(), 0u8..6, 0u8..6, 1u64..4), 0..40),
     ) {
-        let mut index = Index::default();
+        let mut index = RecordIndex::default();
         for (comes, pod, sandbox, cookie) in steps {
             let file = format!("c{sandbox}.eth0.json");
             match comes {
@@ -90,7 +90,7 @@ proptest! {
 
 #[test]
 fn a_cookie_of_an_earlier_boot_is_another_namespace() {
-    let mut index = Index::default();
+    let mut index = RecordIndex::default();
     let earlier = Record {
         boot_id: "0d1e2f3a-0000-4000-8000-000000000001".into(),
         ..record(1, 1, 77)
@@ -102,7 +102,7 @@ fn a_cookie_of_an_earlier_boot_is_another_namespace() {
 
 #[test]
 fn the_round_over_all_pods_begins_anew_behind_the_last() {
-    let mut index = Index::default();
+    let mut index = RecordIndex::default();
     for pod in 1..4 {
         let file = format!("c{pod}.eth0.json");
         index.insert(file, Arc::new(record(pod, pod, pod.into())));
@@ -111,5 +111,5 @@ fn the_round_over_all_pods_begins_anew_behind_the_last() {
     assert_eq!(after(None), Some("uid-1"));
     assert_eq!(after(Some("uid-1")), Some("uid-2"));
     assert_eq!(after(Some("uid-3")), Some("uid-1"));
-    assert_eq!(Index::default().uid_after(None), None);
+    assert_eq!(RecordIndex::default().uid_after(None), None);
 }

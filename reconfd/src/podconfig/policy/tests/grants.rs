@@ -10,7 +10,7 @@ fn networks(all: &[&str]) -> Vec<IpNetwork> {
 }
 
 fn grants(link: &Link, allow: Value) -> Vec<Grant> {
-    verdict(link, allow).unwrap().grants
+    check(link, allow).unwrap().grants
 }
 
 #[test]
@@ -87,7 +87,7 @@ fn there_is_one_grant_for_each_rule_that_allows_the_link_and_none_of_the_others(
         {"veth": {"routed": {}}},
     ]);
     let wish = tunnel(None, json!({"addresses": ["10.77.0.2"]}));
-    let permit = verdict(&wish, allow).unwrap();
+    let permit = check(&wish, allow).unwrap();
     let (within, across) = (
         Grant {
             unfiltered: true,
@@ -144,15 +144,15 @@ fn frames_of_a_group_come_from_the_peers_of_the_first_rule_that_allows_it() {
     let other = rule("239.2.0.0/16", json!(["0.0.0.0/0"]));
     let first = rule("239.1.0.0/16", json!(["10.77.0.0/24", "fd77::/64"]));
     let second = rule("239.0.0.0/8", json!(["10.0.0.0/8"]));
-    let permit = verdict(&wish, json!([other, first, second])).unwrap();
+    let permit = check(&wish, json!([other, first, second])).unwrap();
     assert_eq!(permit.sources[0], networks(&["10.77.0.0/24", "fd77::/64"]));
-    let permit = verdict(&wish, json!([second, first])).unwrap();
+    let permit = check(&wish, json!([second, first])).unwrap();
     assert_eq!(permit.sources[0], networks(&["10.0.0.0/8"]));
     let (a, z) = (
         policy("a", json!({"namespaceSelector": {}, "allow": [first]})),
         policy("z", json!({"namespaceSelector": {}, "allow": [second]})),
     );
-    let permit = judge(&wish, &[&a, &z]).unwrap();
+    let permit = evaluate(&wish, &[&a, &z]).unwrap();
     assert_eq!(permit.sources[0], networks(&["10.77.0.0/24", "fd77::/64"]));
 }
 
@@ -165,7 +165,7 @@ fn of_ends_that_are_found_one_rule_counts_with_all_that_it_says() {
     };
     let near = rule("10.77.0.0/24", "WithinNamespace", "Allowed");
     let far = rule("10.88.0.0/16", "AcrossNamespaces", "Denied");
-    let permit = verdict(&tunnel(None, json!({"auto": {}})), json!([near, far])).unwrap();
+    let permit = check(&tunnel(None, json!({"auto": {}})), json!([near, far])).unwrap();
     assert!(permit.may_share(false, false));
     for (number, networks_of_it, across) in [(0, "10.77.0.0/24", false), (1, "10.88.0.0/16", true)]
     {

@@ -75,8 +75,8 @@ proptest! {
     fn what_is_granted_is_granted_by_a_single_rule_alone(
         link in any_link(), all in prop::collection::vec(any_rule(), 0..5),
     ) {
-        let alone: Vec<Permit> = all.iter().filter_map(|rule| verdict(&link, json!([rule])).ok()).collect();
-        let together = verdict(&link, Value::from(all));
+        let alone: Vec<Permit> = all.iter().filter_map(|rule| check(&link, json!([rule])).ok()).collect();
+        let together = check(&link, Value::from(all));
         prop_assert_eq!(together.is_ok(), !alone.is_empty());
         if let Ok(permit) = together {
             let grants: Vec<Grant> = alone.iter().flat_map(|one| one.grants.clone()).collect();
@@ -95,8 +95,8 @@ proptest! {
     fn one_more_rule_takes_no_link_away(
         link in any_link(), all in prop::collection::vec(any_rule(), 0..4), more in any_rule(),
     ) {
-        let before = verdict(&link, Value::from(all.clone()));
+        let before = check(&link, Value::from(all.clone()));
         let all: Vec<Value> = all.into_iter().chain([more]).collect();
-        prop_assert!(before.is_err() || verdict(&link, Value::from(all)).is_ok());
+        prop_assert!(before.is_err() || check(&link, Value::from(all)).is_ok());
     }
 }

@@ -31,7 +31,7 @@ fn but(rule: &Value, place: &str, other: &Value) -> Value {
 
 /// Of rules that each lack one thing, no two make a whole one.
 fn no_two_make_one(link: &Link, whole: &Value, others: &[(&str, Value)]) {
-    assert!(verdict(link, json!([whole])).is_ok(), "{whole}");
+    assert!(check(link, json!([whole])).is_ok(), "{whole}");
     let lacking: Vec<Value> = others
         .iter()
         .map(|(place, other)| but(whole, place, other))
@@ -137,8 +137,8 @@ fn where_a_rule_names_no_mode_a_device_is_shared() {
         ]
     };
     for wish in in_mode("Shared") {
-        assert!(verdict(&wish, rule(json!([]))).is_ok());
-        assert!(verdict(&wish, rule(json!(["Exclusive", "Shared"]))).is_ok());
+        assert!(check(&wish, rule(json!([]))).is_ok());
+        assert!(check(&wish, rule(json!(["Exclusive", "Shared"]))).is_ok());
         assert!(
             refused(&wish, rule(json!(["Exclusive"])))
                 .starts_with("mode Shared is not among [Exclusive]")
@@ -148,9 +148,9 @@ fn where_a_rule_names_no_mode_a_device_is_shared() {
         assert!(
             refused(&wish, rule(json!([]))).starts_with("mode Exclusive is not among [Shared]")
         );
-        assert!(verdict(&wish, rule(json!(["Exclusive"]))).is_ok());
+        assert!(check(&wish, rule(json!(["Exclusive"]))).is_ok());
     }
-    assert!(verdict(&trunk(), rule(json!(["Shared"]))).is_ok());
+    assert!(check(&trunk(), rule(json!(["Shared"]))).is_ok());
     assert!(refused(&trunk(), rule(json!(["Exclusive"]))).starts_with("mode Shared"));
 }
 
@@ -159,8 +159,8 @@ fn where_a_rule_names_no_port_it_is_4789() {
     let rule = |ports: Value| json!([{"vxlan": {"underlays": ["u0"], "vnis": [{"min": 10042, "max": 10042}], "ports": ports, "peers": ["10.77.0.0/24"]}}]);
     let at = |port| tunnel(port, json!({"addresses": ["10.77.0.2"]}));
     for port in [None, Some(4789)] {
-        assert!(verdict(&at(port), rule(json!([]))).is_ok());
-        assert!(verdict(&at(port), rule(json!([{"min": 4789, "max": 4790}]))).is_ok());
+        assert!(check(&at(port), rule(json!([]))).is_ok());
+        assert!(check(&at(port), rule(json!([{"min": 4789, "max": 4790}]))).is_ok());
         assert!(
             refused(&at(port), rule(json!([{"min": 8472, "max": 8472}])))
                 .starts_with("vxlan.port 4789 is not among [8472]")
@@ -188,7 +188,7 @@ fn a_range_holds_its_ends_and_a_reversed_one_holds_nothing() {
     };
     for number in [100, 150, 199] {
         for wish in with(number) {
-            assert!(verdict(&wish, rule(100, 199)).is_ok(), "{number}");
+            assert!(check(&wish, rule(100, 199)).is_ok(), "{number}");
             assert!(refused(&wish, rule(199, 100)).contains("is not among [199-100]"));
         }
     }
@@ -218,14 +218,14 @@ fn a_device_is_allowed_by_the_very_name_that_is_written() {
 fn a_link_of_the_pod_needs_no_device_but_the_id() {
     let wish = vlan(json!({"parentLink": "data0", "id": 200}));
     assert!(
-        verdict(
+        check(
             &wish,
             json!([{"vlan": {"ids": [{"min": 200, "max": 200}]}}])
         )
         .is_ok()
     );
     assert!(
-        verdict(
+        check(
             &wish,
             json!([{"vlan": {"ids": [{"min": 200, "max": 200}], "modes": ["Exclusive"]}}])
         )
@@ -263,7 +263,7 @@ fn every_peer_must_be_in_a_listed_network_of_its_own_family() {
     let rule = |peers: Value| json!([{"vxlan": {"underlays": ["u0"], "vnis": [{"min": 10042, "max": 10042}], "peers": peers, "groups": peers}}]);
     let to = |addresses: Value| tunnel(None, json!({"addresses": addresses}));
     let both = json!(["10.77.0.0/25", "10.77.0.128/25"]);
-    assert!(verdict(&to(json!(["10.77.0.2", "10.77.0.200"])), rule(both)).is_ok());
+    assert!(check(&to(json!(["10.77.0.2", "10.77.0.200"])), rule(both)).is_ok());
     assert_eq!(
         refused(
             &to(json!(["10.77.0.2", "10.78.0.2", "10.79.0.2"])),
@@ -276,7 +276,7 @@ fn every_peer_must_be_in_a_listed_network_of_its_own_family() {
     let mapped = to(json!(["::ffff:10.77.0.2"]));
     refused(&mapped, rule(json!(["::/0"])));
     assert!(
-        verdict(&mapped, rule(json!(["10.77.0.0/24"]))).is_ok(),
+        check(&mapped, rule(json!(["10.77.0.0/24"]))).is_ok(),
         "judged by what it is"
     );
 }
@@ -291,7 +291,7 @@ fn a_group_is_allowed_by_groups_and_not_by_peers() {
     );
     let mut rule = rule;
     rule["groups"] = json!(["239.1.0.0/16"]);
-    assert!(verdict(&wish, json!([{"vxlan": rule}])).is_ok());
+    assert!(check(&wish, json!([{"vxlan": rule}])).is_ok());
 }
 
 #[test]
@@ -365,8 +365,8 @@ fn a_vlan_or_a_vxlan_that_makes_no_sense_is_invalid_whatever_is_allowed() {
     ] {
         let mut wish = odd;
         wish["name"] = json!("x");
-        let refusal = verdict(&link(wish.clone()), all.clone()).unwrap_err();
-        assert_eq!(refusal.reason, Reason::Invalid, "{wish}");
+        let rejection = check(&link(wish.clone()), all.clone()).unwrap_err();
+        assert_eq!(rejection.reason, Reason::Invalid, "{wish}");
     }
 }
 
@@ -385,8 +385,8 @@ fn the_policy_among_the_samples_allows_the_links_among_them() {
         }
         let config: crds::PodConfig = serde_saphyr::from_str(&read(path.clone())).unwrap();
         for link in &config.spec.links {
-            if let Err(refusal) = judge(link, &[&policy]) {
-                panic!("{path:?}: {}: {}", link.name, refusal.message);
+            if let Err(rejection) = evaluate(link, &[&policy]) {
+                panic!("{path:?}: {}: {}", link.name, rejection.message);
             }
             links += 1;
         }
@@ -410,17 +410,17 @@ fn ends_that_are_found_need_underlay_vni_and_port_and_no_more() {
         ],
     );
     let over_pod = vxlan(json!({"underlayLink": "q", "vni": 10042, "peers": {"auto": {}}}));
-    let refusal = verdict(&over_pod, json!([whole])).unwrap_err();
+    let rejection = check(&over_pod, json!([whole])).unwrap_err();
     assert!(
-        refusal.message.contains("needs addresses or a group"),
+        rejection.message.contains("needs addresses or a group"),
         "{}",
-        refusal.message
+        rejection.message
     );
     let peerless = vxlan(json!({"underlay": "u0", "vni": 10042, "peers": {}}));
-    let refusal = verdict(&peerless, json!([whole])).unwrap_err();
+    let rejection = check(&peerless, json!([whole])).unwrap_err();
     assert!(
-        refusal.message.contains("auto, addresses and group"),
+        rejection.message.contains("auto, addresses and group"),
         "{}",
-        refusal.message
+        rejection.message
     );
 }

@@ -1,0 +1,170 @@
+//! Addresses are asked for on the wire before they are put on a link, where that is wanted: the link comes
+//! without them, and they follow when nobody has answered. Threads ask; the controller never waits.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    net::IpAddr,
+    sync::mpsc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use cni_plugin::netns::Netns;
+
+use super::EventSender;
+use crate::{
+    node::{
+        netlink::Error,
+        probe::{self, Answer, Question},
+    },
+    source::Trigger,
+};
+
+/// An answer counts for so long.
+const HOLDS: Duration = Duration::from_secs(30);
+
+/// One link: the uid of the pod and the link's name.
+pub type ProbeKey = (String, String);
+
+/// Questions that are asked, and what was answered.
+pub struct AddressProbes {
+    events: EventSender,
+    sender: mpsc::Sender<(ProbeKey, Question, Result<Vec<Answer>, Error>)>,
+    results: mpsc::Receiver<(ProbeKey, Question, Result<Vec<Answer>, Error>)>,
+    links: HashMap<ProbeKey, LinkProbe>,
+}
+
+#[derive(Debug)]
+struct LinkProbe {
+    /// The link's number: another link of that name is asked for anew.
+    index: u32,
+    under_way: BTreeSet<IpAddr>,
+    /// Who answered, if anybody did, and when.
+    answers: HashMap<IpAddr, (Option<[u8; 6]>, Instant)>,
+}
+
+/// What is known of an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProbeState {
+    /// Nobody answered.
+    Free,
+    /// Somebody with this MAC address did.
+    InUse([u8; 6]),
+    /// It has not been asked for, or not long enough.
+    Unknown,
+}
+
+impl AddressProbes {
+    pub fn new(events: EventSender) -> Self {
+        let (sender, results) = mpsc::channel();
+        Self {
+            events,
+            sender,
+            results,
+            links: HashMap::new(),
+        }
+    }
+
+    /// What is known of an address for this link. `index` is the link's number, if it is there.
+    pub fn known(&self, key: &ProbeKey, index: Option<u32>, address: IpAddr) -> ProbeState {
+        let asked = self.links.get(key);
+        let Some(asked) = asked.filter(|asked| index.is_none_or(|index| asked.index == index))
+        else {
+            return ProbeState::Unknown;
+        };
+        match asked.answers.get(&address) {
+            Some((_, at)) if at.elapsed() >= HOLDS => ProbeState::Unknown,
+            Some((Some(mac), _)) => ProbeState::InUse(*mac),
+            Some((None, _)) => ProbeState::Free,
+            None => ProbeState::Unknown,
+        }
+    }
+
+    /// Asks for addresses that nothing is known of; another thread waits for the answers.
+    pub fn ask(&mut self, key: &ProbeKey, netns: Netns, mut question: Question) {
+        let index = question.index;
+        question
+            .addresses
+            .retain(|address| self.known(key, Some(index), *address) == ProbeState::Unknown);
+        let asked = self
+            .links
+            .entry(key.clone())
+            .or_insert_with(|| LinkProbe::of(index));
+        if asked.index != index {
+            *asked = LinkProbe::of(index);
+        }
+        question
+            .addresses
+            .retain(|address| asked.under_way.insert(*address));
+        if question.addresses.is_empty() {
+            return;
+        }
+        let (sender, events, key) = (self.sender.clone(), self.events.clone(), key.clone());
+        let (failed, uid) = (question.clone(), key.clone());
+        let thread = thread::Builder::new().name("probe".into()).spawn(move || {
+            let answers = probe::ask(&netns, &question);
+            let change = Trigger::Probed(key.0.clone());
+            // A controller that has ended hears nothing, and needs not.
+            let _ = sender.send((key, question, answers));
+            events.send(change);
+        });
+        if let Err(error) = thread {
+            let error = Error::io("start a thread that asks on the wire", &error);
+            let _ = self.sender.send((uid, failed, Err(error)));
+        }
+    }
+
+    /// Takes in what was answered.
+    pub fn take(&mut self) {
+        while let Ok((key, question, answers)) = self.results.try_recv() {
+            let Some(asked) = self.links.get_mut(&key) else {
+                continue;
+            };
+            if asked.index == question.index {
+                asked.answered(&question.addresses, answers);
+            }
+        }
+    }
+
+    /// Whether a link waits for an address that somebody has, and the time has come to ask again.
+    pub fn due(&self) -> BTreeSet<String> {
+        let is_over = |(mac, at): &(Option<_>, Instant)| mac.is_some() && at.elapsed() >= HOLDS;
+        let is_due = |asked: &LinkProbe| asked.answers.values().any(is_over);
+        let due = self.links.iter().filter(|(_, asked)| is_due(asked));
+        due.map(|(key, _)| key.0.clone()).collect()
+    }
+
+    /// The pod is gone.
+    pub fn forget(&mut self, uid: &str) {
+        self.links.retain(|(of, _), _| of != uid);
+    }
+}
+
+impl LinkProbe {
+    fn of(index: u32) -> Self {
+        Self {
+            index,
+            under_way: BTreeSet::new(),
+            answers: HashMap::new(),
+        }
+    }
+
+    fn answered(&mut self, addresses: &[IpAddr], answers: Result<Vec<Answer>, Error>) {
+        let in_use: HashMap<IpAddr, [u8; 6]> = match answers {
+            Ok(answers) => answers.into_iter().collect(),
+            Err(error) => {
+                // It is asked again with the next pass; a link that has gone meanwhile is no failure.
+                tracing::warn!("{error}");
+                addresses
+                    .iter()
+                    .for_each(|address| _ = self.under_way.remove(address));
+                return;
+            }
+        };
+        for address in addresses {
+            self.under_way.remove(address);
+            let answer = (in_use.get(address).copied(), Instant::now());
+            self.answers.insert(*address, answer);
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! Links that are asked for and not granted. Pure.
+
+use crds::{PodConfig, Reason, podconfig, report::LinkState};
+
+use super::{
+    super::outcome::{LinkOutcome, Pod},
+    Rejection, Revision, name_of, refuse,
+};
+use crate::{
+    node::links::{
+        VETH,
+        device::{VLAN, VXLAN},
+    },
+    source::pod::NetAdmin,
+};
+
+/// Refuses a pod that may administer the node's network, where the policy of that name gives such pods no links.
+pub fn contained(pod: &Pod, policy: Option<&str>) -> Result<(), Rejection> {
+    let (Some(policy), Some(how)) = (policy, uncontained(&pod.net_admin)) else {
+        return Ok(());
+    };
+    refuse(
+        Reason::NetAdminPod,
+        format!(
+            "{how}: without a user namespace it may administer the node's network. Policy {policy} gives links to \
+             such pods only with hostUsers: false"
+        ),
+    )
+}
+
+/// How a pod may administer the node's network, if that is so or cannot be excluded.
+fn uncontained(net_admin: &NetAdmin) -> Option<&str> {
+    match net_admin {
+        NetAdmin::Yes(how) => Some(how),
+        NetAdmin::Unknown => {
+            Some("the pod's object names no containers, so it may have the capability NET_ADMIN")
+        }
+        NetAdmin::No | NetAdmin::Claimed(_) => None,
+    }
+}
+
+/// What is told of the link.
+pub fn outcome(config: &PodConfig, request: &podconfig::Link, rejection: Rejection) -> LinkOutcome {
+    LinkOutcome {
+        name: request.name.clone(),
+        podconfig: name_of(config).to_owned(),
+        revision: Revision::of(config),
+        kind: kind_of(request),
+        state: LinkState::Failed,
+        reason: rejection.reason,
+        message: rejection.message,
+        present: None,
+        domain: None,
+        conflict: None,
+        tunnel: None,
+        last_change: None,
+    }
+}
+
+/// The kind that is asked for, as far as the request makes sense.
+fn kind_of(request: &podconfig::Link) -> &'static str {
+    match (&request.vlan, &request.vxlan) {
+        (Some(_), _) => VLAN,
+        (_, Some(_)) => VXLAN,
+        (None, None) => VETH,
+    }
+}

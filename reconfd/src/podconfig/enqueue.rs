@@ -1,0 +1,121 @@
+//! What the sources said: whom it concerns. The next pass looks at them.
+
+use kube::core::SelectorExt as _;
+
+use super::{NodeReconciler, acd::AddressProbes, policy, reporter::ReportJob};
+use crate::source::Trigger;
+
+impl NodeReconciler {
+    /// What the sources said since the last look.
+    pub(super) fn handle_events(&mut self) {
+        while let Ok(change) = self.events.changes.try_recv() {
+            match change {
+                Trigger::PodConfig { namespace, name } => {
+                    self.enqueue_selected(&namespace, &name);
+                    self.enqueue_orphans();
+                    self.stale_namespaces.insert(namespace.clone());
+                    self.quota.count_again(&namespace);
+                    self.pending_reports
+                        .push(ReportJob::PodConfig { namespace, name });
+                }
+                Trigger::Pod { namespace, name } => {
+                    self.enqueue(self.pods.uids_of(&namespace, &name));
+                    // Its object was one of two that spoke of it.
+                    self.dirty.extend(self.orphans.iter().cloned());
+                    self.quota.count_again(&namespace);
+                    self.discover_in(&namespace);
+                }
+                Trigger::Claims { uid } => self.enqueue([uid]),
+                Trigger::Hint { namespace, .. } => self.discover_in(&namespace),
+                Trigger::Namespace(namespace) => {
+                    self.enqueue_namespace(&namespace);
+                    self.quota.count_again(&namespace);
+                    self.stale_namespaces.insert(namespace);
+                }
+                Trigger::Records(file) => {
+                    let touched = match file {
+                        Some(file) => self.read_record(&file),
+                        None => self.read_records(),
+                    };
+                    self.enqueue(touched);
+                }
+                Trigger::PeerSlice {
+                    namespace,
+                    vni,
+                    port,
+                } => self.enqueue_tunnel(&namespace, vni, port),
+                Trigger::Policy => {
+                    self.enqueue_all();
+                    self.count_all_again();
+                }
+                Trigger::ReservedNetworks | Trigger::NodeNetworks => self.refresh_networks(),
+                Trigger::Probed(uid) => {
+                    self.probes.iter_mut().for_each(AddressProbes::take);
+                    self.dirty.insert(uid);
+                }
+                Trigger::All => {
+                    self.read_records();
+                    self.enqueue_all();
+                    self.count_all_again();
+                    self.pending_reports.push(ReportJob::AllPodConfigs);
+                }
+            }
+        }
+    }
+
+    pub(super) fn enqueue(&mut self, uids: impl IntoIterator<Item = String>) {
+        self.dirty.extend(uids);
+    }
+
+    pub(super) fn enqueue_namespace(&mut self, namespace: &str) {
+        self.dirty.extend(self.pods.uids_in(namespace));
+    }
+
+    /// The pods that a PodConfig selects, and those where it asked for something before.
+    pub(super) fn enqueue_selected(&mut self, namespace: &str, name: &str) {
+        let config = self.stores.podconfig(namespace, name);
+        let selector = config
+            .as_ref()
+            .and_then(|config| policy::selector(&config.spec.pod_selector).ok());
+        for uid in self.pods.uids_in(namespace) {
+            let asked = self
+                .applied
+                .get(&uid)
+                .is_none_or(|applied| applied.configs.contains(name));
+            let labels = || self.pods.labels(&uid, &self.stores);
+            if asked
+                || selector
+                    .as_ref()
+                    .is_some_and(|selector| selector.matches(&labels()))
+            {
+                self.dirty.insert(uid);
+            }
+        }
+    }
+
+    pub(super) fn enqueue_all(&mut self) {
+        self.dirty.extend(self.pods.uids());
+        self.dirty.extend(self.applied.keys().cloned());
+        self.dirty.extend(self.machine.pods_with_links());
+        self.mark_all_stale_namespaces();
+    }
+
+    pub(super) fn mark_all_stale_namespaces(&mut self) {
+        let objects = self.stores.pods();
+        let namespaces = objects
+            .iter()
+            .filter_map(|pod| pod.metadata.namespace.clone());
+        let told = self.unrecorded.values().map(|pod| pod.namespace.clone());
+        self.stale_namespaces.extend(namespaces.chain(told));
+    }
+
+    /// Pods whose links are there and whose record is not.
+    pub(super) fn enqueue_orphans(&mut self) {
+        let orphans = self
+            .machine
+            .pods_with_links()
+            .into_iter()
+            .filter(|uid| !self.pods.has(uid));
+        self.dirty.extend(orphans.collect::<Vec<_>>());
+    }
+}

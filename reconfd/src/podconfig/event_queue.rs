@@ -1,0 +1,64 @@
+//! The controller's eventfd: how any thread wakes it, tells it of a change or says stop.
+
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
+};
+
+use nix::sys::eventfd::{EfdFlags, EventFd};
+
+use crate::source::Trigger;
+
+/// Wakes the controller from any thread.
+#[derive(Clone)]
+pub struct EventSender {
+    changes: mpsc::Sender<Trigger>,
+    eventfd: Arc<EventFd>,
+    stop: Arc<AtomicBool>,
+}
+
+/// Where the controller hears what the events says.
+pub struct EventReceiver {
+    pub(super) changes: mpsc::Receiver<Trigger>,
+    pub(super) eventfd: Arc<EventFd>,
+    pub(super) stop: Arc<AtomicBool>,
+}
+
+pub fn event_queue() -> io::Result<(EventSender, EventReceiver)> {
+    let (changes_sender, changes) = mpsc::channel();
+    let eventfd = Arc::new(EventFd::from_value_and_flags(
+        0,
+        EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK,
+    )?);
+    let stop = Arc::new(AtomicBool::new(false));
+    let sender = EventSender {
+        changes: changes_sender,
+        eventfd: eventfd.clone(),
+        stop: stop.clone(),
+    };
+    Ok((
+        sender,
+        EventReceiver {
+            changes,
+            eventfd,
+            stop,
+        },
+    ))
+}
+
+impl EventSender {
+    pub fn send(&self, change: Trigger) {
+        // A controller that has ended hears nothing, and needs not.
+        let _ = self.changes.send(change);
+        let _ = self.eventfd.write(1);
+    }
+
+    pub fn stop(&self) {
+        self.stop.store(true, Ordering::Release);
+        let _ = self.eventfd.write(1);
+    }
+}

@@ -1,0 +1,176 @@
+//! What a pod looks like when its pass is through, written down for the events and run_passes to come.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Instant,
+};
+
+use super::{PodContext, outcomes};
+use crate::podconfig::{
+    applied::{self, AppliedState},
+    desired::DesiredLink,
+    plan::Target,
+};
+
+impl PodContext {
+    pub fn save_applied(&self, applied: &mut AppliedState, now: Instant) {
+        if self.is_unknown() {
+            applied.seen = false;
+            applied.configs.extend(self.asked());
+            applied.unapplied_since.get_or_insert(now);
+            applied.failed(now);
+            return;
+        }
+        self.save_ends(applied);
+        self.save_links(applied);
+        if !self.mended.is_empty() || !self.undone.is_empty() {
+            applied.repaired(now);
+        }
+        if self.touched.is_empty() {
+            applied.false_alarm(now);
+        }
+        if !self.undone.is_empty() {
+            applied.requeue_when_allowed(now);
+        }
+        let since = applied.unapplied_since.unwrap_or(now);
+        applied.unapplied_since = self.is_behind().then_some(since);
+        self.save_rejections(applied, now);
+        match self.failed() {
+            true => applied.failed(now),
+            false => applied.succeeded(),
+        }
+    }
+
+    /// What the kernel refused is tried again when it is due, or when it is to be otherwise.
+    fn save_rejections(&self, applied: &mut AppliedState, now: Instant) {
+        let refused = self.granted.iter().filter_map(|granted| {
+            let name = &granted.link.name;
+            let error = self.errors.get(name)?;
+            let target = self.plan.targets.get(name).cloned().unwrap_or_default();
+            let spec = (granted.mark.spec_hash.clone(), target);
+            Some((name.clone(), spec, outcomes::refusal(error)))
+        });
+        applied
+            .rejections
+            .take(refused.collect(), &self.refused_again, now);
+        if let Some(at) = applied.rejections.next() {
+            applied.requeue_at(at);
+        }
+    }
+
+    /// Both ends of every link, to tell the echo of what was done from what somebody does.
+    fn save_ends(&self, applied: &mut AppliedState) {
+        if applied.sandbox != self.known.pod.sandbox {
+            applied.sandbox = self.known.pod.sandbox.clone();
+            applied.devices.clear();
+            applied.moved_out.clear();
+            applied.veth_ends.clear();
+        }
+        let veths = self.present.values().filter(|link| link.host.is_some());
+        applied
+            .veth_ends
+            .extend(veths.filter_map(|link| link.pod_index));
+        let devices = self.present.values().filter(|link| link.host.is_none());
+        applied
+            .devices
+            .extend(devices.filter_map(|link| link.pod_index));
+        applied.pod_ends.clear();
+        applied.host_ends.clear();
+        for (name, link) in &self.present {
+            let pod_end = applied::AppliedPodEnd {
+                name: name.clone(),
+                mtu: link.mtu,
+                mac: link.mac,
+                addresses: link.addresses.clone(),
+            };
+            let host_end = applied::AppliedHostEnd {
+                name: link.host_name.clone().unwrap_or_default(),
+                mtu: link.host_mtu,
+                master: link.master,
+            };
+            applied
+                .pod_ends
+                .extend(link.pod_index.map(|index| (index, pod_end)));
+            applied
+                .host_ends
+                .extend(link.host.map(|host| (host, host_end)));
+        }
+        applied.has_routes = self.present.values().any(|link| link.has_routes);
+        applied.has_rules = self.has_rules;
+        applied.seen = self.trouble.is_none();
+    }
+
+    /// What was asked for, and what of it is there.
+    fn save_links(&self, applied: &mut AppliedState) {
+        applied.configs = self.asked();
+        (applied.reach, applied.is_unsure) = (self.reach.clone(), self.is_unsure);
+        let in_conflict = |granted: &&DesiredLink| {
+            granted.conflict.is_some() && self.present.contains_key(&granted.link.name)
+        };
+        applied.conflicts = self.granted.iter().filter(in_conflict).count();
+        let on_node = self.granted.iter().filter_map(|g| g.link.kind.node_link());
+        let on_node = on_node.chain(self.parents.iter().map(String::as_str));
+        applied.node_links = on_node.map(str::to_owned).collect();
+        applied.carriers = self.carriers.clone();
+        if self.trouble.is_none() {
+            applied.segments = self.segments(&applied.segments);
+        }
+        applied.has_devices = self.asks_for_devices();
+        applied.is_incomplete =
+            self.granted.len() > self.present.len() || !self.plan.blocked.is_empty();
+        applied.hashes = self.applied(&applied.hashes);
+        for (link, at) in &self.touched {
+            applied.changed.insert(link.clone(), *at);
+        }
+        applied
+            .changed
+            .retain(|link, _| self.present.contains_key(link));
+    }
+
+    /// What was applied to each link that stands. A link that still is what an earlier specification asked
+    /// for stays known by that one, or the change to the new one would be taken for a repair.
+    fn applied(
+        &self,
+        before: &HashMap<String, (String, Target)>,
+    ) -> HashMap<String, (String, Target)> {
+        let applied = |granted: &DesiredLink| {
+            let name = &granted.link.name;
+            // One that is_incomplete addresses yet is not undone when they come.
+            let is_whole = !self.probing.iter().any(|probing| probing.link == *name);
+            let is_through = granted.suspended.is_none() && !self.errors.contains_key(name);
+            let is_applied = is_whole && is_through && self.is_as_asked(granted);
+            if is_applied || self.waits_for_repair(name) {
+                let target = self.plan.targets.get(name).cloned().unwrap_or_default();
+                return Some((name.clone(), (granted.mark.spec_hash.clone(), target)));
+            }
+            let stands = self.present.contains_key(name);
+            Some((
+                name.clone(),
+                stands.then(|| before.get(name)).flatten()?.clone(),
+            ))
+        };
+        self.granted.iter().filter_map(applied).collect()
+    }
+
+    /// The segments that present links use, also those that nobody asks for any more.
+    fn segments(&self, before: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+        let asked = self.granted.iter().filter_map(|granted| {
+            let segment = granted.link.kind.segment()?;
+            Some((&granted.link.name, &segment.name))
+        });
+        let asked: BTreeMap<&String, &String> = asked.collect();
+        let segment = |link| asked.get(link).copied().or_else(|| before.get(link));
+        let present = self.present.keys();
+        present
+            .filter_map(|link| Some((link.clone(), segment(link)?.clone())))
+            .collect()
+    }
+
+    /// A link that waits for its repair is one that was undone: the repair counts as one.
+    fn waits_for_repair(&self, name: &String) -> bool {
+        self.waiting.contains(name) || self.undone.contains(name)
+    }
+}
+
+#[cfg(test)]
+mod tests;

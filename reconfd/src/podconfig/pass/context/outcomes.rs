@@ -1,0 +1,244 @@
+//! What became of each link of a pod, in words: state, reason, message. Pure.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::SystemTime,
+};
+
+use crds::{
+    Reason,
+    report::{LinkState, Tunnel},
+};
+use nix::errno::Errno;
+
+use super::{PodContext, present::facts};
+use crate::node::netlink::Error;
+use crate::podconfig::{
+    desired::{self, Desired, DesiredLink},
+    outcome::{LinkOutcome, Pod, PodOutcome},
+    plan::must_go,
+    pods::UnrecordedPod,
+};
+
+impl PodContext {
+    /// Whether something is due that nothing but this daemon, or the API, stands in the way of: no tenant can
+    /// bring that about.
+    pub fn is_behind(&self) -> bool {
+        let is_due = |granted: &DesiredLink| {
+            let stands = self.present.contains_key(&granted.link.name);
+            let (_, reason, _) = self.state_of_link(granted, stands);
+            matches!(reason, Reason::Reconciling | Reason::ClaimPending)
+        };
+        self.granted.iter().any(is_due)
+    }
+
+    pub fn outcome(self, changed: &HashMap<String, SystemTime>, since: SystemTime) -> PodOutcome {
+        let granted = self
+            .granted
+            .iter()
+            .map(|granted| (granted.order, self.link_outcome(granted, changed)))
+            .collect::<Vec<_>>();
+        PodOutcome {
+            pod: self.known.pod.clone(),
+            links: desired::in_order(granted, self.refused),
+            trouble: self.trouble,
+            since,
+            removed: self.taken,
+            mended: self
+                .mended
+                .into_iter()
+                .map(|(link, _)| {
+                    let what = self.undone_parts.get(&link).cloned();
+                    (link, what.unwrap_or_default())
+                })
+                .collect(),
+        }
+    }
+
+    fn link_outcome(
+        &self,
+        granted: &DesiredLink,
+        changed: &HashMap<String, SystemTime>,
+    ) -> LinkOutcome {
+        let name = &granted.link.name;
+        let present = self.present.get(name);
+        let (state, reason, message) = self.state_of_link(granted, present.is_some());
+        LinkOutcome {
+            name: name.clone(),
+            podconfig: granted.podconfig.clone(),
+            revision: granted.revision.clone(),
+            kind: granted.link.kind.name(),
+            state,
+            reason,
+            message,
+            present: present.map(|s| facts(s, granted)),
+            domain: present
+                .filter(|present| !present.addresses.is_empty())
+                .map(|_| granted.domain.clone()),
+            conflict: present.and(granted.conflict.clone()),
+            tunnel: self.tunnel(granted),
+            last_change: changed.get(name).copied(),
+        }
+    }
+
+    /// The end that the others shall send to. It stays told while the link is mended, while its underlay is
+    /// down and while the pod can not be looked at: each change of it is one on every node.
+    fn tunnel(&self, granted: &DesiredLink) -> Option<Tunnel> {
+        let name = &granted.link.name;
+        let address = *self.ends.get(name)?;
+        let tunnel = granted.link.kind.data()?.found()?;
+        let is_away = |reason: Reason| reason != Reason::KernelRefused;
+        let mut blocked = self.plan.blocked.iter();
+        let is_none = self.trouble.as_ref().is_some_and(|why| is_away(why.0))
+            || blocked.any(|blocked| blocked.link == *name && must_go(blocked.reason));
+        (!is_none).then_some(Tunnel {
+            vni: i32::try_from(tunnel.vni).ok()?,
+            port: i32::from(tunnel.port),
+            address,
+        })
+    }
+
+    fn state_of_link(&self, granted: &DesiredLink, stands: bool) -> (LinkState, Reason, String) {
+        let name = &granted.link.name;
+        if let Some(error) = self.errors.get(name) {
+            let (reason, message) = refusal(error);
+            return (LinkState::Failed, reason, message);
+        }
+        if let Some(blocked) = self
+            .plan
+            .blocked
+            .iter()
+            .find(|blocked| blocked.link == *name)
+        {
+            let state = match blocked.reason {
+                Reason::BridgeNotFound
+                | Reason::BackingOff
+                | Reason::ClaimPending
+                | Reason::ParentNotFound
+                | Reason::ParentDown
+                | Reason::ParentMoved
+                | Reason::NoTunnelAddress => LinkState::Pending,
+                _ => LinkState::Failed,
+            };
+            return (state, blocked.reason, blocked.message.clone());
+        }
+        if self.undone.contains(name) {
+            let message =
+                "somebody in the pod took the link away while it was made; it is made again".into();
+            return (LinkState::Pending, Reason::BackingOff, message);
+        }
+        match (&self.trouble, stands) {
+            (Some((reason, message)), _) => (state_of(*reason), *reason, message.clone()),
+            (None, true) => (LinkState::Ready, Reason::LinkReady, String::new()),
+            (None, false) => (LinkState::Pending, Reason::Reconciling, String::new()),
+        }
+    }
+}
+
+/// What an error of the kernel means for the link.
+pub fn refusal(error: &Error) -> (Reason, String) {
+    let reason = match error.errno {
+        Errno::EADDRINUSE => Reason::AddressTaken,
+        Errno::ENOTUNIQ => Reason::SegmentInUse,
+        _ => Reason::KernelRefused,
+    };
+    (reason, error.to_string())
+}
+
+/// A link that was granted by the policies and refused by what else there is.
+pub fn refused(granted: &DesiredLink, reason: Reason, message: String) -> LinkOutcome {
+    LinkOutcome {
+        name: granted.link.name.clone(),
+        podconfig: granted.podconfig.clone(),
+        revision: granted.revision.clone(),
+        kind: granted.link.kind.name(),
+        state: LinkState::Failed,
+        reason,
+        message,
+        present: None,
+        domain: None,
+        conflict: None,
+        tunnel: None,
+        last_change: None,
+    }
+}
+
+/// What is wrong with a pod that no record speaks of. `unproved`: why a namespace that somebody told of
+/// was not taken.
+pub fn why_unrecorded(
+    missing: &UnrecordedPod,
+    unproved: Option<&str>,
+    among_bad: bool,
+) -> (Reason, String) {
+    if let Some(why) = &missing.unsupported {
+        return (Reason::Unsupported, why.clone());
+    }
+    // Whose a bad record is nobody knows: what is in it is for the log, not for a tenant.
+    let why = match (unproved, among_bad) {
+        (Some(why), _) => why,
+        (None, true) => {
+            "among the records is one that can not be believed, which the daemon's log names"
+        }
+        (None, false) => "a pod that was started before the plugin was installed has none",
+    };
+    let message = format!("no record says where the pod's network namespace is; {why}");
+    (Reason::NoRecord, message)
+}
+
+/// Of a pod whose record went with its sandbox.
+pub fn sandbox_ended() -> (Reason, String) {
+    let message = "the pod's sandbox has ended; links follow if the runtime makes another";
+    (Reason::NamespaceGone, message.into())
+}
+
+/// What is told of a pod that is selected and that no record speaks of.
+pub fn unrecorded(pod: Pod, judged: Desired, trouble: (Reason, String)) -> PodOutcome {
+    let links = judged.granted.iter().map(|granted| {
+        let waiting = LinkOutcome {
+            state: state_of(trouble.0),
+            ..refused(granted, trouble.0, trouble.1.clone())
+        };
+        (granted.order, waiting)
+    });
+    let links = desired::in_order(links.collect::<Vec<_>>(), judged.refused);
+    PodOutcome {
+        pod: Arc::new(pod),
+        links,
+        trouble: Some(trouble),
+        since: SystemTime::now(),
+        removed: Vec::new(),
+        mended: BTreeMap::new(),
+    }
+}
+
+/// How a link stands while its pod is in trouble: what no time will mend has failed.
+fn state_of(trouble: Reason) -> LinkState {
+    match trouble {
+        Reason::Unsupported => LinkState::Failed,
+        _ => LinkState::Pending,
+    }
+}
+
+/// Puts later rejections among the earlier ones, all in the order of asking.
+pub fn merge(
+    earlier: Vec<LinkOutcome>,
+    later: Vec<(usize, LinkOutcome)>,
+    granted: &[DesiredLink],
+) -> Vec<LinkOutcome> {
+    if later.is_empty() {
+        return earlier;
+    }
+    let taken: Vec<usize> = granted
+        .iter()
+        .map(|g| g.order)
+        .chain(later.iter().map(|(order, _)| *order))
+        .collect();
+    let mut free = (0..).filter(|order| !taken.contains(order));
+    let mut all: BTreeMap<usize, LinkOutcome> = earlier
+        .into_iter()
+        .filter_map(|outcome| Some((free.next()?, outcome)))
+        .collect();
+    all.extend(later);
+    all.into_values().collect()
+}

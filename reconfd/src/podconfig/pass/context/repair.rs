@@ -1,0 +1,90 @@
+//! What of a pod's links another program has undone: which steps put something back, and what that is in
+//! words.
+
+use std::{collections::HashMap, time::SystemTime};
+
+use super::PodContext;
+use crate::{
+    node::links::{Want, edit::Edit},
+    podconfig::{
+        desired::DesiredLink,
+        plan::{Plan, Step, Target},
+    },
+};
+
+impl PodContext {
+    /// Each link whose rules were taken away has them again.
+    pub fn rules_put_back(&mut self) {
+        for (link, what) in std::mem::take(&mut self.rule_repairs) {
+            let kind = self.kind_of(&link);
+            let parts = self.undone_parts.entry(link.clone()).or_default();
+            if !parts.is_empty() {
+                parts.push_str(", ");
+            }
+            parts.push_str(&what);
+            self.touched.insert(link.clone(), SystemTime::now());
+            if !self.mended.iter().any(|(mended, _)| *mended == link) {
+                self.mended.push((link, kind));
+            }
+        }
+    }
+}
+
+/// Rules that a plan adds again, and the links that they are for: with the same specification they were there.
+pub fn rule_repairs(
+    plan: &Plan,
+    granted: &[DesiredLink],
+    hashes: &HashMap<String, (String, Target)>,
+) -> Vec<(String, String)> {
+    let was_there = |granted: &&DesiredLink| {
+        let before = hashes.get(&granted.link.name);
+        before.is_some_and(|(hash, _)| *hash == granted.mark.spec_hash)
+    };
+    let repaired = |step: &Step| {
+        let Step::AddRule(rule) = step else {
+            return None;
+        };
+        let mut candidates = granted.iter().filter(was_there);
+        let of = candidates.find(|granted| {
+            let mut addresses = granted.link.addresses.iter();
+            addresses.any(|address| address.ip() == rule.from)
+        });
+        let what = format!("rule from {} lookup {}", rule.from, rule.table);
+        of.map(|granted| (granted.link.name.clone(), what))
+    };
+    plan.steps.iter().filter_map(repaired).collect()
+}
+
+/// What of the links that were undone is to be put back.
+pub fn undone_parts(plan: &Plan, repairs: &[String]) -> HashMap<String, String> {
+    let parts = plan.steps.iter().filter_map(|step| match step {
+        Step::Create(want) => Some((&want.link.name, "the link".to_owned())),
+        Step::Change { want, edits, .. } | Step::ChangeDevice { want, edits, .. } => {
+            let mut words: Vec<&str> = edits.iter().map(Edit::what).collect();
+            words.dedup();
+            Some((&want.link.name, words.join(", ")))
+        }
+        _ => None,
+    });
+    let undone = parts.filter(|(link, _)| repairs.contains(link));
+    undone.map(|(link, what)| (link.clone(), what)).collect()
+}
+
+/// Links whose steps bring back what was there with the same specification: somebody undid them.
+pub fn repairs(plan: &Plan, hashes: &HashMap<String, (String, Target)>) -> Vec<String> {
+    let undone = |want: &Want| {
+        let before = hashes.get(&want.link.name);
+        before.is_some_and(|(hash, target)| {
+            *hash == want.mark.spec_hash && *target == Target::of(want)
+        })
+    };
+    let mended = plan.steps.iter().filter_map(|step| match step {
+        Step::Create(want) | Step::Change { want, .. } | Step::ChangeDevice { want, .. }
+            if undone(want) =>
+        {
+            Some(want.link.name.clone())
+        }
+        _ => None,
+    });
+    mended.collect()
+}

@@ -1,0 +1,348 @@
+//! Fetch and decide: what one pod shall have, what it has, and the steps between the two. Nothing in
+//! the kernel is changed here.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    net::IpAddr,
+    time::Instant,
+};
+
+use cni_plugin::record::Record;
+use crds::{Reason, claim::DEFAULT_DOMAIN};
+
+use super::{
+    ObjectSnapshot,
+    acd::{self, PendingProbe},
+    claims::grants,
+    context::{self, PodContext},
+};
+use crate::{
+    node::{
+        Machine,
+        links::{Ground, Kind, Segment, Want, mac::Derived, mark::host_end_name},
+        netlink::Error,
+        sandbox::{Depth, Inside, Sandbox, Unreachable},
+    },
+    podconfig::{
+        NodeReconciler,
+        applied::CarrierState,
+        desired::{self, DesiredLink},
+        outcome::Pod,
+        plan::{self, Blocked, Plan, PlanInput, Step, plan},
+        pods::RecordedPod,
+    },
+};
+
+impl NodeReconciler {
+    /// Fetch and decide: nothing is changed here.
+    pub(super) fn observe(
+        &mut self,
+        known: RecordedPod,
+        snapshot: &mut ObjectSnapshot,
+        keep_open: bool,
+    ) -> PodContext {
+        let mut ctx = PodContext::new(known);
+        if ctx.known.is_replaced || ctx.known.is_unsupported() {
+            // Proved gone: what it had must not stand beside what its successor gets. Or of no use to it.
+            ctx.plan.steps = self
+                .machine
+                .ends_of(ctx.uid())
+                .into_iter()
+                .map(context::removal)
+                .collect();
+        }
+        self.prove_net_admin(&mut ctx.known, &snapshot.policies);
+        let mut judged = self.judge(&ctx.known.pod, snapshot);
+        if let Some(trouble) = ctx.known.trouble.clone() {
+            ctx.judged(judged);
+            return self.give_up(ctx, trouble);
+        }
+        self.claim(&ctx.known.pod, &mut judged);
+        ctx.judged(judged);
+        if let Err(error) = self.find_own_ends(&mut ctx) {
+            ctx.trouble = Some((Reason::KernelRefused, error.to_string()));
+            return ctx;
+        }
+        match self.machine.visit(&ctx.known.record) {
+            Ok(mut sandbox) => {
+                self.pods.mark_present_newest(ctx.uid());
+                self.has_netns_id(ctx.uid(), sandbox.in_switch);
+                if let Err(error) = self.decide(&mut ctx, &mut sandbox) {
+                    ctx.trouble = Some((Reason::KernelRefused, error.to_string()));
+                }
+                ctx.sandbox = keep_open.then_some(sandbox);
+                ctx
+            }
+            // It may go through another time: what the pod holds, it keeps.
+            Err(error @ Unreachable::Kernel(_)) => {
+                ctx.trouble = Some(context::trouble(error));
+                ctx
+            }
+            Err(error) => {
+                let is_gone = matches!(error, Unreachable::Gone(_));
+                if is_gone {
+                    self.discover_in(&ctx.known.pod.namespace);
+                }
+                if is_gone && self.pods.proved_gone(ctx.uid()) {
+                    // Its record was the later one by a clock that was set back since.
+                    let known = self.pods.recorded(ctx.uid(), &self.stores);
+                    return known.map_or(ctx, |known| self.observe(known, snapshot, keep_open));
+                }
+                self.give_up(ctx, context::trouble(error))
+            }
+        }
+    }
+
+    /// An id that was another pod's: its namespace has ended, and what tells so will name this pod.
+    fn has_netns_id(&mut self, uid: &str, id: i32) {
+        let before = self.netns_ids.owner(id).filter(|before| *before != uid);
+        self.dirty.extend(before.cloned());
+        self.netns_ids.insert(id, uid);
+    }
+
+    /// A pod that is not there, or not what its record says, holds nothing.
+    fn give_up(&mut self, mut ctx: PodContext, trouble: (Reason, String)) -> PodContext {
+        self.let_go(ctx.uid());
+        ctx.trouble = Some(trouble);
+        ctx
+    }
+
+    fn judge(&self, pod: &Pod, snapshot: &mut ObjectSnapshot) -> desired::Desired {
+        let configs = snapshot
+            .configs
+            .entry(pod.namespace.clone())
+            .or_insert_with(|| self.stores.podconfigs_of(&pod.namespace));
+        let judged = desired::desired(
+            pod,
+            self.quota.place(&pod.namespace, &pod.uid),
+            configs,
+            &snapshot.policies,
+            &self.machine.installation,
+        );
+        for trouble in &judged.troubles {
+            tracing::warn!(namespace = pod.namespace, pod = pod.name, "{trouble}");
+        }
+        self.apply_precedence(&pod.namespace, judged)
+    }
+
+    fn decide(&mut self, ctx: &mut PodContext, sandbox: &mut Sandbox) -> Result<(), Error> {
+        let uid = ctx.uid().to_owned();
+        self.fetch_back(&uid, sandbox)?;
+        let depth = self.depth(ctx);
+        let inside = sandbox.look(depth)?;
+        ctx.has_rules = !inside.rules.is_empty() || ctx.asks_for_tables();
+        let (present, stale) =
+            self.machine
+                .present(sandbox, &ctx.known.pod.sandbox, &uid, &inside)?;
+        let primary = primary(&ctx.known.record);
+        let candidates = self.machine.candidates(sandbox, &uid, &inside, &primary)?;
+        ctx.carriers = carriers(ctx, &inside);
+        ctx.next_index = inside.links.keys().max().copied().unwrap_or_default() + 1;
+        ctx.set_present(&present, &candidates);
+        let ours = present
+            .iter()
+            .filter_map(|link| Some(link.pod.as_ref()?.index));
+        let ours = ours.chain(candidates.iter().map(|candidate| candidate.info.index));
+        let is_there = |index: &u32| inside.links.contains_key(index);
+        let applied = self.applied.get_mut(&uid);
+        let numbers = applied.map(|applied| applied.indexes(&ctx.known.pod.sandbox, is_there));
+        let (known, veth_ends) = numbers.unwrap_or_default();
+        let found = (&inside, present.as_slice());
+        let stranded = self.machine.stranded(sandbox, &uid, found, &veth_ends);
+        let ours = ours.chain(stranded.iter().map(|stranded| stranded.index));
+        self.withhold(ctx, sandbox, (&inside, &ours.collect()))?;
+        let (granted, probing) = self.wants(ctx, &inside)?;
+        ctx.probing = probing;
+        let mut of_pod = plan::PodDevices::new(&inside.links, candidates, &known, &granted);
+        (of_pod.stranded, of_pod.has_ipv6) = (stranded, inside.has_ipv6);
+        let input = PlanInput {
+            inside: of_pod,
+            granted,
+            present,
+            stale,
+            rules: &inside.rules,
+            node: &self.machine,
+        };
+        let mut plan = plan(input);
+        leave_suspended(&ctx.granted, &mut plan);
+        acd::report(&ctx.probing, &mut plan);
+        self.hold_back(ctx, plan);
+        Ok(())
+    }
+
+    /// A device that the pod has hidden in a namespace of its own would outlive everything that allowed it.
+    fn fetch_back(&mut self, uid: &str, sandbox: &mut Sandbox) -> Result<(), Error> {
+        let applied = self.applied.get_mut(uid);
+        let moved_out = applied.map(|applied| std::mem::take(&mut applied.moved_out));
+        Machine::remove_hidden(sandbox, &moved_out.unwrap_or_default())
+    }
+
+    /// What the machine shall make of the granted links.
+    fn wants(
+        &mut self,
+        ctx: &PodContext,
+        inside: &Inside,
+    ) -> Result<(Vec<Want>, Vec<PendingProbe>), Error> {
+        let pod = &ctx.known.pod;
+        let mut wants = Vec::with_capacity(ctx.granted.len());
+        let mut probing = Vec::new();
+        for granted in &ctx.granted {
+            let mut link = granted.link.clone();
+            let present = ctx.present.get(&link.name);
+            if let (Some(_), Some(present)) = (&granted.suspended, present) {
+                // What it has is what its rules are for.
+                link.addresses.clone_from(&present.addresses);
+            }
+            link.kind.starts_at(ctx.ends.get(&link.name).copied());
+            let mtu = link.mtu.unwrap_or_default();
+            let domain = Some(granted.domain.as_str()).filter(|name| *name != DEFAULT_DOMAIN);
+            let owner = (pod.namespace.as_str(), pod.name.as_str());
+            let mut want = Want {
+                derived: Derived::of(&link, owner, domain),
+                host_name: host_end_name(&ctx.known.pod.sandbox, &link.name),
+                host_mtu: mtu,
+                mtu,
+                ground: self.ground(ctx.uid(), granted, (&link.kind, inside))?,
+                device: None,
+                link,
+                mark: granted.mark.clone(),
+            };
+            if granted.suspended.is_none() {
+                probing.extend(self.probe_first(ctx, &mut want));
+            }
+            wants.push(want);
+        }
+        Ok((wants, probing))
+    }
+
+    /// What is decided about the device of a link, if it has one.
+    fn ground(
+        &mut self,
+        uid: &str,
+        granted: &DesiredLink,
+        (kind, inside): (&Kind, &Inside),
+    ) -> Result<Option<Ground>, Error> {
+        let Some(data) = kind.data() else {
+            return Ok(None);
+        };
+        let (owner, sources, own) = match kind.segment() {
+            Some(Segment { name, .. }) => (
+                self.segments.owner(name).unwrap_or_default().to_owned(),
+                self.segments.sources(name).to_vec(),
+                self.machine.own_addresses()?.iter().map(|a| a.1).collect(),
+            ),
+            None => (
+                granted.member.namespace.clone(),
+                Vec::new(),
+                inside.addresses.iter().map(|a| a.network.ip()).collect(),
+            ),
+        };
+        let own: BTreeSet<IpAddr> = own;
+        let peers = match kind.segment().filter(|_| data.found().is_some()) {
+            Some(segment) => self.found_ends(segment, &own),
+            None => data.peers(&own),
+        };
+        let (on_port, unfiltered) = grants(granted, &owner);
+        Ok(Some(Ground {
+            on_port,
+            unfiltered,
+            is_shared: kind
+                .segment()
+                .is_some_and(|segment| self.segments.has_others(&segment.name, uid)),
+            peers,
+            sources,
+            owner,
+        }))
+    }
+
+    /// What was there when the pod was last seen, and has not been reported undone since, is as it was:
+    /// where there were no routes of ours none are looked for.
+    fn depth(&self, ctx: &PodContext) -> Depth {
+        let applied = self.applied.get(ctx.uid()).filter(|applied| applied.seen);
+        // A device that is in the pod as a whole has no end that would tell of it.
+        let has_ends = !self.machine.ends_of(ctx.uid()).is_empty()
+            || ctx.asks_for_devices()
+            || applied.is_none_or(|applied| applied.has_devices);
+        Depth {
+            addresses: has_ends,
+            routes: has_ends && (ctx.asks_for_routes() || applied.is_none_or(|s| s.has_routes)),
+            rules: ctx.asks_for_tables() || applied.is_none_or(|s| s.has_rules),
+        }
+    }
+
+    /// Takes over the plan. What was undone too often waits, and nothing else does: a pod that undoes
+    /// one link must not keep another that was taken from it.
+    fn hold_back(&mut self, ctx: &mut PodContext, mut plan: Plan) {
+        let now = Instant::now();
+        let (namespace_buckets, namespace) =
+            (&mut self.namespace_buckets, &ctx.known.pod.namespace);
+        let applied = self.applied.entry(ctx.known.pod.uid.clone()).or_default();
+        if applied.sandbox == ctx.known.pod.sandbox {
+            // In another sandbox nothing was there that somebody could have undone.
+            ctx.repairs = context::repairs(&plan, &applied.hashes);
+            ctx.rule_repairs = context::rule_repairs(&plan, &ctx.granted, &applied.hashes);
+            ctx.undone_parts = context::undone_parts(&plan, &ctx.repairs);
+        }
+        if !ctx.repairs.is_empty() && applied.must_back_off(now) {
+            ctx.waiting = std::mem::take(&mut ctx.repairs);
+            let why =
+                "the pod undoes this link faster than it may be repaired; it is repaired later";
+            back_off(&mut plan, &ctx.waiting, why);
+        }
+        ctx.refused_again = applied.rejections.hold_back(&mut plan, now);
+        let made = plan.steps.iter().filter_map(Step::made);
+        let too_many: Vec<String> = made
+            .filter(|_| !applied.may_make(now, || namespace_buckets.take(namespace, now)))
+            .map(str::to_owned)
+            .collect();
+        let why = "the links of this pod come and go faster than they may be made; it follows soon";
+        back_off(&mut plan, &too_many, why);
+        ctx.plan = plan;
+    }
+}
+
+/// Links that wait for something else than the machine stay as they are, there or not.
+fn leave_suspended(granted: &[DesiredLink], plan: &mut Plan) {
+    for granted in granted {
+        let Some((reason, message)) = &granted.suspended else {
+            continue;
+        };
+        let link = granted.link.name.clone();
+        plan.steps
+            .retain(|step| !step.is_of(std::slice::from_ref(&link)));
+        plan.blocked.retain(|blocked| blocked.link != link);
+        plan.blocked.push(Blocked {
+            link,
+            reason: *reason,
+            message: message.clone(),
+        });
+    }
+}
+
+fn back_off(plan: &mut Plan, links: &[String], why: &str) {
+    plan.steps.retain(|step| !step.is_of(links));
+    let later = |link: &String| Blocked {
+        link: link.clone(),
+        reason: Reason::BackingOff,
+        message: why.into(),
+    };
+    plan.blocked.extend(links.iter().map(later));
+}
+
+/// Links of the pod that others of its links are on, as they are.
+fn carriers(ctx: &PodContext, inside: &Inside) -> HashMap<u32, CarrierState> {
+    let names = ctx
+        .granted
+        .iter()
+        .filter_map(|granted| granted.link.kind.carrier());
+    let rows = names.filter_map(|name| inside.links.values().find(|row| row.is_called(name)));
+    rows.map(|row| (row.index, CarrierState::from(row)))
+        .collect()
+}
+
+/// The addresses that the runtime gave to the pod.
+pub(super) fn primary(record: &Record) -> BTreeSet<IpAddr> {
+    let addresses = record.addresses.iter();
+    let alone = |address: &String| address.split('/').next().and_then(|ip| ip.parse().ok());
+    addresses.filter_map(alone).collect()
+}

@@ -1,0 +1,127 @@
+//! Pure: can an API server judge PodConfigs by these rules? Admission has a budget for each request, and
+//! what is past it is refused; so where it could be passed, the allowance says `complete: false`, admission
+//! lets the PodConfigs through, and the nodes judge alone.
+//!
+//! Rules **match alike** when a link could meet all of them by its kind, its place and its number:
+//!
+//! * the rules for veths with `bridges`, those with `routed`, and those that list the same host bridge;
+//! * the rules for vlans that allow the same id, on whatever parent, since a `parentLink` needs none;
+//! * the rules for vxlans that allow the same VNI, on whatever underlay.
+//!
+//! Admission goes through all rules of a kind to find those, and holds the rest of the link against each of
+//! them. What that costs is linear in the lengths of their lists. The figures below are what API servers
+//! count, measured and rounded up, for the largest PodConfig that its schema permits, all in IPv6.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crds::{allowance::MOST_RULES, policy::Rule};
+
+use super::requested::VethPlace;
+
+/// How many rules may match alike.
+const MOST_ALIKE: usize = 16;
+/// The most of each in a PodConfig, a link, a tunnel.
+const LINKS: usize = 32;
+const ROUTES: usize = 16;
+const PEERS: usize = 64;
+/// Of the million that one expression may cost.
+const ONE_EXPRESSION: usize = 950_000;
+/// Of the ten million for all: they are spent twice, for the check and for its words.
+const ALL_EXPRESSIONS: usize = 4_800_000;
+
+/// Whether admission can judge every PodConfig by these rules.
+pub fn fits_admission(rules: &[Rule]) -> bool {
+    let vlans = rules.iter().filter_map(|rule| {
+        let ids = &rule.vlan.as_ref()?.ids;
+        Some((rule, ids.iter().map(|ids| (ids.min, ids.max)).collect()))
+    });
+    let vxlans = rules.iter().filter_map(|rule| {
+        let vnis = &rule.vxlan.as_ref()?.vnis;
+        Some((rule, vnis.iter().map(|vnis| (vnis.min, vnis.max)).collect()))
+    });
+    rules.len() <= MOST_RULES
+        && are_veths_judgeable(rules)
+        && are_numbers_judgeable(vlans.collect(), |_| 0)
+        && are_numbers_judgeable(vxlans.collect(), peers)
+}
+
+fn are_veths_judgeable(rules: &[Rule]) -> bool {
+    let (mut search_all, mut by_place) = (0, BTreeMap::<VethPlace<'_>, Vec<&Rule>>::new());
+    for rule in rules {
+        let Some(veth) = &rule.veth else { continue };
+        search_all += search(0);
+        let bridges = veth.host_bridges.iter().collect::<BTreeSet<_>>();
+        let bridges = bridges.into_iter().map(|name| VethPlace::HostBridge(name));
+        let own = veth.bridges.map(|_| VethPlace::Bridge("of any name"));
+        let routed = veth.routed.as_ref().map(|_| VethPlace::Routed);
+        for place in bridges.chain(own).chain(routed) {
+            by_place.entry(place).or_default().push(rule);
+        }
+    }
+    by_place
+        .into_values()
+        .all(|alike| is_affordable(search_all, alike, |_| 0))
+}
+
+/// Rules with the ranges of numbers that each allows. The most ranges meet where one of them begins.
+fn are_numbers_judgeable(
+    rules: Vec<(&Rule, Vec<(i32, i32)>)>,
+    more: impl Fn(&Rule) -> usize + Copy,
+) -> bool {
+    let search = rules.iter().map(|(_, ranges)| search(ranges.len())).sum();
+    let beginnings: BTreeSet<i32> = rules
+        .iter()
+        .flat_map(|(_, ranges)| ranges.iter().map(|(min, _)| *min))
+        .collect();
+    beginnings.into_iter().all(|number| {
+        let holds = |ranges: &[(i32, i32)]| ranges.iter().any(|(a, b)| (*a..=*b).contains(&number));
+        let alike = rules
+            .iter()
+            .filter_map(|(rule, ranges)| holds(ranges).then_some(*rule));
+        is_affordable(search, alike.collect(), more)
+    })
+}
+
+fn is_affordable(search: usize, alike: Vec<&Rule>, peers: impl Fn(&Rule) -> usize) -> bool {
+    let of_all = |cost: &dyn Fn(&Rule) -> usize| alike.iter().map(|rule| cost(rule)).sum::<usize>();
+    let (peers, tables) = (of_all(&peers), of_all(&tables));
+    let others = of_all(&|rule| marks(rule) + networks(rule));
+    alike.len() <= MOST_ALIKE
+        && LINKS * peers <= ONE_EXPRESSION
+        && LINKS * tables <= ONE_EXPRESSION
+        && LINKS * (search + peers + tables + others) <= ALL_EXPRESSIONS
+}
+
+/// To ask one rule for one link whether it is of that place and number.
+fn search(ranges: usize) -> usize {
+    42 + 8 * ranges
+}
+
+/// Mode, port, `macs`, `slaac` and domain.
+fn marks(rule: &Rule) -> usize {
+    110 + rule
+        .vxlan
+        .as_ref()
+        .map_or(0, |vxlan| 40 + 8 * vxlan.ports.len())
+}
+
+fn peers(rule: &Rule) -> usize {
+    let allowed = rule.vxlan.as_ref().map_or(0, |vxlan| vxlan.peers.len());
+    PEERS * (21 + 5 * allowed)
+}
+
+/// The most that a link has of them: 8 addresses, the network of each, 4 ranges, and 16 destinations of routes.
+fn networks(rule: &Rule) -> usize {
+    let (addresses, routes) = (rule.addresses.len(), rule.routes.len());
+    let of_addresses = (210 + 43 * addresses) + (205 + 59 * (addresses + routes));
+    let of_ranges = 90 + 21 * addresses;
+    let of_routes = 355 + 99 * routes;
+    of_addresses + of_ranges + of_routes
+}
+
+fn tables(rule: &Rule) -> usize {
+    ROUTES * (22 + 9 * rule.tables.len())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,102 @@
+//! Pure: what kind of link is asked for, and where: exactly one.
+
+use std::net::IpAddr;
+
+use crds::podconfig::{Link, Mode, Veth, Vlan, Vxlan};
+
+/// The one kind that a link names.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum RequestedLink<'a> {
+    Veth(VethPlace<'a>),
+    Vlan(&'a Vlan, ParentRef<'a>),
+    Vxlan(&'a Vxlan, ParentRef<'a>, RequestedPeers<'a>),
+}
+
+/// Where the host end of a veth is asked to be: exactly one place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum VethPlace<'a> {
+    Bridge(&'a str),
+    HostBridge(&'a str),
+    Routed,
+}
+
+/// What a vlan or a vxlan is asked to be on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ParentRef<'a> {
+    /// A device of the node, with the mode that is asked for.
+    Node(&'a str, Mode),
+    /// A link of the pod.
+    Pod(&'a str),
+}
+
+/// The other ends of a tunnel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequestedPeers<'a> {
+    Addresses(&'a [IpAddr]),
+    Group(IpAddr),
+    /// The nodes that have pods on the tunnel, found by the controller.
+    Auto,
+}
+
+impl<'a> RequestedLink<'a> {
+    /// What the link asks for, or what is wrong with it.
+    pub fn of(link: &'a Link) -> Result<Self, String> {
+        match (&link.veth, &link.vlan, &link.vxlan) {
+            (Some(veth), None, None) => place(veth)
+                .map(Self::Veth)
+                .map_err(|why| format!("veth {why}")),
+            (None, Some(vlan), None) => {
+                let carrier = carrier(&vlan.parent, &vlan.parent_link, vlan.mode);
+                let carrier = carrier.ok_or("vlan needs one of parent and parentLink")?;
+                Ok(Self::Vlan(vlan, carrier))
+            }
+            (None, None, Some(vxlan)) => {
+                let carrier = carrier(&vxlan.underlay, &vxlan.underlay_link, vxlan.mode);
+                let carrier = carrier.ok_or("vxlan needs one of underlay and underlayLink")?;
+                Ok(Self::Vxlan(vxlan, carrier, ends(vxlan, carrier)?))
+            }
+            (None, None, None) => {
+                Err("the link has no kind; it needs veth, vlan or vxlan".to_owned())
+            }
+            _ => Err("the link names more than one of veth, vlan and vxlan".to_owned()),
+        }
+    }
+}
+
+/// The one place that a veth names, or what is wrong with it.
+fn place(veth: &Veth) -> Result<VethPlace<'_>, &'static str> {
+    match (&veth.bridge, &veth.host_bridge, &veth.routed) {
+        (Some(name), None, None) => Ok(VethPlace::Bridge(name)),
+        (None, Some(name), None) => Ok(VethPlace::HostBridge(name)),
+        (None, None, Some(_)) => Ok(VethPlace::Routed),
+        (None, None, None) => Err("names no place; it needs bridge, hostBridge or routed"),
+        _ => Err("names more than one of bridge, hostBridge and routed"),
+    }
+}
+
+fn carrier<'a>(
+    node: &'a Option<String>,
+    pod: &'a Option<String>,
+    mode: Option<Mode>,
+) -> Option<ParentRef<'a>> {
+    match (node, pod) {
+        (Some(name), None) => Some(ParentRef::Node(name, mode.unwrap_or(Mode::Shared))),
+        (None, Some(name)) => Some(ParentRef::Pod(name)),
+        _ => None,
+    }
+}
+
+fn ends<'a>(vxlan: &'a Vxlan, carrier: ParentRef<'_>) -> Result<RequestedPeers<'a>, &'static str> {
+    let peers = &vxlan.peers;
+    match (&peers.auto, &peers.addresses, peers.group) {
+        (Some(_), None, None) => match carrier {
+            ParentRef::Node(..) => Ok(RequestedPeers::Auto),
+            ParentRef::Pod(_) => Err(
+                "vxlan.peers.auto finds nodes; a vxlan on an underlayLink needs addresses or a group",
+            ),
+        },
+        (None, Some(addresses), None) => Ok(RequestedPeers::Addresses(addresses)),
+        (None, None, Some(group)) => Ok(RequestedPeers::Group(group)),
+        _ => Err("vxlan.peers needs one of auto, addresses and group"),
+    }
+}

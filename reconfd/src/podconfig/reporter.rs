@@ -1,0 +1,343 @@
+//! Outcomes told to people: reports, status, log. On a thread of its own, so that a slow or full disk
+//! never stands between a wish and its link.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::mpsc::{self, RecvTimeoutError},
+    time::{Duration, Instant, SystemTime},
+};
+
+use crds::{
+    PodConfigStatus, PodReport, Reason,
+    report::{LinkState, PodReportStatus},
+};
+
+use super::{
+    outcome::PodOutcome,
+    report::{config_status, pod_metadata, pod_status},
+};
+use crate::{
+    metrics::Metrics,
+    node::links::Kind,
+    source::{ReportSink, Stores},
+};
+
+/// Outcomes as Events.
+mod events;
+/// Outcomes that the tests are told with.
+#[cfg(test)]
+mod example;
+/// Outcomes as lines of the log.
+mod log;
+/// Outcomes as what a pod's own status says.
+mod pod;
+use events::PodConfigEvents;
+
+/// The first outcome after a while is told at once; those of a burst become one status.
+const COALESCE: Duration = Duration::from_millis(20);
+const IDLE: Duration = Duration::from_secs(1);
+
+/// What the controller says to the one who tells.
+#[derive(Debug)]
+pub enum ReportJob {
+    Pod(Box<PodOutcome>),
+    PodGone {
+        uid: String,
+    },
+    /// A PodConfig that came, changed or went.
+    PodConfig {
+        namespace: String,
+        name: String,
+    },
+    AllPodConfigs,
+    /// Nothing more follows for now.
+    Done,
+    /// Every pod has been told once.
+    Started,
+}
+
+pub struct Reporter {
+    pub stores: Stores,
+    pub sink: ReportSink,
+    pub metrics: Metrics,
+    pub node: String,
+    /// By pod uid.
+    outcomes: HashMap<String, PodOutcome>,
+    reports: HashMap<String, PodReportStatus>,
+    statuses: HashMap<(String, String), PodConfigStatus>,
+    /// PodConfigs, by namespace and name → uids of the pods that they ask for something in.
+    pods_of: HashMap<(String, String), BTreeSet<String>>,
+    stale: BTreeSet<(String, String)>,
+    flushed: Instant,
+    /// What happened in this pass, by PodConfig.
+    podconfig_events: PodConfigEvents,
+    manner: ReporterOptions,
+}
+
+/// What is told beside the reports, where there is an API.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReporterOptions {
+    /// The condition of pods that wait for their links.
+    pub gate: bool,
+    /// The annotation that Multus' tools read.
+    pub network_status: bool,
+}
+
+impl Reporter {
+    pub fn new(
+        (stores, sink): (Stores, ReportSink),
+        metrics: Metrics,
+        node: String,
+        manner: ReporterOptions,
+    ) -> Self {
+        Self {
+            stores,
+            sink,
+            metrics,
+            node,
+            podconfig_events: PodConfigEvents::default(),
+            manner,
+            outcomes: HashMap::new(),
+            reports: HashMap::new(),
+            statuses: HashMap::new(),
+            pods_of: HashMap::new(),
+            stale: BTreeSet::new(),
+            flushed: Instant::now(),
+        }
+    }
+
+    /// Until the controller has ended and everything is told.
+    pub fn run(mut self, tellings: &mpsc::Receiver<ReportJob>) {
+        loop {
+            match tellings.recv_timeout(self.patience()) {
+                Ok(reporter) => self.take(reporter),
+                Err(RecvTimeoutError::Timeout) => self.flush(),
+                Err(RecvTimeoutError::Disconnected) => return self.flush(),
+            }
+        }
+    }
+
+    /// For how long more may be waited for before statuses are told.
+    fn patience(&self) -> Duration {
+        match self.stale.is_empty() {
+            true => IDLE,
+            false => COALESCE,
+        }
+    }
+
+    fn take(&mut self, reporter: ReportJob) {
+        match reporter {
+            ReportJob::Pod(outcome) => self.report_pod(*outcome),
+            ReportJob::PodGone { uid } => self.report_pod_gone(&uid),
+            ReportJob::PodConfig { namespace, name } => drop(self.stale.insert((namespace, name))),
+            ReportJob::AllPodConfigs => self.mark_all_stale(),
+            ReportJob::Done => {
+                self.send_podconfig_events();
+                if self.flushed.elapsed() >= COALESCE {
+                    self.flush();
+                }
+            }
+            ReportJob::Started => self.tidy(),
+        }
+    }
+
+    /// Reports of what ended while no daemon ran go away.
+    fn tidy(&mut self) {
+        self.mark_all_stale();
+        let reported = self
+            .outcomes
+            .values()
+            .filter(|o| self.reports.contains_key(&o.pod.uid) || o.is_anothers());
+        match &self.sink {
+            ReportSink::Cluster(sink) => {
+                // Of a pod that lives and whose turn is still to come, nothing is known: its report stays.
+                let pods = self.stores.pods();
+                let living = pods.iter().filter(|pod| !pod.has_ended());
+                let living = living.filter_map(|pod| pod.metadata.uid.as_deref());
+                let pending = living.filter(|uid| !self.outcomes.contains_key(*uid));
+                let reported = reported.map(|outcome| outcome.pod.uid.as_str());
+                let uids: Vec<&str> = reported.chain(pending).collect();
+                sink.keep_only(&uids);
+            }
+            ReportSink::Directory(sink) => {
+                let pods = reported
+                    .map(|outcome| (outcome.pod.namespace.as_str(), outcome.pod.name.as_str()));
+                let podconfigs = self.stale.iter();
+                let podconfigs =
+                    podconfigs.map(|(namespace, name)| (namespace.as_str(), name.as_str()));
+                sink.keep_only(pods, podconfigs);
+            }
+        }
+    }
+
+    fn mark_all_stale(&mut self) {
+        let configs = self.stores.podconfigs();
+        let name = |config: &crds::PodConfig| {
+            Some((
+                config.metadata.namespace.clone()?,
+                config.metadata.name.clone()?,
+            ))
+        };
+        self.stale
+            .extend(configs.iter().filter_map(|config| name(config)));
+        self.stale.extend(self.statuses.keys().cloned());
+    }
+
+    /// The statuses of the PodConfigs that ask for something in a pod are to be told anew.
+    fn mark_stale(&mut self, outcome: &PodOutcome) {
+        for key in asking(outcome) {
+            self.stale.insert(key);
+        }
+    }
+
+    fn report_pod(&mut self, outcome: PodOutcome) {
+        let uid = outcome.pod.uid.clone();
+        self.log(&outcome);
+        if !self.is_superseded(&outcome) {
+            self.note(&outcome);
+            match outcome.is_anothers() {
+                true => {
+                    self.reports.remove(&uid);
+                    let pod = &outcome.pod;
+                    self.sink.leave_pod(&pod.namespace, &pod.name);
+                }
+                false => {
+                    self.report(&outcome);
+                    self.report_to_pod(&outcome);
+                }
+            }
+        }
+        self.forget(&uid);
+        self.mark_stale(&outcome);
+        for key in asking(&outcome) {
+            self.pods_of.entry(key).or_default().insert(uid.clone());
+        }
+        self.outcomes.insert(uid, outcome);
+    }
+
+    fn forget(&mut self, uid: &str) -> Option<PodOutcome> {
+        let outcome = self.outcomes.remove(uid)?;
+        self.mark_stale(&outcome);
+        for key in asking(&outcome) {
+            if let Some(pods) = self.pods_of.get_mut(&key) {
+                pods.remove(uid);
+                if pods.is_empty() {
+                    self.pods_of.remove(&key);
+                }
+            }
+        }
+        Some(outcome)
+    }
+
+    /// A pod that ended is not told over one of the same name that lives.
+    fn is_superseded(&self, outcome: &PodOutcome) -> bool {
+        outcome.trouble.is_some()
+            && self.outcomes.values().any(|other| {
+                (&other.pod.namespace, &other.pod.name)
+                    == (&outcome.pod.namespace, &outcome.pod.name)
+                    && other.pod.uid != outcome.pod.uid
+                    && other.trouble.is_none()
+            })
+    }
+
+    fn report(&mut self, outcome: &PodOutcome) {
+        let pod = &outcome.pod;
+        if outcome.links.is_empty() {
+            self.reports.remove(&pod.uid);
+            let sink = &self.sink;
+            return sink.remove_pod_report(&pod.namespace, &pod.name, &pod.uid);
+        }
+        let reported = self.reports.get(&pod.uid).cloned();
+        let reported = reported.or_else(|| self.sink.reported(&pod.namespace, &pod.name));
+        let status = pod_status(outcome, &self.node, reported.as_ref(), SystemTime::now());
+        if self.reports.get(&pod.uid) == Some(&status) {
+            return;
+        }
+        let mut report = PodReport::new(&pod.name, crds::report::PodReportSpec::default());
+        report.metadata = pod_metadata(pod);
+        report.status = Some(status.clone());
+        self.sink.write_pod_report(&report);
+        self.reports.insert(pod.uid.clone(), status);
+    }
+
+    fn report_pod_gone(&mut self, uid: &str) {
+        let Some(outcome) = self.forget(uid) else {
+            return;
+        };
+        self.reports.remove(uid);
+        let (namespace, name) = (&outcome.pod.namespace, &outcome.pod.name);
+        let is_back = self
+            .outcomes
+            .values()
+            .any(|other| (&other.pod.namespace, &other.pod.name) == (namespace, name));
+        if !is_back && !outcome.is_anothers() {
+            self.sink.remove_pod_report(namespace, name, uid);
+        }
+    }
+
+    /// Writes the status of every PodConfig that something happened to.
+    fn flush(&mut self) {
+        self.flushed = Instant::now();
+        for (namespace, name) in std::mem::take(&mut self.stale) {
+            self.report_podconfig(namespace, name);
+        }
+        self.count();
+        self.metrics
+            .set_refused_manifests(self.stores.refusals().len());
+        if let ReportSink::Directory(sink) = &self.sink {
+            sink.retry();
+        }
+    }
+
+    /// On a cluster the controller does this, from the reports of all nodes.
+    fn report_podconfig(&mut self, namespace: String, name: String) {
+        let ReportSink::Directory(sink) = &self.sink else {
+            return;
+        };
+        let key = (namespace, name);
+        let Some(config) = self.stores.podconfig(&key.0, &key.1) else {
+            self.statuses.remove(&key);
+            return sink.remove_podconfig(&key.0, &key.1);
+        };
+        let pods = self.pods_of.get(&key).into_iter().flatten();
+        let here = pods.filter_map(|uid| self.outcomes.get(uid));
+        let status = config_status(&config, here, self.statuses.get(&key), SystemTime::now());
+        if self.statuses.get(&key) == Some(&status) {
+            return;
+        }
+        sink.write_podconfig(config, status.clone());
+        self.statuses.insert(key, status);
+    }
+
+    fn count(&self) {
+        let mut counts: HashMap<(&'static str, LinkState), usize> = HashMap::new();
+        let mut unready: HashMap<Reason, usize> = HashMap::new();
+        for link in self.outcomes.values().flat_map(|outcome| &outcome.links) {
+            *counts.entry((link.kind, link.state)).or_default() += 1;
+            if link.state != LinkState::Ready {
+                *unready.entry(link.reason).or_default() += 1;
+            }
+        }
+        self.metrics.set_links_unready(&unready);
+        for kind in Kind::NAMES {
+            for state in [LinkState::Ready, LinkState::Pending, LinkState::Failed] {
+                self.metrics.set_links(
+                    kind,
+                    state,
+                    counts.get(&(kind, state)).copied().unwrap_or_default(),
+                );
+            }
+        }
+    }
+}
+
+/// The PodConfigs that ask for something in a pod, by namespace and name.
+fn asking(outcome: &PodOutcome) -> BTreeSet<(String, String)> {
+    let links = outcome.links.iter();
+    links
+        .map(|link| (outcome.pod.namespace.clone(), link.podconfig.clone()))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,84 @@
+//! Outcomes as what a pod's own status says: the condition of its readiness gate, and the annotation that
+//! Multus' tools read.
+
+use crds::{Reason, report::LinkState};
+
+use super::Reporter;
+use crate::{
+    podconfig::outcome::{LinkOutcome, PodOutcome},
+    source::{
+        ReportSink,
+        cluster::{Gate, Network, PodWish},
+    },
+};
+
+impl Reporter {
+    /// Where the pod lists the gate, or the annotation is kept.
+    pub(super) fn report_to_pod(&self, outcome: &PodOutcome) {
+        let ReportSink::Cluster(sink) = &self.sink else {
+            return;
+        };
+        let pod = &outcome.pod;
+        let object = self.stores.pod(&pod.namespace, &pod.name);
+        let has_gate = object.is_some_and(|object| object.has_gate());
+        let request = PodWish {
+            uid: pod.uid.clone(),
+            gate: (self.manner.gate && has_gate).then(|| gate(outcome)),
+            networks: self.manner.network_status.then(|| networks(outcome)),
+        };
+        if request.gate.is_some() || request.networks.is_some() {
+            sink.set_pod_status(&pod.namespace, &pod.name, request);
+        }
+    }
+}
+
+/// Ready is a pod that has all of its links, and at least one. Pure.
+pub fn gate(outcome: &PodOutcome) -> Gate {
+    let said = |reason: Reason, message: String| Gate {
+        is_ready: false,
+        reason: reason.to_string(),
+        message,
+    };
+    if let Some((reason, message)) = &outcome.trouble {
+        return said(*reason, message.clone());
+    }
+    let missing = outcome
+        .links
+        .iter()
+        .find(|link| link.state != LinkState::Ready);
+    match missing {
+        _ if outcome.links.is_empty() => said(
+            Reason::NotSelected,
+            "no PodConfig of this namespace selects the pod, which waits for its links".into(),
+        ),
+        Some(link) => said(link.reason, format!("link {}: {}", link.name, link.message)),
+        None => Gate {
+            is_ready: true,
+            reason: Reason::LinkReady.to_string(),
+            message: String::new(),
+        },
+    }
+}
+
+/// The links that are there, as the annotation tells of interfaces. Pure.
+pub fn networks(outcome: &PodOutcome) -> Vec<Network> {
+    let network = |link: &LinkOutcome| {
+        let facts = link.present.as_ref()?;
+        let mac = facts.mac.map(|byte| format!("{byte:02x}"));
+        Some(Network {
+            podconfig: link.podconfig.clone(),
+            interface: link.name.clone(),
+            addresses: facts
+                .addresses
+                .iter()
+                .map(|address| address.ip().to_string())
+                .collect(),
+            mac: mac.join(":"),
+            mtu: facts.mtu,
+        })
+    };
+    outcome.links.iter().filter_map(network).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,51 @@
+use kube::runtime::watcher::Event;
+use serde_json::json;
+
+use super::*;
+use crate::source::{Pod, StoreWriter, cluster};
+
+/// Tells of a cluster where the pod `a` is, whose report an earlier daemon wrote.
+fn teller(phase: &str) -> (Reporter, cluster::Sink) {
+    let (mut writer, sink) = (StoreWriter::of_api(), cluster::Sink::default());
+    writer.ready();
+    let pod: Pod = serde_json::from_value(json!({
+        "metadata": {"namespace": "t", "name": "a", "uid": "u"},
+        "spec": {"nodeName": "n0"}, "status": {"phase": phase},
+    }))
+    .unwrap_or_default();
+    writer.pod(&Event::Apply(pod));
+    let mut report = PodReport::new("a", crds::report::PodReportSpec::default());
+    report.metadata.namespace = Some("t".into());
+    report.status = Some(PodReportStatus {
+        pod_uid: "u".into(),
+        node: "n0".into(),
+        ..PodReportStatus::default()
+    });
+    sink.found_first(vec![report]);
+    let to = (writer.stores(), ReportSink::Cluster(sink.clone()));
+    let teller = Reporter::new(
+        to,
+        Metrics::default(),
+        "n0".into(),
+        ReporterOptions::default(),
+    );
+    (teller, sink)
+}
+
+#[test]
+fn a_start_keeps_the_report_of_a_living_pod_whose_turn_is_still_to_come() {
+    let (mut teller, sink) = teller("Running");
+    teller.take(ReportJob::Started);
+    assert!(sink.is_done(), "it was taken away");
+    // When the turn comes, it decides.
+    let none = example::outcome(Vec::new(), SystemTime::UNIX_EPOCH);
+    teller.take(ReportJob::Pod(Box::new(none)));
+    assert!(!sink.is_done(), "nothing is asked for in the pod");
+}
+
+#[test]
+fn a_start_takes_away_the_report_of_a_pod_that_has_ended() {
+    let (mut teller, sink) = teller("Succeeded");
+    teller.take(ReportJob::Started);
+    assert!(!sink.is_done());
+}
