@@ -20,7 +20,7 @@ use tokio::{
 
 use crate::{
     address::{
-        claims::{Book, Claims},
+        claims::{AllocatorState, ClaimAllocator},
         kernel,
     },
     backfill::Backfill,
@@ -51,7 +51,7 @@ use crate::{
 /// A source, and what it leads to.
 struct Opened {
     stores: Stores,
-    claims: Claims,
+    claims: ClaimAllocator,
     sink: ReportSink,
     complete: InitialSync,
     /// It runs until this is dropped.
@@ -212,7 +212,7 @@ fn open_directory(
     };
     let folder = config.claims(manifests).map_err(anyhow::Error::msg)?;
     let (stores, sink, source) = Directory::start(&options, Box::new(admit), send_to(events))?;
-    let (node, book) = (&config.node_name, book(config));
+    let (node, book) = (&config.node_name, allocator_state(config));
     let started = directory::claims::start(&folder, node, book, metrics, send_to(events));
     let (claims, keeping) =
         started.with_context(|| format!("keep claims in {}", folder.display()))?;
@@ -253,8 +253,8 @@ fn send_to(events: &EventSender) -> impl Fn(Trigger) + Clone + Send + Sync + 'st
     move |trigger| events.send(trigger)
 }
 
-fn book(config: &Config) -> Book {
-    Book::new(
+fn allocator_state(config: &Config) -> AllocatorState {
+    AllocatorState::new(
         &config.node_name,
         &config.installation,
         config.address_rest(),

@@ -69,7 +69,7 @@ use self::{
     rate_limit::NamespaceBuckets, reporter::ReportJob, segments::Segments,
 };
 use crate::{
-    address::claims::Claims,
+    address::claims::ClaimAllocator,
     backfill::Backfill,
     http::DaemonHealth,
     metrics::Metrics,
@@ -94,7 +94,7 @@ struct UnrecordedState {
 /// What gives links their addresses.
 pub struct Addressing {
     pub networks: Networks,
-    pub claims: Claims,
+    pub claims: ClaimAllocator,
     /// `None`: nobody on the wire is asked.
     pub probes: Option<AddressProbes>,
 }
@@ -112,7 +112,7 @@ pub struct NodeReconciler {
     netns_ids: NetnsIds,
     /// Host ends → pod uid.
     host_ends: HashMap<(Place, u32), String>,
-    claims: Claims,
+    claims: ClaimAllocator,
     networks: Networks,
     /// Installations that namespaces are left to.
     earlier: Earlier,

@@ -14,7 +14,7 @@ use hyper::header::{HeaderName, HeaderValue};
 use kube::{Api, Client, Config, api::ListParams};
 use reconfd::{
     address::{
-        claims::{Answer, Asker, Book, Claims, Demand, Door},
+        claims::{AddressRequest, Allocation, AllocatorState, Backend, ClaimAllocator, LinkKey},
         range::Range,
     },
     http::Encode as _,
@@ -39,11 +39,11 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 pub struct Allocator {
     node: String,
-    claims: Claims,
+    claims: ClaimAllocator,
     all: Api<AddressClaim>,
     driver: Driver,
     /// That there is something to do.
-    bell: Arc<Notify>,
+    wakeup: Arc<Notify>,
     /// The pods that there is news for.
     news: Mutex<UnboundedReceiver<String>>,
     metrics: Metrics,
@@ -64,11 +64,11 @@ impl Allocator {
     pub async fn start(node: &str) -> Result<Self> {
         let client = client_of(node).await?;
         let (tell, news) = unbounded_channel();
-        let bell = Arc::new(Notify::new());
-        let ring = bell.clone();
-        let door = Door {
-            on_the_spot: None,
-            ring: Box::new(move || ring.notify_one()),
+        let wakeup = Arc::new(Notify::new());
+        let wake = wakeup.clone();
+        let backend = Backend {
+            sync: None,
+            wake: Box::new(move || wake.notify_one()),
             notify: Box::new(move |change| {
                 if let Trigger::Claims { uid } = change {
                     // Whoever no longer listens has all that it wanted.
@@ -76,8 +76,8 @@ impl Allocator {
                 }
             }),
         };
-        let book = Book::new(node, INSTALLATION, Duration::from_secs(30));
-        let (claims, metrics) = (Claims::new(book, door), Metrics::default());
+        let state = AllocatorState::new(node, INSTALLATION, Duration::from_secs(30));
+        let (claims, metrics) = (ClaimAllocator::new(state, backend), Metrics::default());
         let all = Api::all(client.clone());
         let driver = Driver::new(client, claims.clone(), metrics.clone());
         let allocator = Self {
@@ -85,14 +85,14 @@ impl Allocator {
             claims,
             all,
             driver,
-            bell,
+            wakeup,
             news: Mutex::new(news),
             metrics,
         };
         let own = allocator.own().await?;
         own.into_iter()
-            .for_each(|claim| allocator.claims.came(claim));
-        allocator.claims.are_known();
+            .for_each(|claim| allocator.claims.applied(claim));
+        allocator.claims.set_synced();
         Ok(allocator)
     }
 
@@ -111,12 +111,12 @@ impl Allocator {
     /// by its watch.
     pub async fn give_back(&self, pods: usize, domain: &str, range: &Range) -> Result<()> {
         let own = self.own().await?;
-        own.into_iter().for_each(|claim| self.claims.came(claim));
-        let demand = demand(domain, range);
-        for asker in (0..pods).map(|number| self.asker(number, domain)) {
-            if let Answer::Held(addresses) = self.claims.ask(&asker, &demand) {
-                let kept = BTreeMap::from([(asker.link, addresses.into_iter().collect())]);
-                self.claims.keep(&asker.uid, &kept);
+        own.into_iter().for_each(|claim| self.claims.applied(claim));
+        let request = request(domain, range);
+        for key in (0..pods).map(|number| self.link_key(number, domain)) {
+            if let Allocation::Held(addresses) = self.claims.allocate(&key, &request) {
+                let kept = BTreeMap::from([(key.link, addresses.into_iter().collect())]);
+                self.claims.retain(&key.uid, &kept);
             }
         }
         let is_done = async {
@@ -130,30 +130,30 @@ impl Allocator {
         };
         tokio::select! {
             done = timeout(PATIENCE, is_done) => done.context("what is too much is not given back")?,
-            () = self.driver.run(&self.bell) => bail!("the driver has ended"),
+            () = self.driver.run(&self.wakeup) => bail!("the driver has ended"),
         }
     }
 
     /// An address for each of so many pods; until each has one or knows that there is none.
     pub async fn hold(&self, pods: usize, domain: &str, range: &Range) -> Result<Outcome> {
-        let demand = demand(domain, range);
+        let request = request(domain, range);
         let start = Instant::now();
-        let askers = (0..pods).map(|number| self.asker(number, domain));
-        let mut waiting: BTreeMap<String, Asker> =
-            askers.map(|asker| (asker.uid.clone(), asker)).collect();
+        let keys = (0..pods).map(|number| self.link_key(number, domain));
+        let mut waiting: BTreeMap<String, LinkKey> =
+            keys.map(|key| (key.uid.clone(), key)).collect();
         let mut outcome = Outcome::default();
-        for asker in waiting.values() {
-            self.claims.ask(asker, &demand);
+        for key in waiting.values() {
+            self.claims.allocate(key, &request);
         }
         let asking = async {
             let mut news = self.news.lock().await;
             let mut uids: Vec<String> = waiting.keys().cloned().collect();
             while !waiting.is_empty() {
                 for uid in uids.drain(..) {
-                    let answer = waiting
+                    let allocation = waiting
                         .get(&uid)
-                        .map(|asker| self.claims.ask(asker, &demand));
-                    if answer.is_some_and(|answer| outcome.take(answer)) {
+                        .map(|key| self.claims.allocate(key, &request));
+                    if allocation.is_some_and(|allocation| outcome.take(allocation)) {
                         waiting.remove(&uid);
                     }
                 }
@@ -164,19 +164,19 @@ impl Allocator {
         };
         tokio::select! {
             done = timeout(PATIENCE, asking) => done.ok(),
-            () = self.driver.run(&self.bell) => None,
+            () = self.driver.run(&self.wakeup) => None,
         };
-        if let Some(asker) = waiting.values().next() {
-            let (left, answer) = (waiting.len(), self.claims.ask(asker, &demand));
-            bail!("{left} of {pods} pods have no answer; one of them: {answer:?}");
+        if let Some(key) = waiting.values().next() {
+            let (left, allocation) = (waiting.len(), self.claims.allocate(key, &request));
+            bail!("{left} of {pods} pods have no answer; one of them: {allocation:?}");
         }
         (outcome.requests, outcome.took) = (self.requests(), start.elapsed());
         Ok(outcome)
     }
 
-    fn asker(&self, number: usize, domain: &str) -> Asker {
+    fn link_key(&self, number: usize, domain: &str) -> LinkKey {
         let pod = format!("{}-{domain}-{number}", self.node);
-        Asker {
+        LinkKey {
             namespace: "bench".into(),
             uid: format!("uid-{pod}"),
             pod,
@@ -196,11 +196,11 @@ impl Allocator {
 
 impl Outcome {
     /// Whether that is an answer.
-    fn take(&mut self, answer: Answer) -> bool {
-        match answer {
-            Answer::Held(addresses) => self.held.extend(addresses),
-            Answer::Refused(Reason::RangeFull, _) => self.full += 1,
-            Answer::Refused(..) | Answer::Pending(_) => return false,
+    fn take(&mut self, allocation: Allocation) -> bool {
+        match allocation {
+            Allocation::Held(addresses) => self.held.extend(addresses),
+            Allocation::Refused(Reason::RangeFull, _) => self.full += 1,
+            Allocation::Refused(..) | Allocation::Pending(_) => return false,
         }
         true
     }
@@ -223,11 +223,11 @@ pub async fn client_of(node: &str) -> Result<Client> {
     Client::try_from(config).context("prepare the connection to the API server")
 }
 
-fn demand(domain: &str, range: &Range) -> Demand {
-    Demand {
+fn request(domain: &str, range: &Range) -> AddressRequest {
+    AddressRequest {
         domain: domain.to_owned(),
         ranges: vec![range.clone()],
-        ..Demand::default()
+        ..AddressRequest::default()
     }
 }
 

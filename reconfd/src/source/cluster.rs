@@ -38,7 +38,7 @@ pub use self::{
 };
 use super::{InitialSync, StoreWriter, Stores, Trigger, records::Records};
 use crate::{
-    address::claims::{Book, Claims, Door},
+    address::claims::{AllocatorState, Backend, ClaimAllocator},
     http::DaemonHealth,
     metrics::Metrics,
     scope::Scope,
@@ -72,12 +72,15 @@ impl Cluster {
         options: Options,
         (health, metrics): (DaemonHealth, Metrics),
         notify: impl Fn(Trigger) + Clone + Send + Sync + 'static,
-    ) -> io::Result<((Stores, Claims), Sink, InitialSync, Self)> {
+    ) -> io::Result<((Stores, ClaimAllocator), Sink, InitialSync, Self)> {
         let writer = StoreWriter::of_api();
         let (stores, sink) = (writer.stores(), Sink::default());
         let records = Records::watch(&options.records, notify.clone())?;
         let bell = Arc::new(Notify::new());
-        let claims = Claims::new(book(&options), door(&bell, notify.clone()));
+        let claims = ClaimAllocator::new(
+            allocator_state(&options),
+            claim_backend(&bell, notify.clone()),
+        );
         let (stop, stopped) = oneshot::channel();
         let (complete, wait) = mpsc::channel();
         let service = serve::Service {
@@ -103,15 +106,15 @@ impl Cluster {
     }
 }
 
-fn book(options: &Options) -> Book {
-    Book::new(&options.node, &options.installation, options.address_rest)
+fn allocator_state(options: &Options) -> AllocatorState {
+    AllocatorState::new(&options.node, &options.installation, options.address_rest)
 }
 
-fn door(bell: &Arc<Notify>, notify: impl Fn(Trigger) + Send + Sync + 'static) -> Door {
+fn claim_backend(bell: &Arc<Notify>, notify: impl Fn(Trigger) + Send + Sync + 'static) -> Backend {
     let bell = bell.clone();
-    Door {
-        on_the_spot: None,
-        ring: Box::new(move || bell.notify_one()),
+    Backend {
+        sync: None,
+        wake: Box::new(move || bell.notify_one()),
         notify: Box::new(notify),
     }
 }

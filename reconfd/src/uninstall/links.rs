@@ -8,7 +8,7 @@ use cni_plugin::record::RecordFolder;
 
 use super::UninstallConfig;
 use crate::{
-    address::claims::Claims,
+    address::claims::ClaimAllocator,
     backfill::Backfill,
     http::DaemonHealth,
     metrics::Metrics,
@@ -43,7 +43,7 @@ pub fn remove(config: &UninstallConfig) -> anyhow::Result<()> {
     let backfill = Backfill::default();
     let addressing = Addressing {
         networks: Networks::new(&node.installation, &[], NodeNetworks::default(), false),
-        claims: Claims::of_nobody(),
+        claims: ClaimAllocator::disabled(),
         probes: None,
     };
     let controller = NodeReconciler::new(

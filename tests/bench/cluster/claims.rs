@@ -14,9 +14,9 @@ use kube::{
     api::{DeleteParams, ListParams, PostParams},
 };
 use reconfd::address::claims::{
-    Asker,
+    LinkKey,
+    claim_meta::{ClaimName, Claimant},
     lineage::Lineage,
-    paper::{Claimant, Name},
 };
 use tokio::{runtime::Runtime, time::sleep};
 
@@ -147,7 +147,7 @@ async fn creates_of(client: &Client, node: &str, domain: &str, at: usize) -> Res
 
 fn claim_of(node: &str, domain: &str, number: usize) -> AddressClaim {
     let pod = format!("{node}-{number}");
-    let asker = Asker {
+    let key = LinkKey {
         namespace: "bench".into(),
         uid: format!("uid-{pod}"),
         pod,
@@ -155,13 +155,13 @@ fn claim_of(node: &str, domain: &str, number: usize) -> AddressClaim {
     };
     let claimant = Claimant {
         lineage: Lineage::default(),
-        asker,
+        key,
         node: node.to_owned(),
         installation: "allocator".into(),
     };
     let base = u32::from(Ipv4Addr::new(10, 242, 0, 0));
     let offset = u32::try_from(number).unwrap_or(u32::MAX);
-    claimant.claim(&Name {
+    claimant.claim(&ClaimName {
         domain: domain.to_owned(),
         address: IpAddr::V4(Ipv4Addr::from(base.saturating_add(offset))),
     })

@@ -14,11 +14,11 @@ fn range(value: serde_json::Value) -> Range {
     Range::new(&serde_json::from_value(value).unwrap()).unwrap()
 }
 
-fn of_range(range: &Range) -> Demand {
-    Demand {
+fn of_range(range: &Range) -> AddressRequest {
+    AddressRequest {
         domain: "cluster".into(),
         ranges: vec![range.clone()],
-        ..Demand::default()
+        ..AddressRequest::default()
     }
 }
 
@@ -33,7 +33,7 @@ fn any_range() -> impl Strategy<Value = (Range, Vec<IpNetwork>)> {
         Just("fd99::/124"),
         Just("10.99.255.0/27")
     ];
-    (cidrs, 0u8..3, 0u8..3).prop_filter_map("nothing is left", |(cidr, excluded, barred)| {
+    (cidrs, 0u8..3, 0u8..3).prop_filter_map("nothing is left", |(cidr, excluded, foreign)| {
         let network: IpNetwork = cidr.parse().unwrap();
         let alone = |at: u8| {
             let address = network.iter().nth(usize::from(at) + 2).unwrap();
@@ -42,8 +42,8 @@ fn any_range() -> impl Strategy<Value = (Range, Vec<IpNetwork>)> {
         let exclude: Vec<String> = (0..excluded).map(|at| alone(at).to_string()).collect();
         let value = json!({"cidr": cidr, "exclude": exclude});
         let range = Range::new(&serde_json::from_value(value).unwrap()).ok()?;
-        let barred = (0..barred).map(|at| alone(at + 5)).collect();
-        Some((range, barred))
+        let foreign = (0..foreign).map(|at| alone(at + 5)).collect();
+        Some((range, foreign))
     })
 }
 
@@ -72,10 +72,10 @@ fn any_deed() -> impl Strategy<Value = Deed> {
 proptest! {
     #[test]
     fn no_address_is_ever_held_twice_and_none_is_lost_for_good(
-        (range, barred) in any_range(),
+        (range, excluded) in any_range(),
         deeds in prop::collection::vec(any_deed(), 1..300),
     ) {
-        let mut world = World::new(3, range, barred);
+        let mut world = World::new(3, range, excluded);
         for deed in deeds {
             world.suffer(&deed);
         }
@@ -108,7 +108,7 @@ fn a_claim_that_the_pod_took_again_while_it_rested_is_never_deleted() {
         let link = Some(0);
         world.suffer(&Deed::Ask { pod: 0, link });
         world.work();
-        assert!(matches!(world.pass(0, 0), Answer::Held(_)));
+        assert!(matches!(world.pass(0, 0), Allocation::Held(_)));
         world.settle();
         assert_eq!((world.claims(), world.deletions()), (before, 0));
     }
@@ -124,7 +124,7 @@ fn a_link_that_is_called_otherwise_has_the_pods_address_at_once() {
         let link = Some(1);
         world.suffer(&Deed::Ask { pod: 0, link });
         world.work();
-        assert!(matches!(world.pass(0, 0), Answer::Held(_)));
+        assert!(matches!(world.pass(0, 0), Allocation::Held(_)));
         world.settle();
         assert_eq!(world.claims().len(), 1);
         if is_static {
@@ -134,7 +134,7 @@ fn a_link_that_is_called_otherwise_has_the_pods_address_at_once() {
 }
 
 /// Pods 1 and 3 are of one Deployment, on a node each; the second waits for the address of the first.
-fn rollout() -> (World, Vec<Name>) {
+fn rollout() -> (World, Vec<ClaimName>) {
     let mut world = World::new(2, small(), Vec::new());
     world.suffer(&start(1, true));
     world.settle();
@@ -145,7 +145,7 @@ fn rollout() -> (World, Vec<Name>) {
         is_static: true,
     });
     world.work();
-    let Answer::Refused(Reason::AddressTaken, words) = world.pass(1, 3) else {
+    let Allocation::Refused(Reason::AddressTaken, words) = world.pass(1, 3) else {
         panic!("the first has it");
     };
     let said = "10.99.0.2 is held by pod p1, which hands it over to this pod when it ends";
@@ -153,17 +153,17 @@ fn rollout() -> (World, Vec<Name>) {
     (world, before)
 }
 
-fn is_handed_over(mut world: World, before: &[Name]) {
+fn is_handed_over(mut world: World, before: &[ClaimName]) {
     world.work();
-    assert!(matches!(world.pass(1, 3), Answer::Held(_)));
+    assert!(matches!(world.pass(1, 3), Allocation::Held(_)));
     let first = world.pass(0, 1);
     assert!(
-        matches!(first, Answer::Refused(Reason::AddressTaken, _)),
+        matches!(first, Allocation::Refused(Reason::AddressTaken, _)),
         "{first:?}"
     );
     world.settle();
     assert!(
-        matches!(world.pass(1, 3), Answer::Held(_)),
+        matches!(world.pass(1, 3), Allocation::Held(_)),
         "and it stays so"
     );
     assert_eq!((&world.claims()[..], world.deletions()), (before, 0));
@@ -182,7 +182,7 @@ fn a_successor_that_lacks_nothing_but_its_link_has_the_address_before_the_old_po
     let (mut world, before) = rollout();
     world.settle();
     assert!(
-        matches!(world.pass(0, 1), Answer::Held(_)),
+        matches!(world.pass(0, 1), Allocation::Held(_)),
         "it is not ready yet"
     );
     world.suffer(&Deed::LacksLink(3));
@@ -206,7 +206,7 @@ fn a_successor_that_comes_when_the_old_pod_is_gone_waits_for_no_rest() {
         is_static: true,
     });
     world.work();
-    assert!(matches!(world.pass(1, 3), Answer::Held(_)));
+    assert!(matches!(world.pass(1, 3), Allocation::Held(_)));
     world.suffer(&Deed::Start {
         node: 1,
         pod: 0,
@@ -215,7 +215,7 @@ fn a_successor_that_comes_when_the_old_pod_is_gone_waits_for_no_rest() {
     world.work();
     let other = world.pass(1, 0);
     assert!(
-        matches!(other, Answer::Refused(Reason::AddressTaken, _)),
+        matches!(other, Allocation::Refused(Reason::AddressTaken, _)),
         "of no controller: {other:?}"
     );
 }
@@ -273,9 +273,9 @@ fn what_another_has_got_meanwhile_is_refused_to_the_link_that_stands() {
     world.steal(&name, "other");
     world.suffer(&Deed::Hear(0));
     world.settle();
-    let answer = world.pass(0, 0);
-    let Answer::Refused(Reason::AddressTaken, words) = answer else {
-        panic!("{answer:?}");
+    let allocation = world.pass(0, 0);
+    let Allocation::Refused(Reason::AddressTaken, words) = allocation else {
+        panic!("{allocation:?}");
     };
     assert!(words.contains("is held by pod other"), "{words}");
 }
@@ -305,9 +305,9 @@ fn an_address_rests_for_all_but_the_pod_that_had_it() {
         is_static: false,
     });
     world.work();
-    let answer = world.pass(0, 2);
-    let Answer::Refused(Reason::RangeFull, words) = answer else {
-        panic!("{answer:?}");
+    let allocation = world.pass(0, 2);
+    let Allocation::Refused(Reason::RangeFull, words) = allocation else {
+        panic!("{allocation:?}");
     };
     assert!(words.contains("2 of 2 in use, 1 resting"), "{words}");
     world.suffer(&Deed::Start {
@@ -316,30 +316,33 @@ fn an_address_rests_for_all_but_the_pod_that_had_it() {
         is_static: false,
     });
     world.work();
-    assert!(matches!(world.pass(0, 0), Answer::Held(_)));
+    assert!(matches!(world.pass(0, 0), Allocation::Held(_)));
     world.suffer(&Deed::End {
         pod: 1,
         is_missed: false,
     });
     world.settle();
-    assert!(matches!(world.pass(0, 2), Answer::Held(_)));
+    assert!(matches!(world.pass(0, 2), Allocation::Held(_)));
 }
 
 #[test]
 fn before_the_claims_of_the_node_are_known_nothing_new_is_asked_for() {
-    let mut book = Book::new("n0", "default", Duration::from_secs(30));
-    let asker = Asker {
+    let mut state = AllocatorState::new("n0", "default", Duration::from_secs(30));
+    let key = LinkKey {
         namespace: "t".into(),
         pod: "a".into(),
         uid: "uid-a".into(),
         link: "data0".into(),
     };
-    let answer = book.ask(&asker, &of_range(&small()), &now());
-    assert!(matches!(answer, Answer::Pending(_)), "{answer:?}");
-    assert!(book.take(Instant::now(), 9).is_empty());
-    assert_eq!(book.are_known(), BTreeSet::from(["uid-a".to_owned()]));
-    book.ask(&asker, &of_range(&small()), &now());
-    assert_eq!(book.take(Instant::now(), 9).len(), 1);
+    let allocation = state.allocate(&key, &of_range(&small()), &now());
+    assert!(
+        matches!(allocation, Allocation::Pending(_)),
+        "{allocation:?}"
+    );
+    assert!(state.take_due(Instant::now(), 9).is_empty());
+    assert_eq!(state.set_synced(), BTreeSet::from(["uid-a".to_owned()]));
+    state.allocate(&key, &of_range(&small()), &now());
+    assert_eq!(state.take_due(Instant::now(), 9).len(), 1);
 }
 
 #[test]
@@ -356,17 +359,17 @@ fn a_wide_range_is_searched_around_the_first_tries_and_told_full_only_when_all_o
     });
     let before = world.asked();
     world.work();
-    let Answer::Refused(Reason::RangeFull, words) = world.pass(0, 1) else {
+    let Allocation::Refused(Reason::RangeFull, words) = world.pass(0, 1) else {
         panic!("there is no room");
     };
     assert!(words.contains("1022 of 1022 in use"), "{words}");
     // Five tries, the small block around the last, and the block that has all of it.
     assert_eq!(world.asked() - before, 7);
-    world.delete(&Name::parse("cluster.10.99.2.7").unwrap());
+    world.delete(&ClaimName::parse("cluster.10.99.2.7").unwrap());
     world.settle();
     assert_eq!(
         world.pass(0, 1),
-        Answer::Held(vec!["10.99.2.7".parse().unwrap()])
+        Allocation::Held(vec!["10.99.2.7".parse().unwrap()])
     );
 }
 

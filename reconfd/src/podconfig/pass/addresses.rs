@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     address::{
-        claims::{Answer, Asker, Demand, lineage::Lineage},
+        claims::{AddressRequest, Allocation, LinkKey, lineage::Lineage},
         collision::{Judged, Reach, judge},
         kernel,
         reserved::Reserved,
@@ -82,7 +82,7 @@ impl NodeReconciler {
             // One that can not be looked at now is looked at later, and told of then.
             if let Ok(present) = self.addresses_in(&uid, &known) {
                 for (link, addresses) in present {
-                    self.claims.recall(&uid, &link, &addresses);
+                    self.claims.restore(&uid, &link, &addresses);
                 }
             }
         }
@@ -144,28 +144,28 @@ impl NodeReconciler {
             let refusal = refusal.map(|why| (Reason::NetworkReserved, why));
             let unknown = self.networks.unknown();
             let unknown = unknown.map(|why| (Reason::ClusterNetworksUnknown, why.to_owned()));
-            let demand = Demand {
+            let request = AddressRequest {
                 domain: granted.domain.clone(),
                 addresses: reach.addresses,
                 ranges: granted.ranges.clone(),
-                barred,
+                excluded: barred,
                 refusal: refusal.or(unknown),
                 may_return: lineage.may_return(),
                 lineage: lineage.clone(),
             };
-            match self.claims.ask(&asker(pod, granted), &demand) {
+            match self.claims.allocate(&link_key(pod, granted), &request) {
                 // An address that was given may be another's since.
-                Answer::Held(given) if granted.take(&given) => {
+                Allocation::Held(given) if granted.take(&given) => {
                     let reach = granted.reach();
                     let judged = self.collides(granted, &reach, &judged.reserved);
                     granted.conflict = judged.collision;
                 }
-                Answer::Held(_) => (),
-                Answer::Pending(why) => granted.suspended = Some((Reason::ClaimPending, why)),
-                Answer::Refused(reason, why) => return Err((reason, why)),
+                Allocation::Held(_) => (),
+                Allocation::Pending(why) => granted.suspended = Some((Reason::ClaimPending, why)),
+                Allocation::Refused(reason, why) => return Err((reason, why)),
             }
         } else {
-            self.claims.want_nothing(&asker(pod, granted));
+            self.claims.drop_link(&link_key(pod, granted));
         }
         let foreign = foreign_mac(granted);
         granted.suspended = granted.suspended.take().or(foreign);
@@ -237,7 +237,7 @@ impl NodeReconciler {
             let of_mac = mac::address_of(link.mac).map(IpAddr::V4);
             kept.entry(name.clone()).or_default().extend(of_mac);
         }
-        self.claims.keep(ctx.uid(), &kept);
+        self.claims.retain(ctx.uid(), &kept);
     }
 
     /// Of a pod without a record, links that were taken away.
@@ -247,7 +247,7 @@ impl NodeReconciler {
             let links: BTreeSet<String> = ends.map(|(.., mark)| mark.link).collect();
             // One that is in the pod as a whole has no end that would tell.
             if self.devices_of(uid).next().is_none() {
-                self.claims.keep_links(uid, &links);
+                self.claims.retain_links(uid, &links);
             }
         }
     }
@@ -257,7 +257,7 @@ impl NodeReconciler {
         let has_links =
             !self.machine.ends_of(uid).is_empty() || self.devices_of(uid).next().is_some();
         if !has_links {
-            self.claims.let_go(uid);
+            self.claims.release_pod(uid);
         }
     }
 }
@@ -289,8 +289,8 @@ fn networks_of_pod(
     Ok(Reserved::new(kernel::of_pod(&networks)))
 }
 
-fn asker(pod: &Pod, granted: &DesiredLink) -> Asker {
-    Asker {
+fn link_key(pod: &Pod, granted: &DesiredLink) -> LinkKey {
+    LinkKey {
         namespace: pod.namespace.clone(),
         pod: pod.name.clone(),
         uid: pod.uid.clone(),

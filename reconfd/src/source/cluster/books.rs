@@ -11,7 +11,7 @@ use super::{
     watch::{Ledger, News, Said},
 };
 use crate::{
-    address::claims::{Claims, paper::Name},
+    address::claims::{ClaimAllocator, claim_meta::ClaimName},
     metrics::Metrics,
     source::{NamespaceMeta, Pod, Trigger},
 };
@@ -44,7 +44,7 @@ pub struct Books {
     pub reserved_networks: Vec<Ledger>,
     pub claims: Vec<Ledger>,
     /// Who is told of them.
-    pub of_node: Claims,
+    pub of_node: ClaimAllocator,
     pub metrics: Metrics,
     /// Kinds whose lists can not be had at the moment, and why.
     pub deaf_to: BTreeMap<&'static str, String>,
@@ -101,7 +101,7 @@ impl Books {
                 let news = self.news(CLAIMS, said, |books| &mut books.claims[at]);
                 news.into_iter().for_each(|news| self.claim(news));
                 if self.claims.iter().all(Ledger::is_complete) {
-                    self.of_node.are_known();
+                    self.of_node.set_synced();
                 }
                 // Whom it concerns, the claims themselves tell.
                 Vec::new()
@@ -117,11 +117,11 @@ impl Books {
 
     fn claim(&self, news: News<Guarded<AddressClaim>>) {
         match readable(news) {
-            Some(News::Came(claim)) => self.of_node.came(claim),
+            Some(News::Came(claim)) => self.of_node.applied(claim),
             Some(News::Went((_, name))) => {
-                Name::parse(&name)
+                ClaimName::parse(&name)
                     .iter()
-                    .for_each(|name| self.of_node.went(name));
+                    .for_each(|name| self.of_node.deleted(name));
             }
             None => (),
         }

@@ -33,7 +33,7 @@ use super::{
     watch::{self, Ledger, Said},
 };
 use crate::{
-    address::claims::Claims,
+    address::claims::ClaimAllocator,
     http::DaemonHealth,
     metrics::Metrics,
     source::{StoreWriter, Trigger},
@@ -51,7 +51,7 @@ pub struct Service {
     pub metrics: Metrics,
     pub sink: Sink,
     /// The claims of this node, and what rings when there is something to ask for.
-    pub claims: (Claims, Arc<Notify>),
+    pub claims: (ClaimAllocator, Arc<Notify>),
     /// Told once: every list was heard, or it can never be.
     pub complete: mpsc::Sender<anyhow::Result<()>>,
 }

@@ -13,7 +13,7 @@ use std::{
 };
 
 use crate::{
-    address::claims::{Book, Claims, Door},
+    address::claims::{AllocatorState, Backend, ClaimAllocator},
     metrics::Metrics,
     source::Trigger,
 };
@@ -37,36 +37,36 @@ pub struct Keeping {
 pub fn start(
     folder: &Path,
     node: &str,
-    book: Book,
+    state: AllocatorState,
     metrics: Metrics,
     notify: impl Fn(Trigger) + Send + Sync + 'static,
-) -> io::Result<(Claims, Keeping)> {
+) -> io::Result<(ClaimAllocator, Keeping)> {
     fs::create_dir_all(folder)?;
     let folder = Arc::new(Folder::new(folder));
     folder.clear_unfinished();
     let asked = folder.clone();
-    let bell: Arc<Mutex<Option<std::thread::Thread>>> = Arc::default();
-    let rung = bell.clone();
-    let door = Door {
-        on_the_spot: Some(Box::new(move |ask| {
-            let told = asked.answer(ask);
-            metrics.claim_asked(ask.verb(), told.result());
-            told
+    let wakeup: Arc<Mutex<Option<std::thread::Thread>>> = Arc::default();
+    let rung = wakeup.clone();
+    let backend = Backend {
+        sync: Some(Box::new(move |request| {
+            let response = asked.execute(request);
+            metrics.claim_asked(request.verb(), response.result());
+            response
         })),
-        ring: Box::new(move || {
+        wake: Box::new(move || {
             let thread = rung.lock().unwrap_or_else(PoisonError::into_inner);
             thread.iter().for_each(std::thread::Thread::unpark);
         }),
         notify: Box::new(notify),
     };
-    let claims = Claims::new(book, door);
+    let claims = ClaimAllocator::new(state, backend);
     folder.look(&claims, node);
-    claims.are_known();
+    claims.set_synced();
     let stop = Arc::new(AtomicBool::new(false));
     let (node, stopped, served) = (node.to_owned(), stop.clone(), claims.clone());
     let thread = std::thread::Builder::new().name("claims".into());
     let thread = thread.spawn(move || folder.keep(&served, &node, &stopped))?;
-    *bell.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread.thread().clone());
+    *wakeup.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread.thread().clone());
     let keeping = Keeping {
         stop,
         thread: Some(thread),
@@ -87,10 +87,10 @@ impl Drop for Keeping {
 
 impl Folder {
     /// Does what is due, and looks now and then at what others did.
-    fn keep(&self, claims: &Claims, node: &str, stopped: &AtomicBool) {
+    fn keep(&self, claims: &ClaimAllocator, node: &str, stopped: &AtomicBool) {
         let mut looked = Instant::now();
         while !stopped.load(Ordering::Acquire) {
-            claims.work(None);
+            claims.run_due(None);
             if looked.elapsed() >= LOOK_AGAIN {
                 looked = Instant::now();
                 self.look(claims, node);
@@ -103,7 +103,7 @@ impl Folder {
     }
 
     /// Tells the claims of this node as the folder has them.
-    fn look(&self, claims: &Claims, node: &str) {
+    fn look(&self, claims: &ClaimAllocator, node: &str) {
         let before = claims.names();
         let Ok(files) = self.files() else {
             return tracing::warn!(folder = %self.root.display(), "the claims can not be listed");
@@ -111,12 +111,12 @@ impl Folder {
         self.keep_only(&files);
         for name in before {
             if !files.contains(&file_of(&name)) {
-                claims.went(&name);
+                claims.deleted(&name);
             }
         }
         for file in files {
             if let Some(claim) = self.cached(&file).filter(|claim| claim.spec.node == node) {
-                claims.came(claim);
+                claims.applied(claim);
             }
         }
     }

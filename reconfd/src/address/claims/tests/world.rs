@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use super::*;
-use crate::address::claims::{errand::Told, paper::OWNER};
+use crate::address::claims::{claim_meta::OWNER, operation::ClaimResponse};
 
 const REST: Duration = Duration::from_secs(5);
 pub const LINKS: [&str; 2] = ["data0", "data1"];
@@ -67,7 +67,7 @@ pub struct World {
     /// How often a pod of this number has begun.
     starts: u32,
     range: Range,
-    barred: Vec<IpNetwork>,
+    excluded: Vec<IpNetwork>,
     begun: Now,
     passed: Duration,
     /// Somebody deletes claims under links that stand.
@@ -76,16 +76,16 @@ pub struct World {
 
 #[derive(Default)]
 struct Store {
-    claims: BTreeMap<Name, AddressClaim>,
+    claims: BTreeMap<ClaimName, AddressClaim>,
     version: u64,
     alive: BTreeSet<String>,
-    log: Vec<(Name, Option<AddressClaim>, Option<AddressClaim>)>,
+    log: Vec<(ClaimName, Option<AddressClaim>, Option<AddressClaim>)>,
     asked: usize,
 }
 
 struct Node {
-    book: Book,
-    running: Vec<(Ticket, Errand)>,
+    state: AllocatorState,
+    running: Vec<(TaskId, ClaimOperation)>,
     heard: usize,
     /// The addresses on the links, by pod uid and by name.
     kernel: BTreeMap<String, BTreeMap<String, BTreeSet<IpAddr>>>,
@@ -94,16 +94,16 @@ struct Node {
 #[derive(Clone)]
 struct Pod {
     node: usize,
-    asker: Asker,
+    key: LinkKey,
     /// Otherwise it is to have no link at all.
     is_selected: bool,
-    demand: Demand,
+    request: AddressRequest,
 }
 
 impl World {
-    pub fn new(nodes: usize, range: Range, barred: Vec<IpNetwork>) -> Self {
+    pub fn new(nodes: usize, range: Range, excluded: Vec<IpNetwork>) -> Self {
         let nodes = (0..nodes).map(|node| Node {
-            book: book(node),
+            state: allocator_state(node),
             running: Vec::new(),
             heard: 0,
             kernel: BTreeMap::new(),
@@ -114,7 +114,7 @@ impl World {
             pods: HashMap::new(),
             starts: 0,
             range,
-            barred,
+            excluded,
             begun: now(),
             passed: Duration::ZERO,
             is_tampered: false,
@@ -122,11 +122,11 @@ impl World {
         world
             .nodes
             .iter_mut()
-            .for_each(|node| drop(node.book.are_known()));
+            .for_each(|node| drop(node.state.set_synced()));
         world
     }
 
-    pub fn claims(&self) -> Vec<Name> {
+    pub fn claims(&self) -> Vec<ClaimName> {
         self.store.claims.keys().cloned().collect()
     }
 
@@ -170,7 +170,7 @@ impl World {
         let Some(pod) = self.pods.get_mut(&number) else {
             return;
         };
-        change(&mut pod.demand.lineage);
+        change(&mut pod.request.lineage);
         let node = pod.node;
         self.pass(node, number);
     }
@@ -181,7 +181,7 @@ impl World {
         };
         pod.is_selected = link.is_some();
         if let Some(link) = link {
-            LINKS[link].clone_into(&mut pod.asker.link);
+            LINKS[link].clone_into(&mut pod.key.link);
         }
         let node = pod.node;
         self.pass(node, number);
@@ -194,8 +194,8 @@ impl World {
         }
         self.starts += 1;
         let uid = format!("uid-{number}-{}", self.starts);
-        let mut demand = Demand {
-            barred: self.barred.clone(),
+        let mut request = AddressRequest {
+            excluded: self.excluded.clone(),
             // Those of an even number are as those of a StatefulSet.
             may_return: number.is_multiple_of(2),
             lineage: self.lineage(number),
@@ -204,11 +204,11 @@ impl World {
         if is_static {
             // Some want the same one.
             let at = (number / 4) as u128 % self.range.count();
-            demand.addresses = self.range.nth(at).into_iter().collect();
-            demand.ranges.clear();
+            request.addresses = self.range.nth(at).into_iter().collect();
+            request.ranges.clear();
         }
         let pod = format!("p{number}");
-        let asker = Asker {
+        let key = LinkKey {
             namespace: "t".into(),
             pod,
             uid: uid.clone(),
@@ -219,9 +219,9 @@ impl World {
             number,
             Pod {
                 node,
-                asker,
+                key,
                 is_selected: true,
-                demand,
+                request,
             },
         );
         self.pass(node, number);
@@ -245,39 +245,43 @@ impl World {
         let Some(pod) = self.pods.remove(&number) else {
             return;
         };
-        let (uid, now) = (pod.asker.uid, self.now());
+        let (uid, now) = (pod.key.uid, self.now());
         let node = &mut self.nodes[pod.node];
         node.kernel.remove(&uid);
         if !is_missed {
-            node.book.let_go(&uid, &now);
+            node.state.release_pod(&uid, &now);
         }
         self.store.alive.remove(&uid);
     }
 
     /// What the daemon does when it looks at a pod: it asks first, then takes away what is not wanted or refused,
     /// makes what there is an address for, and gives back the rest.
-    pub fn pass(&mut self, node: usize, number: usize) -> Answer {
+    pub fn pass(&mut self, node: usize, number: usize) -> Allocation {
         let (pod, now) = (self.pods[&number].clone(), self.now());
-        let (uid, link) = (&pod.asker.uid, &pod.asker.link);
+        let (uid, link) = (&pod.key.uid, &pod.key.link);
         let daemon = &mut self.nodes[node];
-        let answer = match pod.is_selected {
-            true => daemon.book.ask(&pod.asker, &pod.demand, &now),
-            false => Answer::Pending("nothing is asked for".to_owned()),
+        let allocation = match pod.is_selected {
+            true => daemon.state.allocate(&pod.key, &pod.request, &now),
+            false => Allocation::Pending("nothing is asked for".to_owned()),
         };
-        let is_refused = matches!(answer, Answer::Refused(..));
+        let is_refused = matches!(allocation, Allocation::Refused(..));
         let links = daemon.kernel.entry(uid.clone()).or_default();
         links.retain(|name, _| pod.is_selected && name == link && !is_refused);
-        if let Answer::Held(given) = &answer {
-            let all = given.iter().chain(&pod.demand.addresses).copied().collect();
+        if let Allocation::Held(given) = &allocation {
+            let all = given
+                .iter()
+                .chain(&pod.request.addresses)
+                .copied()
+                .collect();
             links.insert(link.clone(), all);
         }
         let mut kept = links.clone();
         if pod.is_selected {
             kept.entry(link.clone()).or_default();
         }
-        daemon.book.keep(uid, &kept, &now);
+        daemon.state.retain(uid, &kept, &now);
         self.check();
-        answer
+        allocation
     }
 
     fn addresses(&self) -> impl Iterator<Item = (&String, IpAddr)> {
@@ -301,8 +305,11 @@ impl World {
             let is_static = self
                 .pods
                 .values()
-                .any(|pod| pod.demand.addresses.contains(&address));
-            let is_barred = self.barred.iter().any(|network| network.contains(address));
+                .any(|pod| pod.request.addresses.contains(&address));
+            let is_barred = self
+                .excluded
+                .iter()
+                .any(|network| network.contains(address));
             assert!(is_static || !is_barred, "{address} is others'");
         }
     }
@@ -310,7 +317,7 @@ impl World {
     /// Every address on a link is claimed for that pod, and is not free or about to be, at any moment.
     fn check_owners(&self) {
         for (uid, address) in self.addresses().filter(|_| !self.is_tampered) {
-            let name = Name {
+            let name = ClaimName {
                 domain: "cluster".into(),
                 address,
             };
@@ -323,31 +330,31 @@ impl World {
     fn step(&mut self, node: usize, which: Option<prop::sample::Index>, fate: Fate) {
         let now = self.now();
         let daemon = &mut self.nodes[node];
-        let due = daemon.book.take(now.instant, 4);
+        let due = daemon.state.take_due(now.instant, 4);
         daemon.running.extend(due);
         if daemon.running.is_empty() {
             return;
         }
         let at = which.map_or(0, |which| which.index(daemon.running.len()));
-        let ask = daemon.running[at].1.next();
-        let told = match fate {
-            Fate::Undone => Told::Failed("no answer".into()),
-            Fate::Done => self.store.answer(&ask, &now),
+        let request = daemon.running[at].1.next();
+        let response = match fate {
+            Fate::Undone => ClaimResponse::Failed("no answer".into()),
+            Fate::Done => self.store.execute(&request, &now),
             Fate::Lost => {
-                self.store.answer(&ask, &now);
-                Told::Failed("no answer".into())
+                self.store.execute(&request, &now);
+                ClaimResponse::Failed("no answer".into())
             }
         };
         let daemon = &mut self.nodes[node];
-        if let Some(end) = daemon.running[at].1.heard(told) {
-            let (ticket, errand) = daemon.running.swap_remove(at);
-            let concerned = daemon.book.end(ticket, errand, end, &now);
+        if let Some(end) = daemon.running[at].1.handle(response) {
+            let (id, operation) = daemon.running.swap_remove(at);
+            let concerned = daemon.state.complete(id, operation, end, &now);
             self.concern(node, &concerned);
         }
     }
 
     fn concern(&mut self, node: usize, uids: &BTreeSet<String>) {
-        let of = |pod: &Pod| pod.node == node && uids.contains(&pod.asker.uid);
+        let of = |pod: &Pod| pod.node == node && uids.contains(&pod.key.uid);
         let numbers = self.pods.iter().filter(|(_, pod)| of(pod));
         let numbers: Vec<usize> = numbers.map(|(number, _)| *number).collect();
         for number in numbers {
@@ -365,8 +372,10 @@ impl World {
         daemon.heard += 1;
         let is_here = |claim: &AddressClaim| claim.spec.node == name_of(node);
         let concerned = match after.filter(is_here) {
-            Some(claim) => daemon.book.came(Arc::new(claim), &now),
-            None if before.is_some_and(|claim| is_here(&claim)) => daemon.book.went(&name, &now),
+            Some(claim) => daemon.state.applied(Arc::new(claim), &now),
+            None if before.is_some_and(|claim| is_here(&claim)) => {
+                daemon.state.deleted(&name, &now)
+            }
             None => BTreeSet::new(),
         };
         self.concern(node, &concerned);
@@ -376,33 +385,29 @@ impl World {
     fn sweep(&mut self, node: usize) {
         let now = self.now();
         let here = self.pods.values().filter(|pod| pod.node == node);
-        let mut known: BTreeSet<String> = here.map(|pod| pod.asker.uid.clone()).collect();
+        let mut known: BTreeSet<String> = here.map(|pod| pod.key.uid.clone()).collect();
         known.extend(self.nodes[node].kernel.keys().cloned());
-        self.nodes[node].book.sweep(&known, false, &now);
+        self.nodes[node].state.sweep(&known, false, &now);
     }
 
     fn kill(&mut self, node: usize) {
         let now = self.now();
         let daemon = &mut self.nodes[node];
         daemon.running.clear();
-        daemon.book = book(node);
+        daemon.state = allocator_state(node);
         daemon.heard = self.store.log.len();
         for claim in self.store.claims.values() {
             if claim.spec.node == name_of(node) {
-                daemon.book.came(Arc::new(claim.clone()), &now);
+                daemon.state.applied(Arc::new(claim.clone()), &now);
             }
         }
-        daemon.book.are_known();
+        daemon.state.set_synced();
         for (uid, links) in &daemon.kernel {
             for (link, addresses) in links {
-                daemon.book.recall(uid, link, addresses);
+                daemon.state.restore(uid, link, addresses);
             }
         }
-        let uids = self
-            .pods
-            .values()
-            .map(|pod| pod.asker.uid.clone())
-            .collect();
+        let uids = self.pods.values().map(|pod| pod.key.uid.clone()).collect();
         self.concern(node, &uids);
     }
 
@@ -414,7 +419,7 @@ impl World {
                 while self.hear(node) {}
                 let is_due = |node: &Node| {
                     !node.running.is_empty()
-                        || node.book.next_due().is_some_and(|due| due <= now.instant)
+                        || node.state.next_due().is_some_and(|due| due <= now.instant)
                 };
                 while is_due(&self.nodes[node]) {
                     self.step(node, None, Fate::Done);
@@ -457,7 +462,7 @@ impl World {
             self.pass(node, number);
         }
         self.settle();
-        let free = self.range.without(self.barred.iter().copied());
+        let free = self.range.without(self.excluded.iter().copied());
         let free = free.without(
             self.store
                 .claims
@@ -470,12 +475,14 @@ impl World {
             .map(|(number, pod)| (pod.node, *number))
             .collect();
         for (node, number) in numbers {
-            let is_static = !self.pods[&number].demand.addresses.is_empty();
+            let is_static = !self.pods[&number].request.addresses.is_empty();
             match self.pass(node, number) {
                 _ if !self.pods[&number].is_selected => (),
-                Answer::Held(_) => (),
-                Answer::Refused(Reason::AddressTaken, _) if is_static => (),
-                Answer::Refused(Reason::RangeFull, words) => assert_eq!(free.count(), 0, "{words}"),
+                Allocation::Held(_) => (),
+                Allocation::Refused(Reason::AddressTaken, _) if is_static => (),
+                Allocation::Refused(Reason::RangeFull, words) => {
+                    assert_eq!(free.count(), 0, "{words}")
+                }
                 other => panic!("{other:?}"),
             }
         }
@@ -489,7 +496,7 @@ impl World {
     }
 
     /// An administrator deletes a claim.
-    pub fn delete(&mut self, name: &Name) {
+    pub fn delete(&mut self, name: &ClaimName) {
         self.is_tampered = true;
         let claim = self.store.claims.remove(name);
         self.store.log.push((name.clone(), claim, None));
@@ -502,7 +509,7 @@ impl World {
     }
 
     /// And another pod gets the address.
-    pub fn steal(&mut self, name: &Name, pod: &str) {
+    pub fn steal(&mut self, name: &ClaimName, pod: &str) {
         self.delete(name);
         self.claim_for(name, pod);
     }
@@ -510,35 +517,35 @@ impl World {
     /// Somebody elsewhere has this address.
     pub fn fill(&mut self, address: IpAddr) {
         let domain = "cluster".to_owned();
-        self.claim_for(&Name { domain, address }, &format!("of-{address}"));
+        self.claim_for(&ClaimName { domain, address }, &format!("of-{address}"));
     }
 
-    fn claim_for(&mut self, name: &Name, pod: &str) {
-        let asker = Asker {
+    fn claim_for(&mut self, name: &ClaimName, pod: &str) {
+        let key = LinkKey {
             namespace: "t".into(),
             pod: pod.into(),
             uid: pod.into(),
             link: LINK.into(),
         };
         self.store.alive.insert(pod.into());
-        let claimant = paper::Claimant {
-            asker,
+        let claimant = claim_meta::Claimant {
+            key,
             node: "elsewhere".into(),
             installation: "default".into(),
             lineage: Lineage::default(),
         };
         let now = self.now();
         let claim = Arc::new(claimant.claim(name));
-        self.store.answer(&Ask::Create(claim), &now);
+        self.store.execute(&ClaimRequest::Create(claim), &now);
     }
 }
 
 impl Store {
-    fn answer(&mut self, ask: &Ask, now: &Now) -> Told {
+    fn execute(&mut self, request: &ClaimRequest, now: &Now) -> ClaimResponse {
         self.asked += 1;
-        match ask {
-            Ask::Create(claim) => match self.claims.contains_key(&Name::of(claim)) {
-                true => Told::Exists,
+        match request {
+            ClaimRequest::Create(claim) => match self.claims.contains_key(&ClaimName::of(claim)) {
+                true => ClaimResponse::Exists,
                 false => {
                     let mut claim = (**claim).clone();
                     claim.metadata.uid = Some(format!("object-{}", self.version));
@@ -546,60 +553,68 @@ impl Store {
                     self.put(claim)
                 }
             },
-            Ask::Get(name) => {
+            ClaimRequest::Get(name) => {
                 let found = self.claims.get(name);
-                found.map_or(Told::Missing, |claim| Told::Claim(Arc::new(claim.clone())))
+                found.map_or(ClaimResponse::NotFound, |claim| {
+                    ClaimResponse::Claim(Arc::new(claim.clone()))
+                })
             }
-            Ask::OfOwner { owner, .. } => self.list(now, |claim| {
+            ClaimRequest::ListByOwner { owner, .. } => self.list(now, |claim| {
                 claim.metadata.labels.as_ref().unwrap()[OWNER] == *owner
             }),
-            Ask::OfBlock { block, .. } => {
+            ClaimRequest::ListBlock { block, .. } => {
                 let (key, value) = block.label();
                 self.list(now, |claim| {
                     claim.metadata.labels.as_ref().unwrap()[&key] == value
                 })
             }
-            Ask::Replace(claim) => self.if_same(claim, |store| store.put((**claim).clone())),
-            Ask::Delete(claim) => self.if_same(claim, |store| {
-                let name = Name::of(claim);
+            ClaimRequest::Replace(claim) => {
+                self.if_same(claim, |store| store.put((**claim).clone()))
+            }
+            ClaimRequest::Delete(claim) => self.if_same(claim, |store| {
+                let name = ClaimName::of(claim);
                 let before = store.claims.remove(&name);
                 store.version += 1;
                 store.log.push((name, before, None));
-                Told::Deleted
+                ClaimResponse::Deleted
             }),
-            Ask::LookUp(pod) => match self.alive.contains(&pod.uid) {
-                true => Told::PodIsThere,
-                false => Told::PodIsGone,
+            ClaimRequest::CheckPod(pod) => match self.alive.contains(&pod.uid) {
+                true => ClaimResponse::PodExists,
+                false => ClaimResponse::PodGone,
             },
         }
     }
 
-    fn put(&mut self, mut claim: AddressClaim) -> Told {
+    fn put(&mut self, mut claim: AddressClaim) -> ClaimResponse {
         self.version += 1;
         claim.metadata.resource_version = Some(self.version.to_string());
-        let name = Name::of(&claim);
+        let name = ClaimName::of(&claim);
         let before = self.claims.insert(name.clone(), claim.clone());
         self.log.push((name, before, Some(claim.clone())));
-        Told::Claim(Arc::new(claim))
+        ClaimResponse::Claim(Arc::new(claim))
     }
 
-    fn if_same(&mut self, claim: &AddressClaim, deed: impl FnOnce(&mut Self) -> Told) -> Told {
+    fn if_same(
+        &mut self,
+        claim: &AddressClaim,
+        deed: impl FnOnce(&mut Self) -> ClaimResponse,
+    ) -> ClaimResponse {
         let edition = |claim: &AddressClaim| {
             (
                 claim.metadata.uid.clone(),
                 claim.metadata.resource_version.clone(),
             )
         };
-        match self.claims.get(&Name::of(claim)) {
-            None => Told::Missing,
-            Some(now) if edition(now) != edition(claim) => Told::Overtaken,
+        match self.claims.get(&ClaimName::of(claim)) {
+            None => ClaimResponse::NotFound,
+            Some(now) if edition(now) != edition(claim) => ClaimResponse::Conflict,
             Some(_) => deed(self),
         }
     }
 
-    fn list(&self, now: &Now, fits: impl Fn(&AddressClaim) -> bool) -> Told {
+    fn list(&self, now: &Now, fits: impl Fn(&AddressClaim) -> bool) -> ClaimResponse {
         let fitting = self.claims.values().filter(|claim| fits(claim));
-        Told::Listed(fitting.cloned().map(Arc::new).collect(), now.time.clone())
+        ClaimResponse::Listed(fitting.cloned().map(Arc::new).collect(), now.time.clone())
     }
 }
 
@@ -607,6 +622,6 @@ fn name_of(node: usize) -> String {
     format!("n{node}")
 }
 
-fn book(node: usize) -> Book {
-    Book::new(&name_of(node), "default", REST)
+fn allocator_state(node: usize) -> AllocatorState {
+    AllocatorState::new(&name_of(node), "default", REST)
 }

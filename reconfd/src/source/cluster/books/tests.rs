@@ -14,7 +14,7 @@ fn books() -> Books {
         peer_slices: one(),
         reserved_networks: one(),
         claims: one(),
-        of_node: Claims::of_nobody(),
+        of_node: ClaimAllocator::disabled(),
         metrics: Metrics::default(),
         deaf_to: BTreeMap::new(),
     }

@@ -10,20 +10,20 @@ use std::{
 use crds::AddressClaim;
 use nix::fcntl::OFlag;
 
-use crate::address::claims::paper::Name;
+use crate::address::claims::claim_meta::ClaimName;
 
 const ENDING: &str = ".yaml";
 /// A file that is larger was not written by us.
 const LARGEST: u64 = 64 << 10;
 
 /// The file of a claim.
-pub fn file_of(name: &Name) -> String {
+pub fn file_of(name: &ClaimName) -> String {
     format!("{name}{ENDING}")
 }
 
 /// The claim that a file's name says it is.
-pub fn name_of(file: &str) -> Option<Name> {
-    Name::parse(file.strip_suffix(ENDING)?)
+pub fn name_of(file: &str) -> Option<ClaimName> {
+    ClaimName::parse(file.strip_suffix(ENDING)?)
 }
 
 /// What the file says, if that is what its name says.
@@ -35,7 +35,7 @@ pub fn parse(path: &Path, file: &str) -> io::Result<AddressClaim> {
         .open(path)?;
     let text = contents(open)?;
     let claim: AddressClaim = serde_saphyr::from_str(&text).map_err(io::Error::other)?;
-    match file_of(&Name::of(&claim)) == file {
+    match file_of(&ClaimName::of(&claim)) == file {
         true => Ok(claim),
         false => Err(io::Error::other(
             "it is of another address than its name says",

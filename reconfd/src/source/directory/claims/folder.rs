@@ -20,8 +20,8 @@ use nix::fcntl::{Flock, FlockArg};
 
 use super::file::{file_of, name_of, parse, yaml};
 use crate::address::claims::{
-    errand::{Ask, Told},
-    paper::{Name, OWNER, of_nobody},
+    claim_meta::{ClaimName, OWNER, placeholder},
+    operation::{ClaimRequest, ClaimResponse},
 };
 
 const LOCK: &str = ".lock";
@@ -56,37 +56,39 @@ impl Folder {
     }
 
     /// Does what is asked.
-    pub fn answer(&self, ask: &Ask) -> Told {
-        let told = match ask {
-            Ask::Create(claim) => self.create(claim),
-            Ask::Get(name) => self.get(name),
-            Ask::OfOwner { domain, owner } => {
+    pub fn execute(&self, request: &ClaimRequest) -> ClaimResponse {
+        let response = match request {
+            ClaimRequest::Create(claim) => self.create(claim),
+            ClaimRequest::Get(name) => self.get(name),
+            ClaimRequest::ListByOwner { domain, owner } => {
                 let is_of = |claim: &AddressClaim| {
                     let labels = claim.metadata.labels.as_ref();
                     labels.and_then(|labels| labels.get(OWNER)) == Some(owner)
                 };
                 self.list(domain, |_| true, is_of)
             }
-            Ask::OfBlock { domain, block } => {
+            ClaimRequest::ListBlock { domain, block } => {
                 self.list(domain, |address| block.holds(address), |_| true)
             }
-            Ask::Replace(claim) => self.with_same(claim, || {
+            ClaimRequest::Replace(claim) => self.with_same(claim, || {
                 let mut claim = (**claim).clone();
                 claim.metadata.resource_version = Some(self.version());
                 self.write(claim, |unfinished, path| fs::rename(unfinished, path))
-                    .map(Told::Claim)
+                    .map(ClaimResponse::Claim)
             }),
-            Ask::Delete(claim) => self.with_same(claim, || {
-                fs::remove_file(self.path(&Name::of(claim)))?;
-                Ok(Told::Deleted)
+            ClaimRequest::Delete(claim) => self.with_same(claim, || {
+                fs::remove_file(self.path(&ClaimName::of(claim)))?;
+                Ok(ClaimResponse::Deleted)
             }),
             // Only who looks after the pods of this node can say.
-            Ask::LookUp(_) => Ok(Told::PodIsThere),
+            ClaimRequest::CheckPod(_) => Ok(ClaimResponse::PodExists),
         };
-        told.unwrap_or_else(|error| Told::Failed(format!("{}: {error}", self.root.display())))
+        response.unwrap_or_else(|error| {
+            ClaimResponse::Failed(format!("{}: {error}", self.root.display()))
+        })
     }
 
-    fn create(&self, claim: &AddressClaim) -> io::Result<Told> {
+    fn create(&self, claim: &AddressClaim) -> io::Result<ClaimResponse> {
         let mut claim = claim.clone();
         let version = self.version();
         claim.metadata.uid = Some(format!("{}-{version}", std::process::id()));
@@ -99,17 +101,17 @@ impl Folder {
             made
         });
         match made {
-            Ok(claim) => Ok(Told::Claim(claim)),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(Told::Exists),
+            Ok(claim) => Ok(ClaimResponse::Claim(claim)),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(ClaimResponse::Exists),
             Err(error) => Err(error),
         }
     }
 
-    fn get(&self, name: &Name) -> io::Result<Told> {
+    fn get(&self, name: &ClaimName) -> io::Result<ClaimResponse> {
         match self.read(&file_of(name)) {
-            Ok(claim) => Ok(Told::Claim(claim)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Told::Missing),
-            Err(error) => Ok(Told::Failed(format!(
+            Ok(claim) => Ok(ClaimResponse::Claim(claim)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(ClaimResponse::NotFound),
+            Err(error) => Ok(ClaimResponse::Failed(format!(
                 "{} can not be read, and the address counts as taken: {error}",
                 self.path(name).display()
             ))),
@@ -121,7 +123,7 @@ impl Folder {
         domain: &str,
         is_wanted: impl Fn(IpAddr) -> bool,
         fits: impl Fn(&AddressClaim) -> bool,
-    ) -> io::Result<Told> {
+    ) -> io::Result<ClaimResponse> {
         let files = self.files()?.into_iter();
         let named = files.filter_map(|file| Some((name_of(&file)?, file)));
         let wanted = named.filter(|(name, _)| name.domain == domain && is_wanted(name.address));
@@ -130,19 +132,19 @@ impl Folder {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => {
                 tracing::warn!(file, %error, "a claim can not be read; its address counts as taken");
-                Some(Arc::new(of_nobody(&name)))
+                Some(Arc::new(placeholder(&name)))
             }
         });
         let claims = claims.filter(|claim| fits(claim)).collect();
-        Ok(Told::Listed(claims, Time(Timestamp::now())))
+        Ok(ClaimResponse::Listed(claims, Time(Timestamp::now())))
     }
 
     /// With the folder locked, and if the claim is still what was read.
     fn with_same(
         &self,
         claim: &AddressClaim,
-        change: impl FnOnce() -> io::Result<Told>,
-    ) -> io::Result<Told> {
+        change: impl FnOnce() -> io::Result<ClaimResponse>,
+    ) -> io::Result<ClaimResponse> {
         let lock = OpenOptions::new()
             .write(true)
             .create(true)
@@ -150,9 +152,9 @@ impl Folder {
             .open(self.root.join(LOCK))?;
         let _lock = Flock::lock(lock, FlockArg::LockExclusive)
             .map_err(|(_, errno)| io::Error::from(errno))?;
-        let now = match self.get(&Name::of(claim))? {
-            Told::Claim(now) => now,
-            told => return Ok(told),
+        let now = match self.get(&ClaimName::of(claim))? {
+            ClaimResponse::Claim(now) => now,
+            response => return Ok(response),
         };
         let edition = |claim: &AddressClaim| {
             let metadata = &claim.metadata;
@@ -160,7 +162,7 @@ impl Folder {
         };
         match edition(&now) == edition(claim) {
             true => change(),
-            false => Ok(Told::Overtaken),
+            false => Ok(ClaimResponse::Conflict),
         }
     }
 
@@ -185,7 +187,7 @@ impl Folder {
         file.write_all(text.as_bytes())?;
         file.sync_data()?;
         let edition = edition(&file.metadata()?);
-        let name = Name::of(&claim);
+        let name = ClaimName::of(&claim);
         put(&unfinished, &self.path(&name))?;
         let claim = Arc::new(claim);
         self.known()
@@ -233,7 +235,7 @@ impl Folder {
         Ok(names.filter(|name| !name.starts_with('.')).collect())
     }
 
-    fn path(&self, name: &Name) -> PathBuf {
+    fn path(&self, name: &ClaimName) -> PathBuf {
         self.root.join(file_of(name))
     }
 

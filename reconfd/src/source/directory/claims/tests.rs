@@ -12,30 +12,30 @@ use tempfile::TempDir;
 
 use super::{file::name_of, *};
 use crate::address::{
-    claims::{Answer, Asker, Demand},
+    claims::{AddressRequest, Allocation, LinkKey},
     range::Range,
 };
 
 struct Daemon {
-    claims: Claims,
-    told: mpsc::Receiver<Trigger>,
+    claims: ClaimAllocator,
+    triggers: mpsc::Receiver<Trigger>,
     _keeping: Keeping,
 }
 
 fn daemon(folder: &TempDir, node: &str, rest: u64) -> Daemon {
-    let book = Book::new(node, "default", Duration::from_secs(rest));
-    let (tell, told) = mpsc::channel();
+    let state = AllocatorState::new(node, "default", Duration::from_secs(rest));
+    let (tell, triggers) = mpsc::channel();
     let notify = move |trigger| drop(tell.send(trigger));
-    let (claims, keeping) = start(folder.path(), node, book, Metrics::default(), notify).unwrap();
+    let (claims, keeping) = start(folder.path(), node, state, Metrics::default(), notify).unwrap();
     Daemon {
         claims,
-        told,
+        triggers,
         _keeping: keeping,
     }
 }
 
-fn asker(pod: &str, uid: &str) -> Asker {
-    Asker {
+fn link_key(pod: &str, uid: &str) -> LinkKey {
+    LinkKey {
         namespace: "t".into(),
         pod: pod.into(),
         uid: uid.into(),
@@ -47,25 +47,25 @@ fn range(value: serde_json::Value) -> Range {
     Range::new(&serde_json::from_value(value).unwrap()).unwrap()
 }
 
-fn of_range(cidr: &str) -> Demand {
-    Demand {
+fn of_range(cidr: &str) -> AddressRequest {
+    AddressRequest {
         domain: "cluster".into(),
         ranges: vec![range(json!({"cidr": cidr}))],
-        ..Demand::default()
+        ..AddressRequest::default()
     }
 }
 
-fn of_address(address: &str) -> Demand {
-    Demand {
+fn of_address(address: &str) -> AddressRequest {
+    AddressRequest {
         domain: "cluster".into(),
         addresses: vec![address.parse().unwrap()],
-        ..Demand::default()
+        ..AddressRequest::default()
     }
 }
 
-fn held(answer: Answer) -> Vec<IpAddr> {
-    match answer {
-        Answer::Held(addresses) => addresses,
+fn held(allocation: Allocation) -> Vec<IpAddr> {
+    match allocation {
+        Allocation::Held(addresses) => addresses,
         other => panic!("{other:?}"),
     }
 }
@@ -78,15 +78,17 @@ fn keeps(addresses: &[IpAddr]) -> BTreeMap<String, BTreeSet<IpAddr>> {
 fn a_range_is_given_out_once_and_told_with_numbers_when_it_is_full() {
     let folder = TempDir::new().unwrap();
     let daemons = [daemon(&folder, "n0", 30), daemon(&folder, "n1", 30)];
-    let demand = of_range("10.99.0.0/27");
+    let request = of_range("10.99.0.0/27");
     let mut all = BTreeSet::new();
     for number in 0..30 {
-        let asker = asker(&format!("p{number}"), &format!("uid-{number}"));
-        all.extend(held(daemons[number % 2].claims.ask(&asker, &demand)));
+        let key = link_key(&format!("p{number}"), &format!("uid-{number}"));
+        all.extend(held(daemons[number % 2].claims.allocate(&key, &request)));
     }
     assert_eq!(all.len(), 30);
-    let refused = daemons[0].claims.ask(&asker("late", "late"), &demand);
-    let Answer::Refused(Reason::RangeFull, words) = refused else {
+    let refused = daemons[0]
+        .claims
+        .allocate(&link_key("late", "late"), &request);
+    let Allocation::Refused(Reason::RangeFull, words) = refused else {
         panic!("{refused:?}");
     };
     assert!(words.contains("30 of 30 in use, 0 resting"), "{words}");
@@ -100,17 +102,17 @@ fn a_range_is_given_out_once_and_told_with_numbers_when_it_is_full() {
 fn a_held_address_stays_and_what_is_no_longer_asked_for_rests() {
     let folder = TempDir::new().unwrap();
     let daemon = daemon(&folder, "n0", 30);
-    let me = asker("a", "uid-a");
-    let first = held(daemon.claims.ask(&me, &of_range("10.99.0.0/24")));
+    let me = link_key("a", "uid-a");
+    let first = held(daemon.claims.allocate(&me, &of_range("10.99.0.0/24")));
     assert_eq!(
         first,
-        held(daemon.claims.ask(&me, &of_range("10.99.0.0/24")))
+        held(daemon.claims.allocate(&me, &of_range("10.99.0.0/24")))
     );
-    let second = held(daemon.claims.ask(&me, &of_range("10.98.0.0/24")));
-    daemon.claims.keep("uid-a", &keeps(&second));
+    let second = held(daemon.claims.allocate(&me, &of_range("10.98.0.0/24")));
+    daemon.claims.retain("uid-a", &keeps(&second));
     assert_eq!(daemon.claims.counts().held, 1);
     assert_eq!(daemon.claims.counts().resting, 1);
-    daemon.claims.let_go("uid-a");
+    daemon.claims.release_pod("uid-a");
     assert_eq!(daemon.claims.counts().held, 0);
     assert!(daemon.claims.holders().is_empty());
 }
@@ -119,25 +121,30 @@ fn a_held_address_stays_and_what_is_no_longer_asked_for_rests() {
 fn a_static_address_is_refused_by_name_until_it_is_free() {
     let folder = TempDir::new().unwrap();
     let daemon = daemon(&folder, "n0", 0);
-    let demand = of_address("10.99.0.5");
-    held(daemon.claims.ask(&asker("a", "uid-a"), &demand));
-    let refused = daemon.claims.ask(&asker("b", "uid-b"), &demand);
-    let Answer::Refused(Reason::AddressTaken, words) = refused else {
+    let request = of_address("10.99.0.5");
+    held(daemon.claims.allocate(&link_key("a", "uid-a"), &request));
+    let refused = daemon.claims.allocate(&link_key("b", "uid-b"), &request);
+    let Allocation::Refused(Reason::AddressTaken, words) = refused else {
         panic!("{refused:?}");
     };
     assert!(
         words.starts_with("10.99.0.5 is held by pod a (domain cluster)"),
         "{words}"
     );
-    daemon.claims.let_go("uid-a");
+    daemon.claims.release_pod("uid-a");
     // Whoever else is told of something meanwhile does not matter.
     let has_it = || {
         matches!(
-            daemon.claims.ask(&asker("b", "uid-b"), &demand),
-            Answer::Held(_)
+            daemon.claims.allocate(&link_key("b", "uid-b"), &request),
+            Allocation::Held(_)
         )
     };
-    let news = || daemon.told.recv_timeout(Duration::from_secs(5)).unwrap();
+    let news = || {
+        daemon
+            .triggers
+            .recv_timeout(Duration::from_secs(5))
+            .unwrap()
+    };
     while news()
         != (Trigger::Claims {
             uid: "uid-b".into(),
@@ -150,34 +157,36 @@ fn a_static_address_is_refused_by_name_until_it_is_free() {
 fn a_pod_that_comes_back_has_its_address_at_once_and_another_waits_for_it() {
     let folder = TempDir::new().unwrap();
     let [first, second] = [daemon(&folder, "n0", 30), daemon(&folder, "n1", 30)];
-    let demand = Demand {
+    let request = AddressRequest {
         may_return: true,
         ..of_range("10.99.0.0/24")
     };
-    let before = held(first.claims.ask(&asker("db-0", "uid-1"), &demand));
-    first.claims.let_go("uid-1");
+    let before = held(first.claims.allocate(&link_key("db-0", "uid-1"), &request));
+    first.claims.release_pod("uid-1");
     let static_one = of_address(&before[0].to_string());
-    let other = first.claims.ask(&asker("other", "uid-2"), &static_one);
+    let other = first
+        .claims
+        .allocate(&link_key("other", "uid-2"), &static_one);
     assert!(
-        matches!(other, Answer::Refused(Reason::AddressTaken, _)),
+        matches!(other, Allocation::Refused(Reason::AddressTaken, _)),
         "{other:?}"
     );
     assert_eq!(
         before,
-        held(second.claims.ask(&asker("db-0", "uid-3"), &demand))
+        held(second.claims.allocate(&link_key("db-0", "uid-3"), &request))
     );
 }
 
 #[test]
 fn a_restart_knows_what_is_held_and_frees_what_has_rested() {
     let folder = TempDir::new().unwrap();
-    let demand = of_range("10.99.0.0/24");
+    let request = of_range("10.99.0.0/24");
     let before = {
         let daemon = daemon(&folder, "n0", 1);
-        let gone = asker("gone", "uid-gone");
-        held(daemon.claims.ask(&gone, &demand));
-        daemon.claims.let_go("uid-gone");
-        held(daemon.claims.ask(&asker("a", "uid-a"), &demand))
+        let gone = link_key("gone", "uid-gone");
+        held(daemon.claims.allocate(&gone, &request));
+        daemon.claims.release_pod("uid-gone");
+        held(daemon.claims.allocate(&link_key("a", "uid-a"), &request))
     };
     let daemon = daemon(&folder, "n0", 1);
     assert_eq!(
@@ -186,7 +195,7 @@ fn a_restart_knows_what_is_held_and_frees_what_has_rested() {
     );
     assert_eq!(
         before,
-        held(daemon.claims.ask(&asker("a", "uid-a"), &demand))
+        held(daemon.claims.allocate(&link_key("a", "uid-a"), &request))
     );
     std::thread::sleep(Duration::from_millis(2500));
     assert_eq!(daemon.claims.counts().resting, 0);
@@ -205,13 +214,13 @@ fn a_file_that_nobody_can_read_keeps_its_address_from_everybody() {
     let folder = TempDir::new().unwrap();
     fs::write(folder.path().join("cluster.10.99.0.1.yaml"), "{").unwrap();
     let daemon = daemon(&folder, "n0", 0);
-    let demand = of_range("10.99.0.0/30");
-    let got = held(daemon.claims.ask(&asker("a", "uid-a"), &demand));
+    let request = of_range("10.99.0.0/30");
+    let got = held(daemon.claims.allocate(&link_key("a", "uid-a"), &request));
     assert_eq!(got, ["10.99.0.2".parse::<IpAddr>().unwrap()]);
     let pending = daemon
         .claims
-        .ask(&asker("b", "uid-b"), &of_address("10.99.0.1"));
-    let Answer::Pending(words) = pending else {
+        .allocate(&link_key("b", "uid-b"), &of_address("10.99.0.1"));
+    let Allocation::Pending(words) = pending else {
         panic!("{pending:?}");
     };
     assert!(words.contains("counts as taken"), "{words}");
@@ -239,11 +248,11 @@ fn names_of_files_are_names_of_claims() {
 fn what_was_read_of_a_claim_is_forgotten_with_its_file() {
     let root = TempDir::new().unwrap();
     let daemon = daemon(&root, "n1", 0);
-    let demand = of_range("fd00::/64");
+    let request = of_range("fd00::/64");
     let held = |pod: &str| {
         matches!(
-            daemon.claims.ask(&asker(pod, pod), &demand),
-            Answer::Held(_)
+            daemon.claims.allocate(&link_key(pod, pod), &request),
+            Allocation::Held(_)
         )
     };
     assert!(["a", "b", "c"].map(held).iter().all(|held| *held));
@@ -251,7 +260,7 @@ fn what_was_read_of_a_claim_is_forgotten_with_its_file() {
     folder.look(&daemon.claims, "n1");
     assert_eq!(folder.remembered(), 3);
     for pod in ["a", "b"] {
-        daemon.claims.let_go(pod);
+        daemon.claims.release_pod(pod);
     }
     folder.look(&daemon.claims, "n1");
     assert_eq!(folder.remembered(), 1);

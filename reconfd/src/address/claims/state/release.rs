@@ -5,11 +5,14 @@ use std::{
     net::IpAddr,
 };
 
-use super::{About, Book, Doubt, Entry, Errand, Farewell, Link, Name, Now, REMEMBERED, State};
+use super::{
+    AllocatorState, ClaimName, ClaimOperation, Entry, Link, Now, Release, State, TOMBSTONE_TTL,
+    TaskKey, Verify,
+};
 
-impl Book {
+impl AllocatorState {
     /// What else the pod holds is given back, but for what its links were promised.
-    pub fn keep(&mut self, uid: &str, kept: &BTreeMap<String, BTreeSet<IpAddr>>, now: &Now) {
+    pub fn retain(&mut self, uid: &str, kept: &BTreeMap<String, BTreeSet<IpAddr>>, now: &Now) {
         let links = self.links.remove(uid).unwrap_or_default();
         let (stay, go): (BTreeMap<_, _>, BTreeMap<_, _>) = links
             .into_iter()
@@ -28,7 +31,7 @@ impl Book {
             {
                 link.lost.retain(|address| addresses.contains(address));
                 // What it was promised before it was to be otherwise, and has not any more.
-                link.chosen.retain(|address| addresses.contains(address));
+                link.assigned.retain(|address| addresses.contains(address));
             }
         }
         let names = self.names.get(uid).cloned().unwrap_or_default();
@@ -40,7 +43,7 @@ impl Book {
     }
 
     /// All that these links of the pod hold stays, and nothing else of it.
-    pub fn keep_links(&mut self, uid: &str, links: &BTreeSet<String>, now: &Now) {
+    pub fn retain_links(&mut self, uid: &str, links: &BTreeSet<String>, now: &Now) {
         let mut kept: BTreeMap<String, BTreeSet<IpAddr>> = BTreeMap::new();
         for name in self.names.get(uid).into_iter().flatten() {
             let of_link = self.claims.get(name).map(|entry| &entry.claim.spec.link);
@@ -48,44 +51,50 @@ impl Book {
                 kept.entry(link.clone()).or_default().insert(name.address);
             }
         }
-        self.keep(uid, &kept, now);
+        self.retain(uid, &kept, now);
     }
 
     /// The pod is gone, and its links.
-    pub fn let_go(&mut self, uid: &str, now: &Now) {
-        self.keep(uid, &BTreeMap::new(), now);
+    pub fn release_pod(&mut self, uid: &str, now: &Now) {
+        self.retain(uid, &BTreeMap::new(), now);
     }
 
     /// Looks after what is held for pods that are not there: `there` has all with a record, a link or a namespace
     /// here, whatever they have asked for before.
-    pub fn sweep(&mut self, there: &BTreeSet<String>, is_proof: bool, now: &Now) {
-        self.gone
-            .retain(|_, (_, since)| now.instant.duration_since(*since) < REMEMBERED);
-        let asked = self.links.keys().filter(|uid| !there.contains(*uid));
+    pub fn sweep(&mut self, live: &BTreeSet<String>, is_authoritative: bool, now: &Now) {
+        self.deleted_versions
+            .retain(|_, (_, since)| now.instant.duration_since(*since) < TOMBSTONE_TTL);
+        let asked = self.links.keys().filter(|uid| !live.contains(*uid));
         for uid in asked.cloned().collect::<Vec<_>>() {
             let links = self.links.remove(&uid).unwrap_or_default();
             let waiting = links.into_values().flat_map(|link| link.waiting);
             self.cancel(waiting.collect());
         }
-        let is_stray = |name: &Name, entry: &Entry| {
-            let is_there = there.contains(&entry.claim.spec.pod.uid);
-            entry.state != State::Leaving && !is_there && self.is_ours(name)
+        let is_stray = |name: &ClaimName, entry: &Entry| {
+            let is_live = live.contains(&entry.claim.spec.pod.uid);
+            entry.state != State::Releasing && !is_live && self.is_ours(name)
         };
         let strays = self.claims.iter();
         let strays = strays.filter(|(name, entry)| is_stray(name, entry));
         for name in strays.map(|(name, _)| name.clone()).collect::<Vec<_>>() {
             let entry = &self.claims[&name];
-            if is_proof || entry.state == State::Resting {
+            if is_authoritative || entry.state == State::Quarantined {
                 self.release(&name, now);
                 continue;
             }
             let claim = entry.claim.clone();
-            let errand = Errand::Doubt(Box::new(Doubt::of_pod(claim)));
-            self.tasks.put_once(About::Claim(name), errand, now.instant);
+            let operation = ClaimOperation::Verify(Box::new(Verify::of_pod(claim)));
+            self.tasks
+                .add_once(TaskKey::Verify(name), operation, now.instant);
         }
     }
 
-    fn is_kept(&self, uid: &str, name: &Name, kept: &BTreeMap<String, BTreeSet<IpAddr>>) -> bool {
+    fn is_kept(
+        &self,
+        uid: &str,
+        name: &ClaimName,
+        kept: &BTreeMap<String, BTreeSet<IpAddr>>,
+    ) -> bool {
         let Some(entry) = self.claims.get(name) else {
             return true;
         };
@@ -98,17 +107,17 @@ impl Book {
             .and_then(|links| links.get(&entry.claim.spec.link));
         let is_of = |link: &Link| link.domain == name.domain;
         match link {
-            Some(link) if link.chosen.contains(&name.address) => {
+            Some(link) if link.assigned.contains(&name.address) => {
                 is_of(link) || !self.is_held_in(&link.domain, name.address, uid)
             }
             // What was got for it meanwhile, and it has not been told of.
-            Some(link) if link.meant.contains(&name.address) && is_of(link) => true,
+            Some(link) if link.unreported.contains(&name.address) && is_of(link) => true,
             _ => addresses.contains(&name.address),
         }
     }
 
     fn is_held_in(&self, domain: &str, address: IpAddr, uid: &str) -> bool {
-        let name = Name {
+        let name = ClaimName {
             domain: domain.to_owned(),
             address,
         };
@@ -117,26 +126,26 @@ impl Book {
     }
 
     /// Gives a claim back: one that is held is marked, and one that rests is freed in time.
-    pub(super) fn release(&mut self, name: &Name, now: &Now) {
+    pub(super) fn release(&mut self, name: &ClaimName, now: &Now) {
         if !self.is_ours(name) {
             return;
         }
-        let about = About::Release(name.clone());
+        let task_key = TaskKey::Release(name.clone());
         let Some(entry) = self.claims.get_mut(name) else {
             return;
         };
         let claim = entry.claim.clone();
         match entry.state {
             State::Held => {
-                entry.state = State::Leaving;
-                self.tasks.cancel_all(&about);
-                self.tasks.drop_idle(&About::Claim(name.clone()));
-                let farewell = Farewell::rest(claim, now.time.clone());
-                let errand = Errand::Farewell(Box::new(farewell));
-                self.tasks.put(about, errand, now.instant);
+                entry.state = State::Releasing;
+                self.tasks.cancel_all(&task_key);
+                self.tasks.drop_idle(&TaskKey::Verify(name.clone()));
+                let farewell = Release::mark(claim, now.time.clone());
+                let operation = ClaimOperation::Release(Box::new(farewell));
+                self.tasks.add(task_key, operation, now.instant);
             }
-            State::Resting if !self.tasks.has(&about) => self.free_later(&claim, now),
-            State::Resting | State::Leaving => (),
+            State::Quarantined if !self.tasks.has(&task_key) => self.schedule_delete(&claim, now),
+            State::Quarantined | State::Releasing => (),
         }
     }
 }

@@ -5,22 +5,24 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use crds::AddressClaim;
 
-use super::{About, Book, Doubt, Entry, Errand, Farewell, Name, Now, State};
+use super::{
+    AllocatorState, ClaimName, ClaimOperation, Entry, Now, Release, State, TaskKey, Verify,
+};
 
-impl Book {
+impl AllocatorState {
     /// All claims of this node have been heard; the pods that have asked before.
-    pub fn are_known(&mut self) -> BTreeSet<String> {
-        self.is_known = true;
-        std::mem::take(&mut self.early)
+    pub fn set_synced(&mut self) -> BTreeSet<String> {
+        self.is_synced = true;
+        std::mem::take(&mut self.early_pods)
     }
 
     /// A claim of this node is as this; the pods that this is news for.
-    pub fn came(&mut self, claim: Arc<AddressClaim>, now: &Now) -> BTreeSet<String> {
-        let name = Name::of(&claim);
+    pub fn applied(&mut self, claim: Arc<AddressClaim>, now: &Now) -> BTreeSet<String> {
+        let name = ClaimName::of(&claim);
         if claim.spec.node != self.node {
-            return self.went(&name, now);
+            return self.deleted(&name, now);
         }
-        if self.is_old(&name, &claim) {
+        if self.is_stale(&name, &claim) {
             return BTreeSet::new();
         }
         let before = self.claims.get(&name);
@@ -30,30 +32,30 @@ impl Book {
         let has_successor = next.is_some() && next != successor;
         let is_news = match &was {
             // What is on its way out here is given back whatever anybody says.
-            Some((uid, State::Leaving)) => *uid != claim.spec.pod.uid,
+            Some((uid, State::Releasing)) => *uid != claim.spec.pod.uid,
             Some((uid, state)) => {
                 *uid != claim.spec.pod.uid
-                    || (*state == State::Resting) != claim.spec.released.is_some()
+                    || (*state == State::Quarantined) != claim.spec.released.is_some()
                     || has_successor
             }
             None => true,
         };
-        let mut concerned: BTreeSet<String> = was.into_iter().map(|(uid, _)| uid).collect();
-        concerned.insert(claim.spec.pod.uid.clone());
+        let mut affected: BTreeSet<String> = was.into_iter().map(|(uid, _)| uid).collect();
+        affected.insert(claim.spec.pod.uid.clone());
         match is_news {
-            true => self.put(claim, now),
+            true => self.upsert(claim, now),
             false => {
                 if let Some(entry) = self.claims.get_mut(&name) {
                     entry.claim = claim;
                 }
             }
         }
-        if is_news { concerned } else { BTreeSet::new() }
+        if is_news { affected } else { BTreeSet::new() }
     }
 
     /// A claim is said to be gone from this node.
-    pub fn went(&mut self, name: &Name, now: &Now) -> BTreeSet<String> {
-        self.gone.remove(name);
+    pub fn deleted(&mut self, name: &ClaimName, now: &Now) -> BTreeSet<String> {
+        self.deleted_versions.remove(name);
         let Some(entry) = self.claims.get(name) else {
             return BTreeSet::new();
         };
@@ -62,30 +64,34 @@ impl Book {
             self.forget(name, now);
             return BTreeSet::from([uid]);
         }
-        let errand = Errand::Doubt(Box::new(Doubt::of_claim(entry.claim.clone())));
+        let operation = ClaimOperation::Verify(Box::new(Verify::of_claim(entry.claim.clone())));
         self.tasks
-            .put_once(About::Claim(name.clone()), errand, now.instant);
+            .add_once(TaskKey::Verify(name.clone()), operation, now.instant);
         BTreeSet::new()
     }
 
     /// Takes in a claim that is known to be as this.
-    pub(super) fn put(&mut self, claim: Arc<AddressClaim>, now: &Now) {
-        let name = Name::of(&claim);
-        self.take_off_index(&name);
+    pub(super) fn upsert(&mut self, claim: Arc<AddressClaim>, now: &Now) {
+        let name = ClaimName::of(&claim);
+        self.unindex(&name);
         let uid = claim.spec.pod.uid.clone();
         self.names.entry(uid).or_default().insert(name.clone());
-        self.gone.remove(&name);
+        self.deleted_versions.remove(&name);
         let state = match claim.spec.released {
-            Some(_) => State::Resting,
+            Some(_) => State::Quarantined,
             None => State::Held,
         };
         let is_ours = claim.spec.installation == self.installation;
         match state {
             // Taken again: what would give it back is called off.
-            State::Held | State::Leaving => self.tasks.cancel_all(&About::Release(name.clone())),
+            State::Held | State::Releasing => {
+                self.tasks.cancel_all(&TaskKey::Release(name.clone()))
+            }
             // A link that was promised it takes it again, or gives it up.
-            State::Resting if is_ours && !self.is_promised(&claim) => self.free_later(&claim, now),
-            State::Resting => self.tasks.cancel_all(&About::Release(name.clone())),
+            State::Quarantined if is_ours && !self.is_promised(&claim) => {
+                self.schedule_delete(&claim, now)
+            }
+            State::Quarantined => self.tasks.cancel_all(&TaskKey::Release(name.clone())),
         }
         self.claims.insert(name, Entry { claim, state });
     }
@@ -95,31 +101,32 @@ impl Book {
         let of_pod = self.links.get(&claim.spec.pod.uid);
         let link = of_pod.and_then(|links| links.get(&claim.spec.link));
         link.is_some_and(|link| {
-            link.domain == claim.spec.domain && link.chosen.contains(&claim.spec.address)
+            link.domain == claim.spec.domain && link.assigned.contains(&claim.spec.address)
         })
     }
 
     /// A claim is no longer here.
-    pub(super) fn forget(&mut self, name: &Name, now: &Now) {
-        self.take_off_index(name);
-        self.tasks.drop_idle(&About::Release(name.clone()));
+    pub(super) fn forget(&mut self, name: &ClaimName, now: &Now) {
+        self.unindex(name);
+        self.tasks.drop_idle(&TaskKey::Release(name.clone()));
         if let Some(entry) = self.claims.remove(name) {
             let version = version(&entry.claim);
-            self.gone.insert(name.clone(), (version, now.instant));
+            self.deleted_versions
+                .insert(name.clone(), (version, now.instant));
         }
     }
 
     /// Deletes the claim when it has rested.
-    pub(super) fn free_later(&mut self, claim: &Arc<AddressClaim>, now: &Now) {
-        let due = now.instant + self.left_to_rest(claim, now);
-        let about = About::Release(Name::of(claim));
-        self.tasks.cancel_all(&about);
-        let errand = Errand::Farewell(Box::new(Farewell::free(claim.clone())));
-        self.tasks.put(about, errand, due);
+    pub(super) fn schedule_delete(&mut self, claim: &Arc<AddressClaim>, now: &Now) {
+        let due = now.instant + self.quarantine_left(claim, now);
+        let task_key = TaskKey::Release(ClaimName::of(claim));
+        self.tasks.cancel_all(&task_key);
+        let operation = ClaimOperation::Release(Box::new(Release::delete(claim.clone())));
+        self.tasks.add(task_key, operation, due);
     }
 
     /// By the claim's own words.
-    pub(super) fn left_to_rest(&self, claim: &AddressClaim, now: &Now) -> Duration {
+    pub(super) fn quarantine_left(&self, claim: &AddressClaim, now: &Now) -> Duration {
         let since = claim.spec.released.as_ref().map_or(0, |released| {
             now.time
                 .0
@@ -130,7 +137,7 @@ impl Book {
         self.rest.saturating_sub(rested)
     }
 
-    fn take_off_index(&mut self, name: &Name) {
+    fn unindex(&mut self, name: &ClaimName) {
         let Some(entry) = self.claims.get(name) else {
             return;
         };
@@ -143,17 +150,17 @@ impl Book {
         }
     }
 
-    fn is_old(&self, name: &Name, claim: &AddressClaim) -> bool {
+    fn is_stale(&self, name: &ClaimName, claim: &AddressClaim) -> bool {
         let said = version(claim);
         let known = self.claims.get(name).map(|entry| version(&entry.claim));
-        let gone = self.gone.get(name).map(|(version, _)| *version);
+        let gone = self.deleted_versions.get(name).map(|(version, _)| *version);
         known.into_iter().chain(gone).any(|known| known >= said)
     }
 }
 
-impl Book {
+impl AllocatorState {
     /// Whether more is known of it than this.
-    pub(super) fn is_older(&self, name: &Name, claim: &AddressClaim) -> bool {
+    pub(super) fn knows_newer(&self, name: &ClaimName, claim: &AddressClaim) -> bool {
         let known = self.claims.get(name).map(|entry| version(&entry.claim));
         known.is_some_and(|known| known > version(claim))
     }

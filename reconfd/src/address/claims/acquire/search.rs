@@ -1,4 +1,4 @@
-//! Pure: which address of a range to try next: a few by lot, then free ones of a list: of the smallest block around
+//! Pure: which address of a range to try next: a few by hash, then free ones of a list: of the smallest block around
 //! the last try, which costs little, and if that is full, of all blocks of the range.
 
 use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
@@ -8,7 +8,7 @@ use ipnetwork::IpNetwork;
 
 use super::super::{
     Time,
-    paper::{Block, Claimant},
+    claim_meta::{Block, Claimant},
 };
 use crate::address::range::Range;
 
@@ -16,11 +16,11 @@ use crate::address::range::Range;
 const BLIND_TRIES: u32 = 2;
 /// And in a wider one: so many fail in a row only where most is taken, and a list costs the API server what five
 /// tries cost.
-const BLIND_TRIES_OF_WIDE: u32 = 5;
-/// A list that misled so often is made anew.
-const TRIES_OF_A_LIST: usize = 4;
+const BLIND_TRIES_WIDE: u32 = 5;
+/// A list that stale_hits so often is made restart.
+const MAX_STALE_HITS: usize = 4;
 /// So many blocks are listed before a range is called full: all of a /16.
-const MOST_BLOCKS: u32 = 16;
+const MAX_BLOCKS: u32 = 16;
 
 #[derive(Clone, Debug)]
 pub struct Search {
@@ -37,14 +37,14 @@ pub struct Search {
     listed: u32,
     taken: BTreeSet<IpAddr>,
     /// Of those, what was not on the list.
-    misled: usize,
-    lots: u32,
-    tally: Tally,
+    stale_hits: usize,
+    draws: u32,
+    usage: RangeUsage,
 }
 
 /// What the lists have told so far.
 #[derive(Clone, Debug, Default)]
-struct Tally {
+struct RangeUsage {
     used: usize,
     resting: usize,
     /// When it was made, and whose it is.
@@ -69,9 +69,9 @@ impl Search {
             block: block.unwrap_or_else(|around| around),
             listed: 0,
             taken: BTreeSet::new(),
-            misled: 0,
-            lots: 0,
-            tally: Tally::default(),
+            stale_hits: 0,
+            draws: 0,
+            usage: RangeUsage::default(),
         }
     }
 
@@ -85,22 +85,22 @@ impl Search {
     }
 
     pub fn first(&self, claimant: &Claimant) -> Option<IpAddr> {
-        self.by_lot(claimant, 0)
+        self.by_hash(claimant, 0)
     }
 
     /// After a conflict, or without one at the beginning.
     pub fn after(&mut self, claimant: &Claimant, taken: Option<IpAddr>) -> Next {
         self.conflicts += u32::from(taken.is_some());
-        self.misled += taken.map_or(0, |taken| usize::from(self.taken.insert(taken)));
+        self.stale_hits += taken.map_or(0, |taken| usize::from(self.taken.insert(taken)));
         if self.listed > 0 {
-            let another = self.in_block(claimant);
-            return match another.filter(|_| self.misled < TRIES_OF_A_LIST) {
+            let another = self.free_in_block(claimant);
+            return match another.filter(|_| self.stale_hits < MAX_STALE_HITS) {
                 Some(address) => Next::Try(address),
-                None => self.anew(),
+                None => self.restart(),
             };
         }
         if self.conflicts < self.blind_tries()
-            && let Some(address) = self.by_lot(claimant, self.conflicts)
+            && let Some(address) = self.by_hash(claimant, self.conflicts)
         {
             return Next::Try(address);
         }
@@ -114,48 +114,48 @@ impl Search {
     fn blind_tries(&self) -> u32 {
         match self.block.is_smallest() {
             true => BLIND_TRIES,
-            false => BLIND_TRIES_OF_WIDE,
+            false => BLIND_TRIES_WIDE,
         }
     }
 
     /// The list was no good: what it told is not counted.
-    fn anew(&mut self) -> Next {
+    fn restart(&mut self) -> Next {
         self.listed = 0;
-        self.tally = Tally::default();
+        self.usage = RangeUsage::default();
         Next::List
     }
 
     /// Who has what in the block, as a list told it just now.
-    pub fn heard(&mut self, claims: &[Arc<AddressClaim>], taken: BTreeSet<IpAddr>) {
+    pub fn add_listed(&mut self, claims: &[Arc<AddressClaim>], taken: BTreeSet<IpAddr>) {
         self.listed += 1;
-        self.misled = 0;
+        self.stale_hits = 0;
         self.taken = taken;
         let concerned = claims
             .iter()
             .filter(|claim| self.whole.contains(claim.spec.address));
         for claim in concerned {
-            self.tally.add(claim);
+            self.usage.add(claim);
         }
     }
 
     /// A free address of the block that was listed, another one for each who looks for one there.
-    pub fn in_block(&mut self, claimant: &Claimant) -> Option<IpAddr> {
+    pub fn free_in_block(&mut self, claimant: &Claimant) -> Option<IpAddr> {
         let inside = self
             .range
             .between(self.block.first(), self.block.last())?
             .without(self.taken.iter().copied().map(IpNetwork::from));
-        self.lots += 1;
-        let lot = claimant.own_lot(self.lots).checked_rem(inside.count())?;
-        inside.nth(lot)
+        self.draws += 1;
+        let hash = claimant.uid_hash(self.draws).checked_rem(inside.count())?;
+        inside.nth(hash)
     }
 
     /// On to the next block; whether there is one that was not listed.
-    pub fn go_on(&mut self) -> bool {
+    pub fn next_block(&mut self) -> bool {
         let (first, last) = self.range.bounds();
         if std::mem::take(&mut self.is_near) {
             let around = Block::of_widest(self.block.first());
             self.block = Block::with(first, last).unwrap_or(around);
-            self.anew();
+            self.restart();
             return true;
         }
         let is_through = self.listed >= self.blocks();
@@ -166,14 +166,14 @@ impl Search {
         !is_through
     }
 
-    /// What to say of a range of which nothing is left; the search begins anew.
-    pub fn full(&mut self, now: &Time, claimant: &Claimant) -> String {
-        let tally = std::mem::take(&mut self.tally);
+    /// What to say of a range of which nothing is left; the search begins restart.
+    pub fn describe_full(&mut self, now: &Time, claimant: &Claimant) -> String {
+        let usage = std::mem::take(&mut self.usage);
         let seen = std::mem::take(&mut self.listed);
         let (total, free) = (self.whole.count(), self.range.count());
         let mut words = format!(
             "{} is full: {} of {total} in use, {} resting",
-            self.whole, tally.used, tally.resting
+            self.whole, usage.used, usage.resting
         );
         if total > free {
             words += &format!(", {} others' by what the cluster says", total - free);
@@ -181,25 +181,25 @@ impl Search {
         if !self.is_only && self.all_blocks() > u128::from(seen) {
             words += &format!("; {seen} blocks of 4096 addresses were looked at, others follow");
         }
-        if let Some((made, pod)) = tally.oldest {
-            let (whose, age) = (claimant.words_of(&pod), age(&made, now));
+        if let Some((made, pod)) = usage.oldest {
+            let (whose, age) = (claimant.describe_pod(&pod), age(&made, now));
             words += &format!("; the oldest claim is that of {whose}, {age} old");
         }
         words
     }
 
-    fn by_lot(&self, claimant: &Claimant, try_: u32) -> Option<IpAddr> {
-        let lot = claimant.lot(try_).checked_rem(self.range.count())?;
-        self.range.nth(lot)
+    fn by_hash(&self, claimant: &Claimant, attempt: u32) -> Option<IpAddr> {
+        let hash = claimant
+            .name_hash(attempt)
+            .checked_rem(self.range.count())?;
+        self.range.nth(hash)
     }
 
     /// How many blocks are looked at before the range is called full.
     fn blocks(&self) -> u32 {
         match self.is_only {
             true => 1,
-            false => {
-                u32::try_from(self.all_blocks()).map_or(MOST_BLOCKS, |all| all.min(MOST_BLOCKS))
-            }
+            false => u32::try_from(self.all_blocks()).map_or(MAX_BLOCKS, |all| all.min(MAX_BLOCKS)),
         }
     }
 
@@ -211,7 +211,7 @@ impl Search {
     }
 }
 
-impl Tally {
+impl RangeUsage {
     fn add(&mut self, claim: &AddressClaim) {
         self.used += 1;
         self.resting += usize::from(claim.spec.released.is_some());

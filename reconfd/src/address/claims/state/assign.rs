@@ -2,21 +2,21 @@
 
 use std::{collections::BTreeSet, net::IpAddr};
 
-use super::super::wish::What;
+use super::super::acquire::AddressOrRange;
 use crate::address::range::Range;
 
 /// Not everything is there.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Missing {
-    pub wanted: Vec<What>,
+    pub wanted: Vec<AddressOrRange>,
     /// What is.
     pub there: BTreeSet<IpAddr>,
 }
 
-/// One address for each range, in order; or what is missing. Those that were chosen before come first.
+/// One address for each range, in order; or what is missing. Those that were assigned before come first.
 pub fn find(
     held: &BTreeSet<IpAddr>,
-    chosen: &BTreeSet<IpAddr>,
+    assigned: &BTreeSet<IpAddr>,
     addresses: &[IpAddr],
     ranges: &[Range],
 ) -> Result<Vec<IpAddr>, Missing> {
@@ -25,19 +25,21 @@ pub fn find(
         .copied()
         .filter(|ip| !addresses.contains(ip))
         .collect();
-    pool.sort_by_key(|address| (!chosen.contains(address), *address));
+    pool.sort_by_key(|address| (!assigned.contains(address), *address));
     let mut for_range: Vec<Option<usize>> = vec![None; ranges.len()];
     for at in 0..ranges.len() {
         let mut tried = vec![false; pool.len()];
         settle(at, ranges, &pool, &mut for_range, &mut tried);
     }
     let static_ones = addresses.iter().filter(|address| !held.contains(address));
-    let mut missing: Vec<What> = static_ones.map(|address| What::Address(*address)).collect();
+    let mut missing: Vec<AddressOrRange> = static_ones
+        .map(|address| AddressOrRange::Address(*address))
+        .collect();
     let without = ranges
         .iter()
         .zip(&for_range)
         .filter(|(_, got)| got.is_none());
-    missing.extend(without.map(|(range, _)| What::Of(range.clone())));
+    missing.extend(without.map(|(range, _)| AddressOrRange::Range(range.clone())));
     let for_ranges = for_range.into_iter().flatten().map(|at| pool[at]);
     if missing.is_empty() {
         return Ok(for_ranges.collect());
@@ -104,8 +106,8 @@ mod tests {
     fn what_was_chosen_stays_and_a_static_address_is_nobody_elses() {
         let held = ips(&["10.99.0.1", "10.99.0.5", "10.99.0.9"]);
         let fixed: [IpAddr; 1] = ["10.99.0.1".parse().unwrap()];
-        let chosen = ips(&["10.99.0.9"]);
-        let found = find(&held, &chosen, &fixed, &[range("10.99.0.0/24")]).unwrap();
+        let assigned = ips(&["10.99.0.9"]);
+        let found = find(&held, &assigned, &fixed, &[range("10.99.0.0/24")]).unwrap();
         assert_eq!(found, ["10.99.0.9".parse::<IpAddr>().unwrap()]);
     }
 
@@ -116,7 +118,10 @@ mod tests {
         let missing = find(&BTreeSet::new(), &BTreeSet::new(), &fixed, &ranges).unwrap_err();
         assert_eq!(
             missing.wanted,
-            [What::Address(fixed[0]), What::Of(ranges[0].clone())]
+            [
+                AddressOrRange::Address(fixed[0]),
+                AddressOrRange::Range(ranges[0].clone())
+            ]
         );
     }
 }

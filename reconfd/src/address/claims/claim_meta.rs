@@ -9,7 +9,7 @@ use crds::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use sha2::{Digest, Sha256};
 
-use super::{Asker, lineage::Lineage};
+use super::{LinkKey, lineage::Lineage};
 use crate::address::range::number;
 
 /// The label of who has an address, whatever the pod's uid.
@@ -20,12 +20,12 @@ const BLOCK: &str = "podconfig.dev/block-";
 
 /// What tells one claim from all others.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Name {
+pub struct ClaimName {
     pub domain: String,
     pub address: IpAddr,
 }
 
-impl Name {
+impl ClaimName {
     pub fn of(claim: &AddressClaim) -> Self {
         Self {
             domain: claim.spec.domain.clone(),
@@ -47,7 +47,7 @@ impl Name {
     }
 }
 
-impl std::fmt::Display for Name {
+impl std::fmt::Display for ClaimName {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         out.write_str(&claim_name(&self.domain, self.address))
     }
@@ -56,7 +56,7 @@ impl std::fmt::Display for Name {
 /// Who asks, and through which daemon.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claimant {
-    pub asker: Asker,
+    pub key: LinkKey,
     pub node: String,
     pub installation: String,
     pub lineage: Lineage,
@@ -64,8 +64,8 @@ pub struct Claimant {
 
 impl Claimant {
     /// A pod in words: which pods another tenant has is nobody's business.
-    pub fn words_of(&self, pod: &ClaimPod) -> String {
-        match pod.namespace == self.asker.namespace {
+    pub fn describe_pod(&self, pod: &ClaimPod) -> String {
+        match pod.namespace == self.key.namespace {
             true => format!("pod {}", pod.name),
             false => "a pod of another namespace".to_owned(),
         }
@@ -73,10 +73,10 @@ impl Claimant {
 
     /// Who has the claim, in words.
     pub fn holder(&self, claim: &AddressClaim) -> String {
-        let whose = self.words_of(&claim.spec.pod);
+        let whose = self.describe_pod(&claim.spec.pod);
         match &claim.spec.successor {
             _ if self.is_same_pod(claim) => format!("link {} of this pod", claim.spec.link),
-            Some(next) if next.pod.uid == self.asker.uid => {
+            Some(next) if next.pod.uid == self.key.uid => {
                 format!("{whose}, which hands it over to this pod when it ends")
             }
             _ => whose,
@@ -85,17 +85,17 @@ impl Claimant {
 
     /// Whether the claim is that of this very pod's link.
     pub fn is_own(&self, claim: &AddressClaim) -> bool {
-        self.is_same_pod(claim) && claim.spec.link == self.asker.link
+        self.is_same_pod(claim) && claim.spec.link == self.key.link
     }
 
     /// Whether the claim is that of this very pod, for whichever link.
     pub fn is_same_pod(&self, claim: &AddressClaim) -> bool {
-        let (pod, asker) = (&claim.spec.pod, &self.asker);
-        (&pod.namespace, &pod.name, &pod.uid) == (&asker.namespace, &asker.pod, &asker.uid)
+        let (pod, key) = (&claim.spec.pod, &self.key);
+        (&pod.namespace, &pod.name, &pod.uid) == (&key.namespace, &key.pod, &key.uid)
     }
 
     /// Whether this link may have the address without waiting until it has rested.
-    pub fn may_have_back(&self, claim: &AddressClaim) -> bool {
+    pub fn may_reclaim(&self, claim: &AddressClaim) -> bool {
         self.is_same_pod(claim) || self.is_namesake(claim) || self.succeeds(claim)
     }
 
@@ -104,8 +104,8 @@ impl Claimant {
         let (spec, controller) = (&claim.spec, &self.lineage.controller);
         !controller.is_empty()
             && spec.controller == *controller
-            && spec.pod.namespace == self.asker.namespace
-            && spec.pod.uid != self.asker.uid
+            && spec.pod.namespace == self.key.namespace
+            && spec.pod.uid != self.key.uid
             && spec.installation == self.installation
             && !self.lineage.is_ending
     }
@@ -114,7 +114,7 @@ impl Claimant {
     pub fn successor(&self) -> ClaimSuccessor {
         ClaimSuccessor {
             pod: self.pod(),
-            link: self.asker.link.clone(),
+            link: self.key.link.clone(),
             node: self.node.clone(),
             revision: self.lineage.revision.clone(),
             created: self.lineage.created.clone(),
@@ -123,31 +123,30 @@ impl Claimant {
     }
 
     /// The claim of another pod of the same controller, with this one as its successor.
-    pub fn announced(&self, mut claim: AddressClaim) -> AddressClaim {
+    pub fn with_successor(&self, mut claim: AddressClaim) -> AddressClaim {
         claim.spec.successor = Some(self.successor());
         claim
     }
 
     /// Whether the claim is that of a pod of this name, for the same link.
     pub fn is_namesake(&self, claim: &AddressClaim) -> bool {
-        let (spec, asker) = (&claim.spec, &self.asker);
-        (&spec.pod.namespace, &spec.pod.name, &spec.link)
-            == (&asker.namespace, &asker.pod, &asker.link)
+        let (spec, key) = (&claim.spec, &self.key);
+        (&spec.pod.namespace, &spec.pod.name, &spec.link) == (&key.namespace, &key.pod, &key.link)
     }
 
     pub fn owner(&self) -> String {
-        owner(&self.asker.namespace, &self.asker.pod, &self.asker.link)
+        owner(&self.key.namespace, &self.key.pod, &self.key.link)
     }
 
     /// A new claim.
-    pub fn claim(&self, name: &Name) -> AddressClaim {
+    pub fn claim(&self, name: &ClaimName) -> AddressClaim {
         let mut claim = AddressClaim::new(
             &name.to_string(),
             AddressClaimSpec {
                 domain: name.domain.clone(),
                 address: name.address,
                 pod: self.pod(),
-                link: self.asker.link.clone(),
+                link: self.key.link.clone(),
                 node: self.node.clone(),
                 installation: self.installation.clone(),
                 released: None,
@@ -161,9 +160,9 @@ impl Claimant {
 
     /// The claim of an earlier pod, or of another link of this one, as it is when this link has it.
     pub fn take_over(&self, mut claim: AddressClaim) -> AddressClaim {
-        let labels = labels(self.owner(), &Name::of(&claim));
+        let labels = labels(self.owner(), &ClaimName::of(&claim));
         claim.metadata.labels.get_or_insert_default().extend(labels);
-        claim.spec.link.clone_from(&self.asker.link);
+        claim.spec.link.clone_from(&self.key.link);
         claim.spec.pod = self.pod();
         claim.spec.node.clone_from(&self.node);
         claim.spec.installation.clone_from(&self.installation);
@@ -175,35 +174,35 @@ impl Claimant {
 
     fn pod(&self) -> ClaimPod {
         ClaimPod {
-            namespace: self.asker.namespace.clone(),
-            name: self.asker.pod.clone(),
-            uid: self.asker.uid.clone(),
+            namespace: self.key.namespace.clone(),
+            name: self.key.pod.clone(),
+            uid: self.key.uid.clone(),
         }
     }
 
     /// A number that this claimant, and hardly anybody else, has for a try.
-    pub fn lot(&self, try_: u32) -> u128 {
-        let asker = &self.asker;
+    pub fn name_hash(&self, attempt: u32) -> u128 {
+        let key = &self.key;
         digest(&[
-            asker.namespace.as_bytes(),
-            asker.pod.as_bytes(),
-            asker.link.as_bytes(),
-            &try_.to_be_bytes(),
+            key.namespace.as_bytes(),
+            key.pod.as_bytes(),
+            key.link.as_bytes(),
+            &attempt.to_be_bytes(),
         ])
     }
 
     /// The same with the pod's uid, for those that meet at one place.
-    pub fn own_lot(&self, try_: u32) -> u128 {
-        let asker = &self.asker;
+    pub fn uid_hash(&self, attempt: u32) -> u128 {
+        let key = &self.key;
         digest(&[
-            asker.uid.as_bytes(),
-            asker.link.as_bytes(),
-            &try_.to_be_bytes(),
+            key.uid.as_bytes(),
+            key.link.as_bytes(),
+            &attempt.to_be_bytes(),
         ])
     }
 }
 
-fn labels(owner: String, name: &Name) -> BTreeMap<String, String> {
+fn labels(owner: String, name: &ClaimName) -> BTreeMap<String, String> {
     let mut labels = BTreeMap::from([
         (OWNER.to_owned(), owner),
         (DOMAIN.to_owned(), name.domain.clone()),
@@ -222,7 +221,7 @@ pub fn released(mut claim: AddressClaim, when: Time) -> AddressClaim {
 /// The claim as it is when the successor has it.
 pub fn handed_over(mut claim: AddressClaim, to: ClaimSuccessor) -> AddressClaim {
     let owner = owner(&to.pod.namespace, &to.pod.name, &to.link);
-    let labels = labels(owner, &Name::of(&claim));
+    let labels = labels(owner, &ClaimName::of(&claim));
     claim.metadata.labels.get_or_insert_default().extend(labels);
     claim.spec.pod = to.pod;
     claim.spec.link = to.link;
@@ -232,8 +231,8 @@ pub fn handed_over(mut claim: AddressClaim, to: ClaimSuccessor) -> AddressClaim 
 }
 
 /// What stands for a claim that nobody can read: its address is taken.
-pub fn of_nobody(name: &Name) -> AddressClaim {
-    let nobody = AddressClaimSpec {
+pub fn placeholder(name: &ClaimName) -> AddressClaim {
+    let placeholder_spec = AddressClaimSpec {
         domain: name.domain.clone(),
         address: name.address,
         pod: ClaimPod {
@@ -248,7 +247,7 @@ pub fn of_nobody(name: &Name) -> AddressClaim {
         controller: String::new(),
         successor: None,
     };
-    AddressClaim::new(&name.to_string(), nobody)
+    AddressClaim::new(&name.to_string(), placeholder_spec)
 }
 
 /// A namespace, a pod and a link, as short as a label must be.

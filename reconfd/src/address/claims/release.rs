@@ -8,12 +8,12 @@ use crds::{AddressClaim, claim::ClaimSuccessor};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::{
-    errand::{Ask, End, Told},
-    paper::{self, Name},
+    claim_meta::{self, ClaimName},
+    operation::{ClaimOutcome, ClaimRequest, ClaimResponse},
 };
 
 #[derive(Clone, Debug)]
-pub struct Farewell {
+pub struct Release {
     claim: Arc<AddressClaim>,
     /// When it was released; none: it has rested, and is deleted.
     released: Option<Time>,
@@ -22,30 +22,30 @@ pub struct Farewell {
     /// The uid of a successor that is not there.
     gone_successor: Option<String>,
     /// It must be read first: it was written meanwhile, or an answer was lost.
-    reads: bool,
+    must_read: bool,
 }
 
-impl Farewell {
+impl Release {
     /// The address is the successor's, if one waits for it and is there; else it rests.
-    pub fn rest(claim: Arc<AddressClaim>, now: Time) -> Self {
+    pub fn mark(claim: Arc<AddressClaim>, now: Time) -> Self {
         let successor = claim.spec.successor.clone();
         Self {
             claim,
             successor: successor.map(|next| (next, false)),
             released: Some(now),
             gone_successor: None,
-            reads: false,
+            must_read: false,
         }
     }
 
     /// The address has rested, and is free.
-    pub fn free(claim: Arc<AddressClaim>) -> Self {
+    pub fn delete(claim: Arc<AddressClaim>) -> Self {
         Self {
             claim,
             released: None,
             successor: None,
             gone_successor: None,
-            reads: false,
+            must_read: false,
         }
     }
 
@@ -53,72 +53,74 @@ impl Farewell {
         &self.claim
     }
 
-    pub fn name(&self) -> Name {
-        Name::of(&self.claim)
+    pub fn name(&self) -> ClaimName {
+        ClaimName::of(&self.claim)
     }
 
     pub fn gone_successor(&self) -> Option<&str> {
         self.gone_successor.as_deref()
     }
 
-    pub fn next(&self) -> Ask {
+    pub fn next(&self) -> ClaimRequest {
         match (&self.released, &self.successor) {
-            _ if self.reads => Ask::Get(self.name()),
-            (_, Some((next, false))) => Ask::LookUp(next.pod.clone()),
+            _ if self.must_read => ClaimRequest::Get(self.name()),
+            (_, Some((next, false))) => ClaimRequest::CheckPod(next.pod.clone()),
             (_, Some((next, true))) => {
-                let theirs = paper::handed_over((*self.claim).clone(), next.clone());
-                Ask::Replace(Arc::new(theirs))
+                let theirs = claim_meta::handed_over((*self.claim).clone(), next.clone());
+                ClaimRequest::Replace(Arc::new(theirs))
             }
             (Some(now), None) => {
-                let released = paper::released((*self.claim).clone(), now.clone());
-                Ask::Replace(Arc::new(released))
+                let released = claim_meta::released((*self.claim).clone(), now.clone());
+                ClaimRequest::Replace(Arc::new(released))
             }
-            (None, None) => Ask::Delete(self.claim.clone()),
+            (None, None) => ClaimRequest::Delete(self.claim.clone()),
         }
     }
 
-    pub fn heard(&mut self, told: Told) -> Option<End> {
-        match told {
-            Told::Claim(claim) if self.reads => self.read(claim),
-            Told::Claim(claim) if self.successor.is_some() => Some(End::HandedOver(claim)),
-            Told::Claim(claim) => Some(End::Rests(claim)),
-            Told::PodIsThere => {
+    pub fn handle(&mut self, response: ClaimResponse) -> Option<ClaimOutcome> {
+        match response {
+            ClaimResponse::Claim(claim) if self.must_read => self.read(claim),
+            ClaimResponse::Claim(claim) if self.successor.is_some() => {
+                Some(ClaimOutcome::HandedOver(claim))
+            }
+            ClaimResponse::Claim(claim) => Some(ClaimOutcome::Released(claim)),
+            ClaimResponse::PodExists => {
                 self.successor.iter_mut().for_each(|next| next.1 = true);
                 None
             }
-            Told::PodIsGone => {
+            ClaimResponse::PodGone => {
                 self.gone_successor = self.successor.take().map(|(next, _)| next.pod.uid);
                 None
             }
-            Told::Deleted | Told::Missing => Some(End::Gone),
-            Told::Overtaken => {
-                self.reads = true;
+            ClaimResponse::Deleted | ClaimResponse::NotFound => Some(ClaimOutcome::Gone),
+            ClaimResponse::Conflict => {
+                self.must_read = true;
                 None
             }
-            Told::Failed(why) => {
-                self.reads = true;
-                Some(End::Failed(why))
+            ClaimResponse::Failed(why) => {
+                self.must_read = true;
+                Some(ClaimOutcome::Failed(why))
             }
-            other => Some(End::Failed(format!(
-                "an answer to something else: {other:?}"
+            other => Some(ClaimOutcome::Failed(format!(
+                "unexpected response: {other:?}"
             ))),
         }
     }
 
-    fn read(&mut self, claim: Arc<AddressClaim>) -> Option<End> {
+    fn read(&mut self, claim: Arc<AddressClaim>) -> Option<ClaimOutcome> {
         let is_same = claim.metadata.uid == self.claim.metadata.uid
             && claim.spec.pod == self.claim.spec.pod
             && claim.spec.node == self.claim.spec.node
             && claim.spec.installation == self.claim.spec.installation;
         let is_as_known = claim.metadata.resource_version == self.claim.metadata.resource_version;
         match &claim.spec.released {
-            _ if !is_same => Some(End::Gone),
+            _ if !is_same => Some(ClaimOutcome::Gone),
             _ if is_as_known => {
-                self.reads = false;
+                self.must_read = false;
                 None
             }
-            Some(_) => Some(End::Rests(claim)),
-            None => Some(End::Held(claim)),
+            Some(_) => Some(ClaimOutcome::Released(claim)),
+            None => Some(ClaimOutcome::Held(claim)),
         }
     }
 }

@@ -7,25 +7,25 @@ use crds::{AddressClaim, ClaimPod, Reason};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::{
-    doubt::Doubt,
-    farewell::Farewell,
-    paper::{Block, Name},
-    wish::Wish,
+    acquire::Acquire,
+    claim_meta::{Block, ClaimName},
+    release::Release,
+    verify::Verify,
 };
 
 /// One thing to ask.
 #[derive(Clone, Debug)]
-pub enum Ask {
+pub enum ClaimRequest {
     /// Make this claim, if there is none of its name.
     Create(Arc<AddressClaim>),
-    Get(Name),
+    Get(ClaimName),
     /// All claims with this owner's label.
-    OfOwner {
+    ListByOwner {
         domain: String,
         owner: String,
     },
     /// All claims to addresses of a block.
-    OfBlock {
+    ListBlock {
         domain: String,
         block: Block,
     },
@@ -34,46 +34,46 @@ pub enum Ask {
     /// Delete it, on the same condition.
     Delete(Arc<AddressClaim>),
     /// Whether this very pod is there: by a look at it, never from memory.
-    LookUp(ClaimPod),
+    CheckPod(ClaimPod),
 }
 
 /// What was said.
 #[derive(Clone, Debug)]
-pub enum Told {
+pub enum ClaimResponse {
     /// The claim as it is now.
     Claim(Arc<AddressClaim>),
     /// It was deleted.
     Deleted,
     /// There is one of that name.
     Exists,
-    Missing,
+    NotFound,
     /// Somebody else has written it meanwhile.
-    Overtaken,
+    Conflict,
     Listed(Vec<Arc<AddressClaim>>, Time),
-    PodIsThere,
+    PodExists,
     /// No such pod, another of its name, or one that has ended.
-    PodIsGone,
+    PodGone,
     /// No answer, or one that says nothing: it may have been done or not.
     Failed(String),
 }
 
-impl Ask {
+impl ClaimRequest {
     pub fn verb(&self) -> &'static str {
         match self {
             Self::Create(_) => "create",
             Self::Get(_) => "get",
-            Self::OfOwner { .. } | Self::OfBlock { .. } => "list",
+            Self::ListByOwner { .. } | Self::ListBlock { .. } => "list",
             Self::Replace(_) => "update",
             Self::Delete(_) => "delete",
-            Self::LookUp(_) => "look",
+            Self::CheckPod(_) => "look",
         }
     }
 }
 
-impl Told {
+impl ClaimResponse {
     pub fn result(&self) -> &'static str {
         match self {
-            Self::Exists | Self::Overtaken => "conflict",
+            Self::Exists | Self::Conflict => "conflict",
             Self::Failed(_) => "failed",
             _ => "ok",
         }
@@ -82,72 +82,72 @@ impl Told {
 
 /// How an errand ended, for now.
 #[derive(Clone, Debug)]
-pub enum End {
+pub enum ClaimOutcome {
     /// The claim stands, and is the asker's.
     Held(Arc<AddressClaim>),
     Refused(Reason, String),
     /// The address is another's, who is called so in words.
     Taken(Arc<AddressClaim>, String),
     /// The claim is given back.
-    Rests(Arc<AddressClaim>),
+    Released(Arc<AddressClaim>),
     /// The claim is the successor's.
     HandedOver(Arc<AddressClaim>),
     /// The claim is not there any more, or is another's.
     Gone,
-    PodIsThere,
-    PodIsGone,
+    PodExists,
+    PodGone,
     /// To be tried again.
     Failed(String),
 }
 
 /// One after the other: what to ask next, and what follows from the answer.
 #[derive(Clone, Debug)]
-pub enum Errand {
-    Wish(Box<Wish>),
-    Farewell(Box<Farewell>),
-    Doubt(Box<Doubt>),
+pub enum ClaimOperation {
+    Acquire(Box<Acquire>),
+    Release(Box<Release>),
+    Verify(Box<Verify>),
 }
 
-impl Errand {
-    pub fn next(&self) -> Ask {
+impl ClaimOperation {
+    pub fn next(&self) -> ClaimRequest {
         match self {
-            Self::Wish(wish) => wish.next(),
-            Self::Farewell(farewell) => farewell.next(),
-            Self::Doubt(doubt) => doubt.next(),
+            Self::Acquire(acquire) => acquire.next(),
+            Self::Release(release) => release.next(),
+            Self::Verify(verify) => verify.next(),
         }
     }
 
-    pub fn heard(&mut self, told: Told) -> Option<End> {
+    pub fn handle(&mut self, response: ClaimResponse) -> Option<ClaimOutcome> {
         match self {
-            Self::Wish(wish) => wish.heard(told),
-            Self::Farewell(farewell) => farewell.heard(told),
-            Self::Doubt(doubt) => Some(doubt.heard(told)),
+            Self::Acquire(acquire) => acquire.handle(response),
+            Self::Release(release) => release.handle(response),
+            Self::Verify(verify) => Some(verify.handle(response)),
         }
     }
 
     /// The claim that it is about, if there is one already.
     pub fn claim(&self) -> Option<&Arc<AddressClaim>> {
         match self {
-            Self::Wish(_) => None,
-            Self::Farewell(farewell) => Some(farewell.claim()),
-            Self::Doubt(doubt) => Some(doubt.claim()),
+            Self::Acquire(_) => None,
+            Self::Release(release) => Some(release.claim()),
+            Self::Verify(verify) => Some(verify.claim()),
         }
     }
 
     /// The uid of a successor that was to have the claim and is not there.
     pub fn gone_successor(&self) -> Option<&str> {
         match self {
-            Self::Farewell(farewell) => farewell.gone_successor(),
-            Self::Wish(_) | Self::Doubt(_) => None,
+            Self::Release(release) => release.gone_successor(),
+            Self::Acquire(_) | Self::Verify(_) => None,
         }
     }
 
     /// What it is about, in words.
-    pub fn what(&self) -> String {
+    pub fn describe(&self) -> String {
         match self {
-            Self::Wish(wish) => wish.what(),
-            Self::Farewell(farewell) => format!("give {} back", farewell.name()),
-            Self::Doubt(doubt) => format!("look after {}", doubt.name()),
+            Self::Acquire(acquire) => acquire.describe(),
+            Self::Release(release) => format!("give {} back", release.name()),
+            Self::Verify(verify) => format!("look after {}", verify.name()),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crds::Reason;
 
-use super::{Book, State, Waiting};
+use super::{AllocatorState, State, Waiting};
 
 /// How many claims there are of each state, and how many wishes wait.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -16,7 +16,7 @@ pub struct Counts {
     pub full: usize,
 }
 
-impl Book {
+impl AllocatorState {
     /// The pods that have unreleased claims of this installation here.
     pub fn holders(&self) -> BTreeSet<String> {
         let entries = self.claims.iter();
@@ -36,7 +36,7 @@ impl Book {
         let is_full = |waiting: &&Waiting| matches!(waiting.refused, Some((Reason::RangeFull, _)));
         Counts {
             held: of(State::Held),
-            resting: of(State::Resting) + of(State::Leaving),
+            resting: of(State::Quarantined) + of(State::Releasing),
             waiting: waiting().count(),
             full: waiting().filter(is_full).count(),
         }
