@@ -265,10 +265,10 @@ fn admit(kind: &str, value: serde_json::Value) -> Result<serde_json::Value, Vec<
     let Some(schema) = Schema::for_kind(kind) else {
         return Ok(value);
     };
-    schema.admit(value).map_err(|faults| {
-        faults
+    schema.admit(value).map_err(|errors| {
+        errors
             .into_iter()
-            .map(|fault| (fault.field, fault.message))
+            .map(|error| (error.field, error.message))
             .collect()
     })
 }

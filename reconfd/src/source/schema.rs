@@ -1,10 +1,10 @@
-//! The door for manifests: what an apiserver would check of an object, checked without one. The
-//! schema is read off the published CRD, so that the two cannot differ. Never touches a file.
+//! Validation of manifests: the checks of an API server, without one. The schema is taken from the published
+//! CRD, so that the two cannot differ. No file access.
 
-mod fault;
+mod cel_rules;
+mod field_error;
 mod metadata;
-mod node;
-mod rules;
+mod schema_node;
 #[cfg(test)]
 mod tests;
 mod walk;
@@ -15,34 +15,34 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use serde_json::Value;
 
 use self::{
-    fault::{Faults, Path, shown},
-    node::Node,
-    rules::Judge,
+    cel_rules::CelRules,
+    field_error::{FieldErrors, FieldPath, shown},
+    schema_node::SchemaNode,
 };
 
-/// One thing that is wrong with an object, and where.
+/// An invalid field of an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
+pub struct FieldError {
     /// `spec.links[0].mtu`; empty for the whole object.
     pub field: String,
     /// `70000 is more than 65535`.
     pub message: String,
 }
 
-/// What objects of one kind look like, compiled once.
+/// The compiled schema of one kind.
 pub struct Schema {
     kind: String,
     api_version: String,
     namespaced: bool,
-    /// The daemon writes the status: one that comes in a manifest is dropped, as an apiserver does.
+    /// The kind has a status subresource: a status in a manifest is dropped, as an API server does.
     owns_status: bool,
-    /// Absent for a kind of which only the metadata counts.
-    root: Option<Node>,
-    judge: Judge,
+    /// `None` for a kind of which only the metadata is checked.
+    root: Option<SchemaNode>,
+    cel: CelRules,
 }
 
 impl Schema {
-    /// The schema of a CRD's only version; an error names what this code does not know how to check.
+    /// Compiles the schema of a CRD's only version; an error names what this code cannot check.
     pub fn of(crd: &CustomResourceDefinition) -> anyhow::Result<Self> {
         let version = crd
             .spec
@@ -63,12 +63,12 @@ impl Schema {
             api_version: format!("{}/{}", crd.spec.group, version.name),
             namespaced: crd.spec.scope == "Namespaced",
             owns_status: status.is_some(),
-            root: Some(Node::compile(schema, "")?),
-            judge: Judge::new(),
+            root: Some(SchemaNode::compile(schema, "")?),
+            cel: CelRules::new(),
         })
     }
 
-    /// A kind of Kubernetes itself, of which only the metadata counts.
+    /// A built-in kind of Kubernetes, of which only the metadata is checked.
     fn metadata_only(kind: &str, namespaced: bool) -> Self {
         Self {
             kind: kind.to_owned(),
@@ -76,43 +76,46 @@ impl Schema {
             namespaced,
             owns_status: false,
             root: None,
-            judge: Judge::new(),
+            cel: CelRules::new(),
         }
     }
 
-    /// The schema of a kind that a folder of manifests may hold; `None` for every other kind.
+    /// The schema of a kind that a manifest folder may hold; `None` for every other kind.
     pub fn for_kind(kind: &str) -> Option<&'static Self> {
         KINDS.iter().find(|schema| schema.kind == kind)
     }
 
-    /// The object as it is to be used, its defaults filled in; or everything that is wrong with it.
-    pub fn admit(&self, value: Value) -> Result<Value, Vec<Fault>> {
+    /// Returns the object with its defaults filled in, or all of its errors.
+    pub fn admit(&self, value: Value) -> Result<Value, Vec<FieldError>> {
         self.admit_after(None, value)
     }
 
-    /// The same for an object that replaces an admitted one: rules on the change count as well.
-    pub fn admit_update(&self, old: &Value, new: Value) -> Result<Value, Vec<Fault>> {
+    /// The same for an object that replaces an admitted one: transition rules apply as well.
+    pub fn admit_update(&self, old: &Value, new: Value) -> Result<Value, Vec<FieldError>> {
         self.admit_after(Some(old), new)
     }
 
-    fn admit_after(&self, old: Option<&Value>, mut value: Value) -> Result<Value, Vec<Fault>> {
-        let mut faults = Faults::default();
-        self.check_head(&mut value, &mut faults);
+    fn admit_after(&self, old: Option<&Value>, mut value: Value) -> Result<Value, Vec<FieldError>> {
+        let mut errors = FieldErrors::default();
+        self.check_head(&mut value, &mut errors);
         if let (Some(root), Value::Object(_)) = (&self.root, &value) {
             root.fill(&mut value);
-            root.check(&value, &Path::Root, &mut faults);
-            if faults.is_empty() {
-                self.judge
-                    .judge(root, &value, old, &Path::Root, &mut faults);
+            root.check(&value, &FieldPath::Root, &mut errors);
+            if errors.is_empty() {
+                self.cel
+                    .check(root, &value, old, &FieldPath::Root, &mut errors);
             }
         }
-        faults.into_result(value)
+        errors.into_result(value)
     }
 
-    /// What every object has: version, kind, metadata.
-    fn check_head(&self, value: &mut Value, faults: &mut Faults) {
+    /// Checks version, kind and metadata.
+    fn check_head(&self, value: &mut Value, errors: &mut FieldErrors) {
         let Value::Object(object) = value else {
-            return faults.add(&Path::Root, format!("{} is no object", shown(value)));
+            return errors.add(
+                &FieldPath::Root,
+                format!("{} is not an object", shown(value)),
+            );
         };
         if self.owns_status {
             object.remove("status");
@@ -120,21 +123,21 @@ impl Schema {
         for (field, right) in [("apiVersion", &self.api_version), ("kind", &self.kind)] {
             match object.get(field) {
                 Some(Value::String(given)) if given == right => {}
-                Some(given) => faults.add(
-                    &Path::Root.field(field),
+                Some(given) => errors.add(
+                    &FieldPath::Root.field(field),
                     format!("{} is not {right}", shown(given)),
                 ),
-                None => faults.add(
-                    &Path::Root.field(field),
+                None => errors.add(
+                    &FieldPath::Root.field(field),
                     format!("is missing; write {right}"),
                 ),
             }
         }
-        metadata::check(object, self.namespaced, faults);
+        metadata::check(object, self.namespaced, errors);
     }
 }
 
-/// Compiled at the first look, kept for good: five small trees.
+/// Compiled at the first use and never dropped: five small trees.
 static KINDS: LazyLock<Vec<Schema>> = LazyLock::new(|| {
     let compiled = |crd| Schema::of(&crd).expect("a test compiles every CRD of this project");
     vec![
@@ -146,7 +149,7 @@ static KINDS: LazyLock<Vec<Schema>> = LazyLock::new(|| {
     ]
 });
 
-impl fmt::Display for Fault {
+impl fmt::Display for FieldError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.field.as_str() {
             "" => f.write_str(&self.message),

@@ -1,13 +1,13 @@
-//! An object's metadata, strictly: what an apiserver refuses in a name or a label is refused here,
-//! because names become file names, marks and messages.
+//! Strict validation of metadata: names and labels that an API server rejects are rejected here, because names
+//! become file names, marks and messages.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::Deserialize as _;
 use serde_json::{Map, Value};
 
-use super::fault::{Faults, Path, quoted, shown, unknown, unknown_field};
+use super::field_error::{FieldErrors, FieldPath, quoted, shown, unknown, unknown_field};
 
-/// As much as an apiserver takes of annotations; labels here get no more.
+/// The API server's limit for annotations; applied to labels as well.
 const MOST_BYTES: usize = 256 * 1024;
 const FIELDS: [&str; 15] = [
     "annotations",
@@ -27,31 +27,31 @@ const FIELDS: [&str; 15] = [
     "uid",
 ];
 
-/// Checks the metadata of `object` and puts the namespace `default` where a namespaced kind has none.
-pub fn check(object: &mut Map<String, Value>, namespaced: bool, faults: &mut Faults) {
-    let path = Path::Root.field("metadata");
+/// Checks the metadata of `object`; a namespaced kind without a namespace gets `default`.
+pub fn check(object: &mut Map<String, Value>, namespaced: bool, errors: &mut FieldErrors) {
+    let path = FieldPath::Root.field("metadata");
     let metadata = match object.get_mut("metadata") {
         Some(Value::Object(metadata)) => metadata,
-        Some(other) => return faults.add(&path, format!("{} is no object", shown(other))),
-        None => return faults.add(&path, "is missing"),
+        Some(other) => return errors.add(&path, format!("{} is not an object", shown(other))),
+        None => return errors.add(&path, "is missing"),
     };
-    check_fields(metadata, &path, faults);
-    check_name(metadata, &path, faults);
-    check_namespace(metadata, namespaced, &path, faults);
-    check_labels(metadata, &path, faults);
-    check_annotations(metadata, &path, faults);
-    check_types(metadata, &path, faults);
+    check_fields(metadata, &path, errors);
+    check_name(metadata, &path, errors);
+    check_namespace(metadata, namespaced, &path, errors);
+    check_labels(metadata, &path, errors);
+    check_annotations(metadata, &path, errors);
+    check_types(metadata, &path, errors);
 }
 
-/// What is left: the typed form takes it, or the field that it does not take is named.
-fn check_types(metadata: &Map<String, Value>, path: &Path<'_>, faults: &mut Faults) {
-    if !faults.is_empty() || ObjectMeta::deserialize(metadata).is_ok() {
+/// Checks the remaining fields by deserialising into `ObjectMeta`, and names the one that does not fit.
+fn check_types(metadata: &Map<String, Value>, path: &FieldPath<'_>, errors: &mut FieldErrors) {
+    if !errors.is_empty() || ObjectMeta::deserialize(metadata).is_ok() {
         return;
     }
     for (name, value) in metadata {
         let alone = Map::from_iter([(name.clone(), value.clone())]);
         if let Err(error) = ObjectMeta::deserialize(&alone) {
-            faults.add(
+            errors.add(
                 &path.field(name),
                 format!("{} does not fit: {error}", shown(value)),
             );
@@ -59,37 +59,37 @@ fn check_types(metadata: &Map<String, Value>, path: &Path<'_>, faults: &mut Faul
     }
 }
 
-fn check_fields(metadata: &Map<String, Value>, path: &Path<'_>, faults: &mut Faults) {
+fn check_fields(metadata: &Map<String, Value>, path: &FieldPath<'_>, errors: &mut FieldErrors) {
     for name in metadata
         .keys()
         .filter(|name| !FIELDS.contains(&name.as_str()))
     {
         let known: Vec<String> = FIELDS.iter().map(|&field| field.to_owned()).collect();
-        faults.add(&unknown(path, name), unknown_field(name, known.iter()));
+        errors.add(&unknown(path, name), unknown_field(name, known.iter()));
     }
 }
 
-fn check_name(metadata: &Map<String, Value>, path: &Path<'_>, faults: &mut Faults) {
+fn check_name(metadata: &Map<String, Value>, path: &FieldPath<'_>, errors: &mut FieldErrors) {
     let path = path.field("name");
     match metadata.get("name") {
         Some(Value::String(name)) if is_subdomain(name) => {}
-        Some(Value::String(name)) => faults.add(
+        Some(Value::String(name)) => errors.add(
             &path,
             format!(
-                "{} is no name: lower-case letters, digits, - and . only, at most 253",
+                "{} is not a valid name: lower-case letters, digits, - and . only, at most 253",
                 quoted(name)
             ),
         ),
-        Some(other) => faults.add(&path, format!("{} is no string", shown(other))),
-        None => faults.add(&path, "is missing"),
+        Some(other) => errors.add(&path, format!("{} is not a string", shown(other))),
+        None => errors.add(&path, "is missing"),
     }
 }
 
 fn check_namespace(
     metadata: &mut Map<String, Value>,
     namespaced: bool,
-    path: &Path<'_>,
-    faults: &mut Faults,
+    path: &FieldPath<'_>,
+    errors: &mut FieldErrors,
 ) {
     let path = path.field("namespace");
     // A templating tool that has no namespace to give leaves the field empty.
@@ -97,88 +97,97 @@ fn check_namespace(
         .get("namespace")
         .filter(|given| !given.is_null() && *given != "");
     match given {
-        Some(_) if !namespaced => faults.add(
-            &path,
-            "this kind belongs to no namespace; leave the field out",
-        ),
+        Some(_) if !namespaced => {
+            errors.add(&path, "this kind is not namespaced; leave the field out")
+        }
         None if namespaced => drop(metadata.insert("namespace".to_owned(), Value::from("default"))),
         None => {}
         Some(Value::String(name)) if is_label(name) => {}
-        Some(Value::String(name)) => faults.add(
+        Some(Value::String(name)) => errors.add(
             &path,
             format!(
-                "{} is no namespace: lower-case letters, digits and - only, at most 63",
+                "{} is not a valid namespace: lower-case letters, digits and - only, at most 63",
                 quoted(name)
             ),
         ),
-        Some(other) => faults.add(&path, format!("{} is no string", shown(other))),
+        Some(other) => errors.add(&path, format!("{} is not a string", shown(other))),
     }
 }
 
-fn check_labels(metadata: &Map<String, Value>, path: &Path<'_>, faults: &mut Faults) {
-    let Some(labels) = object_at(metadata, "labels", path, faults) else {
+fn check_labels(metadata: &Map<String, Value>, path: &FieldPath<'_>, errors: &mut FieldErrors) {
+    let Some(labels) = object_at(metadata, "labels", path, errors) else {
         return;
     };
     let path = path.field("labels");
-    check_bytes(labels, &path, faults);
+    check_bytes(labels, &path, errors);
     for (key, value) in labels {
-        let path = Path::Key(&path, key);
+        let path = FieldPath::Key(&path, key);
         if !is_label_key(key) {
-            faults.add(&path, "is no label name, such as app or example.com/app");
+            errors.add(
+                &path,
+                "is not a valid label key, such as app or example.com/app",
+            );
         }
         match value {
             Value::String(value) if is_label_value(value) => {}
-            Value::String(value) => faults.add(
+            Value::String(value) => errors.add(
                 &path,
                 format!(
-                    "{} is no label value: letters, digits, -, _ and . only, at most 63",
+                    "{} is not a valid label value: letters, digits, -, _ and . only, at most 63",
                     quoted(value)
                 ),
             ),
-            other => faults.add(
+            other => errors.add(
                 &path,
-                format!("{} is no string; put it in quotes", shown(other)),
+                format!("{} is not a string; put it in quotes", shown(other)),
             ),
         }
     }
 }
 
-fn check_annotations(metadata: &Map<String, Value>, path: &Path<'_>, faults: &mut Faults) {
-    let Some(annotations) = object_at(metadata, "annotations", path, faults) else {
+fn check_annotations(
+    metadata: &Map<String, Value>,
+    path: &FieldPath<'_>,
+    errors: &mut FieldErrors,
+) {
+    let Some(annotations) = object_at(metadata, "annotations", path, errors) else {
         return;
     };
     let path = path.field("annotations");
-    check_bytes(annotations, &path, faults);
+    check_bytes(annotations, &path, errors);
     for (key, value) in annotations {
-        let path = Path::Key(&path, key);
+        let path = FieldPath::Key(&path, key);
         if !is_label_key(&key.to_ascii_lowercase()) {
-            faults.add(&path, "is no annotation name, such as example.com/note");
+            errors.add(
+                &path,
+                "is not a valid annotation key, such as example.com/note",
+            );
         }
         if !value.is_string() {
-            faults.add(
+            errors.add(
                 &path,
-                format!("{} is no string; put it in quotes", shown(value)),
+                format!("{} is not a string; put it in quotes", shown(value)),
             );
         }
     }
 }
 
-fn check_bytes(map: &Map<String, Value>, path: &Path<'_>, faults: &mut Faults) {
+fn check_bytes(map: &Map<String, Value>, path: &FieldPath<'_>, errors: &mut FieldErrors) {
     let bytes: usize = map
         .iter()
         .map(|(key, value)| key.len() + value.as_str().map_or(0, str::len))
         .sum();
     if bytes > MOST_BYTES {
-        faults.add(path, format!("{bytes} bytes are more than {MOST_BYTES}"));
+        errors.add(path, format!("{bytes} bytes are more than {MOST_BYTES}"));
     }
 }
 
-/// An RFC 1123 label: what a namespace is called.
+/// An RFC 1123 label: the name of a namespace.
 pub fn is_label(text: &str) -> bool {
     text.len() <= 63 && is_framed(text, |b| b.is_ascii_lowercase() || b.is_ascii_digit(), b"-")
 }
 
-/// An RFC 1123 subdomain: what most objects are called.
+/// An RFC 1123 subdomain: the name of most objects.
 pub fn is_subdomain(text: &str) -> bool {
     let label =
         |part: &str| is_framed(part, |b| b.is_ascii_lowercase() || b.is_ascii_digit(), b"-");
@@ -210,14 +219,14 @@ fn is_framed(text: &str, plain: impl Fn(u8) -> bool, inner: &[u8]) -> bool {
 fn object_at<'a>(
     map: &'a Map<String, Value>,
     name: &str,
-    path: &Path<'_>,
-    faults: &mut Faults,
+    path: &FieldPath<'_>,
+    errors: &mut FieldErrors,
 ) -> Option<&'a Map<String, Value>> {
     match map.get(name)? {
         Value::Object(object) => Some(object),
         Value::Null => None,
         other => {
-            faults.add(&path.field(name), format!("{} is no map", shown(other)));
+            errors.add(&path.field(name), format!("{} is not a map", shown(other)));
             None
         }
     }

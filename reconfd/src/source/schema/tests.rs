@@ -1,4 +1,4 @@
-//! What passes the door and what is told at it, manifest by manifest.
+//! Manifests that are admitted, and manifests that are refused with their errors.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::{fs, path::Path};
@@ -11,7 +11,7 @@ mod bad;
 mod good;
 
 /// Admits the first document of a YAML text as the directory source does.
-fn admit_yaml(yaml: &str) -> Result<Value, Vec<Fault>> {
+fn admit_yaml(yaml: &str) -> Result<Value, Vec<FieldError>> {
     let value: Value = serde_saphyr::from_str(yaml).unwrap();
     let kind = value["kind"].as_str().unwrap_or_default().to_owned();
     Schema::for_kind(&kind).unwrap().admit(value)
@@ -38,6 +38,6 @@ fn pod(metadata: &str) -> String {
     format!("{{apiVersion: v1, kind: Pod, metadata: {metadata}}}")
 }
 
-fn told(faults: &[Fault]) -> Vec<String> {
-    faults.iter().map(Fault::to_string).collect()
+fn messages(errors: &[FieldError]) -> Vec<String> {
+    errors.iter().map(FieldError::to_string).collect()
 }

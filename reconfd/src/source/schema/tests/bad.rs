@@ -12,14 +12,14 @@ mod size;
 mod vlan;
 mod vxlan;
 
-/// How the text becomes a manifest, the text, and exactly what is told of it, in this order.
+/// How the text becomes a manifest, the text, and its exact errors in order.
 type Case = (fn(&str) -> String, &'static str, &'static [&'static str]);
 
 fn all_refused(cases: &[Case]) {
-    for (manifest, text, faults) in cases {
+    for (manifest, text, errors) in cases {
         match admit_yaml(&manifest(text)) {
             Ok(_) => panic!("admitted: {text}"),
-            Err(found) => assert_eq!(told(&found), *faults, "{text}"),
+            Err(found) => assert_eq!(messages(&found), *errors, "{text}"),
         }
     }
 }

@@ -19,7 +19,7 @@ fn every_sample_is_admitted_and_typed() {
         let schema = schema.unwrap_or_else(|| panic!("{path:?}: nobody knows the kind"));
         let admitted = schema
             .admit(value)
-            .unwrap_or_else(|faults| panic!("{path:?}: {:?}", told(&faults)));
+            .unwrap_or_else(|errors| panic!("{path:?}: {:?}", messages(&errors)));
         match kind.as_str() {
             "PodConfig" => drop(serde_json::from_value::<crds::PodConfig>(admitted).unwrap()),
             "PodConfigPolicy" => {
@@ -164,7 +164,7 @@ fn agree(crd: &CustomResourceDefinition, manifests: &[String]) {
         let value: Value = serde_saphyr::from_str(yaml).unwrap();
         let theirs = kube::core::cel::validate_compiled(&rules, &value, None);
         let (ours, theirs) = (
-            admit_yaml(yaml).map_err(|faults| faults.len()),
+            admit_yaml(yaml).map_err(|errors| errors.len()),
             theirs.map_err(|errors| errors.len()),
         );
         assert_eq!(ours.map(drop), theirs, "{yaml}");
@@ -253,7 +253,7 @@ fn what_is_odd_but_right_is_admitted() {
         "{name: a, vxlan: {underlayLink: eth0, vni: 7, port: 4789, peers: {addresses: [10.244.3.4]}}, addresses: [10.99.0.10/24]}",
     ] {
         let admitted = admit_yaml(&links(&format!("[{link}]")))
-            .unwrap_or_else(|f| panic!("{link}: {:?}", told(&f)));
+            .unwrap_or_else(|f| panic!("{link}: {:?}", messages(&f)));
         serde_json::from_value::<crds::PodConfig>(admitted).unwrap();
     }
 }
@@ -362,11 +362,14 @@ fn a_rule_on_the_change_counts_only_where_there_was_an_object() {
             object("[{name: b, veth: {bridge: x}}, {name: a, veth: {bridge: x}, mtu: 1500}]"),
         )
         .unwrap();
-    let faults = schema.admit_update(
+    let errors = schema.admit_update(
         &old,
         object("[{name: b, veth: {bridge: x}}, {name: a, veth: {bridge: x}, mtu: 1400}]"),
     );
-    assert_eq!(told(&faults.unwrap_err()), ["spec.links[1].mtu: mtu stays"]);
+    assert_eq!(
+        messages(&errors.unwrap_err()),
+        ["spec.links[1].mtu: mtu stays"]
+    );
 }
 
 #[test]

@@ -5,87 +5,89 @@ const METADATA: &[Case] = &[
     (
         pod,
         "{name: ''}",
-        &[r#"metadata.name: "" is no name: lower-case letters, digits, - and . only, at most 253"#],
+        &[
+            r#"metadata.name: "" is not a valid name: lower-case letters, digits, - and . only, at most 253"#,
+        ],
     ),
     (
         pod,
         "{name: A}",
         &[
-            r#"metadata.name: "A" is no name: lower-case letters, digits, - and . only, at most 253"#,
+            r#"metadata.name: "A" is not a valid name: lower-case letters, digits, - and . only, at most 253"#,
         ],
     ),
     (
         pod,
         "{name: ../../etc/passwd}",
         &[
-            r#"metadata.name: "../../etc/passwd" is no name: lower-case letters, digits, - and . only, at most 253"#,
+            r#"metadata.name: "../../etc/passwd" is not a valid name: lower-case letters, digits, - and . only, at most 253"#,
         ],
     ),
     (
         pod,
         "{name: a..b}",
         &[
-            r#"metadata.name: "a..b" is no name: lower-case letters, digits, - and . only, at most 253"#,
+            r#"metadata.name: "a..b" is not a valid name: lower-case letters, digits, - and . only, at most 253"#,
         ],
     ),
     (
         pod,
         r#"{name: "\u0430"}"#,
         &[
-            "metadata.name: \"\u{430}\" is no name: lower-case letters, digits, - and . only, at most 253",
+            "metadata.name: \"\u{430}\" is not a valid name: lower-case letters, digits, - and . only, at most 253",
         ],
     ),
-    (pod, "{name: 7}", &["metadata.name: 7 is no string"]),
+    (pod, "{name: 7}", &["metadata.name: 7 is not a string"]),
     (
         pod,
         "{name: a, namespace: a.b}",
         &[
-            r#"metadata.namespace: "a.b" is no namespace: lower-case letters, digits and - only, at most 63"#,
+            r#"metadata.namespace: "a.b" is not a valid namespace: lower-case letters, digits and - only, at most 63"#,
         ],
     ),
     (
         pod,
         "{name: a, labels: [a]}",
-        &["metadata.labels: a list is no map"],
+        &["metadata.labels: a list is not a map"],
     ),
     (
         pod,
         "{name: a, labels: {app: true}}",
-        &[r#"metadata.labels["app"]: true is no string; put it in quotes"#],
+        &[r#"metadata.labels["app"]: true is not a string; put it in quotes"#],
     ),
     (
         pod,
         "{name: a, labels: {app: , b: c}}",
-        &[r#"metadata.labels["app"]: null is no string; put it in quotes"#],
+        &[r#"metadata.labels["app"]: null is not a string; put it in quotes"#],
     ),
     (
         pod,
         "{name: a, labels: {'': x}}",
-        &[r#"metadata.labels[""]: is no label name, such as app or example.com/app"#],
+        &[r#"metadata.labels[""]: is not a valid label key, such as app or example.com/app"#],
     ),
     (
         pod,
         "{name: a, labels: {a/b/c: x}}",
-        &[r#"metadata.labels["a/b/c"]: is no label name, such as app or example.com/app"#],
+        &[r#"metadata.labels["a/b/c"]: is not a valid label key, such as app or example.com/app"#],
     ),
     (
         pod,
         "{name: a, labels: {app: -x}}",
         &[
-            r#"metadata.labels["app"]: "-x" is no label value: letters, digits, -, _ and . only, at most 63"#,
+            r#"metadata.labels["app"]: "-x" is not a valid label value: letters, digits, -, _ and . only, at most 63"#,
         ],
     ),
     (
         pod,
         r#"{name: a, labels: {app: "\u0441nf"}}"#,
         &[
-            "metadata.labels[\"app\"]: \"\u{441}nf\" is no label value: letters, digits, -, _ and . only, at most 63",
+            "metadata.labels[\"app\"]: \"\u{441}nf\" is not a valid label value: letters, digits, -, _ and . only, at most 63",
         ],
     ),
     (
         pod,
         "{name: a, annotations: {a: 1}}",
-        &[r#"metadata.annotations["a"]: 1 is no string; put it in quotes"#],
+        &[r#"metadata.annotations["a"]: 1 is not a string; put it in quotes"#],
     ),
     (
         pod,

@@ -131,7 +131,7 @@ const NAMES: &[Case] = &[
     (
         links,
         "[{name: a, veth: {bridge: b}}, {name: c, veth: {bridge: b}}, {name: a, veth: {routed: {}}}]",
-        &[r#"spec.links[2].name: "a" is there twice"#],
+        &[r#"spec.links[2].name: duplicate value "a""#],
     ),
 ];
 

@@ -162,7 +162,7 @@ const ADDRESSES: &[Case] = &[
     (
         link,
         "{name: a, veth: {bridge: b}, addresses: [10.0.0.1/24, 10.0.0.2/24, 10.0.0.1/24]}",
-        &[r#"spec.links[0].addresses[2]: "10.0.0.1/24" is there twice"#],
+        &[r#"spec.links[0].addresses[2]: duplicate value "10.0.0.1/24""#],
     ),
     (
         link,

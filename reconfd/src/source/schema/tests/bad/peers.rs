@@ -32,7 +32,7 @@ const SLICES: &[Case] = &[
         slice,
         "{vni: 16777216, port: 1, peers: {}}",
         &[
-            "spec.peers: an empty object is no list",
+            "spec.peers: an empty object is not a list",
             "spec.vni: 16777216 is more than 16777215",
         ],
     ),
@@ -44,7 +44,7 @@ const SLICES: &[Case] = &[
     (
         slice,
         "{vni: 7, port: 4789, peers: [{node: a, address: 10.77.0.1}, {node: a, address: 10.77.0.2}]}",
-        &[r#"spec.peers[1].node: "a" is there twice"#],
+        &[r#"spec.peers[1].node: duplicate value "a""#],
     ),
 ];
 
@@ -55,7 +55,7 @@ fn a_slice_says_which_tunnel_and_names_each_node_once() {
 
 #[test]
 fn a_peer_is_the_address_of_one_other_node() {
-    let faults = |address: &str| told(&admit_yaml(&naming(address)).unwrap_err());
+    let errors = |address: &str| messages(&admit_yaml(&naming(address)).unwrap_err());
     for text in [
         "10.77.0.0/24",
         "''",
@@ -64,10 +64,10 @@ fn a_peer_is_the_address_of_one_other_node() {
         "10.077.0.1",
     ] {
         let word = text.trim_matches('\'');
-        let fault = format!(
+        let error = format!(
             "spec.peers[0].address: {word:?}: write one IP address with no prefix length, such as 10.77.0.2 or fd77::2"
         );
-        assert_eq!(faults(text), [fault]);
+        assert_eq!(errors(text), [error]);
     }
     for text in [
         "0.0.0.0",
@@ -78,10 +78,10 @@ fn a_peer_is_the_address_of_one_other_node() {
         "'fe80::1'",
     ] {
         let word = text.trim_matches('\'');
-        let fault = format!(
+        let error = format!(
             "spec.peers[0].address: {word:?}: a peer is one other node: no loopback, link-local, multicast, broadcast or unspecified address"
         );
-        assert_eq!(faults(text), [fault]);
+        assert_eq!(errors(text), [error]);
     }
     assert!(admit_yaml(&naming("10.77.0.1")).is_ok());
 }
@@ -104,5 +104,5 @@ fn a_slice_holds_a_hundred_nodes_and_no_more() {
         )))
     };
     assert!(of(100).is_ok());
-    assert!(told(&of(101).unwrap_err())[0].starts_with("spec.peers: "));
+    assert!(messages(&of(101).unwrap_err())[0].starts_with("spec.peers: "));
 }

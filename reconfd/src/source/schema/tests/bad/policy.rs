@@ -4,7 +4,7 @@ const SELECTORS: &[Case] = &[
     (
         pod_config,
         "{podSelector: {matchLabels: {app: 7}}, links: [{name: a, veth: {bridge: b}}]}",
-        &[r#"spec.podSelector.matchLabels["app"]: 7 is no string; put it in quotes"#],
+        &[r#"spec.podSelector.matchLabels["app"]: 7 is not a string; put it in quotes"#],
     ),
     (
         pod_config,
@@ -16,7 +16,7 @@ const SELECTORS: &[Case] = &[
     (
         pod_config,
         "{podSelector: {matchLabels: [app]}, links: [{name: a, veth: {bridge: b}}]}",
-        &["spec.podSelector.matchLabels: a list is no map"],
+        &["spec.podSelector.matchLabels: a list is not a map"],
     ),
     (
         pod_config,
@@ -104,7 +104,7 @@ const POLICIES: &[Case] = &[
     (
         policy,
         "{namespaceSelector: {}, allow: [{veth: {bridges: Own}, tables: [100-199]}]}",
-        &[r#"spec.allow[0].tables[0]: "100-199" is no object"#],
+        &[r#"spec.allow[0].tables[0]: "100-199" is not an object"#],
     ),
     (
         policy,
@@ -124,17 +124,17 @@ const POLICIES: &[Case] = &[
     (
         policy,
         "{namespaceSelector: {}, limits: {podsPerNamespace: unlimited}}",
-        &[r#"spec.limits.podsPerNamespace: "unlimited" is no whole number"#],
+        &[r#"spec.limits.podsPerNamespace: "unlimited" is not an integer"#],
     ),
     (
         policy,
         "{namespaceSelector: {}, allow: {veth: {bridges: Own}}}",
-        &["spec.allow: an object is no list"],
+        &["spec.allow: an object is not a list"],
     ),
     (
         whole,
         "{apiVersion: podconfig.dev/v1alpha1, kind: PodConfigPolicy, metadata: {name: a, namespace: b}, spec: {namespaceSelector: {}}}",
-        &["metadata.namespace: this kind belongs to no namespace; leave the field out"],
+        &["metadata.namespace: this kind is not namespaced; leave the field out"],
     ),
 ];
 

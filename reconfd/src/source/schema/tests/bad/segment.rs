@@ -35,17 +35,17 @@ const VLANS: &[Case] = &[
     (
         rule,
         "{vlan: {ids: [100]}}",
-        &["spec.allow[0].vlan.ids[0]: 100 is no object"],
+        &["spec.allow[0].vlan.ids[0]: 100 is not an object"],
     ),
     (
         rule,
         "{vlan: {ids: [100-199]}}",
-        &[r#"spec.allow[0].vlan.ids[0]: "100-199" is no object"#],
+        &[r#"spec.allow[0].vlan.ids[0]: "100-199" is not an object"#],
     ),
     (
         rule,
         "{vlan: {ids: {min: 1, max: 2}}}",
-        &["spec.allow[0].vlan.ids: an object is no list"],
+        &["spec.allow[0].vlan.ids: an object is not a list"],
     ),
     (
         rule,
@@ -80,7 +80,7 @@ const VLANS: &[Case] = &[
     (
         rule,
         "{vlan: {ids: [{min: '1', max: 1}]}}",
-        &[r#"spec.allow[0].vlan.ids[0].min: "1" is no whole number; leave out the quotes"#],
+        &[r#"spec.allow[0].vlan.ids[0].min: "1" is not an integer; leave out the quotes"#],
     ),
     (
         rule,
@@ -99,7 +99,7 @@ const VLANS: &[Case] = &[
     (
         rule,
         "{vlan: {parents: p, ids: [{min: 1, max: 1}]}}",
-        &[r#"spec.allow[0].vlan.parents: "p" is no list"#],
+        &[r#"spec.allow[0].vlan.parents: "p" is not a list"#],
     ),
     (
         rule,
@@ -114,12 +114,12 @@ const VLANS: &[Case] = &[
     (
         rule,
         "{vlan: {modes: Exclusive, ids: [{min: 1, max: 1}]}}",
-        &[r#"spec.allow[0].vlan.modes: "Exclusive" is no list"#],
+        &[r#"spec.allow[0].vlan.modes: "Exclusive" is not a list"#],
     ),
     (
         rule,
         "{vlan: {modes: [Shared, Shared], ids: [{min: 1, max: 1}]}}",
-        &[r#"spec.allow[0].vlan.modes[1]: "Shared" is there twice"#],
+        &[r#"spec.allow[0].vlan.modes[1]: duplicate value "Shared""#],
     ),
     (
         rule,
@@ -237,7 +237,7 @@ const VXLANS: &[Case] = &[
     (
         rule,
         "{vxlan: {vnis: [{min: 1, max: 9}], peers: [10.77.0.0/24], ports: [4789]}}",
-        &["spec.allow[0].vxlan.ports[0]: 4789 is no object"],
+        &["spec.allow[0].vxlan.ports[0]: 4789 is not an object"],
     ),
     (
         rule,
@@ -281,7 +281,7 @@ const VXLANS: &[Case] = &[
     (
         rule,
         "{vxlan: {vnis: [{min: 1, max: 9}], peers: [10.77.0.0/24], unfiltered: true}}",
-        &["spec.allow[0].vxlan.unfiltered: true is no string; put it in quotes"],
+        &["spec.allow[0].vxlan.unfiltered: true is not a string; put it in quotes"],
     ),
     (
         rule,
@@ -355,7 +355,7 @@ fn a_list_of_a_rule_that_is_too_long_is_refused() {
         let items = vec![item; most + 1].join(", ");
         let manifest = rule(&format!("{{{kind}: {{{field}: [{items}], {rest}}}}}"));
         assert_eq!(
-            told(&admit_yaml(&manifest).unwrap_err()),
+            messages(&admit_yaml(&manifest).unwrap_err()),
             [format!(
                 "spec.allow[0].{kind}.{field}: {} items are more than {most}",
                 most + 1

@@ -22,14 +22,17 @@ const TYPES: &[Case] = &[
     (
         whole,
         "{apiVersion: 1, kind: Pod, metadata: []}",
-        &["apiVersion: 1 is not v1", "metadata: a list is no object"],
+        &[
+            "apiVersion: 1 is not v1",
+            "metadata: a list is not an object",
+        ],
     ),
     (
         pod_config,
         "null",
         &["spec: is null; give it a value or leave the field out"],
     ),
-    (pod_config, "[]", &["spec: a list is no object"]),
+    (pod_config, "[]", &["spec: a list is not an object"]),
     (
         pod_config,
         "{}",
@@ -43,7 +46,7 @@ const TYPES: &[Case] = &[
     (
         pod_config,
         "{podSelector: {}, links: {name: a}}",
-        &["spec.links: an object is no list"],
+        &["spec.links: an object is not a list"],
     ),
     (
         links,
@@ -53,23 +56,23 @@ const TYPES: &[Case] = &[
     (
         links,
         "['veth']",
-        &[r#"spec.links[0]: "veth" is no object"#],
+        &[r#"spec.links[0]: "veth" is not an object"#],
     ),
-    (links, "[[]]", &["spec.links[0]: a list is no object"]),
+    (links, "[[]]", &["spec.links[0]: a list is not an object"]),
     (
         link,
         "{name: 7, veth: {bridge: b}}",
-        &["spec.links[0].name: 7 is no string; put it in quotes"],
+        &["spec.links[0].name: 7 is not a string; put it in quotes"],
     ),
     (
         link,
         "{name: a, veth: {bridge: true}}",
-        &["spec.links[0].veth.bridge: true is no string; put it in quotes"],
+        &["spec.links[0].veth.bridge: true is not a string; put it in quotes"],
     ),
     (
         link,
         "{name: a, veth: blue}",
-        &[r#"spec.links[0].veth: "blue" is no object"#],
+        &[r#"spec.links[0].veth: "blue" is not an object"#],
     ),
     (
         link,
@@ -79,22 +82,22 @@ const TYPES: &[Case] = &[
     (
         link,
         "{name: a, veth: {routed: true}}",
-        &["spec.links[0].veth.routed: true is no object"],
+        &["spec.links[0].veth.routed: true is not an object"],
     ),
     (
         link,
         "{name: a, veth: {bridge: b}, addresses: 10.0.0.1/24}",
-        &[r#"spec.links[0].addresses: "10.0.0.1/24" is no list"#],
+        &[r#"spec.links[0].addresses: "10.0.0.1/24" is not a list"#],
     ),
     (
         link,
         "{name: a, veth: {bridge: b}, addresses: [10.0]}",
-        &["spec.links[0].addresses[0]: 10.0 is no string; put it in quotes"],
+        &["spec.links[0].addresses[0]: 10.0 is not a string; put it in quotes"],
     ),
     (
         link,
         "{name: a, veth: {bridge: b}, addresses: [{ip: 10.0.0.1}]}",
-        &["spec.links[0].addresses[0]: an object is no string"],
+        &["spec.links[0].addresses[0]: an object is not a string"],
     ),
 ];
 
@@ -176,22 +179,22 @@ const NUMBERS: &[Case] = &[
     (
         link,
         "{name: a, veth: {bridge: b}, mtu: 1500.5}",
-        &["spec.links[0].mtu: 1500.5 is no whole number"],
+        &["spec.links[0].mtu: 1500.5 is not an integer"],
     ),
     (
         link,
         "{name: a, veth: {bridge: b}, mtu: 1500.0}",
-        &["spec.links[0].mtu: 1500.0 is no whole number"],
+        &["spec.links[0].mtu: 1500.0 is not an integer"],
     ),
     (
         link,
         "{name: a, veth: {bridge: b}, mtu: NaN}",
-        &[r#"spec.links[0].mtu: "NaN" is no whole number"#],
+        &[r#"spec.links[0].mtu: "NaN" is not an integer"#],
     ),
     (
         link,
         "{name: a, veth: {bridge: b}, mtu: '1500'}",
-        &[r#"spec.links[0].mtu: "1500" is no whole number; leave out the quotes"#],
+        &[r#"spec.links[0].mtu: "1500" is not an integer; leave out the quotes"#],
     ),
     (
         link,
@@ -201,7 +204,7 @@ const NUMBERS: &[Case] = &[
     (
         link,
         "{name: a, veth: {bridge: b}, mtu: 99999999999999999999999999}",
-        &["spec.links[0].mtu: 1e+26 is no whole number"],
+        &["spec.links[0].mtu: 1e+26 is not an integer"],
     ),
     (
         link,
@@ -238,7 +241,7 @@ const NUMBERS: &[Case] = &[
     (
         link,
         "{name: a, veth: {bridge: b}, routes: [{to: 10.0.0.0/8, table: main}]}",
-        &[r#"spec.links[0].routes[0].table: "main" is no whole number"#],
+        &[r#"spec.links[0].routes[0].table: "main" is not an integer"#],
     ),
 ];
 

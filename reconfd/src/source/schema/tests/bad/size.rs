@@ -2,22 +2,22 @@ use std::time::{Duration, Instant};
 
 use super::*;
 
-/// The faults of a value that no YAML reader made, and that they came at once.
+/// The errors of a value that no YAML reader made, and that they came at once.
 fn refused_at_once(kind: &str, value: Value) -> Vec<String> {
     let schema = Schema::for_kind(kind).unwrap();
     let start = Instant::now();
-    let faults = told(&schema.admit(value).unwrap_err());
+    let errors = messages(&schema.admit(value).unwrap_err());
     assert!(
         start.elapsed() < Duration::from_secs(2),
         "took {:?}",
         start.elapsed()
     );
     assert!(
-        faults.iter().map(String::len).sum::<usize>() < 8192,
-        "{} faults",
-        faults.len()
+        errors.iter().map(String::len).sum::<usize>() < 8192,
+        "{} errors",
+        errors.len()
     );
-    faults
+    errors
 }
 
 fn object(spec: Value) -> Value {
@@ -27,12 +27,12 @@ fn object(spec: Value) -> Value {
 #[test]
 fn what_json_cannot_hold_arrives_as_null_and_is_refused() {
     let link = json!({"name": "a", "veth": {"bridge": "b"}, "mtu": f64::INFINITY});
-    let faults = refused_at_once(
+    let errors = refused_at_once(
         "PodConfig",
         object(json!({"podSelector": {}, "links": [link]})),
     );
     assert_eq!(
-        faults,
+        errors,
         ["spec.links[0].mtu: is null; give it a value or leave the field out"]
     );
 }
@@ -40,9 +40,9 @@ fn what_json_cannot_hold_arrives_as_null_and_is_refused() {
 #[test]
 fn a_value_that_is_no_object_at_all_is_refused() {
     for (value, said) in [
-        (json!(null), "null is no object"),
-        (json!([1]), "a list is no object"),
-        (json!("PodConfig"), "\"PodConfig\" is no object"),
+        (json!(null), "null is not an object"),
+        (json!([1]), "a list is not an object"),
+        (json!("PodConfig"), "\"PodConfig\" is not an object"),
     ] {
         assert_eq!(refused_at_once("PodConfig", value), [said]);
     }
@@ -50,23 +50,23 @@ fn a_value_that_is_no_object_at_all_is_refused() {
 
 #[test]
 fn one_link_too_few_and_one_too_many_are_refused() {
-    let faults = told(&admit_yaml(&links("[]")).unwrap_err());
-    assert_eq!(faults, ["spec.links: needs at least 1 item"]);
+    let errors = messages(&admit_yaml(&links("[]")).unwrap_err());
+    assert_eq!(errors, ["spec.links: needs at least 1 item"]);
     let many: Vec<String> = (0..33)
         .map(|n| format!("{{name: d{n}, veth: {{bridge: b}}}}"))
         .collect();
-    let faults = told(&admit_yaml(&links(&format!("[{}]", many.join(", ")))).unwrap_err());
-    assert_eq!(faults, ["spec.links: 33 items are more than 32"]);
+    let errors = messages(&admit_yaml(&links(&format!("[{}]", many.join(", ")))).unwrap_err());
+    assert_eq!(errors, ["spec.links: 33 items are more than 32"]);
 }
 
 #[test]
 fn a_hundred_thousand_links_are_one_fault() {
     let link = json!({"name": "a", "veth": 7});
-    let faults = refused_at_once(
+    let errors = refused_at_once(
         "PodConfig",
         object(json!({"podSelector": {}, "links": vec![link; 100_000]})),
     );
-    assert_eq!(faults[0], "spec.links: 100000 items are more than 32");
+    assert_eq!(errors[0], "spec.links: 100000 items are more than 32");
 }
 
 #[test]
@@ -85,10 +85,10 @@ fn a_hundred_thousand_labels_are_refused_in_few_words() {
         .collect();
     let pod =
         json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a", "labels": labels}});
-    let faults = refused_at_once("Pod", pod);
+    let errors = refused_at_once("Pod", pod);
     assert_eq!(
-        (faults.len(), faults[20].as_str()),
-        (21, "and 199981 more faults")
+        (errors.len(), errors[20].as_str()),
+        (21, "and 199981 more errors")
     );
 }
 
@@ -109,10 +109,10 @@ fn a_string_of_megabytes_is_shown_by_its_head() {
     let long = "é".repeat(5_000_000);
     let mut fields = json!({"podSelector": {}, "links": [{"name": long, "veth": {"bridge": "b"}}]});
     fields[&long] = json!(1);
-    let faults = refused_at_once("PodConfig", object(fields));
+    let errors = refused_at_once("PodConfig", object(fields));
     let head = "é".repeat(60);
     assert_eq!(
-        faults,
+        errors,
         [
             format!("spec.links[0].name: \"{head}\"… is longer than 15 characters"),
             format!("spec[\"{head}\"…]: unknown field"),
@@ -122,12 +122,12 @@ fn a_string_of_megabytes_is_shown_by_its_head() {
 
 #[test]
 fn nothing_that_a_terminal_obeys_gets_into_a_message() {
-    let faults = admit_yaml(&links(
+    let errors = admit_yaml(&links(
         r#"[{name: "\e[2J\r\n", veth: {bridge: b}, "\e]0;x\a": 1}]"#,
     ))
     .unwrap_err();
-    for fault in told(&faults) {
-        assert!(fault.chars().all(|c| !c.is_control()), "{fault:?}");
+    for error in messages(&errors) {
+        assert!(error.chars().all(|c| !c.is_control()), "{error:?}");
     }
 }
 

@@ -33,7 +33,7 @@ const CARRIERS: &[Case] = &[
     (
         vlan,
         "trunk0.100",
-        &[r#"spec.links[0].vlan: "trunk0.100" is no object"#],
+        &[r#"spec.links[0].vlan: "trunk0.100" is not an object"#],
     ),
     (
         vlan,
@@ -118,12 +118,12 @@ const CARRIERS: &[Case] = &[
     (
         vlan,
         "{parent: 7, id: 100}",
-        &["spec.links[0].vlan.parent: 7 is no string; put it in quotes"],
+        &["spec.links[0].vlan.parent: 7 is not a string; put it in quotes"],
     ),
     (
         vlan,
         "{parent: [p], id: 100}",
-        &["spec.links[0].vlan.parent: a list is no string"],
+        &["spec.links[0].vlan.parent: a list is not a string"],
     ),
     (
         vlan,
@@ -181,32 +181,32 @@ const IDS: &[Case] = &[
     (
         vlan,
         "{parent: p, id: 18446744073709551715}",
-        &["spec.links[0].vlan.id: 1.8446744073709552e+19 is no whole number"],
+        &["spec.links[0].vlan.id: 1.8446744073709552e+19 is not an integer"],
     ),
     (
         vlan,
         "{parent: p, id: '100'}",
-        &[r#"spec.links[0].vlan.id: "100" is no whole number; leave out the quotes"#],
+        &[r#"spec.links[0].vlan.id: "100" is not an integer; leave out the quotes"#],
     ),
     (
         vlan,
         "{parent: p, id: 100-199}",
-        &[r#"spec.links[0].vlan.id: "100-199" is no whole number"#],
+        &[r#"spec.links[0].vlan.id: "100-199" is not an integer"#],
     ),
     (
         vlan,
         "{parent: p, id: 1.5}",
-        &["spec.links[0].vlan.id: 1.5 is no whole number"],
+        &["spec.links[0].vlan.id: 1.5 is not an integer"],
     ),
     (
         vlan,
         "{parent: p, id: true}",
-        &["spec.links[0].vlan.id: true is no whole number"],
+        &["spec.links[0].vlan.id: true is not an integer"],
     ),
     (
         vlan,
         "{parent: p, id: [100]}",
-        &["spec.links[0].vlan.id: a list is no whole number"],
+        &["spec.links[0].vlan.id: a list is not an integer"],
     ),
 ];
 

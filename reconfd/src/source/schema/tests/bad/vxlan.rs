@@ -116,12 +116,12 @@ const NUMBERS: &[Case] = &[
     (
         vxlan,
         "{underlay: u, vni: '7', peers: {addresses: [10.77.0.2]}}",
-        &[r#"spec.links[0].vxlan.vni: "7" is no whole number; leave out the quotes"#],
+        &[r#"spec.links[0].vxlan.vni: "7" is not an integer; leave out the quotes"#],
     ),
     (
         vxlan,
         "{underlay: u, vni: 7.5, peers: {addresses: [10.77.0.2]}}",
-        &["spec.links[0].vxlan.vni: 7.5 is no whole number"],
+        &["spec.links[0].vxlan.vni: 7.5 is not an integer"],
     ),
     (
         vxlan,
@@ -146,12 +146,12 @@ const NUMBERS: &[Case] = &[
     (
         vxlan,
         "{underlay: u, vni: 7, port: '4789', peers: {addresses: [10.77.0.2]}}",
-        &[r#"spec.links[0].vxlan.port: "4789" is no whole number; leave out the quotes"#],
+        &[r#"spec.links[0].vxlan.port: "4789" is not an integer; leave out the quotes"#],
     ),
     (
         vxlan,
         "{underlay: u, vni: 7, port: 4789/udp, peers: {addresses: [10.77.0.2]}}",
-        &[r#"spec.links[0].vxlan.port: "4789/udp" is no whole number"#],
+        &[r#"spec.links[0].vxlan.port: "4789/udp" is not an integer"#],
     ),
     (
         vxlan,
@@ -201,7 +201,7 @@ const PEERS: &[Case] = &[
     (
         peers,
         "{auto: true}",
-        &["spec.links[0].vxlan.peers.auto: true is no object"],
+        &["spec.links[0].vxlan.peers.auto: true is not an object"],
     ),
     (
         vxlan,
@@ -213,12 +213,12 @@ const PEERS: &[Case] = &[
     (
         peers,
         "auto",
-        &[r#"spec.links[0].vxlan.peers: "auto" is no object"#],
+        &[r#"spec.links[0].vxlan.peers: "auto" is not an object"#],
     ),
     (
         peers,
         "[10.77.0.2]",
-        &["spec.links[0].vxlan.peers: a list is no object"],
+        &["spec.links[0].vxlan.peers: a list is not an object"],
     ),
     (
         peers,
@@ -228,12 +228,12 @@ const PEERS: &[Case] = &[
     (
         peers,
         "{addresses: 10.77.0.2}",
-        &[r#"spec.links[0].vxlan.peers.addresses: "10.77.0.2" is no list"#],
+        &[r#"spec.links[0].vxlan.peers.addresses: "10.77.0.2" is not a list"#],
     ),
     (
         peers,
         "{addresses: [10.77.0.2, 10.77.0.3, 10.77.0.2]}",
-        &[r#"spec.links[0].vxlan.peers.addresses[2]: "10.77.0.2" is there twice"#],
+        &[r#"spec.links[0].vxlan.peers.addresses[2]: duplicate value "10.77.0.2""#],
     ),
     (
         peers,
@@ -392,7 +392,7 @@ const PEERS: &[Case] = &[
     (
         peers,
         "{addresses: [10.77]}",
-        &["spec.links[0].vxlan.peers.addresses[0]: 10.77 is no string; put it in quotes"],
+        &["spec.links[0].vxlan.peers.addresses[0]: 10.77 is not a string; put it in quotes"],
     ),
     (
         peers,
@@ -453,7 +453,7 @@ const PEERS: &[Case] = &[
     (
         peers,
         "{group: [239.1.1.1]}",
-        &["spec.links[0].vxlan.peers.group: a list is no string"],
+        &["spec.links[0].vxlan.peers.group: a list is not a string"],
     ),
 ];
 
@@ -523,7 +523,7 @@ fn one_peer_too_many_is_refused() {
     let addresses: Vec<String> = (1..=65).map(|n| format!("10.77.0.{n}")).collect();
     let manifest = peers(&format!("{{addresses: [{}]}}", addresses.join(", ")));
     assert_eq!(
-        told(&admit_yaml(&manifest).unwrap_err()),
+        messages(&admit_yaml(&manifest).unwrap_err()),
         ["spec.links[0].vxlan.peers.addresses: 65 items are more than 64"]
     );
 }

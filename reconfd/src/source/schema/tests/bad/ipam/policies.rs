@@ -1,4 +1,4 @@
-//! What a policy can never say about addresses: members of its spec, where the fault is, and the end of what is told.
+//! What a policy can never say about addresses: members of its spec, where the error is, and the end of its message.
 //! Read by the daemon's tests and by those of an API server.
 
 pub type Row = (&'static str, &'static [(&'static str, &'static str)]);
@@ -50,7 +50,7 @@ pub const BY_SHAPE: &[Row] = &[
     ),
     (
         "allow: [{veth: {bridges: Own}, domains: [blue, blue]}]",
-        &[("allow[0].domains[1]", r#""blue" is there twice"#)],
+        &[("allow[0].domains[1]", r#"duplicate value "blue""#)],
     ),
     (
         "allow: [{veth: {bridges: Own}, domains: [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q]}]",
@@ -68,7 +68,7 @@ pub const BY_SHAPE: &[Row] = &[
         "allow: [{veth: {bridges: Own}, mayOverlap: [{prefix: 10.0.0.0/24, sources: [Cilium, Cilium]}]}]",
         &[(
             "allow[0].mayOverlap[0].sources[1]",
-            r#""Cilium" is there twice"#,
+            r#"duplicate value "Cilium""#,
         )],
     ),
     (
@@ -89,7 +89,7 @@ pub const BY_SHAPE: &[Row] = &[
     ),
     (
         "reserved: 10.0.0.0/8",
-        &[("reserved", r#""10.0.0.0/8" is no list"#)],
+        &[("reserved", r#""10.0.0.0/8" is not a list"#)],
     ),
 ];
 

@@ -1,7 +1,7 @@
 //! What is never right about addresses that are asked for. The daemon and an API server judge by the same
-//! rules, so both read this table: fields of a link, where the fault is, and the words of the rule.
+//! rules, so both read this table: fields of a link, where the error is, and the words of the rule.
 
-/// Of a link's fields; each fault with its place in the link, and the end of what is told.
+/// Of a link's fields; each error with its place in the link, and the end of its message.
 pub type Row = (&'static str, &'static [(&'static str, &'static str)]);
 
 const NETWORK: &str = "write a network with no host bits, such as 10.99.0.0/16 or fd00:1::/32";
@@ -295,19 +295,19 @@ pub const BY_SHAPE: &[Row] = &[
     ("ipam: {ranges: [{}]}", &[(CIDR, "is missing")]),
     (
         "ipam: {ranges: [{cidr: 10}]}",
-        &[(CIDR, "10 is no string; put it in quotes")],
+        &[(CIDR, "10 is not a string; put it in quotes")],
     ),
     (
         "ipam: {ranges: {cidr: 10.0.0.0/24}}",
-        &[("ipam.ranges", "an object is no list")],
+        &[("ipam.ranges", "an object is not a list")],
     ),
     (
         "ipam: {ranges: [10.0.0.0/24]}",
-        &[(RANGE, r#""10.0.0.0/24" is no object"#)],
+        &[(RANGE, r#""10.0.0.0/24" is not an object"#)],
     ),
     (
         "ipam: {ranges: [{cidr: 10.0.0.0/24, exclude: 10.0.0.0/28}]}",
-        &[("ipam.ranges[0].exclude", r#""10.0.0.0/28" is no list"#)],
+        &[("ipam.ranges[0].exclude", r#""10.0.0.0/28" is not a list"#)],
     ),
     (
         "ipam: {ranges: [{cidr: 10.1.0.0/24}, {cidr: 10.2.0.0/24}, {cidr: 10.3.0.0/24}, {cidr: 10.4.0.0/24}, {cidr: 10.5.0.0/24}]}",

@@ -1,5 +1,5 @@
-//! The CEL rules of a CRD: compiled once, then asked about each object. A rule that cannot be
-//! evaluated is a fault: what cannot be judged is not let in.
+//! The CEL rules of a CRD, compiled once and evaluated for each object. A rule that cannot be evaluated counts as
+//! violated.
 
 use std::{
     collections::HashMap,
@@ -20,26 +20,26 @@ use regex::Regex;
 use serde_json::Value;
 
 use super::{
-    fault::{Faults, Path, shown},
-    node::{Node, Shape, Unique},
+    field_error::{FieldErrors, FieldPath, shown},
+    schema_node::{SchemaNode, Shape, Unique},
 };
 
-pub struct Rule {
+pub struct CelRule {
     program: Program,
     text: String,
     message: String,
-    /// `.table`: the field that the message is about, if it is not the whole.
+    /// `.table`: the field that the message is about; empty for the whole value.
     field: String,
-    /// Speaks of a change, and so only of an object that there was before.
-    of_change: bool,
+    /// A transition rule (`oldSelf`): evaluated only when there is an old object.
+    is_transition: bool,
 }
 
-/// The functions that a rule may call.
-pub struct Judge {
+/// Evaluates rules; holds the functions that they may call.
+pub struct CelRules {
     base: Context<'static>,
 }
 
-impl Rule {
+impl CelRule {
     pub fn compile_all(rules: &[ValidationRule]) -> anyhow::Result<Vec<Self>> {
         rules.iter().map(Self::compile).collect()
     }
@@ -49,24 +49,24 @@ impl Rule {
             Program::compile(&rule.rule).map_err(|e| anyhow!("rule {:?}: {e}", rule.rule))?;
         if rule.message_expression.is_some() || rule.optional_old_self.is_some() {
             return Err(anyhow!(
-                "rule {:?}: only a fixed message and a plain oldSelf are known here",
+                "rule {:?}: only a fixed message and a plain oldSelf are supported",
                 rule.rule
             ));
         }
         Ok(Self {
-            of_change: program.references().has_variable("oldSelf"),
+            is_transition: program.references().has_variable("oldSelf"),
             program,
             text: rule.rule.clone(),
             message: rule
                 .message
                 .clone()
-                .unwrap_or_else(|| format!("breaks the rule {}", rule.rule)),
+                .unwrap_or_else(|| format!("violates the rule {}", rule.rule)),
             field: rule.field_path.clone().unwrap_or_default(),
         })
     }
 }
 
-impl Judge {
+impl CelRules {
     pub fn new() -> Self {
         let mut base = Context::default().with_all();
         // The built-in compiles its pattern at each call; the patterns of a CRD are few and fixed.
@@ -80,74 +80,74 @@ impl Judge {
         Self { base }
     }
 
-    /// Asks every rule of `node` and of what is below it.
-    pub fn judge(
+    /// Evaluates the rules of `node` and of its descendants.
+    pub fn check(
         &self,
-        node: &Node,
+        node: &SchemaNode,
         value: &Value,
         old: Option<&Value>,
-        path: &Path<'_>,
-        faults: &mut Faults,
+        path: &FieldPath<'_>,
+        errors: &mut FieldErrors,
     ) {
-        if !node.judged {
+        if !node.has_rules {
             return;
         }
-        self.ask(node, value, old, path, faults);
+        self.check_node(node, value, old, path, errors);
         match (&node.shape, value) {
             (Shape::Object { fields, .. }, Value::Object(object)) => {
                 for (name, value) in object {
                     if let Some(node) = fields.get(name) {
-                        self.judge(
+                        self.check(
                             node,
                             value,
                             old.and_then(|old| old.get(name)),
                             &path.field(name),
-                            faults,
+                            errors,
                         );
                     }
                 }
             }
             (Shape::Map { values, .. }, Value::Object(map)) => {
                 for (key, value) in map {
-                    self.judge(
+                    self.check(
                         values,
                         value,
                         old.and_then(|old| old.get(key)),
-                        &Path::Key(path, key),
-                        faults,
+                        &FieldPath::Key(path, key),
+                        errors,
                     );
                 }
             }
             (Shape::List { items, unique, .. }, Value::Array(list)) => {
                 for (index, item) in list.iter().enumerate() {
                     let old = old.and_then(|old| same_item(old, item, unique));
-                    self.judge(items, item, old, &Path::Index(path, index), faults);
+                    self.check(items, item, old, &FieldPath::Index(path, index), errors);
                 }
             }
             _ => {}
         }
     }
 
-    fn ask(
+    fn check_node(
         &self,
-        node: &Node,
+        node: &SchemaNode,
         value: &Value,
         old: Option<&Value>,
-        path: &Path<'_>,
-        faults: &mut Faults,
+        path: &FieldPath<'_>,
+        errors: &mut FieldErrors,
     ) {
         if node.rules.is_empty() {
             return;
         }
         let mut scope = self.base.new_inner_scope();
         scope.add_variable_from_value("self", cel(value));
-        if let Some(old) = old.filter(|_| node.rules.iter().any(|rule| rule.of_change)) {
+        if let Some(old) = old.filter(|_| node.rules.iter().any(|rule| rule.is_transition)) {
             scope.add_variable_from_value("oldSelf", cel(old));
         }
         for rule in node
             .rules
             .iter()
-            .filter(|rule| old.is_some() || !rule.of_change)
+            .filter(|rule| old.is_some() || !rule.is_transition)
         {
             let message = match rule.program.execute(&scope) {
                 Ok(Cel::Bool(true)) => continue,
@@ -155,18 +155,18 @@ impl Judge {
                     Value::Object(_) | Value::Array(_) => rule.message.clone(),
                     scalar => format!("{}: {}", shown(scalar), rule.message),
                 },
-                Ok(_) => format!("the rule {} gives no yes or no", rule.text),
-                Err(error) => format!("the rule {} cannot be judged: {error}", rule.text),
+                Ok(_) => format!("the rule {} does not evaluate to a boolean", rule.text),
+                Err(error) => format!("cannot evaluate the rule {}: {error}", rule.text),
             };
             match rule.field.strip_prefix('.') {
-                Some(field) => faults.add(&path.field(field), message),
-                None => faults.add(path, message),
+                Some(field) => errors.add(&path.field(field), message),
+                None => errors.add(path, message),
             }
         }
     }
 }
 
-/// An apiserver compares the items of a list with old ones only where a key tells which is which.
+/// The old item with the same key: an API server correlates list items only in lists with map keys.
 fn same_item<'a>(old: &'a Value, item: &Value, unique: &Unique) -> Option<&'a Value> {
     let Unique::Keys(keys) = unique else {
         return None;

@@ -1,54 +1,54 @@
-//! What a fault says: where it is and what is wrong, short, and with nothing in it that a terminal
-//! would obey, whatever the manifest holds.
+//! Field errors with their paths. Messages are short and hold no terminal escapes, whatever the manifest
+//! contains.
 
 use std::fmt;
 
 use serde_json::Value;
 
-use super::Fault;
+use super::FieldError;
 
-/// How many faults of one object are told; a thousand wrong labels are one mistake.
-const TOLD: usize = 20;
-/// How much of a wrong string is shown.
+/// Errors reported per object; a thousand wrong labels are one mistake.
+const MAX_ERRORS: usize = 20;
+/// Characters of a wrong string that are shown.
 const SHOWN: usize = 60;
 
-/// Where in the object a value is; costs nothing until a fault is told.
+/// The path of a value in the object; formatted only when an error is reported.
 #[derive(Clone, Copy)]
-pub enum Path<'a> {
+pub enum FieldPath<'a> {
     Root,
-    Field(&'a Path<'a>, &'a str),
-    Key(&'a Path<'a>, &'a str),
-    Index(&'a Path<'a>, usize),
+    Field(&'a FieldPath<'a>, &'a str),
+    Key(&'a FieldPath<'a>, &'a str),
+    Index(&'a FieldPath<'a>, usize),
 }
 
 #[derive(Default)]
-pub struct Faults {
-    told: Vec<Fault>,
+pub struct FieldErrors {
+    reported: Vec<FieldError>,
     more: usize,
 }
 
-impl Path<'_> {
-    pub fn field<'a>(&'a self, name: &'a str) -> Path<'a> {
-        Path::Field(self, name)
+impl FieldPath<'_> {
+    pub fn field<'a>(&'a self, name: &'a str) -> FieldPath<'a> {
+        FieldPath::Field(self, name)
     }
 }
 
-impl fmt::Display for Path<'_> {
+impl fmt::Display for FieldPath<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Path::Root => Ok(()),
-            Path::Field(Path::Root, name) => f.write_str(name),
-            Path::Field(parent, name) => write!(f, "{parent}.{name}"),
-            Path::Key(parent, key) => write!(f, "{parent}[{}]", quoted(key)),
-            Path::Index(parent, index) => write!(f, "{parent}[{index}]"),
+            FieldPath::Root => Ok(()),
+            FieldPath::Field(FieldPath::Root, name) => f.write_str(name),
+            FieldPath::Field(parent, name) => write!(f, "{parent}.{name}"),
+            FieldPath::Key(parent, key) => write!(f, "{parent}[{}]", quoted(key)),
+            FieldPath::Index(parent, index) => write!(f, "{parent}[{index}]"),
         }
     }
 }
 
-impl Faults {
-    pub fn add(&mut self, path: &Path<'_>, message: impl Into<String>) {
-        match self.told.len() < TOLD {
-            true => self.told.push(Fault {
+impl FieldErrors {
+    pub fn add(&mut self, path: &FieldPath<'_>, message: impl Into<String>) {
+        match self.reported.len() < MAX_ERRORS {
+            true => self.reported.push(FieldError {
                 field: path.to_string(),
                 message: message.into(),
             }),
@@ -57,29 +57,29 @@ impl Faults {
     }
 
     pub fn is_empty(&self) -> bool {
-        self.told.is_empty()
+        self.reported.is_empty()
     }
 
-    pub fn into_result(mut self, value: Value) -> Result<Value, Vec<Fault>> {
+    pub fn into_result(mut self, value: Value) -> Result<Value, Vec<FieldError>> {
         if self.more > 0 {
-            let message = format!("and {} more faults", self.more);
-            self.told.push(Fault {
+            let message = format!("and {} more errors", self.more);
+            self.reported.push(FieldError {
                 field: String::new(),
                 message,
             });
         }
-        match self.told.is_empty() {
+        match self.reported.is_empty() {
             true => Ok(value),
-            false => Err(self.told),
+            false => Err(self.reported),
         }
     }
 }
 
-/// Where an unknown field is; a name that is no plain word is shown as the hostile text it may be.
-pub fn unknown<'a>(path: &'a Path<'a>, name: &'a str) -> Path<'a> {
+/// The path of an unknown field. A name that is not alphanumeric may be hostile, and is quoted.
+pub fn unknown<'a>(path: &'a FieldPath<'a>, name: &'a str) -> FieldPath<'a> {
     match name.bytes().all(|b| b.is_ascii_alphanumeric()) && name.len() <= SHOWN {
-        true => Path::Field(path, name),
-        false => Path::Key(path, name),
+        true => FieldPath::Field(path, name),
+        false => FieldPath::Key(path, name),
     }
 }
 
@@ -95,7 +95,7 @@ pub fn unknown_field<'a>(name: &str, known: impl Iterator<Item = &'a String>) ->
     }
 }
 
-/// How many letters apart two words are, the case of letters apart.
+/// The edit distance of two words, ignoring case.
 fn distance(a: &str, b: &str) -> usize {
     let (a, b) = (a.to_ascii_lowercase(), b.to_ascii_lowercase());
     let mut row: Vec<usize> = (0..=b.len()).collect();
@@ -110,7 +110,7 @@ fn distance(a: &str, b: &str) -> usize {
     row[b.len()]
 }
 
-/// A value as a message may show it: short, and with nothing that a terminal would obey.
+/// A value as shown in a message: short, and without terminal escapes.
 pub fn shown(value: &Value) -> String {
     match value {
         Value::String(text) => quoted(text),

@@ -1,5 +1,5 @@
-//! A CRD's OpenAPI schema as a tree that is quick to walk. Compiling refuses a schema word that this
-//! code does not check, so that no bound is ever skipped in silence.
+//! A CRD's OpenAPI schema, compiled to a tree. Compilation fails on a keyword that this code does not check, so
+//! that no constraint is skipped silently.
 
 use std::collections::BTreeMap;
 
@@ -10,30 +10,30 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 use regex::Regex;
 use serde_json::Value;
 
-use super::rules::Rule;
+use super::cel_rules::CelRule;
 
-/// What one value may be.
-pub struct Node {
+/// Schema of one value.
+pub struct SchemaNode {
     pub shape: Shape,
-    pub rules: Vec<Rule>,
-    /// Whether this node or one below it has rules: branches without any are not walked for them.
-    pub judged: bool,
+    pub rules: Vec<CelRule>,
+    /// Whether this node or a descendant has CEL rules; other branches are not walked for them.
+    pub has_rules: bool,
     pub default: Option<Value>,
 }
 
 pub enum Shape {
     /// Named fields and no others.
     Object {
-        fields: BTreeMap<String, Node>,
+        fields: BTreeMap<String, SchemaNode>,
         required: Vec<String>,
     },
-    /// Keys that the writer chooses.
+    /// Arbitrary keys.
     Map {
-        values: Box<Node>,
+        values: Box<SchemaNode>,
         most: usize,
     },
     List {
-        items: Box<Node>,
+        items: Box<SchemaNode>,
         least: usize,
         most: usize,
         unique: Unique,
@@ -52,7 +52,7 @@ pub enum Shape {
     Boolean,
 }
 
-/// What may not come twice in a list.
+/// Uniqueness constraint of a list.
 pub enum Unique {
     Nothing,
     Items,
@@ -60,34 +60,34 @@ pub enum Unique {
     Keys(Vec<String>),
 }
 
-impl Node {
+impl SchemaNode {
     pub fn compile(schema: &JSONSchemaProps, at: &str) -> anyhow::Result<Self> {
-        refuse_unknown_words(schema).with_context(|| format!("schema of {at:?}"))?;
+        reject_unsupported_keywords(schema).with_context(|| format!("schema of {at:?}"))?;
         let shape = match schema.type_.as_deref() {
             Some("object") => object(schema, at)?,
             Some("array") => list(schema, at)?,
             Some("string") => text(schema).with_context(|| format!("schema of {at:?}"))?,
             Some("integer") => integer(schema),
             Some("boolean") => Shape::Boolean,
-            other => bail!("schema of {at:?}: the type {other:?} is not known here"),
+            other => bail!("schema of {at:?}: the type {other:?} is not supported"),
         };
-        let rules = Rule::compile_all(
+        let rules = CelRule::compile_all(
             schema
                 .x_kubernetes_validations
                 .as_deref()
                 .unwrap_or_default(),
         )?;
-        let judged = !rules.is_empty() || shape.children().any(|child| child.judged);
+        let has_rules = !rules.is_empty() || shape.children().any(|child| child.has_rules);
         let default = schema.default.as_ref().map(|json| json.0.clone());
         Ok(Self {
             shape,
             rules,
-            judged,
+            has_rules,
             default,
         })
     }
 
-    /// Puts the schema's defaults where fields are missing, as an apiserver does before it checks.
+    /// Fills in the defaults of missing fields, as an API server does before validation.
     pub fn fill(&self, value: &mut Value) {
         match (&self.shape, value) {
             (Shape::Object { fields, .. }, Value::Object(object)) => {
@@ -111,7 +111,7 @@ impl Node {
 }
 
 impl Shape {
-    fn children(&self) -> Box<dyn Iterator<Item = &Node> + '_> {
+    fn children(&self) -> Box<dyn Iterator<Item = &SchemaNode> + '_> {
         match self {
             Self::Object { fields, .. } => Box::new(fields.values()),
             Self::Map { values: child, .. } | Self::List { items: child, .. } => {
@@ -122,8 +122,8 @@ impl Shape {
     }
 }
 
-fn refuse_unknown_words(schema: &JSONSchemaProps) -> anyhow::Result<()> {
-    let words = [
+fn reject_unsupported_keywords(schema: &JSONSchemaProps) -> anyhow::Result<()> {
+    let keywords = [
         ("allOf", schema.all_of.is_some()),
         ("anyOf", schema.any_of.is_some()),
         ("oneOf", schema.one_of.is_some()),
@@ -149,15 +149,15 @@ fn refuse_unknown_words(schema: &JSONSchemaProps) -> anyhow::Result<()> {
             schema.x_kubernetes_preserve_unknown_fields == Some(true),
         ),
     ];
-    match words.into_iter().find(|(_, used)| *used) {
-        Some((word, _)) => bail!("the word {word} is not known here"),
+    match keywords.into_iter().find(|(_, used)| *used) {
+        Some((keyword, _)) => bail!("the keyword {keyword} is not supported"),
         None => Ok(()),
     }
 }
 
 fn object(schema: &JSONSchemaProps, at: &str) -> anyhow::Result<Shape> {
     if let Some(JSONSchemaPropsOrBool::Schema(values)) = &schema.additional_properties {
-        let values = Box::new(Node::compile(values, at)?);
+        let values = Box::new(SchemaNode::compile(values, at)?);
         return Ok(Shape::Map {
             values,
             most: size(schema.max_properties),
@@ -167,7 +167,7 @@ fn object(schema: &JSONSchemaProps, at: &str) -> anyhow::Result<Shape> {
     for (name, property) in schema.properties.iter().flatten() {
         fields.insert(
             name.clone(),
-            Node::compile(property, &format!("{at}.{name}"))?,
+            SchemaNode::compile(property, &format!("{at}.{name}"))?,
         );
     }
     Ok(Shape::Object {
@@ -190,7 +190,7 @@ fn list(schema: &JSONSchemaProps, at: &str) -> anyhow::Result<Shape> {
         Some("set") => Unique::Items,
         _ => Unique::Nothing,
     };
-    let items = Box::new(Node::compile(items, &format!("{at}[]"))?);
+    let items = Box::new(SchemaNode::compile(items, &format!("{at}[]"))?);
     Ok(Shape::List {
         items,
         least: schema.min_items.map_or(0, |n| size(Some(n))),
@@ -204,7 +204,7 @@ fn text(schema: &JSONSchemaProps) -> anyhow::Result<Shape> {
         json.0
             .as_str()
             .map(str::to_owned)
-            .context("a choice that is no string")
+            .context("a choice that is not a string")
     };
     Ok(Shape::Text {
         least: schema.min_length.map_or(0, |n| size(Some(n))),
@@ -220,7 +220,7 @@ fn text(schema: &JSONSchemaProps) -> anyhow::Result<Shape> {
     })
 }
 
-/// A bound of the schema is a double there; every one of ours is a whole number.
+/// Bounds are doubles in the schema; all of ours are integers.
 fn integer(schema: &JSONSchemaProps) -> Shape {
     let (least, most) = match schema.format.as_deref() {
         Some("int32") => (i64::from(i32::MIN), i64::from(i32::MAX)),
