@@ -143,7 +143,7 @@ fn start_backfill(config: &Config, events: &EventSender) -> anyhow::Result<Backf
 fn watch_networks(
     config: &Config,
     events: &EventSender,
-) -> anyhow::Result<(Networks, networks::Watch)> {
+) -> anyhow::Result<(Networks, networks::NetworkWatch)> {
     let node = NodeNetworks::default();
     let is_in_cluster = matches!(config.source, Source::Cluster);
     let networks = Networks::new(
@@ -159,7 +159,7 @@ fn watch_networks(
         *node.lock().unwrap_or_else(PoisonError::into_inner) = Some(said);
         events.send(Trigger::NodeNetworks);
     };
-    let watch = networks::Watch::start(kernel::matters_on_node, tell);
+    let watch = networks::NetworkWatch::start(kernel::matters_on_node, tell);
     Ok((networks, watch.context("watch the networks of this node")?))
 }
 

@@ -4,21 +4,21 @@
 //! may be thrown away and read again at any time.
 
 /// Steps applied: the only place where links are made, changed and removed.
-pub mod act;
-/// What of ours is on host ends in the node's namespace.
-mod around;
-/// The machine given back.
-mod close;
+pub mod apply;
+/// Namespaces that only their number leads to.
+mod detached_netns;
 /// What the kernel tells unasked.
-pub mod events;
+pub mod event_socket;
 /// The filter that lets only peers into a tunnel.
 pub mod filter;
+/// What of ours is on host ends in the node's namespace.
+mod host_end_l3;
+/// What the kernel told, taken in and told on.
+mod kernel_events;
 /// One link as the kernel shows it.
 pub mod link_info;
 /// Links, wanted and present, and their netlink messages; pure.
 pub mod links;
-/// What the kernel told, taken in and told on.
-mod listen;
 /// A blocking rtnetlink socket.
 pub mod netlink;
 /// Which networks a kernel knows in one namespace.
@@ -31,20 +31,20 @@ pub mod present;
 pub mod probe;
 /// Network settings that netlink does not know.
 pub mod procfs;
-/// A namespace that somebody only spoke of.
-pub mod proof;
 /// Links taken away, in sets.
 pub mod remove;
 /// A visit to one pod.
 pub mod sandbox;
-/// A namespace that the daemon lives beside for good.
-pub mod space;
-/// Namespaces that only their number leads to.
-mod strays;
 /// What segments are on, and what belongs to them.
-mod surroundings;
+mod segments;
 /// podconfig's own network namespace on this node.
 pub mod switch;
+/// The machine given back.
+mod teardown;
+/// A namespace that somebody only spoke of.
+pub mod verify_netns;
+/// A namespace that the daemon lives beside for good.
+pub mod watched_netns;
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
@@ -58,20 +58,20 @@ use cni_plugin::{
     record::Record,
 };
 
-pub use listen::{KernelEvent, NetnsEvent};
+pub use kernel_events::{KernelEvent, NetnsEvent};
 
 use self::{
-    around::Around,
-    events::Events,
+    event_socket::EventSocket,
     filter::Filter,
+    host_end_l3::HostEndL3,
     link_info::{LinkInfo, Port},
-    links::{Place, bridge, requests},
+    links::{HostNetns, bridge, requests},
     netlink::{Changes, Error},
     ownership::Ownership,
     procfs::Procfs,
     sandbox::{Sandbox, Unreachable},
-    space::Space,
     switch::{Maker, Pin},
+    watched_netns::WatchedNetns,
 };
 
 /// Everything through which the daemon touches this machine.
@@ -79,8 +79,8 @@ pub struct Machine {
     pub installation: String,
     pub changes: Changes,
     pub pin: Pin,
-    pub switch: Space,
-    pub node: Space,
+    pub switch: WatchedNetns,
+    pub node: WatchedNetns,
     procfs: Procfs,
     folders: NetnsFolders,
     boot_id: String,
@@ -89,13 +89,13 @@ pub struct Machine {
     /// Whose the host ends are.
     ownership: Ownership,
     /// Pinned entries of the forwarding tables: port and MAC address.
-    pinned: HashSet<(Place, u32, [u8; 6])>,
+    pinned: HashSet<(HostNetns, u32, [u8; 6])>,
     /// What of ours is on host ends in the node's namespace; `None`: it is to be read.
-    around: Option<Around>,
+    host_end_l3: Option<HostEndL3>,
     /// Host ends that were seen to have lost something when that was read again.
     losers: Vec<u32>,
     /// Host ends whose ingress filter was just written, and is still to be told of.
-    expected_filters: HashSet<(Place, u32)>,
+    expected_filters: HashSet<(HostNetns, u32)>,
     pub filter: Filter,
     /// Devices of segments, in the switch, by name.
     devices: HashMap<String, u32>,
@@ -105,17 +105,17 @@ pub struct Machine {
     own_addresses: Option<Vec<(u32, IpAddr)>>,
     /// Links of the node that somebody took to another namespace, by name.
     moved: HashSet<String>,
-    /// Events were lost, and what is known was not read again since.
+    /// EventSocket were lost, and what is known was not read again since.
     is_behind: bool,
     /// Links that could not be finished; they go together, when the pass has tried them all.
-    pub unfinished: Vec<(Place, u32)>,
+    pub unfinished: Vec<(HostNetns, u32)>,
     /// Bridges in the switch whose way out was made, raised or led to more ends in this pass.
-    pub ways_out: Vec<(u32, WayOut)>,
+    pub uplink_changes: Vec<(u32, UplinkChange)>,
 }
 
 /// What has become of the way out of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WayOut {
+pub enum UplinkChange {
     /// Those behind it may have found the pods elsewhere meanwhile, or not at all.
     Opened,
     /// It leads to more ends than before.
@@ -137,11 +137,11 @@ impl Machine {
             let fd = netns.as_fd().try_clone_to_owned()?;
             Netns::from_fd(fd).map_err(io::Error::other)
         };
-        let of_switch = || Ok((Events::of_all_netns()?, Events::of_tables(false)?));
-        let switch =
-            Space::open(again(&pin.netns)?, &changes, of_switch).map_err(io::Error::other)?;
-        let of_node = || Ok((Events::of_links()?, Events::of_tables(true)?));
-        let node = Space::open(own()?, &changes, of_node).map_err(io::Error::other)?;
+        let of_switch = || Ok((EventSocket::of_all_netns()?, EventSocket::of_tables(false)?));
+        let switch = WatchedNetns::open(again(&pin.netns)?, &changes, of_switch)
+            .map_err(io::Error::other)?;
+        let of_node = || Ok((EventSocket::of_links()?, EventSocket::of_tables(true)?));
+        let node = WatchedNetns::open(own()?, &changes, of_node).map_err(io::Error::other)?;
         let mut machine = Self {
             installation: installation.into(),
             changes: changes.clone(),
@@ -156,7 +156,7 @@ impl Machine {
             bridges: HashMap::new(),
             ownership: Ownership::default(),
             pinned: HashSet::new(),
-            around: None,
+            host_end_l3: None,
             losers: Vec::new(),
             expected_filters: HashSet::new(),
             filter: Filter::open(installation, &changes).map_err(io::Error::other)?,
@@ -166,9 +166,9 @@ impl Machine {
             moved: HashSet::new(),
             is_behind: false,
             unfinished: Vec::new(),
-            ways_out: Vec::new(),
+            uplink_changes: Vec::new(),
         };
-        machine.read_by_heart().map_err(io::Error::other)?;
+        machine.rebuild_cache().map_err(io::Error::other)?;
         Ok(machine)
     }
 
@@ -201,40 +201,44 @@ impl Machine {
     }
 
     /// Whether a host end shows the mark that it was given.
-    pub fn is_marked(&self, place: Place, row: &LinkInfo) -> bool {
+    pub fn is_marked(&self, place: HostNetns, row: &LinkInfo) -> bool {
         self.ownership.is_marked(place, row)
     }
 
     /// Reads all that is kept in memory anew, and says whether anything of what no event tells is
     /// otherwise than it was left.
     pub fn check(&mut self) -> Result<bool, Error> {
-        let around = self.around.clone();
+        let host_end_l3 = self.host_end_l3.clone();
         let before = (self.pinned.clone(), self.peers.clone(), self.ports());
         self.read_again()?;
-        let around_differs = match around {
-            Some(around) if !around.is_stale => *self.read_around()? != around,
+        let l3_differs = match host_end_l3 {
+            Some(host_end_l3) if !host_end_l3.is_stale => *self.read_host_end_l3()? != host_end_l3,
             _ => false,
         };
-        Ok(around_differs || before != (self.pinned.clone(), self.peers.clone(), self.ports()))
+        Ok(l3_differs || before != (self.pinned.clone(), self.peers.clone(), self.ports()))
     }
 
     /// What of ours is on host ends in the node's namespace.
-    fn read_around(&mut self) -> Result<&Around, Error> {
-        if self.around.as_ref().is_none_or(|around| around.is_stale) {
-            let now = Around::read(&mut self.node.socket)?;
-            let before = self.around.replace(now);
+    fn read_host_end_l3(&mut self) -> Result<&HostEndL3, Error> {
+        if self
+            .host_end_l3
+            .as_ref()
+            .is_none_or(|host_end_l3| host_end_l3.is_stale)
+        {
+            let now = HostEndL3::read(&mut self.node.socket)?;
+            let before = self.host_end_l3.replace(now);
             // Whose loss is still to be told, it would be no news by then.
-            let losers = before.zip(self.around.as_ref());
+            let losers = before.zip(self.host_end_l3.as_ref());
             self.losers
                 .extend(losers.iter().flat_map(|(before, now)| before.lost(now)));
         }
-        Ok(self.around.get_or_insert_default())
+        Ok(self.host_end_l3.get_or_insert_default())
     }
 
     /// A link that is gone has lost all that was on it, and the kernel says nothing of it.
-    fn remember_around(&mut self, before: Option<&LinkInfo>, now: Option<&LinkInfo>) {
-        if let (Some(before), None, Some(around)) = (before, now, &mut self.around) {
-            around.forget(before.index);
+    fn forget_gone(&mut self, before: Option<&LinkInfo>, now: Option<&LinkInfo>) {
+        if let (Some(before), None, Some(host_end_l3)) = (before, now, &mut self.host_end_l3) {
+            host_end_l3.forget(before.index);
         }
     }
 
@@ -252,14 +256,14 @@ impl Machine {
     pub fn read_again(&mut self) -> Result<(), Error> {
         self.switch.read_all()?;
         self.node.read_all()?;
-        self.around = None;
-        self.read_by_heart()
+        self.host_end_l3 = None;
+        self.rebuild_cache()
     }
 
     /// Keeps what is known by heart true to what was heard.
-    pub(crate) fn remember(
+    pub(crate) fn update_cache(
         &mut self,
-        place: Place,
+        place: HostNetns,
         before: Option<&LinkInfo>,
         now: Option<&LinkInfo>,
     ) {
@@ -274,18 +278,18 @@ impl Machine {
             self.expected_filters.remove(&(place, row.index));
         }
         match place {
-            Place::Switch => {
-                self.remember_bridge(before, now);
-                self.remember_device(before, now);
+            HostNetns::Switch => {
+                self.update_bridge(before, now);
+                self.update_device(before, now);
             }
-            Place::Node => {
-                self.remember_leaving(before, now);
-                self.remember_around(before, now);
+            HostNetns::Node => {
+                self.update_leaving(before, now);
+                self.forget_gone(before, now);
             }
         }
     }
 
-    fn remember_bridge(&mut self, before: Option<&LinkInfo>, now: Option<&LinkInfo>) {
+    fn update_bridge(&mut self, before: Option<&LinkInfo>, now: Option<&LinkInfo>) {
         if let Some(row) = now.filter(|row| row.is_kind("bridge")) {
             self.bridges.insert(row.name.clone(), row.index);
         }
@@ -297,33 +301,37 @@ impl Machine {
         }
     }
 
-    fn read_by_heart(&mut self) -> Result<(), Error> {
+    fn rebuild_cache(&mut self) -> Result<(), Error> {
         let (switch, node) = (&self.switch, &self.node);
         self.ownership.retain_seen(|place, index| {
-            let space = if place == Place::Switch { switch } else { node };
-            space.links.get(&index).cloned()
+            let watched = if place == HostNetns::Switch {
+                switch
+            } else {
+                node
+            };
+            watched.links.get(&index).cloned()
         });
         self.bridges.clear();
         self.devices.clear();
-        let rows: Vec<(Place, LinkInfo)> =
-            [(Place::Switch, &self.switch), (Place::Node, &self.node)]
-                .into_iter()
-                .flat_map(|(place, space)| {
-                    space.links.values().map(move |row| (place, row.clone()))
-                })
-                .collect();
+        let rows: Vec<(HostNetns, LinkInfo)> = [
+            (HostNetns::Switch, &self.switch),
+            (HostNetns::Node, &self.node),
+        ]
+        .into_iter()
+        .flat_map(|(place, watched)| watched.links.values().map(move |row| (place, row.clone())))
+        .collect();
         for (place, row) in rows {
-            self.remember(place, None, Some(&row));
+            self.update_cache(place, None, Some(&row));
         }
-        let pins = |place, space: &mut Space| -> Result<HashSet<_>, Error> {
-            Ok(read_pins(space)?
+        let pins = |place, watched: &mut WatchedNetns| -> Result<HashSet<_>, Error> {
+            Ok(read_pins(watched)?
                 .into_iter()
                 .map(|(index, mac)| (place, index, mac))
                 .collect())
         };
-        self.pinned = pins(Place::Switch, &mut self.switch)?;
-        self.pinned.extend(pins(Place::Node, &mut self.node)?);
-        self.peers = surroundings::read_peers(&mut self.switch)?;
+        self.pinned = pins(HostNetns::Switch, &mut self.switch)?;
+        self.pinned.extend(pins(HostNetns::Node, &mut self.node)?);
+        self.peers = segments::read_peers(&mut self.switch)?;
         Ok(())
     }
 
@@ -332,7 +340,7 @@ impl Machine {
     }
 
     /// Makes the switch's own settings, its bridges and its pin hold.
-    pub fn keep_switch(&mut self, thoroughly: bool) -> io::Result<Kept> {
+    pub fn ensure_switch(&mut self, thoroughly: bool) -> io::Result<PinState> {
         if thoroughly {
             self.pin.enforce(&self.procfs)?;
         }
@@ -344,27 +352,27 @@ impl Machine {
         let raise: Vec<_> = lowered
             .map(|row| requests::raise(&row.name, row.index))
             .collect();
-        act::first_error(self.switch.socket.batch(&raise)).map_err(io::Error::other)?;
+        apply::first_error(self.switch.socket.batch(&raise)).map_err(io::Error::other)?;
         match (self.pin.holds()?, self.pin.maker()) {
-            (true, _) => Ok(Kept::Pinned),
-            (false, Maker::Itself) => self.pin.pin().map(|()| Kept::PinnedAgain),
-            (false, Maker::Other) => Ok(Kept::Unpinned),
+            (true, _) => Ok(PinState::Pinned),
+            (false, Maker::Itself) => self.pin.pin().map(|()| PinState::Repinned),
+            (false, Maker::Other) => Ok(PinState::Unpinned),
         }
     }
 }
 
 /// How the switch's pin is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kept {
+pub enum PinState {
     Pinned,
     /// It was not, and is now.
-    PinnedAgain,
+    Repinned,
     /// It is not, and to pin it is another program's.
     Unpinned,
 }
 
-fn read_pins(space: &mut Space) -> Result<Vec<(u32, [u8; 6])>, Error> {
-    space.socket.dump(
+fn read_pins(watched: &mut WatchedNetns) -> Result<Vec<(u32, [u8; 6])>, Error> {
+    watched.socket.dump(
         "list forwarding entries",
         &bridge::list_macs(),
         |all: &mut Vec<_>, _, body| {

@@ -73,7 +73,7 @@ use crate::{
     backfill::Backfill,
     http::DaemonHealth,
     metrics::Metrics,
-    node::{Machine, links::Place},
+    node::{Machine, links::HostNetns},
     scope::precedence::Earlier,
     source::{InitialSync, Stores},
 };
@@ -111,7 +111,7 @@ pub struct NodeReconciler {
     /// Network namespaces as the switch counts them.
     netns_ids: NetnsIds,
     /// Host ends → pod uid.
-    host_ends: HashMap<(Place, u32), String>,
+    host_ends: HashMap<(HostNetns, u32), String>,
     claims: ClaimAllocator,
     networks: Networks,
     /// Installations that namespaces are left to.

@@ -14,7 +14,7 @@ use super::{
     kernel,
     reserved::{Reserved, special},
 };
-use crate::{node::networks::Said, source::freshness::VALID_FOR};
+use crate::{node::networks::NetworksResult, source::freshness::VALID_FOR};
 
 /// What the controller has published.
 #[derive(Clone, Debug, Default)]
@@ -80,7 +80,7 @@ impl Known {
     /// Takes in all that is known now. `cluster` is `None` where there is no cluster.
     pub fn take(
         &mut self,
-        node: Option<&Said>,
+        node: Option<&NetworksResult>,
         cluster: Option<&Published>,
         (now, time): (Instant, Time),
     ) -> News {
@@ -145,7 +145,7 @@ fn not_in<'a>(
 
 /// Why there may be networks that nobody here knows of.
 fn why_unknown(
-    node: Option<&Said>,
+    node: Option<&NetworksResult>,
     cluster: Option<&Published>,
     installation: &str,
     now: Instant,
@@ -192,7 +192,7 @@ mod tests {
         Time(Timestamp::from_second(seconds).unwrap())
     }
 
-    fn node(prefix: &str) -> Said {
+    fn node(prefix: &str) -> NetworksResult {
         let network = KernelNetwork {
             prefix: prefix.parse().unwrap(),
             by: By::Address,

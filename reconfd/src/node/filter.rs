@@ -69,7 +69,7 @@ use netlink_sys::protocols::NETLINK_NETFILTER;
 use nix::errno::Errno;
 
 use crate::node::{
-    events::Events,
+    event_socket::EventSocket,
     netlink::{Changes, Error, Socket},
 };
 
@@ -127,7 +127,7 @@ pub struct Filter {
     /// The generation at which the table was as it should be.
     seen: Option<u32>,
     /// Tells that some table of the namespace has changed.
-    events: Option<Events>,
+    events: Option<EventSocket>,
     /// That was told, and not looked at yet.
     is_unsure: bool,
     /// Others may change their tables all the time: ours is not read more often than this.
@@ -212,12 +212,12 @@ impl Filter {
     }
 
     /// Readable when some table of the namespace has changed.
-    pub fn events(&self) -> Option<&Events> {
+    pub fn events(&self) -> Option<&EventSocket> {
         self.events.as_ref()
     }
 
     /// Looks at the table if some table of the namespace has changed; whether it was written again.
-    pub fn verify_if_told(&mut self) -> Result<bool, Error> {
+    pub fn verify_if_notified(&mut self) -> Result<bool, Error> {
         let events = self.events.iter_mut();
         for events in events {
             let told = events.drain(|_, _, _| self.is_unsure = true);
@@ -257,7 +257,7 @@ impl Filter {
     fn begin(&mut self, changes: &Changes) -> Result<(), Error> {
         let op = || format!("open nft table {}", self.table);
         // Before the table is read, or a change between is not told.
-        let events = Events::of_nftables().map_err(|error| Error::io(op(), &error))?;
+        let events = EventSocket::of_nftables().map_err(|error| Error::io(op(), &error))?;
         self.events = Some(events);
         let socket = Socket::open_for(NETLINK_NETFILTER, changes)
             .map_err(|error| Error::io(op(), &error))?;

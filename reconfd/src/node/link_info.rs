@@ -5,7 +5,7 @@
 
 use netlink_packet_core::{NlaBuffer, NlasIterator};
 
-use super::links::Mark;
+use super::links::OwnershipMark;
 
 /// What a vlan or a vxlan says of itself.
 mod data;
@@ -156,7 +156,7 @@ impl LinkInfo {
     }
 
     /// Whose it is, where its alias says so.
-    pub fn mark(&self) -> Option<Mark> {
+    pub fn mark(&self) -> Option<OwnershipMark> {
         self.alias.as_deref()?.parse().ok()
     }
 

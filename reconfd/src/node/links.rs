@@ -9,14 +9,16 @@ pub mod bridge;
 pub mod device;
 /// What must change to make a present link the wanted one.
 pub mod edit;
+/// What a pod may not send: the tc ingress filter of a host end.
+pub mod ingress_filter;
 /// The kinds of links, and where their other ends are.
 pub mod kind;
 /// The MAC addresses that are a link's own.
 pub mod mac;
-/// Whose a link is.
-pub mod mark;
 /// A pod's neighbours ↔ messages.
 pub mod neighbour;
+/// Whose a link is.
+pub mod ownership_mark;
 /// Edits → messages.
 pub mod requests;
 /// Routes and rules ↔ messages.
@@ -25,8 +27,6 @@ pub mod route;
 pub mod settings;
 /// veth ↔ messages.
 pub mod veth;
-/// What a pod may not send: the tc ingress filter of a host end.
-pub mod wall;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -36,10 +36,10 @@ use std::{
 use ipnetwork::IpNetwork;
 
 pub use device::{Device, Segment};
-pub use kind::{HostEnd, Kind, Place, VETH, Veth};
-pub use mark::Mark;
+use ingress_filter::program::Instruction;
+pub use kind::{HostEnd, HostNetns, LinkKind, VETH, Veth};
+pub use ownership_mark::OwnershipMark;
 use settings::Setting;
-use wall::program::Instruction;
 
 use super::{filter::PeerFilter, link_info::Port};
 
@@ -51,7 +51,7 @@ pub const GROUP: u32 = 0x7063_6667;
 pub struct Link {
     /// The interface name in the pod.
     pub name: String,
-    pub kind: Kind,
+    pub kind: LinkKind,
     /// Bytes; `None`: what the device below can carry.
     pub mtu: Option<u32>,
     /// `None`: one that is the link's own by what it holds.
@@ -78,7 +78,7 @@ pub struct Want {
     pub link: Link,
     /// The MAC addresses of which it has one, where none is asked for.
     pub derived: mac::Derived,
-    pub mark: Mark,
+    pub mark: OwnershipMark,
     pub host_name: String,
     /// The host end's MTU: on a bridge of the node the bridge's own, or a small port would pull down
     /// the MTU of the whole bridge.
@@ -86,14 +86,14 @@ pub struct Want {
     /// Bytes: what the link says, or the device below it.
     pub mtu: u32,
     /// What is known of a vlan or a vxlan before its surroundings are looked at.
-    pub ground: Option<Ground>,
+    pub policy: Option<DevicePolicy>,
     /// What it needs of a vlan or a vxlan, once they were.
     pub device: Option<WantDevice>,
 }
 
 /// What is decided about a vlan or a vxlan, whatever it stands on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Ground {
+pub struct DevicePolicy {
     /// The namespace that has the segment.
     pub owner: String,
     /// The parent may be a port of a bridge or a bond.
@@ -130,7 +130,7 @@ pub struct WantDevice {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PresentDevice {
     /// `None`: somebody stripped it, or the device is half made.
-    pub mark: Option<Mark>,
+    pub mark: Option<OwnershipMark>,
     pub pod: PodSide,
     pub peers: BTreeSet<IpAddr>,
 }
@@ -139,8 +139,8 @@ pub struct PresentDevice {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Present {
     /// From the host end's alias; `None`: the link is half made.
-    pub mark: Option<Mark>,
-    pub place: Place,
+    pub mark: Option<OwnershipMark>,
+    pub place: HostNetns,
     pub host: HostSide,
     /// `None`: the other end is not in the pod any more.
     pub pod: Option<PodSide>,
@@ -187,7 +187,7 @@ pub struct PodSide {
     pub slaac: Option<bool>,
     /// Somebody has switched IPv6 off: for this link, or for all of the pod's.
     pub has_ipv6_off: bool,
-    pub addresses: Vec<address::Present>,
+    pub addresses: Vec<address::PresentAddress>,
     pub routes: BTreeSet<Route>,
 }
 

@@ -12,7 +12,7 @@ use netlink_packet_route::{
 use nix::errno::Errno;
 
 use super::{
-    events::PROTOCOL,
+    event_socket::PROTOCOL,
     link_info::LinkInfo,
     links::address,
     netlink::{Body, Error, Socket},
@@ -21,7 +21,7 @@ use super::{
 
 /// The node's own, kept current.
 mod watch;
-pub use watch::{Matters, Said, Watch};
+pub use watch::{NetworkFilter, NetworkWatch, NetworksResult};
 
 /// A pod that speaks BGP may have more; such a table says nothing that could be checked in time.
 const MOST: usize = 20_000;
@@ -92,7 +92,7 @@ pub fn read(
     Ok(found)
 }
 
-fn of_address(address: &address::Present, link: Option<String>) -> Option<KernelNetwork> {
+fn of_address(address: &address::PresentAddress, link: Option<String>) -> Option<KernelNetwork> {
     Some(KernelNetwork {
         prefix: address.network,
         by: By::Address,

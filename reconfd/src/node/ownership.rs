@@ -6,27 +6,27 @@ use std::collections::{HashMap, HashSet};
 
 use super::{
     link_info::LinkInfo,
-    links::{Mark, Place, VETH},
+    links::{HostNetns, OwnershipMark, VETH},
     present,
 };
 
 /// A host end as it was marked and named.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Owned {
-    mark: Mark,
+    mark: OwnershipMark,
     name: String,
 }
 
 #[derive(Debug, Default)]
 pub struct Ownership {
-    ends: HashMap<(Place, u32), Owned>,
+    ends: HashMap<(HostNetns, u32), Owned>,
     /// By the uid of the pod that the mark names.
-    by_pod: HashMap<String, HashSet<(Place, u32)>>,
+    by_pod: HashMap<String, HashSet<(HostNetns, u32)>>,
 }
 
 impl Ownership {
     /// Takes in a link as it is now: the first mark that it is seen with counts.
-    pub fn see(&mut self, place: Place, row: &LinkInfo, installation: &str) {
+    pub fn see(&mut self, place: HostNetns, row: &LinkInfo, installation: &str) {
         if let Some(mark) = present::mark_of(row, installation)
             && !self.has(place, row.index)
         {
@@ -35,7 +35,7 @@ impl Ownership {
     }
 
     /// The link was marked and named by this program.
-    pub fn mark(&mut self, place: Place, index: u32, mark: Mark, name: &str) {
+    pub fn mark(&mut self, place: HostNetns, index: u32, mark: OwnershipMark, name: &str) {
         self.forget(place, index);
         let of_pod = self.by_pod.entry(mark.pod_uid.clone()).or_default();
         of_pod.insert((place, index));
@@ -43,7 +43,7 @@ impl Ownership {
         self.ends.insert((place, index), Owned { mark, name });
     }
 
-    pub fn forget(&mut self, place: Place, index: u32) {
+    pub fn forget(&mut self, place: HostNetns, index: u32) {
         let Some(owned) = self.ends.remove(&(place, index)) else {
             return;
         };
@@ -56,8 +56,8 @@ impl Ownership {
     }
 
     /// Keeps what is still the link that was seen, after events were lost: a veth with its name or its mark.
-    pub fn retain_seen(&mut self, links: impl Fn(Place, u32) -> Option<LinkInfo>) {
-        let is_same = |place: Place, index: u32, owned: &Owned| {
+    pub fn retain_seen(&mut self, links: impl Fn(HostNetns, u32) -> Option<LinkInfo>) {
+        let is_same = |place: HostNetns, index: u32, owned: &Owned| {
             links(place, index).is_some_and(|row| {
                 let is_marked = row.alias.as_deref() == Some(&owned.mark.to_string());
                 row.is_kind(VETH) && (row.name == owned.name || is_marked)
@@ -65,26 +65,26 @@ impl Ownership {
         };
         let ends = self.ends.iter();
         let gone = ends.filter(|((place, index), owned)| !is_same(*place, *index, owned));
-        let gone: Vec<(Place, u32)> = gone.map(|(end, _)| *end).collect();
+        let gone: Vec<(HostNetns, u32)> = gone.map(|(end, _)| *end).collect();
         gone.into_iter()
             .for_each(|(place, index)| self.forget(place, index));
     }
 
-    pub fn has(&self, place: Place, index: u32) -> bool {
+    pub fn has(&self, place: HostNetns, index: u32) -> bool {
         self.ends.contains_key(&(place, index))
     }
 
-    pub fn mark_of(&self, place: Place, index: u32) -> Option<&Mark> {
+    pub fn mark_of(&self, place: HostNetns, index: u32) -> Option<&OwnershipMark> {
         self.ends.get(&(place, index)).map(|owned| &owned.mark)
     }
 
     /// Whether the link shows the mark that it was given. One that is not known may show anything.
-    pub fn is_marked(&self, place: Place, row: &LinkInfo) -> bool {
+    pub fn is_marked(&self, place: HostNetns, row: &LinkInfo) -> bool {
         let mark = self.mark_of(place, row.index);
         mark.is_none_or(|mark| row.alias.as_deref() == Some(&mark.to_string()))
     }
 
-    pub fn of_pod(&self, uid: &str) -> impl Iterator<Item = (Place, u32)> {
+    pub fn of_pod(&self, uid: &str) -> impl Iterator<Item = (HostNetns, u32)> {
         self.by_pod.get(uid).into_iter().flatten().copied()
     }
 
@@ -92,7 +92,7 @@ impl Ownership {
         self.by_pod.keys().cloned().collect()
     }
 
-    pub fn all(&self) -> impl Iterator<Item = (Place, u32)> {
+    pub fn all(&self) -> impl Iterator<Item = (HostNetns, u32)> {
         self.ends.keys().copied()
     }
 }
@@ -117,7 +117,7 @@ mod tests {
 
     fn seen() -> Ownership {
         let mut ownership = Ownership::default();
-        ownership.see(Place::Node, &row(NAME, Some(ALIAS)), "default");
+        ownership.see(HostNetns::Node, &row(NAME, Some(ALIAS)), "default");
         ownership
     }
 
@@ -130,23 +130,23 @@ mod tests {
             row(NAME, Some(&forged)),
         ] {
             let mut ownership = seen();
-            ownership.see(Place::Node, &changed, "default");
+            ownership.see(HostNetns::Node, &changed, "default");
             let of_pod: Vec<_> = ownership.of_pod("uid-1").collect();
-            assert_eq!(of_pod, [(Place::Node, 7)]);
+            assert_eq!(of_pod, [(HostNetns::Node, 7)]);
             assert_eq!(ownership.of_pod("uid-2").count(), 0);
         }
-        assert!(seen().is_marked(Place::Node, &row("other0", Some(ALIAS))));
-        assert!(!seen().is_marked(Place::Node, &row(NAME, None)));
-        assert!(!seen().is_marked(Place::Node, &row(NAME, Some(&forged))));
+        assert!(seen().is_marked(HostNetns::Node, &row("other0", Some(ALIAS))));
+        assert!(!seen().is_marked(HostNetns::Node, &row(NAME, None)));
+        assert!(!seen().is_marked(HostNetns::Node, &row(NAME, Some(&forged))));
     }
 
     #[test]
     fn a_link_of_that_number_that_is_another_is_not_taken_for_it_after_events_were_lost() {
         let mut ownership = seen();
         ownership.retain_seen(|_, _| Some(row(NAME, None)));
-        assert!(ownership.has(Place::Node, 7));
+        assert!(ownership.has(HostNetns::Node, 7));
         ownership.retain_seen(|_, _| Some(row("veth0", None)));
-        assert!(!ownership.has(Place::Node, 7));
+        assert!(!ownership.has(HostNetns::Node, 7));
         assert!(ownership.pods().is_empty());
     }
 }

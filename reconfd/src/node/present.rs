@@ -9,14 +9,14 @@ use super::{
     Machine,
     link_info::LinkInfo,
     links::{
-        GROUP, HostSide, Mark, Place, PodSide, Present, Route, VETH,
-        mark::{PORT_OF_NODE, host_end_name, is_alias, is_host_end_name, other_end},
+        GROUP, HostNetns, HostSide, OwnershipMark, PodSide, Present, Route, VETH,
+        ingress_filter::{self, program::Instruction},
+        ownership_mark::{PORT_OF_NODE, host_end_name, is_alias, is_host_end_name, other_end},
         settings::{self, Setting},
-        wall::{self, program::Instruction},
     },
     netlink::{Error, Socket},
-    sandbox::{Inside, Sandbox},
-    surroundings::is_device,
+    sandbox::{NetnsState, Sandbox},
+    segments::is_device,
 };
 
 /// Devices that are in the pod as a whole.
@@ -27,11 +27,11 @@ pub use devices::Candidate;
 pub use stranded::Stranded;
 
 /// The links of ours that a pod has, and host ends of a sandbox that it had before.
-pub type Found = (Vec<Present>, Vec<(Place, u32)>);
+pub type PresentLinks = (Vec<Present>, Vec<(HostNetns, u32)>);
 
 /// The mark of a host end of this installation, which has our form of name or, where another program has
 /// renamed it, our group. Another link is not ours, whatever its alias says.
-pub fn mark_of(row: &LinkInfo, installation: &str) -> Option<Mark> {
+pub fn mark_of(row: &LinkInfo, installation: &str) -> Option<OwnershipMark> {
     if !row.is_kind(VETH) || !(is_host_end_name(&row.name) || row.group == GROUP) {
         return None;
     }
@@ -40,10 +40,10 @@ pub fn mark_of(row: &LinkInfo, installation: &str) -> Option<Mark> {
 
 /// What a crash left between a link's first message and its mark. All that is in the switch is ours: one
 /// that is not known by its name and mark there is nobody's.
-fn is_half_made(row: &LinkInfo, place: Place, installation: &str) -> bool {
+fn is_half_made(row: &LinkInfo, place: HostNetns, installation: &str) -> bool {
     match place {
-        Place::Switch => row.is_kind(VETH) && mark_of(row, installation).is_none(),
-        Place::Node => {
+        HostNetns::Switch => row.is_kind(VETH) && mark_of(row, installation).is_none(),
+        HostNetns::Node => {
             row.is_kind(VETH)
                 && !row.alias.as_deref().is_some_and(is_alias)
                 && row.group == GROUP
@@ -59,10 +59,10 @@ impl Machine {
     }
 
     /// Host ends of a pod, with their marks.
-    pub fn ends_of(&self, pod_uid: &str) -> Vec<(Place, LinkInfo, Mark)> {
+    pub fn ends_of(&self, pod_uid: &str) -> Vec<(HostNetns, LinkInfo, OwnershipMark)> {
         let ends = self.ownership.of_pod(pod_uid);
         ends.filter_map(|(place, index)| {
-            let row = self.space_of(place).links.get(&index)?.clone();
+            let row = self.host_netns(place).links.get(&index)?.clone();
             let mark = self.ownership.mark_of(place, index)?.clone();
             Some((place, row, mark))
         })
@@ -70,8 +70,8 @@ impl Machine {
     }
 
     /// Links that nobody finished and nobody will.
-    pub fn half_made(&self) -> Vec<(Place, u32)> {
-        let of = |place: Place, rows: &std::collections::HashMap<u32, LinkInfo>| {
+    pub fn half_made(&self) -> Vec<(HostNetns, u32)> {
+        let of = |place: HostNetns, rows: &std::collections::HashMap<u32, LinkInfo>| {
             let half = rows
                 .values()
                 .filter(|row| is_half_made(row, place, &self.installation))
@@ -79,15 +79,15 @@ impl Machine {
             half.map(|row| (place, row.index)).collect::<Vec<_>>()
         };
         [
-            of(Place::Switch, &self.switch.links),
-            of(Place::Node, &self.node.links),
+            of(HostNetns::Switch, &self.switch.links),
+            of(HostNetns::Node, &self.node.links),
         ]
         .concat()
     }
 
     /// Bridges in the switch that have no port, once `going` is gone.
-    pub fn idle_bridges(&self, going: &HashSet<(Place, u32)>) -> Vec<(String, u32)> {
-        let stays = |row: &&LinkInfo| !going.contains(&(Place::Switch, row.index));
+    pub fn idle_bridges(&self, going: &HashSet<(HostNetns, u32)>) -> Vec<(String, u32)> {
+        let stays = |row: &&LinkInfo| !going.contains(&(HostNetns::Switch, row.index));
         let used: BTreeSet<u32> = self
             .switch
             .links
@@ -110,17 +110,17 @@ impl Machine {
         sandbox: &Sandbox,
         id: &str,
         pod_uid: &str,
-        inside: &Inside,
-    ) -> Result<Found, Error> {
+        inside: &NetnsState,
+    ) -> Result<PresentLinks, Error> {
         let (mut present, mut stale) = (Vec::new(), Vec::new());
         let ends = self.ends_of(pod_uid);
-        if ends.iter().any(|(place, ..)| *place == Place::Node) {
-            self.read_around()?;
+        if ends.iter().any(|(place, ..)| *place == HostNetns::Node) {
+            self.read_host_end_l3()?;
         }
         for (place, row, mark) in ends {
             let number = match place {
-                Place::Switch => sandbox.in_switch,
-                Place::Node => self.node.number_of(&sandbox.netns)?,
+                HostNetns::Switch => sandbox.in_switch,
+                HostNetns::Node => self.node.number_of(&sandbox.netns)?,
             };
             let is_here = row.peer_netns == Some(number);
             // One that leads into the pod as it is now was only renamed.
@@ -143,13 +143,13 @@ impl Machine {
         Ok((present, stale))
     }
 
-    fn pins_on(&self, place: Place, port: u32) -> BTreeSet<[u8; 6]> {
+    fn pins_on(&self, place: HostNetns, port: u32) -> BTreeSet<[u8; 6]> {
         let pins = self.pinned.iter();
         let pins = pins.filter(|(at, index, _)| (*at, *index) == (place, port));
         pins.map(|(.., mac)| *mac).collect()
     }
 
-    fn host_side(&mut self, place: Place, row: &LinkInfo) -> Result<HostSide, Error> {
+    fn host_side(&mut self, place: HostNetns, row: &LinkInfo) -> Result<HostSide, Error> {
         let own_mac = row.mac.unwrap_or_default();
         let pins = self.pins_on(place, row.index);
         let mac = match own_mac == PORT_OF_NODE {
@@ -157,8 +157,12 @@ impl Machine {
             true => pins.first().filter(|_| pins.len() == 1).copied(),
             false => Some(other_end(own_mac)),
         };
-        let (ingress, is_ingress_shared) = read_ingress(&mut self.space(place).socket, row.index)?;
-        let here = self.around.as_ref().filter(|_| place == Place::Node);
+        let (ingress, is_ingress_shared) =
+            read_ingress(&mut self.host_netns_mut(place).socket, row.index)?;
+        let here = self
+            .host_end_l3
+            .as_ref()
+            .filter(|_| place == HostNetns::Node);
         Ok(HostSide {
             ingress,
             is_ingress_shared,
@@ -181,9 +185,13 @@ impl Machine {
     }
 
     /// What no event tells of a host end that is where others set sysctls.
-    fn settings_of(&self, place: Place, name: &str) -> Result<BTreeMap<Setting, String>, Error> {
+    fn settings_of(
+        &self,
+        place: HostNetns,
+        name: &str,
+    ) -> Result<BTreeMap<Setting, String>, Error> {
         let mut found = BTreeMap::new();
-        for setting in settings::all().filter(|_| place == Place::Node) {
+        for setting in settings::all().filter(|_| place == HostNetns::Node) {
             let path = setting.path(name);
             let value = self.procfs.get(&path);
             let value = value.map_err(|e| Error::io(format!("read {path}"), &e))?;
@@ -197,12 +205,16 @@ impl Machine {
 /// behind it is not ours to judge.
 fn read_ingress(socket: &mut Socket, index: u32) -> Result<(Vec<Instruction>, bool), Error> {
     let op = "list the tc filters of a host end";
-    let filters = socket.dump(op, &wall::list(index), |all: &mut Vec<_>, _, body| {
-        let at = wall::Location::read(body).filter(|at| at.is_of_own_priority());
-        let found = at.and_then(|at| Some((at, wall::read(body)?)));
-        // Of another kind than ours it has no program.
-        all.extend(found.map(|(at, program)| (at.is_own() && !program.is_empty(), program)));
-    });
+    let filters = socket.dump(
+        op,
+        &ingress_filter::list(index),
+        |all: &mut Vec<_>, _, body| {
+            let at = ingress_filter::Location::read(body).filter(|at| at.is_of_own_priority());
+            let found = at.and_then(|at| Some((at, ingress_filter::read(body)?)));
+            // Of another kind than ours it has no program.
+            all.extend(found.map(|(at, program)| (at.is_own() && !program.is_empty(), program)));
+        },
+    );
     let filters = match filters {
         // It went while it was looked at.
         Err(error) if error.errno == Errno::ENODEV => Vec::new(),
@@ -216,7 +228,7 @@ fn read_ingress(socket: &mut Socket, index: u32) -> Result<(Vec<Instruction>, bo
     ))
 }
 
-pub(super) fn pod_side(inside: &Inside, index: u32) -> Option<PodSide> {
+pub(super) fn pod_side(inside: &NetnsState, index: u32) -> Option<PodSide> {
     let row = inside.links.get(&index)?;
     let routes: BTreeSet<Route> = inside
         .routes

@@ -37,7 +37,7 @@ const LISTENED: Duration = Duration::from_millis(450);
 
 /// What is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Question {
+pub struct ProbeRequest {
     /// The number of the link in the pod.
     pub index: u32,
     pub mac: [u8; 6],
@@ -45,10 +45,10 @@ pub struct Question {
 }
 
 /// An address that somebody has, and the MAC address that answers for it.
-pub type Answer = (IpAddr, [u8; 6]);
+pub type ProbeReply = (IpAddr, [u8; 6]);
 
 /// Who answers for these addresses. Takes half a second.
-pub fn ask(netns: &Netns, question: &Question) -> Result<Vec<Answer>, Error> {
+pub fn find_conflicts(netns: &Netns, question: &ProbeRequest) -> Result<Vec<ProbeReply>, Error> {
     let entered = netns.enter(|| open(question.index));
     let failed = |error: io::Error| Error::io("ask on the wire who has an address", &error);
     let wire = entered.map_err(|error| failed(io::Error::other(error.to_string())))?;
@@ -56,7 +56,7 @@ pub fn ask(netns: &Netns, question: &Question) -> Result<Vec<Answer>, Error> {
         .map_err(|errno| failed(errno.into()))
 }
 
-fn listen(wire: &OwnedFd, question: &Question) -> nix::Result<Vec<Answer>> {
+fn listen(wire: &OwnedFd, question: &ProbeRequest) -> nix::Result<Vec<ProbeReply>> {
     let (started, mut asked, mut answers) = (Instant::now(), 0, Vec::new());
     let mut buffer = [0; 256];
     while started.elapsed() < LISTENED && answers.len() < question.addresses.len() {

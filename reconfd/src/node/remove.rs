@@ -11,10 +11,10 @@ use rtnetlink::LinkUnspec;
 
 use super::{
     Machine,
-    act::first_error,
-    links::{GROUP, Place, mark::is_host_end_name},
+    apply::first_error,
+    links::{GROUP, HostNetns, ownership_mark::is_host_end_name},
     netlink::{Error, Request},
-    space::{Space, read_links},
+    watched_netns::{WatchedNetns, read_links},
 };
 
 /// Link groups that a set of victims is gathered in; the first that no link is in.
@@ -22,26 +22,26 @@ const SCRATCH_GROUPS: std::ops::Range<u32> = 0x7063_7000..0x7063_7fff;
 
 impl Machine {
     /// Removes links by number. One that is gone already is removed.
-    pub fn remove(&mut self, links: &[(Place, u32)]) -> Result<(), Error> {
-        for place in [Place::Switch, Place::Node] {
+    pub fn remove(&mut self, links: &[(HostNetns, u32)]) -> Result<(), Error> {
+        for place in [HostNetns::Switch, HostNetns::Node] {
             let of_place = links.iter().filter(|(at, _)| *at == place);
             let mut indexes: Vec<u32> = of_place.map(|(_, index)| *index).collect();
             if indexes.is_empty() {
                 continue;
             }
-            let space = self.space(place);
-            if place == Place::Node {
-                keep_ours(space, &mut indexes)?;
+            let watched = self.host_netns_mut(place);
+            if place == HostNetns::Node {
+                keep_ours(watched, &mut indexes)?;
             }
             match indexes[..] {
                 [] => (),
-                [index] => one(space, index)?,
-                _ => set(space, &indexes)?,
+                [index] => one(watched, index)?,
+                _ => set(watched, &indexes)?,
             }
             // Known to be gone before it is heard.
             for index in indexes {
-                let gone = self.space(place).links.remove(&index);
-                self.remember(place, gone.as_ref(), None);
+                let gone = self.host_netns_mut(place).links.remove(&index);
+                self.update_cache(place, gone.as_ref(), None);
             }
         }
         Ok(())
@@ -50,12 +50,12 @@ impl Machine {
 
 /// In the node's namespace others make links as well, and a number whose link has just gone may be
 /// theirs by now.
-fn keep_ours(space: &mut Space, indexes: &mut Vec<u32>) -> Result<(), Error> {
-    let now = read_links(&mut space.socket)?;
+fn keep_ours(watched: &mut WatchedNetns, indexes: &mut Vec<u32>) -> Result<(), Error> {
+    let now = read_links(&mut watched.socket)?;
     let is_same = |index: &u32| {
         now.get(index).is_some_and(|row| {
             let is_ours = is_host_end_name(&row.name) || row.group == GROUP;
-            let known = space.links.get(index);
+            let known = watched.links.get(index);
             is_ours && known.is_none_or(|known| known.name == row.name)
         })
     };
@@ -63,13 +63,13 @@ fn keep_ours(space: &mut Space, indexes: &mut Vec<u32>) -> Result<(), Error> {
     Ok(())
 }
 
-fn one(space: &mut Space, index: u32) -> Result<(), Error> {
+fn one(watched: &mut WatchedNetns, index: u32) -> Result<(), Error> {
     let message = LinkUnspec::new_with_index(index).build();
-    let name = space
+    let name = watched
         .links
         .get(&index)
         .map_or_else(|| format!("number {index}"), |row| row.name.clone());
-    space.socket.change(Request::deletion(
+    watched.socket.change(Request::deletion(
         format!("delete link {name}"),
         RouteNetlinkMessage::DelLink(message),
     ))
@@ -77,8 +77,8 @@ fn one(space: &mut Space, index: u32) -> Result<(), Error> {
 
 /// A group deletion takes whatever is in the group, so the group must hold the victims and no other:
 /// it is empty before, and its members are read again after they were gathered.
-fn set(space: &mut Space, indexes: &[u32]) -> Result<(), Error> {
-    let taken: HashSet<u32> = read_links(&mut space.socket)?
+fn set(watched: &mut WatchedNetns, indexes: &[u32]) -> Result<(), Error> {
+    let taken: HashSet<u32> = read_links(&mut watched.socket)?
         .values()
         .map(|row| row.group)
         .collect();
@@ -86,7 +86,7 @@ fn set(space: &mut Space, indexes: &[u32]) -> Result<(), Error> {
         .into_iter()
         .find(|group| !taken.contains(group))
     else {
-        return indexes.iter().try_for_each(|index| one(space, *index));
+        return indexes.iter().try_for_each(|index| one(watched, *index));
     };
     let gather: Vec<Request> = indexes
         .iter()
@@ -98,19 +98,19 @@ fn set(space: &mut Space, indexes: &[u32]) -> Result<(), Error> {
             )
         })
         .collect();
-    first_error(space.socket.batch(&gather))?;
-    let gathered: HashSet<u32> = read_links(&mut space.socket)?
+    first_error(watched.socket.batch(&gather))?;
+    let gathered: HashSet<u32> = read_links(&mut watched.socket)?
         .values()
         .filter(|row| row.group == group)
         .map(|row| row.index)
         .collect();
     if !gathered.iter().all(|index| indexes.contains(index)) {
-        return indexes.iter().try_for_each(|index| one(space, *index));
+        return indexes.iter().try_for_each(|index| one(watched, *index));
     }
     let mut message = LinkMessage::default();
     message.attributes.push(LinkAttribute::Group(group));
     let op = format!("delete {} links", gathered.len());
-    space
+    watched
         .socket
         .change(Request::deletion(op, RouteNetlinkMessage::DelLink(message)))
 }

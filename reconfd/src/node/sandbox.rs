@@ -15,14 +15,14 @@ use netlink_packet_route::AddressFamily;
 use nix::errno::Errno;
 
 use super::{
-    act::first_error,
+    apply::first_error,
     link_info::LinkInfo,
     links::{Route, address, device::peers, neighbour, route},
     netlink::{Changes, Error, Request, Socket, in_netns},
-    networks::{self, KernelNetwork, Matters},
+    networks::{self, KernelNetwork, NetworkFilter},
     procfs::{LinkSettings, Procfs},
-    space::{ask_number, read_links},
-    surroundings::{ends_of_tunnel, is_device, learned},
+    segments::{ends_of_tunnel, is_device, learned},
+    watched_netns::{ask_number, read_links},
 };
 
 /// Addresses announced on the wire.
@@ -62,14 +62,14 @@ pub struct Depth {
 
 /// What is in a pod's namespace, as far as podconfig looks.
 #[derive(Clone, Debug, Default)]
-pub struct Inside {
+pub struct NetnsState {
     pub links: HashMap<u32, LinkInfo>,
-    pub addresses: Vec<address::Present>,
+    pub addresses: Vec<address::PresentAddress>,
     /// The kernel has IPv6.
     pub has_ipv6: bool,
     /// Ours alone, by the number of their link.
     pub routes: Vec<(u32, Route)>,
-    pub rules: BTreeSet<route::Rule>,
+    pub rules: BTreeSet<route::RoutingRule>,
 }
 
 /// Opens the namespace that a record names, if it is still that one.
@@ -134,12 +134,12 @@ impl Sandbox {
     }
 
     /// Reads the pod's links, and what else is asked for.
-    pub fn look(&mut self, depth: Depth) -> Result<Inside, Error> {
+    pub fn read(&mut self, depth: Depth) -> Result<NetnsState, Error> {
         let socket = &mut self.socket;
-        let mut inside = Inside {
+        let mut inside = NetnsState {
             links: read_links(socket)?,
             has_ipv6: self.ipv6.is_some(),
-            ..Inside::default()
+            ..NetnsState::default()
         };
         // Whose a vlan or a vxlan is, its addresses tell as well.
         if depth.addresses || inside.links.values().any(is_device) {
@@ -162,7 +162,7 @@ impl Sandbox {
         &mut self,
         links: &HashMap<u32, LinkInfo>,
         is_ours: impl Fn(u32) -> bool,
-        matters: Matters,
+        matters: NetworkFilter,
     ) -> Result<Vec<KernelNetwork>, Error> {
         let found = networks::read(&mut self.socket, links, is_ours, matters);
         self.socket.rest();
@@ -208,7 +208,7 @@ impl Sandbox {
     }
 
     /// Sends a batch inside the pod, behind the settings of its links; one answer per request.
-    pub fn act(
+    pub fn apply(
         &mut self,
         settings: &[(String, &str)],
         requests: &[Request],
@@ -225,7 +225,7 @@ impl Sandbox {
 }
 
 /// All addresses of the socket's namespace.
-pub fn read_addresses(socket: &mut Socket) -> Result<Vec<address::Present>, Error> {
+pub fn read_addresses(socket: &mut Socket) -> Result<Vec<address::PresentAddress>, Error> {
     socket.dump(
         "list addresses",
         &address::list(),
@@ -245,7 +245,10 @@ pub fn read_routes(socket: &mut Socket, family: AddressFamily) -> Result<Vec<(u3
     no_such_family(found)
 }
 
-fn read_rules(socket: &mut Socket, family: AddressFamily) -> Result<Vec<route::Rule>, Error> {
+fn read_rules(
+    socket: &mut Socket,
+    family: AddressFamily,
+) -> Result<Vec<route::RoutingRule>, Error> {
     let found = socket.dump(
         "list rules",
         &route::list_rules(family),

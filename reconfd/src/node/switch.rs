@@ -20,10 +20,10 @@ use nix::{
 use rtnetlink::LinkUnspec;
 
 use super::{
-    links::mark::switch_alias,
+    links::ownership_mark::switch_alias,
     netlink::{Changes, Error, Request, Socket},
     procfs::Procfs,
-    space::read_links,
+    watched_netns::read_links,
 };
 
 /// What must hold inside, whatever the node's own settings are: a new namespace inherits some.

@@ -15,7 +15,7 @@ use super::EventSender;
 use crate::{
     node::{
         netlink::Error,
-        probe::{self, Answer, Question},
+        probe::{self, ProbeReply, ProbeRequest},
     },
     source::Trigger,
 };
@@ -29,8 +29,8 @@ pub type ProbeKey = (String, String);
 /// Questions that are asked, and what was answered.
 pub struct AddressProbes {
     events: EventSender,
-    sender: mpsc::Sender<(ProbeKey, Question, Result<Vec<Answer>, Error>)>,
-    results: mpsc::Receiver<(ProbeKey, Question, Result<Vec<Answer>, Error>)>,
+    sender: mpsc::Sender<(ProbeKey, ProbeRequest, Result<Vec<ProbeReply>, Error>)>,
+    results: mpsc::Receiver<(ProbeKey, ProbeRequest, Result<Vec<ProbeReply>, Error>)>,
     links: HashMap<ProbeKey, LinkProbe>,
 }
 
@@ -81,7 +81,7 @@ impl AddressProbes {
     }
 
     /// Asks for addresses that nothing is known of; another thread waits for the answers.
-    pub fn ask(&mut self, key: &ProbeKey, netns: Netns, mut question: Question) {
+    pub fn ask(&mut self, key: &ProbeKey, netns: Netns, mut question: ProbeRequest) {
         let index = question.index;
         question
             .addresses
@@ -102,7 +102,7 @@ impl AddressProbes {
         let (sender, events, key) = (self.sender.clone(), self.events.clone(), key.clone());
         let (failed, uid) = (question.clone(), key.clone());
         let thread = thread::Builder::new().name("probe".into()).spawn(move || {
-            let answers = probe::ask(&netns, &question);
+            let answers = probe::find_conflicts(&netns, &question);
             let change = Trigger::Probed(key.0.clone());
             // A controller that has ended hears nothing, and needs not.
             let _ = sender.send((key, question, answers));
@@ -149,7 +149,7 @@ impl LinkProbe {
         }
     }
 
-    fn answered(&mut self, addresses: &[IpAddr], answers: Result<Vec<Answer>, Error>) {
+    fn answered(&mut self, addresses: &[IpAddr], answers: Result<Vec<ProbeReply>, Error>) {
         let in_use: HashMap<IpAddr, [u8; 6]> = match answers {
             Ok(answers) => answers.into_iter().collect(),
             Err(error) => {

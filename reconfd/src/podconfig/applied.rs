@@ -13,7 +13,7 @@ use ipnetwork::IpNetwork;
 
 use super::{plan::Target, rate_limit::TokenBucket};
 use crate::address::collision::Reach;
-use crate::node::{NetnsEvent, link_info::LinkInfo, links::Place, sandbox::Extent};
+use crate::node::{NetnsEvent, link_info::LinkInfo, links::HostNetns, sandbox::Extent};
 use rejections::Rejections;
 
 /// So many repairs follow at once; then each waits twice as long as the one before.
@@ -33,7 +33,7 @@ pub struct AppliedState {
     pub sandbox: String,
     /// Pod ends by number.
     pub pod_ends: HashMap<u32, AppliedPodEnd>,
-    pub host_ends: HashMap<(Place, u32), AppliedHostEnd>,
+    pub host_ends: HashMap<(HostNetns, u32), AppliedHostEnd>,
     /// Links of the node, bridges and parents, that its links name.
     pub node_links: BTreeSet<String>,
     /// What was last applied to each link that stands, by name: the specification's hash, and the target. It
@@ -222,7 +222,7 @@ impl AppliedState {
         })
     }
 
-    pub fn host_end_differs(&self, place: Place, index: u32, now: Option<&LinkInfo>) -> bool {
+    pub fn host_end_differs(&self, place: HostNetns, index: u32, now: Option<&LinkInfo>) -> bool {
         let Some(end) = self.host_ends.get(&(place, index)) else {
             return false;
         };

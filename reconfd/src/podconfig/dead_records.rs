@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 use cni_plugin::record::Record;
 
 use super::NodeReconciler;
-use crate::node::{links::mark::host_end_name, sandbox::Unreachable};
+use crate::node::{links::ownership_mark::host_end_name, sandbox::Unreachable};
 
 /// For so long a namespace must be gone.
 const GONE_FOR: Duration = Duration::from_secs(10);

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     address::{collision::Reach, range::Range, reserved::Reserved},
     conditions::Revision,
-    node::links::{Device, HostEnd, Kind, Link, Mark, Segment, Veth, device::Data},
+    node::links::{Device, HostEnd, Link, LinkKind, OwnershipMark, Segment, Veth, device::Data},
 };
 
 /// From the API's link to the node's.
@@ -56,7 +56,7 @@ pub struct Desired {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DesiredLink {
     pub link: Link,
-    pub mark: Mark,
+    pub mark: OwnershipMark,
     /// The name of the PodConfig.
     pub podconfig: String,
     pub revision: Revision,
@@ -302,8 +302,8 @@ impl<'a> Evaluator<'a> {
     }
 }
 
-fn mark(pod: &Pod, config: &PodConfig, link: &Link, installation: &str) -> Mark {
-    Mark {
+fn mark(pod: &Pod, config: &PodConfig, link: &Link, installation: &str) -> OwnershipMark {
+    OwnershipMark {
         installation: installation.to_owned(),
         pod_uid: pod.uid.clone(),
         podconfig_uid: config.metadata.uid.clone().unwrap_or_default(),
@@ -313,21 +313,21 @@ fn mark(pod: &Pod, config: &PodConfig, link: &Link, installation: &str) -> Mark 
 }
 
 /// What two links of one pod can not both be on, in words; none for a routed link.
-fn segment(kind: &Kind) -> Option<String> {
+fn segment(kind: &LinkKind) -> Option<String> {
     let beyond = |segment: &Segment| match &segment.data {
         // The kernel takes the frames of a tunnel for one device, whatever it is on.
         data @ Data::Vxlan(_) => data.to_string(),
         Data::Vlan(_) => segment.to_string(),
     };
     Some(match kind {
-        Kind::Veth(Veth { host_end, .. }) => match host_end {
+        LinkKind::Veth(Veth { host_end, .. }) => match host_end {
             HostEnd::Bridge { stands_for, .. } => format!("bridge {}", clipped(stands_for)),
             HostEnd::HostBridge(name) => format!("host bridge {}", clipped(name)),
             HostEnd::Routed => return None,
             HostEnd::Segment(segment) => beyond(segment),
         },
-        Kind::Device(Device::Exclusive(segment)) => beyond(segment),
-        Kind::Device(Device::Inside { carrier, data, .. }) => {
+        LinkKind::Device(Device::Exclusive(segment)) => beyond(segment),
+        LinkKind::Device(Device::Inside { carrier, data, .. }) => {
             format!("{data} on {} in the pod", clipped(carrier))
         }
     })

@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use super::{NodeReconciler, acd::AddressProbes};
-use crate::node::{Kept, links::device::VXLAN, netlink::Error};
+use crate::node::{PinState, links::device::VXLAN, netlink::Error};
 
 /// Of so many times, once the switch's settings are looked at as well.
 const THOROUGH: u32 = 10;
@@ -33,21 +33,21 @@ impl NodeReconciler {
 
     /// A switch that stays unpinned is told once, and told again when it is pinned.
     fn keep_switch(&mut self) {
-        let kept = self.machine.keep_switch(self.rounds % THOROUGH == 1);
-        let is_pinned = matches!(kept, Ok(Kept::Pinned | Kept::PinnedAgain));
+        let kept = self.machine.ensure_switch(self.rounds % THOROUGH == 1);
+        let is_pinned = matches!(kept, Ok(PinState::Pinned | PinState::Repinned));
         let was_pinned = self.health.set_switch_pinned(is_pinned);
         self.metrics.set_switch_pinned(is_pinned);
         let (path, reason) = (self.machine.pin.path().display(), "SwitchUnpinned");
         match kept {
-            Ok(Kept::Pinned) if !was_pinned => tracing::info!(%path, "the switch is pinned"),
-            Ok(Kept::Pinned) => (),
-            Ok(Kept::PinnedAgain) => {
+            Ok(PinState::Pinned) if !was_pinned => tracing::info!(%path, "the switch is pinned"),
+            Ok(PinState::Pinned) => (),
+            Ok(PinState::Repinned) => {
                 tracing::warn!(%path, reason, "somebody unmounted the switch's namespace; it was pinned again");
             }
-            Ok(Kept::Unpinned) if was_pinned => {
+            Ok(PinState::Unpinned) if was_pinned => {
                 tracing::error!(%path, reason, "somebody unmounted the switch's namespace; `reconfd keep` pins it again");
             }
-            Ok(Kept::Unpinned) => (),
+            Ok(PinState::Unpinned) => (),
             Err(error) => tracing::error!(reason, "keep the switch: {error}"),
         }
     }
@@ -70,7 +70,7 @@ impl NodeReconciler {
 
     /// The kernel tells of every change to a table of the node.
     pub(super) fn verify_filter_if_notified(&mut self) {
-        let written = self.machine.filter.verify_if_told();
+        let written = self.machine.filter.verify_if_notified();
         self.verified_filter(written);
     }
 

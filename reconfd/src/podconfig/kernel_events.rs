@@ -6,12 +6,12 @@ use super::{
     NodeReconciler,
     applied::{AppliedState, EventClass},
 };
-use crate::node::{KernelEvent, NetnsEvent, link_info::LinkInfo, links::Place};
+use crate::node::{KernelEvent, NetnsEvent, link_info::LinkInfo, links::HostNetns};
 
 impl NodeReconciler {
     /// Takes in what the kernel told, and finds out whom it concerns.
     pub(super) fn handle_kernel_events(&mut self) -> io::Result<()> {
-        let heard = match self.machine.listen() {
+        let heard = match self.machine.drain_events() {
             Ok(heard) => heard,
             // What stands stays; it is tried again with the next event, within a second.
             Err(error) => {
@@ -79,7 +79,7 @@ impl NodeReconciler {
 
     fn on_host_end_event(
         &mut self,
-        place: Place,
+        place: HostNetns,
         before: Option<&LinkInfo>,
         now: Option<&LinkInfo>,
     ) {
@@ -101,7 +101,7 @@ impl NodeReconciler {
     }
 
     /// What is around a host end or the device of a segment was changed by another program.
-    fn on_table_event(&mut self, place: Place, index: u32, what: &'static str) {
+    fn on_table_event(&mut self, place: HostNetns, index: u32, what: &'static str) {
         if let Some(uid) = self.host_ends.get(&(place, index)) {
             let applied = self.applied.get_mut(uid);
             if applied.is_some_and(|applied| applied.may_observe(Instant::now())) {
@@ -110,7 +110,7 @@ impl NodeReconciler {
             return;
         }
         let device = self.machine.switch.links.get(&index);
-        let device = device.filter(|row| place == Place::Switch && row.data.is_some());
+        let device = device.filter(|row| place == HostNetns::Switch && row.data.is_some());
         if let Some(bridge) = device.and_then(|row| row.master) {
             let name = device.map(|row| row.name.clone()).unwrap_or_default();
             tracing::warn!(device = name, "{what} changed by another program; put back");
@@ -145,7 +145,7 @@ impl NodeReconciler {
             row.is_some_and(|row| row.master == Some(bridge))
         };
         let ends = self.host_ends.iter();
-        let users = ends.filter(|((place, index), _)| *place == Place::Switch && is_on(index));
+        let users = ends.filter(|((place, index), _)| *place == HostNetns::Switch && is_on(index));
         let users: Vec<String> = users.map(|(_, uid)| uid.clone()).collect();
         self.dirty.extend(users);
     }
@@ -182,7 +182,7 @@ impl NodeReconciler {
             names.any(|name| rows().any(|row| row.is_called(name)))
         };
         if let Some(row) = before.filter(|_| moved && self.applied.values().any(named)) {
-            self.machine.has_left(row);
+            self.machine.record_moved(row);
         }
         let concerned = self.applied.iter().filter(|(_, applied)| {
             named(applied) || may_conflict && !applied.node_links.is_empty()

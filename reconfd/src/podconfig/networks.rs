@@ -16,12 +16,12 @@ use crate::{
     },
     conditions,
     networks::SnapshotFile,
-    node::networks::Said,
+    node::networks::NetworksResult,
     source::Stores,
 };
 
 /// What the node's kernel knows, as it was last told.
-pub type NodeNetworks = Arc<Mutex<Option<Said>>>;
+pub type NodeNetworks = Arc<Mutex<Option<NetworksResult>>>;
 
 pub struct Networks {
     known: Known,

@@ -86,7 +86,7 @@ impl NodeView for Machine {
         self.conflicting_device(parent, data)
     }
 
-    fn shared(&self, segment: &Segment) -> shared::Present<'_> {
+    fn shared(&self, segment: &Segment) -> shared::PresentSegment<'_> {
         self.shared_device(segment)
     }
 

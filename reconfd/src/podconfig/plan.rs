@@ -12,10 +12,10 @@ use crate::node::{
     filter::{PeerFilter, Tunnel},
     link_info::{LinkData, LinkInfo},
     links::{
-        Kind, Place, Present, PresentDevice, Segment, Want, WantDevice,
+        HostNetns, LinkKind, Present, PresentDevice, Segment, Want, WantDevice,
         device::{Data, shared},
         edit::Edit,
-        route::{self, Rule},
+        route::{self, RoutingRule},
     },
     netlink::Request,
 };
@@ -57,12 +57,12 @@ pub enum Step {
     },
     /// A host end, and with it the link; or the device of a segment.
     Remove {
-        place: Place,
+        place: HostNetns,
         index: u32,
         link: String,
     },
-    AddRule(Rule),
-    DeleteRule(Rule),
+    AddRule(RoutingRule),
+    DeleteRule(RoutingRule),
 }
 
 impl Step {
@@ -155,7 +155,7 @@ pub trait NodeView {
     fn is_elsewhere(&self, name: &str) -> bool;
     /// A link of the node, not ours, that takes the same frames.
     fn conflicting(&self, parent: u32, data: &LinkData) -> Option<&LinkInfo>;
-    fn shared(&self, segment: &Segment) -> shared::Present<'_>;
+    fn shared(&self, segment: &Segment) -> shared::PresentSegment<'_>;
     fn has_filter(&self) -> bool;
     fn peer_filter(&self, tunnel: Tunnel) -> Option<&PeerFilter>;
 }
@@ -165,9 +165,9 @@ pub struct PlanInput<'a, S> {
     pub granted: Vec<Want>,
     pub present: Vec<Present>,
     /// Host ends of sandboxes that the pod had before.
-    pub stale: Vec<(Place, u32)>,
+    pub stale: Vec<(HostNetns, u32)>,
     pub inside: PodDevices<'a>,
-    pub rules: &'a BTreeSet<Rule>,
+    pub rules: &'a BTreeSet<RoutingRule>,
     pub node: &'a S,
 }
 
@@ -190,8 +190,8 @@ pub fn plan<S: NodeView>(input: PlanInput<'_, S>) -> Plan {
     let mut joined = BTreeSet::new();
     for want in granted {
         match want.link.kind.clone() {
-            Kind::Device(device) => plan.device(want, &device, &mut inside, node),
-            Kind::Veth(veth) => {
+            LinkKind::Device(device) => plan.device(want, &device, &mut inside, node),
+            LinkKind::Veth(veth) => {
                 let is_this = |p: &Present| {
                     let mark = p.mark.as_ref();
                     mark.is_some_and(|mark| mark.link == want.link.name)
@@ -225,8 +225,8 @@ pub fn plan<S: NodeView>(input: PlanInput<'_, S>) -> Plan {
 
 impl Plan {
     /// A route in a table of its own is used by what comes from the link's addresses.
-    fn rules(&mut self, granted: &[Want], present: &BTreeSet<Rule>) {
-        let wanted: BTreeSet<Rule> = granted
+    fn rules(&mut self, granted: &[Want], present: &BTreeSet<RoutingRule>) {
+        let wanted: BTreeSet<RoutingRule> = granted
             .iter()
             .flat_map(|want| {
                 let tables: BTreeSet<u32> = want
@@ -240,7 +240,7 @@ impl Plan {
                     tables
                         .clone()
                         .into_iter()
-                        .map(move |table| Rule { from, table })
+                        .map(move |table| RoutingRule { from, table })
                 })
             })
             .collect();

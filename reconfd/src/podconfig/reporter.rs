@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     metrics::Metrics,
-    node::links::Kind,
+    node::links::LinkKind,
     source::{ReportSink, Stores},
 };
 
@@ -319,7 +319,7 @@ impl Reporter {
             }
         }
         self.metrics.set_links_unready(&unready);
-        for kind in Kind::NAMES {
+        for kind in LinkKind::NAMES {
             for state in [LinkState::Ready, LinkState::Pending, LinkState::Failed] {
                 self.metrics.set_links(
                     kind,

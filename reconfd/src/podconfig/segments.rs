@@ -11,7 +11,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::{plan::Cause, vtep_peers::is_of};
 use crate::node::links::{
     Segment,
-    device::{Data, Ends},
+    device::{Data, Remotes},
 };
 
 /// A PodConfig, the older before the younger: one without a time of creation is the youngest, for it
@@ -342,13 +342,15 @@ fn is_same_way(one: &Segment, other: &Segment) -> bool {
 fn way(segment: &Segment) -> String {
     match &segment.data {
         Data::Vlan(_) => format!("on {}", segment.parent),
-        Data::Vxlan(vxlan) => match &vxlan.ends {
-            Ends::Group(group) => format!("on {} with the group {group}", segment.parent),
-            Ends::Peers(peers) => {
+        Data::Vxlan(vxlan) => match &vxlan.remotes {
+            Remotes::Group(group) => format!("on {} with the group {group}", segment.parent),
+            Remotes::Peers(peers) => {
                 let peers: Vec<String> = peers.iter().map(ToString::to_string).collect();
                 format!("on {} with the peers {}", segment.parent, peers.join(", "))
             }
-            Ends::Found(_) => format!("on {} with the peers that are found", segment.parent),
+            Remotes::Discovered(_) => {
+                format!("on {} with the peers that are found", segment.parent)
+            }
         },
     }
 }

@@ -44,15 +44,15 @@ use super::{
 
 #[derive(Debug, Default)]
 pub struct Layout {
-    pub chains: Vec<Chain>,
-    pub sets: Vec<Set>,
+    pub chains: Vec<NftChain>,
+    pub sets: Vec<NftSet>,
 }
 
 #[derive(Debug)]
-pub struct Chain {
+pub struct NftChain {
     pub name: String,
     pub hook: Option<Hook>,
-    pub rules: Vec<Rule>,
+    pub rules: Vec<NftRule>,
 }
 
 /// Where in a packet's way a chain is run.
@@ -63,21 +63,21 @@ pub struct Hook {
 }
 
 #[derive(Debug)]
-pub struct Rule {
+pub struct NftRule {
     pub expressions: Vec<Expression>,
     /// For people.
     pub comment: Option<&'static str>,
 }
 
 #[derive(Debug)]
-pub struct Set {
+pub struct NftSet {
     pub name: String,
-    pub kind: Kind,
+    pub kind: SetKind,
     pub elements: BTreeSet<Element>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum SetKind {
     Sources(Family),
     Links,
 }
@@ -106,13 +106,13 @@ impl Layout {
     }
 }
 
-fn base_chains(state: &State, ports: &BTreeSet<u16>) -> [Chain; 2] {
-    let jumps = || -> Vec<Rule> {
+fn base_chains(state: &State, ports: &BTreeSet<u16>) -> [NftChain; 2] {
+    let jumps = || -> Vec<NftRule> {
         let each = ports.iter();
         each.map(|port| rule([&to(*port)[..], &[jump(&port_chain(*port))]]))
             .collect()
     };
-    let base = |name: &str, number, priority, more: Vec<Rule>| Chain {
+    let base = |name: &str, number, priority, more: Vec<NftRule>| NftChain {
         name: name.into(),
         hook: Some(Hook { number, priority }),
         rules: jumps().into_iter().chain(more).collect(),
@@ -129,7 +129,7 @@ fn base_chains(state: &State, ports: &BTreeSet<u16>) -> [Chain; 2] {
 }
 
 /// Nobody but an attacker divides a packet before the ports.
-fn hidden_ports() -> [Rule; 2] {
+fn hidden_ports() -> [NftRule; 2] {
     let seen = [load(Header::Transport, 0, 4), any::<4>(), accept()];
     let hidden = [
         fragment_header(2, 2, false),
@@ -143,7 +143,7 @@ fn hidden_ports() -> [Rule; 2] {
     ]
 }
 
-fn port_rules(port: u16, peer_filters: &[(&Tunnel, &PeerFilter)]) -> Chain {
+fn port_rules(port: u16, peer_filters: &[(&Tunnel, &PeerFilter)]) -> NftChain {
     let vni = || load(Header::Transport, 12, 3);
     let to_tunnels = peer_filters.iter().map(|(tunnel, _)| {
         let [_, number @ ..] = tunnel.vni.to_be_bytes();
@@ -151,7 +151,7 @@ fn port_rules(port: u16, peer_filters: &[(&Tunnel, &PeerFilter)]) -> Chain {
         rule([&[vni(), number, goto(&tunnel_chain(**tunnel))]])
     });
     let rest = rule([&[vni(), any::<3>(), back()]]).saying("of a VNI that is not ours");
-    Chain {
+    NftChain {
         name: port_chain(port),
         hook: None,
         rules: to_tunnels
@@ -162,7 +162,7 @@ fn port_rules(port: u16, peer_filters: &[(&Tunnel, &PeerFilter)]) -> Chain {
 }
 
 /// Whoever is no peer of any tunnel may be sent fragments in which no VNI can be read.
-fn hidden_vni(peer_filters: &[(&Tunnel, &PeerFilter)]) -> Vec<Rule> {
+fn hidden_vni(peer_filters: &[(&Tunnel, &PeerFilter)]) -> Vec<NftRule> {
     let hides = "hides its VNI";
     let sets = peer_filters
         .iter()
@@ -190,7 +190,7 @@ fn in_fragments(family: Family) -> Vec<Expression> {
     [&is_of(family)[..], is_divided].concat()
 }
 
-fn tunnel_rules(tunnel: Tunnel, peer_filter: &PeerFilter) -> Chain {
+fn tunnel_rules(tunnel: Tunnel, peer_filter: &PeerFilter) -> NftChain {
     let accepts = sets(tunnel, peer_filter).map(|(family, set)| {
         let here = [
             link(),
@@ -205,17 +205,17 @@ fn tunnel_rules(tunnel: Tunnel, peer_filter: &PeerFilter) -> Chain {
         let to_others = to_others.as_ref().map_or(&[][..], |is_so| is_so);
         rule([&goes_on()[..], &is_of(family), to_others, &[accept()]]).saying("passes to no peer")
     });
-    Chain {
+    NftChain {
         name: tunnel_chain(tunnel),
         hook: None,
         rules: accepts.chain(passing).chain([rule([&[drop()]])]).collect(),
     }
 }
 
-fn peers(tunnel: Tunnel, peer_filter: &PeerFilter) -> impl Iterator<Item = Set> {
-    sets(tunnel, peer_filter).map(|(family, name)| Set {
+fn peers(tunnel: Tunnel, peer_filter: &PeerFilter) -> impl Iterator<Item = NftSet> {
+    sets(tunnel, peer_filter).map(|(family, name)| NftSet {
         name,
-        kind: Kind::Sources(family),
+        kind: SetKind::Sources(family),
         elements: elements(&ranges(&peer_filter.sources, family), family),
     })
 }
@@ -240,14 +240,14 @@ fn families(peer_filter: &PeerFilter) -> impl Iterator<Item = Family> {
         .filter(move |family| is_there(*family))
 }
 
-fn links((port, links): (&u16, &BTreeSet<u32>)) -> Set {
+fn links((port, links): (&u16, &BTreeSet<u32>)) -> NftSet {
     let element = |link: &u32| Element {
         key: link.to_ne_bytes().into(),
         is_end: false,
     };
-    Set {
+    NftSet {
         name: link_set(*port),
-        kind: Kind::Links,
+        kind: SetKind::Links,
         elements: links.iter().map(element).collect(),
     }
 }
@@ -263,14 +263,14 @@ fn any<const LENGTH: usize>() -> Expression {
     compare(Compare::AtLeast, &[0; LENGTH])
 }
 
-fn rule<const PARTS: usize>(parts: [&[Expression]; PARTS]) -> Rule {
-    Rule {
+fn rule<const PARTS: usize>(parts: [&[Expression]; PARTS]) -> NftRule {
+    NftRule {
         expressions: parts.concat(),
         comment: None,
     }
 }
 
-impl Rule {
+impl NftRule {
     fn saying(self, comment: &'static str) -> Self {
         Self {
             comment: Some(comment),

@@ -9,8 +9,8 @@ use crate::node::netlink::{Body, Request};
 use super::{
     attribute::{Attribute, each, find, find_number},
     expression,
-    layout::{Chain, Kind, Layout, Rule, Set},
-    reading::{Found, FoundChain, FoundSet},
+    layout::{Layout, NftChain, NftRule, NftSet, SetKind},
+    reading::{FoundChain, FoundSet, FoundTable},
     source::{Element, Family},
 };
 
@@ -84,7 +84,7 @@ fn removal(table: &str) -> Vec<Request> {
 }
 
 impl Layout {
-    pub fn is(&self, found: Option<&Found>) -> bool {
+    pub fn is(&self, found: Option<&FoundTable>) -> bool {
         let Some(found) = found else {
             return self.chains.is_empty();
         };
@@ -103,7 +103,7 @@ impl Layout {
     }
 }
 
-impl Chain {
+impl NftChain {
     fn is(&self, found: &FoundChain) -> bool {
         let described = of_chain(self)
             .iter()
@@ -115,7 +115,7 @@ impl Chain {
     }
 }
 
-impl Set {
+impl NftSet {
     fn is(&self, found: &FoundSet) -> bool {
         let described = of_set(self)
             .iter()
@@ -128,7 +128,7 @@ fn table_and(table: &str, kind: u16, name: &str) -> Vec<Attribute> {
     vec![Attribute::text(1, table), Attribute::text(kind, name)]
 }
 
-fn of_chain(chain: &Chain) -> Vec<Attribute> {
+fn of_chain(chain: &NftChain) -> Vec<Attribute> {
     const NF_ACCEPT: u32 = 1;
     let Some(hook) = chain.hook else {
         return Vec::new();
@@ -145,27 +145,27 @@ fn of_chain(chain: &Chain) -> Vec<Attribute> {
 }
 
 /// Flags, type of the key (a number that nft alone looks at) and its length.
-fn of_set(set: &Set) -> Vec<Attribute> {
+fn of_set(set: &NftSet) -> Vec<Attribute> {
     const NFT_SET_INTERVAL: u32 = 4;
     let (kind, length) = match set.kind {
-        Kind::Sources(Family::V4) => (7, 4),
-        Kind::Sources(Family::V6) => (8, 16),
-        Kind::Links => (20, 4),
+        SetKind::Sources(Family::V4) => (7, 4),
+        SetKind::Sources(Family::V6) => (8, 16),
+        SetKind::Links => (20, 4),
     };
-    let flags = (set.kind != Kind::Links).then(|| Attribute::number(3, NFT_SET_INTERVAL));
+    let flags = (set.kind != SetKind::Links).then(|| Attribute::number(3, NFT_SET_INTERVAL));
     let key = [Attribute::number(4, kind), Attribute::number(5, length)];
     flags.into_iter().chain(key).collect()
 }
 
 /// What nft notes of a set: whether its keys are in the machine's order or the network's.
-fn note_of_set(set: &Set) -> Attribute {
-    let order: u32 = if set.kind == Kind::Links { 1 } else { 2 };
+fn note_of_set(set: &NftSet) -> Attribute {
+    let order: u32 = if set.kind == SetKind::Links { 1 } else { 2 };
     Attribute::Leaf(13, note(0, &order.to_ne_bytes()))
 }
 
-fn parts(set: &Set) -> impl Iterator<Item = (&Set, Attribute)> {
+fn parts(set: &NftSet) -> impl Iterator<Item = (&NftSet, Attribute)> {
     let last = set.elements.last();
-    let ends_open = last.filter(|last| set.kind != Kind::Links && !last.is_end);
+    let ends_open = last.filter(|last| set.kind != SetKind::Links && !last.is_end);
     let all: Vec<&Element> = set.elements.iter().collect();
     let parts: Vec<Attribute> = all
         .chunks(MOST_ELEMENTS)
@@ -194,11 +194,11 @@ fn of_element(element: &Element, is_open: bool) -> Attribute {
     Attribute::Nest(1, inner)
 }
 
-fn rules(chain: &Chain) -> impl Iterator<Item = (&Chain, &Rule)> {
+fn rules(chain: &NftChain) -> impl Iterator<Item = (&NftChain, &NftRule)> {
     chain.rules.iter().map(move |rule| (chain, rule))
 }
 
-fn of_rule(rule: &Rule) -> Vec<Attribute> {
+fn of_rule(rule: &NftRule) -> Vec<Attribute> {
     let expressions = rule.expressions.iter().map(|each| each.encode());
     let mut attributes = vec![Attribute::Nest(4, expressions.collect())];
     attributes.extend(rule.comment.map(|text| comment(7, text)));

@@ -22,7 +22,7 @@ const GETGEN: u16 = 16;
 const HEADER: usize = 4;
 
 #[derive(Debug, Default)]
-pub struct Found {
+pub struct FoundTable {
     /// Somebody switched the whole table off.
     pub is_dormant: bool,
     pub chains: BTreeMap<String, FoundChain>,
@@ -49,7 +49,7 @@ pub fn generation(socket: &mut Socket) -> Result<Option<u32>, Error> {
 }
 
 /// Reads the table, where there is one.
-pub fn read(socket: &mut Socket, table: &str) -> Result<Option<Found>, Error> {
+pub fn read(socket: &mut Socket, table: &str) -> Result<Option<FoundTable>, Error> {
     let op = format!("read nft table {table}");
     match read_all(socket, table, &op) {
         // It went away meanwhile.
@@ -58,13 +58,13 @@ pub fn read(socket: &mut Socket, table: &str) -> Result<Option<Found>, Error> {
     }
 }
 
-fn read_all(socket: &mut Socket, table: &str, op: &str) -> Result<Option<Found>, Error> {
+fn read_all(socket: &mut Socket, table: &str, op: &str) -> Result<Option<FoundTable>, Error> {
     let name = [Attribute::text(1, table)];
     let flags = |message: &[u8]| Some(find_number(attributes(message), 2).unwrap_or(0));
     let Some(flags) = socket.get(op, &body(GETTABLE, &name), flags)? else {
         return Ok(None);
     };
-    let mut found = Found {
+    let mut found = FoundTable {
         is_dormant: flags != 0,
         chains: read_chains(socket, table, op)?,
         sets: read_sets(socket, table, op)?,

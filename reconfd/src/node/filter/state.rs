@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{
     PeerFilter, Tunnel,
     name::{read_link_set, read_peer_set},
-    reading::Found,
+    reading::FoundTable,
     source::{Element, Family, networks, ranges, read_ranges},
 };
 
@@ -18,7 +18,7 @@ pub struct State {
 
 impl State {
     /// What the sets of a table say.
-    pub fn of(found: &Found) -> Self {
+    pub fn of(found: &FoundTable) -> Self {
         let mut state = Self::default();
         for (name, set) in &found.sets {
             if let Some((tunnel, underlay, family)) = read_peer_set(name) {

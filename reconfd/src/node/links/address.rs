@@ -14,7 +14,7 @@ use netlink_packet_route::{
 };
 
 use crate::node::{
-    events::PROTOCOL,
+    event_socket::PROTOCOL,
     netlink::{Body, Request},
 };
 
@@ -23,7 +23,7 @@ const LINK_LOCAL_LENGTH: u8 = 64;
 
 /// An address as the kernel has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Present {
+pub struct PresentAddress {
     /// The link's number.
     pub index: u32,
     pub network: IpNetwork,
@@ -121,7 +121,7 @@ pub fn list() -> Body {
 }
 
 /// From everything behind the netlink header.
-pub fn read(body: &[u8]) -> Option<Present> {
+pub fn read(body: &[u8]) -> Option<PresentAddress> {
     let message = AddressMessage::parse(body).ok()?;
     let (mut local, mut address, mut ours) = (None, None, false);
     let mut prefix_route = PrefixRoute::Kernel;
@@ -137,7 +137,7 @@ pub fn read(body: &[u8]) -> Option<Present> {
         }
     }
     let network = IpNetwork::new(local.or(address)?, message.header.prefix_len).ok()?;
-    Some(Present {
+    Some(PresentAddress {
         index: message.header.index,
         network,
         ours,

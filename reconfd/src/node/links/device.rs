@@ -74,17 +74,17 @@ pub enum Data {
 pub struct Vxlan {
     pub vni: u32,
     pub port: u16,
-    pub ends: Ends,
+    pub remotes: Remotes,
 }
 
 /// Where the other ends of a tunnel are.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Ends {
+pub enum Remotes {
     Peers(BTreeSet<IpAddr>),
     Group(IpAddr),
     /// Found from time to time, and so no part of the wish. The device is made with the address that it
     /// sends from, so that it is the one that the others let in; `None`: not looked for yet, or not there.
-    Found(Option<IpAddr>),
+    Discovered(Option<IpAddr>),
 }
 
 /// Where a device is made.
@@ -146,7 +146,7 @@ impl Data {
     pub fn mtu_on(&self, parent: u32) -> u32 {
         match self {
             Self::Vlan(_) => parent,
-            Self::Vxlan(vxlan) if vxlan.ends.is_ipv6() => parent.saturating_sub(OVERHEAD_V6),
+            Self::Vxlan(vxlan) if vxlan.remotes.is_ipv6() => parent.saturating_sub(OVERHEAD_V6),
             Self::Vxlan(_) => parent.saturating_sub(OVERHEAD_V4),
         }
     }
@@ -159,11 +159,11 @@ impl Data {
                 vni: vxlan.vni,
                 port: vxlan.port,
                 underlay: Some(parent),
-                group: match vxlan.ends {
-                    Ends::Group(group) => Some(group),
-                    Ends::Peers(_) | Ends::Found(_) => None,
+                group: match vxlan.remotes {
+                    Remotes::Group(group) => Some(group),
+                    Remotes::Peers(_) | Remotes::Discovered(_) => None,
                 },
-                own: vxlan.ends.own(),
+                own: vxlan.remotes.own(),
                 takes_all: false,
             },
         }
@@ -172,7 +172,7 @@ impl Data {
     /// The other ends that are written down one by one, without the end's own addresses.
     pub fn peers(&self, own: &BTreeSet<IpAddr>) -> BTreeSet<IpAddr> {
         match self {
-            Self::Vxlan(vxlan) => vxlan.ends.peers(own),
+            Self::Vxlan(vxlan) => vxlan.remotes.peers(own),
             Self::Vlan(_) => BTreeSet::new(),
         }
     }
@@ -180,7 +180,9 @@ impl Data {
     /// The tunnel whose other ends are found.
     pub fn found(&self) -> Option<Tunnel> {
         match self {
-            Self::Vxlan(vxlan) if matches!(vxlan.ends, Ends::Found(_)) => Some(vxlan.tunnel()),
+            Self::Vxlan(vxlan) if matches!(vxlan.remotes, Remotes::Discovered(_)) => {
+                Some(vxlan.tunnel())
+            }
             Self::Vxlan(_) | Self::Vlan(_) => None,
         }
     }
@@ -188,7 +190,7 @@ impl Data {
     /// The end here of a tunnel whose ends are found.
     pub fn own(&self) -> Option<IpAddr> {
         match self {
-            Self::Vxlan(vxlan) => vxlan.ends.own(),
+            Self::Vxlan(vxlan) => vxlan.remotes.own(),
             Self::Vlan(_) => None,
         }
     }
@@ -196,7 +198,9 @@ impl Data {
     /// Whether a device that has these ends can have the wanted ones: it speaks one family for life.
     pub fn suits(&self, ends: &BTreeSet<IpAddr>) -> bool {
         match self {
-            Self::Vxlan(vxlan) => ends.iter().all(|end| end.is_ipv6() == vxlan.ends.is_ipv6()),
+            Self::Vxlan(vxlan) => ends
+                .iter()
+                .all(|end| end.is_ipv6() == vxlan.remotes.is_ipv6()),
             Self::Vlan(_) => true,
         }
     }
@@ -237,34 +241,34 @@ impl Vxlan {
             InfoVxlan::UDPZeroCsumTX(false),
             InfoVxlan::UDPZeroCsumRX(false),
         ];
-        match self.ends {
-            Ends::Group(IpAddr::V4(group)) => info.push(InfoVxlan::Group(group)),
-            Ends::Group(IpAddr::V6(group)) => info.push(InfoVxlan::Group6(group)),
+        match self.remotes {
+            Remotes::Group(IpAddr::V4(group)) => info.push(InfoVxlan::Group(group)),
+            Remotes::Group(IpAddr::V6(group)) => info.push(InfoVxlan::Group6(group)),
             // Says nothing but the family.
-            Ends::Peers(_) if self.ends.is_ipv6() => {
+            Remotes::Peers(_) if self.remotes.is_ipv6() => {
                 info.push(InfoVxlan::Group6(Ipv6Addr::UNSPECIFIED));
             }
-            Ends::Found(Some(IpAddr::V4(own))) => info.push(InfoVxlan::Local(own)),
-            Ends::Found(Some(IpAddr::V6(own))) => info.push(InfoVxlan::Local6(own)),
-            Ends::Peers(_) | Ends::Found(None) => (),
+            Remotes::Discovered(Some(IpAddr::V4(own))) => info.push(InfoVxlan::Local(own)),
+            Remotes::Discovered(Some(IpAddr::V6(own))) => info.push(InfoVxlan::Local6(own)),
+            Remotes::Peers(_) | Remotes::Discovered(None) => (),
         }
         info
     }
 }
 
-impl Ends {
+impl Remotes {
     pub fn is_ipv6(&self) -> bool {
         match self {
             Self::Peers(peers) => peers.first().is_some_and(IpAddr::is_ipv6),
             Self::Group(group) => group.is_ipv6(),
-            Self::Found(own) => own.is_some_and(|own| own.is_ipv6()),
+            Self::Discovered(own) => own.is_some_and(|own| own.is_ipv6()),
         }
     }
 
     /// The end here, where it is known by its address.
     pub fn own(&self) -> Option<IpAddr> {
         match self {
-            Self::Found(own) => *own,
+            Self::Discovered(own) => *own,
             Self::Peers(_) | Self::Group(_) => None,
         }
     }
@@ -273,7 +277,7 @@ impl Ends {
     pub fn peers(&self, own: &BTreeSet<IpAddr>) -> BTreeSet<IpAddr> {
         match self {
             Self::Peers(peers) => peers.difference(own).copied().collect(),
-            Self::Group(_) | Self::Found(_) => BTreeSet::new(),
+            Self::Group(_) | Self::Discovered(_) => BTreeSet::new(),
         }
     }
 }

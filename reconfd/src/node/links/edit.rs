@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use ipnetwork::IpNetwork;
 
 use super::{
-    Place, Present, PresentDevice, Route, Veth, Want, address::PrefixRoute, settings::Setting,
+    HostNetns, Present, PresentDevice, Route, Veth, Want, address::PrefixRoute, settings::Setting,
 };
 use crate::node::link_info::Port;
 
@@ -20,7 +20,7 @@ use pod::pod_side;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Edit {
     /// The host end goes to the other namespace; everything on the host side is set anew behind it.
-    Move(Place),
+    Move(HostNetns),
     /// The host end gets its own name back.
     RenameHost,
     /// Nothing passes until it is raised again.
@@ -72,7 +72,7 @@ pub enum Edit {
 }
 
 impl Edit {
-    /// What is changed, in words for logs and Events.
+    /// What is changed, in words for logs and EventSocket.
     pub fn what(&self) -> &'static str {
         match self {
             Self::Move(_) => "namespace of the host end",

@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use super::{
-    device::{Data, Device, Ends, Segment, VLAN, VXLAN},
-    mark::{PORT_OF_NODE, other_end},
+    device::{Data, Device, Remotes, Segment, VLAN, VXLAN},
+    ownership_mark::{PORT_OF_NODE, other_end},
 };
 
 /// What the kernel and people call a veth; every link that has a host end is one.
@@ -12,7 +12,7 @@ pub const VETH: &str = "veth";
 
 /// The closed set of link kinds.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum LinkKind {
     /// A pair: one end in the pod, the other out of the tenant's reach.
     Veth(Veth),
     /// A vlan or a vxlan in the pod itself.
@@ -51,12 +51,12 @@ impl HostEnd {
 
 /// The two namespaces that a host end can be in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Place {
+pub enum HostNetns {
     Switch,
     Node,
 }
 
-impl Kind {
+impl LinkKind {
     /// The names of all kinds.
     pub const NAMES: [&'static str; 3] = [VETH, VLAN, VXLAN];
 
@@ -94,7 +94,7 @@ impl Kind {
             Self::Veth(_) | Self::Device(_) => return,
         };
         if let Data::Vxlan(vxlan) = &mut segment.data
-            && let Ends::Found(end) = &mut vxlan.ends
+            && let Remotes::Discovered(end) = &mut vxlan.remotes
         {
             *end = own;
         }
@@ -164,10 +164,10 @@ impl Veth {
 }
 
 impl HostEnd {
-    pub fn place(&self) -> Place {
+    pub fn place(&self) -> HostNetns {
         match self {
-            Self::Bridge { .. } | Self::Segment(_) => Place::Switch,
-            Self::HostBridge(_) | Self::Routed => Place::Node,
+            Self::Bridge { .. } | Self::Segment(_) => HostNetns::Switch,
+            Self::HostBridge(_) | Self::Routed => HostNetns::Node,
         }
     }
 

@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnetwork::IpNetwork;
 
-use super::{Link, mark};
+use super::{Link, ownership_mark};
 
 pub type Mac = [u8; 6];
 
@@ -70,7 +70,7 @@ fn of_address(ip: IpAddr, domain: Option<&str>) -> Mac {
 
 /// A hash that is never like the MAC address of an IPv4 address.
 fn hashed(parts: &[&[u8]]) -> Mac {
-    let mut mac = mark::hashed_mac(parts);
+    let mut mac = ownership_mark::hashed_mac(parts);
     if mac[..2] == OF_IPV4 {
         mac[1] ^= 0x80;
     }

@@ -7,8 +7,8 @@ use netlink_packet_route::RouteNetlinkMessage;
 use rtnetlink::LinkUnspec;
 
 use super::{
-    GROUP, HostEnd, Link, Route, Veth, Want, address, bridge, device::peers, edit::Edit, route,
-    veth, wall,
+    GROUP, HostEnd, Link, Route, Veth, Want, address, bridge, device::peers, edit::Edit,
+    ingress_filter, route, veth,
 };
 use crate::node::netlink::Request;
 
@@ -41,8 +41,8 @@ pub fn host_side_requests(want: &Want, veth: &Veth, index: u32, mac: [u8; 6]) ->
 /// The filter of what the pod sends, before the host end is up: a bridge, or the node, must not hear what
 /// it drops.
 pub fn ingress(want: &Want, veth: &Veth, index: u32) -> [Request; 2] {
-    let program = wall::program::of(veth, &want.link);
-    wall::raise(&want.host_name, index, &program)
+    let program = ingress_filter::program::of(veth, &want.link);
+    ingress_filter::attach(&want.host_name, index, &program)
 }
 
 /// A change on the host side; none where the edit is of the pod's side.
@@ -56,7 +56,7 @@ pub fn host_edit(
     let set =
         |op: String, message| vec![Request::new(op, 0, RouteNetlinkMessage::SetLink(message))];
     match edit {
-        Edit::ClearIngress => vec![wall::clear(name, index)],
+        Edit::ClearIngress => vec![ingress_filter::clear(name, index)],
         Edit::Ingress => ingress(want, veth, index).into(),
         Edit::Join => vec![bridge::join(name, index, bridge.unwrap_or_default())],
         Edit::Port(port) => vec![bridge::set_port(name, index, *port, true)],

@@ -17,7 +17,7 @@ use rtnetlink::RouteMessageBuilder;
 
 use super::{Route, veth::GATEWAY_V4};
 use crate::node::{
-    events::PROTOCOL,
+    event_socket::PROTOCOL,
     netlink::{Body, Request},
 };
 
@@ -28,7 +28,7 @@ const RULE_PRIORITY: u32 = 30_000;
 
 /// `from <address> lookup <table>`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Rule {
+pub struct RoutingRule {
     pub from: IpAddr,
     pub table: u32,
 }
@@ -135,7 +135,7 @@ pub fn list(family: AddressFamily) -> Body {
 }
 
 /// A route of anybody.
-pub struct Found {
+pub struct FoundRoute {
     /// Carries our protocol number.
     pub is_ours: bool,
     /// The number of the link, where it is one alone.
@@ -149,7 +149,7 @@ pub fn read(body: &[u8]) -> Option<(u32, Route)> {
     Some((found.index?, found.route))
 }
 
-pub fn read_any(body: &[u8]) -> Option<Found> {
+pub fn read_any(body: &[u8]) -> Option<FoundRoute> {
     let message = RouteMessage::parse(body).ok()?;
     let header = &message.header;
     let is_ours =
@@ -171,7 +171,7 @@ pub fn read_any(body: &[u8]) -> Option<Found> {
         _ => IpAddr::from([0u8; 4]),
     };
     let to = IpNetwork::new(to.unwrap_or(anything), header.destination_prefix_length).ok()?;
-    Some(Found {
+    Some(FoundRoute {
         is_ours,
         index,
         route: plain(Route {
@@ -191,7 +191,7 @@ fn ip(address: RouteAddress) -> Option<IpAddr> {
     }
 }
 
-pub fn add_rule(rule: &Rule) -> Request {
+pub fn add_rule(rule: &RoutingRule) -> Request {
     let op = format!("add rule from {} lookup {}", rule.from, rule.table);
     Request::new(
         op,
@@ -200,12 +200,12 @@ pub fn add_rule(rule: &Rule) -> Request {
     )
 }
 
-pub fn delete_rule(rule: &Rule) -> Request {
+pub fn delete_rule(rule: &RoutingRule) -> Request {
     let op = format!("delete rule from {} lookup {}", rule.from, rule.table);
     Request::deletion(op, RouteNetlinkMessage::DelRule(rule_message(rule)))
 }
 
-fn rule_message(rule: &Rule) -> RuleMessage {
+fn rule_message(rule: &RoutingRule) -> RuleMessage {
     let mut message = RuleMessage::default();
     message.header.family = if rule.from.is_ipv4() {
         AddressFamily::Inet
@@ -234,7 +234,7 @@ pub fn list_rules(family: AddressFamily) -> Body {
 }
 
 /// A rule that is ours.
-pub fn read_rule(body: &[u8]) -> Option<Rule> {
+pub fn read_rule(body: &[u8]) -> Option<RoutingRule> {
     let message = RuleMessage::parse(body).ok()?;
     let (mut from, mut table, mut ours) = (None, u32::from(message.header.table), false);
     for attribute in message.attributes {
@@ -245,7 +245,7 @@ pub fn read_rule(body: &[u8]) -> Option<Rule> {
             _ => (),
         }
     }
-    Some(Rule {
+    Some(RoutingRule {
         from: from.filter(|_| ours)?,
         table,
     })

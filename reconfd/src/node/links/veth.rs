@@ -15,7 +15,8 @@ use netlink_packet_route::{
 use rtnetlink::{LinkMessageBuilder, LinkUnspec, LinkVeth};
 
 use super::{
-    GROUP, HostEnd, Kind, Link, Place, Route, Veth, Want, address::PrefixRoute, mark, route,
+    GROUP, HostEnd, HostNetns, Link, LinkKind, Route, Veth, Want, address::PrefixRoute,
+    ownership_mark, route,
 };
 use crate::node::netlink::Request;
 
@@ -24,9 +25,9 @@ pub const GATEWAY_V4: Ipv4Addr = Ipv4Addr::new(169, 254, 1, 1);
 pub const GATEWAY_V6: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
 
 /// The two ends of a veth that is to be made.
-pub struct Ends {
+pub struct Endpoints {
     pub host_index: u32,
-    pub place: Place,
+    pub place: HostNetns,
     /// The bridge's number.
     pub bridge: Option<u32>,
     pub pod_index: u32,
@@ -36,7 +37,7 @@ pub struct Ends {
 
 /// Both ends in their namespaces with name, MTU, MAC address and group, in one message: a conflict at
 /// either end leaves nothing behind.
-pub fn create((want, veth): (&Want, &Veth), ends: &Ends) -> Request {
+pub fn create((want, veth): (&Want, &Veth), ends: &Endpoints) -> Request {
     let link = &want.link;
     let peer = LinkUnspec::new_with_name(&link.name)
         .index(ends.pod_index)
@@ -53,7 +54,7 @@ pub fn create((want, veth): (&Want, &Veth), ends: &Ends) -> Request {
     .mtu(want.host_mtu)
     .address(veth.host_end.own_mac(ends.mac).to_vec())
     .set_info_data(InfoData::Veth(InfoVeth::Peer(peer)));
-    if ends.place == Place::Node {
+    if ends.place == HostNetns::Node {
         host = host.link_group(GROUP);
     }
     if let Some(bridge) = ends.bridge {
@@ -69,15 +70,15 @@ pub fn create((want, veth): (&Want, &Veth), ends: &Ends) -> Request {
 
 /// Whether the kernel shall make the route to an address's network: behind a routed link nobody
 /// answers for it but the gateway.
-pub fn prefix_route(kind: &Kind) -> PrefixRoute {
+pub fn prefix_route(kind: &LinkKind) -> PrefixRoute {
     match is_routed(kind) {
         true => PrefixRoute::Not,
         false => PrefixRoute::Kernel,
     }
 }
 
-fn is_routed(kind: &Kind) -> bool {
-    matches!(kind, Kind::Veth(veth) if veth.host_end == HostEnd::Routed)
+fn is_routed(kind: &LinkKind) -> bool {
+    matches!(kind, LinkKind::Veth(veth) if veth.host_end == HostEnd::Routed)
 }
 
 /// The routes in the pod: those asked for, and behind a routed link the way to the gateway and
@@ -98,7 +99,7 @@ pub fn pod_routes(link: &Link) -> BTreeSet<Route> {
         // An IPv6 gateway is link-local and needs no way to it.
         if address.is_ipv4() {
             // A metric of its own: another routed link, or Calico's eth0, has the same gateway.
-            let hash = mark::hashed_mac(&[link.name.as_bytes()]);
+            let hash = ownership_mark::hashed_mac(&[link.name.as_bytes()]);
             let metric = u32::from_be_bytes([0, hash[1], hash[2], hash[3]]) | 1 << 24;
             routes.insert(Route {
                 metric: Some(metric),

@@ -22,7 +22,7 @@ use nix::{
     },
 };
 
-use crate::node::events::borrow;
+use crate::node::event_socket::borrow;
 
 /// Batches of which the kernel takes all or nothing.
 mod transaction;

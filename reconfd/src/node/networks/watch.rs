@@ -16,10 +16,10 @@ use nix::{
 
 use super::{KernelNetwork, read};
 use crate::node::{
-    events::Events,
-    links::mark::is_alias,
+    event_socket::EventSocket,
+    links::ownership_mark::is_alias,
     netlink::{Changes, Error, Socket},
-    space::read_links,
+    watched_netns::read_links,
 };
 
 /// What comes in so short a time is read at once.
@@ -30,24 +30,27 @@ const LONGEST_CALM: Duration = Duration::from_secs(10);
 const AGAIN: Duration = Duration::from_secs(2);
 
 /// What the kernel knows, or why that can not be had.
-pub type Said = Result<Arc<[KernelNetwork]>, Error>;
+pub type NetworksResult = Result<Arc<[KernelNetwork]>, Error>;
 
 /// Which of the networks anybody wants to know of.
-pub type Matters = fn(&KernelNetwork) -> bool;
+pub type NetworkFilter = fn(&KernelNetwork) -> bool;
 
 /// The running watch; it ends when it is dropped.
 #[must_use]
-pub struct Watch {
+pub struct NetworkWatch {
     stop: Arc<EventFd>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Watch {
+impl NetworkWatch {
     /// Of the namespace of the calling thread, as far as it matters. `tell` is called once at first, and then
     /// for every change.
-    pub fn start(matters: Matters, tell: impl Fn(Said) + Send + 'static) -> io::Result<Self> {
+    pub fn start(
+        matters: NetworkFilter,
+        tell: impl Fn(NetworksResult) + Send + 'static,
+    ) -> io::Result<Self> {
         let stop = Arc::new(EventFd::from_flags(EfdFlags::EFD_CLOEXEC)?);
-        let events = Events::of_networks()?;
+        let events = EventSocket::of_networks()?;
         let socket = Socket::open(&Changes::default())?;
         let mut watcher = Watcher {
             events,
@@ -68,7 +71,7 @@ impl Watch {
     }
 }
 
-impl Drop for Watch {
+impl Drop for NetworkWatch {
     fn drop(&mut self) {
         // The thread holds its own end: it is there to hear this.
         let _ = self.stop.write(1);
@@ -80,16 +83,16 @@ impl Drop for Watch {
 }
 
 struct Watcher {
-    events: Events,
+    events: EventSocket,
     socket: Socket,
     stop: Arc<EventFd>,
-    matters: Matters,
-    told: Option<Said>,
+    matters: NetworkFilter,
+    told: Option<NetworksResult>,
     took: Duration,
 }
 
 impl Watcher {
-    fn run(mut self, tell: impl Fn(Said)) {
+    fn run(mut self, tell: impl Fn(NetworksResult)) {
         loop {
             self.say(&tell);
             if !self.wait() {
@@ -101,7 +104,7 @@ impl Watcher {
         }
     }
 
-    fn say(&mut self, tell: impl Fn(Said)) {
+    fn say(&mut self, tell: impl Fn(NetworksResult)) {
         let said = self.look();
         if self.told.as_ref() != Some(&said) {
             self.told = Some(said.clone());
@@ -109,7 +112,7 @@ impl Watcher {
         }
     }
 
-    fn look(&mut self) -> Said {
+    fn look(&mut self) -> NetworksResult {
         let started = Instant::now();
         let links = read_links(&mut self.socket)?;
         let is_ours = |index| {

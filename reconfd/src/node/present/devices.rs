@@ -7,10 +7,10 @@ use super::pod_side;
 use crate::node::{
     Machine,
     link_info::LinkInfo,
-    links::{GROUP, Mark, PresentDevice, device::VXLAN},
+    links::{GROUP, OwnershipMark, PresentDevice, device::VXLAN},
     netlink::Error,
-    sandbox::{Inside, Sandbox},
-    surroundings::is_device,
+    sandbox::{NetnsState, Sandbox},
+    segments::is_device,
 };
 
 /// A vlan or a vxlan in a pod that may be ours.
@@ -33,7 +33,7 @@ impl Machine {
         &self,
         sandbox: &mut Sandbox,
         pod_uid: &str,
-        inside: &Inside,
+        inside: &NetnsState,
         primary: &BTreeSet<IpAddr>,
     ) -> Result<Vec<Candidate>, Error> {
         let rows: Vec<&LinkInfo> = inside.links.values().filter(|row| is_device(row)).collect();
@@ -45,7 +45,9 @@ impl Machine {
             let mut addresses = inside.addresses.iter();
             addresses.any(|a| a.index == row.index && primary.contains(&a.network.ip()))
         };
-        let ours = |mark: &Mark| mark.installation == self.installation && mark.pod_uid == pod_uid;
+        let ours = |mark: &OwnershipMark| {
+            mark.installation == self.installation && mark.pod_uid == pod_uid
+        };
         let mut candidate = |row: &LinkInfo| {
             let (mark, grouped) = (row.mark().filter(ours), row.group == GROUP);
             let on_node = node.is_some() && row.peer_netns == node;

@@ -8,7 +8,7 @@ use crate::node::{
     Machine,
     link_info::LinkInfo,
     links::{GROUP, Present, VETH},
-    sandbox::{Inside, Sandbox},
+    sandbox::{NetnsState, Sandbox},
 };
 
 /// What is left of a link in the pod.
@@ -28,7 +28,7 @@ impl Machine {
         &self,
         sandbox: &mut Sandbox,
         pod_uid: &str,
-        (inside, present): (&Inside, &[Present]),
+        (inside, present): (&NetnsState, &[Present]),
         known: &HashSet<u32>,
     ) -> Vec<Stranded> {
         let has_host_end = |index: u32| {

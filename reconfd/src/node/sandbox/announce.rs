@@ -15,7 +15,7 @@ use crate::node::{
     links::neighbour,
     netlink::{Error, Request, Socket},
     procfs::LinkSettings,
-    space::read_link,
+    watched_netns::read_link,
 };
 
 /// So many of a pod's own neighbour entries are brought back: how many there are, the tenant says.
@@ -72,14 +72,14 @@ impl Sandbox {
         answers.into_iter().collect()
     }
 
-    /// Sends a batch like [`Self::act`]; a change of the link's MAC address in it is announced as it is made.
-    pub fn act_and_announce(
+    /// Sends a batch like [`Self::apply`]; a change of the link's MAC address in it is announced as it is made.
+    pub fn apply_and_announce(
         &mut self,
         settings: &[(String, &str)],
         (index, name): (u32, &str),
         requests: &[Request],
     ) -> Result<Vec<Result<(), Error>>, Error> {
-        self.act(settings, &[])?;
+        self.apply(settings, &[])?;
         self.announcing((index, name), Extent::ALL, |socket| socket.batch(requests))
     }
 

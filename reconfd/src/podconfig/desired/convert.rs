@@ -12,9 +12,9 @@ use ipnetwork::IpNetwork;
 use crate::{
     address::{collision::overlap, range::Range},
     node::links::{
-        Device, HostEnd, Kind, Link, Route, Segment, Veth,
+        Device, HostEnd, Link, LinkKind, Route, Segment, Veth,
         device::{self, Data},
-        mark::{bridge_name, segment_name},
+        ownership_mark::{bridge_name, segment_name},
     },
     podconfig::policy::{
         MAIN_TABLE, Permit, Rejection, bounded, clipped,
@@ -69,10 +69,10 @@ pub fn link_of(
 }
 
 /// With nothing below it that says how much it carries, a link carries what Ethernet does.
-fn default_mtu(kind: &Kind) -> Option<u32> {
+fn default_mtu(kind: &LinkKind) -> Option<u32> {
     match kind {
-        Kind::Veth(veth) if !matches!(veth.host_end, HostEnd::Segment(_)) => Some(DEFAULT_MTU),
-        Kind::Veth(_) | Kind::Device(_) => None,
+        LinkKind::Veth(veth) if !matches!(veth.host_end, HostEnd::Segment(_)) => Some(DEFAULT_MTU),
+        LinkKind::Veth(_) | LinkKind::Device(_) => None,
     }
 }
 
@@ -81,11 +81,11 @@ fn kind(
     learning: bool,
     namespace: &str,
     installation: &str,
-) -> Result<Kind, String> {
+) -> Result<LinkKind, String> {
     let (carrier, data) = match RequestedLink::of(request)? {
         RequestedLink::Veth(place) => {
             let host_end = host_end(place, namespace, installation);
-            return Ok(Kind::Veth(Veth { host_end, learning }));
+            return Ok(LinkKind::Veth(Veth { host_end, learning }));
         }
         RequestedLink::Vlan(vlan, carrier) => {
             let id = u16::try_from(vlan.id)
@@ -102,17 +102,17 @@ fn kind(
         data: data.clone(),
     };
     Ok(match carrier {
-        ParentRef::Node(parent, Mode::Shared) => Kind::Veth(Veth {
+        ParentRef::Node(parent, Mode::Shared) => LinkKind::Veth(Veth {
             host_end: HostEnd::Segment(segment(parent)),
             learning,
         }),
         ParentRef::Node(parent, Mode::Exclusive) => {
-            Kind::Device(Device::Exclusive(segment(parent)))
+            LinkKind::Device(Device::Exclusive(segment(parent)))
         }
         ParentRef::Pod(carrier) if carrier == request.name => {
             return Err(format!("{} can not carry itself", clipped(carrier)));
         }
-        ParentRef::Pod(carrier) if is_carrier(carrier) => Kind::Device(Device::Inside {
+        ParentRef::Pod(carrier) if is_carrier(carrier) => LinkKind::Device(Device::Inside {
             namespace: namespace.to_owned(),
             carrier: carrier.to_owned(),
             data,
@@ -133,13 +133,13 @@ fn tunnel(vxlan: &podconfig::Vxlan, ends: RequestedPeers<'_>) -> Result<device::
             .port()
             .filter(|port| *port > 0)
             .ok_or("vxlan.port is not from 1 to 65535")?,
-        ends: match ends {
-            RequestedPeers::Addresses(addresses) => device::Ends::Peers(peers(addresses)?),
-            RequestedPeers::Group(group) if group.is_multicast() => device::Ends::Group(group),
+        remotes: match ends {
+            RequestedPeers::Addresses(addresses) => device::Remotes::Peers(peers(addresses)?),
+            RequestedPeers::Group(group) if group.is_multicast() => device::Remotes::Group(group),
             RequestedPeers::Group(group) => {
                 return Err(format!("vxlan.peers.group {group} is no multicast address"));
             }
-            RequestedPeers::Auto => device::Ends::Found(None),
+            RequestedPeers::Auto => device::Remotes::Discovered(None),
         },
     })
 }

@@ -4,8 +4,8 @@
 use sha2::{Digest, Sha256};
 
 use crate::node::links::{
-    Device, HostEnd, Kind, Link, Segment, Veth,
-    device::{Data, Ends},
+    Device, HostEnd, Link, LinkKind, Segment, Veth,
+    device::{Data, Remotes},
 };
 
 /// 16 hexadecimal characters that stand for everything in the link that was asked for.
@@ -39,11 +39,11 @@ pub fn spec_hash(link: &Link) -> String {
 struct Canonical(Sha256);
 
 impl Canonical {
-    fn kind(&mut self, kind: &Kind) -> &mut Self {
+    fn kind(&mut self, kind: &LinkKind) -> &mut Self {
         match kind {
-            Kind::Veth(veth) => self.veth(veth),
-            Kind::Device(Device::Exclusive(segment)) => self.text("exclusive").segment(segment),
-            Kind::Device(Device::Inside { carrier, data, .. }) => {
+            LinkKind::Veth(veth) => self.veth(veth),
+            LinkKind::Device(Device::Exclusive(segment)) => self.text("exclusive").segment(segment),
+            LinkKind::Device(Device::Inside { carrier, data, .. }) => {
                 self.text("inside").text(carrier).data(data)
             }
         }
@@ -71,11 +71,11 @@ impl Canonical {
         self.text("vxlan")
             .number(vxlan.vni)
             .number(u32::from(vxlan.port));
-        match &vxlan.ends {
-            Ends::Group(group) => self.text("group").text(&group.to_string()),
+        match &vxlan.remotes {
+            Remotes::Group(group) => self.text("group").text(&group.to_string()),
             // What is found, is not asked for: it changes all the time.
-            Ends::Found(_) => self.text("auto"),
-            Ends::Peers(peers) => {
+            Remotes::Discovered(_) => self.text("auto"),
+            Remotes::Peers(peers) => {
                 self.text("peers").count(peers.len());
                 for peer in peers {
                     self.text(&peer.to_string());

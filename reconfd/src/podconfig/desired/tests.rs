@@ -6,7 +6,7 @@ use ipnetwork::IpNetwork;
 
 use super::*;
 use crate::{
-    node::links::{Route, mark::bridge_name},
+    node::links::{Route, ownership_mark::bridge_name},
     source::pod::NetAdmin,
 };
 
@@ -92,7 +92,7 @@ fn a_link_comes_out_as_the_node_understands_it() {
         granted.link,
         Link {
             name: "data0".into(),
-            kind: Kind::Veth(Veth {
+            kind: LinkKind::Veth(Veth {
                 host_end: HostEnd::Bridge {
                     name: bridge_name("default", "tenant-a", "blue"),
                     stands_for: "tenant-a/blue".into()
@@ -120,7 +120,7 @@ fn a_link_comes_out_as_the_node_understands_it() {
             slaac: false,
         }
     );
-    let Mark {
+    let OwnershipMark {
         installation,
         pod_uid,
         podconfig_uid,

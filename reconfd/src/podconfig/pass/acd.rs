@@ -9,8 +9,8 @@ use ipnetwork::IpNetwork;
 use super::context::PodContext;
 use crate::{
     node::{
-        links::{HostEnd, Kind, Want},
-        probe::Question,
+        links::{HostEnd, LinkKind, Want},
+        probe::ProbeRequest,
         sandbox::Sandbox,
     },
     podconfig::{
@@ -87,7 +87,7 @@ impl NodeReconciler {
                 Ok(netns) => {
                     let key = (ctx.uid().to_owned(), probing.link.clone());
                     let addresses = probing.unknown.clone();
-                    let question = Question {
+                    let question = ProbeRequest {
                         index,
                         mac,
                         addresses,
@@ -149,6 +149,6 @@ fn again(netns: &Netns) -> Result<Netns, String> {
 }
 
 /// The other end of a link that the node routes is the node alone.
-fn has_wire(kind: &Kind) -> bool {
-    !matches!(kind, Kind::Veth(veth) if veth.host_end == HostEnd::Routed)
+fn has_wire(kind: &LinkKind) -> bool {
+    !matches!(kind, LinkKind::Veth(veth) if veth.host_end == HostEnd::Routed)
 }

@@ -23,7 +23,7 @@ use crate::{
     node::{
         links::mac,
         netlink::Error,
-        sandbox::{Depth, Inside, Sandbox, Unreachable},
+        sandbox::{Depth, NetnsState, Sandbox, Unreachable},
     },
     podconfig::{
         NodeReconciler,
@@ -94,7 +94,7 @@ impl NodeReconciler {
         known: &RecordedPod,
     ) -> Result<BTreeMap<String, BTreeSet<IpAddr>>, Unreachable> {
         let mut sandbox = self.machine.visit(&known.record)?;
-        let inside = sandbox.look(Depth {
+        let inside = sandbox.read(Depth {
             addresses: true,
             ..Depth::default()
         })?;
@@ -187,7 +187,7 @@ impl NodeReconciler {
         &self,
         ctx: &mut PodContext,
         sandbox: &mut Sandbox,
-        (inside, ours): (&Inside, &HashSet<u32>),
+        (inside, ours): (&NetnsState, &HashSet<u32>),
     ) -> Result<(), Error> {
         let mut of_pod = None;
         for at in 0..ctx.granted.len() {
@@ -281,7 +281,7 @@ fn foreign_mac(granted: &DesiredLink) -> Option<Cause> {
 /// What the pod has otherwise.
 fn networks_of_pod(
     sandbox: &mut Sandbox,
-    inside: &Inside,
+    inside: &NetnsState,
     ours: &HashSet<u32>,
 ) -> Result<Reserved, Error> {
     let is_ours = |index| ours.contains(&index);

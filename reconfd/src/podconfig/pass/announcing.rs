@@ -10,9 +10,9 @@ use std::{
 use super::context::PodContext;
 use crate::{
     node::{
-        WayOut,
+        UplinkChange,
         link_info::LinkInfo,
-        links::{Place, VETH, edit::Edit},
+        links::{HostNetns, VETH, edit::Edit},
         netlink::Error,
         sandbox::{Extent, Sandbox},
     },
@@ -91,11 +91,11 @@ impl NodeReconciler {
     /// A way out that opened: all links behind it are announced. One that leads to more ends: those that moved
     /// recently.
     pub(super) fn announce_behind_ways_out(&mut self) {
-        let ways_out = std::mem::take(&mut self.machine.ways_out);
+        let ways_out = std::mem::take(&mut self.machine.uplink_changes);
         for (bridge, way_out) in ways_out {
             let within = match way_out {
-                WayOut::Opened => None,
-                WayOut::Extended => Some(LATELY),
+                UplinkChange::Opened => None,
+                UplinkChange::Extended => Some(LATELY),
             };
             self.announce_behind(bridge, within);
         }
@@ -153,7 +153,7 @@ impl NodeReconciler {
     fn links_on(&self, bridge: u32) -> BTreeSet<(String, String)> {
         let links = &self.machine.switch.links;
         let ends = self.host_ends.keys();
-        let in_switch = ends.filter(|(place, _)| *place == Place::Switch);
+        let in_switch = ends.filter(|(place, _)| *place == HostNetns::Switch);
         let rows = in_switch.filter_map(|(_, index)| links.get(index));
         let marks = rows
             .filter(|row| row.master == Some(bridge))

@@ -10,8 +10,8 @@ use crate::{
     metrics::Op,
     node::{
         Machine,
-        act::Made,
-        links::{Kind, Place, VETH, Want, edit::Edit},
+        apply::Made,
+        links::{HostNetns, LinkKind, VETH, Want, edit::Edit},
         netlink::Error,
         sandbox::Sandbox,
     },
@@ -23,10 +23,10 @@ impl NodeReconciler {
     pub(super) fn remove_links(
         &mut self,
         contexts: &mut [PodContext],
-        mut victims: Vec<(Place, u32)>,
+        mut victims: Vec<(HostNetns, u32)>,
     ) {
         let started = Instant::now();
-        let of_pods: Vec<(usize, String, Place, u32)> = contexts
+        let of_pods: Vec<(usize, String, HostNetns, u32)> = contexts
             .iter()
             .enumerate()
             .flat_map(|(at, ctx)| {
@@ -38,13 +38,13 @@ impl NodeReconciler {
         // A pod in trouble gets no link now, and what it has keeps its bridge by itself.
         let served = contexts.iter().filter(|ctx| ctx.trouble.is_none());
         let needed: HashSet<&str> = served.flat_map(PodContext::bridges).collect();
-        let going: HashSet<(Place, u32)> = victims.iter().copied().collect();
+        let going: HashSet<(HostNetns, u32)> = victims.iter().copied().collect();
         let mut idle = self.machine.idle_bridges(&going);
         idle.retain(|(name, _)| !needed.contains(name.as_str()));
         let idle: HashSet<u32> = idle.into_iter().map(|(_, index)| index).collect();
         // With its last pod a segment goes as a whole.
         victims.extend(self.machine.idle_devices(&idle));
-        victims.extend(idle.iter().map(|index| (Place::Switch, *index)));
+        victims.extend(idle.iter().map(|index| (HostNetns::Switch, *index)));
         if victims.is_empty() {
             return;
         }
@@ -107,7 +107,7 @@ impl NodeReconciler {
                 want,
                 edits,
             } => {
-                let Kind::Veth(veth) = &want.link.kind else {
+                let LinkKind::Veth(veth) = &want.link.kind else {
                     return;
                 };
                 let changed = self
@@ -121,7 +121,7 @@ impl NodeReconciler {
                 want,
                 edits,
             } => {
-                let Kind::Device(device) = &want.link.kind else {
+                let LinkKind::Device(device) = &want.link.kind else {
                     return;
                 };
                 let changed =
@@ -187,7 +187,7 @@ impl NodeReconciler {
         if requests.is_empty() {
             return;
         }
-        match Machine::act_on_rules(sandbox, &requests) {
+        match Machine::apply_rules(sandbox, &requests) {
             Ok(()) => ctx.rules_put_back(),
             Err(error) => ctx.trouble = Some((Reason::KernelRefused, error.to_string())),
         }

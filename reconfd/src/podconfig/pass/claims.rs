@@ -8,7 +8,7 @@ use super::context::{PodContext, outcomes};
 use crate::{
     node::{
         link_info::LinkInfo,
-        links::{Link, Mark, Segment, device::Data},
+        links::{Link, OwnershipMark, Segment, device::Data},
         sandbox::Depth,
     },
     podconfig::{
@@ -160,7 +160,7 @@ impl NodeReconciler {
             .chain(self.machine.pods_with_links())
             .collect();
         for uid in uids {
-            let mut marks: Vec<Mark> = self
+            let mut marks: Vec<OwnershipMark> = self
                 .machine
                 .ends_of(&uid)
                 .into_iter()
@@ -176,7 +176,7 @@ impl NodeReconciler {
     }
 
     /// The marks of devices that are in a pod as a whole.
-    fn marks_in(&mut self, uid: &str) -> Vec<Mark> {
+    fn marks_in(&mut self, uid: &str) -> Vec<OwnershipMark> {
         let Some(known) = self.pods.recorded(uid, &self.stores) else {
             return Vec::new();
         };
@@ -188,7 +188,7 @@ impl NodeReconciler {
             return Vec::new();
         }
         let candidates = self.machine.visit(&known.record).map(|mut sandbox| {
-            let inside = sandbox.look(Depth::default())?;
+            let inside = sandbox.read(Depth::default())?;
             let primary = super::observe::primary(&known.record);
             self.machine
                 .candidates(&mut sandbox, uid, &inside, &primary)

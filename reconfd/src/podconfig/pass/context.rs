@@ -13,9 +13,12 @@ use self::present::{PresentLink, made_link, present_device, present_link};
 use crate::{
     address::collision::Reach,
     node::{
-        act::Made,
+        apply::Made,
         link_info::LinkInfo,
-        links::{Device, Kind, Mark, Place, Present, Want, device::VLAN, edit::Edit, veth},
+        links::{
+            Device, HostNetns, LinkKind, OwnershipMark, Present, Want, device::VLAN, edit::Edit,
+            veth,
+        },
         netlink::Error,
         present::Candidate,
         sandbox::{Sandbox, Unreachable},
@@ -154,7 +157,7 @@ impl PodContext {
         self.present = veths.chain(devices).collect();
     }
 
-    pub fn removals(&self) -> impl Iterator<Item = (Place, u32, String)> {
+    pub fn removals(&self) -> impl Iterator<Item = (HostNetns, u32, String)> {
         self.plan.steps.iter().filter_map(|step| match step {
             Step::Remove { place, index, link } => Some((*place, *index, link.clone())),
             _ => None,
@@ -192,7 +195,7 @@ impl PodContext {
     /// Whether a link was made that another link of the pod is to be on.
     pub fn has_made_a_carrier(&self) -> bool {
         self.granted.iter().any(|granted| match &granted.link.kind {
-            Kind::Device(Device::Inside { carrier, .. }) => self.touched.contains_key(carrier),
+            LinkKind::Device(Device::Inside { carrier, .. }) => self.touched.contains_key(carrier),
             _ => false,
         })
     }
@@ -368,7 +371,7 @@ pub fn trouble(error: Unreachable) -> (Reason, String) {
 }
 
 /// The step that takes a host end away.
-pub fn removal((place, row, mark): (Place, LinkInfo, Mark)) -> Step {
+pub fn removal((place, row, mark): (HostNetns, LinkInfo, OwnershipMark)) -> Step {
     Step::Remove {
         place,
         index: row.index,

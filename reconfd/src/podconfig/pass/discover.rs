@@ -11,7 +11,7 @@ use crds::report::RecordSource;
 
 use crate::{
     backfill::{Backfill, PodName, SandboxHint},
-    node::proof::Unproved,
+    node::verify_netns::VerifyError,
     podconfig::{
         NodeReconciler,
         pods::found::{record_of, stated_addresses},
@@ -143,7 +143,7 @@ impl NodeReconciler {
                     self.dirty.insert(uid);
                     return;
                 }
-                Err(Unproved::Later(why)) => {
+                Err(VerifyError::Retry(why)) => {
                     self.discovery.later.insert(namespace.into());
                     first.get_or_insert(why);
                 }
@@ -161,15 +161,15 @@ impl NodeReconciler {
         hint: &SandboxHint,
         object: &source::Pod,
         addresses: &BTreeSet<IpAddr>,
-    ) -> Result<String, Unproved> {
+    ) -> Result<String, VerifyError> {
         let who = match hint.source {
             RecordSource::Cri => "the container runtime",
             _ => "libcni's result cache",
         };
         if self.pods.has_just_ended(&hint.container) {
-            return Err(Unproved::Later("the pod's sandbox is ending".into()));
+            return Err(VerifyError::Retry("the pod's sandbox is ending".into()));
         }
-        let refused = |why: String| Unproved::Refused(format!("{who} tells of one, but {why}"));
+        let refused = |why: String| VerifyError::Refused(format!("{who} tells of one, but {why}"));
         let own = object.metadata.uid.as_ref();
         if let (Some(hinted_uid), Some(own)) = (&hint.uid, own)
             && hinted_uid != own
@@ -183,11 +183,11 @@ impl NodeReconciler {
                 "the pod's object states no address to know it by (status.podIPs)".into(),
             ));
         }
-        let proved = match self.machine.prove(&hint.netns, addresses) {
+        let proved = match self.machine.verify_netns(&hint.netns, addresses) {
             Ok(proved) => proved,
-            Err(Unproved::Later(why)) => return Err(Unproved::Later(why)),
-            Err(Unproved::Refused(why)) => return Err(refused(why)),
-            Err(Unproved::Stranger) => {
+            Err(VerifyError::Retry(why)) => return Err(VerifyError::Retry(why)),
+            Err(VerifyError::Refused(why)) => return Err(refused(why)),
+            Err(VerifyError::NoPodAddress) => {
                 let listed: Vec<String> = addresses.iter().map(ToString::to_string).collect();
                 let (path, listed) = (hint.netns.display(), listed.join(" and "));
                 return Err(refused(format!("{path} does not have the pod's {listed}")));

@@ -19,9 +19,11 @@ use super::{
 use crate::{
     node::{
         Machine,
-        links::{Ground, Kind, Segment, Want, mac::Derived, mark::host_end_name},
+        links::{
+            DevicePolicy, LinkKind, Segment, Want, mac::Derived, ownership_mark::host_end_name,
+        },
         netlink::Error,
-        sandbox::{Depth, Inside, Sandbox, Unreachable},
+        sandbox::{Depth, NetnsState, Sandbox, Unreachable},
     },
     podconfig::{
         NodeReconciler,
@@ -129,7 +131,7 @@ impl NodeReconciler {
         let uid = ctx.uid().to_owned();
         self.fetch_back(&uid, sandbox)?;
         let depth = self.depth(ctx);
-        let inside = sandbox.look(depth)?;
+        let inside = sandbox.read(depth)?;
         ctx.has_rules = !inside.rules.is_empty() || ctx.asks_for_tables();
         let (present, stale) =
             self.machine
@@ -181,7 +183,7 @@ impl NodeReconciler {
     fn wants(
         &mut self,
         ctx: &PodContext,
-        inside: &Inside,
+        inside: &NetnsState,
     ) -> Result<(Vec<Want>, Vec<PendingProbe>), Error> {
         let pod = &ctx.known.pod;
         let mut wants = Vec::with_capacity(ctx.granted.len());
@@ -202,7 +204,7 @@ impl NodeReconciler {
                 host_name: host_end_name(&ctx.known.pod.sandbox, &link.name),
                 host_mtu: mtu,
                 mtu,
-                ground: self.ground(ctx.uid(), granted, (&link.kind, inside))?,
+                policy: self.ground(ctx.uid(), granted, (&link.kind, inside))?,
                 device: None,
                 link,
                 mark: granted.mark.clone(),
@@ -220,8 +222,8 @@ impl NodeReconciler {
         &mut self,
         uid: &str,
         granted: &DesiredLink,
-        (kind, inside): (&Kind, &Inside),
-    ) -> Result<Option<Ground>, Error> {
+        (kind, inside): (&LinkKind, &NetnsState),
+    ) -> Result<Option<DevicePolicy>, Error> {
         let Some(data) = kind.data() else {
             return Ok(None);
         };
@@ -243,7 +245,7 @@ impl NodeReconciler {
             None => data.peers(&own),
         };
         let (on_port, unfiltered) = grants(granted, &owner);
-        Ok(Some(Ground {
+        Ok(Some(DevicePolicy {
             on_port,
             unfiltered,
             is_shared: kind
@@ -330,7 +332,7 @@ fn back_off(plan: &mut Plan, links: &[String], why: &str) {
 }
 
 /// Links of the pod that others of its links are on, as they are.
-fn carriers(ctx: &PodContext, inside: &Inside) -> HashMap<u32, CarrierState> {
+fn carriers(ctx: &PodContext, inside: &NetnsState) -> HashMap<u32, CarrierState> {
     let names = ctx
         .granted
         .iter()

@@ -8,7 +8,7 @@ use crds::Reason;
 use super::{ObjectSnapshot, context::outcomes};
 use crate::{
     node::{
-        links::{Link, Mark, Place},
+        links::{HostNetns, Link, OwnershipMark},
         sandbox::Unreachable,
     },
     podconfig::{
@@ -30,7 +30,7 @@ impl NodeReconciler {
         &mut self,
         uid: &str,
         snapshot: &ObjectSnapshot,
-    ) -> Vec<(Place, u32)> {
+    ) -> Vec<(HostNetns, u32)> {
         let ends = self.machine.ends_of(uid);
         let has_ended = self.has_ended(uid, snapshot);
         if has_ended {
@@ -55,7 +55,8 @@ impl NodeReconciler {
         let refused = self.hold(uid, &asked);
         self.release_all_but(uid, &asked);
         let kept: Vec<&String> = asked.iter().map(|(link, ..)| &link.name).collect();
-        let stays = |mark: &Mark| kept.contains(&&mark.link) && !refused.contains(&mark.link);
+        let stays =
+            |mark: &OwnershipMark| kept.contains(&&mark.link) && !refused.contains(&mark.link);
         let (kept, gone): (Vec<_>, Vec<_>) = ends.into_iter().partition(|end| stays(&end.2));
         if has_ended {
             tracing::info!(
@@ -75,7 +76,7 @@ impl NodeReconciler {
     /// The link that a mark speaks of, if somebody still asks for it and may have it.
     pub(super) fn desired_by(
         &self,
-        mark: &Mark,
+        mark: &OwnershipMark,
         snapshot: &ObjectSnapshot,
     ) -> Option<(Link, Member, Permit)> {
         let configs = self.stores.podconfigs();

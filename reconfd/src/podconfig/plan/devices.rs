@@ -8,7 +8,7 @@ use super::{Blocked, Cause, NodeView, Plan, Step, Target, parent};
 use crate::node::{
     link_info::LinkInfo,
     links::{
-        Device, Kind, Present, Want, WantDevice,
+        Device, LinkKind, Present, Want, WantDevice,
         device::Data,
         edit::{Edit, device_edits},
     },
@@ -40,8 +40,8 @@ impl<'a> PodDevices<'a> {
         granted: &[Want],
     ) -> Self {
         let is_walled = |want: &&Want| match &want.link.kind {
-            Kind::Veth(veth) => veth.leads_to_vlans(),
-            Kind::Device(_) => false,
+            LinkKind::Veth(veth) => veth.leads_to_vlans(),
+            LinkKind::Device(_) => false,
         };
         let untaggable = granted.iter().filter(is_walled);
         Self {
@@ -303,7 +303,7 @@ fn inside_of(
         return Err((Reason::NotAllowed, message));
     }
     let carries = data.mtu_on(row.mtu);
-    let ground = want.ground.clone().unwrap_or_default();
+    let ground = want.policy.clone().unwrap_or_default();
     want.device = Some(WantDevice {
         parent: row.index,
         // The bridge behind a link of the pod forwards to no other MAC address than the link's.

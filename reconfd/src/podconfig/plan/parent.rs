@@ -8,8 +8,8 @@ use crate::node::{
     filter::PeerFilter,
     link_info::LinkInfo,
     links::{
-        Ground, Segment, Want, WantDevice,
-        device::{Data, Ends},
+        DevicePolicy, Segment, Want, WantDevice,
+        device::{Data, Remotes},
     },
 };
 
@@ -20,7 +20,7 @@ pub(super) fn resolve<S: NodeView>(
     segment: &Segment,
     node: &S,
 ) -> Result<Option<Cause>, Cause> {
-    let ground = want.ground.clone().unwrap_or_default();
+    let ground = want.policy.clone().unwrap_or_default();
     let parent = parent(segment, &ground, node)?;
     let data = segment.data.as_link_data(parent.index);
     if let Some(conflicting) = node.conflicting(parent.index, &data) {
@@ -51,7 +51,7 @@ pub(super) fn resolve<S: NodeView>(
 
 fn parent<'a, S: NodeView>(
     segment: &Segment,
-    ground: &Ground,
+    ground: &DevicePolicy,
     node: &'a S,
 ) -> Result<&'a LinkInfo, Cause> {
     let name = &segment.parent;
@@ -81,7 +81,7 @@ fn parent<'a, S: NodeView>(
 }
 
 /// Of a tunnel that the others could not find the node of.
-fn without_end(segment: &Segment, ground: &Ground) -> Cause {
+fn without_end(segment: &Segment, ground: &DevicePolicy) -> Cause {
     let networks: Vec<String> = ground.sources.iter().map(ToString::to_string).collect();
     let message = format!(
         "{:?} of this node has no address in the rule's peers ({}), by which the other nodes would know it; \
@@ -95,7 +95,7 @@ fn without_end(segment: &Segment, ground: &Ground) -> Cause {
 /// Who may send into a tunnel. Without a filter everybody could.
 fn peer_filter<S: NodeView>(
     segment: &Segment,
-    ground: &Ground,
+    ground: &DevicePolicy,
     underlay: u32,
     node: &S,
 ) -> Result<Option<PeerFilter>, Cause> {
@@ -109,11 +109,11 @@ fn peer_filter<S: NodeView>(
             false => Err((Reason::NoPeerFilter, message.to_owned())),
         };
     }
-    let sources = match &vxlan.ends {
-        Ends::Peers(_) | Ends::Found(_) => {
+    let sources = match &vxlan.remotes {
+        Remotes::Peers(_) | Remotes::Discovered(_) => {
             ground.peers.iter().copied().map(IpNetwork::from).collect()
         }
-        Ends::Group(group) => ground
+        Remotes::Group(group) => ground
             .sources
             .iter()
             .filter(|source| source.is_ipv4() == group.is_ipv4())

@@ -8,12 +8,12 @@ use std::collections::{BTreeMap, HashSet};
 use super::*;
 use crate::node::{
     links::{
-        HostEnd, HostSide, Link, Mark, PodSide, Route, Veth,
+        HostEnd, HostSide, Link, OwnershipMark, PodSide, Route, Veth,
         address::{self, PrefixRoute},
         bridge,
+        ingress_filter::program::{self, Instruction},
         mac::Derived,
-        mark::other_end,
-        wall::program::{self, Instruction},
+        ownership_mark::other_end,
     },
     present::{Candidate, Stranded},
 };
@@ -52,9 +52,9 @@ impl NodeView for Node {
         self.rows.iter().find(same)
     }
 
-    fn shared(&self, _: &Segment) -> shared::Present<'_> {
+    fn shared(&self, _: &Segment) -> shared::PresentSegment<'_> {
         static NOBODY: BTreeSet<std::net::IpAddr> = BTreeSet::new();
-        shared::Present {
+        shared::PresentSegment {
             bridge: self.bridge.as_ref(),
             device: self.device.as_ref(),
             peers: &NOBODY,
@@ -92,7 +92,7 @@ fn want(name: &str, host_end: HostEnd) -> Want {
     Want {
         link: Link {
             name: name.into(),
-            kind: Kind::Veth(veth),
+            kind: LinkKind::Veth(veth),
             mtu: Some(1400),
             mac: None,
             addresses: vec!["10.9.0.5/24".parse().unwrap()],
@@ -103,7 +103,7 @@ fn want(name: &str, host_end: HostEnd) -> Want {
             of_addresses: vec![MAC],
             of_link: [0x0a, 1, 2, 3, 4, 5],
         },
-        mark: Mark {
+        mark: OwnershipMark {
             installation: "home".into(),
             pod_uid: "pod-1".into(),
             podconfig_uid: "config-1".into(),
@@ -113,7 +113,7 @@ fn want(name: &str, host_end: HostEnd) -> Want {
         host_name: format!("pc{name}"),
         host_mtu: 1400,
         mtu: 1400,
-        ground: None,
+        policy: None,
         device: None,
     }
 }
@@ -132,14 +132,14 @@ fn on_host_bridge(name: &str, bridge: &str) -> Want {
 
 fn filter_of(want: &Want) -> Vec<Instruction> {
     match &want.link.kind {
-        Kind::Veth(veth) => program::of(veth, &want.link),
-        Kind::Device(_) => Vec::new(),
+        LinkKind::Veth(veth) => program::of(veth, &want.link),
+        LinkKind::Device(_) => Vec::new(),
     }
 }
 
 /// A link on the namespace's bridge as it is after it was made.
 fn made(want: &Want, index: u32) -> Present {
-    let address = |network: &_| address::Present {
+    let address = |network: &_| address::PresentAddress {
         index: 3,
         network: *network,
         ours: true,
@@ -147,7 +147,7 @@ fn made(want: &Want, index: u32) -> Present {
     };
     Present {
         mark: Some(want.mark.clone()),
-        place: Place::Switch,
+        place: HostNetns::Switch,
         host: HostSide {
             index,
             name: want.host_name.clone(),
@@ -186,9 +186,9 @@ struct Pod {
     candidates: Vec<Candidate>,
     known: HashSet<u32>,
     present: Vec<Present>,
-    stale: Vec<(Place, u32)>,
+    stale: Vec<(HostNetns, u32)>,
     inside: Vec<LinkInfo>,
-    rules: BTreeSet<Rule>,
+    rules: BTreeSet<RoutingRule>,
     node: Node,
     stranded: Vec<Stranded>,
     lacks_ipv6: bool,
@@ -213,7 +213,7 @@ impl Pod {
 
 fn removal(index: u32, link: &str) -> Step {
     Step::Remove {
-        place: Place::Switch,
+        place: HostNetns::Switch,
         index,
         link: link.into(),
     }
@@ -299,7 +299,7 @@ fn a_link_whose_pod_end_is_lost_goes_before_it_is_made_anew() {
 fn a_host_end_of_an_earlier_sandbox_goes_beside_the_one_that_is_made() {
     let plan = Pod {
         granted: vec![on_lan("data0")],
-        stale: vec![(Place::Switch, 9)],
+        stale: vec![(HostNetns::Switch, 9)],
         ..Pod::default()
     }
     .plan();
@@ -408,7 +408,7 @@ fn a_link_of_the_pods_own_keeps_its_name() {
 fn a_link_whose_bridge_is_gone_is_not_taken_away() {
     let want = on_host_bridge("data0", "br0");
     let mut present = made(&want, 7);
-    present.place = Place::Node;
+    present.place = HostNetns::Node;
     present.host.master = None;
     let plan = Pod {
         granted: vec![want],
@@ -428,7 +428,7 @@ fn a_table_of_its_own_is_asked_by_the_links_addresses_and_no_others() {
         metric: None,
         table: Some(100),
     });
-    let rule = |from: &str| Rule {
+    let rule = |from: &str| RoutingRule {
         from: from.parse().unwrap(),
         table: 100,
     };

@@ -6,7 +6,7 @@ use crds::Reason;
 
 use super::{Blocked, Cause, NodeView, Plan, PodDevices, Step, Target, is_guarded, parent};
 use crate::node::links::{
-    HostEnd, Place, Present, Segment, Veth, Want,
+    HostEnd, HostNetns, Present, Segment, Veth, Want,
     device::{Data, shared},
     edit::{Edit, edits},
 };
@@ -59,13 +59,13 @@ impl Plan {
         reason: Reason,
         (now, node): (Option<&Present>, &S),
     ) {
-        let is_shared = want.ground.as_ref().is_some_and(|ground| ground.is_shared);
+        let is_shared = want.policy.as_ref().is_some_and(|ground| ground.is_shared);
         let is_own = matches!(reason, Reason::ParentIsPort | Reason::NoPeerFilter);
         let goes = match (is_shared && is_own, now) {
             (true, now) => now.map(|now| (now.place, now.host.index, want.link.name.clone())),
             (false, _) => {
                 let device = node.shared(segment).device;
-                device.map(|device| (Place::Switch, device.index, String::new()))
+                device.map(|device| (HostNetns::Switch, device.index, String::new()))
             }
         };
         let step = goes.map(|(place, index, link)| Step::Remove { place, index, link });

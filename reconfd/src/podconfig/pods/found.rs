@@ -15,7 +15,7 @@ use crds::report::RecordSource;
 use super::{Pods, index::uid_of};
 use crate::{
     backfill::SandboxHint,
-    node::proof::Proved,
+    node::verify_netns::VerifiedNetns,
     source::{self, Stores},
 };
 
@@ -186,7 +186,7 @@ fn tells_one_from_another(address: &IpAddr) -> bool {
 pub fn record_of(
     hint: &SandboxHint,
     object: &source::Pod,
-    proved: &Proved,
+    proved: &VerifiedNetns,
     boot_id: &str,
 ) -> Record {
     Record {

@@ -22,7 +22,7 @@ fn tunnel(peers: &[&str]) -> Segment {
         data: Data::Vxlan(Vxlan {
             vni: 7,
             port: 4789,
-            ends: Ends::Peers(peers.collect()),
+            remotes: Remotes::Peers(peers.collect()),
         }),
     }
 }
@@ -282,7 +282,7 @@ fn found(name: &str, vni: u32) -> Segment {
         data: Data::Vxlan(Vxlan {
             vni,
             port: 4789,
-            ends: Ends::Found(None),
+            remotes: Remotes::Discovered(None),
         }),
         ..tunnel(&[])
     }

@@ -8,12 +8,12 @@ use rtnetlink::LinkUnspec;
 use super::{Segment, peers};
 use crate::node::{
     link_info::{LinkInfo, Port},
-    links::{WantDevice, bridge, mark},
+    links::{WantDevice, bridge, ownership_mark},
     netlink::Request,
 };
 
 /// The way out of a segment: unknown addresses are behind it, and known ones are remembered.
-pub const WAY_OUT: Port = Port {
+pub const UPLINK_PORT: Port = Port {
     learning: true,
     flood: true,
     locked: false,
@@ -21,7 +21,7 @@ pub const WAY_OUT: Port = Port {
 
 /// A segment as it is in the switch.
 #[derive(Clone, Copy, Debug)]
-pub struct Present<'a> {
+pub struct PresentSegment<'a> {
     pub bridge: Option<&'a LinkInfo>,
     pub device: Option<&'a LinkInfo>,
     pub peers: &'a BTreeSet<IpAddr>,
@@ -29,7 +29,7 @@ pub struct Present<'a> {
 
 /// One change to a segment's device. Each may be repeated.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Edit {
+pub enum SegmentEdit {
     /// The bridge says who has the segment.
     Owner,
     Mtu,
@@ -48,42 +48,45 @@ pub fn stands_for(segment: &Segment, owner: &str) -> String {
 
 /// The bridge's alias.
 pub fn alias(segment: &Segment, owner: &str, installation: &str) -> String {
-    mark::bridge_alias(installation, &stands_for(segment, owner))
+    ownership_mark::bridge_alias(installation, &stands_for(segment, owner))
 }
 
 /// The edits to the wanted device, none if all is right; `None`: it must be made, or made anew.
 pub fn edits(
-    present: Present<'_>,
+    present: PresentSegment<'_>,
     segment: &Segment,
     want: &WantDevice,
     installation: &str,
-) -> Option<Vec<Edit>> {
+) -> Option<Vec<SegmentEdit>> {
     let (bridge, device) = (present.bridge?, present.device?);
     if !is_same(device, segment, want) || !segment.data.suits(present.peers) {
         return None;
     }
     let alias = alias(segment, &want.owner, installation);
     let mut edits = Vec::new();
-    let mut when = |needed: bool, edit: Edit| edits.extend(needed.then_some(edit));
-    when(bridge.alias.as_deref() != Some(&alias), Edit::Owner);
-    when(device.mtu != want.mtu, Edit::Mtu);
+    let mut when = |needed: bool, edit: SegmentEdit| edits.extend(needed.then_some(edit));
+    when(bridge.alias.as_deref() != Some(&alias), SegmentEdit::Owner);
+    when(device.mtu != want.mtu, SegmentEdit::Mtu);
     let joins = device.master != Some(bridge.index);
-    when(joins, Edit::Join);
+    when(joins, SegmentEdit::Join);
     let is_up = device.up || !want.up;
-    when(joins || device.port != Some(WAY_OUT) || !is_up, Edit::Port);
+    when(
+        joins || device.port != Some(UPLINK_PORT) || !is_up,
+        SegmentEdit::Port,
+    );
     // What comes, comes before what goes: a segment is never without any of its ends.
     edits.extend(
         want.peers
             .difference(present.peers)
             .copied()
-            .map(Edit::AddPeer),
+            .map(SegmentEdit::AddPeer),
     );
     edits.extend(
         present
             .peers
             .difference(&want.peers)
             .copied()
-            .map(Edit::DeletePeer),
+            .map(SegmentEdit::DeletePeer),
     );
     Some(edits)
 }
@@ -99,7 +102,7 @@ fn is_same(device: &LinkInfo, segment: &Segment, want: &WantDevice) -> bool {
 
 /// The messages of an edit, for the device and the bridge with these numbers.
 pub fn requests(
-    edit: &Edit,
+    edit: &SegmentEdit,
     segment: &Segment,
     (device, bridge): (u32, u32),
     want: &WantDevice,
@@ -108,26 +111,26 @@ pub fn requests(
     let name = segment.device_name();
     let set = |op: String, message| Request::new(op, 0, RouteNetlinkMessage::SetLink(message));
     match edit {
-        Edit::Owner => {
+        SegmentEdit::Owner => {
             let alias = alias(segment, &want.owner, installation);
             set(
                 format!("say who has {segment}"),
                 LinkUnspec::new_with_index(bridge).alias(alias).build(),
             )
         }
-        Edit::Mtu => set(
+        SegmentEdit::Mtu => set(
             format!("set the MTU of {segment}"),
             LinkUnspec::new_with_index(device).mtu(want.mtu).build(),
         ),
-        Edit::Join => bridge::join(&name, device, bridge),
-        Edit::Port => bridge::set_port(&name, device, WAY_OUT, want.up),
-        Edit::AddPeer(peer) => peers::add(&name, device, *peer),
-        Edit::DeletePeer(peer) => peers::delete(&name, device, *peer),
+        SegmentEdit::Join => bridge::join(&name, device, bridge),
+        SegmentEdit::Port => bridge::set_port(&name, device, UPLINK_PORT, want.up),
+        SegmentEdit::AddPeer(peer) => peers::add(&name, device, *peer),
+        SegmentEdit::DeletePeer(peer) => peers::delete(&name, device, *peer),
     }
 }
 
 /// What the device needs behind the message that makes it.
-pub fn follow(want: &WantDevice) -> Vec<Edit> {
-    let peers = want.peers.iter().copied().map(Edit::AddPeer);
-    peers.chain([Edit::Port]).collect()
+pub fn follow(want: &WantDevice) -> Vec<SegmentEdit> {
+    let peers = want.peers.iter().copied().map(SegmentEdit::AddPeer);
+    peers.chain([SegmentEdit::Port]).collect()
 }

@@ -6,7 +6,7 @@ use ipnetwork::IpNetwork;
 
 use super::{Edit, wanted_mac};
 use crate::node::links::{
-    HostEnd, HostSide, Present, Route, Veth, Want, bridge, settings, veth, wall::program,
+    HostEnd, HostSide, Present, Route, Veth, Want, bridge, ingress_filter::program, settings, veth,
 };
 
 pub(super) fn host_side(

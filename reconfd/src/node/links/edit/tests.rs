@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
 use crate::node::links::{
-    HostEnd, HostSide, Kind, Link, Mark, PodSide, Veth, address, bridge,
+    HostEnd, HostSide, Link, LinkKind, OwnershipMark, PodSide, Veth, address, bridge,
+    ingress_filter::program,
     mac::Derived,
-    mark::{PORT_OF_NODE, other_end},
+    ownership_mark::{PORT_OF_NODE, other_end},
     settings, veth,
-    wall::program,
 };
 
 const MAC: [u8; 6] = [0x0a, 0x58, 10, 9, 0, 5];
@@ -43,7 +43,7 @@ fn want(host_end: HostEnd) -> Want {
     Want {
         link: Link {
             name: "data0".into(),
-            kind: Kind::Veth(veth),
+            kind: LinkKind::Veth(veth),
             mtu: Some(1500),
             mac: None,
             addresses: vec![net("10.9.0.5/24")],
@@ -54,7 +54,7 @@ fn want(host_end: HostEnd) -> Want {
             of_addresses: vec![MAC],
             of_link: [0x0a, 1, 2, 3, 4, 5],
         },
-        mark: Mark {
+        mark: OwnershipMark {
             installation: "home".into(),
             pod_uid: "pod-1".into(),
             podconfig_uid: "config-1".into(),
@@ -64,13 +64,13 @@ fn want(host_end: HostEnd) -> Want {
         host_name: "pcabcdefghijklm".into(),
         host_mtu: 1500,
         mtu: 1500,
-        ground: None,
+        policy: None,
         device: None,
     }
 }
 
 fn veth(want: &Want) -> &Veth {
-    let Kind::Veth(veth) = &want.link.kind else {
+    let LinkKind::Veth(veth) = &want.link.kind else {
         unreachable!("all of these are veths")
     };
     veth
@@ -119,8 +119,8 @@ fn settings_of(host_end: &HostEnd) -> BTreeMap<Setting, String> {
         .collect()
 }
 
-fn ours(network: IpNetwork) -> address::Present {
-    address::Present {
+fn ours(network: IpNetwork) -> address::PresentAddress {
+    address::PresentAddress {
         index: 3,
         network,
         ours: true,
@@ -176,7 +176,7 @@ fn an_address_that_the_pod_deleted_comes_back() {
 #[test]
 fn an_address_that_the_pod_gave_itself_is_not_ours_to_delete() {
     let edits = after(|now, _| {
-        in_pod(now).addresses.push(address::Present {
+        in_pod(now).addresses.push(address::PresentAddress {
             ours: false,
             ..ours(net("192.0.2.1/32"))
         });
@@ -269,7 +269,7 @@ fn a_new_mac_address_takes_the_pin_of_the_old_one_along() {
 #[test]
 fn a_mac_address_goes_with_its_address_and_takes_the_link_local_one_along() {
     let edits = after(|now, want| {
-        in_pod(now).addresses.push(address::Present {
+        in_pod(now).addresses.push(address::PresentAddress {
             ours: false,
             ..ours(net("fe80::858:aff:fe09:5/64"))
         });
@@ -322,7 +322,7 @@ fn a_host_end_that_moves_to_the_node_is_set_up_anew_there() {
     let edits = edits(&fresh(&was), &shall, veth(&shall), Some(BRIDGE)).unwrap();
     // Another bridge of the same number in another namespace is another bridge.
     let pin = Edit::Pin(MAC);
-    let mut expected = vec![Edit::Move(Place::Node)];
+    let mut expected = vec![Edit::Move(HostNetns::Node)];
     expected.extend(all_settings(&shall));
     expected.push(Edit::Ingress);
     expected.extend([

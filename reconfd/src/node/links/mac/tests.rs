@@ -3,13 +3,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 
 use super::*;
-use crate::node::links::{HostEnd, Kind, Veth};
+use crate::node::links::{HostEnd, LinkKind, Veth};
 
 fn link(addresses: &[&str]) -> Link {
     let addresses = addresses.iter().map(|text| text.parse().unwrap());
     Link {
         name: "data0".into(),
-        kind: Kind::Veth(Veth {
+        kind: LinkKind::Veth(Veth {
             host_end: HostEnd::Routed,
             learning: false,
         }),
@@ -56,10 +56,13 @@ fn they_never_change() {
     let v6 = derived(&["fd09::5/64"], None).first();
     assert_eq!(
         v6,
-        mark::hashed_mac(&[&"fd09::5".parse::<Ipv6Addr>().unwrap().octets()])
+        ownership_mark::hashed_mac(&[&"fd09::5".parse::<Ipv6Addr>().unwrap().octets()])
     );
     let own = derived(&[], None).first();
-    assert_eq!(own, mark::hashed_mac(&[b"shop", b"till-0", b"data0"]));
+    assert_eq!(
+        own,
+        ownership_mark::hashed_mac(&[b"shop", b"till-0", b"data0"])
+    );
 }
 
 #[test]

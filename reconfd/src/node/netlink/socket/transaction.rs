@@ -12,7 +12,7 @@ use nix::{
 };
 
 use crate::node::{
-    events::borrow,
+    event_socket::borrow,
     netlink::{Body, Error, Request},
 };
 

@@ -6,7 +6,7 @@ use crate::node::links::{Route, device::Vxlan};
 fn link() -> Link {
     Link {
         name: "data0".into(),
-        kind: Kind::Veth(Veth {
+        kind: LinkKind::Veth(Veth {
             host_end: HostEnd::HostBridge("br-lan".into()),
             learning: false,
         }),
@@ -42,7 +42,7 @@ fn all_differ(links: &[Link]) {
 
 #[test]
 fn every_other_link_is_another_hash() {
-    let veth = |host_end, learning| Kind::Veth(Veth { host_end, learning });
+    let veth = |host_end, learning| LinkKind::Veth(Veth { host_end, learning });
     let lan = || HostEnd::HostBridge("br-lan".into());
     let own = HostEnd::Bridge {
         name: "br-lan".into(),
@@ -95,38 +95,42 @@ fn segment(parent: &str, data: Data) -> Segment {
     }
 }
 
-fn tunnel(vni: u32, port: u16, ends: Ends) -> Data {
-    Data::Vxlan(Vxlan { vni, port, ends })
+fn tunnel(vni: u32, port: u16, ends: Remotes) -> Data {
+    Data::Vxlan(Vxlan {
+        vni,
+        port,
+        remotes: ends,
+    })
 }
 
-fn peers(all: &[&str]) -> Ends {
-    Ends::Peers(all.iter().map(|peer| peer.parse().unwrap()).collect())
+fn peers(all: &[&str]) -> Remotes {
+    Remotes::Peers(all.iter().map(|peer| peer.parse().unwrap()).collect())
 }
 
-fn to_two() -> Ends {
+fn to_two() -> Remotes {
     peers(&["10.77.0.2", "10.77.0.3"])
 }
 
-fn shared(segment: Segment) -> Kind {
-    Kind::Veth(Veth {
+fn shared(segment: Segment) -> LinkKind {
+    LinkKind::Veth(Veth {
         host_end: HostEnd::Segment(segment),
         learning: false,
     })
 }
 
-fn exclusive(segment: Segment) -> Kind {
-    Kind::Device(Device::Exclusive(segment))
+fn exclusive(segment: Segment) -> LinkKind {
+    LinkKind::Device(Device::Exclusive(segment))
 }
 
-fn inside(namespace: &str, carrier: &str, data: Data) -> Kind {
-    Kind::Device(Device::Inside {
+fn inside(namespace: &str, carrier: &str, data: Data) -> LinkKind {
+    LinkKind::Device(Device::Inside {
         namespace: namespace.into(),
         carrier: carrier.into(),
         data,
     })
 }
 
-fn of_kind(kind: Kind) -> Link {
+fn of_kind(kind: LinkKind) -> Link {
     Link {
         kind,
         mtu: None,
@@ -138,7 +142,7 @@ fn of_kind(kind: Kind) -> Link {
 fn the_hash_of_a_vlan_and_of_a_vxlan_never_changes() {
     let vlan = segment("trunk0", Data::Vlan(100));
     let vxlan = segment("ens1f1", tunnel(10042, 4789, to_two()));
-    let group = Ends::Group("239.1.1.1".parse().unwrap());
+    let group = Remotes::Group("239.1.1.1".parse().unwrap());
     for (kind, hash) in [
         (shared(vlan.clone()), "6a6ad15f7c741bd6"),
         (exclusive(vlan), "703536bee803ce44"),
@@ -154,11 +158,17 @@ fn the_hash_of_a_vlan_and_of_a_vxlan_never_changes() {
             "6dd3f40f432eeb46",
         ),
         (
-            shared(segment("ens1f1", tunnel(10042, 4789, Ends::Found(None)))),
+            shared(segment(
+                "ens1f1",
+                tunnel(10042, 4789, Remotes::Discovered(None)),
+            )),
             "091b41e87c2d3ae1",
         ),
         (
-            exclusive(segment("ens1f1", tunnel(10042, 4789, Ends::Found(None)))),
+            exclusive(segment(
+                "ens1f1",
+                tunnel(10042, 4789, Remotes::Discovered(None)),
+            )),
             "70aea6be2f90d4bf",
         ),
     ] {
@@ -171,8 +181,8 @@ fn every_field_of_a_vlan_and_of_a_vxlan_is_in_the_hash() {
     let vlan = |parent: &str, id| segment(parent, Data::Vlan(id));
     let vxlan = |parent: &str, vni, port, ends| segment(parent, tunnel(vni, port, ends));
     let usual = || vxlan("p", 7, 4789, to_two());
-    let group = |group: &str| Ends::Group(group.parse().unwrap());
-    let learning = Kind::Veth(Veth {
+    let group = |group: &str| Remotes::Group(group.parse().unwrap());
+    let learning = LinkKind::Veth(Veth {
         host_end: HostEnd::Segment(usual()),
         learning: true,
     });
@@ -196,9 +206,9 @@ fn every_field_of_a_vlan_and_of_a_vxlan_is_in_the_hash() {
         shared(vxlan("p", 7, 4789, peers(&["fd77::2"]))),
         shared(vxlan("p", 7, 4789, group("239.1.1.1"))),
         shared(vxlan("p", 7, 4789, group("239.1.1.2"))),
-        shared(vxlan("p", 7, 4789, Ends::Found(None))),
-        shared(vxlan("q", 7, 4789, Ends::Found(None))),
-        exclusive(vxlan("p", 7, 4789, Ends::Found(None))),
+        shared(vxlan("p", 7, 4789, Remotes::Discovered(None))),
+        shared(vxlan("q", 7, 4789, Remotes::Discovered(None))),
+        exclusive(vxlan("p", 7, 4789, Remotes::Discovered(None))),
         exclusive(usual()),
         inside("a", "p", usual().data),
         inside("a", "q", usual().data),
@@ -267,7 +277,10 @@ fn what_is_found_is_not_in_the_hash() {
     for make in [shared, exclusive] {
         let link = |own: Option<&str>| {
             let own = own.map(|own| own.parse().unwrap());
-            of_kind(make(segment("p", tunnel(7, 4789, Ends::Found(own)))))
+            of_kind(make(segment(
+                "p",
+                tunnel(7, 4789, Remotes::Discovered(own)),
+            )))
         };
         let hash = spec_hash(&link(None));
         for own in ["10.77.0.1", "10.77.0.2", "fd77::1"] {

@@ -2,8 +2,8 @@ use std::net::IpAddr;
 
 use super::*;
 use crate::node::links::{
-    device::{Ends, Vxlan},
-    mark::segment_name,
+    device::{Remotes, Vxlan},
+    ownership_mark::segment_name,
 };
 
 /// Allows all that these tests ask for.
@@ -28,7 +28,7 @@ fn vxlan(name: &str, vxlan: Value) -> Value {
 }
 
 /// The kind of the one link, which is granted.
-fn kind(wish: Value) -> Kind {
+fn kind(wish: Value) -> LinkKind {
     let mut wanted = of_links(json!([wish]));
     assert_eq!(wanted.refused, []);
     wanted.granted.remove(0).link.kind
@@ -42,32 +42,36 @@ fn segment(parent: &str, data: Data) -> Segment {
     }
 }
 
-fn shared(segment: Segment) -> Kind {
-    Kind::Veth(Veth {
+fn shared(segment: Segment) -> LinkKind {
+    LinkKind::Veth(Veth {
         host_end: HostEnd::Segment(segment),
         learning: false,
     })
 }
 
-fn exclusive(segment: Segment) -> Kind {
-    Kind::Device(Device::Exclusive(segment))
+fn exclusive(segment: Segment) -> LinkKind {
+    LinkKind::Device(Device::Exclusive(segment))
 }
 
-fn inside(carrier: &str, data: Data) -> Kind {
-    Kind::Device(Device::Inside {
+fn inside(carrier: &str, data: Data) -> LinkKind {
+    LinkKind::Device(Device::Inside {
         namespace: "tenant-a".into(),
         carrier: carrier.into(),
         data,
     })
 }
 
-fn tunnel(vni: u32, port: u16, ends: Ends) -> Data {
-    Data::Vxlan(Vxlan { vni, port, ends })
+fn tunnel(vni: u32, port: u16, ends: Remotes) -> Data {
+    Data::Vxlan(Vxlan {
+        vni,
+        port,
+        remotes: ends,
+    })
 }
 
-fn peers(all: &[&str]) -> Ends {
+fn peers(all: &[&str]) -> Remotes {
     let parsed = all.iter().map(|peer| peer.parse::<IpAddr>().unwrap());
-    Ends::Peers(parsed.collect())
+    Remotes::Peers(parsed.collect())
 }
 
 fn to(addresses: &[&str]) -> Value {
@@ -115,15 +119,21 @@ fn a_vxlan_comes_out_as_the_node_understands_it() {
     let group: IpAddr = "ff05::100".parse().unwrap();
     assert_eq!(
         kind(wish(json!({"peers": {"group": "ff05::100"}}))),
-        shared(segment("u0", tunnel(10042, 4789, Ends::Group(group))))
+        shared(segment("u0", tunnel(10042, 4789, Remotes::Group(group))))
     );
     assert_eq!(
         kind(wish(json!({"peers": {"auto": {}}}))),
-        shared(segment("u0", tunnel(10042, 4789, Ends::Found(None))))
+        shared(segment(
+            "u0",
+            tunnel(10042, 4789, Remotes::Discovered(None))
+        ))
     );
     assert_eq!(
         kind(wish(json!({"peers": {"auto": {}}, "mode": "Exclusive"}))),
-        exclusive(segment("u0", tunnel(10042, 4789, Ends::Found(None))))
+        exclusive(segment(
+            "u0",
+            tunnel(10042, 4789, Remotes::Discovered(None))
+        ))
     );
     assert_eq!(
         kind(vxlan(

@@ -5,8 +5,8 @@ use ipnetwork::IpNetwork;
 
 use crate::{
     node::{
-        act::Made,
-        links::{HostEnd, Kind, Mark, Place, PodSide, Present, Want, veth},
+        apply::Made,
+        links::{HostEnd, HostNetns, LinkKind, OwnershipMark, PodSide, Present, Want, veth},
     },
     podconfig::{desired::DesiredLink, outcome::PresentFacts},
 };
@@ -15,7 +15,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct PresentLink {
     /// Where the host end is, its number and its name; `None`: the link is in the pod as a whole.
-    pub host: Option<(Place, u32)>,
+    pub host: Option<(HostNetns, u32)>,
     pub host_name: Option<String>,
     pub master: Option<u32>,
     pub host_mtu: u32,
@@ -50,7 +50,7 @@ pub fn present_link(present: &Present) -> PresentLink {
 }
 
 /// Of a device that is in the pod as a whole.
-pub(super) fn present_device(pod: &PodSide, mark: &Mark) -> PresentLink {
+pub(super) fn present_device(pod: &PodSide, mark: &OwnershipMark) -> PresentLink {
     PresentLink {
         host: None,
         host_name: None,
@@ -87,11 +87,11 @@ pub(super) fn made_link(want: &Want, made: &Made) -> PresentLink {
 
 pub(super) fn facts(present: &PresentLink, granted: &DesiredLink) -> PresentFacts {
     let bridge = match &granted.link.kind {
-        Kind::Veth(veth) => match &veth.host_end {
+        LinkKind::Veth(veth) => match &veth.host_end {
             HostEnd::HostBridge(name) => Some(name.as_str()),
             host_end => host_end.switch_bridge(),
         },
-        Kind::Device(_) => None,
+        LinkKind::Device(_) => None,
     };
     PresentFacts {
         mac: present.mac,

@@ -1,7 +1,7 @@
 use super::*;
 use crate::node::links::{
-    Device, Ground, PresentDevice,
-    device::{Ends, Vxlan},
+    Device, DevicePolicy, PresentDevice,
+    device::{Remotes, Vxlan},
 };
 
 const PARENT: u32 = 5;
@@ -22,36 +22,36 @@ fn tunnel() -> Segment {
         data: Data::Vxlan(Vxlan {
             vni: 7,
             port: 4789,
-            ends: Ends::Peers(peers.into()),
+            remotes: Remotes::Peers(peers.into()),
         }),
         ..vlan()
     }
 }
 
-fn with_kind(kind: Kind) -> Want {
+fn with_kind(kind: LinkKind) -> Want {
     let mut want = on_lan("net0");
     want.link.kind = kind;
     want.link.mtu = None;
-    want.ground = Some(Ground {
+    want.policy = Some(DevicePolicy {
         owner: "shop".into(),
-        ..Ground::default()
+        ..DevicePolicy::default()
     });
     want
 }
 
 fn shared_on(segment: Segment) -> Want {
-    with_kind(Kind::Veth(Veth {
+    with_kind(LinkKind::Veth(Veth {
         host_end: HostEnd::Segment(segment),
         learning: false,
     }))
 }
 
 fn exclusive() -> Want {
-    with_kind(Kind::Device(Device::Exclusive(vlan())))
+    with_kind(LinkKind::Device(Device::Exclusive(vlan())))
 }
 
 fn inside(carrier: &str) -> Want {
-    with_kind(Kind::Device(Device::Inside {
+    with_kind(LinkKind::Device(Device::Inside {
         namespace: "shop".into(),
         carrier: carrier.into(),
         data: Data::Vlan(200),
@@ -82,7 +82,7 @@ fn with_device(mut node: Node) -> Node {
         peer: Some(PARENT),
         master: Some(BRIDGE),
         data: Some(LinkData::Vlan { id: 100 }),
-        port: Some(shared::WAY_OUT),
+        port: Some(shared::UPLINK_PORT),
         ..row(DEVICE, &segment.device_name(), "vlan")
     });
     node.bridge = Some(LinkInfo {
@@ -161,7 +161,7 @@ fn a_port_that_a_rule_names_and_a_member_of_a_vrf_are_parents_like_any_other() {
         ..port.clone()
     };
     let mut allowed = shared_on(vlan());
-    allowed.ground.as_mut().unwrap().on_port = true;
+    allowed.policy.as_mut().unwrap().on_port = true;
     for (want, parent) in [(allowed, port), (shared_on(vlan()), routed)] {
         assert_eq!(reasons(&plan_of(want, node([parent]))), []);
     }
@@ -191,7 +191,7 @@ fn without_a_filter_a_tunnel_takes_a_rules_word() {
     let plan = plan_of(shared_on(tunnel()), bare());
     assert_eq!(reasons(&plan), [Reason::NoPeerFilter]);
     let mut want = shared_on(tunnel());
-    want.ground.as_mut().unwrap().unfiltered = true;
+    want.policy.as_mut().unwrap().unfiltered = true;
     let plan = plan_of(want, bare());
     let [Step::Create(want)] = &plan.steps[..] else {
         panic!("{:?}", plan.steps);
@@ -200,10 +200,14 @@ fn without_a_filter_a_tunnel_takes_a_rules_word() {
 }
 
 fn found(own: Option<&str>) -> Segment {
-    let ends = Ends::Found(own.map(|own| own.parse().unwrap()));
+    let ends = Remotes::Discovered(own.map(|own| own.parse().unwrap()));
     let (vni, port) = (7, 4789);
     Segment {
-        data: Data::Vxlan(Vxlan { vni, port, ends }),
+        data: Data::Vxlan(Vxlan {
+            vni,
+            port,
+            remotes: ends,
+        }),
         ..vlan()
     }
 }
@@ -213,7 +217,7 @@ fn a_tunnel_whose_ends_are_found_stands_on_the_end_here() {
     for (own, mtu) in [("10.77.0.1", 8950), ("fd77::1", 8930)] {
         let mut want = shared_on(found(Some(own)));
         let other = "10.77.0.2".parse().unwrap();
-        want.ground.as_mut().unwrap().peers = [other].into();
+        want.policy.as_mut().unwrap().peers = [other].into();
         let plan = plan_of(want, node([trunk()]));
         assert_eq!(reasons(&plan), []);
         assert_eq!(plan.targets["net0"].mtu, mtu, "{own}");
@@ -230,7 +234,7 @@ fn a_tunnel_whose_ends_are_found_stands_on_the_end_here() {
 #[test]
 fn without_an_end_here_a_tunnel_waits_and_nothing_goes_on_in_its_name() {
     let mut want = shared_on(found(None));
-    want.ground.as_mut().unwrap().sources = vec!["10.77.0.0/24".parse().unwrap()];
+    want.policy.as_mut().unwrap().sources = vec!["10.77.0.0/24".parse().unwrap()];
     let plan = plan_of(want, with_device(node([trunk()])));
     assert_eq!(reasons(&plan), [Reason::NoTunnelAddress]);
     assert!(must_go(Reason::NoTunnelAddress));
@@ -246,12 +250,12 @@ fn without_an_end_here_a_tunnel_waits_and_nothing_goes_on_in_its_name() {
 #[test]
 fn the_aim_of_a_device_in_the_pod_is_what_was_found_and_that_of_a_veth_is_not() {
     let other = "10.77.0.2".parse().unwrap();
-    let target = |kind: Kind, peers: BTreeSet<std::net::IpAddr>| {
+    let target = |kind: LinkKind, peers: BTreeSet<std::net::IpAddr>| {
         let mut want = with_kind(kind);
-        want.ground.as_mut().unwrap().peers = peers;
+        want.policy.as_mut().unwrap().peers = peers;
         plan_of(want, node([trunk()])).targets["net0"].clone()
     };
-    let whole = |own| Kind::Device(Device::Exclusive(found(Some(own))));
+    let whole = |own| LinkKind::Device(Device::Exclusive(found(Some(own))));
     let first = target(whole("10.77.0.1"), [other].into());
     assert_eq!(first.others, [other].into());
     assert_ne!(first, target(whole("10.77.0.1"), BTreeSet::new()));
@@ -262,7 +266,7 @@ fn the_aim_of_a_device_in_the_pod_is_what_was_found_and_that_of_a_veth_is_not() 
         target(shared("10.77.0.9"), BTreeSet::new()),
     );
     assert_eq!(one, another);
-    let written = Kind::Device(Device::Exclusive(tunnel()));
+    let written = LinkKind::Device(Device::Exclusive(tunnel()));
     assert_eq!(target(written, [other].into()).others, BTreeSet::new());
 }
 
@@ -280,7 +284,7 @@ fn candidate(want: &Want, peer: u32, id: u16) -> Candidate {
             .link
             .addresses
             .iter()
-            .map(|network| address::Present {
+            .map(|network| address::PresentAddress {
                 index: 30,
                 network: *network,
                 ours: true,
@@ -406,7 +410,7 @@ fn a_link_that_leads_out_of_the_node_carries_no_tags_of_the_pods_own() {
     ] {
         let mut below = shared_on(vlan());
         below.link.name = "net1".into();
-        below.link.kind = Kind::Veth(Veth {
+        below.link.kind = LinkKind::Veth(Veth {
             host_end,
             learning: true,
         });

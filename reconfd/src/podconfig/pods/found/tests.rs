@@ -33,8 +33,8 @@ fn object() -> source::Pod {
     pod
 }
 
-fn proved(cookie: u64) -> Proved {
-    Proved {
+fn proved(cookie: u64) -> VerifiedNetns {
+    VerifiedNetns {
         identity: Identity {
             device: 4,
             inode: 4026532000,

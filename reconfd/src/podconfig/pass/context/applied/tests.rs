@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::*;
 use crate::{
-    node::{links::Place, netlink::Error},
+    node::{links::HostNetns, netlink::Error},
     podconfig::{
         desired::{Desired, desired},
         outcome::Pod,
@@ -63,7 +63,7 @@ fn ctx(address: &str, applied: &str) -> PodContext {
     let spec_hash = asked(applied).granted[0].mark.spec_hash.clone();
     ctx.judged(asked(address));
     let present = PresentLink {
-        host: Some((Place::Switch, 5)),
+        host: Some((HostNetns::Switch, 5)),
         host_name: Some("pc".into()),
         master: None,
         host_mtu: 1500,
@@ -93,7 +93,7 @@ fn changing(address: &str) -> Plan {
         host_name: "pc".into(),
         host_mtu: 1500,
         mtu: 1500,
-        ground: None,
+        policy: None,
         device: None,
         derived: Default::default(),
         link: want.link,

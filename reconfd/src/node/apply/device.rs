@@ -40,7 +40,7 @@ impl Machine {
         }
         if let Err(error) = Self::finish_device(sandbox, want, index).map_err(in_use) {
             // The first error is the one to tell; what this one leaves, the next pass finds.
-            let _ = sandbox.act(&[], &[device::delete(&want.link.name, index)]);
+            let _ = sandbox.apply(&[], &[device::delete(&want.link.name, index)]);
             return Err(error);
         }
         Ok(Made {
@@ -85,7 +85,7 @@ impl Machine {
             }
             Device::Inside { data, .. } => {
                 let create = device::create(data, &site);
-                sandbox.act(&[], &[create]).and_then(first_error)
+                sandbox.apply(&[], &[create]).and_then(first_error)
             }
         };
         sent.map_err(Refused::Create)
@@ -96,7 +96,7 @@ impl Machine {
         let mut requests = pod_side_requests(want, index);
         requests.push(device_mark(index, want));
         let settings = settings(&want.link.name, &want.link);
-        first_error(sandbox.act(&settings, &requests)?)
+        first_error(sandbox.apply(&settings, &requests)?)
     }
 
     fn mac_of_parent(&self, device: &Device, want: &WantDevice) -> [u8; 6] {
@@ -124,7 +124,7 @@ impl Machine {
             sandbox.forget_learned(index, &want.link.name)?;
         }
         if edits.contains(&Edit::Mark) {
-            first_error(sandbox.act(&[], &[device_mark(index, want)])?)?;
+            first_error(sandbox.apply(&[], &[device_mark(index, want)])?)?;
         }
         Ok(Made {
             host: None,
@@ -140,7 +140,7 @@ impl Machine {
             .iter()
             .map(|(index, name)| device::delete(name, *index))
             .collect();
-        first_error(sandbox.act(&[], &requests)?)
+        first_error(sandbox.apply(&[], &requests)?)
     }
 
     /// Removes devices that a pod has taken to other namespaces, by the pod's own numbers of these.
@@ -153,7 +153,7 @@ impl Machine {
             .map(|(netns, index)| device::delete_in(*netns, *index));
         let delete: Vec<Request> = delete.collect();
         // One that has gone on from there is out of reach.
-        let _ = sandbox.act(&[], &delete)?;
+        let _ = sandbox.apply(&[], &delete)?;
         Ok(())
     }
 }

@@ -9,8 +9,8 @@ use std::{
 use crate::node::{
     Machine,
     link_info::LinkInfo,
-    links::{HostEnd, Kind, Link, Place},
-    space::read_link,
+    links::{HostEnd, HostNetns, Link, LinkKind},
+    watched_netns::read_link,
 };
 
 /// How long a pass waits for all ports of a pod. The second announcement covers a port that takes longer.
@@ -20,20 +20,20 @@ const BETWEEN: Duration = Duration::from_micros(200);
 impl Machine {
     /// The links that must run and forward before a frame of the pod gets anywhere: its host end, and the device
     /// of its segment.
-    pub fn path_of(&self, link: &Link, host: Option<(Place, u32)>) -> Vec<(Place, u32)> {
+    pub fn path_of(&self, link: &Link, host: Option<(HostNetns, u32)>) -> Vec<(HostNetns, u32)> {
         let way_out = match &link.kind {
-            Kind::Veth(veth) => match &veth.host_end {
+            LinkKind::Veth(veth) => match &veth.host_end {
                 HostEnd::Segment(segment) => self.devices.get(&segment.device_name()).copied(),
                 HostEnd::Bridge { .. } | HostEnd::HostBridge(_) | HostEnd::Routed => None,
             },
-            Kind::Device(_) => None,
+            LinkKind::Device(_) => None,
         };
-        let way_out = way_out.map(|index| (Place::Switch, index));
+        let way_out = way_out.map(|index| (HostNetns::Switch, index));
         host.into_iter().chain(way_out).collect()
     }
 
     /// Waits a moment until all of it gets frames through.
-    pub fn await_path(&mut self, path: &[(Place, u32)]) {
+    pub fn await_path(&mut self, path: &[(HostNetns, u32)]) {
         let until = Instant::now() + LONGEST_WAIT;
         for (place, index) in path {
             while !self.gets_through(*place, *index) && Instant::now() < until {
@@ -44,8 +44,8 @@ impl Machine {
 
     /// Whether a link forwards what comes in by it. One that is gone, or can not be looked at, is nothing to
     /// wait for.
-    fn gets_through(&mut self, place: Place, index: u32) -> bool {
-        let found = read_link(&mut self.space(place).socket, index);
+    fn gets_through(&mut self, place: HostNetns, index: u32) -> bool {
+        let found = read_link(&mut self.host_netns_mut(place).socket, index);
         let row: Option<LinkInfo> = found.ok().flatten();
         row.is_none_or(|row| row.running && (row.forwarding || !row.is_port()))
     }

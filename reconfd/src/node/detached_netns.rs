@@ -8,10 +8,10 @@ use nix::errno::Errno;
 use super::{
     Machine,
     link_info::LinkInfo,
-    links::{GROUP, Mark, device},
+    links::{GROUP, OwnershipMark, device},
     netlink::{Error, Socket, in_netns},
-    space::ask_number,
-    surroundings::is_device,
+    segments::is_device,
+    watched_netns::ask_number,
 };
 
 impl Machine {
@@ -24,7 +24,7 @@ impl Machine {
 
     /// Vlans and vxlans in a namespace, with the marks of this installation that are on them: whoever put
     /// them there.
-    pub fn devices_in(&mut self, netns: i32) -> Result<Vec<(u32, Option<Mark>)>, Error> {
+    pub fn devices_in(&mut self, netns: i32) -> Result<Vec<(u32, Option<OwnershipMark>)>, Error> {
         let rows = read_links_in(&mut self.switch.socket, netns)?;
         let devices = rows.into_values().filter(is_device);
         let mark_of = |row: &LinkInfo| {

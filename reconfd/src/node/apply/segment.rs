@@ -11,30 +11,30 @@ use nix::errno::Errno;
 
 use super::{first_error, no_parent};
 use crate::node::{
-    Machine, WayOut,
+    Machine, UplinkChange,
     link_info::LinkInfo,
     links::{
-        HostEnd, Place, Segment, Veth, Want, WantDevice,
+        HostEnd, HostNetns, Segment, Veth, Want, WantDevice,
         device::{
             self, Site,
             peers::{self, Entry},
-            shared::{self, Edit},
+            shared::{self, SegmentEdit},
         },
     },
     netlink::{Error, Request},
-    surroundings::{learned, read_peers},
+    segments::{learned, read_peers},
 };
 
 static NOBODY: BTreeSet<IpAddr> = BTreeSet::new();
 
 impl Machine {
     /// A segment as it is in the switch.
-    pub fn shared_device(&self, segment: &Segment) -> shared::Present<'_> {
+    pub fn shared_device(&self, segment: &Segment) -> shared::PresentSegment<'_> {
         let bridge = self.bridge_index(&segment.name);
         let name = segment.device_name();
         let device = self.devices.get(&name).copied();
         let row = |index: Option<u32>| self.switch.links.get(&index?);
-        shared::Present {
+        shared::PresentSegment {
             bridge: row(bridge),
             device: row(device),
             peers: device
@@ -59,7 +59,7 @@ impl Machine {
             (Some(edits), Some(index)) => self.edit_shared(segment, device, index, bridge, &edits),
             (_, found) => {
                 if let Some(index) = found {
-                    self.remove(&[(Place::Switch, index)])?;
+                    self.remove(&[(HostNetns::Switch, index)])?;
                 }
                 self.make_shared(segment, device, bridge)
             }
@@ -113,8 +113,8 @@ impl Machine {
         self.devices.insert(name, index);
         let made = self.apply_shared(segment, want, index, bridge, &shared::follow(want));
         match made {
-            Ok(()) => self.ways_out.push((bridge, WayOut::Opened)),
-            Err(_) => self.unfinished.push((Place::Switch, index)),
+            Ok(()) => self.uplink_changes.push((bridge, UplinkChange::Opened)),
+            Err(_) => self.unfinished.push((HostNetns::Switch, index)),
         }
         made
     }
@@ -126,17 +126,19 @@ impl Machine {
         want: &WantDevice,
         index: u32,
         bridge: u32,
-        edits: &[Edit],
+        edits: &[SegmentEdit],
     ) -> Result<(), Error> {
         self.apply_shared(segment, want, index, bridge, edits)?;
-        let is_extended = edits.iter().any(|edit| matches!(edit, Edit::AddPeer(_)));
+        let is_extended = edits
+            .iter()
+            .any(|edit| matches!(edit, SegmentEdit::AddPeer(_)));
         if is_extended {
-            self.ways_out.push((bridge, WayOut::Extended));
+            self.uplink_changes.push((bridge, UplinkChange::Extended));
             self.forget_learned(segment, index)?;
         }
-        let is_opened = |edit: &Edit| matches!(edit, Edit::Join | Edit::Port);
+        let is_opened = |edit: &SegmentEdit| matches!(edit, SegmentEdit::Join | SegmentEdit::Port);
         if edits.iter().any(is_opened) {
-            self.ways_out.push((bridge, WayOut::Opened));
+            self.uplink_changes.push((bridge, UplinkChange::Opened));
         }
         Ok(())
     }
@@ -147,7 +149,7 @@ impl Machine {
         want: &WantDevice,
         index: u32,
         bridge: u32,
-        edits: &[Edit],
+        edits: &[SegmentEdit],
     ) -> Result<(), Error> {
         let requests: Vec<Request> = edits
             .iter()
@@ -163,7 +165,7 @@ impl Machine {
             return done;
         }
         self.unfinished
-            .retain(|link| *link != (Place::Switch, index));
+            .retain(|link| *link != (HostNetns::Switch, index));
         for edit in edits {
             self.expect_shared(segment, want, (index, bridge), edit);
         }
@@ -171,9 +173,14 @@ impl Machine {
     }
 
     /// What was learned to be behind an end that is none any more would be sent there for minutes.
-    fn forget_ends(&mut self, segment: &Segment, index: u32, edits: &[Edit]) -> Result<(), Error> {
+    fn forget_ends(
+        &mut self,
+        segment: &Segment,
+        index: u32,
+        edits: &[SegmentEdit],
+    ) -> Result<(), Error> {
         let gone = edits.iter().filter_map(|edit| match edit {
-            Edit::DeletePeer(peer) => Some(*peer),
+            SegmentEdit::DeletePeer(peer) => Some(*peer),
             _ => None,
         });
         let gone: BTreeSet<IpAddr> = gone.collect();
@@ -214,7 +221,7 @@ impl Machine {
         else {
             return Ok(());
         };
-        let forget = peers::forget_everywhere(&name, *index, mac, vxlan.ends.is_ipv6());
+        let forget = peers::forget_everywhere(&name, *index, mac, vxlan.remotes.is_ipv6());
         self.switch.socket.change(forget)
     }
 
@@ -224,27 +231,27 @@ impl Machine {
         segment: &Segment,
         want: &WantDevice,
         (index, bridge): (u32, u32),
-        edit: &Edit,
+        edit: &SegmentEdit,
     ) {
         let peers = self.peers.entry(index).or_default();
         match edit {
-            Edit::AddPeer(peer) => drop(peers.insert(*peer)),
-            Edit::DeletePeer(peer) => drop(peers.remove(peer)),
-            Edit::Owner => {
+            SegmentEdit::AddPeer(peer) => drop(peers.insert(*peer)),
+            SegmentEdit::DeletePeer(peer) => drop(peers.remove(peer)),
+            SegmentEdit::Owner => {
                 let alias = shared::alias(segment, &want.owner, &self.installation);
                 if let Some(row) = self.switch.links.get_mut(&bridge) {
                     row.alias = Some(alias);
                 }
             }
-            Edit::Mtu | Edit::Join | Edit::Port => {
+            SegmentEdit::Mtu | SegmentEdit::Join | SegmentEdit::Port => {
                 let Some(row) = self.switch.links.get_mut(&index) else {
                     return;
                 };
                 match edit {
-                    Edit::Mtu => row.mtu = want.mtu,
-                    Edit::Join => row.master = Some(bridge),
+                    SegmentEdit::Mtu => row.mtu = want.mtu,
+                    SegmentEdit::Join => row.master = Some(bridge),
                     _ => {
-                        row.port = Some(shared::WAY_OUT);
+                        row.port = Some(shared::UPLINK_PORT);
                         row.up |= want.up;
                     }
                 }

@@ -16,7 +16,7 @@ use netlink_packet_route::{
 use nix::errno::Errno;
 
 use super::{
-    events::{Events, RTM_DELLINK, RTM_NEWLINK},
+    event_socket::{EventSocket, RTM_DELLINK, RTM_NEWLINK},
     link_info::LinkInfo,
     netlink::{Body, Changes, Error, Request, Socket},
 };
@@ -28,7 +28,7 @@ const RTM_NEWNSID: u16 = 88;
 
 /// What one link event says.
 #[derive(Clone, Debug)]
-pub enum Word {
+pub enum LinkEvent {
     Link(Box<LinkInfo>),
     Gone {
         index: u32,
@@ -37,7 +37,7 @@ pub enum Word {
     },
 }
 
-impl Word {
+impl LinkEvent {
     pub fn read(kind: u16, body: &[u8]) -> Option<Self> {
         match kind {
             RTM_NEWLINK => LinkInfo::read(body).map(|row| Self::Link(Box::new(row))),
@@ -50,29 +50,29 @@ impl Word {
     }
 }
 
-pub struct Space {
+pub struct WatchedNetns {
     pub netns: Netns,
     pub socket: Socket,
-    pub events: Events,
+    pub events: EventSocket,
     /// What is around the links.
-    pub tables: Events,
+    pub tables: EventSocket,
     pub links: HashMap<u32, LinkInfo>,
     /// Numbers are never given twice, so that a late message can not hit a newer link.
     next_index: u32,
 }
 
-impl Space {
+impl WatchedNetns {
     /// `events` must have been opened before the links are read, or a change between is lost.
     pub fn open(
         netns: Netns,
         changes: &Changes,
-        events: impl FnOnce() -> io::Result<(Events, Events)> + Send,
+        events: impl FnOnce() -> io::Result<(EventSocket, EventSocket)> + Send,
     ) -> Result<Self, Error> {
         let ((events, tables), socket) = netns
             .enter(|| Ok::<_, io::Error>((events()?, Socket::open(changes)?)))
             .map_err(|e| Error::io("enter namespace", &io::Error::other(e.to_string())))?
             .map_err(|e| Error::io("open netlink socket", &e))?;
-        let mut space = Self {
+        let mut watched = Self {
             netns,
             socket,
             events,
@@ -80,8 +80,8 @@ impl Space {
             links: HashMap::new(),
             next_index: 1,
         };
-        space.read_all()?;
-        Ok(space)
+        watched.read_all()?;
+        Ok(watched)
     }
 
     /// Reads all links again: at the start, and after events were lost.
@@ -105,14 +105,14 @@ impl Space {
 
     /// Takes in one link event of this namespace; the link as it was before and is now, where the
     /// event says anything.
-    pub fn hear(&mut self, word: Word) -> Option<(Option<LinkInfo>, Option<LinkInfo>)> {
+    pub fn hear(&mut self, word: LinkEvent) -> Option<(Option<LinkInfo>, Option<LinkInfo>)> {
         match word {
-            Word::Link(row) => {
+            LinkEvent::Link(row) => {
                 self.next_index = self.next_index.max(row.index + 1);
                 let before = self.links.insert(row.index, (*row).clone());
                 Some((before, Some(*row)))
             }
-            Word::Gone { index, .. } => Some((self.links.remove(&index), None)),
+            LinkEvent::Gone { index, .. } => Some((self.links.remove(&index), None)),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::{Machine, links::Place, netlink::Error};
+use super::{Machine, links::HostNetns, netlink::Error};
 
 /// `lo`, which no namespace is without.
 const LO: u32 = 1;
@@ -29,7 +29,7 @@ impl Machine {
     /// All that is in the switch is ours.
     fn empty_switch(&mut self) -> Result<(), Error> {
         let indexes = self.switch.links.keys().filter(|index| **index != LO);
-        let links: Vec<_> = indexes.map(|index| (Place::Switch, *index)).collect();
+        let links: Vec<_> = indexes.map(|index| (HostNetns::Switch, *index)).collect();
         self.remove(&links)
     }
 }

@@ -7,20 +7,20 @@ use std::{
 };
 
 /// What a burst of events comes to.
-mod latest;
+mod coalesce;
 
 use ipnetwork::IpNetwork;
 
-use self::latest::Latest;
+use self::coalesce::Coalescer;
 use super::{
     Machine,
-    events::{
+    event_socket::{
         RTM_DELADDR, RTM_DELLINK, RTM_DELNEIGH, RTM_DELNSID, RTM_DELROUTE, RTM_DELRULE, RTM_NEWLINK,
     },
     link_info::LinkInfo,
-    links::{self, Place, device::peers::Entry},
+    links::{self, HostNetns, device::peers::Entry},
     netlink::Error,
-    space::{Word, read_number},
+    watched_netns::{LinkEvent, read_number},
 };
 
 /// Bridge ports, forwarding entries, routes and addresses around host ends.
@@ -31,7 +31,7 @@ mod tables;
 pub enum KernelEvent {
     /// What is around a host end, or the device of a segment, is otherwise than it was left.
     Table {
-        place: Place,
+        place: HostNetns,
         index: u32,
         what: &'static str,
     },
@@ -41,7 +41,7 @@ pub enum KernelEvent {
     PodGone(i32),
     /// A host end, or what was one.
     HostEnd {
-        place: Place,
+        place: HostNetns,
         before: Option<LinkInfo>,
         now: Option<LinkInfo>,
     },
@@ -81,21 +81,21 @@ pub enum NetnsEvent {
 impl Machine {
     /// Readable when the kernel has something to tell.
     pub fn events(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        let spaces = [&self.switch, &self.node].into_iter();
-        let of_spaces = spaces.flat_map(|space| [space.events.as_fd(), space.tables.as_fd()]);
-        of_spaces.chain(self.filter.events().map(AsFd::as_fd))
+        let watched = [&self.switch, &self.node].into_iter();
+        let sockets = watched.flat_map(|watched| [watched.events.as_fd(), watched.tables.as_fd()]);
+        sockets.chain(self.filter.events().map(AsFd::as_fd))
     }
 
     /// Takes in all that the kernel has told. `Ok(None)`: events were lost, everything was read again
     /// and everything must be looked at.
-    pub fn listen(&mut self) -> Result<Option<Vec<KernelEvent>>, Error> {
-        let mut happenings = Vec::new();
-        let lost = self.listen_to_switch(&mut happenings)?
-            | self.listen_to_node(&mut happenings)?
-            | self.listen_to_tables(&mut happenings)?;
+    pub fn drain_events(&mut self) -> Result<Option<Vec<KernelEvent>>, Error> {
+        let mut events = Vec::new();
+        let lost = self.drain_switch(&mut events)?
+            | self.drain_node(&mut events)?
+            | self.drain_tables(&mut events)?;
         self.is_behind |= lost;
         if !self.is_behind {
-            return Ok(Some(happenings));
+            return Ok(Some(events));
         }
         // Until that goes through, everything that is known may be otherwise.
         self.read_again()?;
@@ -103,58 +103,58 @@ impl Machine {
         Ok(None)
     }
 
-    fn listen_to_switch(&mut self, out: &mut Vec<KernelEvent>) -> Result<bool, Error> {
+    fn drain_switch(&mut self, out: &mut Vec<KernelEvent>) -> Result<bool, Error> {
         // Read where it lies: the messages of a burst are a hundred times as large as what they say.
-        let mut latest = Latest::of_switch();
+        let mut latest = Coalescer::of_switch();
         let lost = self.switch.events.drain(|number, kind, body| {
-            Heard::read(number, kind, body)
+            SocketMessage::read(number, kind, body)
                 .into_iter()
                 .for_each(|heard| latest.push(heard));
         });
-        for word in latest.into_words() {
+        for word in latest.into_messages() {
             match word {
-                Heard::Here(word) => {
+                SocketMessage::Own(word) => {
                     if let Some((before, now)) = self.switch.hear(word) {
-                        self.remember(Place::Switch, before.as_ref(), now.as_ref());
+                        self.update_cache(HostNetns::Switch, before.as_ref(), now.as_ref());
                         out.push(KernelEvent::HostEnd {
-                            place: Place::Switch,
+                            place: HostNetns::Switch,
                             before,
                             now,
                         });
                     }
                 }
-                Heard::Elsewhere(happening) => out.push(*happening),
+                SocketMessage::Other(event) => out.push(*event),
             }
         }
         lost.map_err(|e| Error::io("listen in the switch", &e))
     }
 
-    fn listen_to_node(&mut self, out: &mut Vec<KernelEvent>) -> Result<bool, Error> {
-        let (mut latest, mut lowered) = (Latest::of_node(), BTreeSet::new());
+    fn drain_node(&mut self, out: &mut Vec<KernelEvent>) -> Result<bool, Error> {
+        let (mut latest, mut lowered) = (Coalescer::of_node(), BTreeSet::new());
         let lost = self.node.events.drain(|_, kind, body| {
-            let word = Word::read(kind, body);
-            if let Some(Word::Link(row)) = &word {
+            let word = LinkEvent::read(kind, body);
+            if let Some(LinkEvent::Link(row)) = &word {
                 lowered.extend((!row.up).then_some(row.index));
             }
-            let heard = word.map(Heard::Here);
+            let heard = word.map(SocketMessage::Own);
             heard.into_iter().for_each(|heard| latest.push(heard));
         });
         self.was_lowered(lowered, out);
-        for heard in latest.into_words() {
-            let Heard::Here(word) = heard else {
+        for heard in latest.into_messages() {
+            let SocketMessage::Own(word) = heard else {
                 continue;
             };
-            let moved = matches!(word, Word::Gone { moved: true, .. });
+            let moved = matches!(word, LinkEvent::Gone { moved: true, .. });
             if let Some((before, now)) = self.node.hear(word) {
                 let index = before.as_ref().or(now.as_ref()).map(|row| row.index);
                 let is_ours = |machine: &Self| {
-                    index.is_some_and(|index| machine.ownership.has(Place::Node, index))
+                    index.is_some_and(|index| machine.ownership.has(HostNetns::Node, index))
                 };
                 let was_ours = is_ours(self);
-                self.remember(Place::Node, before.as_ref(), now.as_ref());
+                self.update_cache(HostNetns::Node, before.as_ref(), now.as_ref());
                 out.push(match was_ours || is_ours(self) {
                     true => KernelEvent::HostEnd {
-                        place: Place::Node,
+                        place: HostNetns::Node,
                         before,
                         now,
                     },
@@ -167,19 +167,20 @@ impl Machine {
 }
 
 /// One message of the switch's socket.
-enum Heard {
-    Here(Word),
-    Elsewhere(Box<KernelEvent>),
+enum SocketMessage {
+    Own(LinkEvent),
+    Other(Box<KernelEvent>),
 }
 
-impl Heard {
+impl SocketMessage {
     fn read(number: Option<i32>, kind: u16, body: &[u8]) -> Option<Self> {
         match (number, kind) {
-            (_, RTM_DELNSID) => read_number(body)
-                .map(|number| Self::Elsewhere(Box::new(KernelEvent::PodGone(number)))),
-            (None, _) => Word::read(kind, body).map(Self::Here),
+            (_, RTM_DELNSID) => {
+                read_number(body).map(|number| Self::Other(Box::new(KernelEvent::PodGone(number))))
+            }
+            (None, _) => LinkEvent::read(kind, body).map(Self::Own),
             (Some(number), kind) => in_pod(kind, body)
-                .map(|what| Self::Elsewhere(Box::new(KernelEvent::InPod { number, what }))),
+                .map(|what| Self::Other(Box::new(KernelEvent::InPod { number, what }))),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A namespace that somebody only spoke of, proved before anything is done in it: opened through the
+//! A namespace that somebody only spoke of, verified before anything is done in it: opened through the
 //! same door as a recorded one, not the node's own, and with one of the pod's addresses inside.
 
 use std::{collections::BTreeSet, net::IpAddr, path::Path};
@@ -10,7 +10,7 @@ use super::{Machine, netlink::Socket, sandbox::read_addresses};
 
 /// What was found at a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Proved {
+pub struct VerifiedNetns {
     pub identity: Identity,
     /// Those of the pod's addresses that are in it, with their prefix lengths.
     pub addresses: Vec<IpNetwork>,
@@ -18,36 +18,40 @@ pub struct Proved {
 
 /// Why a namespace is not taken for the pod's.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unproved {
+pub enum VerifyError {
     #[error("{0}")]
     Refused(String),
     #[error("has none of the pod's addresses")]
-    Stranger,
+    NoPodAddress,
     /// Another time may bring another answer.
     #[error("{0}")]
-    Later(String),
+    Retry(String),
 }
 
 impl Machine {
     /// Looks at what is at the path now. The answer holds for that namespace and no other: whoever comes
     /// back compares the identity.
-    pub fn prove(&self, path: &Path, addresses: &BTreeSet<IpAddr>) -> Result<Proved, Unproved> {
+    pub fn verify_netns(
+        &self,
+        path: &Path,
+        addresses: &BTreeSet<IpAddr>,
+    ) -> Result<VerifiedNetns, VerifyError> {
         let netns = self.folders.open(path).map_err(not_opened)?;
         let found = self.own_addresses_of(&netns)?;
         let held = found.into_iter().filter(|a| addresses.contains(&a.ip()));
-        let proved = Proved {
+        let verified = VerifiedNetns {
             identity: netns.identity(),
             addresses: held.collect(),
         };
-        match proved.addresses.is_empty() {
-            true => Err(Unproved::Stranger),
-            false => Ok(proved),
+        match verified.addresses.is_empty() {
+            true => Err(VerifyError::NoPodAddress),
+            false => Ok(verified),
         }
     }
 
     /// The addresses in a namespace that podconfig has not put there itself.
-    fn own_addresses_of(&self, netns: &Netns) -> Result<Vec<IpNetwork>, Unproved> {
-        let later = |error: &dyn std::fmt::Display| Unproved::Later(error.to_string());
+    fn own_addresses_of(&self, netns: &Netns) -> Result<Vec<IpNetwork>, VerifyError> {
+        let later = |error: &dyn std::fmt::Display| VerifyError::Retry(error.to_string());
         let socket = netns.enter(|| Socket::open(&self.changes));
         let mut socket = socket.map_err(not_opened)?.map_err(|error| later(&error))?;
         let found = read_addresses(&mut socket).map_err(|error| later(&error))?;
@@ -60,9 +64,9 @@ impl Machine {
     }
 }
 
-fn not_opened(error: NetnsError) -> Unproved {
+fn not_opened(error: NetnsError) -> VerifyError {
     match error.kind.passing() {
-        Some(_) => Unproved::Later(error.to_string()),
-        None => Unproved::Refused(error.to_string()),
+        Some(_) => VerifyError::Retry(error.to_string()),
+        None => VerifyError::Refused(error.to_string()),
     }
 }

@@ -206,7 +206,7 @@ fn a_bridge_hears_no_bridge_protocol_and_a_way_to_vlans_no_tags() {
         };
         let link = Link {
             name: "data0".into(),
-            kind: crate::node::links::Kind::Veth(veth.clone()),
+            kind: crate::node::links::LinkKind::Veth(veth.clone()),
             mtu: None,
             mac: None,
             addresses: Vec::new(),

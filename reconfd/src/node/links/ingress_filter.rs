@@ -41,7 +41,7 @@ const TCMSG: usize = 20;
 const INSTRUCTION: usize = 8;
 
 /// Puts the program at the host end, in place of the one that is there: at no time is there none.
-pub fn raise(name: &str, index: u32, program: &[Instruction]) -> [Request; 2] {
+pub fn attach(name: &str, index: u32, program: &[Instruction]) -> [Request; 2] {
     let op = || format!("filter what the pod sends to {name}");
     let mut place = message(index, CLSACT_HANDLE, CLSACT, 0);
     attribute(&mut place, TCA_KIND, b"clsact\0");

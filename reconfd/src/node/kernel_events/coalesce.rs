@@ -4,20 +4,20 @@
 
 use std::collections::HashMap;
 
-use super::{Heard, KernelEvent, NetnsEvent};
-use crate::node::{links::mark::is_host_end_name, space::Word};
+use super::{KernelEvent, NetnsEvent, SocketMessage};
+use crate::node::{links::ownership_mark::is_host_end_name, watched_netns::LinkEvent};
 
 /// The namespace, `None` for the one that is listened to, and the link's number there.
 type Key = (Option<i32>, u32);
 
-pub struct Latest {
-    heard: Vec<Heard>,
+pub struct Coalescer {
+    heard: Vec<SocketMessage>,
     places: HashMap<Key, usize>,
     /// Of links that are no host ends every word counts.
     of_host_ends: bool,
 }
 
-impl Latest {
+impl Coalescer {
     /// In the switch, where all links are podconfig's.
     pub fn of_switch() -> Self {
         Self::new(false)
@@ -36,7 +36,7 @@ impl Latest {
         }
     }
 
-    pub fn push(&mut self, heard: Heard) {
+    pub fn push(&mut self, heard: SocketMessage) {
         let key = key_of(&heard);
         if let Some(at) = key.and_then(|key| self.places.get(&key)) {
             self.heard[*at] = heard;
@@ -49,16 +49,16 @@ impl Latest {
         self.heard.push(heard);
     }
 
-    pub fn into_words(self) -> impl Iterator<Item = Heard> {
+    pub fn into_messages(self) -> impl Iterator<Item = SocketMessage> {
         self.heard.into_iter()
     }
 }
 
-fn key_of(heard: &Heard) -> Option<Key> {
+fn key_of(heard: &SocketMessage) -> Option<Key> {
     match heard {
-        Heard::Here(Word::Link(row)) => Some((None, row.index)),
-        Heard::Here(Word::Gone { index, .. }) => Some((None, *index)),
-        Heard::Elsewhere(happening) => match &**happening {
+        SocketMessage::Own(LinkEvent::Link(row)) => Some((None, row.index)),
+        SocketMessage::Own(LinkEvent::Gone { index, .. }) => Some((None, *index)),
+        SocketMessage::Other(event) => match &**event {
             KernelEvent::InPod { number, what } => Some((Some(*number), index_of(what)?)),
             _ => None,
         },
@@ -76,47 +76,49 @@ fn index_of(what: &NetnsEvent) -> Option<u32> {
     }
 }
 
-fn is_of_host_end(heard: &Heard) -> bool {
-    matches!(heard, Heard::Here(Word::Link(row)) if is_host_end_name(&row.name))
+fn is_of_host_end(heard: &SocketMessage) -> bool {
+    matches!(heard, SocketMessage::Own(LinkEvent::Link(row)) if is_host_end_name(&row.name))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::node::{link_info::LinkInfo, links::mark::host_end_name};
+    use crate::node::{link_info::LinkInfo, links::ownership_mark::host_end_name};
 
-    fn link(index: u32, name: &str, up: bool) -> Heard {
+    fn link(index: u32, name: &str, up: bool) -> SocketMessage {
         let row = LinkInfo {
             index,
             name: name.into(),
             up,
             ..LinkInfo::default()
         };
-        Heard::Here(Word::Link(Box::new(row)))
+        SocketMessage::Own(LinkEvent::Link(Box::new(row)))
     }
 
-    fn in_pod(number: i32, what: NetnsEvent) -> Heard {
-        Heard::Elsewhere(Box::new(KernelEvent::InPod { number, what }))
+    fn in_pod(number: i32, what: NetnsEvent) -> SocketMessage {
+        SocketMessage::Other(Box::new(KernelEvent::InPod { number, what }))
     }
 
-    fn gone(index: u32) -> Heard {
-        Heard::Here(Word::Gone { index, moved: true })
+    fn gone(index: u32) -> SocketMessage {
+        SocketMessage::Own(LinkEvent::Gone { index, moved: true })
     }
 
-    fn words(mut latest: Latest, heard: impl IntoIterator<Item = Heard>) -> Vec<String> {
+    fn words(mut latest: Coalescer, heard: impl IntoIterator<Item = SocketMessage>) -> Vec<String> {
         heard.into_iter().for_each(|heard| latest.push(heard));
         let word = |heard| match heard {
-            Heard::Here(Word::Link(row)) => format!("{} {} {}", row.index, row.name, row.up),
-            Heard::Here(Word::Gone { index, moved }) => format!("{index} gone {moved}"),
-            Heard::Elsewhere(happening) => format!("{happening:?}"),
+            SocketMessage::Own(LinkEvent::Link(row)) => {
+                format!("{} {} {}", row.index, row.name, row.up)
+            }
+            SocketMessage::Own(LinkEvent::Gone { index, moved }) => format!("{index} gone {moved}"),
+            SocketMessage::Other(event) => format!("{event:?}"),
         };
-        latest.into_words().map(word).collect()
+        latest.into_messages().map(word).collect()
     }
 
     #[test]
     fn of_a_link_that_was_told_of_again_and_again_one_word_is_kept() {
         let burst = (0..1000).map(|n| link(n % 3, "a", n % 2 == 0));
-        let kept = words(Latest::of_switch(), burst);
+        let kept = words(Coalescer::of_switch(), burst);
         assert_eq!(kept, ["0 a false", "1 a false", "2 a true"]);
     }
 
@@ -128,7 +130,7 @@ mod tests {
             in_pod(2, NetnsEvent::LinkGone(7)),
             gone(7),
         ];
-        let kept = words(Latest::of_switch(), heard);
+        let kept = words(Coalescer::of_switch(), heard);
         assert_eq!(kept.len(), 3, "{kept:?}");
         assert_eq!(kept[0], "7 gone true");
     }
@@ -136,7 +138,7 @@ mod tests {
     #[test]
     fn what_is_no_link_is_told_each_time() {
         let heard = (0..3).map(|_| in_pod(1, NetnsEvent::RouteGone));
-        assert_eq!(words(Latest::of_switch(), heard).len(), 3);
+        assert_eq!(words(Coalescer::of_switch(), heard).len(), 3);
     }
 
     /// That a parent was away for a moment matters, though it is back.
@@ -151,7 +153,7 @@ mod tests {
                 gone(8),
             ]
         };
-        assert_eq!(words(Latest::of_node(), heard()).len(), 3);
-        assert_eq!(words(Latest::of_switch(), heard()).len(), 2);
+        assert_eq!(words(Coalescer::of_node(), heard()).len(), 3);
+        assert_eq!(words(Coalescer::of_switch(), heard()).len(), 2);
     }
 }

@@ -90,18 +90,18 @@ const MOST_AT_ONCE: usize = 50_000;
 pub const PROTOCOL: u8 = 112;
 
 /// An event socket in the namespace of the thread that opened it.
-pub struct Events {
+pub struct EventSocket {
     socket: netlink_sys::Socket,
     buffer: Vec<u8>,
 }
 
-impl Events {
+impl EventSocket {
     /// Link events of this namespace alone.
     pub fn of_links() -> io::Result<Self> {
         Self::open(&[RTNLGRP_LINK], &LINKS)
     }
 
-    /// Events of this namespace and of every one that has a number (nsid) in it. Does not keep those
+    /// EventSocket of this namespace and of every one that has a number (nsid) in it. Does not keep those
     /// namespaces alive. Needs CAP_NET_BROADCAST.
     pub fn of_all_netns() -> io::Result<Self> {
         let groups = [
@@ -218,7 +218,7 @@ impl Events {
     }
 }
 
-impl AsFd for Events {
+impl AsFd for EventSocket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         borrow(&self.socket)
     }

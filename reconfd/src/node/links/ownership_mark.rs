@@ -11,7 +11,7 @@ const PREFIX: &str = "podconfig:v1";
 
 /// Whose a link is: the text of its alias.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Mark {
+pub struct OwnershipMark {
     pub installation: String,
     pub pod_uid: String,
     pub podconfig_uid: String,
@@ -20,7 +20,7 @@ pub struct Mark {
     pub spec_hash: String,
 }
 
-impl fmt::Display for Mark {
+impl fmt::Display for OwnershipMark {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             installation,
@@ -36,7 +36,7 @@ impl fmt::Display for Mark {
     }
 }
 
-impl FromStr for Mark {
+impl FromStr for OwnershipMark {
     type Err = ();
     fn from_str(alias: &str) -> Result<Self, ()> {
         let rest = alias
@@ -164,7 +164,7 @@ mod tests {
 
     #[test]
     fn a_mark_survives_the_way_through_an_alias() {
-        let mark = Mark {
+        let mark = OwnershipMark {
             installation: "default".into(),
             pod_uid: "0b5c".into(),
             podconfig_uid: "77aa".into(),
@@ -184,7 +184,7 @@ mod tests {
             "podconfig:v1:a:b:c:d:e:f",
             "eth0 uplink",
         ] {
-            assert_eq!(alias.parse::<Mark>(), Err(()), "{alias}");
+            assert_eq!(alias.parse::<OwnershipMark>(), Err(()), "{alias}");
         }
     }
 

@@ -15,25 +15,25 @@ use super::{
 
 /// By the number of the link.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Around {
+pub struct HostEndL3 {
     addresses: HashMap<u32, BTreeSet<IpNetwork>>,
     routes: HashMap<u32, BTreeSet<Route>>,
     /// Something may have gone that the kernel does not tell of: to be read again before it is used.
     pub is_stale: bool,
 }
 
-impl Around {
+impl HostEndL3 {
     pub fn read(socket: &mut Socket) -> Result<Self, Error> {
-        let mut around = Self::default();
+        let mut host_end_l3 = Self::default();
         for address in read_addresses(socket)? {
-            around.add_address(&address);
+            host_end_l3.add_address(&address);
         }
         for family in [AddressFamily::Inet, AddressFamily::Inet6] {
             for (index, route) in read_routes(socket, family)? {
-                around.add_route(index, route);
+                host_end_l3.add_route(index, route);
             }
         }
-        Ok(around)
+        Ok(host_end_l3)
     }
 
     pub fn addresses(&self, index: u32) -> Vec<IpNetwork> {
@@ -49,7 +49,7 @@ impl Around {
         self.addresses.contains_key(&index) || self.routes.contains_key(&index)
     }
 
-    pub fn add_address(&mut self, address: &address::Present) {
+    pub fn add_address(&mut self, address: &address::PresentAddress) {
         if address.ours {
             let of_link = self.addresses.entry(address.index).or_default();
             of_link.insert(address.network);
@@ -139,16 +139,16 @@ mod tests {
 
     #[test]
     fn a_loss_is_told_once_and_only_of_what_was_there() {
-        let mut around = Around::default();
-        around.add_route(7, to("10.1.0.1/32", None));
-        assert!(!around.remove_route(8, &to("10.1.0.1/32", None)));
-        assert!(around.remove_route(7, &to("10.1.0.1/32", None)));
-        assert!(!around.remove_route(7, &to("10.1.0.1/32", None)));
+        let mut host_end_l3 = HostEndL3::default();
+        host_end_l3.add_route(7, to("10.1.0.1/32", None));
+        assert!(!host_end_l3.remove_route(8, &to("10.1.0.1/32", None)));
+        assert!(host_end_l3.remove_route(7, &to("10.1.0.1/32", None)));
+        assert!(!host_end_l3.remove_route(7, &to("10.1.0.1/32", None)));
     }
 
     #[test]
     fn what_was_lost_unheard_is_found_when_it_is_read_again() {
-        let (mut before, mut now) = (Around::default(), Around::default());
+        let (mut before, mut now) = (HostEndL3::default(), HostEndL3::default());
         for index in [7, 8] {
             before.add_route(index, to("10.1.0.1/32", Some(index)));
         }
@@ -159,14 +159,14 @@ mod tests {
 
     #[test]
     fn a_route_replaces_one_of_the_same_network_metric_and_table() {
-        let mut around = Around::default();
-        around.add_route(7, to("10.1.0.1/32", None));
-        around.add_route(8, to("10.1.0.2/32", None));
-        around.add_route(9, to("10.1.0.1/32", Some(5)));
+        let mut host_end_l3 = HostEndL3::default();
+        host_end_l3.add_route(7, to("10.1.0.1/32", None));
+        host_end_l3.add_route(8, to("10.1.0.2/32", None));
+        host_end_l3.add_route(9, to("10.1.0.1/32", Some(5)));
         let mut by = to("10.1.0.1/32", None);
         by.via = Some("192.0.2.1".parse().unwrap());
-        assert_eq!(around.replaced(&by), [7]);
-        assert!(around.routes(7).is_empty());
-        assert_eq!(around.routes(8).len() + around.routes(9).len(), 2);
+        assert_eq!(host_end_l3.replaced(&by), [7]);
+        assert!(host_end_l3.routes(7).is_empty());
+        assert_eq!(host_end_l3.routes(8).len() + host_end_l3.routes(9).len(), 2);
     }
 }

@@ -11,15 +11,15 @@ use super::{
     Machine,
     link_info::LinkInfo,
     links::{
-        HostEnd, Kind, Place, VETH, Veth, Want, bridge,
-        mark::{PORT_OF_NODE, bridge_alias, is_host_end_name},
+        HostEnd, HostNetns, LinkKind, VETH, Veth, Want, bridge,
+        ownership_mark::{PORT_OF_NODE, bridge_alias, is_host_end_name},
         requests::{self, host_side_requests, ingress, pod_side_requests},
         settings::{self, Setting},
         veth,
     },
     netlink::{Error, Request},
     sandbox::Sandbox,
-    space::Space,
+    watched_netns::WatchedNetns,
 };
 
 /// A link that is there, changed in place.
@@ -43,8 +43,8 @@ impl Machine {
         pod_index: u32,
     ) -> Result<Made, Error> {
         match &want.link.kind {
-            Kind::Veth(veth) => self.create_veth(sandbox, (want, veth), pod_index),
-            Kind::Device(device) => self.create_device(sandbox, (want, device), pod_index),
+            LinkKind::Veth(veth) => self.create_veth(sandbox, (want, veth), pod_index),
+            LinkKind::Device(device) => self.create_device(sandbox, (want, device), pod_index),
         }
     }
 
@@ -75,8 +75,8 @@ impl Machine {
         let place = veth.host_end.place();
         let mut pod_index = pod_index;
         for attempt in 0.. {
-            let host_index = self.space(place).take_index();
-            let ends = veth::Ends {
+            let host_index = self.host_netns_mut(place).take_index();
+            let ends = veth::Endpoints {
                 host_index,
                 place,
                 bridge,
@@ -116,7 +116,7 @@ impl Machine {
         let follow = host_side_requests(want, veth, index, mac);
         let place = veth.host_end.place();
         let followed = match place {
-            Place::Switch => {
+            HostNetns::Switch => {
                 let mut all = vec![create];
                 all.extend(filter);
                 all.extend(follow);
@@ -124,7 +124,7 @@ impl Machine {
                 answers.next().unwrap_or(Ok(())).map_err(Refused::Create)?;
                 first_error(answers.collect())
             }
-            Place::Node => {
+            HostNetns::Node => {
                 self.node.socket.change(create).map_err(Refused::Create)?;
                 // Alone: without it the host end must not come up in the node's namespace.
                 self.quieten(want, veth)
@@ -162,14 +162,14 @@ impl Machine {
     /// Whether another link of ours on that bridge, another port or the bridge itself has the MAC address.
     fn has_mac(&self, (want, veth): (&Want, &Veth), bridge: Option<u32>, mac: [u8; 6]) -> bool {
         let place = veth.host_end.place();
-        let space = match place {
-            Place::Switch => &self.switch,
-            Place::Node => &self.node,
+        let watched = match place {
+            HostNetns::Switch => &self.switch,
+            HostNetns::Node => &self.node,
         };
-        let is_port_of_node = mac == PORT_OF_NODE && place == Place::Node;
+        let is_port_of_node = mac == PORT_OF_NODE && place == HostNetns::Node;
         is_port_of_node
             || bridge.is_some()
-                && space.links.values().any(|row| {
+                && watched.links.values().any(|row| {
                     let is_ours = row.is_kind(VETH) && is_host_end_name(&row.name);
                     match row.master == bridge {
                         true if is_ours => {
@@ -185,7 +185,7 @@ impl Machine {
     /// A link that was just made is known before its echo is heard.
     fn expect(
         &mut self,
-        (place, index): (Place, u32),
+        (place, index): (HostNetns, u32),
         (want, veth): (&Want, &Veth),
         bridge: Option<u32>,
         mac: [u8; 6],
@@ -201,7 +201,7 @@ impl Machine {
             kind: Some(VETH.into()),
             ..LinkInfo::default()
         };
-        self.space(place).links.insert(index, row);
+        self.host_netns_mut(place).links.insert(index, row);
     }
 
     /// The sysctls of a new host end. Before it is up.
@@ -222,13 +222,13 @@ impl Machine {
     fn finish(sandbox: &mut Sandbox, want: &Want, index: u32) -> Result<(), Error> {
         let link = &want.link;
         let messages = pod_side_requests(want, index);
-        let answers = sandbox.act(&requests::settings(&link.name, link), &messages)?;
+        let answers = sandbox.apply(&requests::settings(&link.name, link), &messages)?;
         first_error(answers)
     }
 
     /// Rules belong to the pod and to no link: they are what makes a table be asked.
-    pub fn act_on_rules(sandbox: &mut Sandbox, requests: &[Request]) -> Result<(), Error> {
-        first_error(sandbox.act(&[], requests)?)
+    pub fn apply_rules(sandbox: &mut Sandbox, requests: &[Request]) -> Result<(), Error> {
+        first_error(sandbox.apply(&[], requests)?)
     }
 
     /// The number of the bridge that the link's host end belongs on; a namespace's bridge is made
@@ -264,17 +264,17 @@ impl Machine {
         Ok(index)
     }
 
-    pub fn space_of(&self, place: Place) -> &Space {
+    pub fn host_netns(&self, place: HostNetns) -> &WatchedNetns {
         match place {
-            Place::Switch => &self.switch,
-            Place::Node => &self.node,
+            HostNetns::Switch => &self.switch,
+            HostNetns::Node => &self.node,
         }
     }
 
-    pub fn space(&mut self, place: Place) -> &mut Space {
+    pub fn host_netns_mut(&mut self, place: HostNetns) -> &mut WatchedNetns {
         match place {
-            Place::Switch => &mut self.switch,
-            Place::Node => &mut self.node,
+            HostNetns::Switch => &mut self.switch,
+            HostNetns::Node => &mut self.node,
         }
     }
 }
@@ -283,7 +283,7 @@ impl Machine {
 #[derive(Clone, Copy, Debug)]
 pub struct Made {
     /// `None`: the link is in the pod as a whole.
-    pub host: Option<(Place, u32)>,
+    pub host: Option<(HostNetns, u32)>,
     pub pod: u32,
     pub bridge: Option<u32>,
     pub mac: [u8; 6],

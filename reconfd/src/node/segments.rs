@@ -11,16 +11,16 @@ use super::{
     filter::{Filter, Tunnel},
     link_info::{LinkData, LinkInfo},
     links::{
-        Place,
+        HostNetns,
         device::{
             VLAN, VXLAN,
             peers::{self, Entry},
         },
-        mark::bridge_owner,
+        ownership_mark::bridge_owner,
     },
     netlink::{Error, Socket},
     sandbox::read_addresses,
-    space::Space,
+    watched_netns::WatchedNetns,
 };
 
 /// The other ends of tunnels, by the number of the device.
@@ -31,7 +31,7 @@ pub fn is_device(row: &LinkInfo) -> bool {
 }
 
 impl Machine {
-    pub(super) fn remember_device(&mut self, before: Option<&LinkInfo>, now: Option<&LinkInfo>) {
+    pub(super) fn update_device(&mut self, before: Option<&LinkInfo>, now: Option<&LinkInfo>) {
         if let Some(row) = now.filter(|row| is_device(row)) {
             self.devices.insert(row.name.clone(), row.index);
         }
@@ -44,7 +44,7 @@ impl Machine {
     }
 
     /// A link that comes is no longer one that has left.
-    pub(super) fn remember_leaving(&mut self, before: Option<&LinkInfo>, now: Option<&LinkInfo>) {
+    pub(super) fn update_leaving(&mut self, before: Option<&LinkInfo>, now: Option<&LinkInfo>) {
         match (before, now) {
             (_, Some(row)) => self.moved.retain(|name| !row.is_called(name)),
             (Some(row), None) => {
@@ -56,7 +56,7 @@ impl Machine {
 
     /// Remembers that a link has left for another namespace. Of links that somebody's link is on alone:
     /// with every pod that starts some leave.
-    pub fn has_left(&mut self, row: &LinkInfo) {
+    pub fn record_moved(&mut self, row: &LinkInfo) {
         self.moved.insert(row.name.clone());
         self.moved.extend(row.altnames.iter().cloned());
     }
@@ -81,7 +81,7 @@ impl Machine {
     }
 
     /// Devices in the switch that stand on none of the bridges that stay.
-    pub fn idle_devices(&self, idle_bridges: &HashSet<u32>) -> Vec<(Place, u32)> {
+    pub fn idle_devices(&self, idle_bridges: &HashSet<u32>) -> Vec<(HostNetns, u32)> {
         let is_idle = |row: &&LinkInfo| {
             is_device(row)
                 && row
@@ -89,7 +89,7 @@ impl Machine {
                     .is_none_or(|bridge| idle_bridges.contains(&bridge))
         };
         let idle = self.switch.links.values().filter(is_idle);
-        idle.map(|row| (Place::Switch, row.index)).collect()
+        idle.map(|row| (HostNetns::Switch, row.index)).collect()
     }
 
     /// A link of the node, not ours, that takes the same frames as a device with this data would.
@@ -140,7 +140,7 @@ impl Machine {
     }
 
     /// Devices whose parent is not in the node's namespace any more: a vlan goes on where its parent is.
-    pub fn stray_devices(&self) -> Vec<(Place, u32)> {
+    pub fn stray_devices(&self) -> Vec<(HostNetns, u32)> {
         let is_stray = |row: &&LinkInfo| match row.data {
             Some(LinkData::Vlan { .. }) => row
                 .peer
@@ -148,12 +148,14 @@ impl Machine {
             Some(LinkData::Vxlan { .. }) | None => false,
         };
         let stray = self.switch.links.values().filter(is_stray);
-        stray.map(|row| (Place::Switch, row.index)).collect()
+        stray.map(|row| (HostNetns::Switch, row.index)).collect()
     }
 
     /// The bridges that the devices among these links are on.
-    pub fn bridges_of_devices(&self, links: &[(Place, u32)]) -> BTreeSet<u32> {
-        let in_switch = links.iter().filter(|(place, _)| *place == Place::Switch);
+    pub fn bridges_of_devices(&self, links: &[(HostNetns, u32)]) -> BTreeSet<u32> {
+        let in_switch = links
+            .iter()
+            .filter(|(place, _)| *place == HostNetns::Switch);
         let rows = in_switch.filter_map(|(_, index)| self.switch.links.get(index));
         rows.filter(|row| is_device(row))
             .filter_map(|row| row.master)
@@ -231,8 +233,8 @@ impl Machine {
 }
 
 /// The other ends of the tunnels of a namespace.
-pub fn read_peers(space: &mut Space) -> Result<Peers, Error> {
-    peers_of(&mut space.socket)
+pub fn read_peers(watched: &mut WatchedNetns) -> Result<Peers, Error> {
+    peers_of(&mut watched.socket)
 }
 
 fn peers_of(socket: &mut Socket) -> Result<Peers, Error> {

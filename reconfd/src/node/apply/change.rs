@@ -10,7 +10,7 @@ use super::{Made, first_error, taken};
 use crate::node::{
     Machine,
     links::{
-        GROUP, Place, PodSide, Present, Veth, Want,
+        GROUP, HostNetns, PodSide, Present, Veth, Want,
         edit::Edit,
         requests::{host_edit, ipv6_on, mark, pod_edit, settings, slaac},
     },
@@ -48,7 +48,7 @@ impl Machine {
                 .flat_map(|e| host_edit(e, index, (want, veth), bridge))
                 .collect()
         };
-        let answers = self.space(place).socket.batch(&on_host(false));
+        let answers = self.host_netns_mut(place).socket.batch(&on_host(false));
         self.remember_pins(edits, place, index);
         self.remember_losses(edits, index);
         first_error(answers)?;
@@ -59,11 +59,11 @@ impl Machine {
         if let Some(pod) = &present.pod {
             Self::change_in_pod(sandbox, pod, want, edits)?;
         }
-        first_error(self.space(place).socket.batch(&on_host(true)))?;
+        first_error(self.host_netns_mut(place).socket.batch(&on_host(true)))?;
         self.forget_pins(edits, place, index);
         if edits.contains(&Edit::Mark) {
             let mark = mark(index, want);
-            self.space(place).socket.change(mark)?;
+            self.host_netns_mut(place).socket.change(mark)?;
             self.ownership
                 .mark(place, index, want.mark.clone(), &want.host_name);
         }
@@ -79,7 +79,7 @@ impl Machine {
     /// Each alone and before all else: what comes next must not be without it.
     fn harden(
         &mut self,
-        place: Place,
+        place: HostNetns,
         index: u32,
         (want, veth): (&Want, &Veth),
         edits: &[Edit],
@@ -94,7 +94,7 @@ impl Machine {
                         self.expected_filters.insert((place, index));
                     }
                     let requests = host_edit(edit, index, (want, veth), None);
-                    first_error(self.space(place).socket.batch(&requests))?;
+                    first_error(self.host_netns_mut(place).socket.batch(&requests))?;
                 }
             }
         }
@@ -116,14 +116,14 @@ impl Machine {
         };
         let (mtu, requests) = (requests(mtu), requests(others));
         if !mtu.is_empty() {
-            first_error(sandbox.act(&[], &mtu)?)?;
+            first_error(sandbox.apply(&[], &mtu)?)?;
         }
         let settings = pod_settings(pod, want, edits);
         // Without a gap: the kernel announces the new MAC address as it takes it.
         let is_announced = edits.iter().any(|edit| matches!(edit, Edit::PodMac(_)));
         let answers = match is_announced && pod.name == want.link.name {
-            true => sandbox.act_and_announce(&settings, (pod.index, &pod.name), &requests)?,
-            false => sandbox.act(&settings, &requests)?,
+            true => sandbox.apply_and_announce(&settings, (pod.index, &pod.name), &requests)?,
+            false => sandbox.apply(&settings, &requests)?,
         };
         let refused = first_error(answers);
         if edits.contains(&Edit::ForgetNeighbours) {
@@ -144,19 +144,19 @@ impl Machine {
                 again.extend(pod_edit(&Edit::Rename, pod.index, want));
                 again.extend(pod_edit(&Edit::RaisePod, pod.index, want));
                 again.extend(requests);
-                sandbox.act(&[], &again).map(drop)
+                sandbox.apply(&[], &again).map(drop)
             }
             _ => refused,
         }
     }
 
     /// A bridge tells of a port's flags only in messages that are not listened to.
-    fn remember_port(&mut self, edits: &[Edit], place: Place, index: u32) {
+    fn remember_port(&mut self, edits: &[Edit], place: HostNetns, index: u32) {
         let set = edits.iter().find_map(|edit| match edit {
             Edit::Port(port) => Some(*port),
             _ => None,
         });
-        if let (Some(port), Some(row)) = (set, self.space(place).links.get_mut(&index)) {
+        if let (Some(port), Some(row)) = (set, self.host_netns_mut(place).links.get_mut(&index)) {
             row.port = Some(port);
         }
     }
@@ -171,7 +171,7 @@ impl Machine {
             Request::new(op, 0, RouteNetlinkMessage::SetLink(message))
         };
         let rename = || set(link().name(want.host_name.clone()).build());
-        let socket = &mut self.space(present.place).socket;
+        let socket = &mut self.host_netns_mut(present.place).socket;
         match socket.change(rename()) {
             Err(error) if error.errno == Errno::EBUSY => {
                 let again = [
@@ -186,10 +186,10 @@ impl Machine {
     }
 
     /// Takes the host end to the other namespace; its number there.
-    fn move_host_end(&mut self, present: &Present, to: Place) -> Result<u32, Error> {
-        let index = self.space(to).take_index();
-        let fd = self.space(to).netns.as_fd().as_raw_fd();
-        let group = if to == Place::Node { GROUP } else { 0 };
+    fn move_host_end(&mut self, present: &Present, to: HostNetns) -> Result<u32, Error> {
+        let index = self.host_netns_mut(to).take_index();
+        let fd = self.host_netns_mut(to).netns.as_fd().as_raw_fd();
+        let group = if to == HostNetns::Node { GROUP } else { 0 };
         // Down before it leaves: it must not speak in the node's namespace before its settings hold.
         let mut away = LinkUnspec::new_with_index(present.host.index)
             .down()
@@ -202,29 +202,31 @@ impl Machine {
                 new_index,
             ));
         let op = format!("move {} to another namespace", present.host.name);
-        self.space(present.place).socket.change(Request::new(
-            op,
-            0,
-            RouteNetlinkMessage::SetLink(away),
-        ))?;
+        self.host_netns_mut(present.place)
+            .socket
+            .change(Request::new(op, 0, RouteNetlinkMessage::SetLink(away)))?;
         Ok(index)
     }
 
     /// What was taken away on purpose is nobody's loss when its echo is heard.
     fn remember_losses(&mut self, edits: &[Edit], index: u32) {
-        let Some(around) = &mut self.around else {
+        let Some(host_end_l3) = &mut self.host_end_l3 else {
             return;
         };
         for edit in edits {
             match edit {
-                Edit::DeleteHostAddress(network) => drop(around.remove_address(index, network)),
-                Edit::DeleteHostRoute(route) => drop(around.remove_route(index, route)),
+                Edit::DeleteHostAddress(network) => {
+                    host_end_l3.remove_address(index, network);
+                }
+                Edit::DeleteHostRoute(route) => {
+                    host_end_l3.remove_route(index, route);
+                }
                 _ => (),
             }
         }
     }
 
-    fn remember_pins(&mut self, edits: &[Edit], place: Place, index: u32) {
+    fn remember_pins(&mut self, edits: &[Edit], place: HostNetns, index: u32) {
         for edit in edits {
             if let Edit::Pin(mac) = edit {
                 self.pinned.insert((place, index, *mac));
@@ -232,7 +234,7 @@ impl Machine {
         }
     }
 
-    fn forget_pins(&mut self, edits: &[Edit], place: Place, index: u32) {
+    fn forget_pins(&mut self, edits: &[Edit], place: HostNetns, index: u32) {
         for edit in edits {
             if let Edit::Unpin(mac) = edit {
                 self.pinned.remove(&(place, index, *mac));

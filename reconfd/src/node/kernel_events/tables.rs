@@ -1,5 +1,5 @@
 //! What is around the host ends and is no link: bridge ports, forwarding entries, ends of tunnels, our routes
-//! and addresses on the node. Events keep the reading true, and say where it has become another than it was
+//! and addresses on the node. EventSocket keep the reading true, and say where it has become another than it was
 //! left: what this program does is in the reading before its echo is heard.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,12 +8,12 @@ use netlink_packet_core::NlasIterator;
 
 use crate::node::{
     Machine,
-    events::{
+    event_socket::{
         RTM_DELADDR, RTM_DELNEIGH, RTM_DELQDISC, RTM_DELROUTE, RTM_DELTFILTER, RTM_NEWADDR,
         RTM_NEWLINK, RTM_NEWNEIGH, RTM_NEWNETCONF, RTM_NEWROUTE, RTM_NEWTFILTER,
     },
     link_info::{Port, read_port},
-    links::{Place, address, bridge, device::peers, route, wall},
+    links::{HostNetns, address, bridge, device::peers, ingress_filter, route},
     netlink::Error,
 };
 
@@ -28,24 +28,27 @@ const NETCONFMSG: usize = 4;
 
 impl Machine {
     /// Takes in what was told of the tables of both namespaces; whether events were lost.
-    pub(super) fn listen_to_tables(&mut self, out: &mut Vec<KernelEvent>) -> Result<bool, Error> {
+    pub(super) fn drain_tables(&mut self, out: &mut Vec<KernelEvent>) -> Result<bool, Error> {
         let mut lost = false;
         let losers = std::mem::take(&mut self.losers).into_iter();
         out.extend(losers.map(|index| KernelEvent::Table {
-            place: Place::Node,
+            place: HostNetns::Node,
             index,
             what: "routes and addresses of the node",
         }));
-        for place in [Place::Switch, Place::Node] {
+        for place in [HostNetns::Switch, HostNetns::Node] {
             let mut events: Vec<(u16, Vec<u8>)> = Vec::new();
             // Of each link only the last: a new one has the kernel's defaults for a moment.
             let mut ports: BTreeMap<u32, Port> = BTreeMap::new();
             let mut rp_filters: BTreeMap<i32, i32> = BTreeMap::new();
-            let drained = self.space(place).tables.drain(|_, kind, body| match kind {
-                RTM_NEWLINK => ports.extend(read_port(body)),
-                RTM_NEWNETCONF => rp_filters.extend(read_rp_filter(body)),
-                _ => events.push((kind, body.to_vec())),
-            });
+            let drained = self
+                .host_netns_mut(place)
+                .tables
+                .drain(|_, kind, body| match kind {
+                    RTM_NEWLINK => ports.extend(read_port(body)),
+                    RTM_NEWNETCONF => rp_filters.extend(read_rp_filter(body)),
+                    _ => events.push((kind, body.to_vec())),
+                });
             lost |= drained.map_err(|e| Error::io("listen to tables", &e))?;
             let mut tell = |index, what| out.push(KernelEvent::Table { place, index, what });
             for (index, port) in ports {
@@ -70,21 +73,21 @@ impl Machine {
     /// A host end that was down, if only for a moment, has lost its IPv4 routes, and the kernel says nothing of
     /// them.
     pub(super) fn was_lowered(&mut self, indexes: BTreeSet<u32>, out: &mut Vec<KernelEvent>) {
-        let Some(around) = &mut self.around else {
+        let Some(host_end_l3) = &mut self.host_end_l3 else {
             return;
         };
         let mut lowered = indexes;
-        lowered.retain(|index| around.has(*index));
-        around.is_stale |= !lowered.is_empty();
+        lowered.retain(|index| host_end_l3.has(*index));
+        host_end_l3.is_stale |= !lowered.is_empty();
         out.extend(lowered.into_iter().map(|index| KernelEvent::Table {
-            place: Place::Node,
+            place: HostNetns::Node,
             index,
             what: "state of the host end",
         }));
     }
 
     /// The links around which something is otherwise now, and what it is.
-    fn take_in(&mut self, place: Place, kind: u16, body: &[u8]) -> Vec<(u32, &'static str)> {
+    fn take_in(&mut self, place: HostNetns, kind: u16, body: &[u8]) -> Vec<(u32, &'static str)> {
         match kind {
             RTM_NEWNEIGH | RTM_DELNEIGH => self.entry_changed(place, kind == RTM_NEWNEIGH, body),
             RTM_NEWADDR | RTM_DELADDR => self.address_changed(kind == RTM_NEWADDR, body),
@@ -99,8 +102,8 @@ impl Machine {
 
     /// Whether a port is otherwise now than it was left. Before it is known as a port there is nothing that
     /// it could differ from.
-    fn port_changed(&mut self, place: Place, index: u32, port: Port) -> bool {
-        let row = self.space(place).links.get_mut(&index);
+    fn port_changed(&mut self, place: HostNetns, index: u32, port: Port) -> bool {
+        let row = self.host_netns_mut(place).links.get_mut(&index);
         let before = row.and_then(|row| row.port.replace(port));
         before.is_some_and(|before| before != port)
     }
@@ -108,12 +111,12 @@ impl Machine {
     /// An entry of a bridge's forwarding table, or an end of a tunnel.
     fn entry_changed(
         &mut self,
-        place: Place,
+        place: HostNetns,
         is_there: bool,
         body: &[u8],
     ) -> Vec<(u32, &'static str)> {
         if let Some(entry) = peers::read(body) {
-            if place == Place::Node || !entry.is_for_everybody() {
+            if place == HostNetns::Node || !entry.is_for_everybody() {
                 return Vec::new();
             }
             let is_device = self.devices.values().any(|index| *index == entry.index);
@@ -141,7 +144,7 @@ impl Machine {
         if is_there {
             // One that has gone to another port of the bridge is told of as there alone.
             let master = |index| {
-                self.space_of(place)
+                self.host_netns(place)
                     .links
                     .get(&index)
                     .and_then(|row| row.master)
@@ -165,33 +168,35 @@ impl Machine {
     }
 
     fn address_changed(&mut self, is_there: bool, body: &[u8]) -> Vec<(u32, &'static str)> {
-        let (Some(address), Some(around)) = (address::read(body), &mut self.around) else {
+        let (Some(address), Some(host_end_l3)) = (address::read(body), &mut self.host_end_l3)
+        else {
             return Vec::new();
         };
         if is_there {
-            around.add_address(&address);
+            host_end_l3.add_address(&address);
             return Vec::new();
         }
-        if !around.remove_address(address.index, &address.network) {
+        if !host_end_l3.remove_address(address.index, &address.network) {
             return Vec::new();
         }
         // With the last of a link the kernel drops its IPv4 routes, and says nothing of them.
-        around.is_stale = true;
+        host_end_l3.is_stale = true;
         vec![(address.index, "gateway address")]
     }
 
     fn route_came(&mut self, body: &[u8]) -> Vec<(u32, &'static str)> {
-        let (Some(found), Some(around)) = (route::read_any(body), &mut self.around) else {
+        let (Some(found), Some(host_end_l3)) = (route::read_any(body), &mut self.host_end_l3)
+        else {
             return Vec::new();
         };
         match (found.is_ours, found.index) {
             (true, Some(index)) => {
-                around.add_route(index, found.route);
+                host_end_l3.add_route(index, found.route);
                 Vec::new()
             }
             // Let in because it has taken the place of another.
             _ => {
-                let replaced = around.replaced(&found.route);
+                let replaced = host_end_l3.replaced(&found.route);
                 replaced
                     .into_iter()
                     .map(|index| (index, "route of the node"))
@@ -201,10 +206,11 @@ impl Machine {
     }
 
     fn route_went(&mut self, body: &[u8]) -> Vec<(u32, &'static str)> {
-        let (Some((index, route)), Some(around)) = (route::read(body), &mut self.around) else {
+        let (Some((index, route)), Some(host_end_l3)) = (route::read(body), &mut self.host_end_l3)
+        else {
             return Vec::new();
         };
-        let was_there = around.remove_route(index, &route);
+        let was_there = host_end_l3.remove_route(index, &route);
         was_there
             .then_some((index, "route of the node"))
             .into_iter()
@@ -212,8 +218,13 @@ impl Machine {
     }
 
     /// What comes behind our filter can not bypass it; and nobody here deletes one but with its link.
-    fn filter_changed(&mut self, place: Place, kind: u16, body: &[u8]) -> Vec<(u32, &'static str)> {
-        let Some(at) = wall::Location::read(body) else {
+    fn filter_changed(
+        &mut self,
+        place: HostNetns,
+        kind: u16,
+        body: &[u8],
+    ) -> Vec<(u32, &'static str)> {
+        let Some(at) = ingress_filter::Location::read(body) else {
             return Vec::new();
         };
         let concerns_ours = match kind {
@@ -231,7 +242,7 @@ impl Machine {
     fn rp_filter_changed(&self, index: i32, value: i32) -> Vec<(u32, &'static str)> {
         let on_node = self.ownership.all();
         let on_node = on_node
-            .filter(|(place, _)| *place == Place::Node)
+            .filter(|(place, _)| *place == HostNetns::Node)
             .map(|(_, index)| index);
         match (index, u32::try_from(index)) {
             (OF_ALL, _) => on_node.map(|index| (index, "conf.all.rp_filter")).collect(),
