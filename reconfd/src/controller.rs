@@ -1,6 +1,6 @@
-//! What sees more than one node of a cluster: the status of PodConfigs, what each namespace may use, where
-//! tunnels lead, and what nobody stands for any more. It holds nothing that it could not hear again, and
-//! nothing on a node waits for it.
+//! The cluster controller. Reconciles what needs more than one node: PodConfig status, PodConfigAllowances,
+//! PeerSlices, policy usage and orphaned objects. All of its state is rebuilt from watches, and no node
+//! blocks on it.
 
 use std::{
     collections::BTreeMap,
@@ -30,56 +30,56 @@ use crate::{
     source::cluster::client::{check_version, connect},
 };
 
-/// Deeds done.
-pub mod act;
-/// What is to be done when.
-mod agenda;
-/// What the PodConfigs of a namespace may use.
+/// Actions to be written to the API.
+mod action;
+/// Computes the PodConfigAllowance of a namespace.
 mod allowance;
-/// What is to be written.
-mod deed;
-/// The watches.
-mod hear;
-/// What there is to do.
-mod job;
-/// Which lists are known.
-mod known;
-/// What the controller counts.
+/// Applies actions to the API.
+pub mod apply;
+/// Finds orphaned PodReports.
+mod gc;
+/// Liveness and readiness.
+mod health;
+/// In-memory index of all watched objects.
+mod index;
+/// Metrics of the controller.
 pub mod metrics;
-/// The networks of the cluster that no link may overlap.
+/// Publishes the reserved networks of the cluster.
 mod networks;
-/// Entries into objects of a bounded size.
+/// Projections of the watched objects.
+mod objects;
+/// Packs entries into objects of bounded size.
 mod packing;
-/// The nodes that tunnels lead to.
+/// Tunnel endpoints and the peers derived from them.
 mod peers;
-/// Everything that was heard.
-mod picture;
-/// Which pods have their links.
-mod rollup;
-/// Pods and reports.
-mod seen;
-/// Reports that nobody stands for.
-mod sweep;
-/// How the controller is.
-mod vital;
-use act::{Done, perform};
-use agenda::{Agenda, Ended};
-use deed::Deed;
-use hear::{Heard, Word, watches};
-use job::{Job, Kind, Mark, Wait};
-use known::Known;
+/// Keys of the work queue.
+mod reconcile_key;
+/// Aggregates pod states into the status of a PodConfig.
+mod status_summary;
+/// Sync state of the watches.
+mod sync_state;
+/// The watches.
+mod watches;
+/// Rate-limited work queue.
+mod workqueue;
+use action::Action;
+use apply::{ApplyResult, apply};
+use health::Health;
+use index::{ClusterIndex, ObjectChange};
 use metrics::Metrics;
-use picture::{Picture, What};
-use vital::Health;
+use reconcile_key::{Delay, ObjectKind, ReconcileKey, Requeue};
+use sync_state::SyncState;
+use watches::{WatchMessage, WatchUpdate, watches};
+use workqueue::{ReconcileResult, WorkQueue};
 
-/// So many writes are under way at once.
-const AT_ONCE: usize = 16;
-/// At least so often it is said that the controller goes on.
-const BEAT: Duration = Duration::from_secs(5);
-/// Writes that are under way when the controller ends get so long to end.
-const FINISH_WITHIN: Duration = Duration::from_secs(5);
+/// Maximum number of concurrent writes.
+const MAX_CONCURRENT_WRITES: usize = 16;
+/// Interval of the heartbeat.
+const HEARTBEAT: Duration = Duration::from_secs(5);
+/// Grace period for writes in flight at shutdown.
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
 
-/// Runs until SIGTERM or SIGINT. What is written stays.
+/// Runs until SIGTERM or SIGINT. Written objects stay.
 pub fn run(config: &ControllerConfig) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -87,8 +87,8 @@ pub fn run(config: &ControllerConfig) -> anyhow::Result<()> {
     runtime.block_on(async {
         let (metrics, health) = (Metrics::default(), Health::new("no API server yet"));
         let stop = std::pin::pin!(stop()?);
-        answer(config.listen, health.clone(), metrics.clone()).await?;
-        tracing::info!(installation = config.installation, scope = %config.scope, "the controller");
+        serve_http(config.listen, health.clone(), metrics.clone()).await?;
+        tracing::info!(installation = config.installation, scope = %config.scope, "starting the controller");
         control(config, health, metrics, stop).await
     })
 }
@@ -100,14 +100,14 @@ fn stop() -> anyhow::Result<impl Future<Output = ()>> {
     );
     Ok(async move {
         tokio::select! {
-            _ = terminate.recv() => tracing::info!("SIGTERM: ending"),
-            _ = interrupt.recv() => tracing::info!("SIGINT: ending"),
+            _ = terminate.recv() => tracing::info!("SIGTERM: shutting down"),
+            _ = interrupt.recv() => tracing::info!("SIGINT: shutting down"),
         }
     })
 }
 
-/// Answers probes for as long as the program runs.
-async fn answer(listen: Listen, health: Health, metrics: Metrics) -> anyhow::Result<()> {
+/// Serves probes and metrics until the process exits.
+async fn serve_http(listen: Listen, health: Health, metrics: Metrics) -> anyhow::Result<()> {
     if let Listen::At(address) = listen {
         let listener = TcpListener::bind(address)
             .await
@@ -148,197 +148,203 @@ async fn control(
 
 struct Controller {
     client: Client,
-    heard: SelectAll<BoxStream<'static, Heard>>,
-    known: Known,
-    picture: Picture,
-    agenda: Agenda,
-    under_way: FuturesUnordered<BoxFuture<'static, Attempt>>,
+    watches: SelectAll<BoxStream<'static, WatchMessage>>,
+    sync_state: SyncState,
+    index: ClusterIndex,
+    queue: WorkQueue,
+    in_flight: FuturesUnordered<BoxFuture<'static, Attempt>>,
     health: Health,
     metrics: Metrics,
-    /// Namespaces that an earlier installation serves as well, and why they are left to it.
-    left: BTreeMap<String, String>,
-    /// When it was last said that the controller goes on.
-    beaten: Instant,
+    /// Namespaces that an earlier installation serves, each with a message.
+    served_elsewhere: BTreeMap<String, String>,
+    /// Time of the last heartbeat.
+    last_heartbeat: Instant,
 }
 
-/// A deed, tried.
+/// Result of one write.
 struct Attempt {
-    job: Job,
-    deed: Deed,
-    done: Done,
+    key: ReconcileKey,
+    action: Action,
+    result: ApplyResult,
     took: Duration,
 }
 
 impl Controller {
     fn new(client: Client, config: &ControllerConfig, health: Health, metrics: Metrics) -> Self {
-        let (sources, heard) = watches(&client, &config.scope);
+        let (ids, watches) = watches(&client, &config.scope);
         Self {
             client,
-            heard,
-            known: Known::new(sources),
-            picture: Picture::new(config.scope.clone(), &config.installation),
-            agenda: Agenda::default(),
-            under_way: FuturesUnordered::new(),
+            watches,
+            sync_state: SyncState::new(ids),
+            index: ClusterIndex::new(config.scope.clone(), &config.installation),
+            queue: WorkQueue::default(),
+            in_flight: FuturesUnordered::new(),
             health,
             metrics,
-            left: BTreeMap::new(),
-            beaten: Instant::now(),
+            served_elsewhere: BTreeMap::new(),
+            last_heartbeat: Instant::now(),
         }
     }
 
     async fn run(mut self, mut stop: Pin<&mut impl Future<Output = ()>>) {
         loop {
-            let next = self.next();
+            let wake_at = self.next_wakeup();
             tokio::select! {
-                Some(heard) = self.heard.next() => self.take(heard),
-                Some(attempt) = self.under_way.next() => self.ended(attempt),
-                () = sleep_until(next.into()) => (),
+                Some(message) = self.watches.next() => self.handle(message),
+                Some(attempt) = self.in_flight.next() => self.complete(attempt),
+                () = sleep_until(wake_at.into()) => (),
                 () = &mut stop => break,
             }
-            if self.beaten.elapsed() >= BEAT {
-                self.beat();
+            if self.last_heartbeat.elapsed() >= HEARTBEAT {
+                self.heartbeat();
             }
-            self.begin();
+            self.start_due();
         }
-        let finish = async { while self.under_way.next().await.is_some() {} };
-        let _ = timeout(FINISH_WITHIN, finish).await;
+        let finish = async { while self.in_flight.next().await.is_some() {} };
+        let _ = timeout(SHUTDOWN_GRACE, finish).await;
     }
 
-    /// When there is something to do, whatever is heard until then.
-    fn next(&self) -> Instant {
-        let beat = self.beaten + BEAT;
-        let next = self.agenda.next().filter(|_| self.has_room());
-        next.map_or(beat, |next| next.min(beat))
+    /// Time of the next queued key or heartbeat.
+    fn next_wakeup(&self) -> Instant {
+        let heartbeat = self.last_heartbeat + HEARTBEAT;
+        let next = self.queue.next_due().filter(|_| self.has_capacity());
+        next.map_or(heartbeat, |next| next.min(heartbeat))
     }
 
-    fn has_room(&self) -> bool {
-        self.under_way.len() < AT_ONCE
+    fn has_capacity(&self) -> bool {
+        self.in_flight.len() < MAX_CONCURRENT_WRITES
     }
 
-    fn beat(&mut self) {
-        self.beaten = Instant::now();
-        self.agenda.tidy(Instant::now());
-        for (kind, objects) in self.picture.counts() {
+    fn heartbeat(&mut self) {
+        self.last_heartbeat = Instant::now();
+        self.queue.prune(Instant::now());
+        for (kind, objects) in self.index.counts() {
             self.metrics
-                .set_kind(kind, objects, self.known.has(&[kind]));
+                .set_kind(kind, objects, self.sync_state.is_synced(&[kind]));
         }
-        self.metrics.set_jobs(self.agenda.len());
-        self.tell_of_others();
-        self.health.beat(self.known.missing());
+        self.metrics.set_jobs(self.queue.len());
+        self.log_served_elsewhere();
+        self.health.beat(self.sync_state.unsynced());
     }
 
-    /// Says once which namespaces are left to another installation.
-    fn tell_of_others(&mut self) {
-        let left = self.picture.left_to_others();
+    /// Logs each namespace once when it passes to another installation or back.
+    fn log_served_elsewhere(&mut self) {
+        let left = self.index.served_elsewhere();
         self.metrics.set_left_to_others(left.len());
         for (namespace, why) in left
             .iter()
-            .filter(|(name, _)| !self.left.contains_key(*name))
+            .filter(|(name, _)| !self.served_elsewhere.contains_key(*name))
         {
             tracing::warn!(reason = %Reason::ServedTwice, namespace, "{why}");
         }
-        for namespace in self.left.keys().filter(|name| !left.contains_key(*name)) {
+        for namespace in self
+            .served_elsewhere
+            .keys()
+            .filter(|name| !left.contains_key(*name))
+        {
             tracing::info!(
                 namespace,
                 "no earlier installation serves the namespace now"
             );
         }
-        self.left = left;
+        self.served_elsewhere = left;
     }
 
-    fn take(&mut self, Heard { source, word }: Heard) {
-        match word {
-            Word::Fact(fact) => {
-                self.known.heard(&source);
-                if let What::PodConfig(None) = fact.what {
-                    let status = Job::status(&fact.namespace, &fact.name);
-                    self.agenda.forget(&status);
+    fn handle(&mut self, WatchMessage { watch, update }: WatchMessage) {
+        match update {
+            WatchUpdate::Object(event) => {
+                self.sync_state.received(&watch);
+                if let ObjectChange::PodConfig(None) = event.change {
+                    let status = ReconcileKey::status(&event.namespace, &event.name);
+                    self.queue.forget(&status);
                 }
-                let marks = self.picture.take(*fact);
-                self.mark(marks);
+                let requeues = self.index.update(*event);
+                self.enqueue(requeues);
             }
-            Word::Listed => {
-                let was_missing = self.known.missing();
-                self.known.listed(&source);
-                let missing = self.known.missing();
-                if was_missing.is_some() && missing.is_none() {
-                    tracing::info!("all lists are known");
+            WatchUpdate::Synced => {
+                let was_unsynced = self.sync_state.unsynced().is_some();
+                self.sync_state.synced(&watch);
+                if was_unsynced && self.sync_state.unsynced().is_none() {
+                    tracing::info!("all watches are synced");
                 }
-                let marks = self.picture.all();
-                self.mark(marks);
-                self.beat();
+                let requeues = self.index.all();
+                self.enqueue(requeues);
+                self.heartbeat();
             }
-            Word::Failed { why, is_lost } => {
-                if self.known.failed(&source, &why, is_lost) {
-                    tracing::warn!(is_lost, "watch {source}: {why}");
+            WatchUpdate::Failed { why, is_lost } => {
+                if self.sync_state.failed(&watch, &why, is_lost) {
+                    tracing::warn!(is_lost, "watch {watch}: {why}");
                 }
-                self.beat();
+                self.heartbeat();
             }
         }
     }
 
-    fn mark(&mut self, marks: Vec<Mark>) {
+    fn enqueue(&mut self, requeues: Vec<Requeue>) {
         let now = Instant::now();
-        for mark in marks {
-            self.agenda.mark(mark, now);
+        for requeue in requeues {
+            self.queue.add(requeue, now);
         }
     }
 
-    /// Begins what is due. What cannot be decided now, for want of a list, is marked again with that list.
-    fn begin(&mut self) {
+    /// Starts writes for due keys. A key whose kinds are not synced is dropped: the sync enqueues it again.
+    fn start_due(&mut self) {
         let now = Instant::now();
-        while self.has_room()
-            && let Some(job) = self.agenda.take(now)
+        while self.has_capacity()
+            && let Some(key) = self.queue.pop(now)
         {
-            let knows_nodes = self.known.has(&[Kind::Node]);
-            let deed = match self.known.has(job.needs()) {
-                true => self.picture.decide(&job, knows_nodes, SystemTime::now()),
+            let nodes_synced = self.sync_state.is_synced(&[ObjectKind::Node]);
+            let action = match self.sync_state.is_synced(key.requires()) {
+                true => self.index.decide(&key, nodes_synced, SystemTime::now()),
                 false => None,
             };
-            match deed {
-                Some(deed) => self
-                    .under_way
-                    .push(attempt(self.client.clone(), job, deed).boxed()),
-                None => self.agenda.ended(&job, Ended::Unneeded, now),
+            match action {
+                Some(action) => self
+                    .in_flight
+                    .push(attempt(self.client.clone(), key, action).boxed()),
+                None => self.queue.done(&key, ReconcileResult::Unchanged, now),
             }
         }
     }
 
-    fn ended(&mut self, attempt: Attempt) {
+    fn complete(&mut self, attempt: Attempt) {
         let Attempt {
-            job,
-            deed,
-            done,
+            key,
+            action,
+            result,
             took,
         } = attempt;
-        let ended = match &done {
-            Ok(true) => Ended::Written,
-            Ok(false) => Ended::Unneeded,
-            Err(failure) => {
-                tracing::warn!("{job}: {failure}");
-                Ended::Failed(failure.wait)
+        let outcome = match &result {
+            Ok(true) => ReconcileResult::Written,
+            Ok(false) => ReconcileResult::Unchanged,
+            Err(error) => {
+                tracing::warn!("{key}: {error}");
+                ReconcileResult::Failed(error.retry_after)
             }
         };
-        if done.is_ok() {
-            self.picture.written(&deed);
+        if result.is_ok() {
+            self.index.written(&action);
         }
-        let is_done = !matches!(ended, Ended::Failed(_));
-        self.metrics.wrote(job.kind().as_str(), is_done, took);
-        self.agenda.ended(&job, ended, Instant::now());
-        if matches!(job, Job::Sweep { .. } | Job::SweepClaim { .. }) {
-            // What still seems so is looked at again.
-            self.mark(vec![job.after(Wait::Grace)]);
+        let is_ok = !matches!(outcome, ReconcileResult::Failed(_));
+        self.metrics.wrote(key.kind().as_str(), is_ok, took);
+        self.queue.done(&key, outcome, Instant::now());
+        if matches!(
+            key,
+            ReconcileKey::OrphanReport { .. } | ReconcileKey::OrphanClaim { .. }
+        ) {
+            // Checked again, in case the object is still orphaned.
+            self.enqueue(vec![key.after(Delay::OrphanGrace)]);
         }
     }
 }
 
-async fn attempt(client: Client, job: Job, deed: Deed) -> Attempt {
-    let begun = Instant::now();
-    let done = perform(&client, &deed).await;
+async fn attempt(client: Client, key: ReconcileKey, action: Action) -> Attempt {
+    let started = Instant::now();
+    let result = apply(&client, &action).await;
     Attempt {
-        job,
-        deed,
-        done,
-        took: begun.elapsed(),
+        key,
+        action,
+        result,
+        took: started.elapsed(),
     }
 }

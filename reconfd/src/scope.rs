@@ -1,16 +1,16 @@
-//! Which namespaces a copy of podconfig serves. Several copies on one node share them out, so that none
-//! undoes what another does.
+//! The namespaces that an installation serves. Several installations on one node have disjoint scopes, so that
+//! they do not revert each other's changes.
 
 use std::fmt;
 
 use clap::Args;
 
-/// Pure: namespaces that several installations serve.
+/// Precedence between installations that serve the same namespace.
 pub mod precedence;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
 pub struct Scope {
-    /// The namespaces that are served, commas between; nothing of any other is read or touched. Default: all
+    /// Namespaces to serve, comma-separated; objects of others are neither read nor changed. Default: all
     #[arg(
         long,
         env = "PODCONFIG_NAMESPACES",
@@ -21,7 +21,7 @@ pub struct Scope {
     )]
     pub namespaces: Vec<String>,
 
-    /// All namespaces but these, commas between: those that another copy serves
+    /// Namespaces to exclude, comma-separated, because another installation serves them
     #[arg(
         long,
         env = "PODCONFIG_EXCEPT_NAMESPACES",
@@ -41,7 +41,7 @@ impl Scope {
         }
     }
 
-    /// Whether the other serves every namespace that this one serves, whichever there are.
+    /// Whether the other scope contains every namespace of this one, including future ones.
     pub fn is_within(&self, other: &Self) -> bool {
         match (self.is_limited(), other.is_limited()) {
             (true, _) => self.namespaces.iter().all(|name| other.serves(name)),
@@ -53,7 +53,7 @@ impl Scope {
         }
     }
 
-    /// Whether only some namespaces may be asked about at all.
+    /// Whether the scope is a fixed list, so that only these namespaces may be read.
     pub fn is_limited(&self) -> bool {
         !self.namespaces.is_empty()
     }
@@ -74,7 +74,7 @@ fn namespace(text: &str) -> Result<String, String> {
     let ends = text.starts_with('-') || text.ends_with('-');
     match !text.is_empty() && text.len() <= 63 && text.bytes().all(inner) && !ends {
         true => Ok(text.to_owned()),
-        false => Err("not the name of a namespace".to_owned()),
+        false => Err("not a valid namespace name".to_owned()),
     }
 }
 

@@ -102,7 +102,7 @@ pub struct Stores {
     peer_slices: Store<PeerSlice>,
     reserved_networks: Store<ReservedNetworks>,
     networks_confirmed: Freshness,
-    served: Arc<RwLock<precedence::Published>>,
+    served: Arc<RwLock<precedence::ServedScopes>>,
     refusals: Arc<RwLock<Arc<[Refusal]>>>,
     /// Whether absence from the pod store means that the pod does not exist: an API server knows all pods.
     knows_all_pods: bool,
@@ -117,7 +117,7 @@ pub struct StoreWriter {
     peer_slices: Writer<PeerSlice>,
     reserved_networks: Writer<ReservedNetworks>,
     networks_confirmed: Freshness,
-    served: Arc<RwLock<precedence::Published>>,
+    served: Arc<RwLock<precedence::ServedScopes>>,
     refusals: Arc<RwLock<Arc<[Refusal]>>>,
     knows_all_pods: bool,
 }
@@ -262,7 +262,7 @@ impl Stores {
     }
 
     /// The namespaces that each installation serves, as published by its controller.
-    pub fn served(&self) -> precedence::Published {
+    pub fn served(&self) -> precedence::ServedScopes {
         let served = self.served.read().unwrap_or_else(PoisonError::into_inner);
         served.clone()
     }

@@ -16,7 +16,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use super::job::Kind;
+use super::reconcile_key::ObjectKind;
 use crate::{address::sources::ALL, http::Encode};
 
 const OK: &str = "ok";
@@ -114,7 +114,7 @@ impl Numbers {
 impl Metrics {
     /// What has not happened yet is told as zero.
     fn begin(&self) {
-        for kind in Kind::ALL {
+        for kind in ObjectKind::ALL {
             self.set_kind(kind, 0, false);
         }
         for kind in WRITTEN {
@@ -136,7 +136,7 @@ impl Metrics {
         durations.observe(took.as_secs_f64());
     }
 
-    pub fn set_kind(&self, kind: Kind, objects: usize, is_known: bool) {
+    pub fn set_kind(&self, kind: ObjectKind, objects: usize, is_known: bool) {
         let kind = OfKind {
             kind: kind.as_str(),
         };

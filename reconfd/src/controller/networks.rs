@@ -1,6 +1,6 @@
-//! The networks of the cluster that no link may overlap: looked for wherever somebody says where networks
-//! are, and published, so that no node has to. What cannot be read is said to be unknown, and then no node
-//! gives out a new address.
+//! Collects the networks of the cluster that no link may overlap from all known sources, and publishes them as
+//! ReservedNetworks, so that nodes need not collect them. A source that cannot be read is published as `Unknown`;
+//! nodes then allocate no new addresses.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,12 +17,12 @@ use kube::{Api, Client, core::DeserializeGuard, runtime::watcher::Config};
 use tokio::time::sleep_until;
 
 use self::{
-    book::{Book, Word},
-    clock::{BEAT, Clock, LOOK},
-    discovery::{Discovery, Kind},
-    merge::{Published, merge},
+    discovery::{Discovery, KindStatus},
+    merge::{DatedNetworks, merge},
     packing::{Lists, head, list, name, number, pack},
-    watches::Watches,
+    schedule::{DISCOVERY_INTERVAL, Schedule, TICK_INTERVAL},
+    sources::{SourceEvent, SourceStates},
+    watches::SourceWatches,
 };
 use super::metrics::Metrics;
 use crate::{
@@ -30,70 +30,71 @@ use crate::{
     source::cluster::watch::{Ledger, News, Said, key, objects},
 };
 
-/// What was heard.
-mod book;
-/// When what is to be done.
-mod clock;
-/// Which kinds there are.
+/// API discovery: which source kinds are served.
 mod discovery;
-/// What is to be published.
+/// Merges the networks of all sources.
 mod merge;
-/// Networks into objects.
+/// Packs networks into objects.
 mod packing;
-/// The watches.
+/// Timing of discovery and writes.
+mod schedule;
+/// State and cached networks of each source.
+mod sources;
+/// Watches of the sources.
 mod watches;
-/// What is written.
+/// Writes ReservedNetworks.
 mod write;
 
 type Guarded = DeserializeGuard<ReservedNetworks>;
 
-pub struct Networks {
+/// Publishes the reserved networks.
+pub struct NetworkPublisher {
     client: Client,
     installation: String,
     scope: Scope,
     metrics: Metrics,
-    book: Book,
-    watches: Watches,
+    sources: SourceStates,
+    watches: SourceWatches,
     discovery: Discovery,
-    /// Our objects as the API has them.
+    /// Own objects as stored in the API.
     present: BTreeMap<String, ReservedNetworksSpec>,
-    /// Since when each network is known.
-    published: Published,
+    /// Published networks, each with the time of its first observation.
+    published: DatedNetworks,
     states: Vec<SourceState>,
     remarks: BTreeSet<String>,
-    clock: Clock,
+    schedule: Schedule,
 }
 
-/// Publishes for as long as the controller runs.
+/// Runs the publisher; ends only with its watch.
 pub async fn publish(client: Client, installation: &str, scope: &Scope, metrics: Metrics) {
     let api: Api<Guarded> = Api::all(client.clone());
     let mut own = std::pin::pin!(objects(api, Config::default()));
     let (mut ledger, mut present) = (Ledger::default(), BTreeMap::new());
-    let mut told = String::new();
+    let mut logged = String::new();
     while !ledger.is_complete() {
-        let Some(said) = own.next().await else {
+        let Some(result) = own.next().await else {
             return;
         };
-        if let Err(error) = &said
-            && told != error.to_string()
+        if let Err(error) = &result
+            && logged != error.to_string()
         {
-            told = error.to_string();
-            tracing::warn!("the networks that are published cannot be read: {told}");
+            logged = error.to_string();
+            tracing::warn!("cannot list ReservedNetworks: {logged}");
         }
-        take_own(installation, &mut ledger, &mut present, said);
+        take_own(installation, &mut ledger, &mut present, result);
     }
-    let networks = Networks::new(client, (installation, scope), metrics, present);
+    let networks = NetworkPublisher::new(client, (installation, scope), metrics, present);
     networks.run(own, ledger).await;
 }
 
-/// Our objects alone; whether one of them is not what it was.
+/// Applies an event to the own objects. Returns whether one of them changed.
 fn take_own(
     installation: &str,
     ledger: &mut Ledger,
     present: &mut BTreeMap<String, ReservedNetworksSpec>,
-    said: Said<Guarded>,
+    result: Said<Guarded>,
 ) -> bool {
-    let Ok(event) = said else {
+    let Ok(event) = result else {
         return false;
     };
     let mut is_changed = false;
@@ -110,14 +111,14 @@ fn take_own(
         }
         is_changed |= match spec {
             Some(spec) => present.insert(called, spec.clone()) != Some(spec),
-            // One that nobody can read is written anew.
+            // An object that cannot be parsed is written again.
             None => present.remove(&called).is_some(),
         };
     }
     is_changed
 }
 
-impl Networks {
+impl NetworkPublisher {
     fn new(
         client: Client,
         (installation, scope): (&str, &Scope),
@@ -130,13 +131,13 @@ impl Networks {
             (network.undated(), since)
         });
         Self {
-            watches: Watches::new(&client),
+            watches: SourceWatches::new(&client),
             discovery: Discovery::default(),
-            book: Book::new(before().cloned().collect()),
+            sources: SourceStates::new(before().cloned().collect()),
             published: dated.collect(),
             states: Vec::new(),
             remarks: BTreeSet::new(),
-            clock: Clock::new(Instant::now()),
+            schedule: Schedule::new(Instant::now()),
             client,
             installation: installation.to_owned(),
             scope: scope.clone(),
@@ -149,19 +150,19 @@ impl Networks {
         loop {
             let next = self.next();
             tokio::select! {
-                Some((at, word)) = self.watches.heard.next() => self.take(at, word),
-                Some(said) = own.next() => {
+                Some((at, event)) = self.watches.events.next() => self.handle(at, event),
+                Some(result) = own.next() => {
                     let present = &mut self.present;
-                    self.clock.is_changed |= take_own(&self.installation, &mut ledger, present, said);
+                    self.schedule.is_changed |= take_own(&self.installation, &mut ledger, present, result);
                 }
                 () = sleep_until(next.into()) => (),
             }
             let now = Instant::now();
-            if now >= self.clock.look {
-                self.look().await;
+            if now >= self.schedule.discover_at {
+                self.discover().await;
             }
-            if now >= self.clock.beat {
-                self.beat();
+            if now >= self.schedule.tick_at {
+                self.tick();
             }
             if self.write_at().is_some_and(|at| at <= now) {
                 self.write().await;
@@ -170,100 +171,103 @@ impl Networks {
     }
 
     fn next(&self) -> Instant {
-        let next = self.clock.look.min(self.clock.beat);
+        let next = self.schedule.discover_at.min(self.schedule.tick_at);
         self.write_at().map_or(next, |at| at.min(next))
     }
 
-    /// When there is something to be written.
+    /// Time of the next write, if any.
     fn write_at(&self) -> Option<Instant> {
         let now = Instant::now();
-        self.clock.write_at(self.book.is_settled(now), now)
+        self.schedule.write_at(self.sources.is_settled(now), now)
     }
 
-    fn take(&mut self, at: usize, word: Word) {
-        if matches!(word, Word::Failed { code: 404, .. }) {
-            // Perhaps the kind is gone.
-            self.clock.look_soon(Instant::now());
+    fn handle(&mut self, at: usize, event: SourceEvent) {
+        if matches!(event, SourceEvent::Failed { code: 404, .. }) {
+            // The kind may be gone.
+            self.schedule.discover_soon(Instant::now());
         }
-        self.clock.is_changed |= self.book.take(at, word, Instant::now());
+        self.schedule.is_changed |= self.sources.update(at, event, Instant::now());
     }
 
-    /// Which kinds there are: watches begin and end with them.
-    async fn look(&mut self) {
-        let found = self.discovery.ask(&self.client).await;
+    /// Discovers the served kinds, and opens and closes watches accordingly.
+    async fn discover(&mut self) {
+        let found = self.discovery.fetch(&self.client).await;
         let now = Instant::now();
-        self.clock.look = now + LOOK;
-        self.book
-            .told_kinds(found.as_ref().map(drop).map_err(String::clone), now);
+        self.schedule.discover_at = now + DISCOVERY_INTERVAL;
+        self.sources
+            .set_discovery(found.as_ref().map(drop).map_err(String::clone), now);
         let kinds = found.ok().flatten();
         for (at, kind) in kinds.into_iter().flatten().enumerate() {
-            self.clock.is_changed = true;
+            self.schedule.is_changed = true;
             match kind {
-                Kind::Served(resource) => {
-                    self.book.served(at, true);
+                KindStatus::Served(resource) => {
+                    self.sources.set_served(at, true);
                     self.watches.open(at, &resource);
                 }
-                Kind::Absent => {
-                    self.book.served(at, false);
+                KindStatus::Absent => {
+                    self.sources.set_served(at, false);
                     self.watches.close(at);
                 }
-                Kind::Silent => {
-                    self.book.served(at, true);
-                    let why = "the API server of this group does not answer".to_owned();
-                    self.book.take(at, Word::Failed { why, code: 503 }, now);
+                KindStatus::Unavailable => {
+                    self.sources.set_served(at, true);
+                    let why = "the API server of this group is unavailable".to_owned();
+                    self.sources
+                        .update(at, SourceEvent::Failed { why, code: 503 }, now);
                 }
             }
         }
     }
 
-    fn beat(&mut self) {
+    fn tick(&mut self) {
         let now = Instant::now();
-        self.clock.beat = now + BEAT;
-        for at in self.book.stuck(now) {
-            self.watches.begin_anew(at);
+        self.schedule.tick_at = now + TICK_INTERVAL;
+        for at in self.sources.stuck(now) {
+            self.watches.restart(at);
         }
-        self.clock.is_changed |= self.book.states(now) != self.states;
+        self.schedule.is_changed |= self.sources.states(now) != self.states;
     }
 
     async fn write(&mut self) {
         let time = now();
-        let networks = merge(self.book.networks(), &self.published, &time);
-        self.tell();
+        let networks = merge(self.sources.networks(), &self.published, &time);
+        self.log_changes();
         self.metrics.set_networks(networks.keys(), &self.states);
         let lists = self.lists();
         let wanted = pack(&lists, networks.clone());
         let number_of_all = networks.len();
         let written = self.put(wanted, number_of_all, time).await;
         let instant = Instant::now();
-        self.clock.written = Some(instant);
+        self.schedule.written_at = Some(instant);
         match written {
             Ok(()) => {
-                (self.clock.is_changed, self.clock.failing) = (false, None);
+                (self.schedule.is_changed, self.schedule.last_error) = (false, None);
                 self.published = networks;
             }
             Err(why) => {
-                if self.clock.failed(&why, instant) {
-                    tracing::warn!("the networks of the cluster cannot be published: {why}");
+                if self.schedule.failed(&why, instant) {
+                    tracing::warn!("cannot publish ReservedNetworks: {why}");
                 }
             }
         }
     }
 
-    /// Says in the log what is not as it was.
-    fn tell(&mut self) {
-        let states = self.book.states(Instant::now());
+    /// Logs changed source states and new remarks.
+    fn log_changes(&mut self) {
+        let states = self.sources.states(Instant::now());
         let before = std::mem::replace(&mut self.states, states);
         for state in self.states.iter().filter(|state| !before.contains(state)) {
             let SourceState { asked, message, .. } = state;
             match state.state {
-                ReadState::Unknown => tracing::warn!("no new addresses: {asked}: {message}"),
-                ReadState::Read => tracing::info!("{asked} is read"),
-                ReadState::Absent => tracing::debug!("there is no {asked}"),
+                ReadState::Unknown => {
+                    tracing::warn!("no new addresses are allocated: {asked}: {message}")
+                }
+                ReadState::Read => tracing::info!("{asked} is synced"),
+                ReadState::Absent => tracing::debug!("{asked} does not exist"),
             }
         }
-        let remarks: BTreeSet<String> = self.book.remarks().take(100).cloned().collect();
+        let remarks: BTreeSet<String> = self.sources.remarks().take(100).cloned().collect();
         for remark in remarks.difference(&self.remarks) {
-            tracing::warn!("passed over: {remark}");
+            tracing::warn!("skipped: {remark}");
         }
         self.remarks = remarks;
     }
@@ -276,7 +280,7 @@ impl Networks {
         lists.collect()
     }
 
-    /// What comes is written before it is said that all is known, and what goes after it.
+    /// Writes the lists first, then the head object that declares them complete, and deletes unused lists last.
     async fn put(&mut self, wanted: Lists, networks: usize, time: Time) -> Result<(), String> {
         let installation = self.installation.clone();
         let mut kept = BTreeSet::from([installation.clone()]);
@@ -289,9 +293,9 @@ impl Networks {
         let before = before.and_then(|head| head.serves.as_ref());
         let serves = precedence::serves(&self.scope, before, &time);
         let head = head(&installation, serves, networks, self.states.clone(), time);
-        if self.is_news(&head) {
+        if self.head_is_outdated(&head) {
             self.put_one(&installation, head).await?;
-            self.clock.renewed = Some(Instant::now());
+            self.schedule.renewed_at = Some(Instant::now());
         }
         let gone: Vec<String> = self
             .present
@@ -306,8 +310,8 @@ impl Networks {
         Ok(())
     }
 
-    fn is_news(&self, head: &ReservedNetworksSpec) -> bool {
-        let is_due = self.clock.is_renewal_due(Instant::now());
+    fn head_is_outdated(&self, head: &ReservedNetworksSpec) -> bool {
+        let is_due = self.schedule.is_renewal_due(Instant::now());
         let is_same = |present: &ReservedNetworksSpec| {
             (&present.sources, &present.summary, &present.serves)
                 == (&head.sources, &head.summary, &head.serves)
@@ -324,7 +328,7 @@ impl Networks {
     }
 }
 
-/// As exact as the API keeps it.
+/// The current time in whole seconds, the precision of the API.
 fn now() -> Time {
     let second = Timestamp::from_second(Timestamp::now().as_second());
     Time(second.unwrap_or_default())

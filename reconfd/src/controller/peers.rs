@@ -8,7 +8,7 @@ use std::{
 use crds::{PodConfigPolicy, podconfig::vxlan::VXLAN_PORT, policy::VxlanRule, report::Tunnel};
 use ipnetwork::IpNetwork;
 
-use super::job::Segment;
+use super::reconcile_key::Segment;
 
 /// Peers into slices.
 pub mod packing;
@@ -16,7 +16,7 @@ pub mod packing;
 /// The ends of the tunnels of one namespace, by segment, node and address; each with how many pods tell of
 /// it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Ends(BTreeMap<Segment, BTreeMap<(String, IpAddr), usize>>);
+pub struct TunnelEndpoints(BTreeMap<Segment, BTreeMap<(String, IpAddr), usize>>);
 
 impl From<Tunnel> for Segment {
     fn from(tunnel: Tunnel) -> Self {
@@ -27,7 +27,7 @@ impl From<Tunnel> for Segment {
     }
 }
 
-impl Ends {
+impl TunnelEndpoints {
     pub fn add(&mut self, node: &str, tunnel: Tunnel) {
         let ends = self.0.entry(tunnel.into()).or_default();
         *ends.entry(end(node, tunnel)).or_default() += 1;
@@ -70,7 +70,9 @@ impl Ends {
     ) -> BTreeMap<String, IpAddr> {
         let mut peers = BTreeMap::new();
         let ends = self.0.get(&segment).into_iter().flat_map(BTreeMap::keys);
-        for (node, address) in ends.filter(|(_, address)| may_be(segment, *address, policies)) {
+        for (node, address) in
+            ends.filter(|(_, address)| is_allowed_peer(segment, *address, policies))
+        {
             peers.entry(node.clone()).or_insert(*address);
         }
         peers
@@ -82,7 +84,7 @@ fn end(node: &str, tunnel: Tunnel) -> (String, IpAddr) {
 }
 
 /// Whether a rule of the namespace's policies allows that address as a peer.
-pub fn may_be(segment: Segment, address: IpAddr, policies: &[&PodConfigPolicy]) -> bool {
+pub fn is_allowed_peer(segment: Segment, address: IpAddr, policies: &[&PodConfigPolicy]) -> bool {
     let rules = policies.iter().flat_map(|policy| &policy.spec.allow);
     let mut rules = rules.filter_map(|rule| rule.vxlan.as_ref());
     rules.any(|rule| allows(rule, segment, IpNetwork::from(address)))
@@ -119,7 +121,7 @@ mod tests {
         PodConfigPolicy::new("p", serde_json::from_value(spec).unwrap())
     }
 
-    fn peers(ends: &Ends, rule: serde_json::Value) -> Vec<String> {
+    fn peers(ends: &TunnelEndpoints, rule: serde_json::Value) -> Vec<String> {
         let peers = ends.peers(SEGMENT, &[&policy(rule)]);
         let word = |(node, address): (String, IpAddr)| format!("{node}={address}");
         peers.into_iter().map(word).collect()
@@ -131,7 +133,7 @@ mod tests {
 
     #[test]
     fn a_node_is_a_peer_as_long_as_one_of_its_pods_is_on_the_segment() {
-        let mut ends = Ends::default();
+        let mut ends = TunnelEndpoints::default();
         ends.add("n0", tunnel("10.77.0.1"));
         ends.add("n0", tunnel("10.77.0.1"));
         ends.add("n1", tunnel("10.77.0.2"));
@@ -148,7 +150,7 @@ mod tests {
 
     #[test]
     fn a_node_has_one_address() {
-        let mut ends = Ends::default();
+        let mut ends = TunnelEndpoints::default();
         for address in ["10.77.0.9", "10.77.0.5", "::ffff:10.77.0.5"] {
             ends.add("n0", tunnel(address));
         }
@@ -157,7 +159,7 @@ mod tests {
 
     #[test]
     fn only_what_one_rule_allows_is_a_peer() {
-        let mut ends = Ends::default();
+        let mut ends = TunnelEndpoints::default();
         ends.add("n0", tunnel("10.77.0.1"));
         ends.add("evil", tunnel("192.0.2.1"));
         assert_eq!(peers(&ends, usual()), ["n0=10.77.0.1"]);

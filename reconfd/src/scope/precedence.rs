@@ -1,6 +1,6 @@
-//! Pure: namespaces that several installations serve. Two that make links in one pod would meet each other's as
-//! foreign ones, so the later one leaves the namespace alone. Each controller publishes what its installation
-//! serves, and since when; nobody is taken for gone but who has taken that away.
+//! Pure: precedence between installations that serve the same namespace. Each would see the other's links as
+//! foreign, so the later one ignores the namespace. Each controller publishes the scope of its installation and
+//! since when it applies; an installation counts until it has withdrawn this.
 
 use std::collections::BTreeMap;
 
@@ -9,17 +9,17 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::Scope;
 
-/// What each installation has published, by its name.
-pub type Published = BTreeMap<String, Serves>;
+/// Published scopes by installation.
+pub type ServedScopes = BTreeMap<String, Serves>;
 
-/// The installations that go before this one where both serve a namespace.
+/// Installations that take precedence over this one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Earlier(Vec<(String, Scope)>);
 
 impl Earlier {
-    /// What an installation with that scope has before it. As long as it has not published its scope, or has
-    /// published a narrower one, every other does.
-    pub fn than(installation: &str, scope: &Scope, published: &Published) -> Self {
+    /// The installations with precedence over the given one. While it has published no scope, or a narrower one,
+    /// these are all others.
+    pub fn than(installation: &str, scope: &Scope, published: &ServedScopes) -> Self {
         let own = published.get(installation);
         let own = own.filter(|own| scope.is_within(&Scope::from(*own)));
         let is_earlier = |(name, serves): &(&String, &Serves)| {
@@ -31,18 +31,18 @@ impl Earlier {
         Self(scopes.collect())
     }
 
-    /// The installation that serves the namespace, if this one leaves it alone.
+    /// The installation with precedence that serves the namespace, if any.
     pub fn server_of(&self, namespace: &str) -> Option<&str> {
         let mut earlier = self.0.iter();
         let serving = earlier.find(|(_, scope)| scope.serves(namespace));
         serving.map(|(name, _)| name.as_str())
     }
 
-    /// Why a link is refused there.
+    /// Message: why this installation makes no links in the namespace.
     pub fn why(own: &str, server: &str, namespace: &str) -> String {
         format!(
-            "the installations {server:?} and {own:?} of podconfig both serve namespace {namespace}; {server:?} was \
-             first, so {own:?} leaves it alone until the namespace is taken out of one of them"
+            "the podconfig installations {server:?} and {own:?} both serve namespace {namespace}; {server:?} was first, \
+             so {own:?} ignores the namespace until it is removed from the scope of one of them"
         )
     }
 }
@@ -56,7 +56,7 @@ impl From<&Serves> for Scope {
     }
 }
 
-/// What is to be published: the time changes only where the scope is wider than before.
+/// The scope to be published. `since` changes only when the scope becomes wider.
 pub fn serves(scope: &Scope, before: Option<&Serves>, now: &Time) -> Serves {
     let before = before.filter(|before| scope.is_within(&Scope::from(*before)));
     Serves {
@@ -91,7 +91,7 @@ mod tests {
         }
     }
 
-    fn published(all: &[(&str, &Scope, i64)]) -> Published {
+    fn published(all: &[(&str, &Scope, i64)]) -> ServedScopes {
         let one = |(name, scope, since): &(&str, &Scope, i64)| {
             ((*name).to_owned(), serves(scope, None, &at(*since)))
         };
@@ -99,7 +99,7 @@ mod tests {
     }
 
     /// Who serves the namespace, as each of the two sees it.
-    fn servers(published: &Published, namespace: &str) -> Vec<String> {
+    fn servers(published: &ServedScopes, namespace: &str) -> Vec<String> {
         let is_server = |(name, serves): &(&String, &Serves)| {
             let scope = Scope::from(*serves);
             let earlier = Earlier::than(name, &scope, published);

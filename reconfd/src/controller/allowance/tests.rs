@@ -33,11 +33,11 @@ fn the_rules_of_all_policies_that_select_the_namespace_stand_in_the_order_of_the
         ),
     ];
     let allowance = of(&policies);
-    let told = serde_json::to_value(&allowance).unwrap();
+    let spec = serde_json::to_value(&allowance).unwrap();
     let networks = ["10.0.0.0/16", "10.1.0.0/16", "10.2.0.0/16"];
-    assert_eq!(told["policies"], json!(["a", "b"]));
-    assert_eq!(told["allow"], json!(networks.map(bridges)));
-    assert_eq!(told["summary"], json!({"policies": "a,b", "rules": 3}));
+    assert_eq!(spec["policies"], json!(["a", "b"]));
+    assert_eq!(spec["allow"], json!(networks.map(bridges)));
+    assert_eq!(spec["summary"], json!({"policies": "a,b", "rules": 3}));
     assert!(allowance.complete && allowance.limits.is_none());
 }
 
@@ -110,7 +110,7 @@ fn rules_that_are_too_large_together_are_left_to_the_daemons() {
 
 #[test]
 fn of_several_words_on_net_admin_the_strict_one_counts() {
-    let told = |words: &[Value]| {
+    let report = |words: &[Value]| {
         let policies: Vec<_> = words
             .iter()
             .enumerate()
@@ -123,8 +123,8 @@ fn of_several_words_on_net_admin_the_strict_one_counts() {
         json!({"netAdmin": "UserNamespace"}),
     );
     assert_eq!(
-        told(&[any.clone(), strict.clone(), json!({})]),
+        report(&[any.clone(), strict.clone(), json!({})]),
         json!("UserNamespace")
     );
-    assert_eq!(told(&[any, json!({})]), Value::Null);
+    assert_eq!(report(&[any, json!({})]), Value::Null);
 }

@@ -1,6 +1,6 @@
-//! Which of the kinds that are asked for the API server has, and in which version. All kinds are in one
-//! answer, and while nothing changes the server says just that: this may be asked every few seconds, and
-//! needs no right. A watch of definitions would miss kinds that an API server of its own serves.
+//! API discovery: which source kinds are served, and in which version. One response contains all kinds, and an
+//! unchanged one is answered with 304 by its ETag, so polling every few seconds is cheap; it needs no RBAC rule. A
+//! watch of CustomResourceDefinitions would miss kinds of aggregated API servers.
 
 use std::time::Duration;
 
@@ -27,44 +27,44 @@ use crate::{
 };
 
 const ALL_KINDS: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
-const ANSWERED_WITHIN: Duration = Duration::from_secs(10);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What is known of one kind.
+/// Whether a kind is served.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum KindStatus {
     Served(ApiResource),
     Absent,
-    /// The API server that serves the group does not answer.
-    Silent,
+    /// The aggregated API server of the group is unavailable.
+    Unavailable,
 }
 
-/// Asks again and again.
+/// Discovery client with the ETag of the last response.
 #[derive(Clone, Debug, Default)]
 pub struct Discovery {
-    /// Names the last answer.
+    /// ETag of the last response.
     tag: Option<HeaderValue>,
 }
 
 impl Discovery {
-    /// What there is, by the number of the source; `None`: as before.
-    pub async fn ask(&mut self, client: &Client) -> Result<Option<Vec<Kind>>, String> {
-        let answered = timeout(ANSWERED_WITHIN, self.answer(client)).await;
-        let (tag, body) = match answered {
-            Ok(Ok(Some(answer))) => answer,
+    /// Fetches the status of each source's kind, in the order of `ALL`; `None`: unchanged.
+    pub async fn fetch(&mut self, client: &Client) -> Result<Option<Vec<KindStatus>>, String> {
+        let response = timeout(REQUEST_TIMEOUT, self.request(client)).await;
+        let (tag, body) = match response {
+            Ok(Ok(Some(response))) => response,
             Ok(Ok(None)) => return Ok(None),
             Ok(Err(why)) => return Err(why),
-            Err(_) => return Err(format!("no answer within {ANSWERED_WITHIN:?}")),
+            Err(_) => return Err(format!("no response within {REQUEST_TIMEOUT:?}")),
         };
         let list: APIGroupDiscoveryList = serde_json::from_slice(&body)
-            .map_err(|error| format!("the answer is no list of kinds: {error}"))?;
+            .map_err(|error| format!("cannot parse the discovery response: {error}"))?;
         if list.items.is_empty() {
-            return Err("the answer tells of no kind at all".to_owned());
+            return Err("the discovery response is empty".to_owned());
         }
         self.tag = tag;
         Ok(Some(ALL.iter().map(|asked| find(asked, &list)).collect()))
     }
 
-    async fn answer(
+    async fn request(
         &self,
         client: &Client,
     ) -> Result<Option<(Option<HeaderValue>, Bytes)>, String> {
@@ -76,23 +76,23 @@ impl Discovery {
         let response = client.send(request).await.map_err(|error| words(&error))?;
         match response.status() {
             StatusCode::NOT_MODIFIED => Ok(None),
-            StatusCode::OK => whole(response).await.map(Some),
+            StatusCode::OK => read_body(response).await.map(Some),
             other => Err(other.to_string()),
         }
     }
 }
 
-async fn whole(response: Response<Body>) -> Result<(Option<HeaderValue>, Bytes), String> {
+async fn read_body(response: Response<Body>) -> Result<(Option<HeaderValue>, Bytes), String> {
     let tag = response.headers().get(ETAG).cloned();
     let body = response.into_body().collect().await;
-    let body = body.map_err(|error| format!("the answer broke off: {error}"))?;
+    let body = body.map_err(|error| format!("cannot read the discovery response: {error}"))?;
     Ok((tag, body.to_bytes()))
 }
 
-/// In the first version that has the kind: the server's own preference comes first.
-fn find(asked: &Asked, list: &APIGroupDiscoveryList) -> Kind {
+/// Finds the kind in the first version that serves it. The server lists its preferred version first.
+fn find(asked: &Asked, list: &APIGroupDiscoveryList) -> KindStatus {
     if asked.group.is_empty() {
-        return Kind::Served(resource(asked, "v1", asked.plural));
+        return KindStatus::Served(resource(asked, "v1", asked.plural));
     }
     let is_it = |group: &&APIGroupDiscovery| {
         let name = group
@@ -102,7 +102,7 @@ fn find(asked: &Asked, list: &APIGroupDiscoveryList) -> Kind {
         name == Some(asked.group)
     };
     let Some(group) = list.items.iter().find(is_it) else {
-        return Kind::Absent;
+        return KindStatus::Absent;
     };
     let mut served = group
         .versions
@@ -110,9 +110,9 @@ fn find(asked: &Asked, list: &APIGroupDiscoveryList) -> Kind {
         .filter_map(|version| in_version(asked, version));
     let is_stale = |version: &APIVersionDiscovery| version.freshness.as_deref() == Some("Stale");
     match served.next() {
-        Some(resource) => Kind::Served(resource),
-        None if group.versions.iter().any(is_stale) => Kind::Silent,
-        None => Kind::Absent,
+        Some(resource) => KindStatus::Served(resource),
+        None if group.versions.iter().any(is_stale) => KindStatus::Unavailable,
+        None => KindStatus::Absent,
     }
 }
 
@@ -150,7 +150,7 @@ mod tests {
         json!({"version": name, "resources": kinds.collect::<Vec<_>>()})
     }
 
-    fn kind(kind: &str, groups: &serde_json::Value) -> Option<Kind> {
+    fn kind(kind: &str, groups: &serde_json::Value) -> Option<KindStatus> {
         let list = serde_json::from_value(json!({"items": groups})).ok()?;
         let asked = ALL.iter().find(|asked| asked.kind_and_group() == kind)?;
         Some(find(asked, &list))
@@ -164,7 +164,9 @@ mod tests {
         ]);
         let groups = json!([group("cilium.io", versions)]);
         let served = |name: &str| match kind(name, &groups) {
-            Some(Kind::Served(resource)) => format!("{}/{}", resource.api_version, resource.plural),
+            Some(KindStatus::Served(resource)) => {
+                format!("{}/{}", resource.api_version, resource.plural)
+            }
             other => format!("{other:?}"),
         };
         assert_eq!(served("CiliumNode.cilium.io"), "cilium.io/v2/ciliumnodes");
@@ -185,7 +187,7 @@ mod tests {
         )]);
         assert_eq!(
             kind("IPPool.projectcalico.org", &groups),
-            Some(Kind::Silent)
+            Some(KindStatus::Unavailable)
         );
     }
 }

@@ -1,4 +1,4 @@
-//! Pure: networks into objects, and what these are called and say.
+//! Pure: packs networks into objects, and builds their names and specs.
 
 use crds::{
     ReservedNetworksSpec,
@@ -6,26 +6,26 @@ use crds::{
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::merge::Published;
+use super::merge::DatedNetworks;
 use crate::controller::packing;
 
-/// The lists of networks by their number.
+/// Lists of networks by number.
 pub type Lists = packing::Lists<ReservedNetwork>;
 
-/// The object of this number. A dot is in no installation's name: nobody else's is called alike.
+/// Name of the object with this number. Installation names contain no dot, so it is unique.
 pub fn name(installation: &str, number: usize) -> String {
     format!("{installation}.{number}")
 }
 
-/// The number in a name of that form, and in no other.
+/// Parses the number from such a name.
 pub fn number(installation: &str, text: &str) -> Option<usize> {
     let number = text.strip_prefix(installation)?.strip_prefix('.')?;
     let number = number.parse().ok()?;
     (name(installation, number) == text).then_some(number)
 }
 
-/// The lists as they should be, given those that are there.
-pub fn pack(present: &Lists, wanted: Published) -> Lists {
+/// The desired lists, with minimal changes to the present ones.
+pub fn pack(present: &Lists, wanted: DatedNetworks) -> Lists {
     let dated = |(network, since)| ReservedNetwork {
         since: Some(since),
         ..network
@@ -39,7 +39,7 @@ pub fn pack(present: &Lists, wanted: Published) -> Lists {
     )
 }
 
-/// An object with a list.
+/// Spec of an object with a list.
 pub fn list(installation: &str, networks: Vec<ReservedNetwork>) -> ReservedNetworksSpec {
     ReservedNetworksSpec {
         installation: installation.to_owned(),
@@ -49,7 +49,7 @@ pub fn list(installation: &str, networks: Vec<ReservedNetwork>) -> ReservedNetwo
     }
 }
 
-/// The object that says how complete all the lists are.
+/// Spec of the head object, which declares the lists complete.
 pub fn head(
     installation: &str,
     serves: Serves,

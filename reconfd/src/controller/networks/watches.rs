@@ -1,4 +1,5 @@
-//! The watches of all sources that there are, each as one stream of words. They come and go with the kinds.
+//! The watches of all served sources, merged into one stream of events. They are opened and closed with their
+//! kinds.
 
 use std::future::ready;
 
@@ -14,45 +15,45 @@ use kube::{
 use serde_json::json;
 use tokio::sync::oneshot;
 
-use super::book::Word;
+use super::sources::SourceEvent;
 use crate::{
     address::sources::{ALL, Asked, Said, Which, read},
-    controller::hear::{code_of, told, watched},
+    controller::watches::{code_of, error_message, watched},
     source::cluster::watch::{Key, Ledger, News, Said as Event_, key},
 };
 
-/// A watch that goes on does not tell that it may no longer be had: it begins anew after so many seconds.
-const ANEW: u32 = 20;
+/// Watch timeout in seconds: a running watch does not notice that its permission was revoked, but a restart does.
+const WATCH_TIMEOUT: u32 = 20;
 
-/// What the source of this number says.
-pub type Heard = (usize, Word);
+/// Number of the source, and its event.
+pub type SourceMessage = (usize, SourceEvent);
 
-/// The watches that are open.
-pub struct Watches {
+/// The open watches.
+pub struct SourceWatches {
     client: Client,
     open: Vec<Option<Open>>,
-    pub heard: SelectAll<BoxStream<'static, Heard>>,
+    pub events: SelectAll<BoxStream<'static, SourceMessage>>,
 }
 
 struct Open {
     resource: ApiResource,
-    /// Dropped, it ends the watch.
+    /// Ends the watch when dropped.
     _stop: oneshot::Sender<()>,
 }
 
-impl Watches {
+impl SourceWatches {
     pub fn new(client: &Client) -> Self {
-        let mut heard = SelectAll::new();
-        // One that never says anything: without a single watch there is nothing to hear, and not an end.
-        heard.push(stream::pending().boxed());
+        let mut events = SelectAll::new();
+        // A stream that never yields, so that `SelectAll` does not end without watches.
+        events.push(stream::pending().boxed());
         Self {
             client: client.clone(),
             open: ALL.iter().map(|_| None).collect(),
-            heard,
+            events,
         }
     }
 
-    /// Begins a watch, unless it is open already.
+    /// Opens a watch unless it is already open.
     pub fn open(&mut self, at: usize, resource: &ApiResource) {
         let is_open = self.open[at]
             .as_ref()
@@ -61,17 +62,17 @@ impl Watches {
             return;
         }
         let (stop, stopped) = oneshot::channel();
-        let words = words(&self.client, &ALL[at], resource);
-        let heard = words.map(move |word| (at, word)).take_until(stopped);
-        self.heard.push(heard.boxed());
+        let events = events(&self.client, &ALL[at], resource);
+        let events = events.map(move |event| (at, event)).take_until(stopped);
+        self.events.push(events.boxed());
         self.open[at] = Some(Open {
             resource: resource.clone(),
             _stop: stop,
         });
     }
 
-    /// From a list on, if it is open.
-    pub fn begin_anew(&mut self, at: usize) {
+    /// Restarts an open watch with a new list.
+    pub fn restart(&mut self, at: usize) {
         if let Some(open) = self.open[at].take() {
             self.open(at, &open.resource);
         }
@@ -82,18 +83,18 @@ impl Watches {
     }
 }
 
-fn words(
+fn events(
     client: &Client,
     asked: &'static Asked,
     resource: &ApiResource,
-) -> BoxStream<'static, Word> {
+) -> BoxStream<'static, SourceEvent> {
     let (api, selection) = selection(client, asked, resource);
-    let words = watched(api, selection)
+    let events = watched(api, selection)
         .scan(Ledger::default(), move |ledger, said| {
             ready(Some(stream::iter(take(asked, ledger, said))))
         })
         .flatten();
-    stream::iter([Word::Begun]).chain(words).boxed()
+    stream::iter([SourceEvent::Restarted]).chain(events).boxed()
 }
 
 fn selection(
@@ -104,7 +105,7 @@ fn selection(
     let client = client.clone();
     let (all, whole) = (
         |client| Api::all_with(client, resource),
-        Config::default().timeout(ANEW),
+        Config::default().timeout(WATCH_TIMEOUT),
     );
     let named = |name: &str| whole.clone().fields(&format!("metadata.name={name}"));
     match asked.which {
@@ -121,31 +122,33 @@ fn selection(
     }
 }
 
-fn take(asked: &Asked, ledger: &mut Ledger, said: Event_<DynamicObject>) -> Vec<Word> {
+fn take(asked: &Asked, ledger: &mut Ledger, said: Event_<DynamicObject>) -> Vec<SourceEvent> {
     let event = match said {
         Ok(event) => event,
         Err(error) => {
             let code = code_of(&error);
-            return vec![Word::Failed {
-                why: why(asked, &told(&error), code),
+            return vec![SourceEvent::Failed {
+                why: describe_error(asked, &error_message(&error), code),
                 code,
             }];
         }
     };
-    let is_whole = matches!(event, Event::InitDone);
+    let is_synced = matches!(event, Event::InitDone);
     let news = ledger.take(event).into_iter();
     let objects = news.map(|news| match news {
         News::Came(object) => {
-            let (key, said) = heard(asked, *object);
-            Word::Object(key, Some(said))
+            let (key, said) = read_object(asked, *object);
+            SourceEvent::Object(key, Some(said))
         }
-        News::Went(key) => Word::Object(key, None),
+        News::Went(key) => SourceEvent::Object(key, None),
     });
-    objects.chain(is_whole.then_some(Word::Listed)).collect()
+    objects
+        .chain(is_synced.then_some(SourceEvent::Synced))
+        .collect()
 }
 
-/// What an object says, without the rest of it.
-fn heard(asked: &Asked, object: DynamicObject) -> (Key, Said) {
+/// Reads the networks of an object and drops the rest.
+fn read_object(asked: &Asked, object: DynamicObject) -> (Key, Said) {
     let key = key(&object);
     let mut value = object.data;
     if let Some(fields) = value.as_object_mut() {
@@ -156,8 +159,8 @@ fn heard(asked: &Asked, object: DynamicObject) -> (Key, Said) {
     (key, said)
 }
 
-/// What cannot be read, and what is to be granted so that it can.
-fn why(asked: &Asked, told: &str, code: u16) -> String {
+/// Error message with the permission that is missing.
+fn describe_error(asked: &Asked, message: &str, code: u16) -> String {
     let place = match asked.which {
         Which::Named(namespace, _) | Which::Labelled(namespace, _) if !namespace.is_empty() => {
             format!(" in namespace {namespace}")
@@ -172,5 +175,5 @@ fn why(asked: &Asked, told: &str, code: u16) -> String {
         401 | 403 => format!("; grant the controller list and watch of {resource}{place}"),
         _ => String::new(),
     };
-    format!("list and watch {resource}{place}: {told}{grant}")
+    format!("list and watch {resource}{place}: {message}{grant}")
 }

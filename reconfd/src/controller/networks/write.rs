@@ -1,4 +1,4 @@
-//! Objects with networks, written and deleted.
+//! Writes and deletes ReservedNetworks.
 
 use std::time::{Duration, Instant};
 
@@ -12,11 +12,11 @@ use serde_json::json;
 use tokio::time::timeout;
 
 use crate::{
-    controller::{act::FIELD_MANAGER, metrics::Metrics},
+    controller::{apply::FIELD_MANAGER, metrics::Metrics},
     source::cluster::client::words,
 };
 
-const ANSWERED_WITHIN: Duration = Duration::from_secs(10);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 const KIND: &str = "ReservedNetworks";
 
 pub async fn put(
@@ -28,10 +28,10 @@ pub async fn put(
     let object = json!({
         "apiVersion": ReservedNetworks::api_version(&()), "kind": KIND, "metadata": {"name": name}, "spec": spec,
     });
-    let (api, ours) = (api(client), PatchParams::apply(FIELD_MANAGER).force());
+    let (api, params) = (api(client), PatchParams::apply(FIELD_MANAGER).force());
     let patch = Patch::Apply(&object);
-    let written = api.patch(name, &ours, &patch);
-    done(metrics, written)
+    let written = api.patch(name, &params, &patch);
+    record(metrics, written)
         .await
         .map_err(|why| format!("write {KIND} {name}: {why}"))
 }
@@ -44,7 +44,7 @@ pub async fn delete(client: &Client, metrics: &Metrics, name: &str) -> Result<()
             other => other.map(drop),
         }
     };
-    done(metrics, deleted)
+    record(metrics, deleted)
         .await
         .map_err(|why| format!("delete {KIND} {name}: {why}"))
 }
@@ -53,15 +53,16 @@ fn api(client: &Client) -> Api<PartialObjectMeta<ReservedNetworks>> {
     Api::all(client.clone())
 }
 
-async fn done<T>(
+/// Awaits a write with a timeout and counts it.
+async fn record<T>(
     metrics: &Metrics,
     write: impl Future<Output = kube::Result<T>>,
 ) -> Result<(), String> {
-    let begun = Instant::now();
-    let done = match timeout(ANSWERED_WITHIN, write).await {
-        Ok(done) => done.map(drop).map_err(|error| words(&error)),
-        Err(_) => Err(format!("no answer within {ANSWERED_WITHIN:?}")),
+    let started = Instant::now();
+    let result = match timeout(REQUEST_TIMEOUT, write).await {
+        Ok(result) => result.map(drop).map_err(|error| words(&error)),
+        Err(_) => Err(format!("no response within {REQUEST_TIMEOUT:?}")),
     };
-    metrics.wrote(KIND, done.is_ok(), begun.elapsed());
-    done
+    metrics.wrote(KIND, result.is_ok(), started.elapsed());
+    result
 }

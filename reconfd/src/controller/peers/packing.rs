@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 use crds::{Peer, peers::MOST_PEERS};
 
-use crate::controller::{job::Segment, packing};
+use crate::controller::{packing, reconcile_key::Segment};
 
 /// Slices by their number.
 pub type Slices = packing::Lists<Peer>;

@@ -11,7 +11,7 @@ use kube::{
 };
 
 use super::{Links, UninstallConfig, places};
-use crate::{conditions::podconfig, controller::act};
+use crate::{conditions::podconfig, controller::apply};
 
 pub async fn write(config: &UninstallConfig, client: &Client) -> anyhow::Result<()> {
     let mut written = 0;
@@ -52,7 +52,7 @@ async fn say(
     let status = podconfig::uninstalled(generation, &before, links_stay, SystemTime::now());
     let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
     let uid = object.uid().unwrap_or_default();
-    act::write_status(client, (&namespace, &name, &uid), &status)
+    apply::write_status(client, (&namespace, &name, &uid), &status)
         .await
         .map(drop)
         .with_context(|| format!("write the status of PodConfig {namespace}/{name}"))

@@ -23,7 +23,7 @@ fn at(second: i64) -> Time {
 
 fn merged(said: &[(ReservedNetwork, Writer)]) -> Vec<String> {
     let said = said.iter().map(|(network, writer)| (network, *writer));
-    let merged = merge(said, &Published::new(), &at(1));
+    let merged = merge(said, &DatedNetworks::new(), &at(1));
     merged
         .keys()
         .map(|network| format!("{} {}", network.prefix, network.kind))
@@ -104,7 +104,7 @@ fn one_tenant_does_not_fill_the_list() {
         all.collect()
     };
     let said = [of("tenant-a"), of("tenant-b")].concat();
-    assert_eq!(merged(&said).len(), 2 * MOST_OF_TENANT);
+    assert_eq!(merged(&said).len(), 2 * MAX_PER_TENANT);
 }
 
 #[test]
@@ -115,11 +115,11 @@ fn since_when_it_is_known_stays() {
     );
     let said = [&old, &new];
     let said = || said.into_iter().map(|network| (network, Writer::Node));
-    let before = Published::from([(old.clone(), at(5))]);
+    let before = DatedNetworks::from([(old.clone(), at(5))]);
     let merged = merge(said(), &before, &at(9));
     assert_eq!(
         merged,
-        Published::from([(old.clone(), at(5)), (new.clone(), at(9))])
+        DatedNetworks::from([(old.clone(), at(5)), (new.clone(), at(9))])
     );
 }
 

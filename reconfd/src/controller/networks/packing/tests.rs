@@ -19,7 +19,7 @@ fn network(n: u32) -> ReservedNetwork {
     }
 }
 
-fn wanted(numbers: impl IntoIterator<Item = u32>) -> Published {
+fn wanted(numbers: impl IntoIterator<Item = u32>) -> DatedNetworks {
     let since = Time(Timestamp::from_second(7).unwrap());
     let dated = numbers.into_iter().map(|n| (network(n), since.clone()));
     dated.collect()
