@@ -288,7 +288,7 @@ fn an_address_that_somebody_answers_for_is_not_taken() {
             format!("[{{name: data0, veth: {{hostBridge: br-lan}}, addresses: [\"{taken}\"]}}]");
         ask(&node, &links);
         let told = refused(&pod, "AddressInUse");
-        assert!(told.contains("is answered for by"), "{told}");
+        assert!(told.contains("is in use by"), "{told}");
         let link = pod.find("data0").unwrap();
         assert!(!addresses(&link).contains(&taken.to_owned()), "{link}");
     }

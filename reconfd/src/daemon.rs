@@ -153,7 +153,7 @@ fn watch_networks(
         is_in_cluster,
     );
     let file = SnapshotFile::create(&config.run_dir, &config.installation);
-    let networks = networks.told_in(file.context("write down the networks that are known")?);
+    let networks = networks.with_file(file.context("open the file of known networks")?);
     let events = events.clone();
     let tell = move |said| {
         *node.lock().unwrap_or_else(PoisonError::into_inner) = Some(said);

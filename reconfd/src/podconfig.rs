@@ -1,53 +1,54 @@
-//! The controller: fetch, decide, act, tell. The one place where Kubernetes and the machine meet.
+//! The node reconciler: observe, plan, apply, report. Joins Kubernetes objects and the node's
+//! kernel.
 //!
-//! One thread, one pass at a time, over all pods that something happened to: what the kernel is told
-//! is never a race with itself.
+//! Single-threaded, one pass at a time over all dirty pods, so that changes to the kernel never
+//! race with each other.
 
-/// Addresses that are asked for on the wire.
+/// Address conflict detection on the wire (RFC 5227).
 pub mod acd;
-/// What a pod looked like after its last pass, and how often it was undone.
+/// Last applied state per pod, and its repair backoff.
 pub mod applied;
-/// All links taken away.
+/// Deletion of all links.
 mod clear;
-/// Records of dead sandboxes, deleted.
+/// Deletion of the records of dead sandboxes.
 mod dead_records;
-/// Pure: which links a pod shall have.
+/// Pure: the links that a pod should have.
 pub mod desired;
-/// What the sources said: whom it concerns.
+/// Events of the sources: enqueues the pods they concern.
 mod enqueue;
-/// The controller's bell.
+/// Event queue of the reconciler.
 mod event_queue;
-/// What no event tells, looked at once a second.
+/// Periodic checks of what no event covers.
 mod housekeeping;
-/// What the kernel told: whom it concerns.
+/// Kernel events: enqueues the pods they concern.
 mod kernel_events;
-/// Pure: which pod a network namespace id belongs to.
+/// Pure: network namespace ids and the pods they belong to.
 mod netns_ids;
-/// What is known of the networks that no link may overlap.
+/// The networks that no link may overlap.
 pub mod networks;
-/// What became of each link of one pod.
+/// Outcome of each link of one pod.
 pub mod outcome;
-/// One pass over the pods that something happened to.
+/// One reconcile pass over all dirty pods.
 pub mod pass;
-/// Pure: wanted and present → steps.
+/// Pure: desired and present links → steps.
 pub mod plan;
 /// Which pods are beyond the limit of their namespace.
 mod pod_quota;
-/// The pods of this node: records and objects brought together.
+/// The pods of this node: records joined with objects.
 pub mod pods;
 /// Pure: may this namespace have this link?
 pub mod policy;
-/// How many links a pod and a namespace may be given in a while.
+/// Rate limits on link creation, per pod and per namespace.
 mod rate_limit;
 /// Pure: outcomes → PodReport and PodConfig status.
 pub mod report;
-/// Outcomes told to people: reports, status, log.
+/// Reporter thread: reports, statuses, Events, log.
 pub mod reporter;
-/// Who has which segment.
+/// Ownership of segments.
 pub mod segments;
-/// What is remembered of pods that are gone.
+/// Garbage collection of state of pods that are gone.
 mod sweep;
-/// Pure: the ends of a tunnel whose ends are found.
+/// Pure: the tunnel endpoints of `peers: {auto: {}}`.
 pub mod vtep_peers;
 
 use std::{
@@ -78,24 +79,24 @@ use crate::{
     source::{InitialSync, Stores},
 };
 
-/// How often the switch's pin is looked at, and the heart beats.
+/// Interval of the switch pin check and of the heartbeat.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
 
-/// How often events are looked for where they can not be waited for.
+/// Poll interval for events where the sockets cannot be polled.
 const UNPOLLED: Duration = Duration::from_millis(50);
 
-/// A pod that was told to have no record.
+/// A pod that was reported to have no record.
 struct UnrecordedState {
     namespace: String,
-    /// And that should have one.
+    /// Whether it should have one.
     is_missed: bool,
 }
 
-/// What gives links their addresses.
+/// Address allocation for links.
 pub struct Addressing {
     pub networks: Networks,
     pub claims: ClaimAllocator,
-    /// `None`: nobody on the wire is asked.
+    /// `None`: address conflict detection is off.
     pub probes: Option<AddressProbes>,
 }
 
@@ -108,40 +109,40 @@ pub struct NodeReconciler {
     pub reporter: mpsc::Sender<ReportJob>,
     /// By pod uid.
     applied: HashMap<String, AppliedState>,
-    /// Network namespaces as the switch counts them.
+    /// Network namespace ids, as the switch numbers them.
     netns_ids: NetnsIds,
     /// Host ends → pod uid.
     host_ends: HashMap<(HostNetns, u32), String>,
     claims: ClaimAllocator,
     networks: Networks,
-    /// Installations that namespaces are left to.
+    /// Installations that have precedence in namespaces.
     earlier: Earlier,
-    /// `None`: nobody is asked.
+    /// `None`: address conflict detection is off.
     probes: Option<AddressProbes>,
     segments: Segments,
     namespace_buckets: NamespaceBuckets,
     /// Pods without a record that have links.
     orphans: BTreeSet<String>,
-    /// Pods that were told to have no record.
+    /// Pods that were reported to have no record.
     unrecorded: HashMap<String, UnrecordedState>,
     discovery: Discovery,
-    /// Namespaces where that may have changed.
+    /// Namespaces whose pods without a record are to be checked again.
     stale_namespaces: BTreeSet<String>,
     quota: PodQuota,
-    /// Every pod has been looked at once: what nobody has claimed by now is nobody's.
+    /// Every pod has been observed once; what is unclaimed from then on has no owner.
     initial_pass_done: bool,
-    /// Tunnels that one pod's pass sees to for all.
+    /// Tunnels that one pod updates for all of its users.
     tunnel_updates: Vec<TunnelUpdate>,
-    /// Pods that the next pass looks at.
+    /// Pods of the next pass.
     dirty: BTreeSet<String>,
     events: EventReceiver,
-    /// Told behind the run_passes that follow from it: what an object says now is no news to anybody, what
-    /// became of it is.
+    /// Sent after the passes that follow from the change: an object alone is not worth a report,
+    /// its outcome is.
     pending_reports: Vec<ReportJob>,
     last_housekeeping: Instant,
     rounds: u32,
     last_rechecked: Option<String>,
-    /// How many changing messages the metric knows of.
+    /// Number of netlink changes already added to the metric.
     changes_counted: u64,
 }
 
@@ -193,7 +194,8 @@ impl NodeReconciler {
         }
     }
 
-    /// Once the source has told all there is: before, what is missing may only not have been heard yet.
+    /// Runs after the initial sync of the source: before it, absence from the store does not mean
+    /// deletion.
     pub fn run_once(self, complete: &InitialSync) -> anyhow::Result<()> {
         let go_on = || {
             self.health.beat();
@@ -205,7 +207,7 @@ impl NodeReconciler {
         }
     }
 
-    /// Until somebody says stop. Links stay as they are.
+    /// Runs until it is stopped. Links stay as they are.
     fn run(mut self) -> io::Result<()> {
         self.start()?;
         while !self.events.stop.load(Ordering::Acquire) {
@@ -216,7 +218,7 @@ impl NodeReconciler {
             self.enqueue_due();
             self.run_passes()?;
             self.announce_due();
-            // Behind the run_passes: a wish never waits for it.
+            // After the passes, so that no link change waits for it.
             if self.last_housekeeping.elapsed() >= HOUSEKEEPING {
                 self.housekeep();
             }
@@ -224,8 +226,8 @@ impl NodeReconciler {
         Ok(())
     }
 
-    /// What a crash left goes first; then every pod is looked at once, those that have links before
-    /// those that want some, so that an address stays with its holder.
+    /// Removes what a crash left half made, then observes every pod once. Pods with links come
+    /// first, so that an address stays with its holder.
     fn start(&mut self) -> io::Result<()> {
         self.housekeep();
         self.refresh_networks();
@@ -239,13 +241,13 @@ impl NodeReconciler {
         if !half_made.is_empty() {
             tracing::info!(
                 links = half_made.len(),
-                "removing what a crash left half made"
+                "removing links that a crash left half made"
             );
             self.machine.remove(&half_made).map_err(io::Error::other)?;
             self.handle_kernel_events()?;
         }
         for (segment, owner) in self.machine.segment_owners() {
-            self.segments.recall(segment, owner);
+            self.segments.restore(segment, owner);
         }
         self.restore_segments();
         self.restore_addresses();
@@ -258,7 +260,7 @@ impl NodeReconciler {
         self.dirty.extend(waiting);
         self.run_passes()?;
         self.sweep_namespaces();
-        // With no pod at all there has been no pass that would have done it.
+        // Without any pod, no pass has done it.
         self.sweep();
         self.run_passes()?;
         self.health.first_pass_done();
@@ -284,7 +286,7 @@ impl NodeReconciler {
             u16::try_from(timeout.as_millis() + u128::from(!timeout.is_zero())).unwrap_or(u16::MAX);
         match poll(&mut fds, PollTimeout::from(milliseconds)) {
             Ok(_) | Err(nix::errno::Errno::EINTR) => (),
-            // The descriptor limit was set below the number of sockets that are waited for.
+            // The descriptor limit is below the number of sockets to poll.
             Err(nix::errno::Errno::EINVAL) => std::thread::sleep(timeout.min(UNPOLLED)),
             Err(errno) => return Err(errno.into()),
         }

@@ -1,5 +1,5 @@
-//! Addresses are asked for on the wire before they are put on a link, where that is wanted: the link comes
-//! without them, and they follow when nobody has answered. Threads ask; the controller never waits.
+//! Address conflict detection (RFC 5227), where enabled: a link is created without its addresses,
+//! which follow when no host has answered. Threads probe; the reconciler never waits.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -20,13 +20,13 @@ use crate::{
     source::Trigger,
 };
 
-/// An answer counts for so long.
+/// How long an answer is valid.
 const HOLDS: Duration = Duration::from_secs(30);
 
 /// One link: the uid of the pod and the link's name.
 pub type ProbeKey = (String, String);
 
-/// Questions that are asked, and what was answered.
+/// Running probes and their results.
 pub struct AddressProbes {
     events: EventSender,
     sender: mpsc::Sender<(ProbeKey, ProbeRequest, Result<Vec<ProbeReply>, Error>)>,
@@ -36,21 +36,21 @@ pub struct AddressProbes {
 
 #[derive(Debug)]
 struct LinkProbe {
-    /// The link's number: another link of that name is asked for anew.
+    /// The link's index: another link of that name is probed anew.
     index: u32,
     under_way: BTreeSet<IpAddr>,
-    /// Who answered, if anybody did, and when.
+    /// The MAC address that answered, if any, and when.
     answers: HashMap<IpAddr, (Option<[u8; 6]>, Instant)>,
 }
 
-/// What is known of an address.
+/// Result for one address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProbeState {
-    /// Nobody answered.
+    /// No host answered.
     Free,
-    /// Somebody with this MAC address did.
+    /// The host with this MAC address answered.
     InUse([u8; 6]),
-    /// It has not been asked for, or not long enough.
+    /// Not probed yet, or the result has expired.
     Unknown,
 }
 
@@ -65,7 +65,7 @@ impl AddressProbes {
         }
     }
 
-    /// What is known of an address for this link. `index` is the link's number, if it is there.
+    /// The result for an address of this link. `index` is the link's index, if it is present.
     pub fn known(&self, key: &ProbeKey, index: Option<u32>, address: IpAddr) -> ProbeState {
         let asked = self.links.get(key);
         let Some(asked) = asked.filter(|asked| index.is_none_or(|index| asked.index == index))
@@ -80,7 +80,7 @@ impl AddressProbes {
         }
     }
 
-    /// Asks for addresses that nothing is known of; another thread waits for the answers.
+    /// Probes addresses without a result; a thread waits for the answers.
     pub fn ask(&mut self, key: &ProbeKey, netns: Netns, mut question: ProbeRequest) {
         let index = question.index;
         question
@@ -104,17 +104,17 @@ impl AddressProbes {
         let thread = thread::Builder::new().name("probe".into()).spawn(move || {
             let answers = probe::find_conflicts(&netns, &question);
             let change = Trigger::Probed(key.0.clone());
-            // A controller that has ended hears nothing, and needs not.
+            // A reconciler that has ended needs no result.
             let _ = sender.send((key, question, answers));
             events.send(change);
         });
         if let Err(error) = thread {
-            let error = Error::io("start a thread that asks on the wire", &error);
+            let error = Error::io("start a probe thread", &error);
             let _ = self.sender.send((uid, failed, Err(error)));
         }
     }
 
-    /// Takes in what was answered.
+    /// Takes over finished results.
     pub fn take(&mut self) {
         while let Ok((key, question, answers)) = self.results.try_recv() {
             let Some(asked) = self.links.get_mut(&key) else {
@@ -126,7 +126,7 @@ impl AddressProbes {
         }
     }
 
-    /// Whether a link waits for an address that somebody has, and the time has come to ask again.
+    /// Uids of pods with addresses in use that are due to be probed again.
     pub fn due(&self) -> BTreeSet<String> {
         let is_over = |(mac, at): &(Option<_>, Instant)| mac.is_some() && at.elapsed() >= HOLDS;
         let is_due = |asked: &LinkProbe| asked.answers.values().any(is_over);
@@ -153,7 +153,7 @@ impl LinkProbe {
         let in_use: HashMap<IpAddr, [u8; 6]> = match answers {
             Ok(answers) => answers.into_iter().collect(),
             Err(error) => {
-                // It is asked again with the next pass; a link that has gone meanwhile is no failure.
+                // Probed again with the next pass; a link that is gone meanwhile is no failure.
                 tracing::warn!("{error}");
                 addresses
                     .iter()

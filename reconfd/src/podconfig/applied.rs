@@ -1,7 +1,7 @@
-//! What a pod looked like after its last pass, so that the kernel's echo of our own doing is told
-//! from somebody's undoing of it; and how often it was undone.
+//! Last applied state per pod, and its repair backoff. Distinguishes kernel notifications of own
+//! changes from external drift.
 
-/// Pure: what the kernel refused, and when it is tried again.
+/// Pure: changes that the kernel rejected, with their backoff.
 pub mod rejections;
 
 use std::{
@@ -16,66 +16,68 @@ use crate::address::collision::Reach;
 use crate::node::{NetnsEvent, link_info::LinkInfo, links::HostNetns, sandbox::Extent};
 use rejections::Rejections;
 
-/// So many repairs follow at once; then each waits twice as long as the one before.
+/// So many repairs are immediate; then each waits twice as long as the one before.
 const FREE_REPAIRS: u32 = 3;
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
-/// So long after something else changed in a pod that is_incomplete a link, it is looked at; twice as long
-/// each time, or a pod that plays with its own links would keep the node busy.
+/// Delay of the observation after an unrelated change in a pod that lacks a link. It doubles each
+/// time, or a pod that keeps changing its own links would keep the node busy.
 const FIRST_RETRY: Duration = Duration::from_millis(20);
 const LONGEST_RETRY: Duration = Duration::from_secs(5);
-/// A pod that was left in peace for so long starts afresh.
+/// Backoff is reset after this time without a change.
 const RESET_AFTER: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Default)]
 pub struct AppliedState {
-    /// The sandbox that it had.
+    /// The sandbox of this state.
     pub sandbox: String,
-    /// Pod ends by number.
+    /// Pod ends by index.
     pub pod_ends: HashMap<u32, AppliedPodEnd>,
     pub host_ends: HashMap<(HostNetns, u32), AppliedHostEnd>,
-    /// Links of the node, bridges and parents, that its links name.
+    /// Links of the node, bridges and parents, that its links refer to.
     pub node_links: BTreeSet<String>,
-    /// What was last applied to each link that stands, by name: the specification's hash, and the target. It
-    /// is older than what is asked for while a link waits for something, or the kernel refuses a change.
+    /// What was last applied to each present link, by name: the specification's hash and the
+    /// target. Older than the desired state while a link waits for something, or the kernel rejects
+    /// a change.
     pub hashes: HashMap<String, (String, Target)>,
-    /// The indexes of all devices of ours that were in this sandbox as a whole: that one has left may be
-    /// heard behind the look that missed it.
+    /// Indexes of all own devices inside this sandbox: the event that one has left may come after
+    /// the observation that missed it.
     pub devices: HashSet<u32>,
-    /// The indexes that pod ends of its veths had in this sandbox and may still have: what is left of a link
-    /// that a pass took for gone is known by it.
+    /// Indexes that pod ends of its veths had in this sandbox and may still have: identifies the
+    /// rest of a link that a pass considered gone.
     pub veth_ends: HashSet<u32>,
-    /// Devices of ours that the pod has taken to namespaces of its own: where, and their indexes there.
+    /// Own devices that the pod has moved to namespaces of its own: the namespaces, and their
+    /// indexes there.
     pub moved_out: Vec<(i32, u32)>,
-    /// Links of the pod that others of its links are on, by number.
+    /// Links of the pod that its other links are based on, by index.
     pub carriers: HashMap<u32, CarrierState>,
-    /// The segments of the links that stand, by their names.
+    /// The segments of the present links, by link name.
     pub segments: BTreeMap<String, String>,
-    /// When each was last changed.
+    /// When each link was last changed.
     pub changed: HashMap<String, SystemTime>,
-    /// Whether links are missing that could be there if the pod changed.
+    /// Whether links are missing that a change in the pod could unblock.
     pub is_incomplete: bool,
     pub has_routes: bool,
     pub has_rules: bool,
-    /// Whether it has, or shall have, vlans or vxlans in it as a whole.
+    /// Whether it has, or should have, vlans or vxlans inside the pod.
     pub has_devices: bool,
-    /// Whether all that it says was seen in the kernel, and every event since was heard.
+    /// Whether all of it was verified in the kernel, and every event since was handled.
     pub seen: bool,
-    /// Where its links reach, also those that may not be there.
+    /// The networks, addresses and routes of its links, present or not.
     pub reach: Reach,
-    /// How many of its links overlap something.
+    /// How many of its links overlap a network.
     pub conflicts: usize,
-    /// Whether a link is missing because nobody is sure which networks there are.
-    pub is_unsure: bool,
-    /// The PodConfigs that ask for something in this pod.
+    /// Whether a link is missing because the networks of the cluster are not fully known.
+    pub networks_unknown: bool,
+    /// The PodConfigs that request something for this pod.
     pub configs: BTreeSet<String>,
-    /// When it is looked at again, though nothing happens.
+    /// When it is observed again without an event.
     pub due: Option<Instant>,
-    /// Links whose addresses are announced once more, by name, and when.
+    /// Links whose addresses are to be announced, by name, and when.
     announcements: BTreeMap<String, Instant>,
-    /// Since when something is due.
+    /// Since when a change has been pending.
     pub unapplied_since: Option<Instant>,
-    /// How many links may be made now.
+    /// Limits the creation of links.
     bucket: TokenBucket,
     retries: u32,
     last_retry: Option<Instant>,
@@ -83,24 +85,24 @@ pub struct AppliedState {
     failures: u32,
     last_repair: Option<Instant>,
     not_before: Option<Instant>,
-    /// What the kernel refused, by link.
+    /// Changes that the kernel rejected, by link.
     pub rejections: Rejections,
     wait_reported: bool,
-    /// An address or a route of ours seemed gone.
+    /// An event suggested that an own address, route, rule or peer was deleted.
     pub drift_suspected: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventClass {
-    /// Of what we did ourselves, or nothing to us.
+    /// Caused by an own change, or irrelevant.
     OwnChange,
-    /// A link that is missing may be possible now.
+    /// A blocked link may be possible now.
     Unblocking,
-    /// Something is not as it was left.
+    /// Differs from the applied state.
     Drift,
 }
 
-/// What a link that is on another one takes from it.
+/// The properties that a link takes from the one it is based on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CarrierState {
     name: String,
@@ -125,7 +127,7 @@ pub struct AppliedPodEnd {
     pub name: String,
     pub mtu: u32,
     pub mac: [u8; 6],
-    /// Those that are ours.
+    /// Own addresses only.
     pub addresses: Vec<IpNetwork>,
 }
 
@@ -137,8 +139,8 @@ pub struct AppliedHostEnd {
 }
 
 impl AppliedState {
-    /// The indexes of the pod ends that it had, and of all that its veths ever had and the sandbox still has;
-    /// if it still has that sandbox: in another they are somebody else's.
+    /// The indexes of its pod ends, and of all that its veths ever had and the sandbox still has.
+    /// Empty in another sandbox, where the indexes belong to other links.
     pub fn indexes(
         &mut self,
         sandbox: &str,
@@ -152,7 +154,7 @@ impl AppliedState {
         (own.collect(), self.veth_ends.clone())
     }
 
-    /// What an event in the pod means for its links.
+    /// Classifies an event in the pod.
     pub fn classify(&self, what: &NetnsEvent) -> EventClass {
         let own = |undone: bool| {
             if undone {
@@ -187,7 +189,7 @@ impl AppliedState {
         }
     }
 
-    /// A device that is in the pod as a whole has no host end to be pulled back by.
+    /// Records that an own device left the pod: it has no host end to delete it by.
     pub fn note_moved_out(&mut self, what: &NetnsEvent) {
         let NetnsEvent::LinkLeft {
             index,
@@ -202,14 +204,14 @@ impl AppliedState {
         }
     }
 
-    /// A link that carries another is not what it was.
+    /// Whether a link that carries another has changed.
     fn is_otherwise(&self, row: &LinkInfo) -> bool {
         let carrier = self.carriers.get(&row.index);
         carrier.is_some_and(|carrier| *carrier != CarrierState::from(row))
     }
 
-    /// Whether the link was left with this address. One that was taken away on purpose is not among them,
-    /// nor is one that the pod gave itself.
+    /// Whether the link has this address by its applied state. Addresses that were removed on
+    /// purpose, or added by the pod, are not in it.
     fn has_address(&self, index: u32, network: &IpNetwork) -> bool {
         let end = self.pod_ends.get(&index);
         end.is_some_and(|end| end.addresses.contains(network))
@@ -230,26 +232,26 @@ impl AppliedState {
         !row.up || (&row.name, row.mtu, row.master) != (&end.name, end.mtu, end.master)
     }
 
-    /// Whether a disturbed pod is to be looked at now. While its repairs wait, once, to tell so; the
-    /// repair itself follows when its time has come.
+    /// Whether to observe a changed pod now. In repair backoff only once, to report it; the repair
+    /// follows when it is due.
     pub fn may_observe(&mut self, now: Instant) -> bool {
         !self.must_back_off(now) || !std::mem::replace(&mut self.wait_reported, true)
     }
 
-    /// Looks again then, if not before.
+    /// Requeues after this time, or earlier.
     pub fn requeue_within(&mut self, time: Duration) {
         let at = Instant::now() + time;
         self.due = Some(self.due.map_or(at, |due| due.min(at)));
     }
 
-    /// Looks again as soon as repairs need not wait.
+    /// Requeues at once, unless repairs are in backoff.
     pub fn requeue_when_allowed(&mut self, now: Instant) {
         if !self.must_back_off(now) {
             self.due = Some(now);
         }
     }
 
-    /// Whether repairs have to wait. If so, the pod is looked at again when they need not.
+    /// Whether repairs are in backoff. If so, the pod is requeued for its end.
     pub fn must_back_off(&mut self, now: Instant) -> bool {
         let Some(at) = self.not_before.filter(|at| *at > now) else {
             return false;
@@ -258,8 +260,8 @@ impl AppliedState {
         true
     }
 
-    /// Whether one more link may be made, as far as the pod's namespace lets it. If not, the pod is looked
-    /// at again when it may.
+    /// Whether one more link may be created, by the limits of pod and namespace. If not, the pod is
+    /// requeued for when it may.
     pub fn may_make(
         &mut self,
         now: Instant,
@@ -269,12 +271,12 @@ impl AppliedState {
         taken.map_err(|at| self.requeue_at(at)).is_ok()
     }
 
-    /// Announces a link's addresses then, if that is not to happen anyway.
+    /// Schedules an announcement of a link's addresses, unless an earlier one is scheduled.
     pub fn announce_at(&mut self, link: &str, at: Instant) {
         self.announcements.entry(link.to_owned()).or_insert(at);
     }
 
-    /// The indexes in the pod of links whose addresses are to be announced now, and how far.
+    /// Pod-end indexes of the links whose announcements are due, with their extent.
     pub fn take_announcements(&mut self, now: Instant) -> Vec<(u32, Extent)> {
         let all = std::mem::take(&mut self.announcements);
         let (due, later): (BTreeMap<_, _>, _) = all.into_iter().partition(|(_, at)| *at <= now);
@@ -285,7 +287,7 @@ impl AppliedState {
             .collect()
     }
 
-    /// When something is to be done, though nothing happens.
+    /// The next scheduled work without an event.
     pub fn next(&self) -> Option<Instant> {
         let announced = self.announcements.values().copied();
         announced.chain(self.due).min()
@@ -295,9 +297,9 @@ impl AppliedState {
         self.due = Some(self.due.map_or(at, |due| due.min(at)));
     }
 
-    /// Looks again soon, once for all that happens until then.
+    /// Requeues soon, coalescing all that happens until then.
     pub fn retry_soon(&mut self, now: Instant) {
-        // What the kernel refused is tried again in its own time, or its echo would be a chance.
+        // A rejected change has its own backoff; the events of its attempt must not shorten it.
         let is_refused = self.failures > 0 || !self.rejections.is_empty();
         let is_retried = is_refused && self.due.is_some();
         if is_retried || self.due.is_some_and(|due| due <= now + LONGEST_RETRY) {
@@ -318,14 +320,14 @@ impl AppliedState {
         self.last_retry = Some(now);
     }
 
-    /// It was looked at because something seemed undone, and nothing was.
+    /// An event suggested drift, and none was found: counts as a repair.
     pub fn false_alarm(&mut self, now: Instant) {
         if std::mem::take(&mut self.drift_suspected) {
             self.repaired(now);
         }
     }
 
-    /// Something was undone and has been mended.
+    /// Drift was found and repaired.
     pub fn repaired(&mut self, now: Instant) {
         if self
             .last_repair
@@ -341,7 +343,7 @@ impl AppliedState {
         self.wait_reported = false;
     }
 
-    /// Something of the pod as a whole went wrong; it is tried again, less and less often.
+    /// The pod as a whole failed; retried with exponential backoff.
     pub fn failed(&mut self, now: Instant) {
         self.failures += 1;
         self.due = Some(now + wait(self.failures + 3));
@@ -352,7 +354,7 @@ impl AppliedState {
     }
 }
 
-/// How long before something that went wrong so often is tried again.
+/// Exponential backoff after so many failures.
 fn wait(times: u32) -> Duration {
     FIRST_WAIT
         .saturating_mul(1 << times.saturating_sub(1).min(16))

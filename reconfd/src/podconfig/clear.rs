@@ -1,16 +1,16 @@
-//! All links taken away, because nobody shall have any: the end of an installation on this node.
+//! Deletes all links: used when the installation is removed from this node.
 
 use std::io;
 
 use super::NodeReconciler;
 use crate::node::Machine;
 
-/// What changes between a look and a deed is looked at again.
+/// Changes between observation and deletion need another round.
 const ROUNDS: usize = 5;
 
 impl NodeReconciler {
-    /// Takes away everything that nobody asks for, and says how many links with host ends these were. Only
-    /// sensible with objects that ask for nothing.
+    /// Deletes everything that is not requested, and returns how many links with host ends there
+    /// were. Only sensible with stores that request nothing.
     pub fn clear(mut self) -> io::Result<(usize, Machine)> {
         let before = self.host_ends_now();
         self.start()?;

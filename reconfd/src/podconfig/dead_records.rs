@@ -1,6 +1,7 @@
-//! Records of dead sandboxes, deleted: each would cost every start of the daemon a look. Nothing that
-//! could be alive is deleted: object or newer record say that the sandbox has ended, and its namespace has
-//! not been at its path for a while, not even behind a mount that is being changed.
+//! Deletes the records of dead sandboxes: each would cost a check at every start of the daemon.
+//! Nothing that may be alive is deleted: object or newer record show that the sandbox has ended,
+//! and its namespace has been missing at its path for a while, not only behind a mount that is
+//! being changed.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,15 +10,15 @@ use cni_plugin::record::Record;
 use super::NodeReconciler;
 use crate::node::{links::ownership_mark::host_end_name, sandbox::Unreachable};
 
-/// For so long a namespace must be gone.
+/// How long a namespace must be gone.
 const GONE_FOR: Duration = Duration::from_secs(10);
-/// So many namespaces are looked for at once.
+/// Maximum number of namespaces checked at once.
 const MOST_VISITS: usize = 2048;
 
 impl NodeReconciler {
     pub(super) fn sweep_records(&mut self) {
         let suspects = self.pods.suspects(&self.stores, self.machine.boot_id());
-        // Where there are more, each has its turn: some stay suspects, because their namespace is there.
+        // With more suspects they take turns: some remain suspects because their namespace exists.
         let turn = suspects.len().div_ceil(MOST_VISITS).max(1);
         let first = self.rounds as usize % turn * MOST_VISITS;
         for (file, record) in suspects.into_iter().skip(first).take(MOST_VISITS) {
@@ -46,15 +47,16 @@ impl NodeReconciler {
         }
     }
 
-    /// Whether a host end of the sandbox is there: its other end is in a namespace that lives, wherever.
+    /// Whether a host end of the sandbox exists: its pod end is then in a living namespace,
+    /// wherever that is.
     fn has_links(&self, record: &Record) -> bool {
         let uid = record.pod_uid.as_deref().unwrap_or(&record.container_id);
         let mut ends = self.machine.ends_of(uid).into_iter();
         ends.any(|(_, row, mark)| row.name == host_end_name(&record.container_id, &mark.link))
     }
 
-    /// Whether the API has no such pod any more. Then its links end with the record, wherever somebody
-    /// holds its namespace.
+    /// Whether the API has no such pod any more. Then its links end with the record, even if
+    /// another process holds its namespace.
     fn is_unknown_to_api(&self, record: &Record) -> bool {
         let object = self.stores.pod(&record.pod_namespace, &record.pod_name);
         let uid = object.and_then(|object| object.metadata.uid.clone());
@@ -68,12 +70,12 @@ impl NodeReconciler {
                 tracing::info!(namespace, pod, file, "deleted the record of a dead sandbox");
                 self.dirty.insert(uid);
             }
-            // The plugin was quicker.
+            // The plugin deleted it first.
             Ok(None) => (),
             Err(error) => tracing::error!(
                 namespace,
                 pod,
-                "delete the record of a dead sandbox: {error}"
+                "cannot delete the record of a dead sandbox: {error}"
             ),
         }
     }

@@ -1,5 +1,5 @@
-//! Pure: a pod, the PodConfigs and the policies → the links that the pod shall have, and why it shall
-//! not have the others. The order of the inputs never matters: who asked first does.
+//! Pure: pod, PodConfigs and policies → the links that the pod should have, and why it should not
+//! have the others. The result does not depend on the order of the inputs.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -21,35 +21,36 @@ use crate::{
     node::links::{Device, HostEnd, Link, LinkKind, OwnershipMark, Segment, Veth, device::Data},
 };
 
-/// From the API's link to the node's.
+/// Conversion of the API's link to the node's.
 mod convert;
 pub use convert::{link_of, ranges_of};
-/// What is not granted.
+/// Outcomes of refused links.
 mod refused;
-/// The fingerprint of a link.
+/// Hash of a link's specification.
 mod spec_hash;
 pub use spec_hash::spec_hash;
 
-/// The links of one pod, judged.
+/// The links of one pod, evaluated.
 #[derive(Debug, Default)]
 pub struct Desired {
-    /// In the order of asking.
+    /// In the order of the requests.
     pub granted: Vec<DesiredLink>,
-    /// In the order of asking.
+    /// In the order of the requests.
     pub refused: Vec<LinkOutcome>,
     /// Networks that the policies of the namespace reserve.
     pub reserved: Reserved,
-    /// Whether a link goes when a network appears that it overlaps.
+    /// Whether a link is detached when a network appears that it overlaps.
     pub detaches: bool,
-    /// Where the granted links reach.
+    /// The networks, addresses and routes of the granted links.
     pub reach: Reach,
-    /// The links that have asked for their addresses, granted or refused since.
+    /// The links that have requested addresses, granted or refused since.
     pub asking: BTreeSet<String>,
-    /// Whether a link was refused because nobody is sure which networks there are.
-    pub is_unsure: bool,
-    /// Links of the node that a link which was refused by another pod's claim would be on.
+    /// Whether a link was refused because the networks of the cluster are not fully known.
+    pub networks_unknown: bool,
+    /// Links of the node that refused links would be based on; refused because of another pod's
+    /// claim.
     pub parents: Vec<String>,
-    /// Sentences for the log: selectors of policies and PodConfigs that make no sense.
+    /// Log messages about invalid selectors of policies and PodConfigs.
     pub troubles: Vec<String>,
 }
 
@@ -60,25 +61,25 @@ pub struct DesiredLink {
     /// The name of the PodConfig.
     pub podconfig: String,
     pub revision: Revision,
-    /// The PodConfig as one who asks for a segment.
+    /// The PodConfig as a member of a segment.
     pub member: Member,
     pub permit: Permit,
     /// The routing domain of its addresses.
     pub domain: String,
-    /// It gets an address of each, beside those that it has.
+    /// The link gets one address of each, beside its listed ones.
     pub ranges: Vec<Range>,
-    /// What it overlaps.
+    /// The network that it overlaps.
     pub conflict: Option<String>,
-    /// Cause it is left as it is for now, there or not.
+    /// Why it is left as it is for now, present or not.
     pub suspended: Option<Cause>,
-    /// The place among all that is asked for in this pod, refused or not.
+    /// The position among all requests for this pod, granted or refused.
     pub order: usize,
 }
 
-/// Where the policies do not say how many links a pod may have.
+/// Limit if the policies set none.
 pub const LINKS_PER_POD: usize = 32;
 
-/// Everything that is asked for in this pod, granted or refused. `rank` is the place of this pod among
+/// All requested links of this pod, granted or refused. `rank` is the position of this pod among
 /// the configured pods of its namespace on this node, from 0.
 pub fn desired(
     pod: &Pod,
@@ -143,8 +144,8 @@ pub fn desired(
     desired
 }
 
-/// Puts what became of the granted links (each with its `order`) and the refused ones back into the
-/// order of asking.
+/// Merges the outcomes of granted links (each with its `order`) and the refused ones in the order
+/// of the requests.
 pub fn in_order(
     granted: impl IntoIterator<Item = (usize, LinkOutcome)>,
     refused: Vec<LinkOutcome>,
@@ -162,12 +163,12 @@ pub fn in_order(
     all
 }
 
-/// Whether the PodConfig selects pods with these labels; a selector that makes no sense selects none.
+/// Whether the PodConfig selects pods with these labels; an invalid selector selects none.
 pub fn selects(config: &PodConfig, labels: &BTreeMap<String, String>) -> bool {
     policy::selector(&config.spec.pod_selector).is_ok_and(|selector| selector.matches(labels))
 }
 
-/// The PodConfigs that select the pod, the oldest first: one without a time of creation is the newest,
+/// The PodConfigs that select the pod, the oldest first: one without a creation time is the newest,
 /// for it cannot prove otherwise.
 fn asking<'a>(pod: &Pod, configs: &'a [Arc<PodConfig>]) -> (Vec<&'a PodConfig>, Vec<String>) {
     let (mut asking, mut troubles) = (Vec::new(), Vec::new());
@@ -189,7 +190,7 @@ fn asking<'a>(pod: &Pod, configs: &'a [Arc<PodConfig>]) -> (Vec<&'a PodConfig>, 
     (asking, troubles)
 }
 
-/// Whether what is asked for is a device that is in the pod as a whole.
+/// Whether the requested link is a device inside the pod.
 pub fn is_device(request: &podconfig::Link) -> bool {
     use policy::requested::{ParentRef, RequestedLink};
     let carrier = match RequestedLink::of(request) {
@@ -199,7 +200,7 @@ pub fn is_device(request: &podconfig::Link) -> bool {
     !matches!(carrier, ParentRef::Node(_, podconfig::Mode::Shared))
 }
 
-/// Who asks, the older before the younger.
+/// The PodConfig as a member of a segment, ordered by age.
 pub fn member(config: &PodConfig) -> Member {
     let meta = &config.metadata;
     let created = meta.creation_timestamp.clone();
@@ -212,19 +213,19 @@ pub fn member(config: &PodConfig) -> Member {
     }
 }
 
-/// One pod's links being judged, one after the other.
+/// Evaluates the links of one pod, one after the other.
 struct Evaluator<'a> {
     pod: &'a Pod,
     installation: &'a str,
     policies: Vec<&'a PodConfigPolicy>,
     limits: policy::Limits,
-    /// The policy that gives no links to pods which may administer the node's network.
+    /// The policy that excludes pods which may administer the node's network.
     containing: Option<String>,
     rank: usize,
-    /// Interface name → the PodConfig that asked for it first, granted or not: what is wrong with the
-    /// older one must not decide over who is the older one.
+    /// Interface name → the oldest PodConfig that requested it, granted or not: an error in the
+    /// older one must not change which one is older.
     names: BTreeMap<&'a str, &'a str>,
-    /// Where the granted links are → their names.
+    /// Places of the granted links → their names.
     segments: BTreeMap<String, &'a str>,
     granted: usize,
 }
@@ -312,10 +313,10 @@ fn mark(pod: &Pod, config: &PodConfig, link: &Link, installation: &str) -> Owner
     }
 }
 
-/// What two links of one pod can not both be on, in words; none for a routed link.
+/// Description of what two links of one pod cannot share; none for a routed link.
 fn segment(kind: &LinkKind) -> Option<String> {
     let beyond = |segment: &Segment| match &segment.data {
-        // The kernel takes the frames of a tunnel for one device, whatever it is on.
+        // The kernel delivers the frames of a tunnel to one device, whatever its parent.
         data @ Data::Vxlan(_) => data.to_string(),
         Data::Vlan(_) => segment.to_string(),
     };

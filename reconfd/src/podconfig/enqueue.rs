@@ -1,4 +1,4 @@
-//! What the sources said: whom it concerns. The next pass looks at them.
+//! Events of the sources: enqueues the pods they concern for the next pass.
 
 use kube::core::SelectorExt as _;
 
@@ -6,7 +6,7 @@ use super::{NodeReconciler, acd::AddressProbes, policy, reporter::ReportJob};
 use crate::source::Trigger;
 
 impl NodeReconciler {
-    /// What the sources said since the last look.
+    /// Handles all pending events.
     pub(super) fn handle_events(&mut self) {
         while let Ok(change) = self.events.changes.try_recv() {
             match change {
@@ -20,7 +20,7 @@ impl NodeReconciler {
                 }
                 Trigger::Pod { namespace, name } => {
                     self.enqueue(self.pods.uids_of(&namespace, &name));
-                    // Its object was one of two that spoke of it.
+                    // The orphan's object may be the last that kept its links.
                     self.dirty.extend(self.orphans.iter().cloned());
                     self.quota.count_again(&namespace);
                     self.discover_in(&namespace);
@@ -71,7 +71,7 @@ impl NodeReconciler {
         self.dirty.extend(self.pods.uids_in(namespace));
     }
 
-    /// The pods that a PodConfig selects, and those where it asked for something before.
+    /// Enqueues the pods that a PodConfig selects, and those it requested links for before.
     pub(super) fn enqueue_selected(&mut self, namespace: &str, name: &str) {
         let config = self.stores.podconfig(namespace, name);
         let selector = config
@@ -105,11 +105,11 @@ impl NodeReconciler {
         let namespaces = objects
             .iter()
             .filter_map(|pod| pod.metadata.namespace.clone());
-        let told = self.unrecorded.values().map(|pod| pod.namespace.clone());
-        self.stale_namespaces.extend(namespaces.chain(told));
+        let reported = self.unrecorded.values().map(|pod| pod.namespace.clone());
+        self.stale_namespaces.extend(namespaces.chain(reported));
     }
 
-    /// Pods whose links are there and whose record is not.
+    /// Enqueues pods that have links and no record.
     pub(super) fn enqueue_orphans(&mut self) {
         let orphans = self
             .machine

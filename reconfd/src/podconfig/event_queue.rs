@@ -1,4 +1,4 @@
-//! The controller's eventfd: how any thread wakes it, tells it of a change or says stop.
+//! Event queue of the reconciler: any thread can send an event or stop it; an eventfd wakes it.
 
 use std::{
     io,
@@ -13,7 +13,7 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use crate::source::Trigger;
 
-/// Wakes the controller from any thread.
+/// Sends events to the reconciler from any thread.
 #[derive(Clone)]
 pub struct EventSender {
     changes: mpsc::Sender<Trigger>,
@@ -21,7 +21,7 @@ pub struct EventSender {
     stop: Arc<AtomicBool>,
 }
 
-/// Where the controller hears what the events says.
+/// The reconciler's end of the queue.
 pub struct EventReceiver {
     pub(super) changes: mpsc::Receiver<Trigger>,
     pub(super) eventfd: Arc<EventFd>,
@@ -52,7 +52,7 @@ pub fn event_queue() -> io::Result<(EventSender, EventReceiver)> {
 
 impl EventSender {
     pub fn send(&self, change: Trigger) {
-        // A controller that has ended hears nothing, and needs not.
+        // A reconciler that has ended needs no event.
         let _ = self.changes.send(change);
         let _ = self.eventfd.write(1);
     }

@@ -1,12 +1,12 @@
-//! What no event tells, looked at once a second: the switch's pin and settings, the peer filter, the node's
-//! own addresses, and one pod after the other.
+//! Periodic checks of what no event covers: the switch's pin and settings, the peer filter, the
+//! node's own addresses, and one pod per second.
 
 use std::time::Instant;
 
 use super::{NodeReconciler, acd::AddressProbes};
 use crate::node::{PinState, links::device::VXLAN, netlink::Error};
 
-/// Of so many times, once the switch's settings are looked at as well.
+/// Every so many rounds the switch's settings are checked as well.
 const THOROUGH: u32 = 10;
 
 impl NodeReconciler {
@@ -25,13 +25,13 @@ impl NodeReconciler {
             self.sweep_namespaces();
             self.dirty.extend(self.orphans.iter().cloned());
             self.sweep();
-            // The controller of a cluster may have fallen silent.
+            // The cluster controller may have stopped publishing.
             self.refresh_networks();
         }
         self.keep_switch();
     }
 
-    /// A switch that stays unpinned is told once, and told again when it is pinned.
+    /// An unpinned switch is logged once, and again when it is pinned.
     fn keep_switch(&mut self) {
         let kept = self.machine.ensure_switch(self.rounds % THOROUGH == 1);
         let is_pinned = matches!(kept, Ok(PinState::Pinned | PinState::Repinned));
@@ -42,18 +42,18 @@ impl NodeReconciler {
             Ok(PinState::Pinned) if !was_pinned => tracing::info!(%path, "the switch is pinned"),
             Ok(PinState::Pinned) => (),
             Ok(PinState::Repinned) => {
-                tracing::warn!(%path, reason, "somebody unmounted the switch's namespace; it was pinned again");
+                tracing::warn!(%path, reason, "the switch's namespace was unmounted; it was pinned again");
             }
             Ok(PinState::Unpinned) if was_pinned => {
-                tracing::error!(%path, reason, "somebody unmounted the switch's namespace; `reconfd keep` pins it again");
+                tracing::error!(%path, reason, "the switch's namespace was unmounted; `reconfd keep` pins it again");
             }
             Ok(PinState::Unpinned) => (),
-            Err(error) => tracing::error!(reason, "keep the switch: {error}"),
+            Err(error) => tracing::error!(reason, "cannot maintain the switch: {error}"),
         }
     }
 
-    /// What no event tells of tunnels: the filter's rules, and the node's own addresses, which are no
-    /// peers of its own.
+    /// Checks what no event covers of tunnels: the filter's rules, and the node's own addresses,
+    /// which must not be peers of its own.
     fn keep_tunnels(&mut self) {
         if !self.machine.filter.is_available() && self.rounds.is_multiple_of(THOROUGH) {
             self.retry_filter();
@@ -68,7 +68,7 @@ impl NodeReconciler {
         }
     }
 
-    /// The kernel tells of every change to a table of the node.
+    /// The kernel notifies of every change to an nftables table of the node.
     pub(super) fn verify_filter_if_notified(&mut self) {
         let written = self.machine.filter.verify_if_notified();
         self.verified_filter(written);
@@ -83,30 +83,31 @@ impl NodeReconciler {
                     "the peer filter was changed by another program; it was written again"
                 );
             }
-            Err(error) => tracing::error!("the peer filter may be open: look at it: {error}"),
+            Err(error) => tracing::error!("cannot verify the peer filter, it may be open: {error}"),
         }
     }
 
-    /// What no event tells of the switch's ports and tables, and what somebody has made unrecognisable.
+    /// Checks what no event covers of the switch's ports and tables, and deletes links that became
+    /// unrecognisable.
     fn check(&mut self) {
         match self.machine.check() {
             Ok(false) => (),
             Ok(true) => {
-                tracing::debug!("tables or ports of the switch are not as they were remembered");
+                tracing::debug!("tables or ports of the switch differ from the cached state");
                 self.applied
                     .values_mut()
                     .for_each(|applied| applied.seen = false);
                 self.enqueue_all();
             }
-            Err(error) => tracing::error!("read the switch again: {error}"),
+            Err(error) => tracing::error!("cannot read the switch: {error}"),
         }
-        let nobodys = self.machine.half_made();
-        if let Err(error) = self.machine.remove(&nobodys) {
-            tracing::error!("remove links that are nobody's: {error}");
+        let orphaned = self.machine.half_made();
+        if let Err(error) = self.machine.remove(&orphaned) {
+            tracing::error!("cannot delete orphaned links: {error}");
         }
     }
 
-    /// Records that could not be read, because there was no descriptor left, say.
+    /// Reads records again that could not be read, for example for lack of a file descriptor.
     fn read_unread(&mut self) {
         for file in self.pods.unread() {
             let touched = self.read_record(&file);
@@ -118,24 +119,24 @@ impl NodeReconciler {
         let stray = self.machine.stray_devices();
         let bridges = self.machine.bridges_of_devices(&stray);
         if let Err(error) = self.machine.remove(&stray) {
-            tracing::error!("remove devices whose parent has gone: {error}");
+            tracing::error!("cannot delete devices whose parent is gone: {error}");
         }
         bridges
             .into_iter()
             .for_each(|bridge| self.enqueue_bridge_users(bridge));
     }
 
-    /// Somebody may have loaded the module since.
+    /// The module may have been loaded since.
     fn retry_filter(&mut self) {
         match self.machine.open_filter() {
             Ok(true) => self.dirty.extend(self.segments.users_of_tunnels()),
             Ok(false) => (),
-            Err(error) => tracing::error!("look for nf_tables: {error}"),
+            Err(error) => tracing::error!("cannot open nf_tables: {error}"),
         }
     }
 
-    /// What no event tells (a sysctl in a pod, a route that a pod has replaced) is found by looking at one pod
-    /// a second.
+    /// Checks one pod a second for changes without an event (a sysctl in a pod, a route that the
+    /// pod has replaced).
     fn recheck_next_pod(&mut self) {
         let next = self.pods.uid_after(self.last_rechecked.as_deref());
         if let Some(applied) = next.as_ref().and_then(|uid| self.applied.get_mut(uid)) {

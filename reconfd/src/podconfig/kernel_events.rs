@@ -1,4 +1,5 @@
-//! What the kernel told: whom it concerns, and whether it is news or the echo of our own deeds.
+//! Kernel events: finds the pods they concern, and tells external drift from notifications of own
+//! changes.
 
 use std::{io, time::Instant};
 
@@ -9,28 +10,26 @@ use super::{
 use crate::node::{KernelEvent, NetnsEvent, link_info::LinkInfo, links::HostNetns};
 
 impl NodeReconciler {
-    /// Takes in what the kernel told, and finds out whom it concerns.
+    /// Handles pending kernel events and enqueues the pods they concern.
     pub(super) fn handle_kernel_events(&mut self) -> io::Result<()> {
-        let heard = match self.machine.drain_events() {
-            Ok(heard) => heard,
-            // What stands stays; it is tried again with the next event, within a second.
+        let events = match self.machine.drain_events() {
+            Ok(events) => events,
+            // Links stay as they are; the next event, within a second, retries.
             Err(error) => {
-                tracing::error!("read the machine's links again: {error}");
+                tracing::error!("cannot read the node's links again: {error}");
                 return Ok(());
             }
         };
-        let Some(happenings) = heard else {
-            tracing::warn!(
-                "the kernel had more to tell than could be queued; everything is looked at again"
-            );
+        let Some(events) = events else {
+            tracing::warn!("the kernel event queue overflowed; all pods are checked again");
             self.applied
                 .values_mut()
                 .for_each(|applied| applied.seen = false);
             self.enqueue_all();
             return Ok(());
         };
-        for happening in happenings {
-            match happening {
+        for event in events {
+            match event {
                 KernelEvent::InPod { number, what } => self.on_pod_event(number, &what),
                 KernelEvent::PodGone(number) => {
                     let uid = self.netns_ids.remove(number);
@@ -60,7 +59,8 @@ impl NodeReconciler {
         let now = Instant::now();
         applied.note_moved_out(what);
         let class = applied.classify(what);
-        // Of what is gone the event alone tells whether it was ours: the look may find it back already.
+        // Only the event shows whether a deleted item was ours: it may exist again when the pod is
+        // observed.
         applied.drift_suspected |= class == EventClass::Drift
             && matches!(
                 what,
@@ -100,7 +100,7 @@ impl NodeReconciler {
         }
     }
 
-    /// What is around a host end or the device of a segment was changed by another program.
+    /// Another program changed tables of a host end or of a segment's device.
     fn on_table_event(&mut self, place: HostNetns, index: u32, what: &'static str) {
         if let Some(uid) = self.host_ends.get(&(place, index)) {
             let applied = self.applied.get_mut(uid);
@@ -120,14 +120,14 @@ impl NodeReconciler {
         }
     }
 
-    /// The device of a segment came, went or is otherwise than it was left.
+    /// The device of a segment appeared, disappeared or differs from its applied state.
     fn on_device_event(&mut self, before: Option<&LinkInfo>, now: Option<&LinkInfo>) {
         let row = before.or(now).filter(|row| row.data.is_some());
         let Some(bridge) = row.and_then(|row| row.master) else {
             return;
         };
         if came_to_run(before, now).is_some() {
-            // What was announced before was lost.
+            // Earlier announcements were lost.
             self.announce_behind(bridge, None);
         }
         let essence = |row: &LinkInfo| (row.name.clone(), row.up, row.mtu, row.master);
@@ -137,7 +137,7 @@ impl NodeReconciler {
         self.enqueue_bridge_users(bridge);
     }
 
-    /// The pods that have a host end on a bridge in the switch.
+    /// Enqueues the pods that have a host end on a bridge in the switch.
     pub(super) fn enqueue_bridge_users(&mut self, bridge: u32) {
         let links = &self.machine.switch.links;
         let is_on = |index| {
@@ -150,8 +150,8 @@ impl NodeReconciler {
         self.dirty.extend(users);
     }
 
-    /// A link of the node came, went or changed: a bridge or a parent that somebody's link names, or
-    /// one that takes the frames of a segment.
+    /// A link of the node appeared, disappeared or changed: a bridge or parent of a pod's link, or
+    /// a link that takes the frames of a segment.
     fn on_node_link_event(
         &mut self,
         before: Option<&LinkInfo>,
@@ -192,7 +192,7 @@ impl NodeReconciler {
     }
 }
 
-/// A link that has a carrier now, and had none.
+/// A link that got a carrier.
 fn came_to_run<'r>(before: Option<&LinkInfo>, now: Option<&'r LinkInfo>) -> Option<&'r LinkInfo> {
     let ran = before.is_some_and(|row| row.running);
     now.filter(|row| row.running && !ran)

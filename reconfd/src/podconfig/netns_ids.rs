@@ -1,11 +1,11 @@
-//! Pure: which pod a network namespace id (nsid) of the switch belongs to, and the other way round.
+//! Pure: map of network namespace ids (nsid) of the switch to pods, and back.
 
 use std::collections::{BTreeSet, HashMap};
 
 #[derive(Debug, Default)]
 pub struct NetnsIds {
     by_id: HashMap<i32, String>,
-    /// A pod whose sandbox was made again has two, until the earlier one has ended.
+    /// A pod with a recreated sandbox has two, until the earlier one has ended.
     by_uid: HashMap<String, BTreeSet<i32>>,
 }
 
@@ -19,7 +19,7 @@ impl NetnsIds {
         self.by_uid.entry(uid.to_owned()).or_default().insert(id);
     }
 
-    /// Forgets a namespace that has ended; the pod that had it.
+    /// Forgets a namespace that has ended; returns its pod.
     pub fn remove(&mut self, id: i32) -> Option<String> {
         let uid = self.by_id.remove(&id)?;
         let ids = self.by_uid.get_mut(&uid);
@@ -29,7 +29,7 @@ impl NetnsIds {
         Some(uid)
     }
 
-    /// Those of such pods.
+    /// The ids of matching pods.
     pub fn of(&self, is_meant: impl Fn(&str) -> bool) -> Vec<i32> {
         let meant = self.by_id.iter().filter(|(_, uid)| is_meant(uid));
         meant.map(|(id, _)| *id).collect()
@@ -45,7 +45,7 @@ impl NetnsIds {
         self.by_id.get(&id)
     }
 
-    /// Whether a namespace of the pod is there, as far as the kernel has told.
+    /// Whether a namespace of the pod exists, as far as the kernel has reported.
     pub fn has(&self, uid: &str) -> bool {
         self.by_uid.contains_key(uid)
     }

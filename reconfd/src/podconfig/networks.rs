@@ -1,5 +1,5 @@
-//! What is known of the networks that no link may overlap: taken in when somebody says something new, and
-//! told to those whom it concerns.
+//! The networks that no link may overlap: updates them when a source changes, and enqueues the pods
+//! they concern.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -20,15 +20,15 @@ use crate::{
     source::Stores,
 };
 
-/// What the node's kernel knows, as it was last told.
+/// The networks of the node's kernel, as last reported.
 pub type NodeNetworks = Arc<Mutex<Option<NetworksResult>>>;
 
 pub struct Networks {
     known: Known,
     node: NodeNetworks,
-    /// Whether there is a cluster that has networks of its own.
+    /// Whether the node belongs to a cluster with networks of its own.
     is_in_cluster: bool,
-    /// Where people can read it.
+    /// A readable copy for administrators.
     file: Option<SnapshotFile>,
 }
 
@@ -42,8 +42,8 @@ impl Networks {
         }
     }
 
-    /// Keeps all that is known in a file as well, for people to look at.
-    pub fn told_in(self, file: SnapshotFile) -> Self {
+    /// Also writes all known networks to a file, for administrators.
+    pub fn with_file(self, file: SnapshotFile) -> Self {
         Self {
             file: Some(file),
             ..self
@@ -54,7 +54,7 @@ impl Networks {
         self.known.reserved()
     }
 
-    /// Cause no new address may be given out.
+    /// Why no new address may be allocated.
     pub fn unknown(&self) -> Option<&str> {
         self.known.unknown()
     }
@@ -68,36 +68,36 @@ impl Networks {
         });
         let now = (Instant::now(), conditions::time(SystemTime::now()));
         let news = self.known.take(node.as_ref(), cluster.as_ref(), now);
-        self.tell();
+        self.write_file();
         news
     }
 
-    fn tell(&mut self) {
+    fn write_file(&mut self) {
         let Some(file) = &mut self.file else { return };
         let (networks, sources) = (self.known.reserved().iter(), self.known.sources());
         let written = file.write(networks.cloned(), sources.to_vec(), self.known.unknown());
         if let Err(error) = written {
-            tracing::error!("write down the networks that are known: {error}");
+            tracing::error!("cannot write the file of known networks: {error}");
         }
     }
 }
 
 impl NodeReconciler {
-    /// Takes in what is said of networks now. Whom a network that came or went concerns is looked at, and
-    /// whoever waits for somebody to be sure.
+    /// Updates the known networks. Enqueues pods that overlap a changed network, and pods that wait
+    /// for the networks to be known.
     pub(super) fn refresh_networks(&mut self) {
         self.refresh_precedence();
         let was_known = self.networks.unknown().is_none();
         let News { networks, is_surer } = self.networks.take(&self.stores);
         match self.networks.unknown() {
             Some(why) if was_known || is_surer => {
-                tracing::warn!("no new address is given out: {why}");
+                tracing::warn!("no new addresses are allocated: {why}");
             }
             None if !was_known => tracing::info!("all networks are known"),
             _ => (),
         }
         let concerned = self.applied.iter().filter(|(_, applied)| {
-            applied.reach.touches(&networks) || is_surer && applied.is_unsure
+            applied.reach.touches(&networks) || is_surer && applied.networks_unknown
         });
         let concerned: Vec<String> = concerned.map(|(uid, _)| uid.clone()).collect();
         self.dirty.extend(concerned);

@@ -1,4 +1,4 @@
-//! What became of each link of one pod: made by the controller, told by `report`.
+//! Outcome of each link of one pod: produced by the reconciler, reported by `reporter`.
 
 use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
 
@@ -10,7 +10,7 @@ use ipnetwork::IpNetwork;
 
 use crate::{conditions::Revision, source::pod::NetAdmin};
 
-/// What the controller knows of a pod on this node.
+/// A pod on this node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pod {
     pub namespace: String,
@@ -20,37 +20,39 @@ pub struct Pod {
     pub namespace_labels: BTreeMap<String, String>,
     /// The container id of its sandbox.
     pub sandbox: String,
-    /// Who told where its namespace is.
+    /// Source of its network namespace's location.
     pub recorded_by: Option<RecordSource>,
     /// Whether it has `NET_ADMIN` in the node's own user namespace.
     pub net_admin: NetAdmin,
 }
 
-/// One pass over one pod, as it ended.
+/// Result of one pass over one pod.
 #[derive(Clone, Debug)]
 pub struct PodOutcome {
     pub pod: Arc<Pod>,
-    /// Every link that a PodConfig asks for in this pod, granted or not, in the order of asking.
+    /// Every link that a PodConfig requests for this pod, granted or not, in the order of the
+    /// requests.
     pub links: Vec<LinkOutcome>,
-    /// What is wrong with the pod as a whole (its record, its namespace), if anything.
+    /// The trouble of the pod as a whole (its record, its namespace), if any.
     pub trouble: Option<(Reason, String)>,
-    /// When the pass began: what was changed since then, it changed.
+    /// Start of the pass: later changes were made by it.
     pub since: SystemTime,
-    /// The names of links that it took away, also those that it made anew.
+    /// Names of the links that it deleted, including those that it recreated.
     pub removed: Vec<String>,
-    /// Links that it repaired after another program had changed them, by name, and what it put back.
-    pub mended: BTreeMap<String, String>,
+    /// Links that it repaired after another program had changed them, by name, with what was
+    /// restored.
+    pub repaired: BTreeMap<String, String>,
 }
 
 impl PodOutcome {
-    /// Whether another installation serves the pod, and what is written of it is that one's.
+    /// Whether another installation serves the pod, and writes its report.
     pub fn is_anothers(&self) -> bool {
         let mut links = self.links.iter();
         links.any(|link| link.reason == Reason::ServedTwice)
     }
 
-    /// The reason that the pass ended with: what is wrong with the pod as a whole, else with the first link
-    /// that has failed, else with the first that waits.
+    /// The reason of the pass: the trouble of the pod as a whole, else that of the first failed
+    /// link, else of the first pending one.
     pub fn worst(&self) -> Reason {
         let first = |state: LinkState| {
             let mut links = self.links.iter();
@@ -76,13 +78,13 @@ pub struct LinkOutcome {
     pub state: LinkState,
     pub reason: Reason,
     pub message: String,
-    /// What is present, if the link is.
+    /// The facts of the link, if it is present.
     pub present: Option<PresentFacts>,
     /// The routing domain of its addresses, if it has any.
     pub domain: Option<String>,
-    /// What it overlaps since it was made.
+    /// The network that it overlaps since it was created.
     pub conflict: Option<String>,
-    /// Of a tunnel whose ends are found: the end here, for the others to find.
+    /// The local endpoint of a tunnel with discovered peers, for the other nodes.
     pub tunnel: Option<Tunnel>,
     /// When the link was last changed.
     pub last_change: Option<SystemTime>,

@@ -1,5 +1,5 @@
-//! One pass over the pods that something happened to: fetch and decide for each, take away in one
-//! set what must go, then make and change, then see what the kernel said, then tell.
+//! Reconciles all dirty pods in one pass: observe and plan each, delete in one batch, create and
+//! update, handle the resulting kernel events, then report.
 
 use std::{
     cell::OnceCell,
@@ -20,45 +20,45 @@ use crate::node::{
     links::{Segment, device::shared},
 };
 
-/// Addresses that are asked for on the wire.
+/// Address conflict detection.
 mod acd;
-/// Addresses: claimed before the link is there, and released when it is gone.
+/// Address claims: acquired before the link is created, and released when it is gone.
 mod addresses;
-/// Addresses announced to those around.
+/// Announcement of addresses to neighbours.
 mod announcing;
-/// Steps done: links taken away in one set, made, changed, and what they are now.
+/// Application of steps.
 mod apply;
-/// What only one can have.
+/// Exclusive resources: addresses and segments.
 mod claims;
-/// Pods whose namespace somebody else than the plugin told of.
+/// Sandbox discovery for pods without a record.
 mod discover;
 /// Pods that have ended while their network namespace stays.
 mod ended;
 /// Whether a pod may administer the node's network.
 mod net_admin;
-/// Fetch and decide.
+/// Observation and planning.
 mod observe;
-/// Namespaces that another installation serves.
+/// Namespaces where another installation has precedence.
 mod precedence;
-/// The ends of tunnels whose ends are found.
+/// Endpoints of tunnels with discovered peers.
 pub mod tunnels;
 pub(super) use discover::Discovery;
-/// What a pass knows of one pod, and what it does to it.
+/// State of one pod during a pass.
 mod context;
 /// Links without a record, and pods without one.
 mod unrecorded;
 use context::PodContext;
 
-/// In one pass so many sandboxes are kept open between looking and acting; of more, each is opened
-/// anew, so that the descriptors of a large burst do not add up.
+/// Maximum number of sandboxes that stay open between observation and application; beyond it each
+/// is opened again, so that a large burst does not use up the file descriptors.
 const KEPT_OPEN: usize = 256;
-/// A pod that changes as fast as it is looked at must not keep the others waiting.
+/// Maximum number of passes in a row: a pod that changes all the time must not delay the others.
 const ROUNDS: usize = 8;
 
-/// A link that waits for its address is told of when it has waited for so long.
+/// A link that waits for its address is reported after this time.
 const CLAIMED_WITHIN: Duration = Duration::from_secs(1);
 
-/// The objects as they were when the pass began, read once for all of its pods.
+/// The objects at the start of the pass, read once for all of its pods.
 struct ObjectSnapshot {
     policies: Vec<Arc<PodConfigPolicy>>,
     configs: HashMap<String, Vec<Arc<PodConfig>>>,
@@ -100,7 +100,7 @@ impl NodeView for Machine {
 }
 
 impl NodeReconciler {
-    /// Passes until nothing is left to look at.
+    /// Runs passes until no pod is dirty.
     pub(super) fn run_passes(&mut self) -> io::Result<()> {
         for _ in 0..ROUNDS {
             self.count_pods();
@@ -111,7 +111,7 @@ impl NodeReconciler {
             self.pending_reports.push(ReportJob::Done);
         }
         for reporter in self.pending_reports.drain(..) {
-            // A teller that has ended has told why.
+            // A reporter that has ended has logged why.
             let _ = self.reporter.send(reporter);
         }
         self.count();
@@ -152,12 +152,12 @@ impl NodeReconciler {
         }
     }
 
-    /// Whether there is anything to be looked at: a pod, a namespace of which something may be told, or
-    /// one where a pod's network namespace may be found.
+    /// Whether there is work: a dirty pod, a namespace with pods without a record to report, or one
+    /// to run the discovery in.
     pub(super) fn has_work(&self) -> bool {
         !(self.dirty.is_empty()
             && self.stale_namespaces.is_empty()
-            && self.discovery.now.is_empty())
+            && self.discovery.pending.is_empty())
     }
 
     fn pass(&mut self) -> io::Result<()> {
@@ -186,9 +186,9 @@ impl NodeReconciler {
         }
         let unfinished = std::mem::take(&mut self.machine.unfinished);
         if let Err(error) = self.machine.remove(&unfinished) {
-            tracing::error!("remove links that could not be finished: {error}");
+            tracing::error!("cannot delete unfinished links: {error}");
         }
-        // The echo of what was done, and what somebody else did meanwhile.
+        // Kernel events of own changes, and of other programs meanwhile.
         for ctx in &contexts {
             self.save_applied(ctx);
             self.release(ctx);
@@ -201,8 +201,9 @@ impl NodeReconciler {
         self.clear_drift_suspicion(&contexts);
         self.retain_peer_filters();
         for ctx in contexts {
-            // A link that others are on has come: they follow at once, and then all of it is told.
-            match ctx.has_made_a_carrier() {
+            // A link that others are based on was created: they follow at once, and are reported
+            // together.
+            match ctx.created_a_carrier() {
                 true => drop(self.dirty.insert(ctx.uid().into())),
                 false => self.report(ctx, started, since),
             }
@@ -211,14 +212,14 @@ impl NodeReconciler {
         Ok(())
     }
 
-    /// Whether the pod's object is gone before its sandbox: what it has it keeps, as far as it is asked
-    /// for, until the sandbox ends as well.
+    /// Whether the pod's object is gone before its sandbox: it keeps its links while they are
+    /// requested, until the sandbox ends as well.
     fn is_deleted(&self, known: &RecordedPod) -> bool {
         let pod = &known.pod;
         self.stores.knows_all_pods() && self.stores.pod(&pod.namespace, &pod.name).is_none()
     }
 
-    /// The peer filter lets into the tunnels that are wanted, and goes with the last of them.
+    /// Keeps the peer filter in line with the tunnels in use, and deletes it with the last of them.
     pub(super) fn retain_peer_filters(&mut self) {
         if !self.initial_pass_done {
             return;
@@ -227,11 +228,11 @@ impl NodeReconciler {
         let is_claimed = |vni, port| segments.has_tunnel(vni, port, false);
         let has_device = |vni, port| segments.has_tunnel(vni, port, true);
         if let Err(error) = self.machine.retain_peer_filters(is_claimed, has_device) {
-            tracing::error!("keep the peer filter: {error}");
+            tracing::error!("cannot update the peer filter: {error}");
         }
     }
 
-    /// What is gone because it was taken away raises no alarm.
+    /// Deletions by this pass are no drift.
     fn clear_drift_suspicion(&mut self, contexts: &[PodContext]) {
         for ctx in contexts.iter().filter(|ctx| ctx.has_changed()) {
             if let Some(applied) = self.applied.get_mut(ctx.uid()) {
@@ -240,7 +241,7 @@ impl NodeReconciler {
         }
     }
 
-    /// A claim is through in a moment, and then all of it is told.
+    /// Defers the report of a pending claim: it is most likely acquired in a moment.
     fn defer_report(&mut self, ctx: &PodContext) -> bool {
         let Some(applied) = self.applied.get_mut(ctx.uid()) else {
             return false;
@@ -249,7 +250,7 @@ impl NodeReconciler {
             .unapplied_since
             .unwrap_or_else(Instant::now)
             .elapsed();
-        let is_later = waits < CLAIMED_WITHIN && ctx.does_nothing_but_claim();
+        let is_later = waits < CLAIMED_WITHIN && ctx.only_claims();
         if is_later {
             applied.requeue_within(CLAIMED_WITHIN - waits);
         }

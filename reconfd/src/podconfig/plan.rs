@@ -1,4 +1,4 @@
-//! Pure: wanted and present links of one pod → the steps that bring present nearer to wanted.
+//! Pure: desired and present links of one pod → the steps that reconcile them.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -20,11 +20,11 @@ use crate::node::{
     netlink::Request,
 };
 
-/// Vlans and vxlans that are in the pod as a whole.
+/// Vlans and vxlans inside the pod.
 mod devices;
-/// Kernels that lack one.
+/// Kernels without an address family.
 mod families;
-/// What a link that reaches beyond the node stands on.
+/// Parent devices.
 mod parent;
 /// Links with a host end.
 mod veth;
@@ -32,7 +32,7 @@ pub use devices::PodDevices;
 use families::leave_out_ipv6;
 pub use parent::must_go;
 
-/// One change that brings present nearer to wanted.
+/// One change towards the desired state.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Step {
     Create(Box<Want>),
@@ -41,15 +41,15 @@ pub enum Step {
         want: Box<Want>,
         edits: Vec<Edit>,
     },
-    /// The same for a device that is in the pod as a whole.
+    /// The same for a device inside the pod.
     ChangeDevice {
         present: Box<PresentDevice>,
         want: Box<Want>,
         edits: Vec<Edit>,
     },
-    /// What the link shares with others is made what it shall be.
+    /// Configures what the link shares with others.
     Segment(Box<Want>),
-    /// A device that is in the pod as a whole, or a pod end without its host end.
+    /// A device inside the pod, or a pod end without its host end.
     RemoveDevice {
         index: u32,
         name: String,
@@ -66,7 +66,7 @@ pub enum Step {
 }
 
 impl Step {
-    /// The name of the link that it makes.
+    /// The name of the link that it creates.
     pub fn made(&self) -> Option<&str> {
         match self {
             Self::Create(want) => Some(&want.link.name),
@@ -74,7 +74,7 @@ impl Step {
         }
     }
 
-    /// Whether it makes, changes or takes away one of these links.
+    /// Whether it creates, changes or deletes one of these links.
     pub fn is_of(&self, links: &[String]) -> bool {
         match self {
             Self::Create(want) | Self::Change { want, .. } | Self::ChangeDevice { want, .. } => {
@@ -94,7 +94,7 @@ impl Step {
     }
 }
 
-/// A granted link that the machine is not ready for.
+/// A granted link that cannot be applied now.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Blocked {
     pub link: String,
@@ -106,19 +106,19 @@ pub struct Blocked {
 pub struct Plan {
     pub steps: Vec<Step>,
     pub blocked: Vec<Blocked>,
-    /// What each link shall be beside what is asked for.
+    /// The target of each link.
     pub targets: HashMap<String, Target>,
 }
 
-/// What a link shall be beside its specification: a step towards another target is a change of ours, and
-/// repairs nothing.
+/// What a link should be beside its specification: a step towards another target is an own change,
+/// not a repair.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Target {
-    /// Of those that are chosen out of a range another may take the place of one that was lost.
+    /// An address allocated from a range may be replaced when it is lost.
     pub addresses: BTreeSet<IpNetwork>,
-    /// As what is below the link says.
+    /// As the lower device determines.
     pub mtu: u32,
-    /// Of a tunnel in the pod whose ends are found: this one, and the others.
+    /// Local and remote endpoints of a tunnel inside the pod with discovered peers.
     pub own: Option<IpAddr>,
     pub others: BTreeSet<IpAddr>,
 }
@@ -127,7 +127,7 @@ impl Target {
     pub fn of(want: &Want) -> Self {
         let kind = &want.link.kind;
         let found = kind.data().filter(|data| data.found().is_some());
-        // The device of a segment is no link: whatever becomes of it, no link is mended.
+        // The device of a segment is not a link: its repair is no repair of a link.
         let found = found.filter(|_| kind.is_device());
         let others = want.device.as_ref().filter(|_| found.is_some());
         Self {
@@ -141,30 +141,30 @@ impl Target {
     }
 }
 
-/// Cause a link is not as it is wanted.
+/// Why a link is not as desired.
 pub type Cause = (Reason, String);
 
-/// What there is node a pod, as it is now.
+/// View of the node's links and filter, as they are now.
 pub trait NodeView {
     fn installation(&self) -> &str;
-    /// The number of a bridge in the switch, once it is made.
+    /// Index of a bridge in the switch, if it exists.
     fn of_switch(&self, name: &str) -> Option<u32>;
     /// A link of the node, by name or altname.
     fn of_node(&self, name: &str) -> Option<&LinkInfo>;
     /// Whether a link of that name has left the node's namespace for another.
     fn is_elsewhere(&self, name: &str) -> bool;
-    /// A link of the node, not ours, that takes the same frames.
+    /// A foreign link of the node that takes the same frames.
     fn conflicting(&self, parent: u32, data: &LinkData) -> Option<&LinkInfo>;
     fn shared(&self, segment: &Segment) -> shared::PresentSegment<'_>;
     fn has_filter(&self) -> bool;
     fn peer_filter(&self, tunnel: Tunnel) -> Option<&PeerFilter>;
 }
 
-/// What is known of one pod when its steps are decided.
+/// Everything that the planner needs to know of one pod.
 pub struct PlanInput<'a, S> {
     pub granted: Vec<Want>,
     pub present: Vec<Present>,
-    /// Host ends of sandboxes that the pod had before.
+    /// Host ends of earlier sandboxes of the pod.
     pub stale: Vec<(HostNetns, u32)>,
     pub inside: PodDevices<'a>,
     pub rules: &'a BTreeSet<RoutingRule>,
@@ -224,7 +224,7 @@ pub fn plan<S: NodeView>(input: PlanInput<'_, S>) -> Plan {
 }
 
 impl Plan {
-    /// A route in a table of its own is used by what comes from the link's addresses.
+    /// A route in a table of its own applies to traffic from the link's addresses.
     fn rules(&mut self, granted: &[Want], present: &BTreeSet<RoutingRule>) {
         let wanted: BTreeSet<RoutingRule> = granted
             .iter()
@@ -250,13 +250,13 @@ impl Plan {
             .extend(wanted.difference(present).cloned().map(Step::AddRule));
     }
 
-    /// Whether anything is sent to the kernel at all.
+    /// Whether it has no steps.
     pub fn is_quiet(&self) -> bool {
         self.steps.is_empty()
     }
 }
 
-/// Whether nobody but the peers can send into the device.
+/// Whether only the peers can send into the device.
 fn is_guarded<S: NodeView>(data: &Data, want: &WantDevice, node: &S) -> bool {
     match (data, &want.peer_filter) {
         (Data::Vxlan(vxlan), Some(peer_filter)) => {

@@ -1,6 +1,6 @@
-//! Which pods are beyond `limits.podsPerNamespace`. The pods of a namespace are counted only where there
-//! are more than the limit, once per pass, and only those whose place has changed are looked at again: a
-//! pod that comes costs the others nothing.
+//! Pods beyond `limits.podsPerNamespace`. The pods of a namespace are counted only if there are
+//! more than the limit, once per pass, and only those whose position has changed are enqueued: a
+//! new pod costs the others nothing.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -10,7 +10,8 @@ use super::{NodeReconciler, policy};
 
 #[derive(Debug, Default)]
 pub struct PodQuota {
-    /// By namespace, the pods beyond its limit, with their places among the counted ones, from 0.
+    /// By namespace, the pods beyond its limit, with their positions among the counted ones, from
+    /// 0.
     beyond: HashMap<String, HashMap<String, usize>>,
     /// Namespaces to be counted again.
     stale: BTreeSet<String>,
@@ -21,7 +22,7 @@ impl PodQuota {
         self.stale.insert(namespace.into());
     }
 
-    /// The place of a pod, if it is beyond the limit; the first one otherwise.
+    /// The position of a pod, if it is beyond the limit; otherwise 0.
     pub fn place(&self, namespace: &str, uid: &str) -> usize {
         let beyond = self.beyond.get(namespace);
         beyond
@@ -30,7 +31,8 @@ impl PodQuota {
             .unwrap_or_default()
     }
 
-    /// Takes in the counted pods of a namespace, in order; those whose place matters and has changed.
+    /// Takes over the counted pods of a namespace, in order; returns those whose relevant position
+    /// has changed.
     fn counted(&mut self, namespace: &str, limit: usize, pods: Vec<String>) -> Vec<String> {
         let now: HashMap<String, usize> = pods
             .into_iter()
@@ -56,7 +58,7 @@ impl NodeReconciler {
         self.quota.stale.extend(self.pods.namespaces());
     }
 
-    /// Counts where something has changed, and marks the pods that this concerns.
+    /// Counts changed namespaces, and enqueues the pods that this concerns.
     pub(super) fn count_pods(&mut self) {
         self.quota.stale.extend(self.pods.take_changed());
         let policies = match self.quota.stale.is_empty() {

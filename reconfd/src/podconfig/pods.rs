@@ -11,17 +11,17 @@ use crds::{Reason, report::RecordSource};
 
 use crate::{scope::Scope, source};
 
-/// Pods whose last record went.
+/// Pods whose last record was deleted recently.
 mod departed;
 /// Records of sandboxes that have ended.
 pub mod ended;
-/// Records that nobody wrote.
+/// Records from verified hints.
 pub mod found;
-/// Pure: records by what they are looked up by.
+/// Pure: indexes of records.
 mod index;
-/// What is known of one pod.
+/// A pod with its record and object.
 mod recorded;
-/// Pods that could not use a link.
+/// Pods that cannot use links.
 pub mod unsupported;
 use departed::Departed;
 use index::{RecordIndex, uid_of};
@@ -30,22 +30,22 @@ use unsupported::Unsupported;
 
 pub struct Pods {
     folder: RecordFolder,
-    /// Records of pods that another copy serves are none of ours.
+    /// Records of pods that another installation serves are ignored.
     scope: Scope,
     records: RecordIndex,
-    /// Of those, what is not in the folder, and what told of it.
+    /// Records that are not in the folder, with their source.
     found: BTreeMap<String, RecordSource>,
     unsupported: Unsupported,
-    /// Sandboxes whose record the plugin took away, and when.
+    /// Sandboxes whose record the plugin deleted, and when.
     ended: HashMap<String, Instant>,
-    /// Pods whose last record went a while ago.
+    /// Pods whose last record was deleted recently.
     departed: Departed,
-    /// Files of records whose namespace was looked for and is not there, and since when.
+    /// Files of records whose namespace is missing, and since when.
     gone: BTreeMap<String, (Arc<Record>, Instant)>,
-    /// Kubernetes namespaces of records that came, went, or whose namespace did, since the last look.
+    /// Kubernetes namespaces with changed records or network namespaces, since the last call.
     changed: BTreeSet<String>,
-    /// Files that are no records, and why.
-    bad: BTreeMap<String, String>,
+    /// Files that are not valid records, and why.
+    invalid: BTreeMap<String, String>,
     /// Files that could not be read.
     unread: BTreeSet<String>,
 }
@@ -62,28 +62,28 @@ impl Pods {
             departed: Departed::default(),
             gone: BTreeMap::new(),
             changed: BTreeSet::new(),
-            bad: BTreeMap::new(),
+            invalid: BTreeMap::new(),
             unread: BTreeSet::new(),
         }
     }
 
-    /// What a daemon left half done that was ended while it deleted a record.
+    /// Restores records that a daemon was deleting when it was stopped.
     pub fn restore(&self) {
         match self.folder.restore() {
             Ok(0) => (),
             Ok(records) => tracing::info!(records, "restored records that were being deleted"),
-            Err(error) => tracing::error!("restore records: {error}"),
+            Err(error) => tracing::error!("cannot restore records: {error}"),
         }
     }
 
-    /// Reads the whole folder again; uids of all pods that it speaks of or spoke of.
+    /// Reads the whole folder again; returns the uids of all pods with a record, before or now.
     pub fn read_all(&mut self) -> Vec<String> {
         let mut touched = self.uids();
         let listed = match self.folder.list() {
             Ok(listed) => listed,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
             Err(error) => {
-                tracing::error!("list records: {error}");
+                tracing::error!("cannot list records: {error}");
                 return touched;
             }
         };
@@ -91,96 +91,96 @@ impl Pods {
         let before = std::mem::take(&mut self.records);
         let namespaces = before.all().map(|(_, record)| &record.pod_namespace);
         self.changed.extend(namespaces.cloned());
-        self.bad
+        self.invalid
             .retain(|file, _| listed.iter().any(|(listed, _)| listed == file));
         self.unread.clear();
         for (file, record) in listed {
             match record {
-                Ok(record) => touched.extend(self.written(file, record)),
+                Ok(record) => touched.extend(self.add_written(file, record)),
                 Err(error) if error.kind == RecordErrorKind::Io => {
-                    self.cannot_read(&file, &error.to_string());
+                    self.mark_unreadable(&file, &error.to_string());
                     let known = before.get(&file).cloned();
                     known.map(|record| self.insert(file, record));
                 }
-                Err(error) => self.doubt(&file, &error.to_string()),
+                Err(error) => self.mark_invalid(&file, &error.to_string()),
             }
         }
-        self.give_back(found);
+        self.restore_found(found);
         let records = &self.records;
         self.gone
             .retain(|file, (record, _)| records.get(file) == Some(record));
         before
             .all()
-            .for_each(|(_, record)| self.has_departed(record));
+            .for_each(|(_, record)| self.note_departure(record));
         touched
     }
 
-    fn doubt(&mut self, file: &str, why: &str) {
-        if self.bad.insert(file.into(), why.into()).as_deref() != Some(why) {
+    fn mark_invalid(&mut self, file: &str, why: &str) {
+        if self.invalid.insert(file.into(), why.into()).as_deref() != Some(why) {
             tracing::warn!(file = ?file, reason = %Reason::BadRecord, "{why}");
         }
     }
 
-    /// What the record says is not known, and what it said stays. It is read again soon.
-    fn cannot_read(&mut self, file: &str, why: &str) {
-        self.doubt(file, why);
+    /// The content is unknown, so the earlier record stays. It is read again soon.
+    fn mark_unreadable(&mut self, file: &str, why: &str) {
+        self.mark_invalid(file, why);
         self.unread.insert(file.into());
     }
 
-    /// Records that could not be read, for a reason that may have passed.
+    /// Records that could not be read, for a transient reason.
     pub fn unread(&self) -> Vec<String> {
         self.unread.iter().cloned().collect()
     }
 
-    /// Whether there is a file in the folder that is no record.
+    /// Whether there is a file in the folder that is not a valid record.
     pub fn has_invalid_records(&self) -> bool {
-        !self.bad.is_empty()
+        !self.invalid.is_empty()
     }
 
-    /// Reads one record again; uids of the pods that it speaks of or spoke of.
+    /// Reads one record again; returns the uids of its pods, before and now.
     pub fn read(&mut self, file: &str) -> Vec<String> {
         let read = self.folder.read(file);
         self.unread.remove(file);
         if let Err(error) = &read
             && error.kind == RecordErrorKind::Io
         {
-            self.cannot_read(file, &error.to_string());
+            self.mark_unreadable(file, &error.to_string());
             return Vec::new();
         }
-        let written = self.written_container(file);
+        let written = self.plugin_container(file);
         let mut touched: Vec<String> = self.forget(file).into_iter().collect();
         match read {
-            Ok(record) => touched.extend(self.written(file.into(), record)),
+            Ok(record) => touched.extend(self.add_written(file.into(), record)),
             Err(error) if error.kind == RecordErrorKind::Missing => {
-                self.bad.remove(file);
-                self.has_ended(written);
+                self.invalid.remove(file);
+                self.note_ended(written);
             }
             Err(error) if error.kind == RecordErrorKind::BadName && !self.is_listed(file) => {
-                self.bad.remove(file);
+                self.invalid.remove(file);
             }
-            Err(error) => self.doubt(file, &error.to_string()),
+            Err(error) => self.mark_invalid(file, &error.to_string()),
         }
         touched
     }
 
-    /// By a look at all names: what could not be spelled was told with another name than it has.
+    /// Lists all names: an event gives a name that is not valid UTF-8 in another spelling.
     fn is_listed(&self, file: &str) -> bool {
         let names = std::fs::read_dir(self.folder.path());
         let mut names = names.into_iter().flatten().flatten();
         names.any(|entry| entry.file_name().to_string_lossy() == file)
     }
 
-    /// Takes in what the plugin wrote.
-    fn written(&mut self, file: String, record: Record) -> Option<String> {
-        self.bad.remove(&file);
-        self.prefer(&record);
+    /// Adds a record that the plugin wrote.
+    fn add_written(&mut self, file: String, record: Record) -> Option<String> {
+        self.invalid.remove(&file);
+        self.replace_found(&record);
         let is_ours = self.scope.serves(&record.pod_namespace);
         is_ours.then(|| self.insert(file, Arc::new(record)))
     }
 
     fn insert(&mut self, file: String, record: Arc<Record>) -> String {
         let uid = uid_of(&record);
-        self.departed.is_back(&uid);
+        self.departed.remove(&uid);
         self.changed.insert(record.pod_namespace.clone());
         self.records.insert(file, record);
         uid
@@ -191,23 +191,23 @@ impl Pods {
         self.found.remove(file);
         let record = self.records.remove(file)?;
         self.changed.insert(record.pod_namespace.clone());
-        self.has_departed(&record);
+        self.note_departure(&record);
         Some(uid_of(&record))
     }
 
-    fn has_departed(&mut self, record: &Arc<Record>) {
+    fn note_departure(&mut self, record: &Arc<Record>) {
         let uid = uid_of(record);
         if !self.has(&uid) {
             self.departed.add(uid, record.clone(), Instant::now());
         }
     }
 
-    /// The record that a pod had until a moment ago.
+    /// The recently deleted record of a pod.
     pub fn departed(&self, uid: &str) -> Option<&departed::Record> {
         self.departed.get(uid, Instant::now())
     }
 
-    /// Kubernetes namespaces where the pods are not what they were at the last call.
+    /// Kubernetes namespaces whose pods have changed since the last call.
     pub fn take_changed(&mut self) -> BTreeSet<String> {
         std::mem::take(&mut self.changed)
     }
@@ -216,7 +216,7 @@ impl Pods {
         self.records.uids().cloned().collect()
     }
 
-    /// The pod that comes next in the order of uids, from the start again behind the last.
+    /// The next pod in the order of uids; wraps around.
     pub fn uid_after(&self, uid: Option<&str>) -> Option<String> {
         self.records.uid_after(uid).cloned()
     }
@@ -238,12 +238,12 @@ impl Pods {
         here.map(|record| uid_of(record)).collect()
     }
 
-    /// The Kubernetes namespaces that there are records of.
+    /// The Kubernetes namespaces with records.
     pub fn namespaces(&self) -> impl Iterator<Item = String> {
         self.records.namespaces().cloned()
     }
 
-    /// Whether a namespace may have more pods than so many.
+    /// Whether a namespace may have more pods than the limit.
     pub fn has_more_than(&self, limit: usize, namespace: &str) -> bool {
         self.records.in_namespace(namespace).nth(limit).is_some()
     }
@@ -257,12 +257,12 @@ impl Pods {
         aged.into_iter().map(|(_, uid)| uid).collect()
     }
 
-    /// Whether the folder of records is there: without it a record that is missing says nothing.
+    /// Whether the folder of records exists: without it a missing record means nothing.
     pub fn has_folder(&self) -> bool {
         self.folder.path().is_dir()
     }
 
-    /// Whether a record speaks of any pod of this name.
+    /// Whether there is a record of any pod of this name.
     pub fn has_name_of(&self, object: &source::Pod) -> bool {
         let meta = &object.metadata;
         let names = meta.namespace.as_deref().zip(meta.name.as_deref());
@@ -275,8 +275,8 @@ impl Pods {
         of.map(|(_, record)| uid_of(record)).collect()
     }
 
-    /// The newest record of a pod: a sandbox that was made again has a later one. One whose namespace is
-    /// gone is not the newest while there is another.
+    /// The newest record of a pod: a recreated sandbox has a later one. One whose namespace is gone
+    /// is not the newest while there is another.
     fn newest(&self, uid: &str) -> Option<&Arc<Record>> {
         self.newest_file(uid).map(|(_, record)| record)
     }
@@ -297,9 +297,9 @@ impl Pods {
         (is_there, record.age(), record.container_id.as_str())
     }
 
-    /// Remembers that the namespace of the pod's newest record is gone; whether another record is left
-    /// to go by. One that was found is no more then: what told of it may tell of another by now.
-    pub fn proved_gone(&mut self, uid: &str) -> bool {
+    /// Marks the namespace of the pod's newest record as gone; returns whether another record is
+    /// left. A record from a hint is dropped: the hint may be about another sandbox by now.
+    pub fn mark_newest_gone(&mut self, uid: &str) -> bool {
         let file = self.newest_file(uid).map(|(file, _)| file.clone());
         match file {
             Some(found) if self.found.contains_key(&found) => drop(self.forget(&found)),

@@ -1,5 +1,5 @@
-//! Pure: may this namespace have this link? Default deny: what no single rule allows as a whole is
-//! refused, and nothing is ever allowed by putting two rules together.
+//! Pure: policy evaluation. Default deny: a link is allowed only if a single rule allows all of it;
+//! rules are never combined.
 
 use std::{collections::BTreeMap, fmt::Display};
 
@@ -14,15 +14,15 @@ use kube::core::{Selector, SelectorExt};
 
 use crate::address::reserved::Reserved;
 
-/// Whether an API server can judge by rules.
+/// Whether admission can evaluate a set of rules.
 pub mod admission_cost;
-/// What one rule has against a vlan or a vxlan.
+/// Checks of a vlan or vxlan against one rule.
 mod device_rules;
 /// What an allowed link may do.
 mod permit;
-/// What a link asks for.
+/// The requested kind and place of a link.
 pub mod requested;
-/// What one rule has against a link.
+/// Checks of a link against one rule.
 mod rule_check;
 pub use permit::{Grant, Permit};
 use requested::RequestedLink;
@@ -34,19 +34,19 @@ pub struct Rejection {
     pub message: String,
 }
 
-/// How much the policies of a namespace allow. `None`: none of them says.
+/// Limits from the policies of a namespace. `None`: no policy sets one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
     pub links_per_pod: Option<usize>,
     pub pods_per_namespace: Option<usize>,
 }
 
-/// The policies that speak of a namespace.
+/// The policies that select a namespace.
 #[derive(Debug, Default)]
 pub struct Selected<'a> {
-    /// By name, so that nothing depends on the order in which they came.
+    /// Sorted by name, so that the result does not depend on their order.
     pub policies: Vec<&'a PodConfigPolicy>,
-    /// One sentence for each policy whose selector makes no sense; such a policy selects nothing.
+    /// One sentence for each policy with an invalid selector; such a policy selects nothing.
     pub troubles: Vec<String>,
 }
 
@@ -79,8 +79,8 @@ pub fn selecting<'a>(
     selected
 }
 
-/// A label selector ready to match. Refuses what Kubernetes refuses: a `NotIn` that forgot its values
-/// would otherwise select everything.
+/// A label selector ready to match. Refuses what Kubernetes refuses: a `NotIn` without values would
+/// otherwise select everything.
 pub fn selector(selector: &LabelSelector) -> Result<Selector, String> {
     for requirement in selector.match_expressions.iter().flatten() {
         let values = requirement.values.as_ref().is_some_and(|v| !v.is_empty());
@@ -110,13 +110,13 @@ pub fn selector(selector: &LabelSelector) -> Result<Selector, String> {
     Selector::try_from(selector.clone()).map_err(|error| error.to_string())
 }
 
-/// Judges a link by the policies that select its namespace: one rule must allow all of it.
+/// Evaluates a link by the policies that select its namespace: one rule must allow all of it.
 pub fn evaluate(link: &Link, policies: &[&PodConfigPolicy]) -> Result<Permit, Rejection> {
     let refused = |reason, message| Rejection {
         reason,
         message: bounded(message),
     };
-    let wish = RequestedLink::of(link).map_err(|why| refused(Reason::Invalid, why))?;
+    let requested = RequestedLink::of(link).map_err(|why| refused(Reason::Invalid, why))?;
     if policies.is_empty() {
         let message = "no PodConfigPolicy selects the namespace".to_owned();
         return Err(refused(Reason::NoPolicy, message));
@@ -124,7 +124,7 @@ pub fn evaluate(link: &Link, policies: &[&PodConfigPolicy]) -> Result<Permit, Re
     let mut allowing = Vec::new();
     let mut nearest: Option<(RuleCheck, &PodConfigPolicy, usize)> = None;
     for (policy, number, rule) in rules(policies) {
-        let check = RuleCheck::of(link, wish, rule);
+        let check = RuleCheck::of(link, requested, rule);
         if check.objections.is_empty() {
             allowing.push(rule);
         } else if nearest
@@ -135,7 +135,7 @@ pub fn evaluate(link: &Link, policies: &[&PodConfigPolicy]) -> Result<Permit, Re
         }
     }
     if !allowing.is_empty() {
-        return Ok(Permit::of(wish, &allowing));
+        return Ok(Permit::of(requested, &allowing));
     }
     let message = nearest.map_or_else(
         || {
@@ -153,8 +153,8 @@ pub fn evaluate(link: &Link, policies: &[&PodConfigPolicy]) -> Result<Permit, Re
     Err(refused(Reason::NotAllowed, message))
 }
 
-/// The limits of a namespace: of several policies the highest of each. A policy that does not name a
-/// limit has no say in it; so a general policy without limits does not undo those of a special one.
+/// The limits of a namespace: the highest of each. A policy without a limit does not count, so that
+/// a general policy without limits does not lift those of a special one.
 pub fn limits(policies: &[&PodConfigPolicy]) -> Limits {
     let highest = |limit: fn(&crds::policy::Limits) -> Option<i32>| {
         let named = policies
@@ -168,7 +168,7 @@ pub fn limits(policies: &[&PodConfigPolicy]) -> Limits {
     }
 }
 
-/// What the policies of a namespace reserve, whatever their rules allow.
+/// The networks that the policies of a namespace reserve, whatever their rules allow.
 pub fn reserved(policies: &[&PodConfigPolicy]) -> Reserved {
     let networks = policies.iter().flat_map(|policy| {
         let prefixes = policy.spec.reserved.iter().enumerate();
@@ -185,21 +185,21 @@ pub fn reserved(policies: &[&PodConfigPolicy]) -> Reserved {
     Reserved::new(networks)
 }
 
-/// Whether one of the policies takes a link away when a network appears that it overlaps.
+/// Whether one of the policies detaches a link when a network appears that it overlaps.
 pub fn detaches(policies: &[&PodConfigPolicy]) -> bool {
     policies
         .iter()
         .any(|policy| policy.spec.on_conflict == Some(OnConflict::Detach))
 }
 
-/// The first policy that gives no links to a pod which may administer the node's network.
+/// The first policy that excludes pods which may administer the node's network.
 pub fn contains(policies: &[&PodConfigPolicy]) -> Option<String> {
     let mut policies = policies.iter();
     let policy = policies.find(|p| p.spec.net_admin == Some(NetAdmin::UserNamespace));
     policy.map(|policy| name_of(policy))
 }
 
-/// A message that fits into a condition, whatever names a tenant put into it.
+/// A message that fits into a condition, whatever names a tenant has put into it.
 pub fn bounded(mut message: String) -> String {
     if message.len() > LONGEST_MESSAGE {
         let mut end = LONGEST_MESSAGE - '…'.len_utf8();
@@ -212,7 +212,7 @@ pub fn bounded(mut message: String) -> String {
     message
 }
 
-/// A name in quotes, moved_out and not too long.
+/// A name in quotes, escaped and not too long.
 pub fn clipped(name: &str) -> String {
     match name.char_indices().nth(LONGEST_NAME) {
         Some((end, _)) => format!("{:?}…", &name[..end]),
@@ -248,7 +248,7 @@ fn listed(mut items: impl Iterator<Item = String>) -> String {
     format!("{}{more}", first.join(", "))
 }
 
-fn moved_out(item: &impl Display) -> String {
+fn escaped(item: &impl Display) -> String {
     item.to_string()
         .chars()
         .take(LONGEST_NAME)
@@ -257,7 +257,7 @@ fn moved_out(item: &impl Display) -> String {
 }
 
 fn name_of(policy: &PodConfigPolicy) -> String {
-    moved_out(&policy.metadata.name.as_deref().unwrap_or("without a name"))
+    escaped(&policy.metadata.name.as_deref().unwrap_or("without a name"))
 }
 
 #[cfg(test)]

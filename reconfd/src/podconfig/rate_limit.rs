@@ -1,35 +1,34 @@
-//! How many links a pod, and all pods of a namespace, may be given in a while: a label, a PodConfig or a
-//! policy that flaps must not keep the kernel busy. Links are only made that slowly; what must go, goes at
-//! once.
+//! Token buckets that limit link creation per pod and per namespace: a flapping label, PodConfig or
+//! policy must not keep the kernel busy. Only creation is limited; deletion is immediate.
 
 use std::{
     collections::HashMap,
     time::{Duration, Instant},
 };
 
-/// So many at once, and behind them one in each such span.
+/// Burst size, and the interval in which one token is added.
 #[derive(Debug)]
 struct Rate {
     at_once: u32,
     each: Duration,
 }
 
-/// As many at once as a pod usually may have, so that no burst of new pods is slowed.
+/// The burst is what a pod usually may have, so that new pods are not slowed down.
 const OF_POD: Rate = Rate {
     at_once: 32,
     each: Duration::from_millis(250),
 };
-/// As many at once as a node full of pods has; behind them a fifth of what the kernel can make.
+/// The burst is what a full node has; the rate is a fifth of what the kernel can create.
 const OF_NAMESPACE: Rate = Rate {
     at_once: 2048,
     each: Duration::from_millis(5),
 };
 
-/// Filled again by time alone; by default that of a pod.
+/// Refilled by time alone; by default with the rate of a pod.
 #[derive(Debug)]
 pub struct TokenBucket {
     rate: &'static Rate,
-    /// When as many are there as there can be.
+    /// When the bucket is full again.
     full_at: Option<Instant>,
 }
 
@@ -47,7 +46,7 @@ impl TokenBucket {
         }
     }
 
-    /// Takes one, or says when there will be one.
+    /// Takes a token, or returns when the next one is available.
     pub fn take(&mut self, now: Instant) -> Result<(), Instant> {
         let (at_once, each) = (self.rate.at_once, self.rate.each);
         let full_at = self.full_at.map_or(now, |at| at.max(now)) + each;
@@ -65,10 +64,10 @@ impl TokenBucket {
 pub struct NamespaceBuckets(HashMap<String, TokenBucket>);
 
 impl NamespaceBuckets {
-    /// Takes one for a pod of the namespace, or says when there will be one.
+    /// Takes a token for a pod of the namespace, or returns when the next one is available.
     pub fn take(&mut self, namespace: &str, now: Instant) -> Result<(), Instant> {
         if !self.0.contains_key(namespace) {
-            // What is full is as good as new.
+            // A full bucket equals a new one.
             self.0
                 .retain(|_, bucket| bucket.full_at.is_some_and(|at| at > now));
             self.0

@@ -1,5 +1,5 @@
-//! Pure: outcomes → the status of a PodReport and of a PodConfig. The same outcomes give the same status
-//! to the last byte, so that nothing is written when nothing has changed.
+//! Pure: outcomes → the status of a PodReport and of a PodConfig. Equal outcomes give
+//! byte-identical statuses, so that nothing is written without a change.
 
 use std::{collections::BTreeSet, time::SystemTime};
 
@@ -25,10 +25,11 @@ use crate::{
     source::pod::NetAdmin,
 };
 
-/// How many links a report can hold: the API refuses a longer one, and the tenant would learn nothing.
+/// Maximum number of links in a report: the API would refuse a longer one, and the tenant would see
+/// nothing.
 pub const REPORTED: usize = 1024;
 
-/// The name and the owner of a pod's report. The pod's deletion never waits for it.
+/// Metadata of a pod's report, with the pod as owner. The pod's deletion never waits for it.
 pub fn pod_metadata(pod: &Pod) -> ObjectMeta {
     let owner = OwnerReference {
         api_version: "v1".to_owned(),
@@ -45,8 +46,8 @@ pub fn pod_metadata(pod: &Pod) -> ObjectMeta {
     }
 }
 
-/// What was done to one pod. `previous` gives the times of conditions that have not changed; that of
-/// another pod of the same name gives nothing.
+/// The status of one pod. `previous` gives the times of unchanged conditions, unless it is of
+/// another pod of the same name.
 pub fn pod_status(
     outcome: &PodOutcome,
     node: &str,
@@ -93,7 +94,7 @@ pub fn pod_status(
     }
 }
 
-/// How a PodConfig fares in the pods of these outcomes.
+/// The status of a PodConfig, from the pods of these outcomes.
 pub fn config_status<'a>(
     config: &PodConfig,
     outcomes: impl Iterator<Item = &'a PodOutcome>,
@@ -111,9 +112,9 @@ pub fn config_status<'a>(
     }
     for outcome in selected {
         tally.add(of_config(config, outcome));
-        let said = outcome.links.iter();
-        let said = said.map(|link| (link_status(link), link.conflict.as_deref()));
-        let conflicts = conditions::podconfig::pod_conflicts(config, &outcome.pod.name, said);
+        let links = outcome.links.iter();
+        let links = links.map(|link| (link_status(link), link.conflict.as_deref()));
+        let conflicts = conditions::podconfig::pod_conflicts(config, &outcome.pod.name, links);
         tally.conflicts.extend(conflicts);
     }
     conditions::podconfig::status(config, tally, previous, now)
@@ -130,11 +131,11 @@ fn is_selected<E>(
             .is_ok_and(|selector| selector.matches(&outcome.pod.labels))
 }
 
-/// What keeps the pod from what this PodConfig asks for.
+/// What keeps the pod from what this PodConfig requests.
 fn of_config<'a>(config: &PodConfig, outcome: &'a PodOutcome) -> Vec<Trouble<'a>> {
-    let said = outcome.links.iter().map(link_status);
+    let links = outcome.links.iter().map(link_status);
     let unknown = Trouble::not_reported(&outcome.pod.name, "the pod's turn has not come yet");
-    conditions::podconfig::pod_troubles(config, said, whole(outcome), unknown)
+    conditions::podconfig::pod_troubles(config, links, whole(outcome), unknown)
 }
 
 fn link_status(link: &LinkOutcome) -> LinkStatus<'_> {
@@ -152,11 +153,11 @@ fn link_status(link: &LinkOutcome) -> LinkStatus<'_> {
 /// What the pod's links overlap.
 fn conflicts(outcome: &PodOutcome) -> Vec<String> {
     let links = outcome.links.iter();
-    let told = links.filter_map(|link| {
+    let conflicts = links.filter_map(|link| {
         let name = policy::clipped(&link.name);
         Some(format!("link {name}: {}", link.conflict.as_ref()?))
     });
-    told.collect()
+    conflicts.collect()
 }
 
 /// How the pod may administer the node's network.
@@ -167,7 +168,7 @@ fn net_admin(outcome: &PodOutcome) -> Option<&str> {
     }
 }
 
-/// Everything that is not as wanted in the pod.
+/// Everything that is not as desired in the pod.
 fn troubles(outcome: &PodOutcome) -> Vec<Trouble<'_>> {
     let links = outcome.links.iter();
     let lacking = links.filter(|link| link.state != LinkState::Ready);
@@ -187,7 +188,7 @@ fn whole(outcome: &PodOutcome) -> Option<Trouble<'_>> {
     Some(Trouble {
         pod: &outcome.pod.name,
         link: "",
-        // Its namespace is gone: it ends, or it comes back with a new one.
+        // Its namespace is gone: the pod ends, or gets a new one.
         state: match reason {
             Reason::NamespaceGone => LinkState::Pending,
             _ => LinkState::Failed,
@@ -207,13 +208,13 @@ fn trouble_report(trouble: Trouble<'_>) -> PodTrouble {
 
 fn link_report(link: &LinkOutcome, before: &[LinkReport]) -> LinkReport {
     let present = link.present.as_ref();
-    // When a link that stands was changed by an earlier daemon, the report alone knows.
+    // If an earlier daemon changed the present link last, only the report knows when.
     let is_same = |earlier: &&LinkReport| {
         earlier.name == link.name && earlier.pod_config_uid == link.revision.uid
     };
     let earlier = before.iter().find(is_same).filter(|_| present.is_some());
     let earlier = earlier.and_then(|earlier| earlier.last_change.clone());
-    // An address that the API cannot spell (IPv4 in IPv6 clothes) is not one that was asked for.
+    // An address that the API cannot represent (IPv4-mapped IPv6) was not requested.
     let spelled =
         |address: &ipnetwork::IpNetwork| address.to_string().parse::<InterfaceAddress>().ok();
     LinkReport {

@@ -1,5 +1,5 @@
-//! Outcomes told to people: reports, status, log. On a thread of its own, so that a slow or full disk
-//! never stands between a wish and its link.
+//! Reports outcomes: PodReports, statuses, Events, log. Runs on its own thread, so that a slow or
+//! full disk never delays a link.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -22,37 +22,38 @@ use crate::{
     source::{ReportSink, Stores},
 };
 
-/// Outcomes as Events.
+/// Events.
 mod events;
-/// Outcomes that the tests are told with.
+/// Example outcomes for tests.
 #[cfg(test)]
 mod example;
-/// Outcomes as lines of the log.
+/// Log lines.
 mod log;
-/// Outcomes as what a pod's own status says.
+/// The pod's own status.
 mod pod;
 use events::PodConfigEvents;
 
-/// The first outcome after a while is told at once; those of a burst become one status.
+/// The first outcome after a pause is written at once; those of a burst are coalesced into one
+/// status.
 const COALESCE: Duration = Duration::from_millis(20);
 const IDLE: Duration = Duration::from_secs(1);
 
-/// What the controller says to the one who tells.
+/// Jobs that the reconciler sends to the reporter.
 #[derive(Debug)]
 pub enum ReportJob {
     Pod(Box<PodOutcome>),
     PodGone {
         uid: String,
     },
-    /// A PodConfig that came, changed or went.
+    /// A PodConfig was added, changed or deleted.
     PodConfig {
         namespace: String,
         name: String,
     },
     AllPodConfigs,
-    /// Nothing more follows for now.
+    /// The end of a pass.
     Done,
-    /// Every pod has been told once.
+    /// Every pod has been reported once.
     Started,
 }
 
@@ -65,7 +66,7 @@ pub struct Reporter {
     outcomes: HashMap<String, PodOutcome>,
     reports: HashMap<String, PodReportStatus>,
     statuses: HashMap<(String, String), PodConfigStatus>,
-    /// PodConfigs, by namespace and name → uids of the pods that they ask for something in.
+    /// PodConfigs by namespace and name → uids of the pods that they request links in.
     pods_of: HashMap<(String, String), BTreeSet<String>>,
     stale: BTreeSet<(String, String)>,
     flushed: Instant,
@@ -74,12 +75,12 @@ pub struct Reporter {
     manner: ReporterOptions,
 }
 
-/// What is told beside the reports, where there is an API.
+/// What is written beside the reports, where there is an API.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ReporterOptions {
-    /// The condition of pods that wait for their links.
+    /// The readiness condition of pods that wait for their links.
     pub gate: bool,
-    /// The annotation that Multus' tools read.
+    /// The network-status annotation, as read by Multus' tools.
     pub network_status: bool,
 }
 
@@ -106,7 +107,7 @@ impl Reporter {
         }
     }
 
-    /// Until the controller has ended and everything is told.
+    /// Runs until the reconciler has ended and everything is written.
     pub fn run(mut self, tellings: &mpsc::Receiver<ReportJob>) {
         loop {
             match tellings.recv_timeout(self.patience()) {
@@ -117,7 +118,7 @@ impl Reporter {
         }
     }
 
-    /// For how long more may be waited for before statuses are told.
+    /// How long to wait for more jobs before statuses are written.
     fn patience(&self) -> Duration {
         match self.stale.is_empty() {
             true => IDLE,
@@ -141,7 +142,7 @@ impl Reporter {
         }
     }
 
-    /// Reports of what ended while no daemon ran go away.
+    /// Deletes reports of what ended while no daemon ran.
     fn tidy(&mut self) {
         self.mark_all_stale();
         let reported = self
@@ -150,7 +151,7 @@ impl Reporter {
             .filter(|o| self.reports.contains_key(&o.pod.uid) || o.is_anothers());
         match &self.sink {
             ReportSink::Cluster(sink) => {
-                // Of a pod that lives and whose turn is still to come, nothing is known: its report stays.
+                // Nothing is known yet of a living pod that was not reconciled: its report stays.
                 let pods = self.stores.pods();
                 let living = pods.iter().filter(|pod| !pod.has_ended());
                 let living = living.filter_map(|pod| pod.metadata.uid.as_deref());
@@ -183,7 +184,7 @@ impl Reporter {
         self.stale.extend(self.statuses.keys().cloned());
     }
 
-    /// The statuses of the PodConfigs that ask for something in a pod are to be told anew.
+    /// Marks the PodConfigs that request links in a pod for a new status.
     fn mark_stale(&mut self, outcome: &PodOutcome) {
         for key in asking(outcome) {
             self.stale.insert(key);
@@ -194,7 +195,7 @@ impl Reporter {
         let uid = outcome.pod.uid.clone();
         self.log(&outcome);
         if !self.is_superseded(&outcome) {
-            self.note(&outcome);
+            self.send_pod_event(&outcome);
             match outcome.is_anothers() {
                 true => {
                     self.reports.remove(&uid);
@@ -229,7 +230,7 @@ impl Reporter {
         Some(outcome)
     }
 
-    /// A pod that ended is not told over one of the same name that lives.
+    /// A pod that ended must not overwrite the report of a living pod of the same name.
     fn is_superseded(&self, outcome: &PodOutcome) -> bool {
         outcome.trouble.is_some()
             && self.outcomes.values().any(|other| {
@@ -275,7 +276,7 @@ impl Reporter {
         }
     }
 
-    /// Writes the status of every PodConfig that something happened to.
+    /// Writes the status of every changed PodConfig.
     fn flush(&mut self) {
         self.flushed = Instant::now();
         for (namespace, name) in std::mem::take(&mut self.stale) {
@@ -289,7 +290,7 @@ impl Reporter {
         }
     }
 
-    /// On a cluster the controller does this, from the reports of all nodes.
+    /// On a cluster the cluster controller writes it, from the reports of all nodes.
     fn report_podconfig(&mut self, namespace: String, name: String) {
         let ReportSink::Directory(sink) = &self.sink else {
             return;
@@ -331,7 +332,7 @@ impl Reporter {
     }
 }
 
-/// The PodConfigs that ask for something in a pod, by namespace and name.
+/// The PodConfigs that request links in a pod, by namespace and name.
 fn asking(outcome: &PodOutcome) -> BTreeSet<(String, String)> {
     let links = outcome.links.iter();
     links

@@ -1,6 +1,6 @@
-//! Who has which segment of this node: the namespace that used it first, and of several PodConfigs
-//! that want it in different ways the oldest. The kernel remembers the first over a restart, in the
-//! alias of the segment's bridge.
+//! Ownership of this node's segments: the namespace that used a segment first owns it, and the
+//! oldest PodConfig decides its settings. The owner survives a restart in the alias of the
+//! segment's bridge.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -8,14 +8,14 @@ use crds::Reason;
 use ipnetwork::IpNetwork;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::{plan::Cause, vtep_peers::is_of};
+use super::{plan::Cause, vtep_peers::is_tunnel};
 use crate::node::links::{
     Segment,
     device::{Data, Remotes},
 };
 
-/// A PodConfig, the older before the younger: one without a time of creation is the youngest, for it
-/// cannot prove otherwise.
+/// A PodConfig, ordered by age: one without a creation time is the youngest, for it cannot prove
+/// otherwise.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Member {
     pub is_ageless: bool,
@@ -25,26 +25,26 @@ pub struct Member {
     pub uid: String,
 }
 
-/// One pod's wish for a segment.
+/// The request of one pod for a segment.
 #[derive(Clone, Debug)]
 pub struct Registration<'a> {
     pub pod: &'a str,
     pub member: &'a Member,
     pub segment: &'a Segment,
-    /// The device itself is to be in the pod.
+    /// Whether the device itself should be inside the pod.
     pub exclusive: bool,
     /// A rule allows the link on a segment that other namespaces use.
     pub across: bool,
-    /// Where peers of a tunnel may be, as a rule of this link says.
+    /// Networks of the allowed peers of a tunnel, by a rule of this link.
     pub sources: &'a [IpNetwork],
 }
 
 #[derive(Debug, Default)]
 pub struct Segments {
     /// By the name of the segment.
-    held: BTreeMap<String, OwnerState>,
+    states: BTreeMap<String, OwnerState>,
     by_pod: HashMap<String, BTreeSet<String>>,
-    /// Pods that were refused one.
+    /// Pods that were refused a segment.
     waiting: BTreeSet<String>,
 }
 
@@ -65,31 +65,32 @@ struct User {
 }
 
 impl Segments {
-    /// What the kernel says of who had a segment, before anybody has claimed it.
-    pub fn recall(&mut self, segment: String, owner: String) {
+    /// Restores the owner of a segment from the kernel, before any pod has claimed it.
+    pub fn restore(&mut self, segment: String, owner: String) {
         let users = BTreeMap::new();
-        self.held.insert(segment, OwnerState { owner, users });
+        self.states.insert(segment, OwnerState { owner, users });
     }
 
-    /// Everybody who was there has claimed: what nobody did is free. The pods that waited.
+    /// Called when every existing user has registered: unclaimed segments become free. Returns the
+    /// waiting pods.
     pub fn forget_unclaimed(&mut self) -> BTreeSet<String> {
-        self.held.retain(|_, held| !held.users.is_empty());
+        self.states.retain(|_, held| !held.users.is_empty());
         std::mem::take(&mut self.waiting)
     }
 
-    /// The pods that have any.
+    /// The pods that have segments.
     pub fn pods(&self) -> impl Iterator<Item = &String> {
         self.by_pod.keys()
     }
 
-    /// The namespace that has the segment, for a pod that has just claimed it.
+    /// The owning namespace of the segment, for a pod that has just claimed it.
     pub fn owner(&self, segment: &str) -> Option<&str> {
-        self.held.get(segment).map(|held| held.owner.as_str())
+        self.states.get(segment).map(|held| held.owner.as_str())
     }
 
-    /// Whether any pod has a registration on a tunnel; or on its whole device alone.
+    /// Whether any pod uses a tunnel; with `whole`, only as its exclusive device.
     pub fn has_tunnel(&self, vni: u32, port: u16, whole: bool) -> bool {
-        let users = self.held.values().flat_map(|held| held.users.values());
+        let users = self.states.values().flat_map(|held| held.users.values());
         let mut users = users.filter(|user| user.exclusive || !whole);
         users.any(|user| match &user.segment.data {
             Data::Vxlan(vxlan) => (vxlan.vni, vxlan.port) == (vni, port),
@@ -97,55 +98,56 @@ impl Segments {
         })
     }
 
-    /// The pods that a slice of peers of this namespace concerns.
+    /// The pods that a PeerSlice of this namespace concerns.
     pub fn users_of_found(&self, namespace: &str, vni: i32, port: i32) -> BTreeSet<String> {
         let is_concerned = |held: &&OwnerState| {
             let mut users = held.users.values();
             users.any(|user| {
                 let tunnel = user.segment.data.found();
                 user.member.namespace == namespace
-                    && tunnel.is_some_and(|tunnel| is_of(tunnel, vni, port))
+                    && tunnel.is_some_and(|tunnel| is_tunnel(tunnel, vni, port))
             })
         };
-        let concerned = self.held.values().filter(is_concerned);
+        let concerned = self.states.values().filter(is_concerned);
         concerned
             .flat_map(|held| held.users.keys().cloned())
             .collect()
     }
 
-    /// The namespaces that have the segment: the ends of all of them are on it.
+    /// The namespaces that use the segment: the endpoints of all of them are its peers.
     pub fn namespaces(&self, segment: &str) -> BTreeSet<&str> {
-        self.held
+        self.states
             .get(segment)
             .map_or(BTreeSet::new(), OwnerState::namespaces)
     }
 
-    /// Every pod that has a tunnel.
+    /// All pods that use a tunnel.
     pub fn users_of_tunnels(&self) -> BTreeSet<String> {
-        let users = self.held.values().flat_map(|held| &held.users);
+        let users = self.states.values().flat_map(|held| &held.users);
         let of_tunnels = users.filter(|(_, user)| matches!(user.segment.data, Data::Vxlan(_)));
         of_tunnels.map(|(pod, _)| pod.clone()).collect()
     }
 
-    /// Where peers of a tunnel may be that are not written down one by one: what the oldest PodConfig's rules say holds for
-    /// all, or each pod's pass would open and close the tunnel for the others.
+    /// Networks of the allowed peers where peers are not listed one by one. The rules of the oldest
+    /// PodConfig hold for all, or each pod's pass would open and close the tunnel for the others.
     pub fn sources(&self, segment: &str) -> &[IpNetwork] {
-        self.held.get(segment).map_or(&[], OwnerState::sources)
+        self.states.get(segment).map_or(&[], OwnerState::sources)
     }
 
     /// A pod that is gone waits for nothing.
-    pub fn wait_no_more(&mut self, pod: &str) {
+    pub fn stop_waiting(&mut self, pod: &str) {
         self.waiting.remove(pod);
     }
 
-    /// Whether another pod has the segment as well.
+    /// Whether another pod uses the segment as well.
     pub fn has_others(&self, segment: &str, pod: &str) -> bool {
-        let held = self.held.get(segment);
+        let held = self.states.get(segment);
         held.is_some_and(|held| held.users.keys().any(|user| user != pod))
     }
 
-    /// Takes a segment for a pod, or says why the pod can not have it; and the pods that this is news to.
-    pub fn take(
+    /// Registers a pod for a segment, or returns why it is refused; with the pods to enqueue
+    /// because of it.
+    pub fn register(
         &mut self,
         registration: &Registration<'_>,
     ) -> (Result<(), Cause>, BTreeSet<String>) {
@@ -154,7 +156,7 @@ impl Segments {
             owner: registration.member.namespace.clone(),
             users: BTreeMap::new(),
         };
-        let held = self.held.entry(name.clone()).or_insert_with(new);
+        let held = self.states.entry(name.clone()).or_insert_with(new);
         if let Err(why) = held.check(registration) {
             let news = self.refuse(registration);
             return (Err(why), news);
@@ -162,7 +164,7 @@ impl Segments {
         let (mut news, is_otherwise) = held.register(registration);
         self.waiting.remove(registration.pod);
         if is_otherwise {
-            // What stood in somebody's way may do so no longer.
+            // It may unblock waiting pods.
             news.append(&mut self.waiting);
         }
         let segments = self.by_pod.entry(registration.pod.into()).or_default();
@@ -170,7 +172,7 @@ impl Segments {
         (Ok(()), news)
     }
 
-    /// A pod that had it, and can not have it any more, no longer stands in anybody's way.
+    /// A pod that loses the segment may unblock others.
     fn refuse(&mut self, registration: &Registration<'_>) -> BTreeSet<String> {
         let mut kept = self
             .by_pod
@@ -178,13 +180,14 @@ impl Segments {
             .cloned()
             .unwrap_or_default();
         kept.remove(&registration.segment.name);
-        let news = self.keep(registration.pod, &kept);
+        let news = self.retain(registration.pod, &kept);
         self.waiting.insert(registration.pod.into());
         news
     }
 
-    /// Keeps of a pod's segments only these. The pods that wait, if any came free.
-    pub fn keep(&mut self, pod: &str, kept: &BTreeSet<String>) -> BTreeSet<String> {
+    /// Drops a pod's other segments. Returns the pods to enqueue, including those that wait if any
+    /// became free.
+    pub fn retain(&mut self, pod: &str, kept: &BTreeSet<String>) -> BTreeSet<String> {
         let Some(held) = self.by_pod.get_mut(pod) else {
             return BTreeSet::new();
         };
@@ -195,11 +198,11 @@ impl Segments {
         }
         let mut news = BTreeSet::new();
         for segment in &free {
-            if let Some(held) = self.held.get_mut(segment) {
+            if let Some(held) = self.states.get_mut(segment) {
                 news.extend(held.remove(pod));
             }
         }
-        self.held
+        self.states
             .retain(|segment, held| !held.users.is_empty() || !free.contains(segment));
         if !free.is_empty() {
             news.extend(std::mem::take(&mut self.waiting));
@@ -230,7 +233,7 @@ impl OwnerState {
         };
         let is_new = !self.users.contains_key(registration.pod);
         let stranger = others().find(|(_, user)| user.member.namespace != *namespace);
-        // Who was there alone and now shares with nobody keeps it; who comes later does not drive others out.
+        // A sole user that now shares with others keeps it; a later one does not displace others.
         let other = match stranger {
             _ if self.owner != *namespace => Some(&self.owner),
             Some((_, user)) if is_new => Some(&user.member.namespace),
@@ -240,14 +243,14 @@ impl OwnerState {
             && !(registration.across && others().all(|(_, user)| user.across))
         {
             let message = format!(
-                "{segment} is namespace {other}'s; sharing it register a rule with sharing: AcrossNamespaces for both"
+                "{segment} belongs to namespace {other}; sharing it takes a rule with sharing: AcrossNamespaces for both"
             );
             return Err((Reason::SegmentInUse, message));
         }
         if let Some((_, user)) = others().find(|(_, user)| registration.exclusive || user.exclusive)
         {
             let message = format!(
-                "{segment} is used by podconfig {} already, and mode Exclusive shares with nobody",
+                "{segment} is used by podconfig {} already, and mode Exclusive allows no other user",
                 user.member.name
             );
             return Err((Reason::SegmentInUse, message));
@@ -270,8 +273,8 @@ impl OwnerState {
         }
     }
 
-    /// Writes the registration down. The pods that must be looked at because of it, and whether it is another
-    /// than the pod's last.
+    /// Saves the registration. Returns the pods to enqueue because of it, and whether it differs
+    /// from the pod's last.
     fn register(&mut self, registration: &Registration<'_>) -> (BTreeSet<String>, bool) {
         let sources = self.sources().to_vec();
         let user = User {
@@ -306,8 +309,8 @@ impl OwnerState {
         members.map(|member| member.namespace.as_str()).collect()
     }
 
-    /// Who is left, if the segment now has another owner, is open to others or leads to fewer of them:
-    /// what is there must say so.
+    /// Removes a user. Returns the remaining users if the segment has another owner, other sources
+    /// or fewer namespaces: the kernel state must follow.
     fn remove(&mut self, pod: &str) -> BTreeSet<String> {
         let (sources, namespaces) = (self.sources().to_vec(), self.namespaces().len());
         self.users.remove(pod);
@@ -319,7 +322,7 @@ impl OwnerState {
         }
     }
 
-    /// Gives the segment to the oldest who is left, where none of the owner's is.
+    /// Passes the segment to the oldest remaining user, if the owner has none.
     fn pass_on(&mut self) -> bool {
         let is_owners = |user: &User| user.member.namespace == self.owner;
         if self.users.values().any(is_owners) {
@@ -338,7 +341,7 @@ fn is_same_way(one: &Segment, other: &Segment) -> bool {
     one.parent == other.parent && one.data == other.data
 }
 
-/// What two wishes for one segment can differ in.
+/// The settings in which two requests for one segment can differ.
 fn way(segment: &Segment) -> String {
     match &segment.data {
         Data::Vlan(_) => format!("on {}", segment.parent),
@@ -349,7 +352,7 @@ fn way(segment: &Segment) -> String {
                 format!("on {} with the peers {}", segment.parent, peers.join(", "))
             }
             Remotes::Discovered(_) => {
-                format!("on {} with the peers that are found", segment.parent)
+                format!("on {} with discovered peers", segment.parent)
             }
         },
     }

@@ -1,5 +1,5 @@
-//! What is remembered of pods of which nothing is left: no record, no link and no namespace. Their end may have
-//! been missed, or it came while nothing could be done about it, and no further event follows.
+//! Garbage collection of pods of which nothing is left: no record, no link and no namespace. Their
+//! end may have been missed, or nothing could be done at that time, and no further event follows.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use super::NodeReconciler;
 
 impl NodeReconciler {
     pub(super) fn sweep(&mut self) {
-        // Before every pod has been looked at, it is not known what is wanted.
+        // Before every pod has been observed, the desired state is unknown.
         if !self.initial_pass_done {
             return;
         }
@@ -29,7 +29,7 @@ impl NodeReconciler {
         there
     }
 
-    /// The ids of namespaces that have ended, of pods without a record: nothing else would say so.
+    /// Forgets ids of ended namespaces, of pods without a record: no event would remove them.
     fn forget_netns_ids(&mut self) {
         let unrecorded = self.netns_ids.of(|uid| !self.pods.has(uid));
         if unrecorded.is_empty() {

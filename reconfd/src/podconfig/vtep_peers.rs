@@ -1,5 +1,5 @@
-//! Pure: the ends of a tunnel with `peers: {auto: {}}`, this node's and those of the other nodes. What a
-//! rule does not let be a peer is no end, whoever says so.
+//! Pure: the endpoints (VTEPs) of a tunnel with `peers: {auto: {}}`, local and remote. An address
+//! that the rule does not allow as a peer is never an endpoint, whatever its source.
 
 use std::{borrow::Borrow, collections::BTreeSet, net::IpAddr};
 
@@ -8,15 +8,15 @@ use ipnetwork::IpNetwork;
 
 use crate::node::filter::Tunnel;
 
-/// The end on this node: the first of the underlay's addresses that the rule lets be a peer.
-pub fn own(addresses: &[IpAddr], networks: &[IpNetwork]) -> Option<IpAddr> {
+/// The local endpoint: the first address of the underlay that the rule allows as a peer.
+pub fn local(addresses: &[IpAddr], networks: &[IpNetwork]) -> Option<IpAddr> {
     let mut addresses = addresses.iter().copied();
     addresses.find(|address| is_node(*address) && is_in(*address, networks))
 }
 
-/// The other ends that the slices name, of the family of this one; what is an address of this node is
-/// none.
-pub fn others<S: Borrow<PeerSlice>>(
+/// The remote endpoints from the slices, of the local one's address family; addresses of this node
+/// are excluded.
+pub fn remote<S: Borrow<PeerSlice>>(
     slices: impl IntoIterator<Item = S>,
     tunnel: Tunnel,
     own: IpAddr,
@@ -26,7 +26,7 @@ pub fn others<S: Borrow<PeerSlice>>(
     let mut others = BTreeSet::new();
     for slice in slices {
         let spec = &slice.borrow().spec;
-        if !is_of(tunnel, spec.vni, spec.port) {
+        if !is_tunnel(tunnel, spec.vni, spec.port) {
             continue;
         }
         let named = spec.peers.iter().map(|peer| peer.address.to_canonical());
@@ -40,12 +40,12 @@ pub fn others<S: Borrow<PeerSlice>>(
     others
 }
 
-/// Whether a slice of this identifier and port speaks of the tunnel.
-pub fn is_of(tunnel: Tunnel, vni: i32, port: i32) -> bool {
+/// Whether a slice with this VNI and port is about the tunnel.
+pub fn is_tunnel(tunnel: Tunnel, vni: i32, port: i32) -> bool {
     u32::try_from(vni) == Ok(tunnel.vni) && u16::try_from(port) == Ok(tunnel.port)
 }
 
-/// Whether an address can be that of one node among others.
+/// Whether an address can identify one node.
 fn is_node(address: IpAddr) -> bool {
     let is_odd = match address {
         IpAddr::V4(v4) => v4.is_link_local() || v4.is_broadcast(),
@@ -95,7 +95,7 @@ mod tests {
 
     fn found(slices: &[PeerSlice], own: &str, allowed: &[&str]) -> Vec<IpAddr> {
         let own = ip(own);
-        let others = others(slices, TUNNEL, own, |a| *a == own, &networks(allowed));
+        let others = remote(slices, TUNNEL, own, |a| *a == own, &networks(allowed));
         others.into_iter().collect()
     }
 
@@ -117,9 +117,13 @@ mod tests {
             (&[], None),
         ] {
             let allowed = networks(allowed);
-            assert_eq!(own(&on_underlay, &allowed), own_end.map(ip), "{allowed:?}");
+            assert_eq!(
+                local(&on_underlay, &allowed),
+                own_end.map(ip),
+                "{allowed:?}"
+            );
         }
-        assert_eq!(own(&[], &networks(&["0.0.0.0/0"])), None);
+        assert_eq!(local(&[], &networks(&["0.0.0.0/0"])), None);
     }
 
     #[test]
@@ -171,7 +175,7 @@ mod tests {
             let named: Vec<IpAddr> = all.iter().copied().chain(near).collect();
             let own = ip("10.0.0.1");
             let is_own = |address: &IpAddr| *address == own || *address == ip("10.0.0.2");
-            let others = others([slice(7, 4789, &named)], TUNNEL, own, is_own, &[network]);
+            let others = remote([slice(7, 4789, &named)], TUNNEL, own, is_own, &[network]);
             for end in &others {
                 prop_assert!(end.is_ipv4() && network.contains(*end) && !is_own(end), "{end}");
             }

@@ -1,5 +1,5 @@
-//! Pure: what the kernel refused, by link. It is tried again after a time that doubles with each rejected, however
-//! often the pod is looked at meanwhile; what is to be otherwise than what was refused is tried at once.
+//! Pure: changes that the kernel rejected, by link. Retried with exponential backoff, however often
+//! the pod is observed meanwhile; a changed specification or target is tried at once.
 
 use std::{collections::BTreeMap, time::Instant};
 
@@ -8,13 +8,14 @@ use crds::Reason;
 use super::wait;
 use crate::podconfig::plan::{Blocked, Plan, Step, Target};
 
-/// The first wait is that of a thing that went wrong so often before: the kernel has said no, and not later.
+/// The first wait is that of the fourth failure: the kernel has refused, and will most likely
+/// refuse again soon.
 const HEAD_START: u32 = 3;
 
-/// What a link was to be: the specification's hash, and the target.
+/// What was tried: the specification's hash and the target.
 pub type Spec = (String, Target);
 
-/// One link that the kernel refused.
+/// A rejected change of one link.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Rejected {
     spec: Spec,
@@ -32,7 +33,8 @@ impl Rejections {
         self.0.is_empty()
     }
 
-    /// Takes the steps to links that were refused a moment ago out of the plan; the names of these links.
+    /// Drops the steps of links that are in backoff from the plan; returns the names of these
+    /// links.
     pub fn hold_back(&self, plan: &mut Plan, now: Instant) -> Vec<String> {
         let mut held = Vec::new();
         for step in &plan.steps {
@@ -68,7 +70,8 @@ impl Rejections {
         held.into_iter().map(|(link, _)| link).collect()
     }
 
-    /// A pass is through: what was refused in it, and what was held back. All else is refused no more.
+    /// Takes over the result of a pass: rejected and held-back links stay, all others are
+    /// forgotten.
     pub fn take(
         &mut self,
         refused: Vec<(String, Spec, (Reason, String))>,
@@ -79,7 +82,7 @@ impl Rejections {
         for (link, spec, why) in refused {
             let same = before.remove(&link).filter(|before| before.spec == spec);
             let rejected = match same {
-                // It was tried for another reason than that it was due.
+                // It was tried before it was due, for another reason.
                 Some(early) if early.not_before > now => Rejected { why, ..early },
                 same => {
                     let times = same.map_or(0, |before| before.times) + 1;

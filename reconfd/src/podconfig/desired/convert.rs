@@ -1,5 +1,5 @@
-//! Pure: the link of the API as the node understands it. Checks again what the schema has checked: what
-//! came in through an older schema must not get any further.
+//! Pure: converts a link of the API to a link of the node. Validates again what the schema
+//! validates, because objects may have been stored under an older schema.
 
 use std::{collections::BTreeSet, net::IpAddr};
 
@@ -25,7 +25,7 @@ use crate::{
 const DEFAULT_MTU: u32 = 1500;
 const RESERVED: [&str; 4] = ["lo", "eth0", "all", "default"];
 
-/// The wanted link, or what is wrong with the request.
+/// Converts a link, or returns what is invalid in it.
 pub fn link_of(
     request: &podconfig::Link,
     permit: &Permit,
@@ -38,7 +38,7 @@ pub fn link_of(
     };
     if !is_interface_name(&request.name) {
         return Err(invalid(format!(
-            "{} is no name for an interface of a pod",
+            "{} is not a valid interface name for a pod",
             clipped(&request.name)
         )));
     }
@@ -68,7 +68,7 @@ pub fn link_of(
     })
 }
 
-/// With nothing below it that says how much it carries, a link carries what Ethernet does.
+/// Without a lower device that limits it, a link has the MTU of Ethernet.
 fn default_mtu(kind: &LinkKind) -> Option<u32> {
     match kind {
         LinkKind::Veth(veth) if !matches!(veth.host_end, HostEnd::Segment(_)) => Some(DEFAULT_MTU),
@@ -110,7 +110,7 @@ fn kind(
             LinkKind::Device(Device::Exclusive(segment(parent)))
         }
         ParentRef::Pod(carrier) if carrier == request.name => {
-            return Err(format!("{} can not carry itself", clipped(carrier)));
+            return Err(format!("{} cannot be based on itself", clipped(carrier)));
         }
         ParentRef::Pod(carrier) if is_carrier(carrier) => LinkKind::Device(Device::Inside {
             namespace: namespace.to_owned(),
@@ -118,7 +118,7 @@ fn kind(
             data,
         }),
         ParentRef::Pod(carrier) => {
-            return Err(format!("{} is no name of a link", clipped(carrier)));
+            return Err(format!("{} is not a valid link name", clipped(carrier)));
         }
     })
 }
@@ -137,25 +137,27 @@ fn tunnel(vxlan: &podconfig::Vxlan, ends: RequestedPeers<'_>) -> Result<device::
             RequestedPeers::Addresses(addresses) => device::Remotes::Peers(peers(addresses)?),
             RequestedPeers::Group(group) if group.is_multicast() => device::Remotes::Group(group),
             RequestedPeers::Group(group) => {
-                return Err(format!("vxlan.peers.group {group} is no multicast address"));
+                return Err(format!(
+                    "vxlan.peers.group {group} is not a multicast address"
+                ));
             }
             RequestedPeers::Auto => device::Remotes::Discovered(None),
         },
     })
 }
 
-/// The other ends one by one: each another node, all of one family.
+/// The peers: each another node, all of one family.
 fn peers(addresses: &[IpAddr]) -> Result<BTreeSet<IpAddr>, String> {
     let peers: BTreeSet<IpAddr> = addresses.iter().map(IpAddr::to_canonical).collect();
     let is_odd = |ip: &&IpAddr| ip.is_multicast() || ip.is_loopback() || ip.is_unspecified();
     if let Some(odd) = peers.iter().find(is_odd) {
-        return Err(format!("vxlan.peers.addresses {odd} is no other node"));
+        return Err(format!("vxlan.peers.addresses {odd} is not another node"));
     }
     let in_ipv4 = peers.iter().filter(|peer| peer.is_ipv4()).count();
     match in_ipv4 == 0 || in_ipv4 == peers.len() {
         _ if peers.is_empty() => Err("vxlan.peers.addresses names no other node".to_owned()),
         true => Ok(peers),
-        false => Err("vxlan.peers.addresses are of two families".to_owned()),
+        false => Err("vxlan.peers.addresses mix IPv4 and IPv6".to_owned()),
     }
 }
 
@@ -170,7 +172,8 @@ fn host_end(place: VethPlace<'_>, namespace: &str, installation: &str) -> HostEn
     }
 }
 
-/// A route without `via` goes out of the link itself; on a routed link the node fills the gateway in.
+/// A route without `via` goes out of the link itself; on a routed link the node fills in the
+/// gateway.
 fn route(request: &podconfig::Route, link: &podconfig::Link) -> Result<Route, String> {
     let to: IpNetwork = request.to.network();
     let via = request.via.map(|via| via.to_canonical());
@@ -197,14 +200,14 @@ fn route(request: &podconfig::Route, link: &podconfig::Link) -> Result<Route, St
     })
 }
 
-/// The gateway of the link's ranges in one family. A link that the node routes has the node for one.
+/// The gateway of the link's ranges in one family. On a routed link the node is the gateway.
 fn gateway(link: &podconfig::Link, is_ipv4: bool) -> Option<IpAddr> {
     let is_routed = link.veth.as_ref().is_some_and(|veth| veth.routed.is_some());
     let mut ranges = link.ranges().iter().filter(|_| !is_routed);
     ranges.find_map(|range| range.gateway.filter(|via| via.is_ipv4() == is_ipv4))
 }
 
-/// The ranges of a link, each of which gives it an address.
+/// The ranges of a link; the link gets one address from each.
 pub fn ranges_of(request: &podconfig::Link) -> Result<Vec<Range>, Rejection> {
     let invalid = |message: String| Rejection {
         reason: Reason::Invalid,
@@ -224,13 +227,13 @@ pub fn ranges_of(request: &podconfig::Link) -> Result<Vec<Range>, Rejection> {
     Ok(ranges)
 }
 
-/// What the kernel takes as a name.
+/// Names that the kernel accepts.
 fn is_carrier(name: &str) -> bool {
     let allowed = |b: u8| b.is_ascii_graphic() && !matches!(b, b'/' | b':' | b'%');
     (1..=15).contains(&name.len()) && name.bytes().all(allowed) && !matches!(name, "." | "..")
 }
 
-/// What the kernel takes as a name, less what is not a tenant's to name or means more than one link.
+/// Names that the kernel accepts, except reserved ones and those that match more than one link.
 fn is_interface_name(name: &str) -> bool {
     is_carrier(name) && !RESERVED.contains(&name)
 }

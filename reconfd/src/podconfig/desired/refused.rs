@@ -1,4 +1,4 @@
-//! Links that are asked for and not granted. Pure.
+//! Pure: links that are requested and not granted.
 
 use crds::{PodConfig, Reason, podconfig, report::LinkState};
 
@@ -14,7 +14,7 @@ use crate::{
     source::pod::NetAdmin,
 };
 
-/// Refuses a pod that may administer the node's network, where the policy of that name gives such pods no links.
+/// Refuses a pod that may administer the node's network, if the named policy excludes such pods.
 pub fn contained(pod: &Pod, policy: Option<&str>) -> Result<(), Rejection> {
     let (Some(policy), Some(how)) = (policy, uncontained(&pod.net_admin)) else {
         return Ok(());
@@ -39,7 +39,7 @@ fn uncontained(net_admin: &NetAdmin) -> Option<&str> {
     }
 }
 
-/// What is told of the link.
+/// The outcome of a refused link.
 pub fn outcome(config: &PodConfig, request: &podconfig::Link, rejection: Rejection) -> LinkOutcome {
     LinkOutcome {
         name: request.name.clone(),
@@ -57,7 +57,7 @@ pub fn outcome(config: &PodConfig, request: &podconfig::Link, rejection: Rejecti
     }
 }
 
-/// The kind that is asked for, as far as the request makes sense.
+/// The kind that is requested, as far as it can be determined.
 fn kind_of(request: &podconfig::Link) -> &'static str {
     match (&request.vlan, &request.vxlan) {
         (Some(_), _) => VLAN,

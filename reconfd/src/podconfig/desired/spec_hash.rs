@@ -1,5 +1,5 @@
-//! Pure: the hash that stands for all that was asked for in a link. A restarted daemon, of any later
-//! version, must come to the same one: none of this may ever change.
+//! Pure: hash of a link's specification. A restarted daemon, of any later version, must compute the
+//! same hash: none of this may ever change.
 
 use sha2::{Digest, Sha256};
 
@@ -8,11 +8,11 @@ use crate::node::links::{
     device::{Data, Remotes},
 };
 
-/// 16 hexadecimal characters that stand for everything in the link that was asked for.
+/// 16 hexadecimal characters, computed from everything that the link specifies.
 pub fn spec_hash(link: &Link) -> String {
     let mut form = Canonical::default();
     form.text("podconfig:v1").text(&link.name).kind(&link.kind);
-    // A link that carries what is below it carries asks for nothing.
+    // A link with the MTU of its lower device specifies none.
     form.number(link.mtu.unwrap_or_default())
         .bytes(link.mac.as_ref().map_or(&[], |mac| mac))
         .number(u32::from(link.slaac));
@@ -34,7 +34,7 @@ pub fn spec_hash(link: &Link) -> String {
         .collect()
 }
 
-/// Each field goes in behind its length, so that no two links have the same form.
+/// Each field is preceded by its length, so that no two links have the same form.
 #[derive(Default)]
 struct Canonical(Sha256);
 
@@ -73,7 +73,7 @@ impl Canonical {
             .number(u32::from(vxlan.port));
         match &vxlan.remotes {
             Remotes::Group(group) => self.text("group").text(&group.to_string()),
-            // What is found, is not asked for: it changes all the time.
+            // Discovered peers are not part of the specification: they change all the time.
             Remotes::Discovered(_) => self.text("auto"),
             Remotes::Peers(peers) => {
                 self.text("peers").count(peers.len());

@@ -1,4 +1,5 @@
-//! A link whose addresses are asked for on the wire: it comes without them first.
+//! Address conflict detection for a link: it is created without the addresses that are still to be
+//! probed.
 
 use std::{net::IpAddr, os::fd::AsFd as _};
 
@@ -21,7 +22,7 @@ use crate::{
     },
 };
 
-/// A link that is_incomplete addresses which are being asked for.
+/// A link that lacks addresses because they are being probed.
 #[derive(Clone, Debug)]
 pub struct PendingProbe {
     pub link: String,
@@ -30,7 +31,7 @@ pub struct PendingProbe {
 }
 
 impl NodeReconciler {
-    /// Takes from the wish what nobody has been asked about yet, or somebody else has.
+    /// Removes addresses from the link that have not been probed yet or are in use.
     pub(super) fn probe_first(&self, ctx: &PodContext, want: &mut Want) -> Option<PendingProbe> {
         let probes = self.probes.as_ref()?;
         if !has_wire(&want.link.kind) {
@@ -55,14 +56,14 @@ impl NodeReconciler {
             return None;
         }
         let mac = want.mac(present.map(|link| link.mac));
-        // The address that is to come has chosen it already.
+        // The pending address has already determined it.
         want.link.mac = Some(mac);
         let later = |network: &IpNetwork| {
             let ip = network.ip();
             unknown.contains(&ip) || in_use.is_some_and(|(used, _)| used == ip)
         };
         want.link.addresses.retain(|network| !later(network));
-        // A route through a gateway that no address leads to would be refused.
+        // The kernel refuses a route through a gateway that no address reaches.
         want.link.routes.clear();
         want.mark.spec_hash = spec_hash(&want.link);
         Some(PendingProbe {
@@ -72,7 +73,7 @@ impl NodeReconciler {
         })
     }
 
-    /// Asks for what nothing is known of, on the links that are there now.
+    /// Probes addresses without a result, on the links that are present.
     pub(super) fn probe(&mut self, ctx: &PodContext, sandbox: &Sandbox) {
         let Some(probes) = &mut self.probes else {
             return;
@@ -94,7 +95,9 @@ impl NodeReconciler {
                     };
                     probes.ask(&key, netns, question);
                 }
-                Err(error) => tracing::warn!("hold the pod's namespace for a question: {error}"),
+                Err(error) => {
+                    tracing::warn!("cannot hold the pod's namespace for a probe: {error}")
+                }
             }
         }
     }
@@ -105,19 +108,19 @@ impl PendingProbe {
         !self.unknown.is_empty()
     }
 
-    /// Cause the link is not whole yet.
+    /// Why the link is incomplete.
     fn blocked(&self) -> Blocked {
         let (reason, message) = match self.in_use {
             Some((address, mac)) => {
                 let message = format!(
-                    "{address} is answered for by {}, which is no pod of podconfig; it is asked for again",
+                    "{address} is in use by {}, which is not a link of podconfig; it is probed again",
                     Mac(mac)
                 );
                 (Reason::AddressInUse, message)
             }
             None => (
                 Reason::ClaimPending,
-                "it is asked on the wire whether somebody has its addresses".into(),
+                "its addresses are being probed for conflicts on the wire".into(),
             ),
         };
         Blocked {
@@ -128,7 +131,7 @@ impl PendingProbe {
     }
 }
 
-/// Says of each such link why it is not whole.
+/// Adds a block reason for each incomplete link.
 pub(super) fn report(probing: &[PendingProbe], plan: &mut Plan) {
     for probing in probing {
         let is_reported = plan
@@ -141,14 +144,14 @@ pub(super) fn report(probing: &[PendingProbe], plan: &mut Plan) {
     }
 }
 
-/// Another descriptor, for the thread that asks; it is closed within half a second.
+/// A second descriptor for the probing thread; closed within half a second.
 fn again(netns: &Netns) -> Result<Netns, String> {
     let fd = netns.as_fd().try_clone_to_owned();
     let fd = fd.map_err(|error| error.to_string())?;
     Netns::from_fd(fd).map_err(|error| error.to_string())
 }
 
-/// The other end of a link that the node routes is the node alone.
+/// The only other end of a routed link is the node.
 fn has_wire(kind: &LinkKind) -> bool {
     !matches!(kind, LinkKind::Veth(veth) if veth.host_end == HostEnd::Routed)
 }

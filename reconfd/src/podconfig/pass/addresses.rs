@@ -1,5 +1,5 @@
-//! Addresses of links: looked at by what is known of networks, claimed before the link is there, looked at
-//! once more right before they are put on it, and released when it is gone.
+//! Addresses of links: checked against known networks, claimed before the link is created, checked
+//! again right before they are assigned, released when the link is gone.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
@@ -35,7 +35,7 @@ use crate::{
 };
 
 impl DesiredLink {
-    /// Where the link reaches.
+    /// The networks, addresses and routes of the link.
     fn reach(&self) -> Reach {
         let link = &self.link;
         let ranges = self.ranges.iter().map(|range| range.cidr());
@@ -51,7 +51,7 @@ impl DesiredLink {
         !self.link.addresses.is_empty() || !self.ranges.is_empty()
     }
 
-    /// Takes the addresses that its ranges have given; whether there are any.
+    /// Adds the addresses allocated from its ranges; returns whether there are any.
     fn take(&mut self, given: &[IpAddr]) -> bool {
         let given = self.ranges.iter().zip(given);
         let given = given.filter_map(|(range, ip)| IpNetwork::new(*ip, range.cidr().prefix()).ok());
@@ -66,20 +66,20 @@ impl DesiredLink {
 }
 
 impl NodeReconciler {
-    /// After a restart: a link that stands needs the very addresses that it has, also where somebody took the
-    /// claims to them away meanwhile.
+    /// After a restart: a present link needs the addresses that it has, even if its claims were
+    /// deleted meanwhile.
     pub(in crate::podconfig) fn restore_addresses(&mut self) {
         for uid in self.machine.pods_with_links() {
             let Some(known) = self.pods.recorded(&uid, &self.stores) else {
                 continue;
             };
-            // An address that is listed is asked for as it is.
+            // A listed address is claimed as it is.
             let asks = self.stores.podconfigs_of(&known.pod.namespace);
             let mut links = asks.iter().flat_map(|config| &config.spec.links);
             if known.trouble.is_some() || links.all(|link| link.ranges().is_empty()) {
                 continue;
             }
-            // One that can not be looked at now is looked at later, and told of then.
+            // A pod that cannot be observed now is observed and reported later.
             if let Ok(present) = self.addresses_in(&uid, &known) {
                 for (link, addresses) in present {
                     self.claims.restore(&uid, &link, &addresses);
@@ -109,35 +109,35 @@ impl NodeReconciler {
         Ok(ours.collect())
     }
 
-    /// What can not have its addresses, or may not reach where it would, is refused; what may have them later
-    /// is left as it is until then.
-    pub(super) fn claim_addresses(&mut self, pod: &Pod, judged: &mut Desired) {
+    /// Refuses links that cannot have their addresses or networks; links that may get them later
+    /// are suspended until then.
+    pub(super) fn claim_addresses(&mut self, pod: &Pod, desired: &mut Desired) {
         let lineage = self.lineage(pod);
         let mut refused = Vec::new();
-        for mut granted in std::mem::take(&mut judged.granted) {
-            match self.claim_for(pod, &mut granted, judged, &lineage) {
-                Ok(()) => judged.granted.push(granted),
+        for mut granted in std::mem::take(&mut desired.granted) {
+            match self.claim_addresses_of(pod, &mut granted, desired, &lineage) {
+                Ok(()) => desired.granted.push(granted),
                 Err((reason, message)) => {
-                    judged.is_unsure |= reason == Reason::ClusterNetworksUnknown;
+                    desired.networks_unknown |= reason == Reason::ClusterNetworksUnknown;
                     let refusal = outcomes::refused(&granted, reason, message);
                     refused.push((granted.order, refusal));
                 }
             }
         }
-        refuse(judged, refused);
+        refuse(desired, refused);
     }
 
-    fn claim_for(
+    fn claim_addresses_of(
         &self,
         pod: &Pod,
         granted: &mut DesiredLink,
-        judged: &mut Desired,
+        desired: &mut Desired,
         lineage: &Lineage,
     ) -> Result<(), Cause> {
         let reach = granted.reach();
-        judged.reach.extend(&reach);
-        judged.asking.insert(granted.link.name.clone());
-        let Judged { collision, barred } = self.collides(granted, &reach, &judged.reserved);
+        desired.reach.extend(&reach);
+        desired.asking.insert(granted.link.name.clone());
+        let Judged { collision, barred } = self.collides(granted, &reach, &desired.reserved);
         granted.conflict = collision;
         if granted.has_addresses() {
             let refusal = granted.conflict.clone();
@@ -154,11 +154,11 @@ impl NodeReconciler {
                 lineage: lineage.clone(),
             };
             match self.claims.allocate(&link_key(pod, granted), &request) {
-                // An address that was given may be another's since.
+                // An allocated address may belong to another link meanwhile.
                 Allocation::Held(given) if granted.take(&given) => {
                     let reach = granted.reach();
-                    let judged = self.collides(granted, &reach, &judged.reserved);
-                    granted.conflict = judged.collision;
+                    let desired = self.collides(granted, &reach, &desired.reserved);
+                    granted.conflict = desired.collision;
                 }
                 Allocation::Held(_) => (),
                 Allocation::Pending(why) => granted.suspended = Some((Reason::ClaimPending, why)),
@@ -167,10 +167,10 @@ impl NodeReconciler {
         } else {
             self.claims.drop_link(&link_key(pod, granted));
         }
-        let foreign = foreign_mac(granted);
+        let foreign = check_mac(granted);
         granted.suspended = granted.suspended.take().or(foreign);
         match &granted.conflict {
-            Some(why) if judged.detaches => Err((Reason::AddressConflict, why.clone())),
+            Some(why) if desired.detaches => Err((Reason::AddressConflict, why.clone())),
             _ => Ok(()),
         }
     }
@@ -180,10 +180,10 @@ impl NodeReconciler {
         judge(reach, &reserved, &granted.permit.overlaps)
     }
 
-    /// The last look before the kernel is told. A link that stands as it is asked for stays, whatever has
-    /// appeared since; a new one, or one that is to be otherwise, must collide with nothing, and with nothing
-    /// that the pod has otherwise.
-    pub(super) fn withhold(
+    /// The last check before the kernel is changed. A link that is present as specified stays,
+    /// whatever has appeared since; a new or changed link must not overlap any network, including
+    /// the pod's other networks.
+    pub(super) fn suspend_overlapping(
         &self,
         ctx: &mut PodContext,
         sandbox: &mut Sandbox,
@@ -209,7 +209,7 @@ impl NodeReconciler {
         Ok(())
     }
 
-    /// Without its object it is not known whom the pod succeeds.
+    /// Without the object it is unknown which pod this one succeeds.
     fn lineage(&self, pod: &Pod) -> Lineage {
         let object = self.stores.pod(&pod.namespace, &pod.name);
         let object = object.filter(|object| object.metadata.uid.as_deref() == Some(&pod.uid));
@@ -218,9 +218,9 @@ impl NodeReconciler {
             .unwrap_or_default()
     }
 
-    /// What the pod's links neither are to have nor have any more is others'.
+    /// Releases addresses that the pod's links neither have nor should have.
     pub(super) fn release_addresses(&self, ctx: &PodContext) {
-        // Who was refused an address waits for it.
+        // A link that was refused an address waits for it.
         let asking = ctx.asking.iter();
         let mut kept: BTreeMap<String, BTreeSet<IpAddr>> =
             asking.map(|link| (link.clone(), BTreeSet::new())).collect();
@@ -232,7 +232,8 @@ impl NodeReconciler {
             let of_link = kept.entry(name.clone()).or_default();
             of_link.extend(addresses.iter().map(IpNetwork::ip));
         }
-        // Whoever gets an address gets its MAC address as well: it must be nobody's by then.
+        // The next holder of an address gets its MAC address as well: no other link may have it by
+        // then.
         for (name, link) in &ctx.present {
             let of_mac = mac::address_of(link.mac).map(IpAddr::V4);
             kept.entry(name.clone()).or_default().extend(of_mac);
@@ -240,19 +241,19 @@ impl NodeReconciler {
         self.claims.retain(ctx.uid(), &kept);
     }
 
-    /// Of a pod without a record, links that were taken away.
+    /// Releases the addresses of deleted links of pods without a record.
     pub(super) fn release_addresses_of_orphans(&self, uids: &[String]) {
         for uid in uids {
             let ends = self.machine.ends_of(uid).into_iter();
             let links: BTreeSet<String> = ends.map(|(.., mark)| mark.link).collect();
-            // One that is in the pod as a whole has no end that would tell.
+            // A device inside the pod has no host end to tell whether it exists.
             if self.devices_of(uid).next().is_none() {
                 self.claims.retain_links(uid, &links);
             }
         }
     }
 
-    /// A pod that is not there holds nothing, once nothing of it is.
+    /// A pod that is gone holds nothing once its links are gone.
     pub(super) fn release_addresses_of(&self, uid: &str) {
         let has_links =
             !self.machine.ends_of(uid).is_empty() || self.devices_of(uid).next().is_some();
@@ -262,9 +263,9 @@ impl NodeReconciler {
     }
 }
 
-/// A MAC address that goes with an address which another link may hold, on this node or on another: both
-/// would be lost to each other's neighbours. A link that has it already stays.
-fn foreign_mac(granted: &DesiredLink) -> Option<Cause> {
+/// A MAC address derived from an address that another link may hold, on this or another node: both
+/// links would be unreachable for each other's neighbours. A link that already has it stays.
+fn check_mac(granted: &DesiredLink) -> Option<Cause> {
     let mac = granted.link.mac?;
     let address = mac::address_of(mac).map(IpAddr::V4)?;
     let is_own = granted.domain == DEFAULT_DOMAIN
@@ -278,7 +279,7 @@ fn foreign_mac(granted: &DesiredLink) -> Option<Cause> {
     (granted.link.kind.reaches_beyond() && !is_own).then(|| (Reason::Invalid, message()))
 }
 
-/// What the pod has otherwise.
+/// The pod's networks that are not ours.
 fn networks_of_pod(
     sandbox: &mut Sandbox,
     inside: &NetnsState,

@@ -1,6 +1,6 @@
-//! Announces addresses on the wire when they come onto a link, so that neighbours, switches and tunnels find
-//! them at once: at the end of the pass that put them there, when the path forwards, and once more a second
-//! later where the link reaches beyond the node.
+//! Announces addresses on the wire when they are assigned to a link, so that neighbours, switches
+//! and tunnels learn them at once: at the end of the pass, when the path forwards, and once more a
+//! second later if the link reaches beyond the node.
 
 use std::{
     collections::BTreeSet,
@@ -21,16 +21,16 @@ use crate::{
 
 /// A frame may be lost beyond the node, and nothing retransmits it.
 const AGAIN: Duration = Duration::from_secs(1);
-/// One announcement for all that happens to a way out meanwhile.
+/// Coalesces the changes of an uplink into one announcement.
 const SOON: Duration = Duration::from_millis(100);
-/// Only what moved this recently is announced to a new end of a tunnel: a node that joins must not cause an
+/// Only recent changes are announced to a new tunnel endpoint: a joining node must not cause an
 /// announcement of every pod.
 const LATELY: Duration = Duration::from_secs(30);
-/// Switches and tunnels forget a MAC address after five minutes.
+/// Switches and tunnels expire a MAC address after five minutes.
 const REMEMBERED: Duration = Duration::from_secs(300);
 
 impl NodeReconciler {
-    /// Sends the announcements that are due. Nothing else of the pods is looked at.
+    /// Sends the announcements that are due. Nothing else of the pods is checked.
     pub(in crate::podconfig) fn announce_due(&mut self) {
         let now = Instant::now();
         let due = self.applied.iter_mut().filter_map(|(uid, applied)| {
@@ -52,8 +52,8 @@ impl NodeReconciler {
         }
     }
 
-    /// Announces the links that this pass made or moved, after all steps: before the path forwards an
-    /// announcement is lost.
+    /// Announces the links that this pass created or moved, after all steps: an announcement is
+    /// lost before the path forwards.
     pub(super) fn announce(&mut self, ctx: &PodContext, sandbox: &mut Sandbox) {
         let mut links = Vec::new();
         let mut path = Vec::new();
@@ -88,8 +88,8 @@ impl NodeReconciler {
             .for_each(|link| applied.announce_at(link, now + AGAIN));
     }
 
-    /// A way out that opened: all links behind it are announced. One that leads to more ends: those that moved
-    /// recently.
+    /// Announces all links behind an uplink that came up, and recently changed links behind one
+    /// that got more endpoints.
     pub(super) fn announce_behind_ways_out(&mut self) {
         let ways_out = std::mem::take(&mut self.machine.uplink_changes);
         for (bridge, way_out) in ways_out {
@@ -108,7 +108,7 @@ impl NodeReconciler {
         }
     }
 
-    /// A tunnel in a pod leads to more ends than before.
+    /// A tunnel in a pod got more endpoints.
     pub(super) fn announce_to_more(&mut self, uid: &str, link: &str, edits: &[Edit]) {
         if edits.iter().any(|edit| matches!(edit, Edit::AddPeer(_))) {
             self.announce_soon(uid, link, Some(LATELY));
@@ -126,10 +126,10 @@ impl NodeReconciler {
         }
     }
 
-    /// A device of the node has a carrier again: links that came onto it meanwhile were announced in vain.
+    /// A device of the node has a carrier again: announcements of links added meanwhile were lost.
     pub(in crate::podconfig) fn announce_over(&mut self, device: &LinkInfo) {
         let node = &self.machine.node.links;
-        // Ports of other pods and of virtual machines come and go all the time and are no uplinks.
+        // Ports of other pods and of virtual machines come and go all the time and are not uplinks.
         let is_uplink = !device.is_kind(VETH) && !device.is_kind("tun");
         let bridge = device.master.filter(|_| is_uplink);
         let bridge = bridge.and_then(|bridge| node.get(&bridge));
@@ -162,7 +162,7 @@ impl NodeReconciler {
     }
 }
 
-/// A link that could not be announced contexts for neighbours that ask for it.
+/// A link that could not be announced still answers neighbours that ask for it.
 fn warn_of(pod: &Pod, announced: Result<(), Error>) {
     if let Err(error) = announced {
         tracing::warn!(

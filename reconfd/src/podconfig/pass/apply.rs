@@ -1,5 +1,5 @@
-//! Steps done: what must go in one set, then what is made and changed, pod by pod, and what the pods
-//! look like afterwards. Nothing is decided here.
+//! Applies plans: deletes in one batch, then creates and updates, pod by pod, and saves the result.
+//! Decides nothing.
 
 use std::{collections::HashSet, time::Instant};
 
@@ -19,7 +19,7 @@ use crate::{
 };
 
 impl NodeReconciler {
-    /// All that goes, in one set: links, and bridges that nobody is left on.
+    /// Deletes everything in one batch: links, and bridges without users.
     pub(super) fn remove_links(
         &mut self,
         contexts: &mut [PodContext],
@@ -35,14 +35,14 @@ impl NodeReconciler {
             })
             .collect();
         victims.extend(of_pods.iter().map(|(_, _, place, index)| (*place, *index)));
-        // A pod in trouble gets no link now, and what it has keeps its bridge by itself.
+        // A failed pod gets no link now; the links that it has keep their bridge in use.
         let served = contexts.iter().filter(|ctx| ctx.trouble.is_none());
         let needed: HashSet<&str> = served.flat_map(PodContext::bridges).collect();
         let going: HashSet<(HostNetns, u32)> = victims.iter().copied().collect();
         let mut idle = self.machine.idle_bridges(&going);
         idle.retain(|(name, _)| !needed.contains(name.as_str()));
         let idle: HashSet<u32> = idle.into_iter().map(|(_, index)| index).collect();
-        // With its last pod a segment goes as a whole.
+        // A segment is deleted with its last pod.
         victims.extend(self.machine.idle_devices(&idle));
         victims.extend(idle.iter().map(|index| (HostNetns::Switch, *index)));
         if victims.is_empty() {
@@ -50,7 +50,7 @@ impl NodeReconciler {
         }
         let bridges = self.machine.bridges_of_devices(&victims);
         let removed = self.machine.remove(&victims);
-        // Whoever is left on a segment whose device has gone may have it made again.
+        // Remaining users of a segment whose device was deleted may create it again.
         bridges
             .into_iter()
             .for_each(|bridge| self.enqueue_bridge_users(bridge));
@@ -60,7 +60,7 @@ impl NodeReconciler {
             contexts[at].removed(&link, &removed);
         }
         if let Err(error) = removed {
-            tracing::error!("remove links: {error}");
+            tracing::error!("cannot delete links: {error}");
         }
     }
 
@@ -161,7 +161,8 @@ impl NodeReconciler {
         ctx.changed(want, changed);
     }
 
-    /// Devices that are in the pod as a whole go before anything comes: the kernel knows one of a kind.
+    /// Devices inside the pod are deleted before any is created: the kernel accepts one of each
+    /// kind.
     fn remove_devices(&mut self, ctx: &mut PodContext, sandbox: &mut Sandbox) {
         let removals = ctx.device_removals();
         if removals.is_empty() {
@@ -188,12 +189,12 @@ impl NodeReconciler {
             return;
         }
         match Machine::apply_rules(sandbox, &requests) {
-            Ok(()) => ctx.rules_put_back(),
+            Ok(()) => ctx.rules_restored(),
             Err(error) => ctx.trouble = Some((Reason::KernelRefused, error.to_string())),
         }
     }
 
-    /// Remembers what the pod looks like now, before the echo of it is heard.
+    /// Saves the applied state, before its own kernel events are handled.
     pub(super) fn save_applied(&mut self, ctx: &PodContext) {
         let now = Instant::now();
         let uid = ctx.uid().to_owned();
@@ -210,13 +211,13 @@ impl NodeReconciler {
         );
         ctx.save_applied(applied, now);
         self.announce_again(ctx);
-        for (link, kind) in &ctx.mended {
+        for (link, kind) in &ctx.repaired {
             self.metrics.drift_repaired(kind);
             tracing::info!(
                 namespace = ctx.known.pod.namespace,
                 pod = ctx.known.pod.name,
                 link,
-                what = ctx.undone_parts.get(link),
+                what = ctx.drifted_parts.get(link),
                 "changed by another program and repaired"
             );
         }

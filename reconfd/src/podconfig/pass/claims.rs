@@ -1,4 +1,4 @@
-//! What only one can have: an address, and a segment on the node. The first to ask gets it.
+//! Exclusive resources: addresses, and segments of the node. The first claim wins.
 
 use std::collections::BTreeSet;
 
@@ -22,19 +22,20 @@ use crate::{
 };
 
 impl NodeReconciler {
-    /// Of pods that ask for the same address or for the same segment in different ways, the first gets it.
-    pub(super) fn claim(&mut self, pod: &Pod, judged: &mut Desired) {
-        self.claim_segments(pod, judged);
-        self.claim_addresses(pod, judged);
+    /// If pods request the same address, or the same segment with different settings, the first one
+    /// gets it.
+    pub(super) fn claim(&mut self, pod: &Pod, desired: &mut Desired) {
+        self.claim_segments(pod, desired);
+        self.claim_addresses(pod, desired);
     }
 
-    fn claim_segments(&mut self, pod: &Pod, judged: &mut Desired) {
+    fn claim_segments(&mut self, pod: &Pod, desired: &mut Desired) {
         let mut refused = Vec::new();
         let mut parents = Vec::new();
-        for granted in &mut judged.granted {
+        for granted in &mut desired.granted {
             self.choose_rule(&granted.link, &mut granted.permit);
         }
-        judged.granted.retain(|granted| {
+        desired.granted.retain(|granted| {
             match self.claim_segment(&pod.uid, &granted.link, &granted.member, &granted.permit) {
                 Ok(()) => true,
                 Err((reason, message)) => {
@@ -45,11 +46,11 @@ impl NodeReconciler {
                 }
             }
         });
-        judged.parents = parents;
-        refuse(judged, refused);
+        desired.parents = parents;
+        refuse(desired, refused);
     }
 
-    /// What a pod neither asks for nor has any more is free, now that its links are gone.
+    /// Releases what a pod neither requests nor has, now that its links are deleted.
     pub(super) fn release(&mut self, ctx: &PodContext) {
         if ctx.trouble.is_some() {
             return;
@@ -61,7 +62,7 @@ impl NodeReconciler {
                 .into_iter()
                 .flat_map(|s| s.segments.values().cloned()),
         );
-        let freed = self.segments.keep(ctx.uid(), &kept);
+        let freed = self.segments.retain(ctx.uid(), &kept);
         self.enqueue_others(ctx.uid(), freed);
         self.release_addresses(ctx);
     }
@@ -84,13 +85,13 @@ impl NodeReconciler {
             across: self.may_share(segment, permit),
             sources: permit.sources.first().map_or(&[], Vec::as_slice),
         };
-        let (taken, news) = self.segments.take(&registration);
+        let (taken, news) = self.segments.register(&registration);
         self.enqueue_others(uid, news);
         taken
     }
 
-    /// What lets others in is the rule that lets the segment be as it is on this machine, or a rule for
-    /// one namespace alone would let it be so for two.
+    /// One rule must allow sharing and the segment's state on this node; otherwise a rule for one
+    /// namespace would open the segment to two.
     fn may_share(&self, segment: &Segment, permit: &Permit) -> bool {
         let machine = &self.machine;
         let (on_port, unfiltered) = match segment.data {
@@ -103,8 +104,13 @@ impl NodeReconciler {
         permit.may_share(on_port, unfiltered)
     }
 
-    /// What another pod holds already, it keeps. The names of links that can not have their segment.
-    pub(super) fn hold(&mut self, uid: &str, links: &[(Link, Member, Permit)]) -> Vec<String> {
+    /// What another pod already holds stays with it. Returns the links that cannot have their
+    /// segment.
+    pub(super) fn register_segments(
+        &mut self,
+        uid: &str,
+        links: &[(Link, Member, Permit)],
+    ) -> Vec<String> {
         let mut refused = Vec::new();
         for (link, member, permit) in links {
             let mut permit = permit.clone();
@@ -116,25 +122,25 @@ impl NodeReconciler {
         refused
     }
 
-    /// Of a pod without a record: what nobody asks for any more goes.
+    /// Releases what is no longer requested, of a pod without a record.
     pub(super) fn release_all_but(&mut self, uid: &str, links: &[(Link, Member, Permit)]) {
         let mut kept = names(links.iter().map(|(link, ..)| link));
         kept.extend(self.devices_of(uid).cloned());
-        let freed = self.segments.keep(uid, &kept);
+        let freed = self.segments.retain(uid, &kept);
         self.enqueue_others(uid, freed);
     }
 
-    /// A pod that is not there holds nothing but what its links go on using.
-    pub(super) fn let_go(&mut self, uid: &str) {
+    /// A pod that is gone holds only what its links still use.
+    pub(super) fn release_all(&mut self, uid: &str) {
         self.release_addresses_of(uid);
         let kept = self.used_segments(uid);
-        let freed = self.segments.keep(uid, &kept);
-        self.segments.wait_no_more(uid);
+        let freed = self.segments.retain(uid, &kept);
+        self.segments.stop_waiting(uid);
         self.enqueue_others(uid, freed);
     }
 
-    /// Segments whose bridge a host end of the pod is on, and those of devices in it, as long as its
-    /// namespace has not been heard to end.
+    /// Segments whose bridge has a host end of the pod as a port, and those of devices inside the
+    /// pod until its namespace is known to have ended.
     fn used_segments(&self, uid: &str) -> BTreeSet<String> {
         let links = &self.machine.switch.links;
         let ends = self.machine.ends_of(uid).into_iter();
@@ -144,13 +150,14 @@ impl NodeReconciler {
         used
     }
 
-    /// Segments of devices in a pod that is not known to be gone.
+    /// Segments of devices inside a pod that is not known to be gone.
     pub(in crate::podconfig) fn devices_of(&self, uid: &str) -> impl Iterator<Item = &String> {
         let applied = self.applied.get(uid).filter(|_| self.netns_ids.has(uid));
         applied.into_iter().flat_map(|s| s.segments.values())
     }
 
-    /// After a restart: links that stand have what they use before anybody else asks for it.
+    /// After a restart: present links get the segments that they use before any other link claims
+    /// them.
     pub(in crate::podconfig) fn restore_segments(&mut self) {
         let snapshot = self.snapshot();
         let uids: BTreeSet<String> = self
@@ -171,11 +178,11 @@ impl NodeReconciler {
                 .iter()
                 .filter_map(|mark| self.desired_by(mark, &snapshot));
             let asked: Vec<_> = asked.collect();
-            self.hold(&uid, &asked);
+            self.register_segments(&uid, &asked);
         }
     }
 
-    /// The marks of devices that are in a pod as a whole.
+    /// The aliases of devices inside a pod.
     fn marks_in(&mut self, uid: &str) -> Vec<OwnershipMark> {
         let Some(known) = self.pods.recorded(uid, &self.stores) else {
             return Vec::new();
@@ -193,7 +200,7 @@ impl NodeReconciler {
             self.machine
                 .candidates(&mut sandbox, uid, &inside, &primary)
         });
-        // One that can not be looked at now is looked at later, and told of then.
+        // A pod that cannot be observed now is observed and reported later.
         let candidates = candidates.ok().and_then(Result::ok).unwrap_or_default();
         let marks = candidates.into_iter().filter(|candidate| candidate.marked);
         marks
@@ -214,12 +221,13 @@ fn names<'a>(links: impl Iterator<Item = &'a Link>) -> BTreeSet<String> {
         .collect()
 }
 
-pub(super) fn refuse(judged: &mut Desired, refused: Vec<(usize, LinkOutcome)>) {
-    let earlier = std::mem::take(&mut judged.refused);
-    judged.refused = outcomes::merge(earlier, refused, &judged.granted);
+pub(super) fn refuse(desired: &mut Desired, refused: Vec<(usize, LinkOutcome)>) {
+    let earlier = std::mem::take(&mut desired.refused);
+    desired.refused = outcomes::merge(earlier, refused, &desired.granted);
 }
 
-/// What one of the rules that allow the whole link lets its device do, beside the sharing that it needs.
+/// What one of the rules that allow the whole link permits its device, including the sharing that
+/// it needs.
 pub(super) fn grants(granted: &DesiredLink, owner: &str) -> (bool, bool) {
     let is_shared = owner != granted.member.namespace;
     let fit = || {

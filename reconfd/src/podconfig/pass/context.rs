@@ -1,4 +1,4 @@
-//! What a pass knows of one pod and does to it.
+//! State of one pod during a pass.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -34,14 +34,14 @@ use crate::{
 
 use super::acd::PendingProbe;
 
-/// What of links was undone, and is put back.
+/// Repairs of drift.
 mod repair;
-pub use repair::{repairs, rule_repairs, undone_parts};
-/// What is written down of it when the pass is through.
+pub use repair::{drifted_parts, repairs, rule_repairs};
+/// The state that is saved after the pass.
 mod applied;
-/// What became of each link, in words.
+/// Outcomes of the links: state, reason, message.
 pub mod outcomes;
-/// A link that is there.
+/// A present link.
 pub mod present;
 
 pub struct PodContext {
@@ -49,49 +49,49 @@ pub struct PodContext {
     pub sandbox: Option<Sandbox>,
     pub granted: Vec<DesiredLink>,
     refused: Vec<LinkOutcome>,
-    /// Links of the node that refused links would be on.
+    /// Links of the node that refused links would be based on.
     parents: Vec<String>,
     pub plan: Plan,
-    /// Links that are there, by name, as they are at the end of the pass.
+    /// Present links by name, as they are at the end of the pass.
     pub present: BTreeMap<String, PresentLink>,
-    /// What the kernel refused, by link.
+    /// Kernel errors, by link.
     errors: HashMap<String, Error>,
-    /// Links whose steps mend what somebody undid.
+    /// Links whose steps repair drift.
     pub repairs: Vec<String>,
-    /// Rules that are put back, in words, with the links that they are for.
+    /// Rules that are restored, as text, with their links.
     pub rule_repairs: Vec<(String, String)>,
-    /// Those of them that wait.
+    /// Repairs in backoff.
     pub waiting: Vec<String>,
-    pub mended: Vec<(String, &'static str)>,
-    /// What of each link was undone, in words.
-    pub undone_parts: HashMap<String, String>,
-    /// Links that the kernel refused, and that are not tried again yet.
+    pub repaired: Vec<(String, &'static str)>,
+    /// What drifted of each link, as text.
+    pub drifted_parts: HashMap<String, String>,
+    /// Links whose last change was rejected by the kernel and is in backoff.
     pub refused_again: Vec<String>,
-    /// Links that somebody took away while they were made.
-    undone: Vec<String>,
+    /// Links that were removed in the pod while they were being created.
+    removed_in_pod: Vec<String>,
     touched: HashMap<String, SystemTime>,
-    /// A link was led to other ends, which is no change of the link.
+    /// A tunnel got other endpoints, which is no change of the link.
     has_followed: bool,
-    /// Links that were taken away.
-    taken: Vec<String>,
+    /// Deleted links.
+    deleted: Vec<String>,
     pub trouble: Option<(Reason, String)>,
-    /// Whether the pod was looked at: what it has is known.
-    was_seen: bool,
-    /// Links of the pod that others are on, by number.
+    /// Whether the pod was observed, so that its links are known.
+    was_observed: bool,
+    /// Links of the pod that other links are based on, by index.
     pub carriers: HashMap<u32, CarrierState>,
-    /// The ends on this node of tunnels whose ends are found, by link.
+    /// The local endpoints of tunnels with discovered peers, by link.
     pub ends: HashMap<String, IpAddr>,
     pub next_index: u32,
     pub has_rules: bool,
-    /// Links whose addresses are asked for on the wire.
+    /// Links with addresses that are being probed.
     pub probing: Vec<PendingProbe>,
-    /// Links that neighbours have to look for elsewhere than before, and whether they are new.
+    /// Links that neighbours must learn again, and whether they are new.
     pub moved: BTreeMap<String, bool>,
-    /// Where its links reach, or would.
+    /// The networks, addresses and routes of its links, present or not.
     reach: Reach,
-    /// Links that have asked for their addresses.
+    /// Links that have requested addresses.
     pub asking: BTreeSet<String>,
-    is_unsure: bool,
+    networks_unknown: bool,
 }
 
 impl PodContext {
@@ -108,15 +108,15 @@ impl PodContext {
             repairs: Vec::new(),
             rule_repairs: Vec::new(),
             waiting: Vec::new(),
-            mended: Vec::new(),
-            undone_parts: HashMap::new(),
+            repaired: Vec::new(),
+            drifted_parts: HashMap::new(),
             refused_again: Vec::new(),
-            undone: Vec::new(),
+            removed_in_pod: Vec::new(),
             touched: HashMap::new(),
             has_followed: false,
-            taken: Vec::new(),
+            deleted: Vec::new(),
             trouble: None,
-            was_seen: false,
+            was_observed: false,
             carriers: HashMap::new(),
             ends: HashMap::new(),
             next_index: 1,
@@ -125,7 +125,7 @@ impl PodContext {
             moved: BTreeMap::new(),
             reach: Reach::default(),
             asking: BTreeSet::new(),
-            is_unsure: false,
+            networks_unknown: false,
         }
     }
 
@@ -133,17 +133,17 @@ impl PodContext {
         &self.known.pod.uid
     }
 
-    pub fn judged(&mut self, judged: Desired) {
-        self.granted = judged.granted;
-        self.refused = judged.refused;
-        self.parents = judged.parents;
-        (self.reach, self.is_unsure) = (judged.reach, judged.is_unsure);
-        self.asking = judged.asking;
+    pub fn set_desired(&mut self, desired: Desired) {
+        self.granted = desired.granted;
+        self.refused = desired.refused;
+        self.parents = desired.parents;
+        (self.reach, self.networks_unknown) = (desired.reach, desired.networks_unknown);
+        self.asking = desired.asking;
     }
 
-    /// Takes in what was found in the kernel.
+    /// Takes over what was observed in the kernel.
     pub fn set_present(&mut self, present: &[Present], candidates: &[Candidate]) {
-        self.was_seen = true;
+        self.was_observed = true;
         let veths = present
             .iter()
             .filter_map(|p| Some((p.mark.as_ref()?.link.clone(), present_link(p))));
@@ -170,7 +170,7 @@ impl PodContext {
         granted.filter_map(|granted| granted.link.kind.switch_bridge())
     }
 
-    /// Devices that go, and the links that they are.
+    /// Devices to delete, with their links.
     pub fn device_removals(&self) -> Vec<(u32, String, String)> {
         let steps = self.plan.steps.iter();
         let removals = steps.filter_map(|step| match step {
@@ -180,7 +180,7 @@ impl PodContext {
         removals.collect()
     }
 
-    /// Whether a link is there as it is asked for.
+    /// Whether a link is present as specified.
     pub fn is_as_asked(&self, granted: &DesiredLink) -> bool {
         let present = self.present.get(&granted.link.name);
         present.is_some_and(|present| present.spec_hash == granted.mark.spec_hash)
@@ -192,15 +192,15 @@ impl PodContext {
             .any(|granted| granted.link.kind.is_device())
     }
 
-    /// Whether a link was made that another link of the pod is to be on.
-    pub fn has_made_a_carrier(&self) -> bool {
+    /// Whether a link was created that another link of the pod is based on.
+    pub fn created_a_carrier(&self) -> bool {
         self.granted.iter().any(|granted| match &granted.link.kind {
             LinkKind::Device(Device::Inside { carrier, .. }) => self.touched.contains_key(carrier),
             _ => false,
         })
     }
 
-    /// The PodConfigs that ask for something here, granted or not.
+    /// The PodConfigs that request something for this pod, granted or not.
     fn asked(&self) -> BTreeSet<String> {
         let granted = self.granted.iter().map(|granted| &granted.podconfig);
         granted
@@ -220,8 +220,8 @@ impl PodContext {
         routes.any(|route| route.table.is_some())
     }
 
-    /// Whether nothing happened, and there is nothing to tell but that addresses are waited for.
-    pub fn does_nothing_but_claim(&self) -> bool {
+    /// Whether nothing happened, so that there is nothing to report but pending claims.
+    pub fn only_claims(&self) -> bool {
         let is_claiming = |granted: &DesiredLink| {
             let suspended = granted.suspended.as_ref();
             suspended.is_some_and(|(reason, _)| *reason == Reason::ClaimPending)
@@ -230,11 +230,11 @@ impl PodContext {
             && self.granted.iter().any(is_claiming)
             && self.errors.is_empty()
             && self.touched.is_empty()
-            && self.taken.is_empty()
-            && self.mended.is_empty()
+            && self.deleted.is_empty()
+            && self.repaired.is_empty()
     }
 
-    /// Whether anything was made or changed, whose echo is still to come.
+    /// Whether anything was created or changed, so that kernel events of it are still to come.
     pub fn has_changed(&self) -> bool {
         self.has_followed || !self.touched.is_empty()
     }
@@ -249,13 +249,13 @@ impl PodContext {
         match removed {
             Ok(()) => {
                 self.present.remove(link);
-                self.taken.push(link.into());
+                self.deleted.push(link.into());
             }
             Err(error) => drop(self.errors.insert(link.into(), error.clone())),
         }
     }
 
-    /// A link of that name that could not be taken away stands in the way of the new one.
+    /// An existing link that could not be deleted blocks the new one of the same name.
     pub fn may_create(&self, link: &str) -> bool {
         !self.errors.contains_key(link)
     }
@@ -268,8 +268,10 @@ impl PodContext {
                 self.moved.insert(want.link.name.clone(), true);
                 self.done(want);
             }
-            // It was there a moment ago, or its first message would have failed.
-            Err(error) if error.errno == Errno::ENODEV => self.undone.push(want.link.name.clone()),
+            // The link existed a moment ago, or its first message would have failed.
+            Err(error) if error.errno == Errno::ENODEV => {
+                self.removed_in_pod.push(want.link.name.clone())
+            }
             Err(error) => drop(self.errors.insert(want.link.name.clone(), error)),
         }
     }
@@ -283,21 +285,21 @@ impl PodContext {
             }
             Err(error) if error.errno == Errno::ENODEV => {
                 self.present.remove(&want.link.name);
-                self.undone.push(want.link.name.clone());
+                self.removed_in_pod.push(want.link.name.clone());
             }
             Err(error) => drop(self.errors.insert(want.link.name.clone(), error)),
         }
     }
 
-    /// Whether neighbours are to be told, by what is changed of the link.
+    /// Records that neighbours must learn the link again, if the edits require it.
     pub fn has_moved(&mut self, want: &Want, edits: &[Edit]) {
         if edits.iter().any(Edit::moves_addresses) {
             self.moved.entry(want.link.name.clone()).or_insert(false);
         }
     }
 
-    /// What a link leads to is no news of the link, or each node that comes would be a change on all. That
-    /// somebody in the pod made it lead elsewhere is.
+    /// A change of endpoints is no change of the link, or each new node would change a link on all
+    /// others. The repair of endpoints that were changed in the pod is one.
     pub fn followed(&mut self, want: &Want, changed: Result<Made, Error>) {
         match changed {
             Ok(made) if !self.repairs.contains(&want.link.name) => {
@@ -309,14 +311,14 @@ impl PodContext {
         }
     }
 
-    /// What the link shares with others could not be made as it shall be.
+    /// Records the error of a shared segment that could not be configured.
     pub fn kept_segment(&mut self, want: &Want, kept: Result<u32, Error>) {
         if let Err(error) = kept {
             self.errors.insert(want.link.name.clone(), error);
         }
     }
 
-    /// The kind of a link that goes, as far as it is still asked for.
+    /// The kind of a link to delete, if it is still requested.
     pub fn kind_of(&self, link: &str) -> &'static str {
         let mut granted = self.granted.iter();
         granted
@@ -327,14 +329,14 @@ impl PodContext {
     fn done(&mut self, want: &Want) {
         let name = &want.link.name;
         self.touched.insert(name.clone(), SystemTime::now());
-        let is_reported = self.mended.iter().any(|(mended, _)| mended == name);
+        let is_reported = self.repaired.iter().any(|(repaired, _)| repaired == name);
         if self.repairs.contains(name) && !is_reported {
-            self.mended.push((name.clone(), want.link.kind.name()));
+            self.repaired.push((name.clone(), want.link.kind.name()));
         }
     }
 
-    /// Whether all that the pod shall have is as it shall be, and what it shares with others too.
-    pub fn is_whole(&self) -> bool {
+    /// Whether all links of the pod, and what they share with others, are as they should be.
+    pub fn is_complete(&self) -> bool {
         let is_there = |granted: &DesiredLink| self.present.contains_key(&granted.link.name);
         self.trouble.is_none()
             && self.errors.is_empty()
@@ -342,13 +344,13 @@ impl PodContext {
             && self.granted.iter().all(is_there)
     }
 
-    /// Whether the pod could not be looked at, for a reason that may pass: what it had, it has.
+    /// Whether the pod could not be observed, for a transient reason: its links are unchanged.
     pub fn is_unknown(&self) -> bool {
-        !self.was_seen && matches!(self.trouble, Some((Reason::KernelRefused, _)))
+        !self.was_observed && matches!(self.trouble, Some((Reason::KernelRefused, _)))
     }
 
-    /// Whether the pod could not be looked at, or a link of it that nobody asks for not be taken away, and may be
-    /// another time.
+    /// Whether the pod could not be observed, or a link that is no longer requested could not be
+    /// deleted, and it may succeed later.
     pub fn failed(&self) -> bool {
         let is_asked = |link: &String| self.granted.iter().any(|g| g.link.name == *link);
         matches!(self.trouble, Some((Reason::KernelRefused, _)))
@@ -360,7 +362,7 @@ impl PodContext {
     }
 }
 
-/// What is told of a pod that can not be visited.
+/// The trouble of a pod whose namespace cannot be opened.
 pub fn trouble(error: Unreachable) -> (Reason, String) {
     let reason = match error {
         Unreachable::Gone(_) => Reason::NamespaceGone,
@@ -370,7 +372,7 @@ pub fn trouble(error: Unreachable) -> (Reason, String) {
     (reason, error.to_string())
 }
 
-/// The step that takes a host end away.
+/// The step that deletes a host end.
 pub fn removal((place, row, mark): (HostNetns, LinkInfo, OwnershipMark)) -> Step {
     Step::Remove {
         place,

@@ -1,5 +1,5 @@
-//! Pods without a record: is there a namespace that somebody else spoke of, and is it the pod's? Nothing
-//! is believed that is not proved, in the namespace itself, at the moment when it is taken.
+//! Sandbox discovery for pods without a record: verifies hints from other sources. No hint is
+//! trusted before it is verified in the namespace itself, when it is accepted.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -19,51 +19,51 @@ use crate::{
     source,
 };
 
-/// A sandbox that is made again and again leaves entries; the newest ones are enough.
+/// A sandbox that is recreated again and again leaves entries; the newest ones are enough.
 const MOST_TRIED: usize = 4;
 
-/// What is known of the search.
+/// State of the discovery.
 pub(in crate::podconfig) struct Discovery {
-    /// What others than the plugin say.
+    /// Hints from other sources than the plugin.
     pub backfill: Backfill,
-    /// Namespaces where something new may be said of pods without a record.
-    pub now: BTreeSet<String>,
-    /// Those where a look failed that may not fail another time.
-    later: BTreeSet<String>,
-    /// Cause a namespace that somebody hinted_uid of was not taken.
-    unproved: HashMap<PodName, String>,
+    /// Namespaces with new hints or new pods without a record.
+    pub pending: BTreeSet<String>,
+    /// Namespaces where a check failed for a transient reason.
+    retry: BTreeSet<String>,
+    /// Why a hinted namespace was not accepted.
+    unverified: HashMap<PodName, String>,
 }
 
 impl Discovery {
     pub fn new(backfill: Backfill) -> Self {
         Self {
             backfill,
-            now: BTreeSet::new(),
-            later: BTreeSet::new(),
-            unproved: HashMap::new(),
+            pending: BTreeSet::new(),
+            retry: BTreeSet::new(),
+            unverified: HashMap::new(),
         }
     }
 
-    /// Looks again when the next second has begun.
-    pub fn look_later(&mut self, namespace: &str) {
-        self.later.insert(namespace.into());
+    /// Retries with the next housekeeping, within a second.
+    pub fn retry_later(&mut self, namespace: &str) {
+        self.retry.insert(namespace.into());
     }
 
-    /// Cause no namespace was taken for this pod's, although somebody hinted_uid of one.
+    /// Why no hinted namespace was accepted for this pod.
     pub fn why_unverified(&self, pod: &PodName) -> Option<&str> {
-        self.unproved.get(pod).map(String::as_str)
+        self.unverified.get(pod).map(String::as_str)
     }
 }
 
 impl NodeReconciler {
-    /// Something new may be said of pods without a record here.
+    /// Schedules the discovery for pods without a record in this namespace.
     pub(in crate::podconfig) fn discover_in(&mut self, namespace: &str) {
-        self.discovery.now.insert(namespace.into());
+        self.discovery.pending.insert(namespace.into());
         self.stale_namespaces.insert(namespace.into());
     }
 
-    /// Reads a record again. One that went may have gone with its pod: what others still say of it counts
-    /// only when the runtime has had its time to end it.
+    /// Reads a record again. A deleted record may have gone with its pod: hints count only after
+    /// the runtime has had time to end the sandbox.
     pub(in crate::podconfig) fn read_record(&mut self, file: &str) -> Vec<String> {
         let had_bad_ones = self.pods.has_invalid_records();
         let before = self.pods.namespace_of(file);
@@ -72,11 +72,11 @@ impl NodeReconciler {
         self.stale_namespaces
             .extend(before.clone().into_iter().chain(now.clone()));
         if self.pods.has_invalid_records() != had_bad_ones {
-            // Of each pod without a record it is hinted_uid whether the record may be a bad one.
+            // The report of each pod without a record says whether it may be an invalid one.
             self.mark_all_stale_namespaces();
         }
         self.discovery
-            .later
+            .retry
             .extend(before.filter(|_| now.is_none()));
         touched
     }
@@ -87,25 +87,25 @@ impl NodeReconciler {
         touched
     }
 
-    /// Something new may be said of any pod.
+    /// Schedules the discovery for all pods without a record.
     pub(in crate::podconfig) fn discover_all(&mut self) {
         self.mark_all_stale_namespaces();
         self.discovery
-            .now
+            .pending
             .extend(self.stale_namespaces.iter().cloned());
     }
 
-    /// What failed for a reason that may have passed by now.
+    /// Retries discoveries that failed for a transient reason.
     pub(in crate::podconfig) fn retry_discovery(&mut self) {
-        let again = std::mem::take(&mut self.discovery.later);
+        let again = std::mem::take(&mut self.discovery.retry);
         again
             .iter()
             .for_each(|namespace| self.discover_in(namespace));
     }
 
-    /// Where something new may be said of pods without a record, listens and looks.
+    /// Runs the discovery in all scheduled namespaces.
     pub(in crate::podconfig) fn discover(&mut self) {
-        for namespace in std::mem::take(&mut self.discovery.now) {
+        for namespace in std::mem::take(&mut self.discovery.pending) {
             if !self.discovery.backfill.is_on() {
                 continue;
             }
@@ -114,12 +114,12 @@ impl NodeReconciler {
                 let hints = hints.of(&record.pod_namespace, &record.pod_name);
                 hints.iter().any(|hint| tells(hint, record, source))
             };
-            let unhinted = self.pods.withdraw(&namespace, is_hinted);
+            let unhinted = self.pods.retain_hinted(&namespace, is_hinted);
             self.dirty.extend(unhinted);
             self.discovery
-                .unproved
+                .unverified
                 .retain(|(at, _), _| *at != namespace);
-            for object in self.pods.lost(&namespace, &self.stores) {
+            for object in self.pods.without_record(&namespace, &self.stores) {
                 if self.pods.why_unsupported(&object).is_none() {
                     self.discover_pod(&namespace, &object);
                 }
@@ -136,7 +136,7 @@ impl NodeReconciler {
         let addresses = stated_addresses(object);
         let mut first = None;
         for hint in hints.iter().take(MOST_TRIED) {
-            match self.believe(hint, object, &addresses) {
+            match self.verify_hint(hint, object, &addresses) {
                 Ok(uid) => {
                     let path = hint.netns.display();
                     tracing::info!(namespace, pod = name, by = ?hint.source, "the pod's network namespace is {path}");
@@ -144,19 +144,19 @@ impl NodeReconciler {
                     return;
                 }
                 Err(VerifyError::Retry(why)) => {
-                    self.discovery.later.insert(namespace.into());
+                    self.discovery.retry.insert(namespace.into());
                     first.get_or_insert(why);
                 }
                 Err(why) => drop(first.get_or_insert(why.to_string())),
             }
         }
         self.discovery
-            .unproved
+            .unverified
             .insert((namespace.into(), name), first.unwrap_or_default());
     }
 
-    /// Takes the pod's record from a hint, if all of it is proved; the pod's uid as it goes on under.
-    fn believe(
+    /// Creates the pod's record from a hint, if all of it is verified; returns the pod's uid.
+    fn verify_hint(
         &mut self,
         hint: &SandboxHint,
         object: &source::Pod,
@@ -169,18 +169,18 @@ impl NodeReconciler {
         if self.pods.has_just_ended(&hint.container) {
             return Err(VerifyError::Retry("the pod's sandbox is ending".into()));
         }
-        let refused = |why: String| VerifyError::Refused(format!("{who} tells of one, but {why}"));
+        let refused = |why: String| VerifyError::Refused(format!("{who} reports one, but {why}"));
         let own = object.metadata.uid.as_ref();
-        if let (Some(hinted_uid), Some(own)) = (&hint.uid, own)
-            && hinted_uid != own
+        if let (Some(hinted), Some(own)) = (&hint.uid, own)
+            && hinted != own
         {
             return Err(refused(format!(
-                "of an earlier pod, whose uid was {hinted_uid}"
+                "of an earlier pod, whose uid was {hinted}"
             )));
         }
         if addresses.is_empty() {
             return Err(refused(
-                "the pod's object states no address to know it by (status.podIPs)".into(),
+                "the pod's object states no address to verify it by (status.podIPs)".into(),
             ));
         }
         let proved = match self.machine.verify_netns(&hint.netns, addresses) {
@@ -201,11 +201,11 @@ impl NodeReconciler {
                 "{path} is that of another pod, uid {owner}"
             )));
         }
-        self.pods.hold(record, hint.source).map_err(refused)
+        self.pods.add_found(record, hint.source).map_err(refused)
     }
 }
 
-/// Whether a record still rests on this hint.
+/// Whether a record is still backed by this hint.
 fn tells(hint: &SandboxHint, record: &Record, source: RecordSource) -> bool {
     hint.source == source
         && hint.container == record.container_id

@@ -1,6 +1,6 @@
-//! Pods that have ended although their network namespace stays, mounted or held by a descriptor of
-//! somebody's. Two witnesses end a pod: the plugin, which has no record of it (any more), and the source,
-//! which has no object. One alone proves nothing: a record can be lost, and an object can go before its
+//! Pods that have ended although their network namespace remains, mounted or held by an open
+//! descriptor. Two conditions end a pod: the plugin has no record of it, and the source has no
+//! object. One alone proves nothing: a record can be lost, and an object can be deleted before its
 //! sandbox.
 
 use std::collections::HashSet;
@@ -8,10 +8,10 @@ use std::collections::HashSet;
 use super::ObjectSnapshot;
 use crate::{podconfig::NodeReconciler, source::Stores};
 
-/// The uids of all pods that the source speaks of; `None`: of some it does not say the uid.
+/// The uids of all pods in the source; `None`: one of them has no uid.
 pub(super) type Uids = Option<HashSet<String>>;
 
-/// Where a runtime run_passes no uid, the sandbox's id stands for it, and no object has that.
+/// If the runtime passes no uid, the sandbox's id is used, and no object has that.
 const CONTAINER_ID: usize = 64;
 
 impl ObjectSnapshot {
@@ -26,7 +26,7 @@ fn uids(stores: &Stores, is_recorded: impl Fn(&crate::source::Pod) -> bool) -> U
     for object in stores.pods() {
         match &object.metadata.uid {
             Some(uid) => drop(uids.insert(uid.clone())),
-            // Its own record says which pod it is.
+            // Its own record identifies the pod.
             None if is_recorded(&object) => (),
             None => return None,
         }
@@ -42,8 +42,8 @@ impl NodeReconciler {
             && matches!(snapshot.uids(self), Some(uids) if !uids.contains(uid))
     }
 
-    /// Takes the devices out of an ended pod; its host ends go with those of others. What the kernel
-    /// refuses is tried again.
+    /// Deletes the devices inside an ended pod; its host ends are deleted with those of others.
+    /// Retried if the kernel refuses.
     pub(super) fn end(&mut self, uid: &str) {
         let applied = self.applied.get(uid);
         let own = applied.map(|applied| applied.devices.clone());
@@ -62,12 +62,14 @@ impl NodeReconciler {
                     }
                     self.netns_ids.remove(netns);
                 }
-                Err(error) => tracing::error!(uid, "remove the links of an ended pod: {error}"),
+                Err(error) => {
+                    tracing::error!(uid, "cannot delete the links of an ended pod: {error}")
+                }
             }
         }
     }
 
-    /// After a restart nothing but the kernel knows of devices in the namespaces of pods that have ended.
+    /// After a restart only the kernel knows devices in the namespaces of ended pods.
     pub(in crate::podconfig) fn sweep_namespaces(&mut self) {
         let ids = match self.machine.netns_ids() {
             Ok(ids) => ids,
@@ -83,7 +85,7 @@ impl NodeReconciler {
                     .into_iter()
                     .filter_map(|(_, mark)| Some(mark?.pod_uid)),
                 Err(error) => {
-                    tracing::error!("look for links of ended pods: {error}");
+                    tracing::error!("cannot list links of ended pods: {error}");
                     continue;
                 }
             };
@@ -110,7 +112,7 @@ impl NodeReconciler {
         Ok(its.len())
     }
 
-    /// Of pods that this pass has ended nothing is left to be known.
+    /// Forgets the pods that this pass has ended.
     pub(super) fn forget_ended(&mut self, orphans: &[String]) {
         for uid in orphans {
             let has_links =

@@ -1,4 +1,4 @@
-//! Whether a pod may administer the node's network: its object's word, held against the kernel's.
+//! Whether a pod may administer the node's network: its object checked against the kernel.
 
 use std::sync::Arc;
 
@@ -10,8 +10,8 @@ use crate::{
 };
 
 impl NodeReconciler {
-    /// What the pod's object says of a user namespace, or does not say, is held against the kernel's word. A
-    /// namespace that cannot be opened gets no links in any case.
+    /// Checks what the pod's object says, or does not say, of a user namespace against the kernel.
+    /// A namespace that cannot be opened gets no links in any case.
     pub(super) fn prove_net_admin(
         &self,
         known: &mut RecordedPod,

@@ -1,5 +1,5 @@
-//! Fetch and decide: what one pod shall have, what it has, and the steps between the two. Nothing in
-//! the kernel is changed here.
+//! Observes and plans: the desired links of one pod, its present links, and the steps between them.
+//! Does not change the kernel.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -36,7 +36,7 @@ use crate::{
 };
 
 impl NodeReconciler {
-    /// Fetch and decide: nothing is changed here.
+    /// Observes and plans one pod; changes nothing.
     pub(super) fn observe(
         &mut self,
         known: RecordedPod,
@@ -45,7 +45,8 @@ impl NodeReconciler {
     ) -> PodContext {
         let mut ctx = PodContext::new(known);
         if ctx.known.is_replaced || ctx.known.is_unsupported() {
-            // Proved gone: what it had must not stand beside what its successor gets. Or of no use to it.
+            // The pod is replaced: its links must not exist beside those of its successor. Or it
+            // cannot use them.
             ctx.plan.steps = self
                 .machine
                 .ends_of(ctx.uid())
@@ -54,20 +55,20 @@ impl NodeReconciler {
                 .collect();
         }
         self.prove_net_admin(&mut ctx.known, &snapshot.policies);
-        let mut judged = self.judge(&ctx.known.pod, snapshot);
+        let mut desired = self.evaluate(&ctx.known.pod, snapshot);
         if let Some(trouble) = ctx.known.trouble.clone() {
-            ctx.judged(judged);
+            ctx.set_desired(desired);
             return self.give_up(ctx, trouble);
         }
-        self.claim(&ctx.known.pod, &mut judged);
-        ctx.judged(judged);
+        self.claim(&ctx.known.pod, &mut desired);
+        ctx.set_desired(desired);
         if let Err(error) = self.find_own_ends(&mut ctx) {
             ctx.trouble = Some((Reason::KernelRefused, error.to_string()));
             return ctx;
         }
         match self.machine.visit(&ctx.known.record) {
             Ok(mut sandbox) => {
-                self.pods.mark_present_newest(ctx.uid());
+                self.pods.unmark_newest_gone(ctx.uid());
                 self.has_netns_id(ctx.uid(), sandbox.in_switch);
                 if let Err(error) = self.decide(&mut ctx, &mut sandbox) {
                     ctx.trouble = Some((Reason::KernelRefused, error.to_string()));
@@ -75,7 +76,7 @@ impl NodeReconciler {
                 ctx.sandbox = keep_open.then_some(sandbox);
                 ctx
             }
-            // It may go through another time: what the pod holds, it keeps.
+            // It may succeed later: what the pod holds, it keeps.
             Err(error @ Unreachable::Kernel(_)) => {
                 ctx.trouble = Some(context::trouble(error));
                 ctx
@@ -85,8 +86,8 @@ impl NodeReconciler {
                 if is_gone {
                     self.discover_in(&ctx.known.pod.namespace);
                 }
-                if is_gone && self.pods.proved_gone(ctx.uid()) {
-                    // Its record was the later one by a clock that was set back since.
+                if is_gone && self.pods.mark_newest_gone(ctx.uid()) {
+                    // Its record was the later one only because the clock was set back.
                     let known = self.pods.recorded(ctx.uid(), &self.stores);
                     return known.map_or(ctx, |known| self.observe(known, snapshot, keep_open));
                 }
@@ -95,41 +96,42 @@ impl NodeReconciler {
         }
     }
 
-    /// An id that was another pod's: its namespace has ended, and what tells so will name this pod.
+    /// An id of another pod: that pod's namespace has ended, and the event of its end will name
+    /// this pod.
     fn has_netns_id(&mut self, uid: &str, id: i32) {
         let before = self.netns_ids.owner(id).filter(|before| *before != uid);
         self.dirty.extend(before.cloned());
         self.netns_ids.insert(id, uid);
     }
 
-    /// A pod that is not there, or not what its record says, holds nothing.
+    /// A pod that is gone, or does not match its record, holds nothing.
     fn give_up(&mut self, mut ctx: PodContext, trouble: (Reason, String)) -> PodContext {
-        self.let_go(ctx.uid());
+        self.release_all(ctx.uid());
         ctx.trouble = Some(trouble);
         ctx
     }
 
-    fn judge(&self, pod: &Pod, snapshot: &mut ObjectSnapshot) -> desired::Desired {
+    fn evaluate(&self, pod: &Pod, snapshot: &mut ObjectSnapshot) -> desired::Desired {
         let configs = snapshot
             .configs
             .entry(pod.namespace.clone())
             .or_insert_with(|| self.stores.podconfigs_of(&pod.namespace));
-        let judged = desired::desired(
+        let desired = desired::desired(
             pod,
             self.quota.place(&pod.namespace, &pod.uid),
             configs,
             &snapshot.policies,
             &self.machine.installation,
         );
-        for trouble in &judged.troubles {
+        for trouble in &desired.troubles {
             tracing::warn!(namespace = pod.namespace, pod = pod.name, "{trouble}");
         }
-        self.apply_precedence(&pod.namespace, judged)
+        self.apply_precedence(&pod.namespace, desired)
     }
 
     fn decide(&mut self, ctx: &mut PodContext, sandbox: &mut Sandbox) -> Result<(), Error> {
         let uid = ctx.uid().to_owned();
-        self.fetch_back(&uid, sandbox)?;
+        self.delete_moved_out(&uid, sandbox)?;
         let depth = self.depth(ctx);
         let inside = sandbox.read(depth)?;
         ctx.has_rules = !inside.rules.is_empty() || ctx.asks_for_tables();
@@ -152,7 +154,7 @@ impl NodeReconciler {
         let found = (&inside, present.as_slice());
         let stranded = self.machine.stranded(sandbox, &uid, found, &veth_ends);
         let ours = ours.chain(stranded.iter().map(|stranded| stranded.index));
-        self.withhold(ctx, sandbox, (&inside, &ours.collect()))?;
+        self.suspend_overlapping(ctx, sandbox, (&inside, &ours.collect()))?;
         let (granted, probing) = self.wants(ctx, &inside)?;
         ctx.probing = probing;
         let mut of_pod = plan::PodDevices::new(&inside.links, candidates, &known, &granted);
@@ -172,14 +174,14 @@ impl NodeReconciler {
         Ok(())
     }
 
-    /// A device that the pod has hidden in a namespace of its own would outlive everything that allowed it.
-    fn fetch_back(&mut self, uid: &str, sandbox: &mut Sandbox) -> Result<(), Error> {
+    /// A device that the pod has moved to a namespace of its own would outlive its permission.
+    fn delete_moved_out(&mut self, uid: &str, sandbox: &mut Sandbox) -> Result<(), Error> {
         let applied = self.applied.get_mut(uid);
         let moved_out = applied.map(|applied| std::mem::take(&mut applied.moved_out));
         Machine::remove_hidden(sandbox, &moved_out.unwrap_or_default())
     }
 
-    /// What the machine shall make of the granted links.
+    /// The granted links as the machine should make them.
     fn wants(
         &mut self,
         ctx: &PodContext,
@@ -192,7 +194,7 @@ impl NodeReconciler {
             let mut link = granted.link.clone();
             let present = ctx.present.get(&link.name);
             if let (Some(_), Some(present)) = (&granted.suspended, present) {
-                // What it has is what its rules are for.
+                // The rules are for the addresses that it has.
                 link.addresses.clone_from(&present.addresses);
             }
             link.kind.starts_at(ctx.ends.get(&link.name).copied());
@@ -217,7 +219,7 @@ impl NodeReconciler {
         Ok((wants, probing))
     }
 
-    /// What is decided about the device of a link, if it has one.
+    /// The parameters of the device of a link, if it has one.
     fn ground(
         &mut self,
         uid: &str,
@@ -257,11 +259,11 @@ impl NodeReconciler {
         }))
     }
 
-    /// What was there when the pod was last seen, and has not been reported undone since, is as it was:
-    /// where there were no routes of ours none are looked for.
+    /// What was verified, and has not been reported as changed since, is unchanged: without own
+    /// routes none are dumped.
     fn depth(&self, ctx: &PodContext) -> Depth {
         let applied = self.applied.get(ctx.uid()).filter(|applied| applied.seen);
-        // A device that is in the pod as a whole has no end that would tell of it.
+        // A device inside the pod has no host end that would show it.
         let has_ends = !self.machine.ends_of(ctx.uid()).is_empty()
             || ctx.asks_for_devices()
             || applied.is_none_or(|applied| applied.has_devices);
@@ -272,23 +274,22 @@ impl NodeReconciler {
         }
     }
 
-    /// Takes over the plan. What was undone too often waits, and nothing else does: a pod that undoes
-    /// one link must not keep another that was taken from it.
+    /// Takes over the plan. Only drift that recurs too often is held back: a pod that changes one
+    /// link must not delay the repair of another.
     fn hold_back(&mut self, ctx: &mut PodContext, mut plan: Plan) {
         let now = Instant::now();
         let (namespace_buckets, namespace) =
             (&mut self.namespace_buckets, &ctx.known.pod.namespace);
         let applied = self.applied.entry(ctx.known.pod.uid.clone()).or_default();
         if applied.sandbox == ctx.known.pod.sandbox {
-            // In another sandbox nothing was there that somebody could have undone.
+            // In another sandbox nothing existed that could have drifted.
             ctx.repairs = context::repairs(&plan, &applied.hashes);
             ctx.rule_repairs = context::rule_repairs(&plan, &ctx.granted, &applied.hashes);
-            ctx.undone_parts = context::undone_parts(&plan, &ctx.repairs);
+            ctx.drifted_parts = context::drifted_parts(&plan, &ctx.repairs);
         }
         if !ctx.repairs.is_empty() && applied.must_back_off(now) {
             ctx.waiting = std::mem::take(&mut ctx.repairs);
-            let why =
-                "the pod undoes this link faster than it may be repaired; it is repaired later";
+            let why = "the link was changed inside the pod repeatedly; its repair is rate-limited and follows later";
             back_off(&mut plan, &ctx.waiting, why);
         }
         ctx.refused_again = applied.rejections.hold_back(&mut plan, now);
@@ -297,13 +298,13 @@ impl NodeReconciler {
             .filter(|_| !applied.may_make(now, || namespace_buckets.take(namespace, now)))
             .map(str::to_owned)
             .collect();
-        let why = "the links of this pod come and go faster than they may be made; it follows soon";
+        let why = "links of this pod or its namespace are created too often; creation is rate-limited and follows soon";
         back_off(&mut plan, &too_many, why);
         ctx.plan = plan;
     }
 }
 
-/// Links that wait for something else than the machine stay as they are, there or not.
+/// Suspended links stay as they are, present or not.
 fn leave_suspended(granted: &[DesiredLink], plan: &mut Plan) {
     for granted in granted {
         let Some((reason, message)) = &granted.suspended else {
@@ -331,7 +332,7 @@ fn back_off(plan: &mut Plan, links: &[String], why: &str) {
     plan.blocked.extend(links.iter().map(later));
 }
 
-/// Links of the pod that others of its links are on, as they are.
+/// Links of the pod that other links are based on, as they are.
 fn carriers(ctx: &PodContext, inside: &NetnsState) -> HashMap<u32, CarrierState> {
     let names = ctx
         .granted
@@ -342,7 +343,7 @@ fn carriers(ctx: &PodContext, inside: &NetnsState) -> HashMap<u32, CarrierState>
         .collect()
 }
 
-/// The addresses that the runtime gave to the pod.
+/// The addresses that the runtime assigned to the pod.
 pub(super) fn primary(record: &Record) -> BTreeSet<IpAddr> {
     let addresses = record.addresses.iter();
     let alone = |address: &String| address.split('/').next().and_then(|ip| ip.parse().ok());

@@ -1,5 +1,5 @@
-//! Namespaces that another installation serves as well, and was there first: nothing is made there, what is there
-//! of this one goes, and nothing is written but that it is so.
+//! Namespaces where another installation has precedence: no link is made, existing ones of this
+//! installation are deleted, and only that is reported.
 
 use crds::Reason;
 
@@ -10,7 +10,7 @@ use crate::{
 };
 
 impl NodeReconciler {
-    /// Takes in what the installations serve now.
+    /// Updates which installations have precedence.
     pub(in crate::podconfig) fn refresh_precedence(&mut self) {
         let (installation, served) = (&self.machine.installation, self.stores.served());
         let earlier = Earlier::than(installation, self.pods.scope(), &served);
@@ -20,18 +20,18 @@ impl NodeReconciler {
         }
     }
 
-    /// Refuses everything where another installation serves the namespace.
-    pub(super) fn apply_precedence(&self, namespace: &str, mut judged: Desired) -> Desired {
+    /// Refuses all links where another installation has precedence.
+    pub(super) fn apply_precedence(&self, namespace: &str, mut desired: Desired) -> Desired {
         let Some(server) = self.earlier.server_of(namespace) else {
-            return judged;
+            return desired;
         };
         let why = Earlier::why(&self.machine.installation, server, namespace);
-        let granted = std::mem::take(&mut judged.granted);
+        let granted = std::mem::take(&mut desired.granted);
         let refused = granted.iter().map(|granted| {
             let refused = outcomes::refused(granted, Reason::ServedTwice, why.clone());
             (granted.order, refused)
         });
-        judged.refused = outcomes::merge(judged.refused, refused.collect(), &[]);
-        judged
+        desired.refused = outcomes::merge(desired.refused, refused.collect(), &[]);
+        desired
     }
 }

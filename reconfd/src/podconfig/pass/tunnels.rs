@@ -1,5 +1,5 @@
-//! The ends of tunnels with `peers: {auto: {}}`: this node's by its addresses, the others' by the slices of
-//! the namespaces that have the tunnel.
+//! Endpoints of tunnels with `peers: {auto: {}}`: the local one from the node's addresses, the
+//! remote ones from the PeerSlices of the namespaces that use the tunnel.
 
 use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
@@ -15,12 +15,12 @@ use crate::{
     podconfig::{NodeReconciler, policy::Permit, vtep_peers},
 };
 
-/// One pod looks after a tunnel for all that are on it.
+/// One pod updates a tunnel for all of its users.
 pub struct TunnelUpdate {
     pod: String,
     vni: i32,
     port: i32,
-    /// Who is on it as well.
+    /// The other users.
     others: BTreeSet<String>,
 }
 
@@ -31,23 +31,23 @@ impl TunnelUpdate {
             .iter()
             .filter_map(|g| g.link.kind.data()?.found());
         ctx.uid() == self.pod
-            && ctx.is_whole()
+            && ctx.is_complete()
             && found
                 .into_iter()
-                .any(|tunnel| vtep_peers::is_of(tunnel, self.vni, self.port))
+                .any(|tunnel| vtep_peers::is_tunnel(tunnel, self.vni, self.port))
     }
 }
 
 impl NodeReconciler {
-    /// The ends of a tunnel of this namespace are others. The device of all its pods is one, and so one of
-    /// them is enough.
+    /// The remote endpoints of a tunnel have changed in this namespace. All pods share one device,
+    /// so that one of them is enough.
     pub(in crate::podconfig) fn enqueue_tunnel(&mut self, namespace: &str, vni: i32, port: i32) {
         let mut others = self.segments.users_of_found(namespace, vni, port);
-        let is_whole = |uid: &&String| {
+        let is_complete = |uid: &&String| {
             let applied = self.applied.get(*uid);
             applied.is_some_and(|applied| applied.seen && !applied.is_incomplete)
         };
-        let pod = others.iter().find(is_whole).or(others.first()).cloned();
+        let pod = others.iter().find(is_complete).or(others.first()).cloned();
         let Some(pod) = pod else {
             return;
         };
@@ -61,7 +61,7 @@ impl NodeReconciler {
         });
     }
 
-    /// Where the one could not do it, or is not on the tunnel any more, the others try.
+    /// If that pod could not do it, or does not use the tunnel any more, the others are enqueued.
     pub(super) fn retry_tunnel_updates(&mut self, contexts: &[PodContext]) {
         let tunnel_updates = std::mem::take(&mut self.tunnel_updates).into_iter();
         let is_open = |update: &TunnelUpdate| !contexts.iter().any(|ctx| update.is_done_by(ctx));
@@ -69,23 +69,24 @@ impl NodeReconciler {
         self.dirty.extend(open.flat_map(|update| update.others));
     }
 
-    /// Peers that are found are in no wish, so that every rule lets them be somewhere else. One of those that
-    /// allow the link counts, for all that it says: the first that this node is in itself.
+    /// Discovered peers are not requested, so that the rules may allow different networks. Only one
+    /// of the rules that allow the link counts, for all that it says: the first that includes this
+    /// node.
     pub(super) fn choose_rule(&mut self, link: &Link, permit: &mut Permit) {
         let segment = link.kind.segment();
         let Some(segment) = segment.filter(|segment| segment.data.found().is_some()) else {
             return;
         };
-        // Addresses that can not be read take nothing away: without them the pod is not looked at.
+        // Addresses that cannot be read take nothing away: without them the pod is not observed.
         let Ok(addresses) = self.machine.addresses_of(&segment.parent) else {
             return;
         };
-        let is_in = |networks: &Vec<IpNetwork>| vtep_peers::own(&addresses, networks).is_some();
+        let is_in = |networks: &Vec<IpNetwork>| vtep_peers::local(&addresses, networks).is_some();
         let first = permit.sources.iter().position(is_in);
-        permit.of_one_rule(first.unwrap_or_default());
+        permit.restrict_to_rule(first.unwrap_or_default());
     }
 
-    /// Where the tunnels of a pod end on this node.
+    /// Determines the local endpoints of the pod's tunnels.
     pub(super) fn find_own_ends(&mut self, ctx: &mut PodContext) -> Result<(), Error> {
         for granted in &ctx.granted {
             let segment = granted.link.kind.segment();
@@ -94,14 +95,14 @@ impl NodeReconciler {
             };
             let addresses = self.machine.addresses_of(&segment.parent)?;
             let networks = self.segments.sources(&segment.name);
-            let own = vtep_peers::own(&addresses, networks);
+            let own = vtep_peers::local(&addresses, networks);
             ctx.ends
                 .extend(own.map(|own| (granted.link.name.clone(), own)));
         }
         Ok(())
     }
 
-    /// Where a tunnel ends on other nodes; nowhere, as long as it has no end here.
+    /// The remote endpoints of a tunnel; none without a local endpoint.
     pub(super) fn found_ends(&self, segment: &Segment, own: &BTreeSet<IpAddr>) -> BTreeSet<IpAddr> {
         let (Some(tunnel), Some(end)) = (segment.data.found(), segment.data.own()) else {
             return BTreeSet::new();
@@ -109,7 +110,7 @@ impl NodeReconciler {
         let namespaces = self.segments.namespaces(&segment.name).into_iter();
         let slices = namespaces.flat_map(|namespace| self.stores.peer_slices_of(namespace));
         let networks = self.segments.sources(&segment.name);
-        vtep_peers::others::<Arc<PeerSlice>>(
+        vtep_peers::remote::<Arc<PeerSlice>>(
             slices,
             tunnel,
             end,

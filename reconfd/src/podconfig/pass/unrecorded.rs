@@ -1,5 +1,5 @@
-//! Links whose pod has no record or no object any more, and pods of which no record speaks. What is missing
-//! is never taken for a dead pod.
+//! Links whose pod has no record or no object, and pods without a record. A missing record or
+//! object does not mean that the pod is dead.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -19,13 +19,13 @@ use crate::{
     },
 };
 
-/// The plugin is the first of the chain to be called at DEL: for so long the sandbox's namespace outlives
-/// its record.
+/// DEL calls the plugin first in the chain: the sandbox's namespace outlives its record by up to
+/// this time.
 const ENDS_WITHIN: Duration = Duration::from_secs(2);
 
 impl NodeReconciler {
-    /// Links of a pod whose record or object is not there stay, as long as somebody still asks for them:
-    /// its sandbox may go on. So do their addresses.
+    /// Links of a pod without a record or object stay while they are still requested, because its
+    /// sandbox may still run. So do their addresses.
     pub(super) fn observe_orphan(
         &mut self,
         uid: &str,
@@ -36,7 +36,7 @@ impl NodeReconciler {
         if has_ended {
             self.end(uid);
         }
-        // A device that is in it as a whole goes on without a record, and nobody sees it.
+        // A device inside the pod continues without a record, and cannot be seen.
         if ends.is_empty() && self.devices_of(uid).next().is_none() {
             self.forget(uid);
             return Vec::new();
@@ -52,7 +52,7 @@ impl NodeReconciler {
             .filter(|_| !has_ended)
             .filter_map(|(.., mark)| self.desired_by(mark, snapshot))
             .collect();
-        let refused = self.hold(uid, &asked);
+        let refused = self.register_segments(uid, &asked);
         self.release_all_but(uid, &asked);
         let kept: Vec<&String> = asked.iter().map(|(link, ..)| &link.name).collect();
         let stays =
@@ -62,7 +62,7 @@ impl NodeReconciler {
             tracing::info!(
                 uid,
                 links = gone.len(),
-                "the pod has ended, and its network namespace stays: its links are removed"
+                "the pod has ended and its network namespace remains; its links are deleted"
             );
         }
         if !kept.is_empty() && !self.pods.has(uid) && !self.has_lost_its_sandbox(uid) {
@@ -73,7 +73,7 @@ impl NodeReconciler {
             .collect()
     }
 
-    /// The link that a mark speaks of, if somebody still asks for it and may have it.
+    /// The link of an alias, if it is still requested and allowed.
     pub(super) fn desired_by(
         &self,
         mark: &OwnershipMark,
@@ -96,7 +96,7 @@ impl NodeReconciler {
         Some((link.ok()?, desired::member(config), permit))
     }
 
-    /// Pods that are selected and that no record speaks of: nothing can be done, and that is told.
+    /// Reports selected pods without a record.
     pub(super) fn report_unrecorded(&mut self, snapshot: &mut ObjectSnapshot) {
         for namespace in std::mem::take(&mut self.stale_namespaces) {
             let now: HashMap<String, UnrecordedPod> = self
@@ -120,7 +120,7 @@ impl NodeReconciler {
             for (uid, missing) in now {
                 let has_ended = self.has_lost_its_sandbox(&uid);
                 if has_ended {
-                    self.discovery.look_later(&namespace);
+                    self.discovery.retry_later(&namespace);
                 }
                 let state = UnrecordedState {
                     namespace: namespace.clone(),
@@ -132,8 +132,9 @@ impl NodeReconciler {
         }
     }
 
-    /// Whether the pod's sandbox has ended: its last record went a moment ago, and its namespace with it. A
-    /// pod that completes is so until its object says it, one whose sandbox is made anew until that is there.
+    /// Whether the pod's sandbox has ended: its last record was deleted recently, and its namespace
+    /// is gone. This holds for a completed pod until its object says so, and for a recreated
+    /// sandbox until it exists.
     fn has_lost_its_sandbox(&self, uid: &str) -> bool {
         let departed = self.pods.departed(uid);
         departed.is_some_and(|departed| {
@@ -154,14 +155,14 @@ impl NodeReconciler {
             .configs
             .entry(namespace.clone())
             .or_insert_with(|| self.stores.podconfigs_of(namespace));
-        let judged = desired::desired(
+        let desired = desired::desired(
             &missing.pod,
             0,
             configs,
             &snapshot.policies,
             &self.machine.installation,
         );
-        let judged = self.apply_precedence(namespace, judged);
+        let desired = self.apply_precedence(namespace, desired);
         let key = (namespace.clone(), missing.pod.name.clone());
         let trouble = match has_ended && missing.unsupported.is_none() {
             true => outcomes::sandbox_ended(),
@@ -171,16 +172,16 @@ impl NodeReconciler {
                 self.pods.has_invalid_records(),
             ),
         };
-        if !judged.granted.is_empty() && trouble.0 == Reason::NoRecord {
+        if !desired.granted.is_empty() && trouble.0 == Reason::NoRecord {
             self.discovery.backfill.ask(&missing.object);
         }
-        let outcome = outcomes::unrecorded(missing.pod, judged, trouble);
+        let outcome = outcomes::unrecorded(missing.pod, desired, trouble);
         let _ = self.reporter.send(ReportJob::Pod(Box::new(outcome)));
     }
 
     pub(super) fn forget(&mut self, uid: &str) {
         self.orphans.remove(uid);
-        self.let_go(uid);
+        self.release_all(uid);
         self.netns_ids.forget(uid);
         let applied = self.applied.remove(uid);
         for end in applied.iter().flat_map(|applied| applied.host_ends.keys()) {
@@ -189,7 +190,7 @@ impl NodeReconciler {
             }
         }
         self.probes.iter_mut().for_each(|probes| probes.forget(uid));
-        // What is said of it as of a pod without a record stays said until its object goes.
+        // Its report as a pod without a record stays until its object is deleted.
         if !self.unrecorded.contains_key(uid) {
             let _ = self.reporter.send(ReportJob::PodGone { uid: uid.into() });
         }

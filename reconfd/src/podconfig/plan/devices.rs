@@ -1,4 +1,4 @@
-//! Pure: the steps for vlans and vxlans that are in the pod as a whole.
+//! Pure: the steps for vlans and vxlans inside the pod.
 
 use std::collections::{HashMap, HashSet};
 
@@ -15,20 +15,20 @@ use crate::node::{
     present::{Candidate, Stranded},
 };
 
-/// What is known of the pod's own devices.
+/// State of the devices inside the pod.
 pub struct PodDevices<'a> {
     /// All links in the pod.
     pub links: &'a HashMap<u32, LinkInfo>,
     pub candidates: Vec<Candidate>,
-    /// The numbers of links that this daemon has made or found before.
+    /// Indexes of links that this daemon has made or observed before.
     pub known: &'a HashSet<u32>,
-    /// Links of the pod that take no tags of its own.
+    /// Links of the pod that accept no VLAN tags from the pod.
     pub untaggable: HashSet<String>,
     /// The kernel has IPv6.
     pub has_ipv6: bool,
-    /// Pod ends that lead nowhere any more.
+    /// Pod ends without a host end.
     pub stranded: Vec<Stranded>,
-    /// The numbers of links of ours that make place for what is wanted under their names.
+    /// Indexes of own links that will be deleted, so that their names become free.
     going: HashSet<u32>,
 }
 
@@ -55,8 +55,8 @@ impl<'a> PodDevices<'a> {
         }
     }
 
-    /// Finds out which links go in any case: those that lead nowhere, veths that are to be none any more,
-    /// and devices that are to be veths.
+    /// Determines the links that are deleted in any case: stranded ones, veths that are no longer
+    /// requested as veths, and devices that are to become veths.
     pub(super) fn make_place(&mut self, granted: &[Want], present: &[Present]) {
         let is_veth = |link: &str| {
             let mut veths = granted.iter().filter(|want| !want.link.kind.is_device());
@@ -78,7 +78,7 @@ impl<'a> PodDevices<'a> {
         self.going = stranded.chain(veths).chain(devices).collect();
     }
 
-    /// A link of the pod that has the name and is not ours.
+    /// Refuses if a foreign link of the pod has the name.
     pub(super) fn foreign(&self, name: &str, own: Option<u32>) -> Option<Cause> {
         let is_other = |row: &&LinkInfo| Some(row.index) != own && !self.going.contains(&row.index);
         let mut others = self.links.values().filter(is_other);
@@ -95,7 +95,8 @@ impl<'a> PodDevices<'a> {
         candidate.marked || half_made || self.known.contains(&candidate.info.index)
     }
 
-    /// The device that was this link and can not be it any more: it goes before the new one comes.
+    /// The device that was this link and cannot be reused: it is deleted before the new one is
+    /// created.
     fn replaced(&self, link: &str) -> Option<u32> {
         let was = |candidate: &&Candidate| {
             let mark = candidate.info.mark();
@@ -106,7 +107,8 @@ impl<'a> PodDevices<'a> {
         was.map(|candidate| candidate.info.index)
     }
 
-    /// The device that is this link, as far as the kernel tells: what the tenant can write is not enough.
+    /// The device that is this link, by what the kernel shows: what the tenant can write is not
+    /// enough.
     fn take(&mut self, device: &Device, want: &WantDevice) -> Result<Option<Candidate>, Cause> {
         let place = self
             .candidates
@@ -162,7 +164,7 @@ impl Plan {
         let resolved = resolve(&mut want, device, inside, node);
         let found = match (&resolved, &want.device) {
             (Ok(_), Some(wanted)) => inside.take(device, wanted),
-            // One that is there and can not carry what is wanted now stays.
+            // An existing device that cannot be as requested stays.
             (Err(why), Some(wanted)) => {
                 if let Ok(Some(found)) = inside.take(device, wanted) {
                     self.keep_device_up(&want, device, found, node);
@@ -186,7 +188,7 @@ impl Plan {
                 let own = own.or_else(|| inside.replaced(&want.link.name));
                 if let Some(why) = inside.foreign(&want.link.name, own) {
                     self.blocked.push(hinder(why));
-                    // It stays, under whatever name.
+                    // It stays, under any name.
                     if let Some(found) = found {
                         self.keep_device_up(&want, device, found, node);
                     }
@@ -198,7 +200,7 @@ impl Plan {
         }
     }
 
-    /// A device that can not be all that is wanted is for the rest what the rules say now.
+    /// A device that cannot be as requested still follows the current rules.
     fn keep_device_up<S: NodeView>(
         &mut self,
         want: &Want,
@@ -251,8 +253,8 @@ impl Plan {
         });
     }
 
-    /// What is left of ours is not wanted any more, or was never finished. First, so that nothing that
-    /// is made resolved in its way.
+    /// Deletes own devices that are no longer requested or were never finished. First, so that they
+    /// do not block what is created.
     pub(super) fn without(&mut self, inside: PodDevices<'_>) {
         let gone = inside.candidates.iter().filter(|c| inside.is_ours(c));
         let steps = gone.map(|candidate| Step::RemoveDevice {
@@ -272,7 +274,7 @@ impl Plan {
     }
 }
 
-/// Fills in what the device shall be; says so where its parent is there and down.
+/// Fills in the parameters of the device; returns a note if its parent is down.
 fn resolve<S: NodeView>(
     want: &mut Want,
     device: &Device,
@@ -285,7 +287,7 @@ fn resolve<S: NodeView>(
     }
 }
 
-/// A carrier is a link of the pod and nothing else: no name leads from here to a link of the node.
+/// A carrier is a link of the pod only: its name never resolves to a link of the node.
 fn inside_of(
     want: &mut Want,
     carrier: &str,
@@ -299,14 +301,14 @@ fn inside_of(
     };
     if matches!(data, Data::Vlan(_)) && inside.untaggable.contains(carrier) {
         let message =
-            format!("{carrier:?} leads out of the node, and takes no tags of the pod's own");
+            format!("{carrier:?} reaches beyond the node and accepts no VLAN tags from the pod");
         return Err((Reason::NotAllowed, message));
     }
     let carries = data.mtu_on(row.mtu);
     let ground = want.policy.clone().unwrap_or_default();
     want.device = Some(WantDevice {
         parent: row.index,
-        // The bridge behind a link of the pod forwards to no other MAC address than the link's.
+        // The bridge behind a link of the pod forwards to the link's MAC address only.
         parent_mac: row.mac.filter(|_| matches!(data, Data::Vlan(_))),
         mtu: carries,
         up: row.up,

@@ -1,4 +1,4 @@
-//! Pure: what is left of a link on a kernel that has no IPv6.
+//! Pure: reduces a link for a kernel without IPv6.
 
 use crds::Reason;
 use ipnetwork::IpNetwork;
@@ -6,7 +6,7 @@ use ipnetwork::IpNetwork;
 use super::{Blocked, Cause};
 use crate::node::links::Want;
 
-/// Leaves out what a kernel without IPv6 would refuse, and says so; `None` where nothing is left out.
+/// Drops what a kernel without IPv6 would refuse, and says so; `None` if nothing is dropped.
 pub fn leave_out_ipv6(want: &mut Want) -> Option<Blocked> {
     let link = &mut want.link;
     if !link.speaks_ipv6() {

@@ -1,4 +1,4 @@
-//! Pure: what a link that reaches beyond the node stands on, or what is wrong with that.
+//! Pure: the parent device of a link that reaches beyond the node, or why it cannot be used.
 
 use crds::Reason;
 use ipnetwork::IpNetwork;
@@ -13,8 +13,8 @@ use crate::node::{
     },
 };
 
-/// Fills in what the device of a segment shall be, and how much the link can carry; says so where the
-/// parent is there and down.
+/// Fills in the parameters of the segment's device and the MTU of the link; returns a note if the
+/// parent is down.
 pub(super) fn resolve<S: NodeView>(
     want: &mut Want,
     segment: &Segment,
@@ -80,11 +80,11 @@ fn parent<'a, S: NodeView>(
     Ok(parent)
 }
 
-/// Of a tunnel that the others could not find the node of.
+/// A tunnel whose local endpoint the other nodes could not identify.
 fn without_end(segment: &Segment, ground: &DevicePolicy) -> Cause {
     let networks: Vec<String> = ground.sources.iter().map(ToString::to_string).collect();
     let message = format!(
-        "{:?} of this node has no address in the rule's peers ({}), by which the other nodes would know it; \
+        "{:?} of this node has no address in the rule's peers ({}), by which the other nodes could identify it; \
          give it one, or let the rule list its network; the link follows by itself",
         segment.parent,
         networks.join(", ")
@@ -92,7 +92,7 @@ fn without_end(segment: &Segment, ground: &DevicePolicy) -> Cause {
     (Reason::NoTunnelAddress, message)
 }
 
-/// Who may send into a tunnel. Without a filter everybody could.
+/// The peers that may send into a tunnel. Without a filter every host could.
 fn peer_filter<S: NodeView>(
     segment: &Segment,
     ground: &DevicePolicy,
@@ -103,7 +103,7 @@ fn peer_filter<S: NodeView>(
         return Ok(None);
     };
     if !node.has_filter() {
-        let message = "the kernel has no nf_tables to keep strangers out of the tunnel; the rule must say unfiltered: Allowed";
+        let message = "the kernel has no nf_tables to limit the tunnel to its peers; the rule must say unfiltered: Allowed";
         return match ground.unfiltered {
             true => Ok(None),
             false => Err((Reason::NoPeerFilter, message.to_owned())),
@@ -123,7 +123,7 @@ fn peer_filter<S: NodeView>(
     Ok(Some(PeerFilter { underlay, sources }.normalized()))
 }
 
-/// The MTU of a link above a device: its own requested, where the device can carry it.
+/// The MTU of a link above a device: the requested one, if the device can carry it.
 pub(super) fn carry(want: &mut Want, carries: u32, below: &str) -> Result<(), Cause> {
     match want.link.mtu {
         Some(mtu) if mtu > carries => Err((
@@ -144,7 +144,7 @@ pub(super) fn down(parent: &str) -> Cause {
     )
 }
 
-/// Whether a segment can not stay with this trouble: nothing may go on in its name.
+/// Whether a segment must be deleted for this reason: nothing may continue under its name.
 pub fn must_go(reason: Reason) -> bool {
     matches!(
         reason,

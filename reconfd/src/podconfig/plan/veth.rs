@@ -49,9 +49,9 @@ impl Plan {
         }));
     }
 
-    /// A segment whose parent is no longer the one that was allowed must not go on in its name. The pod
-    /// keeps its end, and loses nothing but the way out. Where it is for a rule to allow, and others have
-    /// the segment by rules of their own, the pod alone loses it.
+    /// A segment whose parent is no longer the allowed one must not continue under its name. The
+    /// pod keeps its end, and loses only the uplink. If it depends on the rule, and others have the
+    /// segment by rules of their own, only this pod loses it.
     fn leave<S: NodeView>(
         &mut self,
         want: &Want,
@@ -72,8 +72,8 @@ impl Plan {
         self.steps.extend(step);
     }
 
-    /// A link that can not be all that is wanted is for the rest what the rules say now: what was taken
-    /// back must not stay behind a wish that can not come true.
+    /// A link that cannot be as requested still follows the current rules: revoked addresses must
+    /// not stay because of a request that cannot be met.
     fn keep_up<S: NodeView>(&mut self, mut want: Want, veth: &Veth, present: Present, node: &S) {
         let Some(pod) = &present.pod else {
             return;
@@ -89,7 +89,7 @@ impl Plan {
             && present.host.master == bridge
             && (is_routed || bridge.is_some());
         let mut edits = edits(&present, &want, veth, bridge).unwrap_or_default();
-        // Where it belongs is not there, or not fit; and it is not done.
+        // Its place is missing or not suitable; the link is not finished.
         edits
             .retain(|edit| !matches!(edit, Edit::Move(_) | Edit::Join | Edit::Rename | Edit::Mark));
         if is_where_it_belongs && !edits.is_empty() {
@@ -101,7 +101,7 @@ impl Plan {
         }
     }
 
-    /// With the first link of a segment its device comes; for one that is there it is looked after.
+    /// The segment's device is created with its first link, and checked for each present one.
     fn segment<S: NodeView>(&mut self, want: &Want, segment: &Segment, stands: bool, node: &S) {
         let Some(device) = want.device.as_ref().filter(|_| stands) else {
             return;
@@ -138,7 +138,8 @@ impl Plan {
     }
 }
 
-/// Two names may lead to one bridge or one parent of the node: a pod with two ports on it could make a loop.
+/// Two names may refer to one bridge or parent of the node: a pod with two ports on it could create
+/// a loop.
 pub(super) fn second_port<S: NodeView>(
     veth: &Veth,
     node: &S,
@@ -162,7 +163,7 @@ pub(super) fn second_port<S: NodeView>(
     (!joined.insert(place)).then(|| (Reason::SameSegment, message()))
 }
 
-/// What keeps a granted link from being made or mended now. A link that is there stays as it is.
+/// What prevents a granted link from being created or repaired now. A present link stays as it is.
 fn check_parent<S: NodeView>(
     want: &mut Want,
     veth: &Veth,

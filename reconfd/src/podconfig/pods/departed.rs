@@ -1,5 +1,5 @@
-//! Pods whose last record went a while ago, as the record of a sandbox does that ends. Their objects say later
-//! that they have completed, or never: a sandbox may be made anew.
+//! Pods whose last record was deleted recently, as it is when a sandbox ends. Their objects show
+//! the completion later, or never if the sandbox is recreated.
 
 use std::{
     collections::HashMap,
@@ -7,22 +7,22 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The kubelet writes that a pod has completed when its sandbox has ended; a slow API gets its time.
+/// The kubelet reports completion after the sandbox has ended; a slow API gets time.
 const KEPT: Duration = Duration::from_secs(60);
 
 /// The last record of a pod.
 #[derive(Debug)]
 pub struct Record {
     pub record: Arc<cni_plugin::record::Record>,
-    /// When it went.
+    /// When it was deleted.
     pub at: Instant,
 }
 
 #[derive(Debug, Default)]
 pub struct Departed {
     by_uid: HashMap<String, Record>,
-    /// How many there may be before those whose time is over are taken out: of many that go at once, each must
-    /// not look at all others.
+    /// Number of entries above which expired ones are dropped: of many pods that go at once, each
+    /// must not scan all others.
     most: usize,
 }
 
@@ -36,7 +36,7 @@ impl Departed {
         self.by_uid.insert(uid, Record { record, at });
     }
 
-    pub fn is_back(&mut self, uid: &str) {
+    pub fn remove(&mut self, uid: &str) {
         self.by_uid.remove(uid);
     }
 

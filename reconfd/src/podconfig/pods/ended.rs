@@ -1,6 +1,7 @@
-//! Records of sandboxes that have ended without the plugin's DEL: the runtime was killed, or never calls
-//! it (CRI-O, for plugins of a drop-in folder). The plugin alone writes records; the daemon only deletes
-//! one whose namespace is gone and whose pod is known to have ended or to have another sandbox.
+//! Records of sandboxes that ended without the plugin's DEL: the runtime was killed, or never calls
+//! it (CRI-O, for plugins of a drop-in folder). Only the plugin writes records; the daemon only
+//! deletes one whose namespace is gone and whose pod is known to have ended or to have another
+//! sandbox.
 
 use std::{
     sync::Arc,
@@ -13,7 +14,7 @@ use super::{Pods, index::uid_of};
 use crate::source::Stores;
 
 impl Pods {
-    /// Remembers that a record's namespace was looked for and is not there.
+    /// Marks the network namespace of a record as gone.
     pub fn mark_gone(&mut self, file: &str) {
         let Some(record) = self.records.get(file) else {
             return;
@@ -25,15 +26,15 @@ impl Pods {
         }
     }
 
-    /// Takes that back: it only could not be seen for a while.
+    /// Unmarks it: it was only invisible for a while.
     pub fn is_there(&mut self, file: &str) {
         if let Some((record, _)) = self.gone.remove(file) {
             self.changed.insert(record.pod_namespace.clone());
         }
     }
 
-    /// The same for the newest record of a pod.
-    pub fn mark_present_newest(&mut self, uid: &str) {
+    /// Unmarks the newest record of a pod.
+    pub fn unmark_newest_gone(&mut self, uid: &str) {
         if !self.gone.is_empty()
             && let Some(file) = self.newest_file(uid).map(|(file, _)| file.clone())
         {
@@ -41,19 +42,19 @@ impl Pods {
         }
     }
 
-    /// For how long a record's namespace has been gone.
+    /// How long the namespace of a record has been gone.
     pub fn gone_for(&self, file: &str) -> Option<Duration> {
         self.gone.get(file).map(|(_, since)| since.elapsed())
     }
 
-    /// Whether the pod has no record of a namespace that is there, as far as was looked.
+    /// Whether all records of the pod are of namespaces that are marked as gone.
     pub fn is_gone(&self, uid: &str) -> bool {
         let mut files = self.records.of_pod(uid).map(|(file, _)| file);
         files.all(|file| self.gone.contains_key(file))
     }
 
-    /// Records that the plugin wrote and whose sandbox has ended, as far as records and objects tell. The
-    /// last word has the namespace.
+    /// Records of the plugin whose sandbox has ended, by records and objects. The namespace itself
+    /// decides.
     pub fn suspects(&self, stores: &Stores, boot_id: &str) -> Vec<(String, Arc<Record>)> {
         let all = self.records.all();
         let written = all.filter(|(file, _)| !self.found.contains_key(*file));
@@ -65,7 +66,7 @@ impl Pods {
             .collect()
     }
 
-    /// Whether the pod's object says that this sandbox is none any more, or a newer record of the pod does.
+    /// Whether the pod's object or a newer record shows that this sandbox has ended.
     fn is_over(&self, file: &str, record: &Record, stores: &Stores) -> bool {
         let object = stores.pod(&record.pod_namespace, &record.pod_name);
         let Some(object) = object else {
@@ -80,7 +81,7 @@ impl Pods {
     fn has_newer(&self, file: &str, record: &Record) -> bool {
         let newest = match &record.pod_uid {
             Some(uid) => self.newest_file(uid),
-            // Of a pod without a uid each sandbox goes as a pod of its own.
+            // Each sandbox of a pod without a uid is treated as a pod of its own.
             None => self.newest_of(
                 self.records
                     .of_name(&record.pod_namespace, &record.pod_name),
@@ -91,8 +92,8 @@ impl Pods {
         })
     }
 
-    /// Deletes a record that is proved dead, unless the plugin has written another in its place since. The
-    /// uid of its pod, where it was deleted.
+    /// Deletes the record of a dead sandbox, unless the plugin has replaced it. Returns the uid of
+    /// its pod if it was deleted.
     pub fn delete(&mut self, file: &str, record: &Record) -> Result<Option<String>, RecordError> {
         if !self.folder.remove_unchanged(record)? {
             return Ok(None);

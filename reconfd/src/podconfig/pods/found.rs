@@ -1,6 +1,6 @@
-//! Records that nobody wrote: of pods whose namespace somebody else than the plugin spoke of, and that
-//! was proved. They are held in memory alone, as long as what told of them goes on reporter it; a daemon
-//! that is started again hears it again, and proves it again. The record folder has one writer.
+//! Records from verified hints, for pods that the plugin has not recorded. They are kept in memory
+//! only, while the hint exists; a restarted daemon gets and verifies the hint again. The record
+//! folder has one writer.
 
 use std::{
     collections::{BTreeSet, HashSet},
@@ -20,8 +20,8 @@ use crate::{
 };
 
 impl Pods {
-    /// Takes in a record that was found; the uid of its pod.
-    pub fn hold(&mut self, record: Record, source: RecordSource) -> Result<String, String> {
+    /// Adds a record from a hint; returns the uid of its pod.
+    pub fn add_found(&mut self, record: Record, source: RecordSource) -> Result<String, String> {
         if let Some((field, problem)) = record.flaw() {
             return Err(format!("{field}: {problem}"));
         }
@@ -32,14 +32,14 @@ impl Pods {
         Ok(self.insert(file, Arc::new(record)))
     }
 
-    /// Whose the namespace is already, if it is not this pod's.
+    /// The pod that already has the network namespace, if it is another one.
     pub fn other_owner(&self, record: &Record, uid: &str) -> Option<String> {
         let owner = self.records.owner(&record.boot_id, record.cookie);
         owner.filter(|owner| owner != uid)
     }
 
-    /// Forgets found records of a namespace that nothing tells of any more; the uids of their pods.
-    pub fn withdraw(
+    /// Forgets the records of a namespace whose hint is gone; returns the uids of their pods.
+    pub fn retain_hinted(
         &mut self,
         namespace: &str,
         is_hinted: impl Fn(&Record, RecordSource) -> bool,
@@ -54,7 +54,7 @@ impl Pods {
         forgotten.collect()
     }
 
-    /// How many pods are known by whom.
+    /// Number of pods by source of their record.
     pub fn counts(&self) -> [(RecordSource, usize); 3] {
         let files = self.found.keys();
         let uids: BTreeSet<String> = files
@@ -77,15 +77,15 @@ impl Pods {
             .unwrap_or(RecordSource::Plugin)
     }
 
-    /// What the plugin says of a sandbox goes before what others said of it.
-    pub(super) fn prefer(&mut self, record: &Record) {
+    /// A record of the plugin replaces those from hints for the same sandbox.
+    pub(super) fn replace_found(&mut self, record: &Record) {
         let same = self.records.of_container(&record.container_id);
         let same = same.filter(|file| self.found.contains_key(*file));
         let same: Vec<String> = same.cloned().collect();
         same.iter().for_each(|file| drop(self.forget(file)));
     }
 
-    /// Takes the found records out, to be given back when the folder has been read again.
+    /// Takes the records from hints out, while the folder is read again.
     pub(super) fn take_found(&mut self) -> Vec<(String, Arc<Record>, RecordSource)> {
         let found = std::mem::take(&mut self.found);
         let records = &mut self.records;
@@ -95,7 +95,7 @@ impl Pods {
         taken.collect()
     }
 
-    pub(super) fn give_back(&mut self, found: Vec<(String, Arc<Record>, RecordSource)>) {
+    pub(super) fn restore_found(&mut self, found: Vec<(String, Arc<Record>, RecordSource)>) {
         let written: HashSet<String> = self
             .records
             .all()
@@ -109,8 +109,8 @@ impl Pods {
         }
     }
 
-    /// Pods of a namespace that run here and of which no record tells that stands.
-    pub fn lost(&self, namespace: &str, stores: &Stores) -> Vec<Arc<source::Pod>> {
+    /// Pods of a namespace that run here without a valid record.
+    pub fn without_record(&self, namespace: &str, stores: &Stores) -> Vec<Arc<source::Pod>> {
         let gone = self.names_of_gone(namespace);
         let is_recorded = self.is_recorded(namespace);
         let is_lost = |object: &Arc<source::Pod>| {
@@ -124,7 +124,7 @@ impl Pods {
             .collect()
     }
 
-    /// Names of pods whose every record is of a namespace that was proved gone.
+    /// Names of pods whose records are all of namespaces that are gone.
     fn names_of_gone(&self, namespace: &str) -> HashSet<&str> {
         let records = self.gone.keys().filter_map(|file| self.records.get(file));
         let here = records.filter(|record| record.pod_namespace == namespace);
@@ -135,39 +135,40 @@ impl Pods {
     }
 }
 
-/// The plugin's DEL comes first of the chain, so for so long the runtime's own word outlives the record.
+/// DEL calls the plugin first in the chain: the runtime's hint outlives the record by up to this
+/// time.
 const ENDING: Duration = Duration::from_secs(10);
 
 impl Pods {
-    /// The pod's namespace that a file in the folder speaks of.
+    /// The Kubernetes namespace of a record file.
     pub fn namespace_of(&self, file: &str) -> Option<String> {
         let record = self.records.get(file)?;
         Some(record.pod_namespace.clone())
     }
 
     /// The sandbox of a record that the plugin wrote.
-    pub(super) fn written_container(&self, file: &str) -> Option<String> {
+    pub(super) fn plugin_container(&self, file: &str) -> Option<String> {
         let record = self.records.get(file)?;
         let is_written = !self.found.contains_key(file);
         is_written.then(|| record.container_id.clone())
     }
 
-    /// Remembers that the plugin took a sandbox's record away.
-    pub(super) fn has_ended(&mut self, container: Option<String>) {
+    /// Remembers a sandbox whose record the plugin deleted.
+    pub(super) fn note_ended(&mut self, container: Option<String>) {
         self.ended.retain(|_, at| at.elapsed() < ENDING);
         let now = Instant::now();
         self.ended
             .extend(container.map(|container| (container, now)));
     }
 
-    /// Whether a sandbox is one that the runtime may be about to end.
+    /// Whether the runtime may be about to end a sandbox.
     pub fn has_just_ended(&self, container: &str) -> bool {
         let ended = self.ended.get(container);
         ended.is_some_and(|at| at.elapsed() < ENDING)
     }
 }
 
-/// The addresses that the pod's object states, of those that only one namespace can have.
+/// The addresses in the pod's object that are unique to one namespace.
 pub fn stated_addresses(object: &source::Pod) -> BTreeSet<IpAddr> {
     let stated = object.status.pod_ips.iter();
     let parsed = stated.filter_map(|pod_ip| pod_ip.ip.parse().ok());
@@ -182,7 +183,7 @@ fn tells_one_from_another(address: &IpAddr) -> bool {
     !is_everywhere && !address.is_unspecified() && !address.is_multicast()
 }
 
-/// What the plugin would have written.
+/// The record as the plugin would have written it.
 pub fn record_of(
     hint: &SandboxHint,
     object: &source::Pod,

@@ -1,5 +1,5 @@
-//! Pure: records by file, pod, name, sandbox and network namespace, so that no lookup walks over all of
-//! them: an event about one pod must not cost more on a node that is full.
+//! Pure: records indexed by file, pod, name, sandbox and network namespace. No lookup walks over
+//! all of them: an event about one pod must not cost more on a full node.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -8,7 +8,7 @@ use std::{
 
 use cni_plugin::record::Record;
 
-/// In order. Most often it is one: a set would take six times the memory.
+/// Sorted. Usually there is one: a set would take six times the memory.
 #[derive(Default)]
 struct Files(Vec<String>);
 
@@ -21,7 +21,7 @@ impl Files {
         }
     }
 
-    /// Whether it was the last one.
+    /// Removes a file; returns whether it was the last one.
     fn remove(&mut self, file: &str) -> bool {
         self.0.retain(|other| other != file);
         self.0.is_empty()
@@ -35,7 +35,8 @@ pub struct RecordIndex {
     /// By the pod's namespace, then by its name.
     by_name: HashMap<String, BTreeMap<String, Files>>,
     by_container: HashMap<String, Files>,
-    /// By boot id and cookie, which is unique within one boot; in the order in which they were read.
+    /// By boot id and cookie, which is unique within one boot; in the order in which they were
+    /// read.
     by_netns: HashMap<(String, u64), Vec<String>>,
 }
 
@@ -113,7 +114,7 @@ impl RecordIndex {
         files.filter_map(|file| self.records.get(file))
     }
 
-    /// All Kubernetes namespaces of which there are records.
+    /// All Kubernetes namespaces with records.
     pub fn namespaces(&self) -> impl Iterator<Item = &String> {
         self.by_name.keys()
     }
@@ -139,7 +140,7 @@ impl RecordIndex {
         self.by_uid.len()
     }
 
-    /// The uid that comes next in order, from the start again behind the last.
+    /// The next uid in order; wraps around.
     pub fn uid_after(&self, uid: Option<&str>) -> Option<&String> {
         use std::ops::Bound::{Excluded, Unbounded};
         let behind = uid.map_or(Unbounded, Excluded);
@@ -169,7 +170,7 @@ fn netns_of(record: &Record) -> (String, u64) {
     (record.boot_id.clone(), record.cookie)
 }
 
-/// Old runtimes pass no uid: the sandbox's own id stands for it.
+/// Old runtimes pass no uid: the sandbox's id is used instead.
 pub fn uid_of(record: &Record) -> String {
     record
         .pod_uid

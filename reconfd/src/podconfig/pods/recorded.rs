@@ -1,5 +1,5 @@
-//! What is known of one pod: its newest record and its object, brought together, and what is wrong
-//! with them before anybody has looked at its namespace.
+//! One pod: its newest record joined with its object, and what is wrong with them before its
+//! namespace is opened.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -15,7 +15,7 @@ use crate::{
     source::{self, Stores},
 };
 
-/// A uid goes into a link's alias, between colons.
+/// A uid is part of a link's alias, between colons.
 const LONGEST_UID: usize = 64;
 
 /// A pod with the record of its newest sandbox.
@@ -23,22 +23,22 @@ const LONGEST_UID: usize = 64;
 pub struct RecordedPod {
     pub pod: Arc<Pod>,
     pub record: Arc<Record>,
-    /// Another pod has its name now, and so this one is gone.
+    /// Another pod has its name now, so that this one is gone.
     pub is_replaced: bool,
-    /// What is wrong with it before anybody has looked at its namespace.
+    /// Its trouble before its namespace is opened.
     pub trouble: Option<(Reason, String)>,
 }
 
-/// A pod that no record speaks of.
+/// A pod without a record.
 pub struct UnrecordedPod {
     pub pod: Pod,
     pub object: Arc<source::Pod>,
-    /// Cause that is right so, if it is.
+    /// Why it has none by design, if so.
     pub unsupported: Option<String>,
 }
 
 impl RecordedPod {
-    /// It could not use a link, so it gets none.
+    /// Whether it cannot use links, and so gets none.
     pub fn is_unsupported(&self) -> bool {
         matches!(self.trouble, Some((Reason::Unsupported, _)))
     }
@@ -76,7 +76,7 @@ impl Pods {
             name,
         };
         let successor = match (named, &record.pod_uid) {
-            // Whose the name is now, the object knows; clocks jump.
+            // The object knows which pod has the name now; clocks jump.
             (Some(named), Some(own)) => (named != *own).then_some(named),
             _ => self.successor(uid, &record),
         };
@@ -93,7 +93,7 @@ impl Pods {
         })
     }
 
-    /// A later pod of the same name: Kubernetes gives a name anew only when its pod is gone.
+    /// A later pod of the same name: Kubernetes reuses a name only when its pod is gone.
     fn successor(&self, uid: &str, record: &Record) -> Option<String> {
         record.pod_uid.as_ref()?;
         let others = self
@@ -134,11 +134,11 @@ impl Pods {
         ))
     }
 
-    /// Pods of a namespace that run here, that no record speaks of, and what is wrong with each. One whose
-    /// uid nobody knows goes by its name.
+    /// Pods of a namespace that run here without a record. One without a uid is identified by its
+    /// name.
     pub fn unrecorded(&self, namespace: &str, stores: &Stores) -> Vec<UnrecordedPod> {
         let is_recorded = self.is_recorded(namespace);
-        // Before it has an address the runtime may not have called the plugin yet.
+        // Before it has an address, the runtime may not have called the plugin yet.
         let is_running = |object: &Arc<source::Pod>| {
             let is_going = object.metadata.deletion_timestamp.is_some() || object.has_ended();
             !is_going && (!stores.knows_all_pods() || !object.status.pod_ips.is_empty())
@@ -171,7 +171,7 @@ impl Pods {
         missing.map(unrecorded).collect()
     }
 
-    /// Whether a record speaks of a pod of this namespace.
+    /// Whether a pod of this namespace has a record.
     pub(super) fn is_recorded(&self, namespace: &str) -> impl Fn(&source::Pod) -> bool {
         let here = self.records.in_namespace(namespace);
         let recorded: HashMap<&str, Option<&str>> = here
@@ -187,7 +187,7 @@ impl Pods {
         }
     }
 
-    /// Cause nothing is made for this pod, if that is so.
+    /// Why this pod gets no links, if so.
     pub fn why_unsupported(&self, object: &source::Pod) -> Option<String> {
         self.unsupported.why(object)
     }

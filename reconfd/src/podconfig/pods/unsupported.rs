@@ -1,12 +1,12 @@
-//! Pure: pods that could not use a link. Nothing is made for them, and that is told.
+//! Pure: pods that cannot use links. They get none, and their report says so.
 
 use crate::source;
 
-/// Runtimes whose pods have a network stack of their own behind that of the namespace: they take what
-/// they find there at their start, and links that come later stay outside.
+/// Runtimes with a network stack of their own behind that of the namespace: they take over the
+/// interfaces that exist at their start, and do not see later ones.
 pub const RUNTIME_CLASSES: &str = "kata*,gvisor*,runsc*,firecracker*,urunc*";
 
-/// Names of runtime classes; one that ends in `*` stands for all that begin so.
+/// Names of runtime classes; a trailing `*` matches any suffix.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Unsupported(Vec<String>);
 
@@ -16,7 +16,7 @@ impl Unsupported {
         Self(patterns.cloned().collect())
     }
 
-    /// Cause nothing is made for this pod, if that is so.
+    /// Why this pod gets no links, if so.
     pub fn why(&self, pod: &source::Pod) -> Option<String> {
         if pod.spec.host_network {
             return Some("the pod uses the node's own network (hostNetwork)".into());

@@ -1,16 +1,17 @@
-//! Pure: can an API server judge PodConfigs by these rules? Admission has a budget for each request, and
-//! what is past it is refused; so where it could be passed, the allowance says `complete: false`, admission
-//! lets the PodConfigs through, and the nodes judge alone.
+//! Pure: whether an API server can evaluate these rules at admission. Each request has a CEL cost
+//! budget, and is refused beyond it; so if the budget could be exceeded, the allowance says
+//! `complete: false`, admission lets the PodConfigs through, and only the nodes evaluate them.
 //!
-//! Rules **match alike** when a link could meet all of them by its kind, its place and its number:
+//! Rules **match alike** if a link can match all of them by its kind, its place and its number:
 //!
 //! * the rules for veths with `bridges`, those with `routed`, and those that list the same host bridge;
-//! * the rules for vlans that allow the same id, on whatever parent, since a `parentLink` needs none;
-//! * the rules for vxlans that allow the same VNI, on whatever underlay.
+//! * the rules for vlans that allow the same id, on any parent, since a `parentLink` needs none;
+//! * the rules for vxlans that allow the same VNI, on any underlay.
 //!
-//! Admission goes through all rules of a kind to find those, and holds the rest of the link against each of
-//! them. What that costs is linear in the lengths of their lists. The figures below are what API servers
-//! count, measured and rounded up, for the largest PodConfig that its schema permits, all in IPv6.
+//! Admission scans all rules of a kind for those, and checks the rest of the link against each of
+//! them. The cost is linear in the lengths of their lists. The figures below are those of API
+//! servers, measured and rounded up, for the largest PodConfig that its schema permits, all in
+//! IPv6.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,18 +19,19 @@ use crds::{allowance::MOST_RULES, policy::Rule};
 
 use super::requested::VethPlace;
 
-/// How many rules may match alike.
+/// Maximum number of rules that match alike.
 const MOST_ALIKE: usize = 16;
-/// The most of each in a PodConfig, a link, a tunnel.
+/// The maximum of each in a PodConfig, a link, a tunnel.
 const LINKS: usize = 32;
 const ROUTES: usize = 16;
 const PEERS: usize = 64;
-/// Of the million that one expression may cost.
+/// Share of the limit of one expression, which is a million.
 const ONE_EXPRESSION: usize = 950_000;
-/// Of the ten million for all: they are spent twice, for the check and for its words.
+/// Share of the limit of all expressions, which is ten million: spent twice, for the check and for
+/// its message.
 const ALL_EXPRESSIONS: usize = 4_800_000;
 
-/// Whether admission can judge every PodConfig by these rules.
+/// Whether admission can evaluate every PodConfig by these rules.
 pub fn fits_admission(rules: &[Rule]) -> bool {
     let vlans = rules.iter().filter_map(|rule| {
         let ids = &rule.vlan.as_ref()?.ids;
@@ -63,7 +65,8 @@ fn are_veths_judgeable(rules: &[Rule]) -> bool {
         .all(|alike| is_affordable(search_all, alike, |_| 0))
 }
 
-/// Rules with the ranges of numbers that each allows. The most ranges meet where one of them begins.
+/// Rules with the ranges of numbers that each allows. The most ranges overlap where one of them
+/// begins.
 fn are_numbers_judgeable(
     rules: Vec<(&Rule, Vec<(i32, i32)>)>,
     more: impl Fn(&Rule) -> usize + Copy,
@@ -92,7 +95,7 @@ fn is_affordable(search: usize, alike: Vec<&Rule>, peers: impl Fn(&Rule) -> usiz
         && LINKS * (search + peers + tables + others) <= ALL_EXPRESSIONS
 }
 
-/// To ask one rule for one link whether it is of that place and number.
+/// Cost of matching one rule by place and number for one link.
 fn search(ranges: usize) -> usize {
     42 + 8 * ranges
 }
@@ -110,7 +113,8 @@ fn peers(rule: &Rule) -> usize {
     PEERS * (21 + 5 * allowed)
 }
 
-/// The most that a link has of them: 8 addresses, the network of each, 4 ranges, and 16 destinations of routes.
+/// The maximum of a link: 8 addresses, the network of each, 4 ranges, and 16 destinations of
+/// routes.
 fn networks(rule: &Rule) -> usize {
     let (addresses, routes) = (rule.addresses.len(), rule.routes.len());
     let of_addresses = (210 + 43 * addresses) + (205 + 59 * (addresses + routes));

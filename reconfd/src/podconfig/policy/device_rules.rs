@@ -1,4 +1,4 @@
-//! Pure: what one rule has against a vlan or a vxlan, field by field.
+//! Pure: checks a vlan or a vxlan against one rule, field by field.
 
 use std::net::IpAddr;
 
@@ -9,12 +9,13 @@ use crds::{
 };
 use ipnetwork::IpNetwork;
 
-use super::{clipped, moved_out, not_among, requested::ParentRef, requested::RequestedPeers};
+use super::{clipped, escaped, not_among, requested::ParentRef, requested::RequestedPeers};
 
-/// Objections, and how far the rule is from the place: 0 it allows it, 1 others of that kind, 2 none.
+/// Objections, with the distance of the rule: 0 allows the place, 1 allows others of that kind, 2
+/// none.
 pub(super) type Objections = (u8, Vec<String>);
 
-/// The port of a tunnel that names none; a rule that names none allows it.
+/// The default port of a tunnel; allowed by a rule without ports.
 const USUAL_PORT: PortRange = PortRange {
     min: crds::podconfig::vxlan::VXLAN_PORT as i32,
     max: crds::podconfig::vxlan::VXLAN_PORT as i32,
@@ -86,7 +87,7 @@ fn against_ends(ends: RequestedPeers<'_>, rule: &VxlanRule) -> Vec<String> {
         (!is_in).then(|| {
             format!(
                 "vxlan.peers.{field} {address} {}",
-                not_among(allowed, moved_out)
+                not_among(allowed, escaped)
             )
         })
     };
@@ -98,12 +99,13 @@ fn against_ends(ends: RequestedPeers<'_>, rule: &VxlanRule) -> Vec<String> {
         RequestedPeers::Group(group) => {
             against("group", &group, &rule.groups).into_iter().collect()
         }
-        // Of those that are found only what the rule lets be a peer is one.
+        // Discovered peers are limited to those that the rule allows.
         RequestedPeers::Auto => Vec::new(),
     }
 }
 
-/// A link of the pod's own needs no permission; a device of the node does, and so does having it whole.
+/// A link of the pod itself needs no permission; a device of the node does, and so does exclusive
+/// use of it.
 fn carried(
     field: &str,
     carrier: ParentRef<'_>,
@@ -113,13 +115,8 @@ fn carried(
     let ParentRef::Node(name, mode) = carrier else {
         return Vec::new();
     };
-    let device = (!allowed.iter().any(|device| *device == name)).then(|| {
-        format!(
-            "{field} {} {}",
-            clipped(name),
-            not_among(allowed, moved_out)
-        )
-    });
+    let device = (!allowed.iter().any(|device| *device == name))
+        .then(|| format!("{field} {} {}", clipped(name), not_among(allowed, escaped)));
     let modes = match modes {
         [] => &[Mode::Shared],
         some => some,

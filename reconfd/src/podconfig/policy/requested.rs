@@ -1,10 +1,10 @@
-//! Pure: what kind of link is asked for, and where: exactly one.
+//! Pure: the requested kind and place of a link: exactly one of each.
 
 use std::net::IpAddr;
 
 use crds::podconfig::{Link, Mode, Veth, Vlan, Vxlan};
 
-/// The one kind that a link names.
+/// The one kind that a link specifies.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum RequestedLink<'a> {
     Veth(VethPlace<'a>),
@@ -12,7 +12,7 @@ pub enum RequestedLink<'a> {
     Vxlan(&'a Vxlan, ParentRef<'a>, RequestedPeers<'a>),
 }
 
-/// Where the host end of a veth is asked to be: exactly one place.
+/// The requested place of a veth's host end: exactly one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum VethPlace<'a> {
     Bridge(&'a str),
@@ -20,26 +20,26 @@ pub enum VethPlace<'a> {
     Routed,
 }
 
-/// What a vlan or a vxlan is asked to be on.
+/// The requested parent of a vlan or a vxlan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ParentRef<'a> {
-    /// A device of the node, with the mode that is asked for.
+    /// A device of the node, with the requested mode.
     Node(&'a str, Mode),
     /// A link of the pod.
     Pod(&'a str),
 }
 
-/// The other ends of a tunnel.
+/// The requested peers of a tunnel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RequestedPeers<'a> {
     Addresses(&'a [IpAddr]),
     Group(IpAddr),
-    /// The nodes that have pods on the tunnel, found by the controller.
+    /// The nodes that have pods on the tunnel, discovered by the cluster controller.
     Auto,
 }
 
 impl<'a> RequestedLink<'a> {
-    /// What the link asks for, or what is wrong with it.
+    /// The kind of a link, or what is invalid in it.
     pub fn of(link: &'a Link) -> Result<Self, String> {
         match (&link.veth, &link.vlan, &link.vxlan) {
             (Some(veth), None, None) => place(veth)
@@ -63,7 +63,7 @@ impl<'a> RequestedLink<'a> {
     }
 }
 
-/// The one place that a veth names, or what is wrong with it.
+/// The one place of a veth, or what is invalid in it.
 fn place(veth: &Veth) -> Result<VethPlace<'_>, &'static str> {
     match (&veth.bridge, &veth.host_bridge, &veth.routed) {
         (Some(name), None, None) => Ok(VethPlace::Bridge(name)),

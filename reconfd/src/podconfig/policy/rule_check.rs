@@ -1,5 +1,5 @@
-//! Pure: what one rule has against a link, each field held against its plural in the rule. Never looks
-//! at a second rule.
+//! Pure: checks a link against one rule, each field against its plural in the rule. Never considers
+//! a second rule.
 
 use crds::{
     claim::DEFAULT_DOMAIN,
@@ -11,7 +11,7 @@ use ipnetwork::IpNetwork;
 use super::{
     MAIN_TABLE, clipped,
     device_rules::{against_vlan, against_vxlan},
-    listed, moved_out, not_among,
+    escaped, listed, not_among,
     requested::{RequestedLink, VethPlace},
 };
 
@@ -22,8 +22,8 @@ pub(super) struct RuleCheck {
 }
 
 impl RuleCheck {
-    pub fn of(link: &Link, wish: RequestedLink<'_>, rule: &Rule) -> Self {
-        let (off_place, mut objections) = match wish {
+    pub fn of(link: &Link, requested: RequestedLink<'_>, rule: &Rule) -> Self {
+        let (off_place, mut objections) = match requested {
             RequestedLink::Veth(place) => match may_be_at(place, rule.veth.as_ref()) {
                 Ok(()) => (0, Vec::new()),
                 Err((off_place, objection)) => (off_place, vec![objection]),
@@ -58,7 +58,7 @@ impl RuleCheck {
         }
     }
 
-    /// How far the rule is from allowing the link.
+    /// The distance of the rule from allowing the link.
     pub fn distance(&self) -> (u8, usize) {
         (self.off_place, self.objections.len())
     }
@@ -93,7 +93,7 @@ fn may_be_at(place: VethPlace<'_>, rule: Option<&VethRule>) -> Result<(), (u8, S
             if allowed.iter().any(|bridge| bridge == name) {
                 return Ok(());
             }
-            let among = not_among(allowed, moved_out);
+            let among = not_among(allowed, escaped);
             Err((
                 if allowed.is_empty() { 2 } else { 1 },
                 format!("veth.hostBridge {} {among}", clipped(name)),
@@ -102,20 +102,21 @@ fn may_be_at(place: VethPlace<'_>, rule: Option<&VethRule>) -> Result<(), (u8, S
     }
 }
 
-/// An address is allowed where `addresses` holds it. Its network is a route that comes with it, so
-/// that all of the network must lie in `addresses` or in `routes`: a /8 is not asked for as an address.
+/// An address is allowed if `addresses` contains it. Its network becomes a route, so that all of
+/// the network must be within `addresses` or `routes`: a /8 cannot be requested as the network of
+/// an address.
 fn against_address(address: IpNetwork, rule: &Rule) -> Option<String> {
     let network = IpNetwork::new(address.network(), address.prefix()).unwrap_or(address);
     let alone = IpNetwork::from(address.ip());
     if !rule.addresses.iter().any(|prefix| prefix.holds(alone)) {
         return Some(format!(
             "addresses {address} {}",
-            not_among(&rule.addresses, moved_out)
+            not_among(&rule.addresses, escaped)
         ));
     }
     let mut wide = rule.addresses.iter().chain(&rule.routes);
     (!wide.any(|prefix| prefix.holds(network))).then(|| {
-        let prefixes = listed(rule.addresses.iter().chain(&rule.routes).map(moved_out));
+        let prefixes = listed(rule.addresses.iter().chain(&rule.routes).map(escaped));
         format!("addresses {address}: its network {network} reaches beyond [{prefixes}]")
     })
 }
@@ -131,15 +132,15 @@ fn against_domain(link: &Link, rule: &Rule) -> Option<String> {
         [] => &default[..],
         domains => domains,
     };
-    let among = not_among(domains, moved_out);
+    let among = not_among(domains, escaped);
     Some(format!("ipam.domain {} {among}", clipped(link.domain())))
 }
 
-/// All of a range must lie in one of `addresses`: its network is a route that comes with it.
+/// All of a range must be within one of `addresses`: its network becomes a route.
 fn against_range(range: IpNetwork, rule: &Rule) -> Option<String> {
     let is_allowed = rule.addresses.iter().any(|prefix| prefix.holds(range));
     (!is_allowed).then(|| {
-        let among = not_among(&rule.addresses, moved_out);
+        let among = not_among(&rule.addresses, escaped);
         format!("ipam.ranges cidr {range} {among}")
     })
 }
@@ -153,7 +154,7 @@ fn against_route(route: &Route, rule: &Rule) -> Option<String> {
         return Some(format!(
             "routes to {} {}",
             route.to,
-            not_among(&rule.routes, moved_out)
+            not_among(&rule.routes, escaped)
         ));
     }
     let table = route.table.filter(|table| *table != MAIN_TABLE)?;

@@ -82,22 +82,22 @@ fn an_empty_rule_allows_nothing() {
 
 #[test]
 fn a_rule_allows_what_it_lists_and_the_bridge_does_not_learn() {
-    let wish = blue(
+    let requested = blue(
         json!({"mtu": 9000, "addresses": ["192.168.100.10/24", "fd00:1::10/64"],
         "routes": [{"to": "172.20.0.0/16"}, {"to": "172.20.1.0/24", "table": 100}]}),
     );
     let allow = json!([{"veth": {"bridges": "Own"}, "addresses": ["192.168.0.0/16", "fd00:1::/32"],
         "routes": ["172.20.0.0/16"], "tables": [{"min": 100, "max": 199}], "macs": "Assigned"}]);
-    assert_eq!(learning(&wish, allow), Ok(false));
+    assert_eq!(learning(&requested, allow), Ok(false));
 }
 
 #[test]
 fn the_bridge_of_one_rule_and_the_address_of_another_make_no_link() {
-    let wish = blue(json!({"addresses": ["10.99.0.10/24"]}));
+    let requested = blue(json!({"addresses": ["10.99.0.10/24"]}));
     let allow = json!([
         {"veth": {"bridges": "Own"}, "addresses": ["192.168.0.0/16"]},
         {"veth": {"hostBridges": ["br-lan"]}, "addresses": ["10.99.0.0/16"]}]);
-    let message = refused(&wish, allow);
+    let message = refused(&requested, allow);
     assert_eq!(
         message,
         "addresses 10.99.0.10/24 is not among [192.168.0.0/16] (policy telco, rule 1)"
@@ -108,9 +108,11 @@ fn the_bridge_of_one_rule_and_the_address_of_another_make_no_link() {
 fn two_policies_do_not_add_up_to_one_rule_either() {
     let bridge = rules(json!([{"veth": {"bridges": "Own"}}]));
     let address = rules(json!([{"addresses": ["10.99.0.0/16"]}]));
-    let wish = blue(json!({"addresses": ["10.99.0.10/24"]}));
+    let requested = blue(json!({"addresses": ["10.99.0.10/24"]}));
     assert_eq!(
-        evaluate(&wish, &[&bridge, &address]).unwrap_err().reason,
+        evaluate(&requested, &[&bridge, &address])
+            .unwrap_err()
+            .reason,
         Reason::NotAllowed
     );
 }
@@ -124,16 +126,16 @@ fn a_second_policy_may_allow_what_the_first_does_not() {
 
 #[test]
 fn a_host_bridge_is_allowed_by_its_name_only() {
-    let wish = link(json!({"name": "lan0", "veth": {"hostBridge": "br-x"}}));
+    let requested = link(json!({"name": "lan0", "veth": {"hostBridge": "br-x"}}));
     let allow = json!([{"veth": {"bridges": "Own"}}, {"veth": {"hostBridges": ["br-lan"]}}]);
-    let message = refused(&wish, allow);
+    let message = refused(&requested, allow);
     assert_eq!(
         message,
         r#"veth.hostBridge "br-x" is not among [br-lan] (policy telco, rule 2)"#
     );
     assert!(
         check(
-            &wish,
+            &requested,
             json!([{"veth": {"hostBridges": ["br-lan", "br-x"]}}])
         )
         .is_ok()
@@ -142,16 +144,16 @@ fn a_host_bridge_is_allowed_by_its_name_only() {
 
 #[test]
 fn routed_needs_routed() {
-    let wish = link(json!({"name": "up0", "veth": {"routed": {}}}));
-    assert!(refused(&wish, json!([{"veth": {"bridges": "Own"}}])).starts_with("veth.routed"));
-    assert!(check(&wish, json!([{"veth": {"routed": {}}}])).is_ok());
+    let requested = link(json!({"name": "up0", "veth": {"routed": {}}}));
+    assert!(refused(&requested, json!([{"veth": {"bridges": "Own"}}])).starts_with("veth.routed"));
+    assert!(check(&requested, json!([{"veth": {"routed": {}}}])).is_ok());
 }
 
 #[test]
 fn an_address_must_lie_in_a_listed_prefix_of_its_own_family() {
-    let wish = blue(json!({"addresses": ["fd99::10/64"]}));
+    let requested = blue(json!({"addresses": ["fd99::10/64"]}));
     let message = refused(
-        &wish,
+        &requested,
         json!([{"veth": {"bridges": "Own"}, "addresses": ["0.0.0.0/0"]}]),
     );
     assert!(
@@ -162,30 +164,31 @@ fn an_address_must_lie_in_a_listed_prefix_of_its_own_family() {
 
 #[test]
 fn a_wide_network_is_a_route_and_is_not_had_for_an_address() {
-    let wish = blue(json!({"addresses": ["10.99.0.10/8"]}));
+    let requested = blue(json!({"addresses": ["10.99.0.10/8"]}));
     let narrow = json!([{"veth": {"bridges": "Own"}, "addresses": ["10.99.0.0/16"]}]);
     assert!(
-        refused(&wish, narrow).contains("its network 10.0.0.0/8 reaches beyond [10.99.0.0/16]")
+        refused(&requested, narrow)
+            .contains("its network 10.0.0.0/8 reaches beyond [10.99.0.0/16]")
     );
     let routed = json!([{"veth": {"bridges": "Own"}, "addresses": ["10.99.0.0/16"], "routes": ["10.0.0.0/8"]}]);
-    assert!(check(&wish, routed).is_ok());
+    assert!(check(&requested, routed).is_ok());
 }
 
 #[test]
 fn a_few_addresses_of_a_wider_network_may_be_given() {
-    let wish = blue(json!({"addresses": ["10.99.0.10/24"]}));
+    let requested = blue(json!({"addresses": ["10.99.0.10/24"]}));
     let few = json!([{"veth": {"bridges": "Own"}, "addresses": ["10.99.0.8/29"], "routes": ["10.99.0.0/24"]}]);
-    assert!(check(&wish, few).is_ok());
+    assert!(check(&requested, few).is_ok());
 }
 
 #[test]
 fn a_default_route_is_allowed_by_no_smaller_prefix() {
-    let wish = blue(json!({"routes": [{"to": "0.0.0.0/0"}]}));
+    let requested = blue(json!({"routes": [{"to": "0.0.0.0/0"}]}));
     let halves = json!([{"veth": {"bridges": "Own"}, "routes": ["0.0.0.0/1", "128.0.0.0/1"]}]);
-    assert!(refused(&wish, halves).starts_with("routes to 0.0.0.0/0"));
+    assert!(refused(&requested, halves).starts_with("routes to 0.0.0.0/0"));
     assert!(
         check(
-            &wish,
+            &requested,
             json!([{"veth": {"bridges": "Own"}, "routes": ["0.0.0.0/0"]}])
         )
         .is_ok()
@@ -205,25 +208,25 @@ fn a_table_must_be_listed_and_main_need_not() {
 
 #[test]
 fn a_table_range_that_ends_before_it_begins_allows_nothing() {
-    let wish = blue(json!({"routes": [{"to": "172.20.0.0/16", "table": 150}]}));
+    let requested = blue(json!({"routes": [{"to": "172.20.0.0/16", "table": 150}]}));
     refused(
-        &wish,
+        &requested,
         json!([{"veth": {"bridges": "Own"}, "routes": ["172.20.0.0/16"], "tables": [{"min": 199, "max": 100}]}]),
     );
 }
 
 #[test]
 fn a_mac_of_ones_own_needs_any_and_makes_the_bridge_learn() {
-    let wish = blue(json!({"mac": "02:00:00:00:00:01"}));
+    let requested = blue(json!({"mac": "02:00:00:00:00:01"}));
     for macs in [json!({}), json!({"macs": "Assigned"})] {
         let mut rule = json!({"veth": {"bridges": "Own"}});
         rule.as_object_mut()
             .unwrap()
             .extend(macs.as_object().unwrap().clone());
-        assert!(refused(&wish, json!([rule])).starts_with("mac 02:00:00:00:00:01"));
+        assert!(refused(&requested, json!([rule])).starts_with("mac 02:00:00:00:00:01"));
     }
     let any = json!([{"veth": {"bridges": "Own"}}, {"veth": {"bridges": "Own"}, "macs": "Any"}]);
-    assert_eq!(learning(&wish, any), Ok(true));
+    assert_eq!(learning(&requested, any), Ok(true));
 }
 
 #[test]
@@ -236,15 +239,15 @@ fn of_two_allowing_rules_the_stricter_decides_on_learning() {
 
 #[test]
 fn slaac_is_taken_only_where_allowed() {
-    let wish = blue(json!({"slaac": "Accept"}));
-    refused(&wish, json!([{"veth": {"bridges": "Own"}}]));
+    let requested = blue(json!({"slaac": "Accept"}));
+    refused(&requested, json!([{"veth": {"bridges": "Own"}}]));
     refused(
-        &wish,
+        &requested,
         json!([{"veth": {"bridges": "Own"}, "slaac": "Denied"}]),
     );
     assert!(
         check(
-            &wish,
+            &requested,
             json!([{"veth": {"bridges": "Own"}, "slaac": "Allowed"}])
         )
         .is_ok()
@@ -276,10 +279,10 @@ fn a_link_of_no_kind_or_in_two_places_is_invalid_whatever_is_allowed() {
 
 #[test]
 fn what_else_is_wrong_is_counted() {
-    let wish = blue(
+    let requested = blue(
         json!({"addresses": ["10.0.0.1/24"], "routes": [{"to": "10.1.0.0/16"}], "slaac": "Accept"}),
     );
-    let message = refused(&wish, json!([{"veth": {"bridges": "Own"}}]));
+    let message = refused(&requested, json!([{"veth": {"bridges": "Own"}}]));
     assert!(
         message.ends_with(", and 2 more (policy telco, rule 1)"),
         "{message}"
@@ -298,8 +301,8 @@ fn no_name_can_break_or_flood_a_message() {
         "\u{202e}nal-rb",
         "\u{1b}[2J",
     ] {
-        let wish = link(json!({"name": "x", "veth": {"hostBridge": name}}));
-        let message = refused(&wish, json!([{"veth": {"hostBridges": many}}]));
+        let requested = link(json!({"name": "x", "veth": {"hostBridge": name}}));
+        let message = refused(&requested, json!([{"veth": {"hostBridges": many}}]));
         assert!(message.len() <= 500, "{} bytes", message.len());
         assert!(
             !message.chars().any(|c| c.is_control() || c == '\u{202e}'),

@@ -88,7 +88,7 @@ fn outcome(name: &str, links: Vec<LinkOutcome>) -> PodOutcome {
         trouble: None,
         since: at(0),
         removed: Vec::new(),
-        mended: std::collections::BTreeMap::new(),
+        repaired: std::collections::BTreeMap::new(),
     }
 }
 
@@ -573,7 +573,7 @@ fn a_pod_that_administers_the_nodes_network_has_a_condition_of_its_own() {
             trouble: None,
             since: at(0),
             removed: Vec::new(),
-            mended: std::collections::BTreeMap::new(),
+            repaired: std::collections::BTreeMap::new(),
         };
         let conditions = pod_status(&outcome, "n0", None, at(0)).conditions;
         conditions

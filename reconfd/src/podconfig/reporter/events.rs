@@ -1,5 +1,5 @@
-//! Outcomes as Events: one on each pod that something happened to in a pass, and one on each PodConfig for all
-//! of its pods on this node.
+//! Events: one on each pod with changes in a pass, and one on each PodConfig for all of its pods on
+//! this node.
 
 use std::collections::BTreeMap;
 
@@ -13,21 +13,21 @@ use crate::{
     source::{ReportSink, cluster::Notice, pod::NetAdmin},
 };
 
-/// So many pods are named in the Event on a PodConfig.
+/// Maximum number of pods named in the Event on a PodConfig.
 const NAMED: usize = 5;
 
-/// What happened to links of one PodConfig in one pass, by what it was.
+/// Changes to links of one PodConfig in one pass, by reason.
 #[derive(Debug, Default)]
 pub struct PodConfigEvents(BTreeMap<(String, String), BTreeMap<Reason, Happened>>);
 
-/// In which pods something happened, and what was said of it first.
+/// The pods with a change, and the first text.
 #[derive(Debug, Default)]
 struct Happened {
     pods: Vec<String>,
     first: String,
 }
 
-/// One thing that happened to one link.
+/// One change of one link.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Line {
     pub podconfig: String,
@@ -50,7 +50,7 @@ fn is_warning(reason: Reason) -> bool {
     )
 }
 
-/// What happened to the links of a pod in one pass. Pure.
+/// Pure: the changes of a pod's links in one pass.
 pub fn lines(before: Option<&PodOutcome>, now: &PodOutcome) -> Vec<Line> {
     let was = |name: &str, podconfig: &str| {
         let links = before.map(|before| before.links.as_slice());
@@ -68,7 +68,7 @@ pub fn lines(before: Option<&PodOutcome>, now: &PodOutcome) -> Vec<Line> {
         conflict(was, link)
     }));
     lines.extend(net_admin(before, now));
-    // What went wrong is told first.
+    // Warnings come first.
     lines.sort_by_key(|line| !line.is_warning());
     lines
 }
@@ -86,18 +86,18 @@ fn line(was: Option<&LinkOutcome>, link: &LinkOutcome, pod: &PodOutcome) -> Opti
     match link.state {
         LinkState::Ready => {
             link.last_change.filter(|at| *at >= pod.since)?;
-            // One that waited for an address or a repair was there all the same.
+            // A link that waited for an address or a repair existed before.
             let was_there = was.is_some_and(|was| was.present.is_some());
             let reason = match was_there {
-                _ if pod.mended.contains_key(&link.name) => Reason::LinkRepaired,
+                _ if pod.repaired.contains_key(&link.name) => Reason::LinkRepaired,
                 true => Reason::LinkChanged,
                 false => Reason::LinkAdded,
             };
-            let put_back = pod.mended.get(&link.name).filter(|what| !what.is_empty());
+            let put_back = pod.repaired.get(&link.name).filter(|what| !what.is_empty());
             let put_back = put_back.map(|what| format!(", put back: {what}"));
-            line(reason, what_it_is(link) + &put_back.unwrap_or_default())
+            line(reason, describe(link) + &put_back.unwrap_or_default())
         }
-        // A pod that ends is no news, nor is one that is not looked at yet, nor a claim that is under way.
+        // No event for a pod that ends, one that was not observed yet, or a pending claim.
         _ if matches!(
             link.reason,
             Reason::NamespaceGone | Reason::Reconciling | Reason::ClaimPending
@@ -122,7 +122,8 @@ fn conflict(was: Option<&LinkOutcome>, link: &LinkOutcome) -> Option<Line> {
     })
 }
 
-/// A pod with links that may administer the node's network; where that is why it has none, its links say so.
+/// A pod with links that may administer the node's network; if it has none because of that, its
+/// links say so.
 fn net_admin(before: Option<&PodOutcome>, now: &PodOutcome) -> Option<Line> {
     let NetAdmin::Yes(how) = &now.pod.net_admin else {
         return None;
@@ -139,14 +140,14 @@ fn net_admin(before: Option<&PodOutcome>, now: &PodOutcome) -> Option<Line> {
     })
 }
 
-/// `data0 192.168.100.7/24`, and nothing that would be true of one time alone.
-fn what_it_is(link: &LinkOutcome) -> String {
+/// `data0 192.168.100.7/24`, without anything specific to one occurrence.
+fn describe(link: &LinkOutcome) -> String {
     let addresses = link.present.iter().flat_map(|facts| &facts.addresses);
     let words = std::iter::once(link.name.clone()).chain(addresses.map(ToString::to_string));
     words.collect::<Vec<_>>().join(" ")
 }
 
-/// Links that are not asked for any more, and were taken away.
+/// Links that are no longer requested and were deleted.
 fn removed<'a>(
     before: Option<&'a PodOutcome>,
     now: &'a PodOutcome,
@@ -169,8 +170,8 @@ fn removed<'a>(
 }
 
 impl Reporter {
-    /// Tells the pod of what happened to its links, and keeps it for their PodConfigs.
-    pub(super) fn note(&mut self, outcome: &PodOutcome) {
+    /// Sends the Event on a pod, and keeps the changes for the Events on their PodConfigs.
+    pub(super) fn send_pod_event(&mut self, outcome: &PodOutcome) {
         let ReportSink::Cluster(sink) = &self.sink else {
             return;
         };
@@ -190,7 +191,7 @@ impl Reporter {
         }
     }
 
-    /// The pass is through: each PodConfig is told once.
+    /// Sends one Event on each PodConfig, at the end of a pass.
     pub(super) fn send_podconfig_events(&mut self) {
         let ReportSink::Cluster(sink) = &self.sink else {
             return;
@@ -228,7 +229,7 @@ impl PodConfigEvents {
     }
 }
 
-/// Each line after its reason, where that is not the Event's own.
+/// Each line after its reason, unless that is the reason of the Event.
 fn on_pod(lines: &[Line]) -> String {
     let own = lines.first().map(|line| line.reason);
     let words = lines.iter().map(|line| match Some(line.reason) == own {
@@ -242,7 +243,7 @@ fn links(lines: &[Line]) -> String {
     let links = lines.iter().map(|line| line.link.as_str());
     let links: Vec<&str> = links.filter(|link| !link.is_empty()).collect();
     match (links.is_empty(), lines.first()) {
-        // Of the pod as a whole; an Event without an action is refused.
+        // It concerns the pod as a whole; the API refuses an Event without an action.
         (true, Some(first)) => first.reason.to_string(),
         _ => links.join(","),
     }

@@ -1,4 +1,4 @@
-//! Outcomes that the tests of reporter are told with.
+//! Example outcomes for the tests of the reporter.
 #![allow(clippy::unwrap_used)]
 
 use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
@@ -10,7 +10,7 @@ use crate::{
     podconfig::outcome::{LinkOutcome, Pod, PodOutcome, PresentFacts},
 };
 
-/// One that stands, if it is ready, with these addresses.
+/// A link that is present with these addresses, if it is ready.
 pub fn link(name: &str, state: LinkState, reason: Reason, addresses: &[&str]) -> LinkOutcome {
     let facts = PresentFacts {
         mac: [0x0a, 0x58, 192, 168, 100, 7],
@@ -52,6 +52,6 @@ pub fn outcome(links: Vec<LinkOutcome>, since: SystemTime) -> PodOutcome {
         trouble: None,
         since,
         removed: Vec::new(),
-        mended: std::collections::BTreeMap::new(),
+        repaired: std::collections::BTreeMap::new(),
     }
 }

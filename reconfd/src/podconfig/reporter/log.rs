@@ -1,4 +1,4 @@
-//! Outcomes as lines of the log, each told once.
+//! Log lines for outcomes, each logged once.
 
 use crds::{Reason, report::LinkState};
 
@@ -6,7 +6,7 @@ use super::Reporter;
 use crate::podconfig::outcome::{LinkOutcome, PodOutcome};
 
 impl Reporter {
-    /// One line for each link that is otherwise than it was told last.
+    /// One line for each link that differs from the last logged outcome.
     pub(super) fn log(&self, outcome: &PodOutcome) {
         let pod = &outcome.pod;
         let before = self.outcomes.get(&pod.uid);
@@ -75,7 +75,7 @@ impl Reporter {
         if let Some((reason, message)) = outcome
             .trouble
             .as_ref()
-            // A pod of which nobody asks anything, and which could not be given anything, is no trouble.
+            // A pod without requests that could not have links is not worth a line.
             .filter(|(reason, _)| is_asked_of || *reason != Reason::Unsupported)
             .filter(|now| before.and_then(|b| b.trouble.as_ref()) != Some(*now))
         {

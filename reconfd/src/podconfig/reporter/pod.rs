@@ -1,5 +1,5 @@
-//! Outcomes as what a pod's own status says: the condition of its readiness gate, and the annotation that
-//! Multus' tools read.
+//! The pod's own status: the condition of its readiness gate, and the network-status annotation
+//! that Multus' tools read.
 
 use crds::{Reason, report::LinkState};
 
@@ -13,7 +13,7 @@ use crate::{
 };
 
 impl Reporter {
-    /// Where the pod lists the gate, or the annotation is kept.
+    /// Writes them, if the pod has the gate or the annotation is enabled.
     pub(super) fn report_to_pod(&self, outcome: &PodOutcome) {
         let ReportSink::Cluster(sink) = &self.sink else {
             return;
@@ -32,7 +32,7 @@ impl Reporter {
     }
 }
 
-/// Ready is a pod that has all of its links, and at least one. Pure.
+/// Pure: a pod is ready if it has all of its links, and at least one.
 pub fn gate(outcome: &PodOutcome) -> Gate {
     let said = |reason: Reason, message: String| Gate {
         is_ready: false,
@@ -60,7 +60,7 @@ pub fn gate(outcome: &PodOutcome) -> Gate {
     }
 }
 
-/// The links that are there, as the annotation tells of interfaces. Pure.
+/// Pure: the present links, as entries of the annotation.
 pub fn networks(outcome: &PodOutcome) -> Vec<Network> {
     let network = |link: &LinkOutcome| {
         let facts = link.present.as_ref()?;

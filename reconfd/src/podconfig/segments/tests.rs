@@ -41,7 +41,7 @@ fn registration<'a>(pod: &'a str, member: &'a Member, segment: &'a Segment) -> R
 impl Segments {
     /// The pods that it is news to, or why it was refused.
     fn took(&mut self, registration: &Registration<'_>) -> Result<BTreeSet<String>, Cause> {
-        let (taken, news) = self.take(registration);
+        let (taken, news) = self.register(registration);
         taken.map(|()| news)
     }
 }
@@ -91,7 +91,7 @@ fn a_segment_belongs_to_the_namespace_that_used_it_first() {
     assert_eq!(reason, Reason::SegmentInUse);
     assert!(message.contains("namespace a's"), "{message}");
     assert_eq!(
-        segments.keep("p1", &set(&[])),
+        segments.retain("p1", &set(&[])),
         set(&["p2"]),
         "who waits is told"
     );
@@ -136,7 +136,7 @@ fn with_its_last_pod_an_owner_leaves_the_segment_to_who_is_left() {
         };
         segments.took(&registration).unwrap();
     }
-    assert_eq!(segments.keep("p1", &set(&[])), set(&["p2"]));
+    assert_eq!(segments.retain("p1", &set(&[])), set(&["p2"]));
     assert_eq!(segments.owner("pcbtunnel"), Some("b"));
 }
 
@@ -203,7 +203,7 @@ fn mode_exclusive_shares_with_nobody() {
             .0,
         Reason::SegmentInUse
     );
-    segments.keep("p1", &set(&[]));
+    segments.retain("p1", &set(&[]));
     segments
         .took(&registration("p2", &member, &segment))
         .unwrap();
@@ -218,8 +218,8 @@ fn over_a_restart_a_segment_stays_with_who_had_it() {
     let mut segments = Segments::default();
     let (ours, theirs) = (member("a", "ours", 2020), member("b", "theirs", 2019));
     let segment = tunnel(&["10.0.0.1"]);
-    segments.recall("pcbtunnel".into(), "a".into());
-    segments.recall("pcbnobody".into(), "c".into());
+    segments.restore("pcbtunnel".into(), "a".into());
+    segments.restore("pcbnobody".into(), "c".into());
     segments
         .took(&registration("p2", &theirs, &segment))
         .unwrap_err();
@@ -272,7 +272,7 @@ fn what_the_oldest_lets_into_a_group_holds_for_all() {
     assert_eq!(news, Ok(set(&["p2"])));
     assert_eq!(segments.took(&open("p2", &younger, &wide)), Ok(set(&[])));
     assert_eq!(segments.sources("pcbtunnel"), narrow);
-    assert_eq!(segments.keep("p1", &set(&[])), set(&["p2"]));
+    assert_eq!(segments.retain("p1", &set(&[])), set(&["p2"]));
     assert_eq!(segments.sources("pcbtunnel"), wide);
 }
 
@@ -300,7 +300,7 @@ fn ends_that_are_found_are_one_way_and_ends_that_are_written_down_another() {
         .unwrap_err();
     assert_eq!(reason, Reason::SegmentDiffers);
     assert!(
-        message.contains("that are found") && message.contains("10.0.0.1"),
+        message.contains("discovered peers") && message.contains("10.0.0.1"),
         "{message}"
     );
 }
@@ -342,6 +342,6 @@ fn a_slice_concerns_who_is_on_its_tunnel_with_a_pod_of_its_namespace() {
     }
     assert_eq!(segments.namespaces("pcbseven"), ["a", "b"].into());
     // With a namespace its nodes leave the segment: who is left must say so.
-    assert_eq!(segments.keep("p2", &set(&[])), set(&["p1"]));
+    assert_eq!(segments.retain("p2", &set(&[])), set(&["p1"]));
     assert_eq!(segments.namespaces("pcbseven"), ["a"].into());
 }

@@ -1,4 +1,4 @@
-//! What a pod looks like when its pass is through, written down for the events and run_passes to come.
+//! Saves the state of a pod after its pass, for later events and passes.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -23,13 +23,13 @@ impl PodContext {
         }
         self.save_ends(applied);
         self.save_links(applied);
-        if !self.mended.is_empty() || !self.undone.is_empty() {
+        if !self.repaired.is_empty() || !self.removed_in_pod.is_empty() {
             applied.repaired(now);
         }
         if self.touched.is_empty() {
             applied.false_alarm(now);
         }
-        if !self.undone.is_empty() {
+        if !self.removed_in_pod.is_empty() {
             applied.requeue_when_allowed(now);
         }
         let since = applied.unapplied_since.unwrap_or(now);
@@ -41,7 +41,7 @@ impl PodContext {
         }
     }
 
-    /// What the kernel refused is tried again when it is due, or when it is to be otherwise.
+    /// A rejected change is retried when it is due, or when its target changes.
     fn save_rejections(&self, applied: &mut AppliedState, now: Instant) {
         let refused = self.granted.iter().filter_map(|granted| {
             let name = &granted.link.name;
@@ -58,7 +58,7 @@ impl PodContext {
         }
     }
 
-    /// Both ends of every link, to tell the echo of what was done from what somebody does.
+    /// Saves both ends of every link, to tell own changes from drift.
     fn save_ends(&self, applied: &mut AppliedState) {
         if applied.sandbox != self.known.pod.sandbox {
             applied.sandbox = self.known.pod.sandbox.clone();
@@ -100,10 +100,10 @@ impl PodContext {
         applied.seen = self.trouble.is_none();
     }
 
-    /// What was asked for, and what of it is there.
+    /// Saves the requested links, and which of them are present.
     fn save_links(&self, applied: &mut AppliedState) {
         applied.configs = self.asked();
-        (applied.reach, applied.is_unsure) = (self.reach.clone(), self.is_unsure);
+        (applied.reach, applied.networks_unknown) = (self.reach.clone(), self.networks_unknown);
         let in_conflict = |granted: &&DesiredLink| {
             granted.conflict.is_some() && self.present.contains_key(&granted.link.name)
         };
@@ -127,18 +127,18 @@ impl PodContext {
             .retain(|link, _| self.present.contains_key(link));
     }
 
-    /// What was applied to each link that stands. A link that still is what an earlier specification asked
-    /// for stays known by that one, or the change to the new one would be taken for a repair.
+    /// The specification applied to each present link. A link with an earlier specification keeps
+    /// that one, or the change to the new one would count as a repair.
     fn applied(
         &self,
         before: &HashMap<String, (String, Target)>,
     ) -> HashMap<String, (String, Target)> {
         let applied = |granted: &DesiredLink| {
             let name = &granted.link.name;
-            // One that is_incomplete addresses yet is not undone when they come.
-            let is_whole = !self.probing.iter().any(|probing| probing.link == *name);
+            // A link that still lacks addresses has not drifted when they come.
+            let is_complete = !self.probing.iter().any(|probing| probing.link == *name);
             let is_through = granted.suspended.is_none() && !self.errors.contains_key(name);
-            let is_applied = is_whole && is_through && self.is_as_asked(granted);
+            let is_applied = is_complete && is_through && self.is_as_asked(granted);
             if is_applied || self.waits_for_repair(name) {
                 let target = self.plan.targets.get(name).cloned().unwrap_or_default();
                 return Some((name.clone(), (granted.mark.spec_hash.clone(), target)));
@@ -152,7 +152,7 @@ impl PodContext {
         self.granted.iter().filter_map(applied).collect()
     }
 
-    /// The segments that present links use, also those that nobody asks for any more.
+    /// The segments that present links use, including links that are no longer requested.
     fn segments(&self, before: &BTreeMap<String, String>) -> BTreeMap<String, String> {
         let asked = self.granted.iter().filter_map(|granted| {
             let segment = granted.link.kind.segment()?;
@@ -166,9 +166,9 @@ impl PodContext {
             .collect()
     }
 
-    /// A link that waits for its repair is one that was undone: the repair counts as one.
+    /// A link in repair backoff has drifted: its repair counts as one.
     fn waits_for_repair(&self, name: &String) -> bool {
-        self.waiting.contains(name) || self.undone.contains(name)
+        self.waiting.contains(name) || self.removed_in_pod.contains(name)
     }
 }
 

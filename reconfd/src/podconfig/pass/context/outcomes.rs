@@ -1,4 +1,4 @@
-//! What became of each link of a pod, in words: state, reason, message. Pure.
+//! Pure: the outcome of each link of a pod: state, reason, message.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -22,8 +22,8 @@ use crate::podconfig::{
 };
 
 impl PodContext {
-    /// Whether something is due that nothing but this daemon, or the API, stands in the way of: no tenant can
-    /// bring that about.
+    /// Whether work is pending that depends on this daemon or the API alone: no tenant can cause
+    /// that.
     pub fn is_behind(&self) -> bool {
         let is_due = |granted: &DesiredLink| {
             let stands = self.present.contains_key(&granted.link.name);
@@ -44,12 +44,12 @@ impl PodContext {
             links: desired::in_order(granted, self.refused),
             trouble: self.trouble,
             since,
-            removed: self.taken,
-            mended: self
-                .mended
+            removed: self.deleted,
+            repaired: self
+                .repaired
                 .into_iter()
                 .map(|(link, _)| {
-                    let what = self.undone_parts.get(&link).cloned();
+                    let what = self.drifted_parts.get(&link).cloned();
                     (link, what.unwrap_or_default())
                 })
                 .collect(),
@@ -82,8 +82,8 @@ impl PodContext {
         }
     }
 
-    /// The end that the others shall send to. It stays told while the link is mended, while its underlay is
-    /// down and while the pod can not be looked at: each change of it is one on every node.
+    /// The endpoint for the other nodes. It stays in the report while the link is repaired, its
+    /// underlay is down or the pod cannot be observed: each change of it is one on every node.
     fn tunnel(&self, granted: &DesiredLink) -> Option<Tunnel> {
         let name = &granted.link.name;
         let address = *self.ends.get(name)?;
@@ -123,9 +123,9 @@ impl PodContext {
             };
             return (state, blocked.reason, blocked.message.clone());
         }
-        if self.undone.contains(name) {
+        if self.removed_in_pod.contains(name) {
             let message =
-                "somebody in the pod took the link away while it was made; it is made again".into();
+                "the link was removed inside the pod while it was being created; it is created again".into();
             return (LinkState::Pending, Reason::BackingOff, message);
         }
         match (&self.trouble, stands) {
@@ -136,7 +136,7 @@ impl PodContext {
     }
 }
 
-/// What an error of the kernel means for the link.
+/// The reason and message of a kernel error.
 pub fn refusal(error: &Error) -> (Reason, String) {
     let reason = match error.errno {
         Errno::EADDRINUSE => Reason::AddressTaken,
@@ -146,7 +146,7 @@ pub fn refusal(error: &Error) -> (Reason, String) {
     (reason, error.to_string())
 }
 
-/// A link that was granted by the policies and refused by what else there is.
+/// The outcome of a link that the policies allow and something else forbids.
 pub fn refused(granted: &DesiredLink, reason: Reason, message: String) -> LinkOutcome {
     LinkOutcome {
         name: granted.link.name.clone(),
@@ -164,8 +164,7 @@ pub fn refused(granted: &DesiredLink, reason: Reason, message: String) -> LinkOu
     }
 }
 
-/// What is wrong with a pod that no record speaks of. `unproved`: why a namespace that somebody told of
-/// was not taken.
+/// The trouble of a pod without a record. `unproved`: why a hinted namespace was not accepted.
 pub fn why_unrecorded(
     missing: &UnrecordedPod,
     unproved: Option<&str>,
@@ -174,45 +173,43 @@ pub fn why_unrecorded(
     if let Some(why) = &missing.unsupported {
         return (Reason::Unsupported, why.clone());
     }
-    // Whose a bad record is nobody knows: what is in it is for the log, not for a tenant.
+    // The pod of an invalid record is unknown: its content is for the log, not for a tenant.
     let why = match (unproved, among_bad) {
         (Some(why), _) => why,
-        (None, true) => {
-            "among the records is one that can not be believed, which the daemon's log names"
-        }
+        (None, true) => "one of the node's records is invalid; the daemon's log names it",
         (None, false) => "a pod that was started before the plugin was installed has none",
     };
     let message = format!("no record says where the pod's network namespace is; {why}");
     (Reason::NoRecord, message)
 }
 
-/// Of a pod whose record went with its sandbox.
+/// The trouble of a pod whose record went with its sandbox.
 pub fn sandbox_ended() -> (Reason, String) {
     let message = "the pod's sandbox has ended; links follow if the runtime makes another";
     (Reason::NamespaceGone, message.into())
 }
 
-/// What is told of a pod that is selected and that no record speaks of.
-pub fn unrecorded(pod: Pod, judged: Desired, trouble: (Reason, String)) -> PodOutcome {
-    let links = judged.granted.iter().map(|granted| {
+/// The outcome of a selected pod without a record.
+pub fn unrecorded(pod: Pod, desired: Desired, trouble: (Reason, String)) -> PodOutcome {
+    let links = desired.granted.iter().map(|granted| {
         let waiting = LinkOutcome {
             state: state_of(trouble.0),
             ..refused(granted, trouble.0, trouble.1.clone())
         };
         (granted.order, waiting)
     });
-    let links = desired::in_order(links.collect::<Vec<_>>(), judged.refused);
+    let links = desired::in_order(links.collect::<Vec<_>>(), desired.refused);
     PodOutcome {
         pod: Arc::new(pod),
         links,
         trouble: Some(trouble),
         since: SystemTime::now(),
         removed: Vec::new(),
-        mended: BTreeMap::new(),
+        repaired: BTreeMap::new(),
     }
 }
 
-/// How a link stands while its pod is in trouble: what no time will mend has failed.
+/// The state of a link while its pod is in trouble: failed, if time will not help.
 fn state_of(trouble: Reason) -> LinkState {
     match trouble {
         Reason::Unsupported => LinkState::Failed,
@@ -220,7 +217,7 @@ fn state_of(trouble: Reason) -> LinkState {
     }
 }
 
-/// Puts later rejections among the earlier ones, all in the order of asking.
+/// Merges later refusals with the earlier ones, in the order of the requests.
 pub fn merge(
     earlier: Vec<LinkOutcome>,
     later: Vec<(usize, LinkOutcome)>,

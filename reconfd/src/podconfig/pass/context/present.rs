@@ -1,5 +1,5 @@
-//! A link that is there, as found or as just made: what the next events are compared with, and what
-//! the report tells of it.
+//! A present link, as observed or just created: compared with later events, and the source of the
+//! report.
 
 use ipnetwork::IpNetwork;
 
@@ -11,10 +11,10 @@ use crate::{
     podconfig::{desired::DesiredLink, outcome::PresentFacts},
 };
 
-/// A link that is there.
+/// A present link.
 #[derive(Clone, Debug)]
 pub struct PresentLink {
-    /// Where the host end is, its number and its name; `None`: the link is in the pod as a whole.
+    /// Place and index of the host end; `None`: the link is a device inside the pod.
     pub host: Option<(HostNetns, u32)>,
     pub host_name: Option<String>,
     pub master: Option<u32>,
@@ -24,7 +24,7 @@ pub struct PresentLink {
     pub mtu: u32,
     pub has_routes: bool,
     pub addresses: Vec<IpNetwork>,
-    /// The fingerprint of what was asked for when it was made.
+    /// The spec hash that it was created with.
     pub spec_hash: String,
 }
 
@@ -49,7 +49,7 @@ pub fn present_link(present: &Present) -> PresentLink {
     }
 }
 
-/// Of a device that is in the pod as a whole.
+/// For a device inside the pod.
 pub(super) fn present_device(pod: &PodSide, mark: &OwnershipMark) -> PresentLink {
     PresentLink {
         host: None,

@@ -1,5 +1,4 @@
-//! What of a pod's links another program has undone: which steps put something back, and what that is in
-//! words.
+//! Repairs: which steps restore what another program changed, and how they are described.
 
 use std::{collections::HashMap, time::SystemTime};
 
@@ -13,24 +12,24 @@ use crate::{
 };
 
 impl PodContext {
-    /// Each link whose rules were taken away has them again.
-    pub fn rules_put_back(&mut self) {
+    /// Records the restored rules as repairs of their links.
+    pub fn rules_restored(&mut self) {
         for (link, what) in std::mem::take(&mut self.rule_repairs) {
             let kind = self.kind_of(&link);
-            let parts = self.undone_parts.entry(link.clone()).or_default();
+            let parts = self.drifted_parts.entry(link.clone()).or_default();
             if !parts.is_empty() {
                 parts.push_str(", ");
             }
             parts.push_str(&what);
             self.touched.insert(link.clone(), SystemTime::now());
-            if !self.mended.iter().any(|(mended, _)| *mended == link) {
-                self.mended.push((link, kind));
+            if !self.repaired.iter().any(|(repaired, _)| *repaired == link) {
+                self.repaired.push((link, kind));
             }
         }
     }
 }
 
-/// Rules that a plan adds again, and the links that they are for: with the same specification they were there.
+/// Rules that a plan adds again, with their links: they existed for the same specification.
 pub fn rule_repairs(
     plan: &Plan,
     granted: &[DesiredLink],
@@ -55,8 +54,8 @@ pub fn rule_repairs(
     plan.steps.iter().filter_map(repaired).collect()
 }
 
-/// What of the links that were undone is to be put back.
-pub fn undone_parts(plan: &Plan, repairs: &[String]) -> HashMap<String, String> {
+/// What is restored of each link that drifted.
+pub fn drifted_parts(plan: &Plan, repairs: &[String]) -> HashMap<String, String> {
     let parts = plan.steps.iter().filter_map(|step| match step {
         Step::Create(want) => Some((&want.link.name, "the link".to_owned())),
         Step::Change { want, edits, .. } | Step::ChangeDevice { want, edits, .. } => {
@@ -66,25 +65,25 @@ pub fn undone_parts(plan: &Plan, repairs: &[String]) -> HashMap<String, String> 
         }
         _ => None,
     });
-    let undone = parts.filter(|(link, _)| repairs.contains(link));
-    undone.map(|(link, what)| (link.clone(), what)).collect()
+    let drifted = parts.filter(|(link, _)| repairs.contains(link));
+    drifted.map(|(link, what)| (link.clone(), what)).collect()
 }
 
-/// Links whose steps bring back what was there with the same specification: somebody undid them.
+/// Links whose steps restore what existed for the same specification: they drifted.
 pub fn repairs(plan: &Plan, hashes: &HashMap<String, (String, Target)>) -> Vec<String> {
-    let undone = |want: &Want| {
+    let drifted = |want: &Want| {
         let before = hashes.get(&want.link.name);
         before.is_some_and(|(hash, target)| {
             *hash == want.mark.spec_hash && *target == Target::of(want)
         })
     };
-    let mended = plan.steps.iter().filter_map(|step| match step {
+    let repaired = plan.steps.iter().filter_map(|step| match step {
         Step::Create(want) | Step::Change { want, .. } | Step::ChangeDevice { want, .. }
-            if undone(want) =>
+            if drifted(want) =>
         {
             Some(want.link.name.clone())
         }
         _ => None,
     });
-    mended.collect()
+    repaired.collect()
 }

@@ -179,7 +179,7 @@ fn a_record_of_an_earlier_boot_is_a_suspect_whatever_the_object_says() {
 fn what_was_only_found_is_not_in_the_folder_and_no_suspect() {
     let mut node = Node::new(&[]);
     node.pods
-        .hold(record("c1", 1, 77), RecordSource::Cache)
+        .add_found(record("c1", 1, 77), RecordSource::Cache)
         .unwrap();
     assert!(node.suspects().is_empty());
 }
@@ -210,7 +210,7 @@ fn what_was_gone_for_a_while_starts_anew_when_it_is_seen_again_or_written_anew()
     assert!(node.pods.is_gone(UID) && node.pods.gone_for(file).is_some());
     node.pods.read_all();
     assert!(node.pods.gone_for(file).is_some(), "it is the same record");
-    node.pods.mark_present_newest(UID);
+    node.pods.unmark_newest_gone(UID);
     assert_eq!(node.pods.gone_for(file), None);
     node.pods.mark_gone(file);
     node.folder.write(&record("c1", 2, 79)).unwrap();

@@ -71,8 +71,8 @@ impl Node {
         }
     }
 
-    fn hold(&mut self, record: Record) {
-        self.pods.hold(record, RecordSource::Cache).unwrap();
+    fn add_found(&mut self, record: Record) {
+        self.pods.add_found(record, RecordSource::Cache).unwrap();
     }
 
     /// The plugin's own word.
@@ -91,7 +91,7 @@ impl Node {
     }
 
     fn lost(&self) -> usize {
-        self.pods.lost("tenant-a", &self.stores).len()
+        self.pods.without_record("tenant-a", &self.stores).len()
     }
 }
 
@@ -103,14 +103,14 @@ fn by_cache(container: &str) -> Option<(String, RecordSource)> {
 fn a_found_record_is_a_record_until_nothing_tells_of_it() {
     let mut node = Node::new();
     assert_eq!(node.lost(), 1);
-    node.hold(found("c1", 1, 77));
+    node.add_found(found("c1", 1, 77));
     assert_eq!(node.known(), by_cache("c1"));
     assert_eq!((node.lost(), node.pods.count()), (0, 1));
     assert_eq!(node.pods.counts().map(|(_, pods)| pods), [0, 1, 0]);
     let none: [String; 0] = [];
-    assert_eq!(node.pods.withdraw("tenant-a", |_, _| true), none);
-    assert_eq!(node.pods.withdraw("tenant-b", |_, _| false), none);
-    assert_eq!(node.pods.withdraw("tenant-a", |_, _| false), [UID]);
+    assert_eq!(node.pods.retain_hinted("tenant-a", |_, _| true), none);
+    assert_eq!(node.pods.retain_hinted("tenant-b", |_, _| false), none);
+    assert_eq!(node.pods.retain_hinted("tenant-a", |_, _| false), [UID]);
     assert_eq!(node.known(), None);
     assert_eq!(node.lost(), 1);
 }
@@ -118,7 +118,7 @@ fn a_found_record_is_a_record_until_nothing_tells_of_it() {
 #[test]
 fn the_folder_is_read_again_without_what_is_not_in_it_being_lost() {
     let mut node = Node::new();
-    node.hold(found("c1", 1, 77));
+    node.add_found(found("c1", 1, 77));
     node.pods.read_all();
     assert_eq!(node.known(), by_cache("c1"));
 }
@@ -130,7 +130,7 @@ fn the_plugins_record_of_the_same_sandbox_takes_the_place_of_a_found_one() {
         ifname: "net1".into(),
         ..found("c1", 2, 77)
     };
-    node.hold(beside);
+    node.add_found(beside);
     node.write(&found("c1", 1, 77));
     let by_plugin = Some(("c1".into(), RecordSource::Plugin));
     assert_eq!(node.known(), by_plugin);
@@ -142,7 +142,7 @@ fn the_plugins_record_of_the_same_sandbox_takes_the_place_of_a_found_one() {
 #[test]
 fn the_plugins_record_of_a_later_sandbox_counts_and_that_of_an_earlier_one_does_not() {
     let mut node = Node::new();
-    node.hold(found("c2", 2, 78));
+    node.add_found(found("c2", 2, 78));
     node.write(&found("c1", 1, 77));
     assert_eq!(node.known(), by_cache("c2"));
     node.write(&found("c3", 3, 79));
@@ -155,9 +155,9 @@ fn a_pod_whose_recorded_namespace_is_gone_may_be_found_elsewhere() {
     let mut node = Node::new();
     node.write(&found("c1", 1, 77));
     assert_eq!(node.lost(), 0);
-    assert!(!node.pods.proved_gone(UID));
+    assert!(!node.pods.mark_newest_gone(UID));
     assert_eq!(node.lost(), 1);
-    node.hold(found("c2", 2, 78));
+    node.add_found(found("c2", 2, 78));
     assert_eq!(node.lost(), 0);
     assert_eq!(node.known(), by_cache("c2"));
 }
@@ -175,7 +175,7 @@ fn a_sandbox_whose_record_the_plugin_took_away_is_ending() {
     assert!(node.pods.has_just_ended("c1"));
     assert!(!node.pods.has_just_ended("c2"));
     // What was only found was nothing that the plugin could take away.
-    node.hold(found("c2", 2, 78));
+    node.add_found(found("c2", 2, 78));
     node.pods.read("c2.eth0.json");
     assert!(!node.pods.has_just_ended("c2"));
 }
@@ -183,8 +183,8 @@ fn a_sandbox_whose_record_the_plugin_took_away_is_ending() {
 #[test]
 fn a_found_record_whose_namespace_is_gone_is_none_any_more() {
     let mut node = Node::new();
-    node.hold(found("c1", 1, 77));
-    assert!(!node.pods.proved_gone(UID));
+    node.add_found(found("c1", 1, 77));
+    assert!(!node.pods.mark_newest_gone(UID));
     assert_eq!(node.known(), None);
     assert_eq!(node.lost(), 1);
 }
@@ -192,7 +192,7 @@ fn a_found_record_whose_namespace_is_gone_is_none_any_more() {
 #[test]
 fn a_namespace_that_is_anothers_has_an_owner() {
     let mut node = Node::new();
-    node.hold(found("c1", 1, 77));
+    node.add_found(found("c1", 1, 77));
     let owner = |cookie, uid| node.pods.other_owner(&found("c2", 2, cookie), uid);
     assert_eq!(owner(77, UID), None);
     assert_eq!(owner(77, "another").as_deref(), Some(UID));

@@ -170,7 +170,7 @@ fn of_ends_that_are_found_one_rule_counts_with_all_that_it_says() {
     for (number, networks_of_it, across) in [(0, "10.77.0.0/24", false), (1, "10.88.0.0/16", true)]
     {
         let mut one = permit.clone();
-        one.of_one_rule(number);
+        one.restrict_to_rule(number);
         assert_eq!(one.sources, [networks(&[networks_of_it])]);
         assert_eq!(one.may_share(false, false), across);
         assert_eq!(one.grants.len(), 1);

@@ -50,7 +50,7 @@ fn a_link_that_somebody_undid_is_told_as_repaired() {
     let mut now = outcome(vec![ready("data0", BEGAN + 1)]);
     let reason = |now: &PodOutcome| told(Some(&before), now)[0].0;
     assert_eq!(reason(&now), Reason::LinkChanged);
-    now.mended = [("data0".into(), "address".into())].into();
+    now.repaired = [("data0".into(), "address".into())].into();
     assert_eq!(reason(&now), Reason::LinkRepaired);
 }
 

@@ -61,7 +61,7 @@ fn asked(address: &str) -> Desired {
 fn ctx(address: &str, applied: &str) -> PodContext {
     let mut ctx = PodContext::new(known());
     let spec_hash = asked(applied).granted[0].mark.spec_hash.clone();
-    ctx.judged(asked(address));
+    ctx.set_desired(asked(address));
     let present = PresentLink {
         host: Some((HostNetns::Switch, 5)),
         host_name: Some("pc".into()),
