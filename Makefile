@@ -1,10 +1,10 @@
-# Everything a person does here, one word each. `make` alone prints the list.
-# On a fresh Debian 12 machine with rustup's Rust, as root, each word does its own set-up.
+# Every task of a contributor, one target each. `make` alone prints the list.
+# On a fresh Debian 12 machine with rustup's Rust, as root, each target does its own set-up.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test e2e bench bench-cluster build lint crds manifests setup
+.PHONY: help demo test unit node one e2e bench bench-cluster build lint crds manifests docs setup
 
 help:
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -12,16 +12,25 @@ help:
 demo: setup ## show podconfig at work on throwaway nodes; needs root, leaves nothing behind
 	@tests/demo.sh
 
-test: setup ## formatting, lints, invariants, unit tests, stories on throwaway nodes; needs root
+test: setup ## formatting, lints, invariants, unit tests, tests on throwaway nodes; needs root
 	@.ci/test
+
+unit: setup ## unit tests and tests of the documents alone; some need root (T="words of names")
+	@.ci/one unit $(T)
+
+node: setup ## tests on throwaway nodes alone; needs root (T="words of names")
+	@.ci/one node $(T)
+
+one: setup ## the tests with this word in their name, of whichever layer (T=name)
+	@.ci/one any $(T)
 
 bench: setup ## what podconfig costs, as ratios, in one table; needs root (PARTS="plugin traffic one tunnel vlan many segment")
 	@. .ci/build && "$$RELEASE_FOLDER/bench" $(PARTS)
 
-e2e: setup ## stories of a real cluster: two nodes, podconfig installed, pods; needs root and Go (STORIES="words of names")
-	@.ci/e2e $(STORIES)
+e2e: setup ## tests of a real cluster: two nodes, podconfig installed, pods; needs root and Go (T="words of names")
+	@.ci/e2e $(T) $(STORIES)
 
-bench-cluster: setup ## what podconfig costs on that cluster, beside the API server's own times (PARTS="one many")
+bench-cluster: setup ## what podconfig costs on that cluster, next to the API server's own times (PARTS="one many")
 	@.ci/e2e --bench $(PARTS)
 
 build: setup ## the daemon and the static plugin, optimised, into target/
@@ -32,6 +41,9 @@ lint: setup ## formatting, lints and invariants alone; changes nothing
 
 crds: setup ## write crds/*.yaml anew from the types in crds/src
 	@UPDATE=1 cargo test --locked --quiet --package crds --test generated
+
+docs: ## write docs/reference/*.md anew from the flags, metrics and definitions in the code
+	@UPDATE=1 cargo test --locked --quiet --package reconfd --test reference
 
 manifests: crds ## write install/*.yaml anew from the chart in install/chart; needs helm, on the PATH or in CLUSTER_BIN
 	@install/manifests

@@ -36,6 +36,14 @@ const RELOAD: Duration = Duration::from_secs(1);
 /// A switch of modes may take two passes: what is put back for the old mode may be what the new one copies.
 const PASSES: usize = 4;
 
+/// The help of `install` or `uninstall`; the reference of flags is made from it.
+pub fn help(verb: &str) -> Result<&'static str, String> {
+    match args::parse(&[verb.to_owned(), "--help".to_owned()])? {
+        Command::Help(text) => Ok(text),
+        other => Err(format!("{verb} --help is {other:?}")),
+    }
+}
+
 /// Runs `podconfig-cni install …` and `podconfig-cni uninstall …`; `args[0]` is the verb.
 pub fn main(args: &[String]) -> ExitCode {
     let ended = match args::parse(args) {

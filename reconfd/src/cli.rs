@@ -96,7 +96,8 @@ impl Cli {
         }
     }
 
-    fn command() -> Command {
+    /// Every flag and subcommand; the reference of flags is made from it.
+    pub fn command() -> Command {
         Program::augment_subcommands(Config::command())
             .args_conflicts_with_subcommands(true)
             .subcommand_negates_reqs(true)

@@ -1,0 +1,321 @@
+//! Holds the documents to the code and to the chart: reasons, rights, admission policies, definitions,
+//! containers, and the links between pages.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+};
+
+use crds::Reason;
+use serde_json::Value;
+
+type Names = BTreeSet<String>;
+
+fn top() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(top().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// Every page for users and contributors.
+fn pages() -> Vec<String> {
+    let mut pages: Vec<String> = ["", "install/", "docs/", "docs/reference/"]
+        .iter()
+        .flat_map(|folder| {
+            let files = fs::read_dir(top().join(folder)).unwrap();
+            files.map(move |file| {
+                format!(
+                    "{folder}{}",
+                    file.unwrap().file_name().into_string().unwrap()
+                )
+            })
+        })
+        .filter(|name| name.ends_with(".md"))
+        .collect();
+    pages.sort();
+    pages
+}
+
+/// The text under a heading of whatever level, up to the next one.
+fn section(page: &str, heading: &str) -> String {
+    let text = read(page);
+    let mut lines = text.lines().skip_while(|line| {
+        !line.starts_with('#') || line.trim_start_matches('#').trim() != heading
+    });
+    assert!(lines.next().is_some(), "{page} has no heading {heading:?}");
+    let own = lines.take_while(|line| !line.starts_with('#'));
+    own.collect::<Vec<_>>().join("\n")
+}
+
+/// The cells of the rows of all tables under a heading, without their first two lines.
+fn rows(page: &str, heading: &str) -> Vec<Vec<String>> {
+    let text = section(page, heading);
+    let rows: Vec<Vec<String>> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix('|')?.strip_suffix('|'))
+        .map(|line| line.split('|').map(|cell| cell.trim().to_owned()).collect())
+        .collect();
+    assert!(rows.len() > 2, "{page}: no table under {heading:?}");
+    rows.into_iter().skip(2).collect()
+}
+
+/// The first words in code style of the table's rows under a heading.
+fn listed(page: &str, heading: &str) -> Names {
+    let rows = rows(page, heading);
+    let words = rows.iter().flat_map(|row| in_code(&row[0]));
+    words.collect()
+}
+
+fn in_code(cell: &str) -> Vec<String> {
+    let words = cell.split('`').skip(1).step_by(2);
+    words.map(ToOwned::to_owned).collect()
+}
+
+/// The objects in a file of the installation.
+fn objects(path: &str) -> Vec<Value> {
+    let text = read(path);
+    let parts = text.split("\n---\n").filter(|part| part.contains("kind:"));
+    let parsed = parts.map(|part| serde_saphyr::from_str::<Value>(part).unwrap());
+    let flat = parsed.flat_map(|object| match object["kind"] == "List" {
+        true => object["items"].as_array().cloned().unwrap_or_default(),
+        false => vec![object],
+    });
+    flat.collect()
+}
+
+fn name(object: &Value) -> String {
+    object["metadata"]["name"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned()
+}
+
+fn named(objects: &[Value], kind: &str) -> Names {
+    let of_kind = objects.iter().filter(|object| object["kind"] == kind);
+    of_kind.map(name).collect()
+}
+
+fn strings(list: &Value) -> Vec<&str> {
+    let items = list.as_array().into_iter().flatten();
+    items.filter_map(Value::as_str).collect()
+}
+
+#[test]
+fn every_reason_is_explained() {
+    let known = Reason::ALL.map(|reason| reason.as_str().to_owned());
+    assert_eq!(
+        listed("docs/troubleshooting.md", "Reasons"),
+        BTreeSet::from(known)
+    );
+}
+
+#[test]
+fn every_kind_and_definition_is_listed() {
+    let definitions = crds::definition::all().map(|(_, definition)| definition);
+    let kinds = definitions
+        .clone()
+        .map(|definition| definition.spec.names.kind);
+    assert_eq!(listed("docs/concepts.md", "Objects"), BTreeSet::from(kinds));
+    let names = definitions.map(|definition| definition.metadata.name.unwrap());
+    assert_eq!(
+        listed("install/README.md", "Definitions"),
+        BTreeSet::from(names)
+    );
+}
+
+#[test]
+fn every_admission_policy_is_listed() {
+    let chart = named(
+        &objects("install/install.yaml"),
+        "ValidatingAdmissionPolicy",
+    );
+    assert_eq!(listed("install/README.md", "Admission policies"), chart);
+}
+
+/// `verb resource[.group][ named NAME]`, one for each right. podconfig's own group and the core group are left out.
+fn granted(files: &[&str], role: &str) -> Names {
+    let mut rights = Names::new();
+    let objects: Vec<Value> = files.iter().flat_map(|file| objects(file)).collect();
+    let roles = objects.iter().filter(|object| {
+        let kind = object["kind"].as_str().unwrap_or_default();
+        let cluster = format!("{role}-cluster");
+        ["Role", "ClusterRole"].contains(&kind) && [role, &cluster].contains(&&*name(object))
+    });
+    for rule in roles.flat_map(|role| role["rules"].as_array().cloned().unwrap()) {
+        for group in strings(&rule["apiGroups"]) {
+            for resource in strings(&rule["resources"]) {
+                let resource = match group {
+                    "" | "podconfig.dev" => resource.to_owned(),
+                    _ => format!("{resource}.{group}"),
+                };
+                let names = strings(&rule["resourceNames"]);
+                let resources: Vec<String> = match names.is_empty() {
+                    true => vec![resource],
+                    false => names
+                        .iter()
+                        .map(|name| format!("{resource} named {name}"))
+                        .collect(),
+                };
+                for verb in strings(&rule["verbs"]) {
+                    rights.extend(resources.iter().map(|of| format!("{verb} {of}")));
+                }
+            }
+        }
+    }
+    rights
+}
+
+fn listed_rights(rows: &[Vec<String>]) -> Names {
+    let cells = |cell: &str| -> Vec<String> {
+        let words = cell.split(", ");
+        words.map(|word| word.replace('`', "")).collect()
+    };
+    let pairs = rows.iter().flat_map(|row| {
+        let (verbs, resources) = (cells(&row[0]), cells(&row[1]));
+        verbs.into_iter().flat_map(move |verb| {
+            let each = resources.iter().map(|of| format!("{verb} {of}"));
+            each.collect::<Vec<_>>()
+        })
+    });
+    pairs.collect()
+}
+
+#[test]
+fn every_right_is_listed() {
+    let files = ["install/install.yaml", "install/uninstall.yaml"];
+    let mut roles = Names::new();
+    for file in files {
+        roles.extend(named(&objects(file), "Role"));
+        roles.extend(named(&objects(file), "ClusterRole"));
+    }
+    for role in &roles {
+        let of = role.trim_end_matches("-cluster");
+        let rows = rows("install/README.md", of);
+        assert_eq!(listed_rights(&rows), granted(&files, of), "{of}");
+    }
+    assert!(roles.len() > 7, "{roles:?}");
+}
+
+#[test]
+fn containers_and_capabilities_are_listed() {
+    let (mut privileged, mut capabilities) = (BTreeMap::new(), Names::new());
+    let daemon = objects("install/install.yaml")
+        .into_iter()
+        .find(|object| object["kind"] == "DaemonSet")
+        .unwrap();
+    let spec = &daemon["spec"]["template"]["spec"];
+    for list in [&spec["initContainers"], &spec["containers"]] {
+        for container in list.as_array().unwrap() {
+            let security = &container["securityContext"];
+            let is_privileged = security["privileged"] == true;
+            privileged.insert(
+                container["name"].as_str().unwrap().to_owned(),
+                is_privileged,
+            );
+            let added = strings(&security["capabilities"]["add"]);
+            capabilities.extend(added.into_iter().map(ToOwned::to_owned));
+        }
+    }
+    let page = "install/README.md";
+    let rows = rows(page, "What runs where");
+    for (container, is_privileged) in privileged {
+        let row = rows
+            .iter()
+            .find(|row| in_code(&row[0]).first() == Some(&container));
+        let row = row.unwrap_or_else(|| panic!("{page} has no row for the container {container}"));
+        let expected = if is_privileged { "yes" } else { "no" };
+        assert!(row[2].trim_matches('*').starts_with(expected), "{row:?}");
+    }
+    // One that the chart gives on request only.
+    capabilities.insert("NET_RAW".to_owned());
+    let is_capability = |word: &String| word.chars().all(|c| c.is_ascii_uppercase() || c == '_');
+    let listed: Names = rows
+        .iter()
+        .flat_map(|row| in_code(&row[0]))
+        .filter(is_capability)
+        .collect();
+    assert_eq!(listed, capabilities);
+}
+
+#[test]
+fn the_readme_is_short() {
+    let lines = read("README.md").lines().count();
+    assert!(lines <= 150, "README.md has {lines} lines");
+}
+
+/// What a command prints of a pod's namespace, and what it resolves there, is the tenant's.
+#[test]
+fn no_page_sends_an_administrator_into_a_pods_namespace() {
+    for page in pages() {
+        let text = read(&page);
+        for command in ["ip -n ", "bridge -n ", "tc -n ", "ip netns exec "] {
+            for rest in text.split(command).skip(1) {
+                let rest: String = rest.chars().take(20).collect();
+                assert!(rest.starts_with("podconfig"), "{page}: {command}{rest}");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_link_between_pages_leads_somewhere() {
+    let mut links = 0;
+    for page in pages() {
+        let folder = Path::new(&page).parent().unwrap().to_owned();
+        for target in read(&page).split("](").skip(1) {
+            let target = target.split(')').next().unwrap();
+            if target.contains("://") {
+                continue;
+            }
+            links += 1;
+            let (file, anchor) = target.split_once('#').unwrap_or((target, ""));
+            let file = match file.is_empty() {
+                true => page.clone(),
+                false => folder.join(file).to_str().unwrap().to_owned(),
+            };
+            assert!(top().join(&file).exists(), "{page}: there is no {target}");
+            if !anchor.is_empty() {
+                assert!(anchors(&file).contains(anchor), "{page}: {target}");
+            }
+        }
+    }
+    assert!(links > 50, "only {links} links were seen");
+}
+
+/// The anchors that a page's headings have.
+fn anchors(page: &str) -> Names {
+    let text = read(page);
+    let headings = text.lines().filter(|line| line.starts_with('#'));
+    let anchors = headings.map(|line| {
+        let words = line.trim_start_matches('#').trim().to_lowercase();
+        let kept = words
+            .chars()
+            .filter(|c| c.is_alphanumeric() || "- _".contains(*c));
+        kept.collect::<String>().replace(' ', "-")
+    });
+    anchors.collect()
+}
+
+/// Words that the glossary replaces.
+#[test]
+fn the_pages_use_the_terms_of_the_glossary() {
+    let private = [
+        "told", "heard", "wish", "deed", "errand", "nobody", "somebody", "whoever",
+    ];
+    for page in pages() {
+        // The changelog keeps its history; references have the words of the code.
+        if ["CHANGELOG.md", "ARCHITECTURE.md"].contains(&&*page)
+            || page.starts_with("docs/reference/")
+        {
+            continue;
+        }
+        let text = read(&page).to_lowercase();
+        let mut words = text.split(|c: char| !c.is_alphabetic());
+        let found = words.find(|word| private.iter().any(|bad| word.contains(bad)));
+        assert_eq!(found, None, "{page}");
+    }
+}
