@@ -1,16 +1,16 @@
-//! The directory source: a folder of manifests, watched, which plays the API server. Never changes a
-//! manifest; never lets one that is broken disturb another, or what was in force.
+//! The directory source: a watched folder of manifests in the place of an API server. Never changes a manifest;
+//! a broken one affects neither the others nor the versions in force.
 
+mod atomic_files;
 /// Claims as files.
 pub mod claims;
 mod documents;
 mod identity;
+mod index;
 mod key;
 mod open;
-mod pages;
-mod read;
+mod parse;
 mod reader;
-mod shelf;
 mod sink;
 mod stores;
 mod watch;
@@ -24,17 +24,17 @@ use std::{
 
 use nix::sys::eventfd::EventFd;
 
-pub use self::{read::Admit, sink::FileSink};
-use self::{reader::Reader, watch::Watch};
+pub use self::{parse::Admit, sink::FileSink};
+use self::{reader::Reader, watch::ManifestWatch};
 use super::{StoreWriter, Stores, Trigger};
 
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The folder of manifests; it must be there at the start.
+    /// The manifest folder; it must exist at the start.
     pub manifests: PathBuf,
-    /// The plugin's folder; it may come later.
+    /// The plugin's record folder; it may be created later.
     pub records: PathBuf,
-    /// Where reports go.
+    /// The folder for reports.
     pub reports: PathBuf,
 }
 
@@ -52,7 +52,7 @@ pub enum Error {
     Thread { path: PathBuf, cause: io::Error },
 }
 
-/// The running source; when it is dropped, the watching ends, and no change is told any more.
+/// The running source. Dropping it ends the watch; no trigger is sent after that.
 #[must_use]
 pub struct Directory {
     stop: Arc<EventFd>,
@@ -60,8 +60,8 @@ pub struct Directory {
 }
 
 impl Directory {
-    /// Reads everything there is before it returns; from then on, `notify` is called for each change,
-    /// on a thread of the source's own, after the objects have changed.
+    /// Reads all manifests before it returns. From then on `notify` is called for each change, on the source's own
+    /// thread, after the stores were updated.
     pub fn start(
         options: &Options,
         admit: Box<Admit>,
@@ -72,13 +72,16 @@ impl Directory {
             path: options.manifests.clone(),
             cause,
         };
-        let watch = Watch::new(&options.manifests, &options.records).map_err(cannot_watch)?;
+        let watch =
+            ManifestWatch::new(&options.manifests, &options.records).map_err(cannot_watch)?;
         let stop = watch.stop();
         let writer = StoreWriter::new();
         let stores = writer.stores();
         let sink = FileSink::new(&options.reports);
         let mut reader = Reader::new(&options.manifests, writer, sink.clone(), admit);
-        reader.first(&options.reports).map_err(cannot_watch)?;
+        reader
+            .initial_read(&options.reports)
+            .map_err(cannot_watch)?;
         let cannot_start = |cause| Error::Thread {
             path: options.manifests.clone(),
             cause,
@@ -104,7 +107,7 @@ impl Drop for Directory {
             return tracing::error!(%errno, "cannot stop watching manifests");
         }
         if let Some(thread) = self.thread.take() {
-            // A panic of its own has been told by the panic hook.
+            // The panic hook has logged a panic of the thread.
             let _ = thread.join();
         }
     }
@@ -139,7 +142,7 @@ fn check_apart(options: &Options) -> Result<(), Error> {
     Ok(())
 }
 
-/// Whether a name is one of a manifest, and not an editor's or a transfer's temporary.
+/// Whether a file name is a manifest's, and not a temporary of an editor or a transfer.
 fn is_manifest(name: &str) -> bool {
     let temporary = name.starts_with(['.', '#', '~']);
     !temporary
@@ -148,7 +151,7 @@ fn is_manifest(name: &str) -> bool {
             .any(|end| name.len() > end.len() && name.ends_with(end))
 }
 
-/// Whether a file's name is what it was before it was made a string.
+/// Whether a file name survived the lossy conversion to a string.
 fn is_text(name: &str) -> bool {
     !name.contains(char::REPLACEMENT_CHARACTER)
 }

@@ -1,10 +1,10 @@
-//! What is wrong with a manifest, and where.
+//! An error in a manifest, with its position.
 
 use std::fmt;
 
 use serde::Serialize;
 
-/// A manifest, or a part of one, that was not taken.
+/// Why a manifest, or a part of one, is refused.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Refusal {
     pub file: String,
@@ -22,7 +22,7 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// Where it is, without the object: `a.yaml, document 2, line 7`.
+    /// The position, without the object: `a.yaml, document 2, line 7`.
     pub fn place(&self) -> String {
         let mut place = self.file.clone();
         if let Some(document) = self.document {
@@ -34,8 +34,8 @@ impl Refusal {
         place
     }
 
-    /// What is wrong: `spec.links[0].mtu: too large`.
-    pub fn fault(&self) -> String {
+    /// Field and message: `spec.links[0].mtu: too large`.
+    pub fn detail(&self) -> String {
         match &self.field {
             Some(field) if !field.is_empty() => format!("{field}: {}", self.message),
             _ => self.message.clone(),
@@ -49,7 +49,7 @@ impl fmt::Display for Refusal {
         if let Some(object) = &self.object {
             write!(f, "{object}: ")?;
         }
-        f.write_str(&self.fault())
+        f.write_str(&self.detail())
     }
 }
 

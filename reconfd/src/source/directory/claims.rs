@@ -1,5 +1,5 @@
-//! Claims as files: a folder that several daemons may share, one file for each claim with the content of the
-//! object. A file is made as a whole or not at all, and only if there is none of its name.
+//! Claims as files, in a folder that several daemons may share: one file per claim with the content of the object.
+//! A file is created atomically, and only if none of its name exists.
 
 use std::{
     fs, io,
@@ -21,92 +21,92 @@ use crate::{
 mod file;
 mod folder;
 use file::file_of;
-use folder::Folder;
+use folder::ClaimFolder;
 
-/// How often it is looked whether somebody has changed the folder.
-const LOOK_AGAIN: Duration = Duration::from_secs(5);
+/// How often the folder is read again, for changes by other programs.
+const RESYNC_INTERVAL: Duration = Duration::from_secs(5);
 
-/// The thread that does what is due; when this is dropped, it ends.
+/// The thread that runs due operations; it ends when this is dropped.
 #[must_use]
-pub struct Keeping {
+pub struct ClaimWorker {
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
-/// The claims of a node, kept in a folder, which is made if it is not there.
+/// Starts the claim allocator of a node on a folder, which is created if it does not exist.
 pub fn start(
     folder: &Path,
     node: &str,
     state: AllocatorState,
     metrics: Metrics,
     notify: impl Fn(Trigger) + Send + Sync + 'static,
-) -> io::Result<(ClaimAllocator, Keeping)> {
+) -> io::Result<(ClaimAllocator, ClaimWorker)> {
     fs::create_dir_all(folder)?;
-    let folder = Arc::new(Folder::new(folder));
+    let folder = Arc::new(ClaimFolder::new(folder));
     folder.clear_unfinished();
-    let asked = folder.clone();
+    let executor = folder.clone();
     let wakeup: Arc<Mutex<Option<std::thread::Thread>>> = Arc::default();
-    let rung = wakeup.clone();
+    let sleeping = wakeup.clone();
     let backend = Backend {
         sync: Some(Box::new(move |request| {
-            let response = asked.execute(request);
+            let response = executor.execute(request);
             metrics.claim_asked(request.verb(), response.result());
             response
         })),
         wake: Box::new(move || {
-            let thread = rung.lock().unwrap_or_else(PoisonError::into_inner);
+            let thread = sleeping.lock().unwrap_or_else(PoisonError::into_inner);
             thread.iter().for_each(std::thread::Thread::unpark);
         }),
         notify: Box::new(notify),
     };
     let claims = ClaimAllocator::new(state, backend);
-    folder.look(&claims, node);
+    folder.resync(&claims, node);
     claims.set_synced();
     let stop = Arc::new(AtomicBool::new(false));
     let (node, stopped, served) = (node.to_owned(), stop.clone(), claims.clone());
     let thread = std::thread::Builder::new().name("claims".into());
-    let thread = thread.spawn(move || folder.keep(&served, &node, &stopped))?;
+    let thread = thread.spawn(move || folder.run(&served, &node, &stopped))?;
     *wakeup.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread.thread().clone());
-    let keeping = Keeping {
+    let worker = ClaimWorker {
         stop,
         thread: Some(thread),
     };
-    Ok((claims, keeping))
+    Ok((claims, worker))
 }
 
-impl Drop for Keeping {
+impl Drop for ClaimWorker {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Release);
         if let Some(thread) = self.thread.take() {
             thread.thread().unpark();
-            // A panic of its own has been told by the panic hook.
+            // The panic hook has logged a panic of the thread.
             let _ = thread.join();
         }
     }
 }
 
-impl Folder {
-    /// Does what is due, and looks now and then at what others did.
-    fn keep(&self, claims: &ClaimAllocator, node: &str, stopped: &AtomicBool) {
-        let mut looked = Instant::now();
+impl ClaimFolder {
+    /// Runs due operations, and resyncs at an interval.
+    fn run(&self, claims: &ClaimAllocator, node: &str, stopped: &AtomicBool) {
+        let mut resynced = Instant::now();
         while !stopped.load(Ordering::Acquire) {
             claims.run_due(None);
-            if looked.elapsed() >= LOOK_AGAIN {
-                looked = Instant::now();
-                self.look(claims, node);
+            if resynced.elapsed() >= RESYNC_INTERVAL {
+                resynced = Instant::now();
+                self.resync(claims, node);
             }
             let due = claims.next_due();
-            let rest = LOOK_AGAIN.saturating_sub(looked.elapsed());
+            let rest = RESYNC_INTERVAL.saturating_sub(resynced.elapsed());
             let due = due.map_or(rest, |due| due.saturating_duration_since(Instant::now()));
             std::thread::park_timeout(due.min(rest).max(Duration::from_millis(1)));
         }
     }
 
-    /// Tells the claims of this node as the folder has them.
-    fn look(&self, claims: &ClaimAllocator, node: &str) {
+    /// Brings the allocator up to date with the claims of this node in the folder.
+    fn resync(&self, claims: &ClaimAllocator, node: &str) {
         let before = claims.names();
         let Ok(files) = self.files() else {
-            return tracing::warn!(folder = %self.root.display(), "the claims can not be listed");
+            return tracing::warn!(folder = %self.root.display(), "cannot list the claims");
         };
         self.keep_only(&files);
         for name in before {

@@ -1,5 +1,5 @@
-//! A manifest's text to its documents, and each document to plain values. A document that is broken
-//! takes none of its neighbours with it; what one may cost is bounded.
+//! Splits a manifest into YAML documents and parses each to plain values. A broken document does not affect the
+//! others, and the cost of each is bounded.
 
 use std::collections::BTreeMap;
 
@@ -10,27 +10,27 @@ use serde::{
 use serde_json::Value;
 use serde_saphyr::{Error, Options, Spanned, budget::BudgetBreach};
 
-const DEEPEST: usize = 64;
-const MOST_VALUES: usize = 50_000;
-const MOST_BYTES: usize = 2 << 20;
+const MAX_DEPTH: usize = 64;
+const MAX_VALUES: usize = 50_000;
+const MAX_BYTES: usize = 2 << 20;
 
 /// One document of a file, as text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Document<'a> {
-    /// Counted from 1, empty ones left out.
+    /// Counted from 1, without empty documents.
     pub number: usize,
-    /// The lines of the file before it.
+    /// The number of lines of the file before it.
     before: u64,
     text: &'a str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Flaw {
+pub struct ParseError {
     pub line: Option<u64>,
     pub message: String,
 }
 
-/// Splits at lines that begin a document, as kubectl does, so that each is parsed on its own.
+/// Splits at document separators, as kubectl does, so that each document is parsed on its own.
 pub fn split(text: &str) -> Vec<Document<'_>> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut documents = Vec::new();
@@ -48,7 +48,7 @@ pub fn split(text: &str) -> Vec<Document<'_>> {
 }
 
 fn add<'a>(documents: &mut Vec<Document<'a>>, before: u64, text: &'a str) {
-    if !text.lines().all(says_nothing) {
+    if !text.lines().all(is_blank) {
         documents.push(Document {
             number: documents.len() + 1,
             before,
@@ -62,27 +62,24 @@ fn is_separator(line: &str) -> bool {
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(char::is_whitespace))
 }
 
-fn says_nothing(line: &str) -> bool {
+fn is_blank(line: &str) -> bool {
     let line = line.strip_prefix("---").unwrap_or(line).trim();
     line.is_empty() || line.starts_with(['#', '%']) || line == "..."
 }
 
 impl Document<'_> {
-    /// The line of the file on which it begins.
+    /// The line of the file where the document begins.
     pub fn line(&self) -> u64 {
-        let empty = self
-            .text
-            .lines()
-            .take_while(|line| says_nothing(line))
-            .count();
+        let empty = self.text.lines().take_while(|line| is_blank(line)).count();
         self.before + empty as u64 + 1
     }
 
-    pub fn parse(&self) -> Result<Value, Flaw> {
-        serde_saphyr::from_str_with_options(self.text, options()).map_err(|error| self.flaw(&error))
+    pub fn parse(&self) -> Result<Value, ParseError> {
+        serde_saphyr::from_str_with_options(self.text, options())
+            .map_err(|error| self.parse_error(&error))
     }
 
-    /// Where each value is. Parses the document a second time, so it is for those that are wrong.
+    /// The position of each value. Parses the document again, so it is used for invalid documents only.
     pub fn lines(&self) -> Lines {
         let root = serde_saphyr::from_str_with_options(self.text, options()).ok();
         Lines {
@@ -91,14 +88,14 @@ impl Document<'_> {
         }
     }
 
-    fn flaw(&self, error: &Error) -> Flaw {
+    fn parse_error(&self, error: &Error) -> ParseError {
         let line = error
             .location()
             .map(|location| location.line())
             .filter(|line| *line > 0);
-        Flaw {
+        ParseError {
             line: line.map(|line| self.before + line),
-            message: told(error),
+            message: message(error),
         }
     }
 }
@@ -109,32 +106,32 @@ fn options() -> Options {
         emit_comments: false,
         leading_zero_numbers_as_strings: true,
         budget: serde_saphyr::budget! {
-            max_depth: DEEPEST,
-            flow_nesting_limit: DEEPEST,
-            max_nodes: MOST_VALUES,
-            max_events: 4 * MOST_VALUES,
-            max_recorded_anchor_events: 4 * MOST_VALUES,
-            max_recorded_anchor_bytes: MOST_BYTES,
-            max_total_scalar_bytes: MOST_BYTES,
+            max_depth: MAX_DEPTH,
+            flow_nesting_limit: MAX_DEPTH,
+            max_nodes: MAX_VALUES,
+            max_events: 4 * MAX_VALUES,
+            max_recorded_anchor_events: 4 * MAX_VALUES,
+            max_recorded_anchor_bytes: MAX_BYTES,
+            max_total_scalar_bytes: MAX_BYTES,
             max_documents: 2,
         },
     }
 }
 
-fn told(error: &Error) -> String {
+fn message(error: &Error) -> String {
     match error {
-        Error::AliasError { error, .. } => told(error),
-        Error::Budget { breach, .. } => format!("is no sane manifest: {}", excess(breach)),
+        Error::AliasError { error, .. } => message(error),
+        Error::Budget { breach, .. } => format!("is not a valid manifest: {}", excess(breach)),
         Error::MultipleDocuments { .. } => "a second document begins without a line ---".into(),
-        Error::DuplicateMappingKey { key: Some(key), .. } => format!("{key} is there twice"),
+        Error::DuplicateMappingKey { key: Some(key), .. } => format!("duplicate key {key}"),
         error => {
             let text = error.to_string();
-            // The line is told in its own place, counted from the top of the file.
+            // The line is reported apart from the message, counted from the top of the file.
             let text = text.split(" at line ").next().unwrap_or_default();
             match text {
                 "recursion limit exceeded" => format!(
-                    "is no sane manifest: {}",
-                    excess(&BudgetBreach::Depth { depth: DEEPEST })
+                    "is not a valid manifest: {}",
+                    excess(&BudgetBreach::Depth { depth: MAX_DEPTH })
                 ),
                 text => format!("is not YAML: {text}"),
             }
@@ -144,14 +141,14 @@ fn told(error: &Error) -> String {
 
 fn excess(breach: &BudgetBreach) -> String {
     match breach {
-        BudgetBreach::Depth { .. } => format!("it is nested deeper than {DEEPEST} levels"),
+        BudgetBreach::Depth { .. } => format!("it is nested deeper than {MAX_DEPTH} levels"),
         BudgetBreach::Nodes { .. } | BudgetBreach::Events { .. } => {
-            format!("it has more than {MOST_VALUES} values once its aliases are written out")
+            format!("it has more than {MAX_VALUES} values once its aliases are written out")
         }
         BudgetBreach::ScalarBytes { .. } => {
             format!(
                 "it has more than {} KiB of text once its aliases are written out",
-                MOST_BYTES >> 10
+                MAX_BYTES >> 10
             )
         }
         BudgetBreach::AliasAnchorRatio { .. } | BudgetBreach::Aliases { .. } => {
@@ -167,7 +164,7 @@ pub struct Lines {
 }
 
 impl Lines {
-    /// The line of a field such as `spec.links[0].mtu`, or of what comes nearest to it.
+    /// The line of a field such as `spec.links[0].mtu`, or of its nearest ancestor.
     pub fn of(&self, field: &str) -> Option<u64> {
         let line = self.root.as_ref()?.follow(field);
         (line > 0).then_some(self.before + line)

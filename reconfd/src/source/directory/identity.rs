@@ -1,5 +1,5 @@
-//! What an API server gives to an object: uid, creation time, generation. What was given is read back
-//! from the status files, so that after a restart the older one is still the older one.
+//! The metadata that an API server assigns: uid, creation time, generation. It is restored from the status files,
+//! so that after a restart the older of two objects is still the older one.
 
 use std::{collections::HashMap, fs, io::Read, path::Path, time::SystemTime};
 
@@ -8,16 +8,16 @@ use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::key::{Key, Kind};
+use super::key::{ManifestKey, ManifestKind};
 
-/// In a status file: the manifest that provided the spec.
+/// Annotation in a status file: the manifest that provided the spec.
 pub const ORIGIN: &str = "podconfig.dev/manifest";
-/// A status holds the spec and little else.
-const LARGEST: u64 = 4 << 20;
+/// A status file holds the spec and little else.
+const MAX_BYTES: u64 = 4 << 20;
 
 #[derive(Default)]
 pub struct Identities {
-    known: HashMap<Key, Identity>,
+    known: HashMap<ManifestKey, Identity>,
 }
 
 struct Identity {
@@ -26,40 +26,40 @@ struct Identity {
     spec: Fingerprint,
 }
 
-/// Of a spec, which is large and is kept elsewhere: enough to see that it has changed.
+/// Hash of a spec, to detect changes without a second copy.
 type Fingerprint = [u8; 32];
 
 fn fingerprint(spec: &PodConfigSpec) -> Fingerprint {
-    // A spec that can not be written down counts as one without links; none such was ever read.
+    // A spec that cannot be serialised counts as empty; none such was ever parsed.
     let written = serde_json::to_vec(spec).unwrap_or_default();
     Sha256::digest(written).into()
 }
 
-/// One status file, as it was left.
-pub struct Left {
-    pub key: Key,
+/// The content of a status file of an earlier run.
+pub struct PersistedObject {
+    pub key: ManifestKey,
     pub origin: Option<String>,
-    /// The object as it was in force.
+    /// The version that was in force.
     pub object: Value,
 }
 
 impl Identities {
-    /// Reads back what was given before; what can't be read is as if it had not been.
-    pub fn load(reports: &Path) -> (Self, Vec<Left>) {
-        let (mut identities, mut all_left) = (Self::default(), Vec::new());
+    /// Restores assigned metadata from the status files; unreadable files are ignored.
+    pub fn load(reports: &Path) -> (Self, Vec<PersistedObject>) {
+        let (mut identities, mut all) = (Self::default(), Vec::new());
         for object in status_files(reports) {
-            if let Some(left) = identities.recall(object) {
-                all_left.push(left);
+            if let Some(persisted) = identities.restore(object) {
+                all.push(persisted);
             }
         }
-        (identities, all_left)
+        (identities, all)
     }
 
-    fn recall(&mut self, mut object: Value) -> Option<Left> {
+    fn restore(&mut self, mut object: Value) -> Option<PersistedObject> {
         let podconfig: PodConfig = serde_json::from_value(object.clone()).ok()?;
         let metadata = podconfig.metadata;
-        let key = Key {
-            kind: Kind::PodConfig,
+        let key = ManifestKey {
+            kind: ManifestKind::PodConfig,
             namespace: metadata.namespace?,
             name: metadata.name?,
         };
@@ -69,17 +69,17 @@ impl Identities {
             generation,
             spec: fingerprint(&podconfig.spec),
         };
-        let origin = take_given(&mut object);
+        let origin = take_assigned(&mut object);
         self.known.insert(key.clone(), identity);
-        Some(Left {
+        Some(PersistedObject {
             key,
             origin,
             object,
         })
     }
 
-    /// Gives the object what is its own; `seen` is when it was there for the first time.
-    pub fn stamp(&mut self, key: &Key, podconfig: &mut PodConfig, seen: SystemTime) {
+    /// Sets the object's assigned metadata; `seen` is when it was first seen.
+    pub fn stamp(&mut self, key: &ManifestKey, podconfig: &mut PodConfig, seen: SystemTime) {
         let metadata = &mut podconfig.metadata;
         let spec = fingerprint(&podconfig.spec);
         let identity = self.known.entry(key.clone()).or_insert_with(|| Identity {
@@ -102,17 +102,17 @@ impl Identities {
         metadata.generation = Some(identity.generation);
     }
 
-    pub fn forget(&mut self, key: &Key) {
+    pub fn forget(&mut self, key: &ManifestKey) {
         self.known.remove(key);
     }
 
-    pub fn keep(&mut self, wanted: impl Fn(&Key) -> bool) {
+    pub fn keep(&mut self, wanted: impl Fn(&ManifestKey) -> bool) {
         self.known.retain(|key, _| wanted(key));
     }
 }
 
-/// Takes out what was not in the manifest; says which manifest that was.
-fn take_given(object: &mut Value) -> Option<String> {
+/// Removes the assigned metadata; returns the manifest that the object came from.
+fn take_assigned(object: &mut Value) -> Option<String> {
     let metadata = object.get_mut("metadata")?.as_object_mut()?;
     metadata.remove("generation");
     metadata.remove("creationTimestamp");
@@ -124,7 +124,7 @@ fn take_given(object: &mut Value) -> Option<String> {
     Some(origin)
 }
 
-/// As coarse as the API tells it, so that a restart sorts as before.
+/// In the API's resolution, so that objects sort the same after a restart.
 fn whole_seconds(time: SystemTime) -> Time {
     let time = time.min(SystemTime::now());
     let since = time
@@ -134,12 +134,12 @@ fn whole_seconds(time: SystemTime) -> Time {
     Time(Timestamp::from_second(seconds).unwrap_or_default())
 }
 
-/// The same object has the same uid on every start and every machine.
-pub fn uid(key: &Key) -> String {
+/// Derived from the key: the same on every start and every machine.
+pub fn uid(key: &ManifestKey) -> String {
     let hash = Sha256::digest(format!("{key}").as_bytes());
     let mut bytes = [0; 16];
     bytes.copy_from_slice(&hash[..16]);
-    // Version 8 (made by a rule of one's own), variant 1.
+    // Version 8 (custom), variant 1.
     bytes[6] = bytes[6] & 0x0f | 0x80;
     bytes[8] = bytes[8] & 0x3f | 0x80;
     let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -173,7 +173,7 @@ fn status_file(path: &Path) -> Option<Value> {
     let mut text = String::new();
     fs::File::open(path)
         .ok()?
-        .take(LARGEST)
+        .take(MAX_BYTES)
         .read_to_string(&mut text)
         .ok()?;
     serde_saphyr::from_str(&text).ok()
@@ -186,9 +186,9 @@ mod tests {
 
     use super::*;
 
-    fn key() -> Key {
-        Key {
-            kind: Kind::PodConfig,
+    fn key() -> ManifestKey {
+        ManifestKey {
+            kind: ManifestKind::PodConfig,
             namespace: "t".into(),
             name: "x".into(),
         }
@@ -205,7 +205,7 @@ mod tests {
         assert_eq!(uid(&key()), uid(&key()));
         assert_ne!(
             uid(&key()),
-            uid(&Key {
+            uid(&ManifestKey {
                 name: "y".into(),
                 ..key()
             })

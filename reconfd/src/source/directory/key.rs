@@ -1,12 +1,12 @@
-//! Which object a manifest speaks of: kind, namespace and name, each checked, so that a key is safe
-//! as a part of a path.
+//! The key of an object in a manifest: kind, namespace and name, each checked, so that a key is safe as a part of
+//! a path.
 
 use std::fmt;
 
 use serde_json::{Map, Value};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Kind {
+pub enum ManifestKind {
     PodConfig,
     PodConfigPolicy,
     PeerSlice,
@@ -15,14 +15,14 @@ pub enum Kind {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Key {
-    pub kind: Kind,
-    /// Empty for a kind that lives in none.
+pub struct ManifestKey {
+    pub kind: ManifestKind,
+    /// Empty for a cluster-scoped kind.
     pub namespace: String,
     pub name: String,
 }
 
-impl Kind {
+impl ManifestKind {
     fn of(api_version: &str, kind: &str) -> Option<Self> {
         match (api_version, kind) {
             ("podconfig.dev/v1alpha1", "PodConfig") => Some(Self::PodConfig),
@@ -47,7 +47,7 @@ impl Kind {
     }
 }
 
-impl fmt::Display for Key {
+impl fmt::Display for ManifestKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.namespace.as_str() {
             "" => write!(f, "{} {}", self.kind.as_str(), self.name),
@@ -56,34 +56,34 @@ impl fmt::Display for Key {
     }
 }
 
-/// Why something is not an object of ours.
-pub struct Stranger {
+/// Why a value has no valid key of a supported kind.
+pub struct KeyError {
     pub field: &'static str,
     pub message: String,
-    /// It may be one of ours, misspelt.
-    pub obscure: bool,
+    /// It may be an object of a supported kind, misspelt.
+    pub may_be_supported: bool,
 }
 
 pub fn text<'a>(value: &'a Value, field: &str) -> Option<&'a str> {
     value.get(field).and_then(Value::as_str)
 }
 
-/// Which object this is; a namespace that is not given is filled in.
-pub fn key_of(value: &mut Value) -> Result<Key, Stranger> {
-    let stranger = |field, message| Stranger {
+/// The key of an object; a missing namespace is filled in.
+pub fn key_of(value: &mut Value) -> Result<ManifestKey, KeyError> {
+    let invalid = |field, message| KeyError {
         field,
         message,
-        obscure: true,
+        may_be_supported: true,
     };
     if !value.is_object() {
-        return Err(stranger(
+        return Err(invalid(
             "",
             "is not an object with apiVersion, kind and metadata".into(),
         ));
     }
     let kind = kind_of(value)?;
     let Some(Value::Object(metadata)) = value.get_mut("metadata") else {
-        return Err(stranger(
+        return Err(invalid(
             "metadata",
             "is missing, or is not an object".into(),
         ));
@@ -95,48 +95,48 @@ pub fn key_of(value: &mut Value) -> Result<Key, Stranger> {
     {
         metadata.insert("namespace".into(), "default".into());
     }
-    let name = name_of(metadata, "name").map_err(|message| stranger("metadata.name", message))?;
+    let name = name_of(metadata, "name").map_err(|message| invalid("metadata.name", message))?;
     let namespace = match (kind.namespaced(), metadata.get("namespace")) {
         (true, _) => name_of(metadata, "namespace")
-            .map_err(|message| stranger("metadata.namespace", message))?,
+            .map_err(|message| invalid("metadata.namespace", message))?,
         (false, None | Some(Value::Null)) => String::new(),
         (false, Some(_)) => {
-            let message = format!("a {} lives in no namespace", kind.as_str());
-            return Err(stranger("metadata.namespace", message));
+            let message = format!("a {} is not namespaced", kind.as_str());
+            return Err(invalid("metadata.namespace", message));
         }
     };
-    Ok(Key {
+    Ok(ManifestKey {
         kind,
         namespace,
         name,
     })
 }
 
-fn kind_of(value: &Value) -> Result<Kind, Stranger> {
-    let absent = |field| Stranger {
+fn kind_of(value: &Value) -> Result<ManifestKind, KeyError> {
+    let absent = |field| KeyError {
         field,
-        message: "is missing, or is not text".into(),
-        obscure: true,
+        message: "is missing, or is not a string".into(),
+        may_be_supported: true,
     };
     let api_version = text(value, "apiVersion").ok_or_else(|| absent("apiVersion"))?;
     let kind = text(value, "kind").ok_or_else(|| absent("kind"))?;
-    Kind::of(api_version, kind).ok_or_else(|| Stranger {
+    ManifestKind::of(api_version, kind).ok_or_else(|| KeyError {
         field: "kind",
         message: format!(
-            "{kind:?} of {api_version:?} has no meaning here; what has: PodConfig, PodConfigPolicy and PeerSlice \
+            "{kind:?} of {api_version:?} is not supported here; supported are PodConfig, PodConfigPolicy and PeerSlice \
              of podconfig.dev/v1alpha1, Pod, Namespace and List of v1"
         ),
-        // What belongs to others can stand beside ours for good, and hides nothing.
-        obscure: api_version.starts_with(crds::GROUP) || Kind::of("v1", kind).is_some(),
+        // Objects of other kinds may stay beside ours, and hide none of ours.
+        may_be_supported: api_version.starts_with(crds::GROUP) || ManifestKind::of("v1", kind).is_some(),
     })
 }
 
-/// A name that Kubernetes takes, which makes it one that is safe in a path.
+/// A name that Kubernetes accepts, and so is safe in a path.
 fn name_of(metadata: &Map<String, Value>, field: &str) -> Result<String, String> {
     let name = match metadata.get(field) {
         None | Some(Value::Null) => return Err("is missing".into()),
         Some(Value::String(name)) => name,
-        Some(other) => return Err(format!("{other} is not text (quote it)")),
+        Some(other) => return Err(format!("{other} is not a string (quote it)")),
     };
     let longest = if field == "namespace" { 63 } else { 253 };
     let dotted = field != "namespace";
@@ -144,7 +144,7 @@ fn name_of(metadata: &Map<String, Value>, field: &str) -> Result<String, String>
         Ok(name.clone())
     } else {
         Err(format!(
-            "{:?} is no name: lower-case letters, digits and '-'{}, at most {longest}",
+            "{:?} is not a valid name: lower-case letters, digits and '-'{}, at most {longest}",
             name.chars().take(80).collect::<String>(),
             if dotted { " and '.'" } else { "" }
         ))

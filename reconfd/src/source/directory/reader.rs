@@ -1,5 +1,5 @@
-//! From what the kernel says of the folder to what is in force: reads the files that changed, feeds the
-//! stores, tells the controller. The only place that knows both the watch and the shelf.
+//! Applies file events: reads the files that changed, updates index and stores, and sends triggers. The only place
+//! that uses both the watch and the index.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -12,22 +12,22 @@ use std::{
 };
 
 use super::{
-    identity::{Identities, Left},
+    identity::{Identities, PersistedObject},
+    index::{ManifestIndex, Touched},
     is_manifest, is_text,
-    key::Kind,
+    key::ManifestKind,
     open::{self, Opened},
-    read::{self, Admit},
-    shelf::{Shelf, Touched},
+    parse::{self, Admit},
     sink::FileSink,
     stores::ManifestStores,
-    watch::{Batch, Fate, Watch},
+    watch::{FileEvent, FileEvents, ManifestWatch},
 };
 use crate::source::{Refusal, StoreWriter, Trigger};
 
-/// For this long a name that vanished may come back as if it had never been away: editors and version
-/// control remove a file before they write it anew.
+/// A file that reappears within this time was not removed: editors and version control remove a file before they
+/// write it again.
 const HOLD: Duration = Duration::from_millis(50);
-/// An entry that came with content and is not closed by now was linked, not written.
+/// A new entry with content that was not closed within this time was linked, not written.
 const SETTLE: Duration = Duration::from_millis(100);
 
 pub struct Reader {
@@ -35,13 +35,13 @@ pub struct Reader {
     stores: ManifestStores,
     sink: FileSink,
     admit: Box<Admit>,
-    shelf: Shelf,
-    /// Names to look at later, if nothing else is said of them until then.
+    index: ManifestIndex,
+    /// Names to read later, unless there is another event of them before.
     held: BTreeMap<String, Instant>,
-    /// What one event of its own can't tell of: what a symlink leads to may be written under another name.
+    /// Symlinks: their targets may change without an event of the link.
     links: BTreeSet<String>,
     refusals: Arc<[Refusal]>,
-    trouble: Option<Refusal>,
+    folder_error: Option<Refusal>,
 }
 
 impl Reader {
@@ -51,55 +51,55 @@ impl Reader {
             stores: ManifestStores::new(writer),
             sink,
             admit,
-            shelf: Shelf::default(),
+            index: ManifestIndex::default(),
             held: BTreeMap::new(),
             links: BTreeSet::new(),
             refusals: Arc::new([]),
-            trouble: None,
+            folder_error: None,
         }
     }
 
-    /// The first complete reading, on top of what the status files remember.
-    pub fn first(&mut self, reports: &Path) -> io::Result<()> {
-        let (identities, left) = Identities::load(reports);
+    /// The first complete read, on top of the versions restored from the status files.
+    pub fn initial_read(&mut self, reports: &Path) -> io::Result<()> {
+        let (identities, persisted) = Identities::load(reports);
         let mut touched = Touched::new();
-        for left in left {
-            self.remember(left, &mut touched);
+        for persisted in persisted {
+            self.remember(persisted, &mut touched);
         }
-        self.all(&mut touched)?;
+        self.read_all(&mut touched)?;
         let folder = self.folder.clone();
-        self.stores.fill(identities, &self.shelf, &touched, |file| {
+        self.stores.fill(identities, &self.index, &touched, |file| {
             open::modified(&folder.join(file))
         });
-        self.tell_notes(&touched);
+        self.report_statuses(&touched);
         self.sink.write_refusals(&[]);
-        self.tell_refusals();
+        self.report_errors();
         Ok(())
     }
 
     /// The last good version is in force until its manifest has been read.
-    fn remember(&mut self, left: Left, touched: &mut Touched) {
-        let origin = left
+    fn remember(&mut self, persisted: PersistedObject, touched: &mut Touched) {
+        let origin = persisted
             .origin
             .filter(|name| is_manifest(name) && !name.contains('/'));
         let Some(origin) = origin else { return };
-        let contents = read::contents(&origin, &left.object.to_string(), &*self.admit);
-        for found in contents
-            .found
+        let parsed = parse::parse(&origin, &persisted.object.to_string(), &*self.admit);
+        for found in parsed
+            .objects
             .into_iter()
-            .filter(|found| found.key == left.key)
+            .filter(|found| found.key == persisted.key)
         {
-            self.shelf.remember(&origin, found);
-            touched.insert(left.key.clone());
+            self.index.remember(&origin, found);
+            touched.insert(persisted.key.clone());
         }
     }
 
-    pub fn run(mut self, mut watch: Watch, notify: &dyn Fn(Trigger)) {
+    pub fn run(mut self, mut watch: ManifestWatch, notify: &dyn Fn(Trigger)) {
         loop {
             let until = self.held.values().min().copied();
             match watch.wait(until) {
-                Ok(batch) if batch.stop => return,
-                Ok(batch) => self.batch(batch, watch.has_manifests(), notify),
+                Ok(events) if events.stop => return,
+                Ok(events) => self.events(events, watch.has_manifests(), notify),
                 Err(error) => {
                     tracing::error!(%error, "cannot watch the manifests");
                     std::thread::sleep(Duration::from_secs(1));
@@ -108,40 +108,40 @@ impl Reader {
         }
     }
 
-    fn batch(&mut self, batch: Batch, has_folder: bool, notify: &dyn Fn(Trigger)) {
-        batch
+    fn events(&mut self, events: FileEvents, has_folder: bool, notify: &dyn Fn(Trigger)) {
+        events
             .records
             .into_iter()
             .for_each(|name| notify(Trigger::Records(name)));
         let mut touched = Touched::new();
-        self.look_at_folder(has_folder);
-        if batch.reread {
-            if let Err(error) = self.all(&mut touched) {
-                self.trouble = Some(self.folder_trouble(&error.to_string()));
+        self.check_folder(has_folder);
+        if events.reread {
+            if let Err(error) = self.read_all(&mut touched) {
+                self.folder_error = Some(self.folder_error(&error.to_string()));
             }
-        } else if !batch.names.is_empty() || !self.held.is_empty() {
-            self.some(batch.names, &mut touched);
+        } else if !events.names.is_empty() || !self.held.is_empty() {
+            self.read_changed(events.names, &mut touched);
         }
-        let triggers = self.stores.settle(&self.shelf, &touched);
-        self.tell_notes(&touched);
+        let triggers = self.stores.settle(&self.index, &touched);
+        self.report_statuses(&touched);
         triggers.into_iter().for_each(notify);
-        // What is held is about to change: who is a twin of what is not known before.
+        // Names on hold are about to change: duplicates are not known before.
         if self.held.is_empty() {
-            self.tell_refusals();
+            self.report_errors();
         }
     }
 
-    fn look_at_folder(&mut self, has_folder: bool) {
-        match (has_folder, &self.trouble) {
-            (false, None) => self.trouble = Some(self.folder_trouble("it is gone")),
-            (true, Some(_)) => self.trouble = None,
+    fn check_folder(&mut self, has_folder: bool) {
+        match (has_folder, &self.folder_error) {
+            (false, None) => self.folder_error = Some(self.folder_error("it does not exist")),
+            (true, Some(_)) => self.folder_error = None,
             _ => {}
         }
     }
 
-    fn folder_trouble(&self, why: &str) -> Refusal {
+    fn folder_error(&self, why: &str) -> Refusal {
         let message =
-            format!("the folder of manifests can't be read: {why}; what was in force stays so");
+            format!("cannot read the manifest folder: {why}; the versions in force stay in force");
         Refusal {
             file: self.folder.display().to_string(),
             message,
@@ -149,8 +149,8 @@ impl Reader {
         }
     }
 
-    /// Reads the whole folder; what is not in it any more is gone.
-    fn all(&mut self, touched: &mut Touched) -> io::Result<()> {
+    /// Reads the whole folder; files that are not in it any more are removed from the index.
+    fn read_all(&mut self, touched: &mut Touched) -> io::Result<()> {
         let mut names = Vec::new();
         for entry in fs::read_dir(&self.folder)? {
             names.push(entry?.file_name().to_string_lossy().into_owned());
@@ -159,26 +159,26 @@ impl Reader {
         let folder = open::folder(&self.folder)?;
         self.held.clear();
         for gone in self
-            .shelf
+            .index
             .names()
             .into_iter()
             .filter(|name| !names.contains(name))
         {
-            touched.append(&mut self.shelf.remove(&gone));
+            touched.append(&mut self.index.remove(&gone));
         }
         names
             .iter()
-            .for_each(|name| self.file(&folder, name, touched));
+            .for_each(|name| self.read_file(&folder, name, touched));
         Ok(())
     }
 
-    fn some(&mut self, names: BTreeMap<OsString, Fate>, touched: &mut Touched) {
-        // A folder that is gone took its files with it only if it said so of each.
+    fn read_changed(&mut self, names: BTreeMap<OsString, FileEvent>, touched: &mut Touched) {
+        // When the folder is gone, only files with an event of their own were removed.
         let folder = open::folder(&self.folder);
-        for (name, fate) in names {
+        for (name, event) in names {
             let name = name.to_string_lossy().into_owned();
             if is_manifest(&name) {
-                self.fate(folder.as_ref().ok(), name, fate, touched);
+                self.on_event(folder.as_ref().ok(), name, event, touched);
             }
         }
         let now = Instant::now();
@@ -191,82 +191,95 @@ impl Reader {
         for name in due {
             self.held.remove(&name);
             match &folder {
-                Ok(folder) => self.file(folder, &name, touched),
-                Err(_) => touched.append(&mut self.shelf.remove(&name)),
+                Ok(folder) => self.read_file(folder, &name, touched),
+                Err(_) => touched.append(&mut self.index.remove(&name)),
             }
         }
         if let Ok(folder) = folder {
             let links: Vec<String> = self.links.iter().cloned().collect();
             links
                 .iter()
-                .for_each(|name| self.file(&folder, name, touched));
+                .for_each(|name| self.read_file(&folder, name, touched));
         }
     }
 
-    fn fate(&mut self, folder: Option<&OwnedFd>, name: String, fate: Fate, touched: &mut Touched) {
+    fn on_event(
+        &mut self,
+        folder: Option<&OwnedFd>,
+        name: String,
+        event: FileEvent,
+        touched: &mut Touched,
+    ) {
         self.held.remove(&name);
-        match (fate, folder) {
-            (Fate::Vanished, _) if !is_text(&name) => touched.append(&mut self.shelf.remove(&name)),
-            (Fate::Vanished, _) => {
+        match (event, folder) {
+            (FileEvent::Vanished, _) if !is_text(&name) => {
+                touched.append(&mut self.index.remove(&name))
+            }
+            (FileEvent::Vanished, _) => {
                 self.held.insert(name, Instant::now() + HOLD);
             }
-            (Fate::RenamedTo, _) => touched.append(&mut self.shelf.remove(&name)),
-            (Fate::Created, Some(folder)) => self.created(folder, name, touched),
-            (Fate::Touched, _) if !self.shelf.is_unread(&name) => {}
-            (Fate::Written | Fate::Touched, Some(folder)) => self.file(folder, &name, touched),
+            (FileEvent::RenamedTo, _) => touched.append(&mut self.index.remove(&name)),
+            (FileEvent::Created, Some(folder)) => self.created(folder, name, touched),
+            (FileEvent::Touched, _) if !self.index.is_unread(&name) => {}
+            (FileEvent::Written | FileEvent::Touched, Some(folder)) => {
+                self.read_file(folder, &name, touched)
+            }
             (_, None) => {}
         }
     }
 
-    /// A new entry: something linked or made is complete, something opened for writing is not.
+    /// A new entry: a link or a rename is complete, a file opened for writing is not.
     fn created(&mut self, folder: &OwnedFd, name: String, touched: &mut Touched) {
-        match open::look(folder.as_fd(), &name) {
+        match open::stat(folder.as_fd(), &name) {
             Some(stat) if open::is_being_written(&stat) => {
                 if stat.st_size > 0 {
                     self.held.insert(name, Instant::now() + SETTLE);
                 }
             }
-            Some(_) => self.file(folder, &name, touched),
+            Some(_) => self.read_file(folder, &name, touched),
             None => {
                 self.held.insert(name, Instant::now() + HOLD);
             }
         }
     }
 
-    fn file(&mut self, folder: &OwnedFd, name: &str, touched: &mut Touched) {
+    fn read_file(&mut self, folder: &OwnedFd, name: &str, touched: &mut Touched) {
         if !is_text(name) {
             return touched.append(
                 &mut self
-                    .shelf
+                    .index
                     .refuse(name, "the file name is not UTF-8 text".into()),
             );
         }
-        if open::look(folder.as_fd(), name).is_some_and(|stat| open::is_link(&stat)) {
+        if open::stat(folder.as_fd(), name).is_some_and(|stat| open::is_link(&stat)) {
             self.links.insert(name.to_owned());
         } else {
             self.links.remove(name);
         }
         let mut changed = match open::read(folder.as_fd(), name) {
-            Opened::Gone => self.shelf.remove(name),
-            Opened::Refused(message) => self.shelf.refuse(name, message),
+            Opened::Gone => self.index.remove(name),
+            Opened::Refused(message) => self.index.refuse(name, message),
             Opened::Text(text) => self
-                .shelf
-                .put(name, read::contents(name, &text, &*self.admit)),
+                .index
+                .put(name, parse::parse(name, &text, &*self.admit)),
         };
         touched.append(&mut changed);
     }
 
-    /// What each PodConfig's status has to say beside the controller's word.
-    fn tell_notes(&self, touched: &Touched) {
-        for key in touched.iter().filter(|key| key.kind == Kind::PodConfig) {
+    /// Passes origin and errors of each PodConfig to its status file.
+    fn report_statuses(&self, touched: &Touched) {
+        for key in touched
+            .iter()
+            .filter(|key| key.kind == ManifestKind::PodConfig)
+        {
             self.sink
-                .note(&key.namespace, &key.name, self.shelf.note(key));
+                .set_manifest_status(&key.namespace, &key.name, self.index.status(key));
         }
     }
 
-    fn tell_refusals(&mut self) {
-        let mut refusals = self.shelf.refusals();
-        refusals.splice(0..0, self.trouble.clone());
+    fn report_errors(&mut self) {
+        let mut refusals = self.index.refusals();
+        refusals.splice(0..0, self.folder_error.clone());
         if refusals[..] == self.refusals[..] {
             return;
         }

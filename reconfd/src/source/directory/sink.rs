@@ -1,5 +1,5 @@
-//! Where reports go: a folder for people to read, one file per object. A PodConfig's file is its
-//! status as the controller tells it, and what is wrong with its newest manifest as the source does.
+//! Report files, one per object. A PodConfig's file has its status as written by the controller, and the errors of
+//! its newest manifest.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -16,94 +16,91 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::{identity::ORIGIN, key::is_name, pages::Pages, shelf::Note};
+use super::{atomic_files::AtomicFiles, identity::ORIGIN, index::ManifestStatus, key::is_name};
 use crate::source::Refusal;
 
 const REFUSED: &str = "refused.yaml";
 const REFUSED_HEAD: &str =
-    "# What was not taken from the manifests. What was in force before stays in force.\n";
-/// The longest name that a file may have, on every file system that counts.
+    "# Manifests that were refused. The last valid versions stay in force.\n";
+/// The longest file name, on all common file systems.
 const LONGEST_NAME: usize = 255;
 
 /// Cheap to clone; every clone writes to the same folder.
 #[derive(Clone)]
-pub struct FileSink(Arc<Mutex<Desk>>);
+pub struct FileSink(Arc<Mutex<ReportFiles>>);
 
 /// Namespace and name.
 type Id = (String, String);
 
-struct Desk {
-    pages: Pages,
-    /// Each with its status as the controller wrote it last.
-    told: BTreeMap<Id, (Arc<PodConfig>, PodConfigStatus)>,
-    notes: BTreeMap<Id, (Note, Time)>,
+struct ReportFiles {
+    files: AtomicFiles,
+    /// PodConfigs with the status that the controller wrote last.
+    statuses: BTreeMap<Id, (Arc<PodConfig>, PodConfigStatus)>,
+    manifests: BTreeMap<Id, (ManifestStatus, Time)>,
 }
 
 impl FileSink {
     pub fn new(reports: &Path) -> Self {
-        let pages = Pages::new(reports.to_owned());
-        Self(Arc::new(Mutex::new(Desk {
-            pages,
-            told: BTreeMap::new(),
-            notes: BTreeMap::new(),
+        let files = AtomicFiles::new(reports.to_owned());
+        Self(Arc::new(Mutex::new(ReportFiles {
+            files,
+            statuses: BTreeMap::new(),
+            manifests: BTreeMap::new(),
         })))
     }
 
     pub fn write_pod_report(&self, report: &PodReport) {
         let metadata = &report.metadata;
-        let Some(page) = page(
+        let Some(page) = report_path(
             "podreport",
             metadata.namespace.as_deref(),
             metadata.name.as_deref(),
         ) else {
-            return tracing::error!(
-                ?metadata,
-                "a pod report without a sound name is not written"
-            );
+            return tracing::error!(?metadata, "pod report without a valid name; not written");
         };
         let mut value = json!(report);
         if let Some(members) = value.as_object_mut() {
             members.remove("spec");
         }
-        self.desk().write(page, &value);
+        self.files().write(page, &value);
     }
 
     pub fn remove_pod_report(&self, namespace: &str, name: &str) {
-        if let Some(page) = page("podreport", Some(namespace), Some(name)) {
-            self.desk().pages.remove(page);
+        if let Some(page) = report_path("podreport", Some(namespace), Some(name)) {
+            self.files().files.remove(page);
         }
     }
 
     pub fn write_podconfig(&self, podconfig: Arc<PodConfig>, status: PodConfigStatus) {
         let metadata = &podconfig.metadata;
         let (Some(namespace), Some(name)) = (&metadata.namespace, &metadata.name) else {
-            return tracing::error!(?metadata, "a PodConfig without a name is not written");
+            return tracing::error!(?metadata, "PodConfig without a name; not written");
         };
         let id = (namespace.clone(), name.clone());
-        let mut desk = self.desk();
-        desk.told.insert(id.clone(), (podconfig, status));
-        desk.render(&id);
+        let mut files = self.files();
+        files.statuses.insert(id.clone(), (podconfig, status));
+        files.render(&id);
     }
 
     pub fn remove_podconfig(&self, namespace: &str, name: &str) {
         let id = (namespace.to_owned(), name.to_owned());
-        let mut desk = self.desk();
-        desk.told.remove(&id);
-        desk.render(&id);
+        let mut files = self.files();
+        files.statuses.remove(&id);
+        files.render(&id);
     }
 
     pub fn write_refusals(&self, refusals: &[Refusal]) {
-        let mut desk = self.desk();
+        let mut files = self.files();
         match yaml(&json!({ "refused": refusals })) {
-            _ if refusals.is_empty() => desk.pages.remove(REFUSED.into()),
-            Some(text) => desk
-                .pages
+            _ if refusals.is_empty() => files.files.remove(REFUSED.into()),
+            Some(text) => files
+                .files
                 .write(REFUSED.into(), format!("{REFUSED_HEAD}{text}")),
             None => {}
         }
     }
 
-    /// Removes the reports of all others: for the start, when nobody knows what was left.
+    /// Removes all other reports: for the start, when the folder may hold stale ones.
     pub fn keep_only<'a>(
         &self,
         pods: impl IntoIterator<Item = (&'a str, &'a str)>,
@@ -111,97 +108,102 @@ impl FileSink {
     ) {
         let pods = pods
             .into_iter()
-            .filter_map(|(ns, name)| page("podreport", Some(ns), Some(name)));
+            .filter_map(|(ns, name)| report_path("podreport", Some(ns), Some(name)));
         let podconfigs = podconfigs
             .into_iter()
-            .filter_map(|(ns, name)| page("podconfig", Some(ns), Some(name)));
-        let mut desk = self.desk();
-        let faulty = desk
-            .notes
+            .filter_map(|(ns, name)| report_path("podconfig", Some(ns), Some(name)));
+        let mut files = self.files();
+        let faulty = files
+            .manifests
             .iter()
-            .filter(|(_, (note, _))| note.fault.is_some());
-        let faulty = faulty.filter_map(|((ns, name), _)| page("podconfig", Some(ns), Some(name)));
+            .filter(|(_, (note, _))| note.error.is_some());
+        let faulty =
+            faulty.filter_map(|((ns, name), _)| report_path("podconfig", Some(ns), Some(name)));
         let kept: BTreeSet<PathBuf> = pods.chain(podconfigs).chain(faulty).collect();
-        for page in desk.pages.present() {
+        for page in files.files.present() {
             if is_ours(&page) && !kept.contains(&page) {
-                desk.pages.remove(page);
+                files.files.remove(page);
             }
         }
     }
 
-    /// Writes what a full or read-only disk has refused so far; true if nothing is left.
+    /// Retries writes that failed on a full or read-only disk; true if none is left.
     pub fn retry(&self) -> bool {
-        self.desk().pages.retry()
+        self.files().files.retry()
     }
 
     pub fn folder(&self) -> PathBuf {
-        self.desk().pages.root().to_owned()
+        self.files().files.root().to_owned()
     }
 
-    /// What the source has to say of a PodConfig.
-    pub(super) fn note(&self, namespace: &str, name: &str, note: Note) {
+    /// Sets origin and errors of a PodConfig's manifest.
+    pub(super) fn set_manifest_status(&self, namespace: &str, name: &str, status: ManifestStatus) {
         let id = (namespace.to_owned(), name.to_owned());
-        let mut desk = self.desk();
-        let before = desk.notes.get(&id).cloned();
-        let (before, since) =
-            before.map_or((Note::default(), None), |(note, since)| (note, Some(since)));
-        if before == note {
+        let mut files = self.files();
+        let before = files.manifests.get(&id).cloned();
+        let (before, since) = before
+            .map_or((ManifestStatus::default(), None), |(status, since)| {
+                (status, Some(since))
+            });
+        if before == status {
             return;
         }
-        // A page that is about to be told anew, or to go, is not written for its origin alone.
-        let shown =
-            before.fault != note.fault || note.origin.is_some() || !desk.told.contains_key(&id);
-        if note == Note::default() {
-            desk.notes.remove(&id);
+        // A file that the controller is about to write or remove is not written for its origin alone.
+        let shown = before.error != status.error
+            || status.origin.is_some()
+            || !files.statuses.contains_key(&id);
+        if status == ManifestStatus::default() {
+            files.manifests.remove(&id);
         } else {
             let since = since
-                .filter(|_| before.fault.is_some())
+                .filter(|_| before.error.is_some())
                 .unwrap_or_else(|| Time(Timestamp::now()));
-            desk.notes.insert(id.clone(), (note, since));
+            files.manifests.insert(id.clone(), (status, since));
         }
         if shown {
-            desk.render(&id);
+            files.render(&id);
         }
     }
 
-    fn desk(&self) -> MutexGuard<'_, Desk> {
-        // A text is put in place as a whole, so a panic in between leaves nothing half-done.
+    fn files(&self) -> MutexGuard<'_, ReportFiles> {
+        // State is replaced as a whole, so a panic in between leaves no partial update.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Desk {
+impl ReportFiles {
     fn render(&mut self, id: &Id) {
-        let Some(page) = page("podconfig", Some(&id.0), Some(&id.1)) else {
-            return tracing::error!(?id, "a PodConfig without a sound name is not written");
+        let Some(page) = report_path("podconfig", Some(&id.0), Some(&id.1)) else {
+            return tracing::error!(?id, "PodConfig without a valid name; not written");
         };
-        let note = self.notes.get(id);
-        let origin = note.and_then(|(note, _)| note.origin.as_deref());
-        let fault = note.and_then(|(note, since)| Some((note.fault.as_deref()?, since)));
-        let value = match (self.told.get(id), fault) {
-            (Some(known), fault) => Some(told(known, origin, fault)),
-            // What is in force will be told by the controller.
+        let manifest = self.manifests.get(id);
+        let origin = manifest.and_then(|(manifest, _)| manifest.origin.as_deref());
+        let error =
+            manifest.and_then(|(manifest, since)| Some((manifest.error.as_deref()?, since)));
+        let value = match (self.statuses.get(id), error) {
+            (Some(known), error) => Some(with_status(known, origin, error)),
+            // The controller writes the status of the version in force.
             (None, _) if origin.is_some() => return,
-            (None, Some((fault, since))) => Some(never_good(id, fault, since)),
+            (None, Some((error, since))) => Some(never_valid(id, error, since)),
             (None, None) => None,
         };
         match value {
             Some(value) => self.write(page, &value),
-            None => self.pages.remove(page),
+            None => self.files.remove(page),
         }
     }
 
     fn write(&mut self, page: PathBuf, value: &Value) {
         if let Some(text) = yaml(value) {
-            self.pages.write(page, text);
+            self.files.write(page, text);
         }
     }
 }
 
-fn told(
+fn with_status(
     (podconfig, status): &(Arc<PodConfig>, PodConfigStatus),
     origin: Option<&str>,
-    fault: Option<(&str, &Time)>,
+    error: Option<(&str, &Time)>,
 ) -> Value {
     let mut podconfig = (**podconfig).clone();
     podconfig.status = Some(status.clone());
@@ -209,19 +211,19 @@ fn told(
         let annotations = podconfig.metadata.annotations.get_or_insert_default();
         annotations.insert(ORIGIN.into(), origin.into());
     }
-    if let Some((fault, since)) = fault {
+    if let Some((error, since)) = error {
         let conditions = &mut podconfig.status.get_or_insert_default().conditions;
         conditions.retain(|condition| condition.type_ != "Degraded");
-        conditions.push(invalid("Degraded", "True", fault, since));
+        conditions.push(invalid("Degraded", "True", error, since));
     }
     json!(podconfig)
 }
 
-/// A PodConfig of which there is no version to show.
-fn never_good(id: &Id, fault: &str, since: &Time) -> Value {
+/// A PodConfig without a valid version.
+fn never_valid(id: &Id, error: &str, since: &Time) -> Value {
     let conditions = [
-        invalid("Ready", "False", fault, since),
-        invalid("Degraded", "True", fault, since),
+        invalid("Ready", "False", error, since),
+        invalid("Degraded", "True", error, since),
     ];
     json!({
         "apiVersion": format!("{}/{}", crds::GROUP, crds::VERSION),
@@ -242,8 +244,8 @@ fn invalid(type_: &str, status: &str, message: &str, since: &Time) -> Condition 
     }
 }
 
-/// The place of a report below the folder; none for a name that Kubernetes would not take.
-fn page(kind: &str, namespace: Option<&str>, name: Option<&str>) -> Option<PathBuf> {
+/// The path of a report below the folder; `None` for a name that Kubernetes would reject.
+fn report_path(kind: &str, namespace: Option<&str>, name: Option<&str>) -> Option<PathBuf> {
     let (namespace, name) = (namespace?, name?);
     if !is_name(namespace, 63, false) || !is_name(name, 253, true) {
         return None;
@@ -275,7 +277,7 @@ fn yaml(value: &impl Serialize) -> Option<String> {
     match serde_saphyr::to_fmt_writer_with_options(&mut text, value, options) {
         Ok(()) => Some(text),
         Err(error) => {
-            tracing::error!(%error, "cannot put a report into words");
+            tracing::error!(%error, "cannot serialise a report");
             None
         }
     }

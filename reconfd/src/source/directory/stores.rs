@@ -1,5 +1,5 @@
-//! What is in force, put into the stores: each object stamped as an API server would, each difference
-//! told as a change. Whoever reads the stores never sees a refused version.
+//! Writes the versions in force into the stores, with the metadata that an API server would assign, and returns a
+//! trigger for each difference. Readers of the stores never see a refused version.
 
 use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
 
@@ -8,17 +8,17 @@ use kube::{core::PartialObjectMeta, runtime::watcher::Event};
 
 use super::{
     identity::Identities,
-    key::Key,
-    read::Object,
-    shelf::{Shelf, Touched},
+    index::{ManifestIndex, Touched},
+    key::ManifestKey,
+    parse::Object,
 };
 use crate::source::{Refusal, StoreWriter, Trigger};
 
 pub struct ManifestStores {
     writer: StoreWriter,
     identities: Identities,
-    /// What the stores hold, as the manifests say it.
-    in_force: BTreeMap<Key, Arc<Object>>,
+    /// The objects in the stores, as parsed from the manifests.
+    in_force: BTreeMap<ManifestKey, Arc<Object>>,
 }
 
 impl ManifestStores {
@@ -34,35 +34,35 @@ impl ManifestStores {
         self.writer.refusals(refusals);
     }
 
-    /// The first filling; `modified` says since when a file is there, for what nobody remembers.
+    /// Fills the stores for the first time; `modified` gives the creation time of objects that have none restored.
     pub fn fill(
         &mut self,
         identities: Identities,
-        shelf: &Shelf,
+        index: &ManifestIndex,
         touched: &Touched,
         modified: impl Fn(&str) -> SystemTime,
     ) {
         self.identities = identities;
         self.writer.ready();
         for key in touched {
-            let seen = shelf
+            let seen = index
                 .in_force(key)
                 .map_or_else(SystemTime::now, |(file, _)| modified(file));
-            self.put(shelf, key, seen);
+            self.put(index, key, seen);
         }
         let in_force = &self.in_force;
         self.identities.keep(|key| in_force.contains_key(key));
     }
 
-    /// Brings the stores up to date with the shelf.
-    pub fn settle(&mut self, shelf: &Shelf, touched: &Touched) -> Vec<Trigger> {
+    /// Brings the stores up to date with the index.
+    pub fn settle(&mut self, index: &ManifestIndex, touched: &Touched) -> Vec<Trigger> {
         let now = SystemTime::now();
         let mut triggers = Vec::new();
         for key in touched {
             let old = self.in_force.get(key).cloned();
-            if self.put(shelf, key, now) {
+            if self.put(index, key, now) {
                 let new = self.in_force.get(key);
-                // What it spoke of before is not what it was, either.
+                // The old version may concern other pods than the new one.
                 let versions = old.iter().chain(new);
                 triggers.extend(versions.map(|object| trigger(key, object)));
             }
@@ -71,8 +71,8 @@ impl ManifestStores {
         triggers
     }
 
-    fn put(&mut self, shelf: &Shelf, key: &Key, seen: SystemTime) -> bool {
-        let new = shelf
+    fn put(&mut self, index: &ManifestIndex, key: &ManifestKey, seen: SystemTime) -> bool {
+        let new = index
             .in_force(key)
             .map(|(_, provided)| provided.object.clone());
         if self.in_force.get(key) == new.as_ref() {
@@ -92,7 +92,7 @@ impl ManifestStores {
         true
     }
 
-    fn apply(&mut self, key: &Key, object: &Object, seen: SystemTime) {
+    fn apply(&mut self, key: &ManifestKey, object: &Object, seen: SystemTime) {
         match object {
             Object::PodConfig(podconfig) => {
                 let mut podconfig = podconfig.clone();
@@ -127,7 +127,7 @@ fn partial<K>(metadata: &ObjectMeta) -> PartialObjectMeta<K> {
     }
 }
 
-fn trigger(key: &Key, object: &Object) -> Trigger {
+fn trigger(key: &ManifestKey, object: &Object) -> Trigger {
     let (namespace, name) = (key.namespace.clone(), key.name.clone());
     match object {
         Object::PodConfig(_) => Trigger::PodConfig { namespace, name },

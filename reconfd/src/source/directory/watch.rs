@@ -1,5 +1,5 @@
-//! The kernel's word on what happened in the folder of manifests and in the record folder. Knows
-//! nothing of what is in the files. Either folder may go and come back.
+//! inotify watch of the manifest folder and the record folder. Does not read the files. Either folder may be removed
+//! and created again.
 
 use std::{
     collections::BTreeMap,
@@ -22,38 +22,38 @@ use nix::{
 
 use crate::source::folder::{ENTRIES, Folder, ITSELF};
 
-/// How soon a folder that is missing is looked for again, and one that is watched is held against its path.
+/// How often a missing folder is looked for, and the path of a watched one is checked.
 const MISSING: Duration = Duration::from_millis(250);
 const WATCHED: Duration = Duration::from_secs(2);
-/// So that a writer who never rests can't keep the daemon from acting.
+/// Bounds the reads of one batch, so that continuous writes do not starve the daemon.
 const READS_A_BATCH: usize = 64;
 
-/// What became of a name; of several events, the last.
+/// The last event of a file name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
-    /// Its content is complete: renamed to this name, or closed after writing.
+pub enum FileEvent {
+    /// The content is complete: renamed to this name, or closed after writing.
     Written,
-    /// It has a new entry, whose content may be still to come.
+    /// A new entry, whose content may be incomplete.
     Created,
-    /// Its owner, mode or times changed.
+    /// Owner, mode or times changed.
     Touched,
-    /// Deleted, or renamed to a name outside: it may be an editor's doing, and come back.
+    /// Deleted, or renamed to a name outside; an editor may be about to create it again.
     Vanished,
-    /// Renamed to this other name of the folder.
+    /// Renamed to another name in the folder.
     RenamedTo,
 }
 
 #[derive(Debug, Default)]
-pub struct Batch {
-    pub names: BTreeMap<OsString, Fate>,
-    /// The folder of manifests must be read as a whole.
+pub struct FileEvents {
+    pub names: BTreeMap<OsString, FileEvent>,
+    /// The whole manifest folder must be read.
     pub reread: bool,
-    /// Names in the record folder; `None` for all of them.
+    /// Names in the record folder; `None` means all.
     pub records: Vec<Option<String>>,
     pub stop: bool,
 }
 
-pub struct Watch {
+pub struct ManifestWatch {
     inotify: Inotify,
     stop: Arc<EventFd>,
     manifests: Folder,
@@ -61,8 +61,8 @@ pub struct Watch {
     next_check: Instant,
 }
 
-impl Watch {
-    /// Watches from now on; the folder of manifests must be there, the record folder need not.
+impl ManifestWatch {
+    /// Starts to watch; the manifest folder must exist, the record folder need not.
     pub fn new(manifests: &Path, records: &Path) -> io::Result<Self> {
         let content = Flags::IN_CLOSE_WRITE | Flags::IN_ATTRIB;
         let mut watch = Self {
@@ -73,12 +73,12 @@ impl Watch {
             next_check: Instant::now() + MISSING,
         };
         watch.manifests.check(&watch.inotify)?;
-        // The controller's first pass reads it, if it is there by then; if not, it is told.
+        // The reconciler's first pass reads it if it exists; otherwise there is an event later.
         let _ = watch.records.check(&watch.inotify);
         Ok(watch)
     }
 
-    /// Written to, it ends the next wait.
+    /// A write to it ends the next wait.
     pub fn stop(&self) -> Arc<EventFd> {
         self.stop.clone()
     }
@@ -87,27 +87,27 @@ impl Watch {
         self.manifests.is_watched()
     }
 
-    /// Waits for something to happen, at most until then.
-    pub fn wait(&mut self, until: Option<Instant>) -> io::Result<Batch> {
+    /// Waits for events, at most until the given time.
+    pub fn wait(&mut self, until: Option<Instant>) -> io::Result<FileEvents> {
         let until = until.map_or(self.next_check, |until| until.min(self.next_check));
         self.pause(until)?;
-        let mut batch = Batch {
+        let mut events = FileEvents {
             stop: self.stopped(),
-            ..Batch::default()
+            ..FileEvents::default()
         };
-        self.drain(&mut batch)?;
+        self.drain(&mut events)?;
         if Instant::now() >= self.next_check
             || !self.manifests.is_watched()
             || !self.records.is_watched()
         {
-            self.check(&mut batch);
+            self.check(&mut events);
         }
-        Ok(batch)
+        Ok(events)
     }
 
     fn pause(&self, until: Instant) -> io::Result<()> {
         let left = until.saturating_duration_since(Instant::now());
-        // Rounded up: a wait that ends a little early would come back at once, again and again.
+        // Rounded up: a wait that ends a little early would return at once, again and again.
         let millis = left.as_micros().div_ceil(1000);
         let timeout = PollTimeout::try_from(millis).unwrap_or(PollTimeout::MAX);
         let wanted = [self.inotify.as_fd(), self.stop.as_fd()];
@@ -123,7 +123,7 @@ impl Watch {
         poll(&mut fds, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
     }
 
-    fn drain(&mut self, batch: &mut Batch) -> io::Result<()> {
+    fn drain(&mut self, batch: &mut FileEvents) -> io::Result<()> {
         let mut moved = BTreeMap::new();
         for _ in 0..READS_A_BATCH {
             match self.inotify.read_events() {
@@ -141,34 +141,34 @@ impl Watch {
     fn event(
         &mut self,
         event: InotifyEvent,
-        batch: &mut Batch,
+        events: &mut FileEvents,
         moved: &mut BTreeMap<u32, OsString>,
     ) {
         if event.mask.contains(Flags::IN_Q_OVERFLOW) {
-            batch.reread = true;
-            batch.records.push(None);
+            events.reread = true;
+            events.records.push(None);
         } else if self.manifests.is(event.wd) {
             match event.name {
                 None => self.manifests.lost(&self.inotify, event.mask),
                 // Kubernetes swaps a whole volume by renaming this one symlink.
-                Some(name) if name == "..data" => batch.reread = true,
-                Some(name) => manifest(batch, moved, name, event.mask, event.cookie),
+                Some(name) if name == "..data" => events.reread = true,
+                Some(name) => manifest(events, moved, name, event.mask, event.cookie),
             }
         } else if self.records.is(event.wd) {
             match event.name {
                 None => self.records.lost(&self.inotify, event.mask),
-                Some(name) => record(batch, &name.to_string_lossy()),
+                Some(name) => record(events, &name.to_string_lossy()),
             }
         }
     }
 
-    /// Holds both folders against their paths.
-    fn check(&mut self, batch: &mut Batch) {
+    /// Checks that both watches are on what the paths lead to.
+    fn check(&mut self, events: &mut FileEvents) {
         if self.manifests.check(&self.inotify).is_ok_and(|new| new) {
-            batch.reread = true;
+            events.reread = true;
         }
         if self.records.check(&self.inotify).is_ok_and(|new| new) {
-            batch.records.push(None);
+            events.records.push(None);
         }
         let both = self.manifests.is_watched() && self.records.is_watched();
         self.next_check = Instant::now() + if both { WATCHED } else { MISSING };
@@ -176,44 +176,44 @@ impl Watch {
 }
 
 fn manifest(
-    batch: &mut Batch,
+    events: &mut FileEvents,
     moved: &mut BTreeMap<u32, OsString>,
     name: OsString,
     mask: Flags,
     cookie: u32,
 ) {
-    let fate = if mask.contains(Flags::IN_MOVED_TO) {
+    let event = if mask.contains(Flags::IN_MOVED_TO) {
         if let Some(old) = moved
             .remove(&cookie)
             .filter(|_| super::is_manifest(&name.to_string_lossy()))
         {
-            batch.names.insert(old, Fate::RenamedTo);
+            events.names.insert(old, FileEvent::RenamedTo);
         }
-        Fate::Written
+        FileEvent::Written
     } else if mask.contains(Flags::IN_CLOSE_WRITE) {
-        Fate::Written
+        FileEvent::Written
     } else if mask.contains(Flags::IN_CREATE) {
-        Fate::Created
+        FileEvent::Created
     } else if mask.contains(Flags::IN_MOVED_FROM) {
         moved.insert(cookie, name.clone());
-        Fate::Vanished
+        FileEvent::Vanished
     } else if mask.contains(Flags::IN_DELETE) {
-        Fate::Vanished
+        FileEvent::Vanished
     } else {
-        Fate::Touched
+        FileEvent::Touched
     };
-    // A change of mode says nothing about an entry whose content is new, or still to come.
-    if fate == Fate::Touched {
-        batch.names.entry(name).or_insert(fate);
+    // A change of mode does not replace an event of new or incomplete content.
+    if event == FileEvent::Touched {
+        events.names.entry(name).or_insert(event);
     } else {
-        batch.names.insert(name, fate);
+        events.names.insert(name, event);
     }
 }
 
-fn record(batch: &mut Batch, name: &str) {
+fn record(events: &mut FileEvents, name: &str) {
     let name = Some(name.to_owned());
-    if !name.as_deref().is_some_and(|name| name.starts_with('.')) && !batch.records.contains(&name)
+    if !name.as_deref().is_some_and(|name| name.starts_with('.')) && !events.records.contains(&name)
     {
-        batch.records.push(name);
+        events.records.push(name);
     }
 }

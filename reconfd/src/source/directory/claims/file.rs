@@ -1,4 +1,4 @@
-//! One claim's file: its name and its text.
+//! The file of a claim: its name and its text.
 
 use std::{
     fs::{File, OpenOptions},
@@ -13,20 +13,20 @@ use nix::fcntl::OFlag;
 use crate::address::claims::claim_meta::ClaimName;
 
 const ENDING: &str = ".yaml";
-/// A file that is larger was not written by us.
-const LARGEST: u64 = 64 << 10;
+/// A larger file was not written by us.
+const MAX_BYTES: u64 = 64 << 10;
 
 /// The file of a claim.
 pub fn file_of(name: &ClaimName) -> String {
     format!("{name}{ENDING}")
 }
 
-/// The claim that a file's name says it is.
+/// The claim name that a file name stands for.
 pub fn name_of(file: &str) -> Option<ClaimName> {
     ClaimName::parse(file.strip_suffix(ENDING)?)
 }
 
-/// What the file says, if that is what its name says.
+/// Reads a claim; its content must agree with the file name.
 pub fn parse(path: &Path, file: &str) -> io::Result<AddressClaim> {
     let flags = (OFlag::O_NONBLOCK | OFlag::O_NOFOLLOW).bits();
     let open = OpenOptions::new()
@@ -38,21 +38,21 @@ pub fn parse(path: &Path, file: &str) -> io::Result<AddressClaim> {
     match file_of(&ClaimName::of(&claim)) == file {
         true => Ok(claim),
         false => Err(io::Error::other(
-            "it is of another address than its name says",
+            "its content is of another address than its name",
         )),
     }
 }
 
 fn contents(file: File) -> io::Result<String> {
     if !file.metadata()?.is_file() {
-        return Err(io::Error::other("it is no regular file"));
+        return Err(io::Error::other("not a regular file"));
     }
     let mut text = String::new();
-    file.take(LARGEST).read_to_string(&mut text)?;
+    file.take(MAX_BYTES).read_to_string(&mut text)?;
     Ok(text)
 }
 
-/// What is written into it.
+/// The text of a claim's file.
 pub fn yaml(claim: &AddressClaim) -> io::Result<String> {
     let options = serde_saphyr::ser_options! { prefer_block_scalars: false };
     let mut text = String::new();

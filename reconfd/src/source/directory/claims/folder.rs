@@ -1,4 +1,4 @@
-//! A folder of claims: what is asked of it is done at once, and by one program at a time.
+//! Claim requests executed on a folder, synchronously. Updates and deletions take a lock that all programs share.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -26,19 +26,19 @@ use crate::address::claims::{
 
 const LOCK: &str = ".lock";
 const UNFINISHED: &str = ".unfinished";
-/// Nobody takes so long to finish a file.
+/// A temporary file of this age belongs to a program that has died.
 const ABANDONED: Duration = Duration::from_secs(60);
 
 /// A folder of claims.
-pub struct Folder {
+pub struct ClaimFolder {
     pub root: PathBuf,
     made: AtomicU64,
-    /// What was read and written, by file name.
-    known: Mutex<HashMap<String, Known>>,
+    /// Claims that were read or written, by file name.
+    cache: Mutex<HashMap<String, CachedClaim>>,
 }
 
-/// What a file says, and which edition of it.
-type Known = (Edition, Arc<AddressClaim>);
+/// A claim, and the edition of the file that it was read from.
+type CachedClaim = (Edition, Arc<AddressClaim>);
 /// Inode, time of the last change in seconds and nanoseconds, length.
 type Edition = (u64, i64, i64, u64);
 
@@ -46,16 +46,16 @@ fn edition(file: &fs::Metadata) -> Edition {
     (file.ino(), file.mtime(), file.mtime_nsec(), file.len())
 }
 
-impl Folder {
+impl ClaimFolder {
     pub fn new(root: &Path) -> Self {
         Self {
             root: root.to_owned(),
             made: AtomicU64::new(0),
-            known: Mutex::default(),
+            cache: Mutex::default(),
         }
     }
 
-    /// Does what is asked.
+    /// Executes a request.
     pub fn execute(&self, request: &ClaimRequest) -> ClaimResponse {
         let response = match request {
             ClaimRequest::Create(claim) => self.create(claim),
@@ -80,7 +80,7 @@ impl Folder {
                 fs::remove_file(self.path(&ClaimName::of(claim)))?;
                 Ok(ClaimResponse::Deleted)
             }),
-            // Only who looks after the pods of this node can say.
+            // The folder knows no pods; their node's daemon decides.
             ClaimRequest::CheckPod(_) => Ok(ClaimResponse::PodExists),
         };
         response.unwrap_or_else(|error| {
@@ -95,7 +95,7 @@ impl Folder {
         claim.metadata.resource_version = Some(version);
         claim.metadata.creation_timestamp = Some(Time(Timestamp::now()));
         let made = self.write(claim, |unfinished, path| {
-            // Fails if there is one, and what it makes is whole.
+            // Fails if the file exists, and creates it complete.
             let made = fs::hard_link(unfinished, path);
             fs::remove_file(unfinished)?;
             made
@@ -112,7 +112,7 @@ impl Folder {
             Ok(claim) => Ok(ClaimResponse::Claim(claim)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(ClaimResponse::NotFound),
             Err(error) => Ok(ClaimResponse::Failed(format!(
-                "{} can not be read, and the address counts as taken: {error}",
+                "cannot read {}, the address counts as taken: {error}",
                 self.path(name).display()
             ))),
         }
@@ -131,7 +131,7 @@ impl Folder {
             Ok(claim) => Some(claim),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => {
-                tracing::warn!(file, %error, "a claim can not be read; its address counts as taken");
+                tracing::warn!(file, %error, "cannot read a claim; its address counts as taken");
                 Some(Arc::new(placeholder(&name)))
             }
         });
@@ -139,7 +139,7 @@ impl Folder {
         Ok(ClaimResponse::Listed(claims, Time(Timestamp::now())))
     }
 
-    /// With the folder locked, and if the claim is still what was read.
+    /// Locks the folder, and runs `change` if the claim has not changed since it was read.
     fn with_same(
         &self,
         claim: &AddressClaim,
@@ -166,7 +166,7 @@ impl Folder {
         }
     }
 
-    /// Writes a claim's file; what it says now.
+    /// Writes a claim's file, and returns the claim as written.
     fn write(
         &self,
         claim: AddressClaim,
@@ -177,7 +177,7 @@ impl Folder {
             .root
             .join(format!(".{}-{number}{UNFINISHED}", std::process::id()));
         let text = yaml(&claim)?;
-        // One of an earlier process of this number may be a claim's other name: never written into.
+        // One of an earlier process with this pid may be a hard link of a claim: never write into it.
         let _ = fs::remove_file(&unfinished);
         let mut file = OpenOptions::new()
             .write(true)
@@ -190,39 +190,39 @@ impl Folder {
         let name = ClaimName::of(&claim);
         put(&unfinished, &self.path(&name))?;
         let claim = Arc::new(claim);
-        self.known()
+        self.cache()
             .insert(file_of(&name), (edition, claim.clone()));
         Ok(claim)
     }
 
-    /// The claim as a file has it; what was read or written before is not read again.
+    /// The claim in a file; read only if the file has changed since the last read or write.
     fn read(&self, file: &str) -> io::Result<Arc<AddressClaim>> {
         let path = self.root.join(file);
         let edition = edition(&fs::symlink_metadata(&path)?);
-        let mut known = self.known();
-        if let Some((read, claim)) = known.get(file)
+        let mut cache = self.cache();
+        if let Some((read, claim)) = cache.get(file)
             && *read == edition
         {
             return Ok(claim.clone());
         }
-        known.remove(file);
+        cache.remove(file);
         let claim = Arc::new(parse(&path, file)?);
-        known.insert(file.to_owned(), (edition, claim.clone()));
+        cache.insert(file.to_owned(), (edition, claim.clone()));
         Ok(claim)
     }
 
-    /// Forgets what was read of files that are gone: where addresses are many, no name comes again.
+    /// Drops cached claims whose files are gone: where addresses are many, names do not recur.
     pub fn keep_only(&self, files: &BTreeSet<String>) {
-        self.known().retain(|file, _| files.contains(file));
+        self.cache().retain(|file, _| files.contains(file));
     }
 
-    fn known(&self) -> MutexGuard<'_, HashMap<String, Known>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    fn cache(&self) -> MutexGuard<'_, HashMap<String, CachedClaim>> {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     #[cfg(test)]
-    pub fn remembered(&self) -> usize {
-        self.known().len()
+    pub fn cached_count(&self) -> usize {
+        self.cache().len()
     }
 
     pub fn cached(&self, file: &str) -> Option<Arc<AddressClaim>> {
@@ -239,14 +239,14 @@ impl Folder {
         self.root.join(file_of(name))
     }
 
-    /// Grows, also from one process to the next.
+    /// A resource version; increases, also across restarts.
     fn version(&self) -> String {
         let number = self.made.fetch_add(1, Ordering::Relaxed);
         let now = u64::try_from(Timestamp::now().as_microsecond()).unwrap_or(0);
         (now * 16 + number % 16).to_string()
     }
 
-    /// What a daemon left that was killed at it.
+    /// Removes temporary files of daemons that were killed.
     pub fn clear_unfinished(&self) {
         let entries = fs::read_dir(&self.root).into_iter().flatten().flatten();
         for entry in entries {

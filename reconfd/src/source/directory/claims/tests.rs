@@ -19,18 +19,18 @@ use crate::address::{
 struct Daemon {
     claims: ClaimAllocator,
     triggers: mpsc::Receiver<Trigger>,
-    _keeping: Keeping,
+    _keeping: ClaimWorker,
 }
 
 fn daemon(folder: &TempDir, node: &str, rest: u64) -> Daemon {
     let state = AllocatorState::new(node, "default", Duration::from_secs(rest));
     let (tell, triggers) = mpsc::channel();
     let notify = move |trigger| drop(tell.send(trigger));
-    let (claims, keeping) = start(folder.path(), node, state, Metrics::default(), notify).unwrap();
+    let (claims, worker) = start(folder.path(), node, state, Metrics::default(), notify).unwrap();
     Daemon {
         claims,
         triggers,
-        _keeping: keeping,
+        _keeping: worker,
     }
 }
 
@@ -205,7 +205,7 @@ fn a_restart_knows_what_is_held_and_frees_what_has_rested() {
     assert_eq!(
         daemon.claims.counts().held,
         0,
-        "that it has asked says nothing"
+        "that it has executor says nothing"
     );
 }
 
@@ -256,12 +256,12 @@ fn what_was_read_of_a_claim_is_forgotten_with_its_file() {
         )
     };
     assert!(["a", "b", "c"].map(held).iter().all(|held| *held));
-    let folder = Folder::new(root.path());
-    folder.look(&daemon.claims, "n1");
-    assert_eq!(folder.remembered(), 3);
+    let folder = ClaimFolder::new(root.path());
+    folder.resync(&daemon.claims, "n1");
+    assert_eq!(folder.cached_count(), 3);
     for pod in ["a", "b"] {
         daemon.claims.release_pod(pod);
     }
-    folder.look(&daemon.claims, "n1");
-    assert_eq!(folder.remembered(), 1);
+    folder.resync(&daemon.claims, "n1");
+    assert_eq!(folder.cached_count(), 1);
 }

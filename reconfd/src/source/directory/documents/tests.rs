@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
 
-fn flaw(text: &str) -> Flaw {
+fn flaw(text: &str) -> ParseError {
     split(text)[0].parse().unwrap_err()
 }
 
@@ -96,7 +96,7 @@ fn a_key_twice_is_refused() {
     let error = flaw("a: 1\na: 2\n");
     assert_eq!(
         (error.line, error.message.as_str()),
-        (Some(2), "a is there twice")
+        (Some(2), "duplicate key a")
     );
 }
 

@@ -138,7 +138,7 @@ fn reports_of_pods_that_are_gone_are_removed_and_nothing_else() {
     fs::write(reports.join("t/notes.txt"), "mine").unwrap();
     fs::write(reports.join("t/podconfig-old.yaml"), "{}").unwrap();
     FileSink::new(&reports).keep_only([("t", "a")], []);
-    let mut left: Vec<_> = Pages::new(reports.clone()).present();
+    let mut left: Vec<_> = AtomicFiles::new(reports.clone()).present();
     left.sort();
     assert_eq!(
         left,

@@ -93,7 +93,7 @@ fn a_kubernetes_volume_is_swapped_as_a_whole() {
 fn a_symlink_inside_the_folder_follows_what_it_leads_to() {
     let stage = Stage::new(&[]);
     symlink("real.txt", stage.path("a.yaml")).unwrap();
-    stage.refused("a.yaml: is a symlink that leads to nothing");
+    stage.refused("a.yaml: is a dangling symlink");
     stage.put("real.txt", &podconfig("t", "x", 1500));
     assert_eq!(stage.next(), told("x"));
     stage.put("real.txt", &podconfig("t", "x", 1400));

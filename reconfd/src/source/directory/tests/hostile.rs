@@ -48,7 +48,7 @@ fn texts() -> Vec<(String, &'static str)> {
         ),
         (
             format!("{HEAD}{METADATA}{METADATA}spec: {{}}\n"),
-            "metadata is there twice",
+            "duplicate key metadata",
         ),
         (format!("{HEAD}{METADATA}spec: *nobody\n"), "unknown anchor"),
         (
@@ -67,30 +67,30 @@ fn names() -> Vec<(String, &'static str)> {
     vec![
         (
             format!("{HEAD}metadata: {{name: ../../etc/cron, namespace: t}}\n"),
-            "is no name",
+            "is not a valid name",
         ),
         (
             format!("{HEAD}metadata: {{name: x, namespace: ..}}\n"),
-            "is no name",
+            "is not a valid name",
         ),
         (
             format!("{HEAD}metadata: {{name: \"x\\n---\\nkind: Pod\", namespace: t}}\n"),
-            "is no name",
+            "is not a valid name",
         ),
         (
             format!("{HEAD}metadata: {{name: \"x\\0y\", namespace: t}}\n"),
-            "is no name",
+            "is not a valid name",
         ),
         (
             format!(
                 "{HEAD}metadata: {{name: {}, namespace: t}}\n",
                 "x".repeat(254)
             ),
-            "is no name",
+            "is not a valid name",
         ),
         (
             format!("{HEAD}metadata: {{name: 17, namespace: t}}\n"),
-            "is not text",
+            "is not a string",
         ),
     ]
 }
@@ -117,7 +117,7 @@ fn objects() -> Vec<(String, &'static str)> {
         (
             "apiVersion: podconfig.dev/v9\nkind: PodConfig\nmetadata: {name: x, namespace: t}\n"
                 .into(),
-            "has no meaning here",
+            "is not supported here",
         ),
         (
             "kind: PodConfig\nmetadata: {name: x}\n".into(),
@@ -125,7 +125,7 @@ fn objects() -> Vec<(String, &'static str)> {
         ),
         (
             "apiVersion: [v1]\nkind: Pod\n".into(),
-            "apiVersion: is missing, or is not text",
+            "apiVersion: is missing, or is not a string",
         ),
         (
             "apiVersion: v1\nkind: List\nitems: {a: b}\n".into(),
@@ -165,7 +165,7 @@ fn hostile_texts_are_refused_by_name_and_disturb_nothing() {
 fn a_policy_in_a_namespace_is_refused() {
     let text = "apiVersion: podconfig.dev/v1alpha1\nkind: PodConfigPolicy\nmetadata: {name: p, namespace: t}\nspec: {namespaceSelector: {}}\n";
     let stage = Stage::new(&[("a.yaml", text)]);
-    stage.refused("metadata.namespace: a PodConfigPolicy lives in no namespace");
+    stage.refused("metadata.namespace: a PodConfigPolicy is not namespaced");
     assert!(stage.stores.policies().is_empty());
 }
 
@@ -174,7 +174,7 @@ fn what_belongs_to_others_hides_nothing_of_ours() {
     let service = "apiVersion: v1\nkind: Service\nmetadata: {name: s}\n";
     let both = [service.to_owned(), podconfig("t", "x", 1500)].join("---\n");
     let stage = Stage::new(&[("a.yaml", &both)]);
-    stage.refused("\"Service\" of \"v1\" has no meaning here");
+    stage.refused("\"Service\" of \"v1\" is not supported here");
     stage.put("a.yaml", service);
     assert_eq!(stage.next(), told("x"));
 }
@@ -187,7 +187,7 @@ fn ten_thousand_faults_are_told_as_a_few() {
     );
     let stage = stage();
     stage.put("a.yaml", &text);
-    stage.refused("and 4980 more of the kind");
+    stage.refused("and 4980 more errors");
     assert_eq!(stage.refusals().len(), 21);
     unharmed(&stage);
 }
@@ -200,6 +200,6 @@ fn a_flood_of_bad_objects_is_told_as_a_few_and_loses_no_good_one() {
         vec!["{}"; 40_000].join(",")
     );
     stage.put("a.yaml", &flood);
-    stage.refused("and 39800 more faults in this file");
+    stage.refused("and 39800 more errors in this file");
     unharmed(&stage);
 }

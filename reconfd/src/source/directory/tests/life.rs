@@ -154,7 +154,7 @@ fn a_list_is_as_good_as_its_items() {
     assert_eq!(stage.stores.pods().len(), 2);
     assert!(
         stage
-            .refused("\"Q\" is no name")
+            .refused("\"Q\" is not a valid name")
             .contains("items[2].metadata.name")
     );
 }
@@ -166,10 +166,10 @@ fn of_two_manifests_of_one_object_the_first_file_counts() {
         ("b.yaml", &podconfig("t", "x", 1002)),
     ]);
     assert_eq!(stage.mtu("t", "x"), Some(1001));
-    let refusal = stage.refused("already");
+    let refusal = stage.refused("duplicate of");
     assert!(
         refusal.starts_with(
-            "b.yaml, document 1, line 1: PodConfig t/x: is already in a.yaml, document 1"
+            "b.yaml, document 1, line 1: PodConfig t/x: duplicate of a.yaml, document 1"
         ),
         "{refusal}"
     );
@@ -185,7 +185,7 @@ fn of_two_documents_of_one_object_the_first_counts() {
     let stage = Stage::new(&[("a.yaml", &both)]);
     assert_eq!(stage.mtu("t", "x"), Some(1001));
     stage.refused(
-        "a.yaml, document 2, line 11: PodConfig t/x: is already in document 1 of this file",
+        "a.yaml, document 2, line 11: PodConfig t/x: duplicate of document 1 of this file",
     );
 }
 
@@ -260,7 +260,7 @@ fn a_folder_that_goes_keeps_its_objects_and_is_read_anew_when_it_comes_back() {
     let folder = stage.path("");
     let aside = stage.records().with_file_name("aside");
     fs::rename(&folder, &aside).unwrap();
-    stage.refused("the folder of manifests can't be read");
+    stage.refused("cannot read the manifest folder");
     stage.silence();
     fs::remove_file(aside.join("b.yaml")).unwrap();
     fs::rename(&aside, &folder).unwrap();

@@ -58,12 +58,15 @@ fn a_device_is_refused_and_not_opened() {
 
 #[test]
 fn a_dangling_symlink_is_refused() {
-    replaced(|path| symlink("nowhere", path).unwrap(), "leads to nothing");
+    replaced(
+        |path| symlink("nowhere", path).unwrap(),
+        "is a dangling symlink",
+    );
 }
 
 #[test]
 fn a_symlink_to_itself_is_refused() {
-    replaced(|path| symlink("a.yaml", path).unwrap(), "in a circle");
+    replaced(|path| symlink("a.yaml", path).unwrap(), "is a symlink loop");
 }
 
 #[test]
@@ -76,7 +79,7 @@ fn a_symlink_out_of_the_folder_is_refused_and_nothing_of_its_target_is_told() {
         let stage = stage();
         symlink(target, stage.path("odd")).unwrap();
         fs::rename(stage.path("odd"), stage.path("a.yaml")).unwrap();
-        stage.refused("leaves the folder");
+        stage.refused("out of the folder");
         assert!(
             stage
                 .refusals()

@@ -1,5 +1,5 @@
-//! Small files that are replaced as a whole, and only when their text changed. A disk that refuses
-//! never stops the caller: the newest text of each file is kept, and written when it can be.
+//! Small files that are replaced atomically, and only when their text has changed. A failing disk never blocks the
+//! caller: the newest text of each file is kept, and written on retry.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -11,27 +11,27 @@ use std::{
     time::{Duration, Instant},
 };
 
-const COMPLAIN_EVERY: Duration = Duration::from_secs(60);
-/// A text that is longer than this was not written by us.
-const LONGEST: u64 = 4 << 20;
+const LOG_INTERVAL: Duration = Duration::from_secs(60);
+/// A longer file was not written by us.
+const MAX_BYTES: u64 = 4 << 20;
 const UNFINISHED: &str = ".unfinished";
 
-pub struct Pages {
+pub struct AtomicFiles {
     root: PathBuf,
-    /// What each file holds, by hash; `None`: it is not there.
+    /// Hash of each file's content; `None` if the file does not exist.
     written: HashMap<PathBuf, Option<u64>>,
-    /// What the disk has refused so far; `None`: the removal.
+    /// Writes that failed; `None` stands for a removal.
     pending: BTreeMap<PathBuf, Option<String>>,
-    complained: Option<Instant>,
+    logged: Option<Instant>,
 }
 
-impl Pages {
+impl AtomicFiles {
     pub fn new(root: PathBuf) -> Self {
         Self {
             root,
             written: HashMap::new(),
             pending: BTreeMap::new(),
-            complained: None,
+            logged: None,
         }
     }
 
@@ -39,39 +39,39 @@ impl Pages {
         &self.root
     }
 
-    pub fn write(&mut self, page: PathBuf, text: String) {
-        self.set(page, Some(text));
+    pub fn write(&mut self, file: PathBuf, text: String) {
+        self.set(file, Some(text));
     }
 
-    pub fn remove(&mut self, page: PathBuf) {
-        self.set(page, None);
+    pub fn remove(&mut self, file: PathBuf) {
+        self.set(file, None);
     }
 
-    /// What could not be written before, once more; true if nothing is left.
+    /// Retries failed writes; true if none is left.
     pub fn retry(&mut self) -> bool {
-        for (page, text) in std::mem::take(&mut self.pending) {
-            if let Err(error) = self.put(&page, text.as_deref()) {
-                self.complain(&page, &error);
-                self.pending.insert(page, text);
+        for (file, text) in std::mem::take(&mut self.pending) {
+            if let Err(error) = self.put(&file, text.as_deref()) {
+                self.log_error(&file, &error);
+                self.pending.insert(file, text);
             }
         }
         if !self.pending.is_empty() {
             return false;
         }
-        if self.complained.take().is_some() {
+        if self.logged.take().is_some() {
             tracing::info!(folder = %self.root.display(), "reports can be written again");
         }
         true
     }
 
-    /// The pages that are in the folder now.
+    /// The files in the folder.
     pub fn present(&self) -> Vec<PathBuf> {
         let folders = fs::read_dir(&self.root).into_iter().flatten().flatten();
         let folders = folders.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
-        let pages =
+        let files =
             folders.flat_map(|folder| fs::read_dir(folder.path()).into_iter().flatten().flatten());
-        let names = pages.filter_map(|page| {
-            page.path()
+        let names = files.filter_map(|file| {
+            file.path()
                 .strip_prefix(&self.root)
                 .map(Path::to_owned)
                 .ok()
@@ -79,56 +79,56 @@ impl Pages {
         names.collect()
     }
 
-    fn set(&mut self, page: PathBuf, text: Option<String>) {
+    fn set(&mut self, file: PathBuf, text: Option<String>) {
         let hash = text.as_deref().map(hash);
-        if !self.pending.contains_key(&page) && self.holds(&page) == Some(hash) {
+        if !self.pending.contains_key(&file) && self.holds(&file) == Some(hash) {
             return;
         }
-        match self.put(&page, text.as_deref()) {
+        match self.put(&file, text.as_deref()) {
             Ok(()) => {
-                self.pending.remove(&page);
+                self.pending.remove(&file);
             }
             Err(error) => {
-                self.complain(&page, &error);
-                self.pending.insert(page, text);
+                self.log_error(&file, &error);
+                self.pending.insert(file, text);
             }
         }
     }
 
-    /// What is known of the file; at the first look, what it really holds.
-    fn holds(&mut self, page: &Path) -> Option<Option<u64>> {
-        if !self.written.contains_key(page) {
-            let hash = match read(&self.root.join(page)) {
+    /// The hash of the file's content; the file is read the first time. `None` if it cannot be read.
+    fn holds(&mut self, file: &Path) -> Option<Option<u64>> {
+        if !self.written.contains_key(file) {
+            let hash = match read(&self.root.join(file)) {
                 Ok(text) => Some(hash(&text)),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => None,
                 Err(_) => return None,
             };
-            self.written.insert(page.to_owned(), hash);
+            self.written.insert(file.to_owned(), hash);
         }
-        self.written.get(page).copied()
+        self.written.get(file).copied()
     }
 
-    fn put(&mut self, page: &Path, text: Option<&str>) -> io::Result<()> {
-        let path = self.root.join(page);
+    fn put(&mut self, file: &Path, text: Option<&str>) -> io::Result<()> {
+        let path = self.root.join(file);
         match text {
             Some(text) => replace(&path, text)?,
             None => erase(&path, &self.root)?,
         }
         match text {
-            Some(text) => self.written.insert(page.to_owned(), Some(hash(text))),
-            None => self.written.remove(page),
+            Some(text) => self.written.insert(file.to_owned(), Some(hash(text))),
+            None => self.written.remove(file),
         };
         Ok(())
     }
 
-    fn complain(&mut self, page: &Path, error: &io::Error) {
+    fn log_error(&mut self, file: &Path, error: &io::Error) {
         if self
-            .complained
-            .is_none_or(|last| last.elapsed() >= COMPLAIN_EVERY)
+            .logged
+            .is_none_or(|last| last.elapsed() >= LOG_INTERVAL)
         {
-            self.complained = Some(Instant::now());
-            let path = self.root.join(page);
-            tracing::error!(path = %path.display(), %error, "cannot write a report; it will be tried again");
+            self.logged = Some(Instant::now());
+            let path = self.root.join(file);
+            tracing::error!(path = %path.display(), %error, "cannot write a report; it will be retried");
         }
     }
 }
@@ -140,14 +140,14 @@ fn hash(text: &str) -> u64 {
 }
 
 fn read(path: &Path) -> io::Result<String> {
-    // Whatever stands there: a FIFO must not hold us up.
+    // A FIFO must not block us.
     let flags = nix::fcntl::OFlag::O_NONBLOCK.bits();
     let file = OpenOptions::new()
         .read(true)
         .custom_flags(flags)
         .open(path)?;
     let mut text = String::new();
-    file.take(LONGEST).read_to_string(&mut text)?;
+    file.take(MAX_BYTES).read_to_string(&mut text)?;
     Ok(text)
 }
 
@@ -172,7 +172,7 @@ fn replace(path: &Path, text: &str) -> io::Result<()> {
         .write_all(text.as_bytes())
         .and_then(|()| fs::rename(&unfinished, path));
     if done.is_err() {
-        // On a full disk, its blocks are needed.
+        // Free its blocks on a full disk.
         let _ = fs::remove_file(&unfinished);
     }
     done
@@ -192,7 +192,7 @@ fn erase(path: &Path, root: &Path) -> io::Result<()> {
         _ => {}
     }
     if let Some(folder) = path.parent().filter(|folder| *folder != root) {
-        // Goes with its last page; one that is in use stays.
+        // Fails while the folder is in use.
         let _ = fs::remove_dir(folder);
     }
     Ok(())

@@ -1,5 +1,4 @@
-//! A manifest's text to the objects in it, each with what is wrong with it. Pure: no folder, no
-//! memory of what was there before.
+//! Parses a manifest's text to its objects and errors. Pure: no file access, and no state of earlier versions.
 
 use std::{cell::OnceCell, collections::BTreeMap};
 
@@ -10,20 +9,20 @@ use serde_json::Value;
 
 use super::{
     documents::{self, Document, Lines},
-    key::{Key, Kind, key_of, text},
+    key::{ManifestKey, ManifestKind, key_of, text},
 };
 use crate::source::{Pod, Refusal};
 
-/// What the API server would say of an object of this kind: itself with its defaults filled in, or
-/// every (field, message) that is wrong.
+/// Validation of an object of a kind, as by an API server: the object with its defaults filled in, or its errors
+/// as (field, message).
 pub type Admit = dyn Fn(&str, Value) -> Result<Value, Vec<(String, String)>> + Send;
 
-const MOST_DOCUMENTS: usize = 2000;
-/// Of one document; what is more is not worth a person's time.
-const MOST_FAULTS: usize = 20;
-/// Of one file.
-const MOST_REFUSALS: usize = 200;
-const LONGEST_MESSAGE: usize = 1000;
+const MAX_DOCUMENTS: usize = 2000;
+/// Errors reported per object.
+const MAX_OBJECT_ERRORS: usize = 20;
+/// Errors reported per file.
+const MAX_FILE_ERRORS: usize = 200;
+const MAX_MESSAGE_CHARS: usize = 1000;
 
 #[derive(Clone, Debug)]
 pub enum Object {
@@ -35,20 +34,20 @@ pub enum Object {
 }
 
 #[derive(Clone, Debug)]
-pub struct Found {
-    pub key: Key,
+pub struct ParsedObject {
+    pub key: ManifestKey,
     pub document: usize,
     pub line: u64,
     pub object: Object,
 }
 
-/// What one file says.
+/// The content of one file.
 #[derive(Debug, Default)]
-pub struct Contents {
-    pub found: Vec<Found>,
-    pub refused: Vec<(Option<Key>, Refusal)>,
-    /// Some part could not be recognised, so an object that is not among these may be in it.
-    pub obscure: bool,
+pub struct ParsedFile {
+    pub objects: Vec<ParsedObject>,
+    pub refused: Vec<(Option<ManifestKey>, Refusal)>,
+    /// A part could not be recognised, and may contain objects that are not listed here.
+    pub incomplete: bool,
 }
 
 impl PartialEq for Object {
@@ -68,19 +67,19 @@ impl PartialEq for Object {
     }
 }
 
-pub fn contents(file: &str, text: &str, admit: &Admit) -> Contents {
+pub fn parse(file: &str, text: &str, admit: &Admit) -> ParsedFile {
     let documents = documents::split(text);
-    let mut reader = Reader {
+    let mut parser = Parser {
         file,
         admit,
         seen: BTreeMap::new(),
         lines: OnceCell::new(),
         more: 0,
-        contents: Contents::default(),
+        parsed: ParsedFile::default(),
     };
-    if documents.len() > MOST_DOCUMENTS {
+    if documents.len() > MAX_DOCUMENTS {
         let message = format!(
-            "has {} documents; more than {MOST_DOCUMENTS} are not read",
+            "has {} documents; more than {MAX_DOCUMENTS} are not read",
             documents.len()
         );
         let refusal = Refusal {
@@ -88,38 +87,38 @@ pub fn contents(file: &str, text: &str, admit: &Admit) -> Contents {
             message,
             ..Refusal::default()
         };
-        return Contents {
+        return ParsedFile {
             refused: vec![(None, refusal)],
-            obscure: true,
-            ..Contents::default()
+            incomplete: true,
+            ..ParsedFile::default()
         };
     }
     for document in documents {
-        reader.document(document);
+        parser.document(document);
     }
-    reader.finish()
+    parser.finish()
 }
 
-struct Reader<'a> {
+struct Parser<'a> {
     file: &'a str,
     admit: &'a Admit,
-    /// The document that each object is in.
-    seen: BTreeMap<Key, usize>,
-    /// Of the document at hand, once something in it is wrong.
+    /// The document of each object.
+    seen: BTreeMap<ManifestKey, usize>,
+    /// Positions in the current document, parsed at its first error.
     lines: OnceCell<Lines>,
-    /// Refusals beyond those that are told.
+    /// Number of errors beyond the limit.
     more: usize,
-    contents: Contents,
+    parsed: ParsedFile,
 }
 
-/// The place of an object: a document, or an item of a `List` in one.
+/// The position of an object: a document, or an item of a `List` in one.
 #[derive(Clone, Copy)]
 struct At<'a> {
     document: Document<'a>,
     item: Option<usize>,
 }
 
-impl Reader<'_> {
+impl Parser<'_> {
     fn document(&mut self, document: Document<'_>) {
         let at = At {
             document,
@@ -129,16 +128,16 @@ impl Reader<'_> {
             Ok(Value::Null) => {}
             Ok(value) if is_list(&value) => self.list(document, value),
             Ok(value) => self.object(at, value),
-            Err(flaw) => {
-                self.contents.obscure = true;
-                self.refuse(at, None, flaw.line, "", flaw.message);
+            Err(error) => {
+                self.parsed.incomplete = true;
+                self.refuse(at, None, error.line, "", error.message);
             }
         }
     }
 
     fn list(&mut self, document: Document<'_>, mut value: Value) {
         let Some(Value::Array(items)) = value.get_mut("items").map(Value::take) else {
-            self.contents.obscure = true;
+            self.parsed.incomplete = true;
             let at = At {
                 document,
                 item: None,
@@ -159,70 +158,64 @@ impl Reader<'_> {
     fn object(&mut self, at: At<'_>, mut value: Value) {
         let key = match key_of(&mut value) {
             Ok(key) => key,
-            Err(stranger) => {
-                self.contents.obscure |= stranger.obscure;
-                return self.refuse(at, None, None, stranger.field, stranger.message);
+            Err(error) => {
+                self.parsed.incomplete |= error.may_be_supported;
+                return self.refuse(at, None, None, error.field, error.message);
             }
         };
-        if let Some(twin) = self.seen.get(&key) {
-            let message = format!("is already in document {twin} of this file, which counts");
+        if let Some(first) = self.seen.get(&key) {
+            let message = format!("duplicate of document {first} of this file, which is in force");
             return self.refuse(at, Some(&key), None, "", message);
         }
         match typed(&key, value, self.admit) {
             Ok(object) => {
                 let (document, line) = (at.document.number, at.document.line());
                 self.seen.insert(key.clone(), document);
-                self.contents.found.push(Found {
+                self.parsed.objects.push(ParsedObject {
                     key,
                     document,
                     line,
                     object,
                 });
             }
-            Err(faults) => self.faults(at, &key, faults),
+            Err(errors) => self.errors(at, &key, errors),
         }
     }
 
-    fn faults(&mut self, at: At<'_>, key: &Key, faults: Vec<(String, String)>) {
-        let more = faults.len().saturating_sub(MOST_FAULTS);
-        for (field, message) in faults.into_iter().take(MOST_FAULTS) {
+    fn errors(&mut self, at: At<'_>, key: &ManifestKey, errors: Vec<(String, String)>) {
+        let more = errors.len().saturating_sub(MAX_OBJECT_ERRORS);
+        for (field, message) in errors.into_iter().take(MAX_OBJECT_ERRORS) {
             self.refuse(at, Some(key), None, &field, message);
         }
         if more > 0 {
-            self.refuse(
-                at,
-                Some(key),
-                None,
-                "",
-                format!("and {more} more of the kind"),
-            );
+            self.refuse(at, Some(key), None, "", format!("and {more} more errors"));
         }
     }
 
-    fn finish(mut self) -> Contents {
+    fn finish(mut self) -> ParsedFile {
         if self.more > 0 {
-            let message = format!("and {} more faults in this file", self.more);
+            let message = format!("and {} more errors in this file", self.more);
             let refusal = Refusal {
                 file: self.file.into(),
                 message,
                 ..Refusal::default()
             };
-            self.contents.refused.push((None, refusal));
+            self.parsed.refused.push((None, refusal));
         }
-        self.contents
+        self.parsed
     }
 
     fn refuse(
         &mut self,
         at: At<'_>,
-        key: Option<&Key>,
+        key: Option<&ManifestKey>,
         line: Option<u64>,
         field: &str,
         message: String,
     ) {
-        if self.contents.refused.len() >= MOST_REFUSALS {
-            // Which objects these are is not kept, so none may be taken for gone.
-            self.contents.obscure = true;
+        if self.parsed.refused.len() >= MAX_FILE_ERRORS {
+            // The objects of these errors are not recorded, so none may be taken for deleted.
+            self.parsed.incomplete = true;
             self.more += 1;
             return;
         }
@@ -238,11 +231,11 @@ impl Reader<'_> {
             file: self.file.to_owned(),
             document: Some(at.document.number),
             line: Some(line),
-            object: key.map(Key::to_string),
+            object: key.map(ManifestKey::to_string),
             field: Some(field).filter(|field| !field.is_empty()),
             message: bounded(message),
         };
-        self.contents.refused.push((key.cloned(), refusal));
+        self.parsed.refused.push((key.cloned(), refusal));
     }
 }
 
@@ -251,27 +244,31 @@ fn is_list(value: &Value) -> bool {
 }
 
 fn bounded(message: String) -> String {
-    if message.len() <= LONGEST_MESSAGE {
+    if message.len() <= MAX_MESSAGE_CHARS {
         return message;
     }
     message
         .chars()
-        .take(LONGEST_MESSAGE)
+        .take(MAX_MESSAGE_CHARS)
         .chain("…".chars())
         .collect()
 }
 
-fn typed(key: &Key, mut value: Value, admit: &Admit) -> Result<Object, Vec<(String, String)>> {
-    // The status of a pod says where it is; that of any other object is for us to say.
-    if let (Some(members), true) = (value.as_object_mut(), key.kind != Kind::Pod) {
+fn typed(
+    key: &ManifestKey,
+    mut value: Value,
+    admit: &Admit,
+) -> Result<Object, Vec<(String, String)>> {
+    // A pod's status has its addresses; the status of every other kind is written by us.
+    if let (Some(members), true) = (value.as_object_mut(), key.kind != ManifestKind::Pod) {
         members.remove("status");
     }
     let mut value = admit(key.kind.as_str(), value)?;
     Ok(match key.kind {
-        Kind::PodConfig => Object::PodConfig(Box::new(whole(value)?)),
-        Kind::PodConfigPolicy => Object::Policy(Box::new(whole(value)?)),
-        Kind::PeerSlice => Object::PeerSlice(Box::new(whole(value)?)),
-        Kind::Pod => {
+        ManifestKind::PodConfig => Object::PodConfig(Box::new(whole(value)?)),
+        ManifestKind::PodConfigPolicy => Object::Policy(Box::new(whole(value)?)),
+        ManifestKind::PeerSlice => Object::PeerSlice(Box::new(whole(value)?)),
+        ManifestKind::Pod => {
             let metadata = metadata(&mut value)?;
             Object::Pod(Box::new(Pod {
                 metadata,
@@ -279,7 +276,7 @@ fn typed(key: &Key, mut value: Value, admit: &Admit) -> Result<Object, Vec<(Stri
                 status: member(&mut value, "status")?,
             }))
         }
-        Kind::Namespace => Object::Namespace(Box::new(metadata(&mut value)?)),
+        ManifestKind::Namespace => Object::Namespace(Box::new(metadata(&mut value)?)),
     })
 }
 
@@ -287,7 +284,7 @@ fn whole<T: DeserializeOwned>(value: Value) -> Result<T, Vec<(String, String)>> 
     serde_json::from_value(value).map_err(|error| vec![(String::new(), error.to_string())])
 }
 
-/// A member of the object, as empty as it gets where it is not there.
+/// A member of the object; the default where it is missing.
 fn member<T: DeserializeOwned + Default>(
     value: &mut Value,
     name: &str,
@@ -299,7 +296,7 @@ fn member<T: DeserializeOwned + Default>(
     }
 }
 
-/// The members that anybody here looks at.
+/// The members that are used here.
 fn metadata(value: &mut Value) -> Result<ObjectMeta, Vec<(String, String)>> {
     let metadata = value
         .get_mut("metadata")

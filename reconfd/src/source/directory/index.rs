@@ -1,5 +1,5 @@
-//! All files and what each provides: the last good version of every object, and which file's version
-//! counts. Pure: told what a file says, it says what is in force.
+//! Index of all manifest files by object key: the last valid version of every object, and the file whose version
+//! is in force. Pure.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -7,23 +7,23 @@ use std::{
 };
 
 use super::{
-    key::{Key, Kind},
-    read::{Contents, Found, Object},
+    key::{ManifestKey, ManifestKind},
+    parse::{Object, ParsedFile, ParsedObject},
 };
 use crate::source::Refusal;
 
 #[derive(Default)]
-pub struct Shelf {
+pub struct ManifestIndex {
     files: BTreeMap<String, File>,
-    /// The files that provide an object, in sorted order: the first one's version counts.
-    holders: BTreeMap<Key, BTreeSet<String>>,
+    /// The files that provide an object, sorted: the version of the first is in force.
+    holders: BTreeMap<ManifestKey, BTreeSet<String>>,
 }
 
 #[derive(Default)]
 struct File {
-    provided: BTreeMap<Key, Provided>,
-    refused: Vec<(Option<Key>, Refusal)>,
-    /// Nothing of its present text could be read.
+    provided: BTreeMap<ManifestKey, Provided>,
+    refused: Vec<(Option<ManifestKey>, Refusal)>,
+    /// Its present content could not be read.
     unread: bool,
 }
 
@@ -32,36 +32,36 @@ pub struct Provided {
     pub document: usize,
     pub line: u64,
     pub object: Arc<Object>,
-    /// The file's present text has it no more, or not in a good version.
+    /// Kept from an earlier version of the file: its present text has no valid version of the object.
     kept: bool,
 }
 
-/// What is said of one PodConfig outside of its own text.
+/// Where a PodConfig's manifest is, and what is wrong with it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Note {
-    /// The file whose version is in force, if any is.
+pub struct ManifestStatus {
+    /// The file whose version is in force.
     pub origin: Option<String>,
-    /// What is wrong with the version that is not.
-    pub fault: Option<String>,
+    /// The errors of the newest version, where it is not in force.
+    pub error: Option<String>,
 }
 
 /// Objects whose version in force may have changed.
-pub type Touched = BTreeSet<Key>;
+pub type Touched = BTreeSet<ManifestKey>;
 
-impl Shelf {
-    /// The file says this now.
-    pub fn put(&mut self, name: &str, contents: Contents) -> Touched {
+impl ManifestIndex {
+    /// Sets the parsed content of a file.
+    pub fn put(&mut self, name: &str, parsed: ParsedFile) -> Touched {
         let file = self.files.remove(name).unwrap_or_default();
         let mut touched: Touched = file.provided.keys().cloned().collect();
-        let mut provided: BTreeMap<Key, Provided> =
-            contents.found.into_iter().map(provide).collect();
-        let invalid: BTreeSet<&Key> = contents
+        let mut provided: BTreeMap<ManifestKey, Provided> =
+            parsed.objects.into_iter().map(provide).collect();
+        let invalid: BTreeSet<&ManifestKey> = parsed
             .refused
             .iter()
             .filter_map(|(key, _)| key.as_ref())
             .collect();
         for (key, last_good) in file.provided {
-            if contents.obscure || invalid.contains(&key) {
+            if parsed.incomplete || invalid.contains(&key) {
                 provided.entry(key).or_insert(Provided {
                     kept: true,
                     ..last_good
@@ -69,21 +69,21 @@ impl Shelf {
             }
         }
         touched.extend(provided.keys().cloned());
-        // An object that is refused may have had no version before: its note changes all the same.
+        // The status of a refused object changes even if there was no version of it before.
         touched.extend(invalid.into_iter().cloned());
         self.hold(name, &touched, &provided);
         self.files.insert(
             name.to_owned(),
             File {
                 provided,
-                refused: contents.refused,
+                refused: parsed.refused,
                 unread: false,
             },
         );
         touched
     }
 
-    /// The file is there and cannot be read: what it said last stays in force.
+    /// Records that a file cannot be read; its last version stays in force.
     pub fn refuse(&mut self, name: &str, message: String) -> Touched {
         let file = self.files.entry(name.to_owned()).or_default();
         let refusal = Refusal {
@@ -109,8 +109,8 @@ impl Shelf {
         touched
     }
 
-    /// What a file said before the daemon was started.
-    pub fn remember(&mut self, name: &str, found: Found) {
+    /// Restores a version from before the start of the daemon.
+    pub fn remember(&mut self, name: &str, found: ParsedObject) {
         let (key, provided) = provide(found);
         self.holders
             .entry(key.clone())
@@ -123,7 +123,7 @@ impl Shelf {
             .insert(key, provided);
     }
 
-    fn hold(&mut self, name: &str, touched: &Touched, provided: &BTreeMap<Key, Provided>) {
+    fn hold(&mut self, name: &str, touched: &Touched, provided: &BTreeMap<ManifestKey, Provided>) {
         for key in touched {
             let holders = self.holders.entry(key.clone()).or_default();
             if provided.contains_key(key) {
@@ -145,92 +145,96 @@ impl Shelf {
         self.files.get(name).is_some_and(|file| file.unread)
     }
 
-    /// The version in force, and its file.
-    pub fn in_force(&self, key: &Key) -> Option<(&str, &Provided)> {
+    /// The version in force, with its file.
+    pub fn in_force(&self, key: &ManifestKey) -> Option<(&str, &Provided)> {
         let name = self.holders.get(key)?.first()?;
         Some((name, self.files.get(name)?.provided.get(key)?))
     }
 
-    /// Everything that is refused, in the order of files and lines.
+    /// All errors, ordered by file and line.
     pub fn refusals(&self) -> Vec<Refusal> {
-        let mut refusals: Vec<Refusal> =
-            self.files.values().flat_map(File::told).cloned().collect();
+        let mut refusals: Vec<Refusal> = self
+            .files
+            .values()
+            .flat_map(File::errors_of_file)
+            .cloned()
+            .collect();
         for (key, holders) in self.holders.iter().filter(|(_, holders)| holders.len() > 1) {
             refusals.extend(
                 holders
                     .iter()
                     .skip(1)
-                    .filter_map(|name| self.twin(key, name)),
+                    .filter_map(|name| self.duplicate(key, name)),
             );
         }
         refusals.sort();
         refusals
     }
 
-    fn twin(&self, key: &Key, name: &str) -> Option<Refusal> {
+    fn duplicate(&self, key: &ManifestKey, name: &str) -> Option<Refusal> {
         let (first, counts) = self.in_force(key)?;
-        let twin = self.files.get(name)?.provided.get(key)?;
+        let duplicate = self.files.get(name)?.provided.get(key)?;
         Some(Refusal {
             file: name.to_owned(),
-            document: Some(twin.document),
-            line: Some(twin.line),
+            document: Some(duplicate.document),
+            line: Some(duplicate.line),
             object: Some(key.to_string()),
             field: None,
             message: format!(
-                "is already in {first}, document {}, which counts",
+                "duplicate of {first}, document {}, which is in force",
                 counts.document
             ),
         })
     }
 
-    pub fn note(&self, key: &Key) -> Note {
-        debug_assert_eq!(key.kind, Kind::PodConfig);
+    pub fn status(&self, key: &ManifestKey) -> ManifestStatus {
+        debug_assert_eq!(key.kind, ManifestKind::PodConfig);
         let origin = self.in_force(key).map(|(name, _)| name.to_owned());
-        let faults: Vec<String> = match &origin {
+        let errors: Vec<String> = match &origin {
             Some(name) => self
                 .files
                 .get(name)
-                .map(|file| file.faults(key))
+                .map(|file| file.errors(key))
                 .unwrap_or_default(),
             None => self
                 .files
                 .values()
-                .flat_map(|file| file.faults(key))
+                .flat_map(|file| file.errors(key))
                 .collect(),
         };
-        let fault = (!faults.is_empty()).then(|| shortened(&faults));
-        Note { origin, fault }
+        let error = (!errors.is_empty()).then(|| shortened(&errors));
+        ManifestStatus { origin, error }
     }
 }
 
 impl File {
-    fn told(&self) -> impl Iterator<Item = &Refusal> {
+    fn errors_of_file(&self) -> impl Iterator<Item = &Refusal> {
         self.refused.iter().map(|(_, refusal)| refusal)
     }
 
-    /// What is wrong with this object here; for one that is nowhere in the present text, whatever
-    /// could not be recognised, as it may be in there.
-    fn faults(&self, key: &Key) -> Vec<String> {
-        let told = |wanted: Option<&Key>| -> Vec<String> {
+    /// The errors of an object in this file. For one that the present text does not name: the errors of the parts
+    /// that could not be recognised, which may contain it.
+    fn errors(&self, key: &ManifestKey) -> Vec<String> {
+        let errors = |wanted: Option<&ManifestKey>| -> Vec<String> {
             let of = self
                 .refused
                 .iter()
                 .filter(|(key, _)| key.as_ref() == wanted);
-            of.map(|(_, refusal)| format!("{}: {}", refusal.place(), refusal.fault()))
+            of.map(|(_, refusal)| format!("{}: {}", refusal.place(), refusal.detail()))
                 .collect()
         };
-        let own = told(Some(key));
+        let own = errors(Some(key));
         let kept = self.provided.get(key).is_some_and(|provided| provided.kept);
         if own.is_empty() && kept {
-            told(None)
+            errors(None)
         } else {
             own
         }
     }
 }
 
-fn provide(found: Found) -> (Key, Provided) {
-    let Found {
+fn provide(found: ParsedObject) -> (ManifestKey, Provided) {
+    let ParsedObject {
         key,
         document,
         line,
@@ -247,16 +251,16 @@ fn provide(found: Found) -> (Key, Provided) {
     )
 }
 
-fn shortened(faults: &[String]) -> String {
+fn shortened(errors: &[String]) -> String {
     const MOST: usize = 3;
-    let mut text = faults
+    let mut text = errors
         .iter()
         .take(MOST)
         .cloned()
         .collect::<Vec<_>>()
         .join("; ");
-    if faults.len() > MOST {
-        text += &format!("; and {} more", faults.len() - MOST);
+    if errors.len() > MOST {
+        text += &format!("; and {} more", errors.len() - MOST);
     }
     text
 }
