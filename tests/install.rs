@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use reconfd::address::sources::{ALL, Asked, Which};
+use reconfd::address::sources::{ALL, Selector, SourceKind};
 use serde_json::Value;
 
 fn repository() -> PathBuf {
@@ -197,10 +197,10 @@ fn no_role_of_a_program_reaches_what_it_does_not_need() {
 }
 
 /// Whether one of the rules gives list and watch of what is asked for, and of no ConfigMap beside.
-fn may_be_asked(rules: &[Value], asked: &Asked) -> bool {
-    let name = match asked.which {
-        Which::Named(_, name) => Some(name),
-        Which::All | Which::Labelled(..) => None,
+fn may_be_asked(rules: &[Value], asked: &SourceKind) -> bool {
+    let name = match asked.selector {
+        Selector::Named(_, name) => Some(name),
+        Selector::All | Selector::Labelled(..) => None,
     };
     rules.iter().any(|rule| {
         let names = strings(&rule["resourceNames"]);
@@ -226,11 +226,11 @@ fn the_controller_may_read_where_networks_are_and_no_more_than_that() {
     let settings = rules("Role", "podconfig-controller-settings");
     for asked in ALL {
         let in_kube_system = matches!(
-            asked.which,
-            Which::Named("kube-system", _) | Which::Labelled("kube-system", _)
+            asked.selector,
+            Selector::Named("kube-system", _) | Selector::Labelled("kube-system", _)
         );
         let may = may_be_asked(&wide, asked) || in_kube_system && may_be_asked(&settings, asked);
-        assert!(may, "nobody lets the controller read {}", asked.told());
+        assert!(may, "nobody lets the controller read {}", asked.describe());
     }
     for rule in wide.iter().chain(&settings) {
         let (resources, names) = (strings(&rule["resources"]), strings(&rule["resourceNames"]));

@@ -2,12 +2,12 @@
 
 /// Who has which address, and how a link comes by one.
 pub mod claims;
-/// Pure: whether a link would be where no link may be.
-pub mod collision;
+/// Pure: all that is known of these on this node.
+pub mod inventory;
 /// Pure: what a kernel's addresses and routes mean for links.
 pub mod kernel;
-/// Pure: all that is known of these on this node.
-pub mod known;
+/// Pure: whether a link would be where no link may be.
+pub mod overlap;
 /// Pure: addresses of one network that may be given out.
 pub mod range;
 /// Pure: the networks that no link may overlap, and what overlaps them.

@@ -14,7 +14,7 @@ pub struct Reserved {
 }
 
 /// For whose link it is asked.
-pub struct Asking<'a> {
+pub struct Query<'a> {
     /// The namespace of its pod: what other tenants reserve is nothing to it.
     pub namespace: &'a str,
     /// Where the rules of a policy let it overlap others.
@@ -55,32 +55,34 @@ impl Reserved {
     }
 
     /// What keeps a link from being in this network: it would take what is sent there for its own.
-    pub fn against_network(&self, network: IpNetwork, asking: &Asking<'_>) -> Option<String> {
-        let mut against = self.overlapping(network).filter(|reserved| {
-            !reserved.usage.is_of_addresses() && !asking.is_exempt(reserved, network)
+    pub fn conflict_with_network(&self, network: IpNetwork, query: &Query<'_>) -> Option<String> {
+        let mut conflicts = self.overlapping(network).filter(|reserved| {
+            !reserved.usage.is_of_addresses() && !query.is_exempt(reserved, network)
         });
-        against.next().map(|reserved| collision(network, reserved))
+        conflicts
+            .next()
+            .map(|reserved| collision(network, reserved))
     }
 
     /// What keeps a link from having this very address.
-    pub fn against_address(&self, address: IpAddr, asking: &Asking<'_>) -> Option<String> {
+    pub fn conflict_with_address(&self, address: IpAddr, query: &Query<'_>) -> Option<String> {
         let alone = IpNetwork::from(address);
-        let mut against = self
+        let mut conflicts = self
             .overlapping(alone)
-            .filter(|reserved| !asking.is_exempt(reserved, alone));
-        against.next().map(|reserved| collision(alone, reserved))
+            .filter(|reserved| !query.is_exempt(reserved, alone));
+        conflicts.next().map(|reserved| collision(alone, reserved))
     }
 
     /// Addresses of this network that others have or give out.
-    pub fn taken_in(&self, network: IpNetwork, asking: &Asking<'_>) -> Vec<IpNetwork> {
+    pub fn addresses_taken_in(&self, network: IpNetwork, query: &Query<'_>) -> Vec<IpNetwork> {
         let taken = self.overlapping(network).filter(|reserved| {
-            reserved.usage.is_of_addresses() && !asking.is_exempt(reserved, network)
+            reserved.usage.is_of_addresses() && !query.is_exempt(reserved, network)
         });
         taken.map(|reserved| reserved.prefix.network()).collect()
     }
 }
 
-impl Asking<'_> {
+impl Query<'_> {
     /// An address that somebody has is never another's, whatever a policy says of the network around it.
     fn is_exempt(&self, reserved: &ReservedNetwork, network: IpNetwork) -> bool {
         let may_be = reserved.usage.may_be_overlapped() && reserved.usage != Usage::Address;
@@ -145,7 +147,7 @@ mod tests {
         text.parse().unwrap()
     }
 
-    const NONE: &Asking<'static> = &Asking {
+    const NONE: &Query<'static> = &Query {
         namespace: "tenant-a",
         exempt: &|_, _| false,
     };
@@ -179,37 +181,37 @@ mod tests {
             network("10.99.0.0/16", Usage::Connected, Source::NodeRoutes),
             network("10.99.0.7/32", Usage::Address, Source::NodeRoutes),
         ]);
-        let exempt = &Asking {
+        let exempt = &Query {
             namespace: "tenant-a",
             exempt: &|reserved, _| reserved.source == Source::NodeRoutes,
         };
         assert!(
             reserved
-                .against_network(net("10.0.1.0/24"), exempt)
+                .conflict_with_network(net("10.0.1.0/24"), exempt)
                 .is_some()
         );
         assert!(
             reserved
-                .against_network(net("10.99.0.0/24"), exempt)
+                .conflict_with_network(net("10.99.0.0/24"), exempt)
                 .is_none()
         );
         assert!(
             reserved
-                .against_network(net("10.99.0.0/24"), NONE)
+                .conflict_with_network(net("10.99.0.0/24"), NONE)
                 .is_some()
         );
         assert!(
             reserved
-                .against_address("10.99.0.7".parse().unwrap(), exempt)
+                .conflict_with_address("10.99.0.7".parse().unwrap(), exempt)
                 .is_some()
         );
         assert!(
             reserved
-                .against_address("10.99.0.8".parse().unwrap(), exempt)
+                .conflict_with_address("10.99.0.8".parse().unwrap(), exempt)
                 .is_none()
         );
         assert_eq!(
-            reserved.taken_in(net("10.99.0.0/24"), exempt),
+            reserved.addresses_taken_in(net("10.99.0.0/24"), exempt),
             [net("10.99.0.7/32")]
         );
     }
@@ -226,22 +228,22 @@ mod tests {
             of(Usage::Address, "10.1.0.7/32"),
         ]);
         let (all, one) = (net("10.1.0.0/24"), "10.1.0.7".parse().unwrap());
-        assert_eq!(reserved.taken_in(all, NONE), []);
-        assert_eq!(reserved.against_address(one, NONE), None);
-        let own = &Asking {
+        assert_eq!(reserved.addresses_taken_in(all, NONE), []);
+        assert_eq!(reserved.conflict_with_address(one, NONE), None);
+        let own = &Query {
             namespace: "tenant-b",
             ..*NONE
         };
-        assert_eq!(reserved.taken_in(all, own).len(), 2);
-        assert!(reserved.against_address(one, own).is_some());
+        assert_eq!(reserved.addresses_taken_in(all, own).len(), 2);
+        assert!(reserved.conflict_with_address(one, own).is_some());
     }
 
     #[test]
     fn what_collides_is_named() {
         let reserved = Reserved::new(special());
-        let told = reserved.against_address("169.254.169.254".parse().unwrap(), NONE);
+        let message = reserved.conflict_with_address("169.254.169.254".parse().unwrap(), NONE);
         assert_eq!(
-            told.as_deref(),
+            message.as_deref(),
             Some(
                 "169.254.169.254 overlaps 169.254.0.0/16, reserved by the Internet Protocol (link-local, the cloud's metadata among it)"
             )

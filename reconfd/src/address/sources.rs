@@ -6,11 +6,11 @@ use serde_json::Value;
 mod attachments;
 /// All kinds of objects that are asked.
 pub mod catalogue;
+/// What one object says, field by field.
+mod extract;
 /// A field with its path.
 mod field;
 mod kubernetes;
-/// What one object says, field by field.
-mod notes;
 mod openshift;
 mod plugins;
 mod pools;
@@ -19,31 +19,31 @@ mod settings;
 pub mod span;
 
 pub use self::{
-    catalogue::{ALL, Asked, Which},
-    notes::{Notes, Said, Writer},
+    catalogue::{ALL, Selector, SourceKind},
+    extract::{Extracted, Extractor, Writer},
 };
 use field::Field;
 
 /// What an object says that is asked for under this heading.
-pub fn read(asked: &Asked, object: &Value) -> Said {
+pub fn read(kind: &SourceKind, object: &Value) -> Extracted {
     let root = Field::root(object);
     let text = |field: &str| root.at(field).text().unwrap_or_default().to_owned();
     let (namespace, name) = (text("metadata.namespace"), text("metadata.name"));
-    let mut notes = Notes {
-        source: asked.source,
-        kind: asked.kind_and_group(),
+    let mut out = Extractor {
+        source: kind.source,
+        kind: kind.kind_and_group(),
         object: match namespace.as_str() {
             "" => name,
             namespace => format!("{namespace}/{name}"),
         },
-        writer: asked.writer,
-        said: Said::default(),
+        writer: kind.writer,
+        extracted: Extracted::default(),
     };
-    (asked.read)(&root, &mut notes);
-    notes.said
+    (kind.read)(&root, &mut out);
+    out.extracted
 }
 
-impl Asked {
+impl SourceKind {
     /// `IPPool.crd.projectcalico.org`, `Node`.
     pub fn kind_and_group(&self) -> String {
         match self.group {
@@ -53,13 +53,13 @@ impl Asked {
     }
 
     /// As it is told: the kind, and the object if it is one alone.
-    pub fn told(&self) -> String {
+    pub fn describe(&self) -> String {
         let kind = self.kind_and_group();
-        match self.which {
-            Which::All => kind,
-            Which::Named("", name) => format!("{kind} {name}"),
-            Which::Named(namespace, name) => format!("{kind} {namespace}/{name}"),
-            Which::Labelled(namespace, label) => format!("{kind} in {namespace} with {label}"),
+        match self.selector {
+            Selector::All => kind,
+            Selector::Named("", name) => format!("{kind} {name}"),
+            Selector::Named(namespace, name) => format!("{kind} {namespace}/{name}"),
+            Selector::Labelled(namespace, label) => format!("{kind} in {namespace} with {label}"),
         }
     }
 }

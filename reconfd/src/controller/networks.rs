@@ -27,7 +27,7 @@ use self::{
 use super::metrics::Metrics;
 use crate::{
     scope::{Scope, precedence},
-    source::cluster::watch::{Ledger, News, Said, key, objects},
+    source::cluster::watch::{KnownKeys, ObjectEvent, WatchResult, key, objects},
 };
 
 /// API discovery: which source kinds are served.
@@ -61,7 +61,7 @@ pub struct NetworkPublisher {
     /// Published networks, each with the time of its first observation.
     published: DatedNetworks,
     states: Vec<SourceState>,
-    remarks: BTreeSet<String>,
+    warnings: BTreeSet<String>,
     schedule: Schedule,
 }
 
@@ -69,9 +69,9 @@ pub struct NetworkPublisher {
 pub async fn publish(client: Client, installation: &str, scope: &Scope, metrics: Metrics) {
     let api: Api<Guarded> = Api::all(client.clone());
     let mut own = std::pin::pin!(objects(api, Config::default()));
-    let (mut ledger, mut present) = (Ledger::default(), BTreeMap::new());
+    let (mut ledger, mut present) = (KnownKeys::default(), BTreeMap::new());
     let mut logged = String::new();
-    while !ledger.is_complete() {
+    while !ledger.is_synced() {
         let Some(result) = own.next().await else {
             return;
         };
@@ -90,9 +90,9 @@ pub async fn publish(client: Client, installation: &str, scope: &Scope, metrics:
 /// Applies an event to the own objects. Returns whether one of them changed.
 fn take_own(
     installation: &str,
-    ledger: &mut Ledger,
+    ledger: &mut KnownKeys,
     present: &mut BTreeMap<String, ReservedNetworksSpec>,
-    result: Said<Guarded>,
+    result: WatchResult<Guarded>,
 ) -> bool {
     let Ok(event) = result else {
         return false;
@@ -100,11 +100,11 @@ fn take_own(
     let mut is_changed = false;
     for news in ledger.take(event) {
         let ((_, called), spec) = match news {
-            News::Came(object) => (
+            ObjectEvent::Applied(object) => (
                 key(object.as_ref()),
                 object.0.ok().map(|object| object.spec),
             ),
-            News::Went(key) => (key, None),
+            ObjectEvent::Deleted(key) => (key, None),
         };
         if called != installation && number(installation, &called).is_none() {
             continue;
@@ -136,7 +136,7 @@ impl NetworkPublisher {
             sources: SourceStates::new(before().cloned().collect()),
             published: dated.collect(),
             states: Vec::new(),
-            remarks: BTreeSet::new(),
+            warnings: BTreeSet::new(),
             schedule: Schedule::new(Instant::now()),
             client,
             installation: installation.to_owned(),
@@ -146,7 +146,11 @@ impl NetworkPublisher {
         }
     }
 
-    async fn run(mut self, mut own: impl Stream<Item = Said<Guarded>> + Unpin, mut ledger: Ledger) {
+    async fn run(
+        mut self,
+        mut own: impl Stream<Item = WatchResult<Guarded>> + Unpin,
+        mut ledger: KnownKeys,
+    ) {
         loop {
             let next = self.next();
             tokio::select! {
@@ -251,7 +255,7 @@ impl NetworkPublisher {
         }
     }
 
-    /// Logs changed source states and new remarks.
+    /// Logs changed source states and new warnings.
     fn log_changes(&mut self) {
         let states = self.sources.states(Instant::now());
         let before = std::mem::replace(&mut self.states, states);
@@ -265,11 +269,11 @@ impl NetworkPublisher {
                 ReadState::Absent => tracing::debug!("{asked} does not exist"),
             }
         }
-        let remarks: BTreeSet<String> = self.sources.remarks().take(100).cloned().collect();
-        for remark in remarks.difference(&self.remarks) {
-            tracing::warn!("skipped: {remark}");
+        let warnings: BTreeSet<String> = self.sources.remarks().take(100).cloned().collect();
+        for warning in warnings.difference(&self.warnings) {
+            tracing::warn!("skipped: {warning}");
         }
-        self.remarks = remarks;
+        self.warnings = warnings;
     }
 
     fn lists(&self) -> Lists {

@@ -30,7 +30,7 @@ use crate::{
         NamespaceMeta, Pod,
         cluster::{
             client::words,
-            watch::{Ledger, News, Said, key, objects},
+            watch::{KnownKeys, ObjectEvent, WatchResult, key, objects},
         },
     },
 };
@@ -180,7 +180,7 @@ impl Watches {
         let id = WatchId { kind, namespace };
         self.ids.push(id.clone());
         let updates = watched(api, Config::default())
-            .scan(Ledger::default(), move |ledger, said| {
+            .scan(KnownKeys::default(), move |ledger, said| {
                 let words = take(ledger, said, change);
                 std::future::ready(Some(stream::iter(words)))
             })
@@ -195,7 +195,10 @@ impl Watches {
 
 /// Watches forever. A kind that is forbidden or missing is listed again: only a complete list makes it synced
 /// again.
-pub(super) fn watched<K>(api: Api<K>, selection: Config) -> impl Stream<Item = Said<K>> + Send
+pub(super) fn watched<K>(
+    api: Api<K>,
+    selection: Config,
+) -> impl Stream<Item = WatchResult<K>> + Send
 where
     K: Resource + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
 {
@@ -222,8 +225,8 @@ where
 }
 
 fn take<K>(
-    ledger: &mut Ledger,
-    said: Said<K>,
+    ledger: &mut KnownKeys,
+    said: WatchResult<K>,
     change: fn(Option<K>) -> ObjectChange,
 ) -> Vec<WatchUpdate>
 where
@@ -241,8 +244,8 @@ where
     let is_synced = matches!(event, Event::InitDone);
     let updates = ledger.take(event).into_iter().map(|news| {
         let ((namespace, name), object) = match news {
-            News::Came(object) => (key(object.as_ref()), Some(*object)),
-            News::Went(key) => (key, None),
+            ObjectEvent::Applied(object) => (key(object.as_ref()), Some(*object)),
+            ObjectEvent::Deleted(key) => (key, None),
         };
         let change = change(object);
         WatchUpdate::Object(Box::new(IndexEvent {

@@ -12,7 +12,7 @@ use std::{
 use ipnetwork::IpNetwork;
 
 use super::{plan::Target, rate_limit::TokenBucket};
-use crate::address::collision::Reach;
+use crate::address::overlap::LinkNetworks;
 use crate::node::{NetnsEvent, link_info::LinkInfo, links::HostNetns, sandbox::Extent};
 use rejections::Rejections;
 
@@ -64,7 +64,7 @@ pub struct AppliedState {
     /// Whether all of it was verified in the kernel, and every event since was handled.
     pub seen: bool,
     /// The networks, addresses and routes of its links, present or not.
-    pub reach: Reach,
+    pub reach: LinkNetworks,
     /// How many of its links overlap a network.
     pub conflicts: usize,
     /// Whether a link is missing because the networks of the cluster are not fully known.

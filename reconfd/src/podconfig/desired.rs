@@ -16,7 +16,7 @@ use super::{
     segments::Member,
 };
 use crate::{
-    address::{collision::Reach, range::Range, reserved::Reserved},
+    address::{overlap::LinkNetworks, range::Range, reserved::Reserved},
     conditions::Revision,
     node::links::{Device, HostEnd, Link, LinkKind, OwnershipMark, Segment, Veth, device::Data},
 };
@@ -42,7 +42,7 @@ pub struct Desired {
     /// Whether a link is detached when a network appears that it overlaps.
     pub detaches: bool,
     /// The networks, addresses and routes of the granted links.
-    pub reach: Reach,
+    pub reach: LinkNetworks,
     /// The links that have requested addresses, granted or refused since.
     pub asking: BTreeSet<String>,
     /// Whether a link was refused because the networks of the cluster are not fully known.

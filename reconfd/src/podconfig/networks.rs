@@ -11,7 +11,7 @@ use crds::Cidr;
 use super::NodeReconciler;
 use crate::{
     address::{
-        known::{Known, News, Published},
+        inventory::{InventoryUpdate, NetworkInventory, PublishedNetworks},
         reserved::Reserved,
     },
     conditions,
@@ -24,7 +24,7 @@ use crate::{
 pub type NodeNetworks = Arc<Mutex<Option<NetworksResult>>>;
 
 pub struct Networks {
-    known: Known,
+    inventory: NetworkInventory,
     node: NodeNetworks,
     /// Whether the node belongs to a cluster with networks of its own.
     is_in_cluster: bool,
@@ -35,7 +35,7 @@ pub struct Networks {
 impl Networks {
     pub fn new(installation: &str, own: &[Cidr], node: NodeNetworks, is_in_cluster: bool) -> Self {
         Self {
-            known: Known::new(installation, own),
+            inventory: NetworkInventory::new(installation, own),
             node,
             is_in_cluster,
             file: None,
@@ -51,31 +51,35 @@ impl Networks {
     }
 
     pub fn reserved(&self) -> &Reserved {
-        self.known.reserved()
+        self.inventory.reserved()
     }
 
     /// Why no new address may be allocated.
     pub fn unknown(&self) -> Option<&str> {
-        self.known.unknown()
+        self.inventory.unknown()
     }
 
-    fn take(&mut self, stores: &Stores) -> News {
+    fn take(&mut self, stores: &Stores) -> InventoryUpdate {
         let node = self.node.lock();
         let node = node.unwrap_or_else(PoisonError::into_inner).clone();
-        let cluster = self.is_in_cluster.then(|| Published {
+        let cluster = self.is_in_cluster.then(|| PublishedNetworks {
             objects: stores.reserved_networks(),
             heard: stores.networks_confirmed(),
         });
         let now = (Instant::now(), conditions::time(SystemTime::now()));
-        let news = self.known.take(node.as_ref(), cluster.as_ref(), now);
+        let update = self.inventory.update(node.as_ref(), cluster.as_ref(), now);
         self.write_file();
-        news
+        update
     }
 
     fn write_file(&mut self) {
         let Some(file) = &mut self.file else { return };
-        let (networks, sources) = (self.known.reserved().iter(), self.known.sources());
-        let written = file.write(networks.cloned(), sources.to_vec(), self.known.unknown());
+        let (networks, sources) = (self.inventory.reserved().iter(), self.inventory.sources());
+        let written = file.write(
+            networks.cloned(),
+            sources.to_vec(),
+            self.inventory.unknown(),
+        );
         if let Err(error) = written {
             tracing::error!("cannot write the file of known networks: {error}");
         }
@@ -88,16 +92,19 @@ impl NodeReconciler {
     pub(super) fn refresh_networks(&mut self) {
         self.refresh_precedence();
         let was_known = self.networks.unknown().is_none();
-        let News { networks, is_surer } = self.networks.take(&self.stores);
+        let InventoryUpdate {
+            networks,
+            may_unblock,
+        } = self.networks.take(&self.stores);
         match self.networks.unknown() {
-            Some(why) if was_known || is_surer => {
+            Some(why) if was_known || may_unblock => {
                 tracing::warn!("no new addresses are allocated: {why}");
             }
             None if !was_known => tracing::info!("all networks are known"),
             _ => (),
         }
         let concerned = self.applied.iter().filter(|(_, applied)| {
-            applied.reach.touches(&networks) || is_surer && applied.networks_unknown
+            applied.reach.touches(&networks) || may_unblock && applied.networks_unknown
         });
         let concerned: Vec<String> = concerned.map(|(uid, _)| uid.clone()).collect();
         self.dirty.extend(concerned);

@@ -1,13 +1,11 @@
 //! The cluster source: the Kubernetes API. What is read there goes into the same stores as a folder's
 //! manifests; what is written there goes by a desk of its own, so that no link waits for the API.
 
-mod books;
+mod api_writer;
 /// Claims to addresses.
 pub mod claims;
-mod clerk;
 /// The way to the API server.
 pub mod client;
-mod desk;
 mod events;
 mod own_reports;
 mod pods;
@@ -18,6 +16,8 @@ mod serve;
 mod stores;
 /// One kind of object, watched for good.
 pub mod watch;
+mod watch_state;
+mod write_queue;
 
 use std::{
     fmt::Debug,
@@ -32,9 +32,9 @@ use kube::{Api, Client, Resource, core::NamespaceResourceScope};
 use tokio::sync::{Notify, oneshot};
 
 pub use self::{
-    desk::Sink,
     events::Notice,
-    pods::{Gate, Network, PodWish},
+    pods::{Gate, Network, PodStatusWrite},
+    write_queue::WriteQueue,
 };
 use super::{InitialSync, StoreWriter, Stores, Trigger, records::Records};
 use crate::{
@@ -72,9 +72,9 @@ impl Cluster {
         options: Options,
         (health, metrics): (DaemonHealth, Metrics),
         notify: impl Fn(Trigger) + Clone + Send + Sync + 'static,
-    ) -> io::Result<((Stores, ClaimAllocator), Sink, InitialSync, Self)> {
+    ) -> io::Result<((Stores, ClaimAllocator), WriteQueue, InitialSync, Self)> {
         let writer = StoreWriter::of_api();
-        let (stores, sink) = (writer.stores(), Sink::default());
+        let (stores, queue) = (writer.stores(), WriteQueue::default());
         let records = Records::watch(&options.records, notify.clone())?;
         let bell = Arc::new(Notify::new());
         let claims = ClaimAllocator::new(
@@ -87,7 +87,7 @@ impl Cluster {
             options,
             health,
             metrics,
-            sink: sink.clone(),
+            queue: queue.clone(),
             claims: (claims.clone(), bell),
             complete,
         };
@@ -102,7 +102,7 @@ impl Cluster {
             stop: Some(stop),
             thread: Some(thread),
         };
-        Ok(((stores, claims), sink, InitialSync::pending(wait), cluster))
+        Ok(((stores, claims), queue, InitialSync::pending(wait), cluster))
     }
 }
 

@@ -8,7 +8,7 @@ use super::{cluster, directory};
 #[derive(Clone)]
 pub enum ReportSink {
     Directory(directory::FileSink),
-    Cluster(cluster::Sink),
+    Cluster(cluster::WriteQueue),
 }
 
 impl ReportSink {
@@ -32,7 +32,7 @@ impl ReportSink {
         match self {
             // A folder has one daemon.
             Self::Directory(_) => (),
-            Self::Cluster(sink) => sink.leave_pod(namespace, name),
+            Self::Cluster(sink) => sink.forget_pod(namespace, name),
         }
     }
 

@@ -4,77 +4,77 @@
 use crds::reserved::Usage;
 use serde_json::Value;
 
-use super::{Notes, field::Field};
+use super::{Extractor, field::Field};
 
-pub fn attachment(object: &Field<'_>, notes: &mut Notes) {
-    raw(&object.at("spec.config"), notes);
+pub fn attachment(object: &Field<'_>, out: &mut Extractor) {
+    raw(&object.at("spec.config"), out);
     // Some write it where the text should be.
-    config(&object.at("spec"), notes);
+    config(&object.at("spec"), out);
 }
 
 /// A configuration as text.
-pub fn raw(field: &Field<'_>, notes: &mut Notes) {
+pub fn raw(field: &Field<'_>, out: &mut Extractor) {
     let Some(text) = field.text() else {
         return;
     };
     match serde_json::from_str::<Value>(text) {
-        Ok(value) => config(&Field::named(&field.path, &value), notes),
-        Err(error) => notes.remark(field, &format!("this is no JSON: {error}")),
+        Ok(value) => config(&Field::named(&field.path, &value), out),
+        Err(error) => out.warn(field, &format!("this is no JSON: {error}")),
     }
 }
 
 /// One plugin, or a chain of them.
-fn config(config: &Field<'_>, notes: &mut Notes) {
-    plugin(config, notes);
+fn config(config: &Field<'_>, out: &mut Extractor) {
+    plugin(config, out);
     for one in config.at("plugins").items() {
-        plugin(&one, notes);
+        plugin(&one, out);
     }
 }
 
-fn plugin(plugin: &Field<'_>, notes: &mut Notes) {
+fn plugin(plugin: &Field<'_>, out: &mut Extractor) {
     let ipam = plugin.at("ipam");
     // whereabouts
-    pool(&ipam.at("range"), notes);
+    pool(&ipam.at("range"), out);
     for range in ipam.at("ipRanges").items() {
-        pool(&range.at("range"), notes);
+        pool(&range.at("range"), out);
     }
     // host-local
-    pool(&ipam.at("subnet"), notes);
+    pool(&ipam.at("subnet"), out);
     for range in ipam.at("ranges").items().flat_map(|set| set.items()) {
-        pool(&range.at("subnet"), notes);
+        pool(&range.at("subnet"), out);
     }
     // static
     for address in ipam.at("addresses").items() {
-        alone(&address.at("address"), notes);
+        alone(&address.at("address"), out);
     }
     // OVN-Kubernetes
     if plugin.at("type").is("ovn-k8s-cni-overlay") {
-        ovn(&plugin.at("subnets"), notes);
+        ovn(&plugin.at("subnets"), out);
     }
 }
 
 /// The length is that of the network around; it is one address.
-pub fn alone(field: &Field<'_>, notes: &mut Notes) {
+pub fn alone(field: &Field<'_>, out: &mut Extractor) {
     if let Some(address) = field.text().and_then(|text| text.split('/').next()) {
         let address = Value::from(address);
-        notes.network(Usage::Address, &Field::named(&field.path, &address));
+        out.network(Usage::Address, &Field::named(&field.path, &address));
     }
 }
 
-fn pool(field: &Field<'_>, notes: &mut Notes) {
+fn pool(field: &Field<'_>, out: &mut Extractor) {
     match field.value {
-        Value::Null | Value::String(_) => notes.network(Usage::Pool, field),
-        other => notes.remark(field, &format!("{other} is no text")),
+        Value::Null | Value::String(_) => out.network(Usage::Pool, field),
+        other => out.warn(field, &format!("{other} is no text")),
     }
 }
 
 /// `10.128.0.0/16/24`: behind the network comes the length of each node's part.
-fn ovn(field: &Field<'_>, notes: &mut Notes) {
+fn ovn(field: &Field<'_>, out: &mut Extractor) {
     for subnet in field.text().unwrap_or_default().split(',') {
         let words: Vec<&str> = subnet.trim().splitn(3, '/').collect();
         if let [address, length, ..] = words[..] {
             let network = Value::from(format!("{address}/{length}"));
-            notes.network(Usage::Pool, &Field::named(&field.path, &network));
+            out.network(Usage::Pool, &Field::named(&field.path, &network));
         }
     }
 }

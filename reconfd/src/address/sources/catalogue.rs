@@ -4,25 +4,25 @@
 use crds::reserved::Source;
 
 use super::{
-    Notes, Writer, attachments, field::Field, kubernetes, openshift, plugins, pools, settings,
+    Extractor, Writer, attachments, field::Field, kubernetes, openshift, plugins, pools, settings,
 };
 
 /// One kind of object, or one object of it.
 #[derive(Clone, Copy, Debug)]
-pub struct Asked {
+pub struct SourceKind {
     /// Empty for the core of Kubernetes.
     pub group: &'static str,
     pub kind: &'static str,
     /// The kind as an address of the API has it: what a right is granted to.
     pub plural: &'static str,
-    pub which: Which,
+    pub selector: Selector,
     pub source: Source,
     pub writer: Writer,
-    pub(super) read: fn(&Field<'_>, &mut Notes),
+    pub(super) read: fn(&Field<'_>, &mut Extractor),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Which {
+pub enum Selector {
     All,
     /// Namespace (empty for an object of the cluster) and name.
     Named(&'static str, &'static str),
@@ -30,30 +30,30 @@ pub enum Which {
     Labelled(&'static str, &'static str),
 }
 
-type Read = fn(&Field<'_>, &mut Notes);
+type Read = fn(&Field<'_>, &mut Extractor);
 
 const fn all(
     source: Source,
     (group, kind, plural): (&'static str, &'static str, &'static str),
     read: Read,
-) -> Asked {
-    Asked {
+) -> SourceKind {
+    SourceKind {
         group,
         kind,
         plural,
-        which: Which::All,
+        selector: Selector::All,
         source,
         writer: Writer::Administrator,
         read,
     }
 }
 
-const fn by(writer: Writer, asked: Asked) -> Asked {
-    Asked { writer, ..asked }
+const fn by(writer: Writer, kind: SourceKind) -> SourceKind {
+    SourceKind { writer, ..kind }
 }
 
-const fn only(which: Which, asked: Asked) -> Asked {
-    Asked { which, ..asked }
+const fn only(selector: Selector, kind: SourceKind) -> SourceKind {
+    SourceKind { selector, ..kind }
 }
 
 const fn config_map(
@@ -61,15 +61,15 @@ const fn config_map(
     namespace: &'static str,
     name: &'static str,
     read: Read,
-) -> Asked {
-    let asked = all(source, ("", "ConfigMap", "configmaps"), read);
-    only(Which::Named(namespace, name), asked)
+) -> SourceKind {
+    let kind = all(source, ("", "ConfigMap", "configmaps"), read);
+    only(Selector::Named(namespace, name), kind)
 }
 
-const fn control_plane(label: &'static str) -> Asked {
+const fn control_plane(label: &'static str) -> SourceKind {
     let kind = ("", "Pod", "pods");
-    let asked = all(Source::ControlPlane, kind, kubernetes::control_plane);
-    only(Which::Labelled("kube-system", label), asked)
+    let kind = all(Source::ControlPlane, kind, kubernetes::control_plane);
+    only(Selector::Labelled("kube-system", label), kind)
 }
 
 const CALICO: &str = "crd.projectcalico.org";
@@ -81,7 +81,7 @@ const KUBE_OVN: &str = "kubeovn.io";
 const ANTREA: &str = "crd.antrea.io";
 const WHEREABOUTS: &str = "whereabouts.cni.cncf.io";
 
-pub const ALL: &[Asked] = &[
+pub const ALL: &[SourceKind] = &[
     all(
         Source::ServiceCIDR,
         ("networking.k8s.io", "ServiceCIDR", "servicecidrs"),
@@ -146,7 +146,7 @@ pub const ALL: &[Asked] = &[
         settings::openshift_install,
     ),
     only(
-        Which::Named("", "cluster"),
+        Selector::Named("", "cluster"),
         all(
             Source::OpenShift,
             ("config.openshift.io", "Network", "networks"),
@@ -154,7 +154,7 @@ pub const ALL: &[Asked] = &[
         ),
     ),
     only(
-        Which::Named("", "cluster"),
+        Selector::Named("", "cluster"),
         all(
             Source::OpenShift,
             ("operator.openshift.io", "Network", "networks"),

@@ -3,39 +3,39 @@
 
 use crds::reserved::{Source, Usage};
 
-use super::{Notes, field::Field};
+use super::{Extractor, field::Field};
 
-pub fn service_cidr(object: &Field<'_>, notes: &mut Notes) {
-    notes.networks(Usage::Services, &object.at("spec.cidrs"));
+pub fn service_cidr(object: &Field<'_>, out: &mut Extractor) {
+    out.networks(Usage::Services, &object.at("spec.cidrs"));
 }
 
-pub fn node(object: &Field<'_>, notes: &mut Notes) {
+pub fn node(object: &Field<'_>, out: &mut Extractor) {
     match object.at("spec.podCIDRs") {
-        none if none.is_empty() => notes.network(Usage::Pods, &object.at("spec.podCIDR")),
-        networks => notes.networks(Usage::Pods, &networks),
+        none if none.is_empty() => out.network(Usage::Pods, &object.at("spec.podCIDR")),
+        networks => out.networks(Usage::Pods, &networks),
     }
     for address in object.at("status.addresses").items() {
         let kind = address.at("type");
         if kind.is("InternalIP") || kind.is("ExternalIP") {
             let address = address.at("address");
-            notes.network_of(Source::NodeAddresses, Usage::Address, &address);
+            out.network_of(Source::NodeAddresses, Usage::Address, &address);
         }
     }
 }
 
 /// The flags that a static pod of the control plane is started with.
-pub fn control_plane(object: &Field<'_>, notes: &mut Notes) {
+pub fn control_plane(object: &Field<'_>, out: &mut Extractor) {
     for container in object.at("spec.containers").items() {
         let (command, args) = (container.at("command"), container.at("args"));
         let words: Vec<Field<'_>> = command.items().chain(args.items()).collect();
         for (at, word) in words.iter().enumerate() {
-            flag(word, words.get(at + 1), notes);
+            flag(word, words.get(at + 1), out);
         }
     }
 }
 
 /// `--flag=value`, or `--flag` and the value as a word of its own.
-fn flag<'a>(word: &Field<'a>, next: Option<&Field<'a>>, notes: &mut Notes) {
+fn flag<'a>(word: &Field<'a>, next: Option<&Field<'a>>, out: &mut Extractor) {
     let text = word.text().unwrap_or_default();
     let (name, value) = match text.split_once('=') {
         Some((name, value)) => (name, Some((value, word.path.clone()))),
@@ -50,7 +50,7 @@ fn flag<'a>(word: &Field<'a>, next: Option<&Field<'a>>, notes: &mut Notes) {
         _ => return,
     };
     if let Some((value, path)) = value {
-        notes.network(
+        out.network(
             usage,
             &Field::named(&format!("{path} {name}"), &value.into()),
         );
@@ -59,26 +59,26 @@ fn flag<'a>(word: &Field<'a>, next: Option<&Field<'a>>, notes: &mut Notes) {
 
 /// Addresses of load balancers count for everybody: no tenant writes a status. External addresses are
 /// whatever a tenant likes to write, and count for that tenant alone.
-pub fn service(object: &Field<'_>, notes: &mut Notes) {
+pub fn service(object: &Field<'_>, out: &mut Extractor) {
     for ingress in object.at("status.loadBalancer.ingress").items() {
-        notes.network(Usage::Address, &ingress.at("ip"));
+        out.network(Usage::Address, &ingress.at("ip"));
     }
-    notes.networks(Usage::Address, &object.at("spec.externalIPs"));
+    out.networks(Usage::Address, &object.at("spec.externalIPs"));
     let addresses = match object.at("spec.clusterIPs") {
         none if none.is_empty() => vec![object.at("spec.clusterIP")],
         addresses => addresses.items().collect(),
     };
     for address in addresses.iter().filter(|address| !address.is("None")) {
-        notes.network_of(Source::ServiceCIDR, Usage::Services, address);
+        out.network_of(Source::ServiceCIDR, Usage::Services, address);
     }
 }
 
-pub fn gateway(object: &Field<'_>, notes: &mut Notes) {
+pub fn gateway(object: &Field<'_>, out: &mut Extractor) {
     for address in object.at("status.addresses").items() {
         let kind = address.at("type");
         // A name says nothing here; without a type it is an address.
         if kind.is_empty() || kind.is("IPAddress") {
-            notes.network(Usage::Address, &address.at("value"));
+            out.network(Usage::Address, &address.at("value"));
         }
     }
 }

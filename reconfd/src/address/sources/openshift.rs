@@ -4,7 +4,7 @@
 use crds::reserved::{Source, Usage};
 use serde_json::Value;
 
-use super::{Notes, attachments, field::Field};
+use super::{Extractor, attachments, field::Field};
 
 /// Networks that OVN-Kubernetes has for itself unless told otherwise: where that is said, and the default.
 /// Before 4.17 the network of masquerading was a part of this one.
@@ -30,70 +30,70 @@ const INTERNAL: [(&[&str], &str); 6] = [
 ];
 
 /// Network.config.openshift.io: its documentation says that the status counts and not the spec.
-pub fn cluster(object: &Field<'_>, notes: &mut Notes) {
-    cidrs(Usage::Pods, &object.at("status.clusterNetwork"), notes);
-    notes.networks(Usage::Services, &object.at("status.serviceNetwork"));
+pub fn cluster(object: &Field<'_>, out: &mut Extractor) {
+    cidrs(Usage::Pods, &object.at("status.clusterNetwork"), out);
+    out.networks(Usage::Services, &object.at("status.serviceNetwork"));
     let external = object.at("spec.externalIP");
-    notes.networks(Usage::Pool, &external.at("autoAssignCIDRs"));
-    notes.networks(Usage::Pool, &external.at("policy.allowedCIDRs"));
+    out.networks(Usage::Pool, &external.at("autoAssignCIDRs"));
+    out.networks(Usage::Pool, &external.at("policy.allowedCIDRs"));
 }
 
 /// Network.operator.openshift.io.
-pub fn operator(object: &Field<'_>, notes: &mut Notes) {
+pub fn operator(object: &Field<'_>, out: &mut Extractor) {
     let spec = object.at("spec");
-    cidrs(Usage::Pods, &spec.at("clusterNetwork"), notes);
-    notes.networks(Usage::Services, &spec.at("serviceNetwork"));
+    cidrs(Usage::Pods, &spec.at("clusterNetwork"), out);
+    out.networks(Usage::Services, &spec.at("serviceNetwork"));
     let default = spec.at("defaultNetwork");
     // Without a word it is OVN-Kubernetes, since 4.12.
     if default.at("type").is_empty() || default.at("type").is("OVNKubernetes") {
-        internal(&default.at("ovnKubernetesConfig"), notes);
+        internal(&default.at("ovnKubernetesConfig"), out);
     }
-    for network in notes.list(&spec.at("additionalNetworks")) {
-        attachments::raw(&network.at("rawCNIConfig"), notes);
+    for network in out.list(&spec.at("additionalNetworks")) {
+        attachments::raw(&network.at("rawCNIConfig"), out);
         let fixed = network.at("simpleMacvlanConfig.ipamConfig.staticIPAMConfig");
         for address in fixed.at("addresses").items() {
-            attachments::alone(&address.at("address"), notes);
+            attachments::alone(&address.at("address"), out);
         }
     }
 }
 
-fn internal(config: &Field<'_>, notes: &mut Notes) {
+fn internal(config: &Field<'_>, out: &mut Extractor) {
     for (names, default) in INTERNAL {
         let named = names.iter().map(|name| config.at(name));
-        let said: Vec<Field<'_>> = named.filter(|field| !field.is_empty()).collect();
+        let extracted: Vec<Field<'_>> = named.filter(|field| !field.is_empty()).collect();
         let text = Value::from(default);
-        let fields = match said.is_empty() {
+        let fields = match extracted.is_empty() {
             true => {
                 let path = format!("{} (its default)", config.at(names[0]).path);
                 vec![Field::named(&path, &text)]
             }
-            false => said,
+            false => extracted,
         };
         for field in fields {
-            notes.network_of(Source::OVNKubernetes, Usage::Internal, &field);
+            out.network_of(Source::OVNKubernetes, Usage::Internal, &field);
         }
     }
     let hybrid = config.at("hybridOverlayConfig.hybridClusterNetwork");
-    for network in notes.list(&hybrid) {
-        notes.network_of(Source::OVNKubernetes, Usage::Pods, &network.at("cidr"));
+    for network in out.list(&hybrid) {
+        out.network_of(Source::OVNKubernetes, Usage::Pods, &network.at("cidr"));
     }
 }
 
 /// `install-config` in ConfigMap kube-system/cluster-config-v1: the only place that knows the machine network.
-pub fn install_config(config: &Field<'_>, notes: &mut Notes) {
+pub fn install_config(config: &Field<'_>, out: &mut Extractor) {
     let networking = config.at("networking");
-    cidrs(Usage::Machines, &networking.at("machineNetwork"), notes);
-    notes.network(Usage::Machines, &networking.at("machineCIDR"));
-    for network in notes.list(&networking.at("clusterNetwork")) {
-        notes.network_of(Source::OpenShift, Usage::Pods, &network.at("cidr"));
+    cidrs(Usage::Machines, &networking.at("machineNetwork"), out);
+    out.network(Usage::Machines, &networking.at("machineCIDR"));
+    for network in out.list(&networking.at("clusterNetwork")) {
+        out.network_of(Source::OpenShift, Usage::Pods, &network.at("cidr"));
     }
-    for network in notes.list(&networking.at("serviceNetwork")) {
-        notes.network_of(Source::OpenShift, Usage::Services, &network);
+    for network in out.list(&networking.at("serviceNetwork")) {
+        out.network_of(Source::OpenShift, Usage::Services, &network);
     }
 }
 
-fn cidrs(usage: Usage, field: &Field<'_>, notes: &mut Notes) {
-    for network in notes.list(field) {
-        notes.network(usage, &network.at("cidr"));
+fn cidrs(usage: Usage, field: &Field<'_>, out: &mut Extractor) {
+    for network in out.list(field) {
+        out.network(usage, &network.at("cidr"));
     }
 }

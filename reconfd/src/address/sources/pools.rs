@@ -5,30 +5,30 @@ use std::net::IpAddr;
 use crds::reserved::Usage;
 use ipnetwork::IpNetwork;
 
-use super::{Notes, field::Field, notes::network};
+use super::{Extractor, extract::network, field::Field};
 
-pub fn antrea(object: &Field<'_>, notes: &mut Notes) {
-    for range in notes.list(&object.at("spec.ipRanges")) {
-        notes.network(Usage::Pool, &range.at("cidr"));
-        notes.span(Usage::Pool, &range.at("start"), &range.at("end"));
+pub fn antrea(object: &Field<'_>, out: &mut Extractor) {
+    for range in out.list(&object.at("spec.ipRanges")) {
+        out.network(Usage::Pool, &range.at("cidr"));
+        out.span(Usage::Pool, &range.at("start"), &range.at("end"));
     }
 }
 
-pub fn metallb(object: &Field<'_>, notes: &mut Notes) {
-    notes.networks(Usage::Pool, &object.at("spec.addresses"));
+pub fn metallb(object: &Field<'_>, out: &mut Extractor) {
+    out.networks(Usage::Pool, &object.at("spec.addresses"));
 }
 
 /// The range, and the addresses that are in use: those are taken even where a policy lets the range be used.
-pub fn whereabouts(object: &Field<'_>, notes: &mut Notes) {
+pub fn whereabouts(object: &Field<'_>, out: &mut Extractor) {
     let range = object.at("spec.range");
-    notes.network(Usage::Pool, &range);
+    out.network(Usage::Pool, &range);
     let Some(first) = range.text().and_then(|text| network(text).ok()) else {
         return;
     };
     for (offset, allocation) in object.at("spec.allocations").entries() {
         match nth(first, offset) {
-            Some(address) => notes.add(notes.source, Usage::Address, &allocation, address),
-            None => notes.fault(&allocation, &format!("{offset:?} is no place in {first}")),
+            Some(address) => out.add(out.source, Usage::Address, &allocation, address),
+            None => out.error(&allocation, &format!("{offset:?} is no place in {first}")),
         }
     }
 }
@@ -45,13 +45,13 @@ fn nth(network: IpNetwork, offset: &str) -> Option<IpNetwork> {
     network.contains(address).then(|| address.into())
 }
 
-pub fn whereabouts_slices(object: &Field<'_>, notes: &mut Notes) {
-    notes.network(Usage::Pool, &object.at("spec.range"));
+pub fn whereabouts_slices(object: &Field<'_>, out: &mut Extractor) {
+    out.network(Usage::Pool, &object.at("spec.range"));
 }
 
 /// The name says the address, with dashes for colons, and perhaps the name of a network before it. Where
 /// that name could be a part of the address, both readings count.
-pub fn whereabouts_reservation(object: &Field<'_>, notes: &mut Notes) {
+pub fn whereabouts_reservation(object: &Field<'_>, out: &mut Extractor) {
     let field = object.at("metadata.name");
     let name = field.text().unwrap_or_default();
     let starts = name.match_indices('-').map(|(at, _)| at + 1);
@@ -60,10 +60,10 @@ pub fn whereabouts_reservation(object: &Field<'_>, notes: &mut Notes) {
         .filter_map(|at| name.get(at..));
     let addresses = endings.filter_map(address).collect::<Vec<_>>();
     if addresses.is_empty() {
-        notes.fault(&field, &format!("{name:?} ends in no address"));
+        out.error(&field, &format!("{name:?} ends in no address"));
     }
     for address in addresses {
-        notes.add(notes.source, Usage::Address, &field, address.into());
+        out.add(out.source, Usage::Address, &field, address.into());
     }
 }
 

@@ -4,10 +4,10 @@
 use crds::reserved::Usage;
 use serde_json::Value;
 
-use super::{Notes, field::Field, openshift};
+use super::{Extractor, field::Field, openshift};
 
 /// A ConfigMap's key is a document in YAML, of which JSON is a part.
-fn document(object: &Field<'_>, key: &str, notes: &mut Notes) -> Option<Value> {
+fn document(object: &Field<'_>, key: &str, out: &mut Extractor) -> Option<Value> {
     let field = object.at("data").get(key);
     let text = field.text()?;
     match serde_saphyr::from_str(text) {
@@ -15,7 +15,7 @@ fn document(object: &Field<'_>, key: &str, notes: &mut Notes) -> Option<Value> {
         Err(error) => {
             let error = error.to_string();
             let first = error.lines().next().unwrap_or_default();
-            notes.fault(&field, &format!("this is no YAML: {first}"));
+            out.error(&field, &format!("this is no YAML: {first}"));
             None
         }
     }
@@ -24,53 +24,50 @@ fn document(object: &Field<'_>, key: &str, notes: &mut Notes) -> Option<Value> {
 /// Reads such a document; its fields are called after the key.
 fn inside(
     (object, key): (&Field<'_>, &str),
-    notes: &mut Notes,
-    read: impl FnOnce(&Field<'_>, &mut Notes),
+    out: &mut Extractor,
+    read: impl FnOnce(&Field<'_>, &mut Extractor),
 ) {
-    if let Some(value) = document(object, key, notes) {
-        read(
-            &Field::named(&object.at("data").get(key).path, &value),
-            notes,
-        );
+    if let Some(value) = document(object, key, out) {
+        read(&Field::named(&object.at("data").get(key).path, &value), out);
     }
 }
 
-pub fn kubeadm(object: &Field<'_>, notes: &mut Notes) {
-    inside((object, "ClusterConfiguration"), notes, |config, notes| {
-        notes.network(Usage::Pods, &config.at("networking.podSubnet"));
-        notes.network(Usage::Services, &config.at("networking.serviceSubnet"));
+pub fn kubeadm(object: &Field<'_>, out: &mut Extractor) {
+    inside((object, "ClusterConfiguration"), out, |config, out| {
+        out.network(Usage::Pods, &config.at("networking.podSubnet"));
+        out.network(Usage::Services, &config.at("networking.serviceSubnet"));
     });
 }
 
-pub fn kube_proxy(object: &Field<'_>, notes: &mut Notes) {
-    inside((object, "config.conf"), notes, |config, notes| {
-        notes.network(Usage::Pods, &config.at("clusterCIDR"));
+pub fn kube_proxy(object: &Field<'_>, out: &mut Extractor) {
+    inside((object, "config.conf"), out, |config, out| {
+        out.network(Usage::Pods, &config.at("clusterCIDR"));
     });
 }
 
-pub fn flannel(object: &Field<'_>, notes: &mut Notes) {
-    inside((object, "net-conf.json"), notes, |config, notes| {
-        notes.network(Usage::Pods, &config.at("Network"));
-        notes.network(Usage::Pods, &config.at("IPv6Network"));
+pub fn flannel(object: &Field<'_>, out: &mut Extractor) {
+    inside((object, "net-conf.json"), out, |config, out| {
+        out.network(Usage::Pods, &config.at("Network"));
+        out.network(Usage::Pods, &config.at("IPv6Network"));
     });
 }
 
-pub fn openshift_install(object: &Field<'_>, notes: &mut Notes) {
-    inside((object, "install-config"), notes, openshift::install_config);
+pub fn openshift_install(object: &Field<'_>, out: &mut Extractor) {
+    inside((object, "install-config"), out, openshift::install_config);
 }
 
 /// Where packets go without another address is more than where pods are: nobody but an administrator can
 /// say that a part of it is free, so a policy may.
-pub fn cilium(object: &Field<'_>, notes: &mut Notes) {
+pub fn cilium(object: &Field<'_>, out: &mut Extractor) {
     let data = object.at("data");
     for name in ["cluster-pool-ipv4-cidr", "cluster-pool-ipv6-cidr"] {
-        notes.network(Usage::Pods, &data.get(name));
+        out.network(Usage::Pods, &data.get(name));
     }
     for name in [
         "ipv4-native-routing-cidr",
         "ipv6-native-routing-cidr",
         "native-routing-cidr",
     ] {
-        notes.network(Usage::Internal, &data.get(name));
+        out.network(Usage::Internal, &data.get(name));
     }
 }

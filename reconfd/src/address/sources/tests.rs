@@ -15,7 +15,7 @@ fn fixture(name: &str) -> Vec<Value> {
 }
 
 /// Under which headings an object is asked for.
-fn headings(object: &Value) -> impl Iterator<Item = &'static Asked> {
+fn headings(object: &Value) -> impl Iterator<Item = &'static SourceKind> {
     let root = Field::root(object);
     let text = |field: &str| root.at(field).text().unwrap_or_default().to_owned();
     let (kind, version) = (text("kind"), text("apiVersion"));
@@ -25,35 +25,35 @@ fn headings(object: &Value) -> impl Iterator<Item = &'static Asked> {
         .to_owned();
     let (namespace, name) = (text("metadata.namespace"), text("metadata.name"));
     let component = text("metadata.labels.component");
-    ALL.iter().filter(move |asked| {
-        let is_it = match asked.which {
-            Which::All => true,
-            Which::Named(at, called) => (at, called) == (&namespace, &name),
-            Which::Labelled(at, label) => {
+    ALL.iter().filter(move |source| {
+        let is_it = match source.selector {
+            Selector::All => true,
+            Selector::Named(at, called) => (at, called) == (&namespace, &name),
+            Selector::Labelled(at, label) => {
                 at == namespace && label == format!("component={component}")
             }
         };
-        (asked.group, asked.kind) == (&group, &kind) && is_it
+        (source.group, source.kind) == (&group, &kind) && is_it
     })
 }
 
-fn said(name: &str) -> Said {
-    let mut all = Said::default();
+fn extracted(name: &str) -> Extracted {
+    let mut all = Extracted::default();
     for object in fixture(name) {
-        let mut asked = headings(&object).peekable();
-        assert!(asked.peek().is_some(), "nobody asks for {object}");
-        for asked in asked {
-            let said = read(asked, &object);
-            all.networks.extend(said.networks);
-            all.faults.extend(said.faults);
-            all.remarks.extend(said.remarks);
+        let mut kind = headings(&object).peekable();
+        assert!(kind.peek().is_some(), "nobody asks for {object}");
+        for kind in kind {
+            let extracted = read(kind, &object);
+            all.networks.extend(extracted.networks);
+            all.errors.extend(extracted.errors);
+            all.warnings.extend(extracted.warnings);
         }
     }
     all
 }
 
 /// Each network in a line.
-fn lines(said: &Said) -> Vec<String> {
+fn lines(extracted: &Extracted) -> Vec<String> {
     let line = |network: &crds::ReservedNetwork| {
         let crds::ReservedNetwork {
             prefix,
@@ -66,18 +66,18 @@ fn lines(said: &Said) -> Vec<String> {
         } = network;
         format!("{prefix} {usage:?} {source} {kind} {object} {field}")
     };
-    said.networks.iter().map(line).collect()
+    extracted.networks.iter().map(line).collect()
 }
 
 fn assert_says(name: &str, expected: &str) {
-    let said = said(name);
+    let extracted = extracted(name);
     let expected: Vec<&str> = expected
         .lines()
         .map(str::trim)
         .filter(|line| !line.is_empty())
         .collect();
-    assert_eq!(lines(&said).join("\n"), expected.join("\n"), "{name}");
-    assert_eq!(said.faults, [""; 0], "{name}");
+    assert_eq!(lines(&extracted).join("\n"), expected.join("\n"), "{name}");
+    assert_eq!(extracted.errors, [""; 0], "{name}");
 }
 
 mod clusters;

@@ -7,7 +7,7 @@ use ipnetwork::IpNetwork;
 
 use crate::{
     address::{
-        collision::{Reach, judge},
+        overlap::{LinkNetworks, check_overlap},
         reserved::Reserved,
     },
     podconfig::policy,
@@ -52,18 +52,19 @@ impl PublishedNetworks {
         let links = config.spec.links.iter();
         let messages = links.filter_map(|link| {
             let permit = policy::evaluate(link, policies).ok()?;
-            let collision = judge(&reach(link, namespace), &reserved, &permit.overlaps).collision?;
+            let collision =
+                check_overlap(&reach(link, namespace), &reserved, &permit.overlaps).collision?;
             Some(format!("link {}: {collision}", policy::clipped(&link.name)))
         });
         messages.collect()
     }
 }
 
-fn reach(link: &crds::podconfig::Link, namespace: &str) -> Reach {
+fn reach(link: &crds::podconfig::Link, namespace: &str) -> LinkNetworks {
     let listed = link.addresses.iter().map(|address| address.network());
     let ranges = link.ranges().iter().map(|range| range.cidr.network());
     let networks: Vec<IpNetwork> = listed.chain(ranges).collect();
-    Reach {
+    LinkNetworks {
         namespace: namespace.to_owned(),
         networks,
         addresses: link.addresses.iter().map(|address| address.ip()).collect(),

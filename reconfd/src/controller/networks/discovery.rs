@@ -22,7 +22,7 @@ use kube::{
 use tokio::time::timeout;
 
 use crate::{
-    address::sources::{ALL, Asked},
+    address::sources::{ALL, SourceKind},
     source::cluster::client::words,
 };
 
@@ -90,7 +90,7 @@ async fn read_body(response: Response<Body>) -> Result<(Option<HeaderValue>, Byt
 }
 
 /// Finds the kind in the first version that serves it. The server lists its preferred version first.
-fn find(asked: &Asked, list: &APIGroupDiscoveryList) -> KindStatus {
+fn find(asked: &SourceKind, list: &APIGroupDiscoveryList) -> KindStatus {
     if asked.group.is_empty() {
         return KindStatus::Served(resource(asked, "v1", asked.plural));
     }
@@ -116,7 +116,7 @@ fn find(asked: &Asked, list: &APIGroupDiscoveryList) -> KindStatus {
     }
 }
 
-fn in_version(asked: &Asked, version: &APIVersionDiscovery) -> Option<ApiResource> {
+fn in_version(asked: &SourceKind, version: &APIVersionDiscovery) -> Option<ApiResource> {
     let mut resources = version.resources.iter();
     let found = resources.find(|resource| {
         let kind = resource.response_kind.as_ref();
@@ -127,7 +127,7 @@ fn in_version(asked: &Asked, version: &APIVersionDiscovery) -> Option<ApiResourc
     Some(resource(asked, version.version.as_deref()?, plural))
 }
 
-fn resource(asked: &Asked, version: &str, plural: &str) -> ApiResource {
+fn resource(asked: &SourceKind, version: &str, plural: &str) -> ApiResource {
     let kind = GroupVersionKind::gvk(asked.group, version, asked.kind);
     ApiResource::from_gvk_with_plural(&kind, plural)
 }

@@ -9,8 +9,8 @@ use std::{
 use crds::reserved::{ReadState, ReservedNetwork, SourceState};
 
 use crate::{
-    address::sources::{ALL, Asked, Said, Which, Writer},
-    source::cluster::watch::Key,
+    address::sources::{ALL, Extracted, Selector, SourceKind, Writer},
+    source::cluster::watch::ObjectKey,
 };
 
 /// A source that fails for this long becomes `Unknown`.
@@ -31,9 +31,9 @@ struct Source {
     /// The initial list is complete.
     is_synced: bool,
     outage: Option<Outage>,
-    objects: BTreeMap<Key, Said>,
+    objects: BTreeMap<ObjectKey, Extracted>,
     /// Objects listed since the watch was restarted. When the list is complete, all others are removed.
-    relisted: Option<BTreeSet<Key>>,
+    relisted: Option<BTreeSet<ObjectKey>>,
 }
 
 /// A source cannot be read.
@@ -52,7 +52,7 @@ pub enum SourceEvent {
     /// A watch starts with a new list.
     Restarted,
     /// New state of an object; `None`: deleted.
-    Object(Key, Option<Said>),
+    Object(ObjectKey, Option<Extracted>),
     /// The list is complete.
     Synced,
     /// The source cannot be read; `code` is the HTTP status.
@@ -108,7 +108,7 @@ impl SourceStates {
                 source.outage = None;
                 let relisted = source.relisted.as_mut().filter(|_| said.is_some());
                 relisted.map(|keys| keys.insert(key.clone()));
-                match said.filter(|said| *said != Said::default()) {
+                match said.filter(|said| *said != Extracted::default()) {
                     Some(said) => source.objects.insert(key, said.clone()) != Some(said),
                     None => source.objects.remove(&key).is_some(),
                 }
@@ -165,11 +165,11 @@ impl SourceStates {
 
     pub fn states(&self, now: Instant) -> Vec<SourceState> {
         let sources = ALL.iter().zip(&self.sources);
-        let state = |(asked, source): (&Asked, &Source)| {
+        let state = |(asked, source): (&SourceKind, &Source)| {
             let (state, message) = source.state(asked, self.long_discovery_error(now), now);
             SourceState {
                 source: asked.source,
-                asked: asked.told(),
+                asked: asked.describe(),
                 state,
                 message: message.chars().take(MAX_MESSAGE).collect(),
             }
@@ -189,7 +189,7 @@ impl SourceStates {
             .sources
             .iter()
             .flat_map(|source| source.objects.values());
-        said.flat_map(|said| &said.remarks)
+        said.flat_map(|said| &said.warnings)
     }
 
     /// The networks of all sources, each with its kind of writer.
@@ -206,7 +206,7 @@ impl SourceStates {
 }
 
 impl Source {
-    fn of(asked: &Asked) -> Self {
+    fn of(asked: &SourceKind) -> Self {
         Self {
             // Core kinds always exist.
             is_served: asked.group.is_empty().then_some(true),
@@ -231,7 +231,7 @@ impl Source {
 
     fn state(
         &self,
-        asked: &Asked,
+        asked: &SourceKind,
         discovery_error: Option<&str>,
         now: Instant,
     ) -> (ReadState, String) {
@@ -254,7 +254,7 @@ impl Source {
                 why.unwrap_or_else(|| "not read yet".into()),
             );
         }
-        let mut faults = self.objects.values().flat_map(|said| &said.faults);
+        let mut faults = self.objects.values().flat_map(|said| &said.errors);
         if let Some(first) = faults.next() {
             let more = match faults.count() {
                 0 => String::new(),
@@ -262,21 +262,21 @@ impl Source {
             };
             return (ReadState::Unknown, format!("{first}{more}"));
         }
-        if self.objects.is_empty() && matches!(asked.which, Which::Named(..)) {
+        if self.objects.is_empty() && matches!(asked.selector, Selector::Named(..)) {
             return (ReadState::Absent, String::new());
         }
-        let remark = self.objects.values().flat_map(|said| &said.remarks).next();
+        let remark = self.objects.values().flat_map(|said| &said.warnings).next();
         (ReadState::Read, remark.cloned().unwrap_or_default())
     }
 }
 
 /// Whether this source provides such a network.
-fn is_of(network: &ReservedNetwork, asked: &Asked) -> bool {
-    let is_object = match asked.which {
-        Which::All => true,
-        Which::Named("", name) => network.object == name,
-        Which::Named(namespace, name) => network.object == format!("{namespace}/{name}"),
-        Which::Labelled(..) => network.source == asked.source,
+fn is_of(network: &ReservedNetwork, asked: &SourceKind) -> bool {
+    let is_object = match asked.selector {
+        Selector::All => true,
+        Selector::Named("", name) => network.object == name,
+        Selector::Named(namespace, name) => network.object == format!("{namespace}/{name}"),
+        Selector::Labelled(..) => network.source == asked.source,
     };
     is_object && network.kind == asked.kind_and_group()
 }

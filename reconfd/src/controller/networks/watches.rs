@@ -17,9 +17,9 @@ use tokio::sync::oneshot;
 
 use super::sources::SourceEvent;
 use crate::{
-    address::sources::{ALL, Asked, Said, Which, read},
+    address::sources::{ALL, Extracted, Selector, SourceKind, read},
     controller::watches::{code_of, error_message, watched},
-    source::cluster::watch::{Key, Ledger, News, Said as Event_, key},
+    source::cluster::watch::{KnownKeys, ObjectEvent, ObjectKey, WatchResult, key},
 };
 
 /// Watch timeout in seconds: a running watch does not notice that its permission was revoked, but a restart does.
@@ -85,12 +85,12 @@ impl SourceWatches {
 
 fn events(
     client: &Client,
-    asked: &'static Asked,
+    asked: &'static SourceKind,
     resource: &ApiResource,
 ) -> BoxStream<'static, SourceEvent> {
     let (api, selection) = selection(client, asked, resource);
     let events = watched(api, selection)
-        .scan(Ledger::default(), move |ledger, said| {
+        .scan(KnownKeys::default(), move |ledger, said| {
             ready(Some(stream::iter(take(asked, ledger, said))))
         })
         .flatten();
@@ -99,7 +99,7 @@ fn events(
 
 fn selection(
     client: &Client,
-    asked: &Asked,
+    asked: &SourceKind,
     resource: &ApiResource,
 ) -> (Api<DynamicObject>, Config) {
     let client = client.clone();
@@ -108,21 +108,25 @@ fn selection(
         Config::default().timeout(WATCH_TIMEOUT),
     );
     let named = |name: &str| whole.clone().fields(&format!("metadata.name={name}"));
-    match asked.which {
-        Which::All => (all(client), whole),
-        Which::Named("", name) => (all(client), named(name)),
-        Which::Named(namespace, name) => (
+    match asked.selector {
+        Selector::All => (all(client), whole),
+        Selector::Named("", name) => (all(client), named(name)),
+        Selector::Named(namespace, name) => (
             Api::namespaced_with(client, namespace, resource),
             named(name),
         ),
-        Which::Labelled(namespace, label) => (
+        Selector::Labelled(namespace, label) => (
             Api::namespaced_with(client, namespace, resource),
             whole.labels(label),
         ),
     }
 }
 
-fn take(asked: &Asked, ledger: &mut Ledger, said: Event_<DynamicObject>) -> Vec<SourceEvent> {
+fn take(
+    asked: &SourceKind,
+    ledger: &mut KnownKeys,
+    said: WatchResult<DynamicObject>,
+) -> Vec<SourceEvent> {
     let event = match said {
         Ok(event) => event,
         Err(error) => {
@@ -136,11 +140,11 @@ fn take(asked: &Asked, ledger: &mut Ledger, said: Event_<DynamicObject>) -> Vec<
     let is_synced = matches!(event, Event::InitDone);
     let news = ledger.take(event).into_iter();
     let objects = news.map(|news| match news {
-        News::Came(object) => {
+        ObjectEvent::Applied(object) => {
             let (key, said) = read_object(asked, *object);
             SourceEvent::Object(key, Some(said))
         }
-        News::Went(key) => SourceEvent::Object(key, None),
+        ObjectEvent::Deleted(key) => SourceEvent::Object(key, None),
     });
     objects
         .chain(is_synced.then_some(SourceEvent::Synced))
@@ -148,7 +152,7 @@ fn take(asked: &Asked, ledger: &mut Ledger, said: Event_<DynamicObject>) -> Vec<
 }
 
 /// Reads the networks of an object and drops the rest.
-fn read_object(asked: &Asked, object: DynamicObject) -> (Key, Said) {
+fn read_object(asked: &SourceKind, object: DynamicObject) -> (ObjectKey, Extracted) {
     let key = key(&object);
     let mut value = object.data;
     if let Some(fields) = value.as_object_mut() {
@@ -160,9 +164,11 @@ fn read_object(asked: &Asked, object: DynamicObject) -> (Key, Said) {
 }
 
 /// Error message with the permission that is missing.
-fn describe_error(asked: &Asked, message: &str, code: u16) -> String {
-    let place = match asked.which {
-        Which::Named(namespace, _) | Which::Labelled(namespace, _) if !namespace.is_empty() => {
+fn describe_error(asked: &SourceKind, message: &str, code: u16) -> String {
+    let place = match asked.selector {
+        Selector::Named(namespace, _) | Selector::Labelled(namespace, _)
+            if !namespace.is_empty() =>
+        {
             format!(" in namespace {namespace}")
         }
         _ => String::new(),

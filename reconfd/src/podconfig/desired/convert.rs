@@ -10,7 +10,7 @@ use crds::{
 use ipnetwork::IpNetwork;
 
 use crate::{
-    address::{collision::overlap, range::Range},
+    address::{overlap::overlap, range::Range},
     node::links::{
         Device, HostEnd, Link, LinkKind, Route, Segment, Veth,
         device::{self, Data},

@@ -16,8 +16,8 @@ use super::{
 use crate::{
     address::{
         claims::{AddressRequest, Allocation, LinkKey, lineage::Lineage},
-        collision::{Judged, Reach, judge},
         kernel,
+        overlap::{LinkNetworks, OverlapResult, check_overlap},
         reserved::Reserved,
     },
     node::{
@@ -36,10 +36,10 @@ use crate::{
 
 impl DesiredLink {
     /// The networks, addresses and routes of the link.
-    fn reach(&self) -> Reach {
+    fn reach(&self) -> LinkNetworks {
         let link = &self.link;
         let ranges = self.ranges.iter().map(|range| range.cidr());
-        Reach {
+        LinkNetworks {
             namespace: self.member.namespace.clone(),
             networks: link.addresses.iter().copied().chain(ranges).collect(),
             addresses: link.addresses.iter().map(IpNetwork::ip).collect(),
@@ -137,7 +137,10 @@ impl NodeReconciler {
         let reach = granted.reach();
         desired.reach.extend(&reach);
         desired.asking.insert(granted.link.name.clone());
-        let Judged { collision, barred } = self.collides(granted, &reach, &desired.reserved);
+        let OverlapResult {
+            collision,
+            excluded,
+        } = self.collides(granted, &reach, &desired.reserved);
         granted.conflict = collision;
         if granted.has_addresses() {
             let refusal = granted.conflict.clone();
@@ -148,7 +151,7 @@ impl NodeReconciler {
                 domain: granted.domain.clone(),
                 addresses: reach.addresses,
                 ranges: granted.ranges.clone(),
-                excluded: barred,
+                excluded,
                 refusal: refusal.or(unknown),
                 may_return: lineage.may_return(),
                 lineage: lineage.clone(),
@@ -175,9 +178,14 @@ impl NodeReconciler {
         }
     }
 
-    fn collides(&self, granted: &DesiredLink, reach: &Reach, of_policies: &Reserved) -> Judged {
+    fn collides(
+        &self,
+        granted: &DesiredLink,
+        reach: &LinkNetworks,
+        of_policies: &Reserved,
+    ) -> OverlapResult {
         let reserved = [self.networks.reserved(), of_policies];
-        judge(reach, &reserved, &granted.permit.overlaps)
+        check_overlap(reach, &reserved, &granted.permit.overlaps)
     }
 
     /// The last check before the kernel is changed. A link that is present as specified stays,
@@ -197,12 +205,12 @@ impl NodeReconciler {
             }
             let mut collision = granted.conflict.clone();
             let reach = granted.reach();
-            if collision.is_none() && !reach.is_nowhere() {
+            if collision.is_none() && !reach.is_empty() {
                 if of_pod.is_none() {
                     of_pod = Some(networks_of_pod(sandbox, inside, ours)?);
                 }
                 let reserved: Vec<&Reserved> = of_pod.iter().collect();
-                collision = judge(&reach, &reserved, &granted.permit.overlaps).collision;
+                collision = check_overlap(&reach, &reserved, &granted.permit.overlaps).collision;
             }
             ctx.granted[at].suspended = collision.map(|why| (Reason::NetworkReserved, why));
         }

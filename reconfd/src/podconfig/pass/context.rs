@@ -11,7 +11,7 @@ use nix::errno::Errno;
 
 use self::present::{PresentLink, made_link, present_device, present_link};
 use crate::{
-    address::collision::Reach,
+    address::overlap::LinkNetworks,
     node::{
         apply::Made,
         link_info::LinkInfo,
@@ -88,7 +88,7 @@ pub struct PodContext {
     /// Links that neighbours must learn again, and whether they are new.
     pub moved: BTreeMap<String, bool>,
     /// The networks, addresses and routes of its links, present or not.
-    reach: Reach,
+    reach: LinkNetworks,
     /// Links that have requested addresses.
     pub asking: BTreeSet<String>,
     networks_unknown: bool,
@@ -123,7 +123,7 @@ impl PodContext {
             has_rules: false,
             probing: Vec::new(),
             moved: BTreeMap::new(),
-            reach: Reach::default(),
+            reach: LinkNetworks::default(),
             asking: BTreeSet::new(),
             networks_unknown: false,
         }

@@ -179,7 +179,7 @@ impl Reporter {
         let Some(first) = lines.first() else {
             return;
         };
-        sink.tell(Notice {
+        sink.publish(Notice {
             regarding: reference(&outcome.pod),
             is_warning: first.is_warning(),
             reason: first.reason.to_string(),
@@ -204,7 +204,7 @@ impl Reporter {
             let Some(reason) = worst.or_else(|| happened.keys().next()) else {
                 continue;
             };
-            sink.tell(Notice {
+            sink.publish(Notice {
                 regarding: config.object_ref(&()),
                 is_warning: is_warning(*reason),
                 reason: reason.to_string(),

@@ -8,7 +8,7 @@ use crate::{
     podconfig::outcome::{LinkOutcome, PodOutcome},
     source::{
         ReportSink,
-        cluster::{Gate, Network, PodWish},
+        cluster::{Gate, Network, PodStatusWrite},
     },
 };
 
@@ -21,7 +21,7 @@ impl Reporter {
         let pod = &outcome.pod;
         let object = self.stores.pod(&pod.namespace, &pod.name);
         let has_gate = object.is_some_and(|object| object.has_gate());
-        let request = PodWish {
+        let request = PodStatusWrite {
             uid: pod.uid.clone(),
             gate: (self.manner.gate && has_gate).then(|| gate(outcome)),
             networks: self.manner.network_status.then(|| networks(outcome)),

@@ -5,8 +5,8 @@ use super::*;
 use crate::source::{Pod, StoreWriter, cluster};
 
 /// Tells of a cluster where the pod `a` is, whose report an earlier daemon wrote.
-fn teller(phase: &str) -> (Reporter, cluster::Sink) {
-    let (mut writer, sink) = (StoreWriter::of_api(), cluster::Sink::default());
+fn teller(phase: &str) -> (Reporter, cluster::WriteQueue) {
+    let (mut writer, sink) = (StoreWriter::of_api(), cluster::WriteQueue::default());
     writer.ready();
     let pod: Pod = serde_json::from_value(json!({
         "metadata": {"namespace": "t", "name": "a", "uid": "u"},
@@ -21,7 +21,7 @@ fn teller(phase: &str) -> (Reporter, cluster::Sink) {
         node: "n0".into(),
         ..PodReportStatus::default()
     });
-    sink.found_first(vec![report]);
+    sink.seed(vec![report]);
     let to = (writer.stores(), ReportSink::Cluster(sink.clone()));
     let teller = Reporter::new(
         to,
@@ -36,16 +36,16 @@ fn teller(phase: &str) -> (Reporter, cluster::Sink) {
 fn a_start_keeps_the_report_of_a_living_pod_whose_turn_is_still_to_come() {
     let (mut teller, sink) = teller("Running");
     teller.take(ReportJob::Started);
-    assert!(sink.is_done(), "it was taken away");
+    assert!(sink.is_drained(), "it was taken away");
     // When the turn comes, it decides.
     let none = example::outcome(Vec::new(), SystemTime::UNIX_EPOCH);
     teller.take(ReportJob::Pod(Box::new(none)));
-    assert!(!sink.is_done(), "nothing is asked for in the pod");
+    assert!(!sink.is_drained(), "nothing is asked for in the pod");
 }
 
 #[test]
 fn a_start_takes_away_the_report_of_a_pod_that_has_ended() {
     let (mut teller, sink) = teller("Succeeded");
     teller.take(ReportJob::Started);
-    assert!(!sink.is_done());
+    assert!(!sink.is_drained());
 }

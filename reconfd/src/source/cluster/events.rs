@@ -16,7 +16,7 @@ use kube::{
 };
 use serde_json::json;
 
-use super::clerk::Failure;
+use super::api_writer::WriteError;
 use series::{Known, Place, Series};
 
 /// Pure: which Event an occurrence belongs to.
@@ -56,7 +56,7 @@ impl Events {
         }
     }
 
-    pub async fn publish(&self, notice: &Notice) -> Result<(), Failure> {
+    pub async fn publish(&self, notice: &Notice) -> Result<(), WriteError> {
         let place = self.series().place(notice, Instant::now());
         let known = match &place.known {
             Some(known) => match self.continue_series(notice, known).await? {
@@ -70,7 +70,7 @@ impl Events {
         Ok(())
     }
 
-    async fn create(&self, notice: &Notice, place: &Place) -> Result<Known, Failure> {
+    async fn create(&self, notice: &Notice, place: &Place) -> Result<Known, WriteError> {
         let event = event(notice, &place.note, &self.node, Timestamp::now());
         let name = event.metadata.name.clone().unwrap_or_default();
         let api = self.api(notice);
@@ -83,7 +83,7 @@ impl Events {
         &self,
         notice: &Notice,
         known: &Known,
-    ) -> Result<Option<Known>, Failure> {
+    ) -> Result<Option<Known>, WriteError> {
         let known = known.again(Instant::now());
         let series = json!({"count": known.count, "lastObservedTime": MicroTime(Timestamp::now())});
         let patch = Patch::Merge(json!({"series": series}));

@@ -8,11 +8,11 @@
 use std::{collections::BTreeMap, future::pending, time::Instant};
 
 use super::{
-    books::why,
-    desk::Sink,
     reports::NODE_FIELD,
     serve::until,
-    watch::{self, Key, Ledger, News, Said},
+    watch::{self, KnownKeys, ObjectEvent, ObjectKey, WatchResult},
+    watch_state::why,
+    write_queue::WriteQueue,
 };
 use crate::{metrics::Metrics, source::Stores};
 use crds::PodReport;
@@ -33,7 +33,7 @@ type Guarded = DeserializeGuard<PodReport>;
 pub struct OwnReports {
     client: Client,
     node: String,
-    sink: Sink,
+    queue: WriteQueue,
     stores: Stores,
     metrics: Metrics,
     /// By namespace.
@@ -41,23 +41,23 @@ pub struct OwnReports {
 }
 
 struct Watch {
-    stream: BoxStream<'static, Said<Guarded>>,
-    ledger: Ledger,
+    stream: BoxStream<'static, WatchResult<Guarded>>,
+    keys: KnownKeys,
     /// Why it can not be had at the moment.
-    fault: Option<String>,
+    error: Option<String>,
 }
 
 impl OwnReports {
     pub fn new(
         client: Client,
         node: &str,
-        (sink, stores): (Sink, Stores),
+        (queue, stores): (WriteQueue, Stores),
         metrics: Metrics,
     ) -> Self {
         Self {
             client,
             node: node.to_owned(),
-            sink,
+            queue,
             stores,
             metrics,
             watches: BTreeMap::new(),
@@ -66,21 +66,21 @@ impl OwnReports {
 
     /// Watches for good.
     pub async fn run(mut self) {
-        let sink = self.sink.clone();
+        let queue = self.queue.clone();
         loop {
-            self.open_and_close();
-            let due = until(sink.next_rewrite());
+            self.sync_watches();
+            let due = until(queue.next_rewrite());
             tokio::select! {
-                (namespace, said) = next(&mut self.watches) => self.take(&namespace, said),
-                () = sink.namespaces_changed() => (),
+                (namespace, result) = next(&mut self.watches) => self.take(&namespace, result),
+                () = queue.namespaces_changed() => (),
                 () = due => self.write_again(),
             }
         }
     }
 
     /// One watch in each namespace where this node has reports.
-    fn open_and_close(&mut self) {
-        let namespaces = self.sink.namespaces();
+    fn sync_watches(&mut self) {
+        let namespaces = self.queue.namespaces();
         self.watches.retain(|name, _| namespaces.contains(name));
         for namespace in namespaces {
             let open = || {
@@ -88,57 +88,57 @@ impl OwnReports {
                 let of_node = Config::default().fields(&format!("{NODE_FIELD}={}", self.node));
                 Watch {
                     stream: watch::objects(api, of_node).boxed(),
-                    ledger: Ledger::default(),
-                    fault: None,
+                    keys: KnownKeys::default(),
+                    error: None,
                 }
             };
             self.watches.entry(namespace.clone()).or_insert_with(open);
         }
     }
 
-    fn take(&mut self, namespace: &str, said: Said<Guarded>) {
+    fn take(&mut self, namespace: &str, result: WatchResult<Guarded>) {
         let Some(watch) = self.watches.get_mut(namespace) else {
             return;
         };
-        let event = match said {
+        let event = match result {
             Ok(event) => event,
             Err(error) => {
                 self.metrics.watch_restarted(KIND);
                 let why = why(&error);
-                if watch.fault.replace(why.clone()).as_ref() != Some(&why) {
+                if watch.error.replace(why.clone()).as_ref() != Some(&why) {
                     tracing::warn!(kind = KIND, namespace, "{why}");
                 }
                 return;
             }
         };
-        if watch.fault.take().is_some() {
+        if watch.error.take().is_some() {
             tracing::info!(kind = KIND, namespace, "watched again");
         }
         let (now, is_whole) = (Instant::now(), matches!(event, Event::InitDone));
-        for news in watch.ledger.take(event) {
-            match news {
+        for event in watch.keys.take(event) {
+            match event {
                 // One that can not be read is not as it was written.
-                News::Came(report) => {
+                ObjectEvent::Applied(report) => {
                     let key = watch::key(report.as_ref());
                     let status = report.0.ok().and_then(|report| report.status);
-                    self.sink.observed(&key, status, now);
+                    self.queue.observed(&key, status, now);
                 }
-                News::Went(key) => self.sink.observed(&key, None, now),
+                ObjectEvent::Deleted(key) => self.queue.observed(&key, None, now),
             }
         }
         if is_whole {
-            let ledger = &watch.ledger;
-            self.sink.listed(namespace, |key| ledger.knows(key), now);
+            let keys = &watch.keys;
+            self.queue.listed(namespace, |key| keys.knows(key), now);
         }
     }
 
     fn write_again(&self) {
         // Of a pod that is gone, the garbage collector takes the report away each time.
-        let is_there = |(namespace, name): &Key, uid: &str| {
+        let is_there = |(namespace, name): &ObjectKey, uid: &str| {
             let pod = self.stores.pod(namespace, name);
             pod.is_some_and(|pod| pod.metadata.uid.as_deref() == Some(uid))
         };
-        for (namespace, name) in self.sink.write_again(is_there, Instant::now()) {
+        for (namespace, name) in self.queue.write_again(is_there, Instant::now()) {
             tracing::warn!(
                 namespace,
                 name,
@@ -149,13 +149,13 @@ impl OwnReports {
 }
 
 /// What the next of the watches says.
-async fn next(watches: &mut BTreeMap<String, Watch>) -> (String, Said<Guarded>) {
+async fn next(watches: &mut BTreeMap<String, Watch>) -> (String, WatchResult<Guarded>) {
     let tagged = watches.iter_mut().map(|(namespace, watch)| {
-        let said = watch.stream.by_ref();
-        said.map(|said| (namespace.clone(), said))
+        let result = watch.stream.by_ref();
+        result.map(|result| (namespace.clone(), result))
     });
     match stream::select_all(tagged).next().await {
-        Some(said) => said,
+        Some(result) => result,
         // Nothing is watched, for a watch never ends.
         None => pending().await,
     }

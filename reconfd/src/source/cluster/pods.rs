@@ -10,7 +10,7 @@ use kube::{
 };
 use serde_json::{Value, json};
 
-use super::clerk::Failure;
+use super::api_writer::WriteError;
 use crate::source::{
     Pod,
     pod::{NETWORK_STATUS, READINESS_GATE},
@@ -21,7 +21,7 @@ const OWN: &str = "podconfig.dev/";
 
 /// What a pod's status shall say. Absent: nothing of it is ours to say.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct PodWish {
+pub struct PodStatusWrite {
     pub uid: String,
     pub gate: Option<Gate>,
     pub networks: Option<Vec<Network>>,
@@ -46,10 +46,14 @@ pub struct Network {
 }
 
 /// Whether anything had to be written.
-pub async fn write(client: &Client, object: Option<&Pod>, wish: &PodWish) -> Result<bool, Failure> {
+pub async fn write(
+    client: &Client,
+    object: Option<&Pod>,
+    wish: &PodStatusWrite,
+) -> Result<bool, WriteError> {
     let is_meant = |pod: &&Pod| pod.metadata.uid.as_deref() == Some(&wish.uid);
     let Some(pod) = object.filter(is_meant) else {
-        return Err(Failure::Pointless);
+        return Err(WriteError::Gone);
     };
     let now = Time(Timestamp::now());
     let Some(patch) = patch(pod, wish, &now) else {
@@ -65,7 +69,7 @@ pub async fn write(client: &Client, object: Option<&Pod>, wish: &PodWish) -> Res
 }
 
 /// The patch that makes the pod's status say what it shall; none if it does. Pure.
-fn patch(pod: &Pod, wish: &PodWish, now: &Time) -> Option<Value> {
+fn patch(pod: &Pod, wish: &PodStatusWrite, now: &Time) -> Option<Value> {
     let mut patch = json!({"metadata": {"uid": wish.uid}});
     let condition = wish
         .gate

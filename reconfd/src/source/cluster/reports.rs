@@ -9,7 +9,7 @@ use kube::{
 };
 use serde_json::{Value, json};
 
-use super::{clerk::Failure, watch::Key};
+use super::{api_writer::WriteError, watch::ObjectKey};
 use crate::scope::Scope;
 
 /// Who writes, in the fields' own book-keeping.
@@ -17,7 +17,11 @@ pub const MANAGER: &str = "reconfd";
 /// What selects the reports of a node.
 pub const NODE_FIELD: &str = "status.node";
 
-pub async fn write(client: &Client, key: &Key, status: &PodReportStatus) -> Result<(), Failure> {
+pub async fn write(
+    client: &Client,
+    key: &ObjectKey,
+    status: &PodReportStatus,
+) -> Result<(), WriteError> {
     let (namespace, name) = key;
     let api: Api<PodReport> = Api::namespaced(client.clone(), namespace);
     let parameters = PatchParams::apply(MANAGER).force();
@@ -27,7 +31,7 @@ pub async fn write(client: &Client, key: &Key, status: &PodReportStatus) -> Resu
 }
 
 /// The pod owns its report, and its deletion never waits for it.
-fn body((namespace, name): &Key, status: &PodReportStatus) -> Value {
+fn body((namespace, name): &ObjectKey, status: &PodReportStatus) -> Value {
     let owner = json!({"apiVersion": "v1", "kind": "Pod", "name": name, "uid": status.pod_uid});
     json!({
         "apiVersion": format!("{}/{}", crds::GROUP, crds::VERSION),
@@ -39,7 +43,11 @@ fn body((namespace, name): &Key, status: &PodReportStatus) -> Value {
 }
 
 /// Takes away the report of this very pod: that of a later one of the name, on another node, stays.
-pub async fn remove(client: &Client, (namespace, name): &Key, uid: &str) -> Result<(), Failure> {
+pub async fn remove(
+    client: &Client,
+    (namespace, name): &ObjectKey,
+    uid: &str,
+) -> Result<(), WriteError> {
     let api: Api<DeserializeGuard<PodReport>> = Api::namespaced(client.clone(), namespace);
     let found = api.get_opt(name).await?;
     let Some(report) = found.and_then(|found| found.0.ok()) else {

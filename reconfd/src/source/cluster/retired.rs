@@ -7,21 +7,21 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::watch::Key;
+use super::watch::ObjectKey;
 
 /// A slice that has not come back after so long is gone. Longer than a controller needs to start anew.
 const STAYS_FOR: Duration = Duration::from_secs(300);
 
 /// When each was deleted.
 #[derive(Debug, Default)]
-pub struct Retired(BTreeMap<Key, Instant>);
+pub struct Retired(BTreeMap<ObjectKey, Instant>);
 
 impl Retired {
-    pub fn deleted(&mut self, key: Key, now: Instant) {
+    pub fn deleted(&mut self, key: ObjectKey, now: Instant) {
         self.0.entry(key).or_insert(now);
     }
 
-    pub fn came_back(&mut self, key: &Key) {
+    pub fn came_back(&mut self, key: &ObjectKey) {
         self.0.remove(key);
     }
 
@@ -36,7 +36,7 @@ impl Retired {
     }
 
     /// Those that are gone by now.
-    pub fn expired(&mut self, now: Instant) -> Vec<Key> {
+    pub fn expired(&mut self, now: Instant) -> Vec<ObjectKey> {
         let is_over = |since: Instant| since + STAYS_FOR <= now;
         let (over, stay): (BTreeMap<_, _>, _) = std::mem::take(&mut self.0)
             .into_iter()
@@ -50,7 +50,7 @@ impl Retired {
 mod tests {
     use super::*;
 
-    fn key() -> Key {
+    fn key() -> ObjectKey {
         ("t".into(), "vxlan-7-4789-0".into())
     }
 

@@ -7,18 +7,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::watch::Key;
+use super::watch::ObjectKey;
 
 /// Less than what comes out of step between a write's answer and the watch; an object that is gone because
 /// its owner is gone is known to be so by then.
-const FIRST_WAIT: Duration = Duration::from_millis(250);
-const LONGEST_WAIT: Duration = Duration::from_secs(300);
+const MIN_BACKOFF: Duration = Duration::from_millis(250);
+const MAX_BACKOFF: Duration = Duration::from_secs(300);
 /// An object that stayed as it was written for so long begins with the first wait again.
 const RESET_AFTER: Duration = Duration::from_secs(600);
 
 /// Objects that are not as they were written.
 #[derive(Debug, Default)]
-pub struct Rewrites(BTreeMap<Key, Rewrite>);
+pub struct Rewrites(BTreeMap<ObjectKey, Rewrite>);
 
 #[derive(Debug)]
 struct Rewrite {
@@ -29,7 +29,7 @@ struct Rewrite {
 
 impl Rewrites {
     /// The API has another object than was written, or none.
-    pub fn differs(&mut self, key: &Key, now: Instant) {
+    pub fn differs(&mut self, key: &ObjectKey, now: Instant) {
         let fresh = Rewrite {
             due: None,
             last: now,
@@ -39,14 +39,14 @@ impl Rewrites {
         if now.saturating_duration_since(rewrite.last) > RESET_AFTER {
             rewrite.count = 0;
         }
-        let wait = FIRST_WAIT
+        let wait = MIN_BACKOFF
             .saturating_mul(1 << rewrite.count.min(16))
-            .min(LONGEST_WAIT);
+            .min(MAX_BACKOFF);
         rewrite.due.get_or_insert(now + wait);
     }
 
     /// The API has it as it was written.
-    pub fn agrees(&mut self, key: &Key) {
+    pub fn agrees(&mut self, key: &ObjectKey) {
         if let Some(rewrite) = self.0.get_mut(key) {
             rewrite.due = None;
         }
@@ -58,7 +58,7 @@ impl Rewrites {
     }
 
     /// Those that are to be written now.
-    pub fn due(&mut self, now: Instant) -> Vec<Key> {
+    pub fn due(&mut self, now: Instant) -> Vec<ObjectKey> {
         let is_due = |rewrite: &Rewrite| rewrite.due.is_some_and(|due| due <= now);
         let due = self.0.iter_mut().filter(|(_, rewrite)| is_due(rewrite));
         let due = due.map(|(key, rewrite)| {
@@ -79,7 +79,7 @@ impl Rewrites {
 mod tests {
     use super::*;
 
-    fn key() -> Key {
+    fn key() -> ObjectKey {
         ("t".into(), "a".into())
     }
 
@@ -89,7 +89,7 @@ mod tests {
         rewrites.differs(&key(), now);
         assert!(rewrites.due(now).is_empty());
         assert!(rewrites.next().unwrap() < now + Duration::from_secs(1));
-        assert_eq!(rewrites.due(now + FIRST_WAIT), [key()]);
+        assert_eq!(rewrites.due(now + MIN_BACKOFF), [key()]);
         assert_eq!(rewrites.next(), None);
     }
 
@@ -98,7 +98,7 @@ mod tests {
         let (mut rewrites, now) = (Rewrites::default(), Instant::now());
         rewrites.differs(&key(), now);
         rewrites.agrees(&key());
-        assert!(rewrites.due(now + LONGEST_WAIT).is_empty());
+        assert!(rewrites.due(now + MAX_BACKOFF).is_empty());
     }
 
     #[test]
@@ -112,18 +112,18 @@ mod tests {
             now = due;
             assert_eq!(rewrites.due(now), [key()]);
         }
-        assert_eq!(waits[..3], [1, 2, 4].map(|times| FIRST_WAIT * times));
-        assert_eq!(waits[19], LONGEST_WAIT);
+        assert_eq!(waits[..3], [1, 2, 4].map(|times| MIN_BACKOFF * times));
+        assert_eq!(waits[19], MAX_BACKOFF);
         now += RESET_AFTER * 2;
         rewrites.differs(&key(), now);
-        assert_eq!(rewrites.next(), Some(now + FIRST_WAIT));
+        assert_eq!(rewrites.next(), Some(now + MIN_BACKOFF));
     }
 
     #[test]
     fn nothing_is_kept_of_what_stays_as_it_was_written() {
         let (mut rewrites, now) = (Rewrites::default(), Instant::now());
         rewrites.differs(&key(), now);
-        rewrites.due(now + FIRST_WAIT);
+        rewrites.due(now + MIN_BACKOFF);
         rewrites.due(now + 2 * RESET_AFTER);
         assert!(rewrites.0.is_empty());
     }

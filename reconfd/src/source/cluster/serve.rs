@@ -20,17 +20,18 @@ use tokio::{
 };
 
 use super::{
-    Options, apis,
-    books::{Books, Heard},
+    Options,
+    api_writer::ApiWriter,
+    apis,
     claims::Driver,
-    clerk::Clerk,
     client,
-    desk::Sink,
     events::Events,
     own_reports::OwnReports,
     reports,
     stores::StoreUpdater,
-    watch::{self, Ledger, Said},
+    watch::{self, KnownKeys, WatchResult},
+    watch_state::{WatchEvent, WatchStates},
+    write_queue::WriteQueue,
 };
 use crate::{
     address::claims::ClaimAllocator,
@@ -40,23 +41,23 @@ use crate::{
 };
 
 /// How soon a look that failed is tried again.
-const PAUSE: Duration = Duration::from_secs(2);
+const RETRY_INTERVAL: Duration = Duration::from_secs(2);
 /// At the end, what is still to be written gets so long.
-const FAREWELL: Duration = Duration::from_secs(2);
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(2);
 
 /// Everything that the thread needs.
 pub struct Service {
     pub options: Options,
     pub health: DaemonHealth,
     pub metrics: Metrics,
-    pub sink: Sink,
+    pub queue: WriteQueue,
     /// The claims of this node, and what rings when there is something to ask for.
     pub claims: (ClaimAllocator, Arc<Notify>),
     /// Told once: every list was heard, or it can never be.
     pub complete: mpsc::Sender<anyhow::Result<()>>,
 }
 
-type Ears = Vec<Pin<Box<dyn Stream<Item = Heard> + Send>>>;
+type WatchStreams = Vec<Pin<Box<dyn Stream<Item = WatchEvent> + Send>>>;
 
 impl Service {
     /// Until it is stopped; a failure that no waiting mends is told.
@@ -71,8 +72,8 @@ impl Service {
         let ended = tokio::select! {
             ended = &mut service => ended,
             _ = stopped => {
-                let farewell = timeout(FAREWELL, self.sink.written_all());
-                tokio::select! { ended = &mut service => ended, _ = farewell => Ok(()) }
+                let drained = timeout(SHUTDOWN_GRACE, self.queue.wait_drained());
+                tokio::select! { ended = &mut service => ended, _ = drained => Ok(()) }
             }
         };
         if let Err(error) = ended {
@@ -87,26 +88,26 @@ impl Service {
         client::check_version(&client, |why| self.wait(why)).await?;
         self.check_node(&client).await?;
         self.read_reports(&client).await;
-        let clerk = Clerk {
+        let api_writer = ApiWriter {
             client: client.clone(),
             stores,
             metrics: self.metrics.clone(),
             events: Events::new(client.clone(), &self.options.node),
-            sink: self.sink.clone(),
+            queue: self.queue.clone(),
         };
         let own_reports = OwnReports::new(
             client.clone(),
             &self.options.node,
-            (self.sink.clone(), clerk.stores.clone()),
+            (self.queue.clone(), api_writer.stores.clone()),
             self.metrics.clone(),
         );
-        let (claims, bell) = &self.claims;
+        let (claims, wakeup) = &self.claims;
         let driver = Driver::new(client.clone(), claims.clone(), self.metrics.clone());
         tokio::select! {
-            () = clerk.run() => {}
-            () = driver.run(bell) => {}
+            () = api_writer.run() => {}
+            () = driver.run(wakeup) => {}
             () = own_reports.run() => {}
-            () = self.hear(&client, writer, notify) => {}
+            () = self.poll(&client, writer, notify) => {}
         }
         Ok(())
     }
@@ -132,7 +133,7 @@ impl Service {
                 Err(kube::Error::Api(status)) if status.code == 403 => return Ok(()),
                 Err(error) => self.wait(&format!("look for node {name}: {error}")),
             }
-            sleep(PAUSE).await;
+            sleep(RETRY_INTERVAL).await;
         }
     }
 
@@ -140,36 +141,36 @@ impl Service {
     async fn read_reports(&self, client: &Client) {
         loop {
             match reports::of_node(client, &self.options.node, &self.options.scope).await {
-                Ok(reports) => return self.sink.found_first(reports),
+                Ok(reports) => return self.queue.seed(reports),
                 Err(error) => {
                     let why = client::refusal(&error);
                     self.wait(&format!("the API does not list podreports ({why})"));
                 }
             }
-            sleep(PAUSE).await;
+            sleep(RETRY_INTERVAL).await;
         }
     }
 
-    async fn hear(&self, client: &Client, writer: StoreWriter, notify: &dyn Fn(Trigger)) {
-        let (ears, mut books) = self.open(client, writer);
-        let mut heard = stream::select_all(ears);
+    async fn poll(&self, client: &Client, writer: StoreWriter, notify: &dyn Fn(Trigger)) {
+        let (streams, mut states) = self.open(client, writer);
+        let mut event = stream::select_all(streams);
         let mut is_complete = false;
         loop {
-            let expiry = books.updater.next_expiry();
+            let expiry = states.updater.next_expiry();
             let changes = tokio::select! {
-                heard = heard.next() => match heard {
-                    Some(heard) => books.take(heard),
+                event = event.next() => match event {
+                    Some(event) => states.take(event),
                     None => return,
                 },
-                () = until(expiry) => books.expire(Instant::now()),
+                () = until(expiry) => states.expire(Instant::now()),
             };
             if is_complete {
                 changes.into_iter().for_each(notify);
                 continue;
             }
-            match books.missing() {
+            match states.unsynced() {
                 // What is on its way is no news.
-                Some(missing) if books.deaf_to.is_empty() => drop(self.health.wait_for(&missing)),
+                Some(missing) if states.failing.is_empty() => drop(self.health.wait_for(&missing)),
                 Some(missing) => self.wait(&missing),
                 None => {
                     is_complete = true;
@@ -181,7 +182,7 @@ impl Service {
     }
 
     /// The watches, limited to this node and to what is served.
-    fn open(&self, client: &Client, writer: StoreWriter) -> (Ears, Books) {
+    fn open(&self, client: &Client, writer: StoreWriter) -> (WatchStreams, WatchStates) {
         let scope = &self.options.scope;
         let whole = watcher::Config::default;
         let on_node = whole().fields(&format!("spec.nodeName={}", self.options.node));
@@ -191,45 +192,57 @@ impl Service {
             true => scope.namespaces.iter().map(named).collect(),
             false => vec![whole()],
         };
-        let mut ears: Ears = Vec::new();
-        let books = Books {
+        let mut streams: WatchStreams = Vec::new();
+        let states = WatchStates {
             updater: StoreUpdater::new(writer, scope.clone(), &self.options.installation),
-            podconfigs: listen(&mut ears, apis(client, scope), &whole(), Heard::PodConfig),
-            policies: listen(
-                &mut ears,
+            podconfigs: watch_each(
+                &mut streams,
+                apis(client, scope),
+                &whole(),
+                WatchEvent::PodConfig,
+            ),
+            policies: watch_each(
+                &mut streams,
                 vec![Api::all(client.clone())],
                 &whole(),
-                Heard::Policy,
+                WatchEvent::Policy,
             ),
             namespaces: namespaces
                 .iter()
                 .enumerate()
                 .map(|(at, selection)| {
                     let api: Api<PartialObjectMeta<Namespace>> = Api::all(client.clone());
-                    let said = watch::objects(api, selection.clone());
-                    ears.push(Box::pin(said.map(move |said| Heard::Namespace(at, said))));
-                    Ledger::default()
+                    let result = watch::objects(api, selection.clone());
+                    streams.push(Box::pin(
+                        result.map(move |result| WatchEvent::Namespace(at, result)),
+                    ));
+                    KnownKeys::default()
                 })
                 .collect(),
-            pods: listen(&mut ears, apis(client, scope), &on_node, Heard::Pod),
-            peer_slices: listen(&mut ears, apis(client, scope), &whole(), Heard::PeerSlice),
-            reserved_networks: listen(
-                &mut ears,
+            pods: watch_each(&mut streams, apis(client, scope), &on_node, WatchEvent::Pod),
+            peer_slices: watch_each(
+                &mut streams,
+                apis(client, scope),
+                &whole(),
+                WatchEvent::PeerSlice,
+            ),
+            reserved_networks: watch_each(
+                &mut streams,
                 vec![Api::all(client.clone())],
                 &whole(),
-                Heard::ReservedNetworks,
+                WatchEvent::ReservedNetworks,
             ),
-            claims: listen(
-                &mut ears,
+            claims: watch_each(
+                &mut streams,
                 vec![Api::all(client.clone())],
                 &of_node,
-                Heard::Claim,
+                WatchEvent::Claim,
             ),
             of_node: self.claims.0.clone(),
             metrics: self.metrics.clone(),
-            deaf_to: BTreeMap::new(),
+            failing: BTreeMap::new(),
         };
-        (ears, books)
+        (streams, states)
     }
 }
 
@@ -242,19 +255,19 @@ pub async fn until(time: Option<Instant>) {
 }
 
 /// One watch for each of these places.
-fn listen<K>(
-    ears: &mut Ears,
+fn watch_each<K>(
+    streams: &mut WatchStreams,
     apis: Vec<Api<K>>,
     selection: &watcher::Config,
-    heard: fn(usize, Said<K>) -> Heard,
-) -> Vec<Ledger>
+    event: fn(usize, WatchResult<K>) -> WatchEvent,
+) -> Vec<KnownKeys>
 where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
 {
     let one = |(at, api)| {
-        let said = watch::objects(api, selection.clone());
-        ears.push(Box::pin(said.map(move |said| heard(at, said))));
-        Ledger::default()
+        let result = watch::objects(api, selection.clone());
+        streams.push(Box::pin(result.map(move |result| event(at, result))));
+        KnownKeys::default()
     };
     apis.into_iter().enumerate().map(one).collect()
 }

@@ -15,7 +15,7 @@ use kube::{
 
 use super::{
     retired::Retired,
-    watch::{Key, News, key},
+    watch::{ObjectEvent, ObjectKey, key},
 };
 use crate::{
     scope::Scope,
@@ -48,26 +48,26 @@ impl StoreUpdater {
         }
     }
 
-    pub fn podconfig(&mut self, news: News<PodConfig>) -> Option<Trigger> {
-        let (namespace, name) = self.served(&news)?;
-        let (event, is_new) = event(news, &self.stores.podconfigs, |old, new| {
+    pub fn podconfig(&mut self, object_event: ObjectEvent<PodConfig>) -> Option<Trigger> {
+        let (namespace, name) = self.served(&object_event)?;
+        let (event, is_new) = event(object_event, &self.stores.podconfigs, |old, new| {
             old.spec == new.spec && is_same(old, new)
         })?;
         self.writer.podconfig(&event);
         is_new.then_some(Trigger::PodConfig { namespace, name })
     }
 
-    pub fn policy(&mut self, news: News<PodConfigPolicy>) -> Option<Trigger> {
-        let (event, is_new) = event(news, &self.stores.policies, |old, new| {
+    pub fn policy(&mut self, object_event: ObjectEvent<PodConfigPolicy>) -> Option<Trigger> {
+        let (event, is_new) = event(object_event, &self.stores.policies, |old, new| {
             old.spec == new.spec && is_same(old, new)
         })?;
         self.writer.policy(&event);
         is_new.then_some(Trigger::Policy)
     }
 
-    pub fn namespace(&mut self, news: News<NamespaceMeta>) -> Option<Trigger> {
-        let (_, name) = key_of(&news);
-        let (event, is_new) = event(news, &self.stores.namespaces, |old, new| {
+    pub fn namespace(&mut self, object_event: ObjectEvent<NamespaceMeta>) -> Option<Trigger> {
+        let (_, name) = key_of(&object_event);
+        let (event, is_new) = event(object_event, &self.stores.namespaces, |old, new| {
             old.metadata.labels == new.metadata.labels
         })?;
         self.writer.namespace(&event);
@@ -75,21 +75,25 @@ impl StoreUpdater {
     }
 
     /// One that is deleted stays in force for a while.
-    pub fn peer_slice(&mut self, news: News<PeerSlice>, now: Instant) -> Option<Trigger> {
-        let key = self.served(&news)?;
+    pub fn peer_slice(
+        &mut self,
+        object_event: ObjectEvent<PeerSlice>,
+        now: Instant,
+    ) -> Option<Trigger> {
+        let key = self.served(&object_event)?;
         let is_known = || {
             let known = self.stores.peer_slices.get(&reference(&key.0, &key.1));
             known.is_some()
         };
-        match news {
-            News::Went(_) if is_known() => {
+        match object_event {
+            ObjectEvent::Deleted(_) if is_known() => {
                 self.retired.deleted(key, now);
                 None
             }
-            News::Went(_) => None,
-            News::Came(_) => {
+            ObjectEvent::Deleted(_) => None,
+            ObjectEvent::Applied(_) => {
                 self.retired.came_back(&key);
-                self.put_slice(news)
+                self.put_slice(object_event)
             }
         }
     }
@@ -100,7 +104,7 @@ impl StoreUpdater {
             self.retired.restart(now);
         }
         let gone = self.retired.expired(now).into_iter();
-        gone.filter_map(|key| self.put_slice(News::Went(key)))
+        gone.filter_map(|key| self.put_slice(ObjectEvent::Deleted(key)))
             .collect()
     }
 
@@ -108,10 +112,10 @@ impl StoreUpdater {
         self.retired.next()
     }
 
-    fn put_slice(&mut self, news: News<PeerSlice>) -> Option<Trigger> {
-        let (namespace, name) = self.served(&news)?;
+    fn put_slice(&mut self, object_event: ObjectEvent<PeerSlice>) -> Option<Trigger> {
+        let (namespace, name) = self.served(&object_event)?;
         let known = self.stores.peer_slices.get(&reference(&namespace, &name));
-        let (event, is_new) = event(news, &self.stores.peer_slices, |old, new| {
+        let (event, is_new) = event(object_event, &self.stores.peer_slices, |old, new| {
             old.spec == new.spec
         })?;
         self.writer.peer_slice(&event);
@@ -133,17 +137,20 @@ impl StoreUpdater {
     }
 
     /// Of other installations only which namespaces they serve.
-    pub fn reserved_networks(&mut self, news: News<ReservedNetworks>) -> Option<Trigger> {
-        let is_served_otherwise = self.serves(&news);
-        let is_new = self.own_networks(news);
+    pub fn reserved_networks(
+        &mut self,
+        object_event: ObjectEvent<ReservedNetworks>,
+    ) -> Option<Trigger> {
+        let is_served_otherwise = self.serves(&object_event);
+        let is_new = self.own_networks(object_event);
         (is_served_otherwise || is_new.is_some()).then_some(Trigger::ReservedNetworks)
     }
 
-    fn serves(&mut self, news: &News<ReservedNetworks>) -> bool {
-        let (_, name) = key_of(news);
-        let serves = match news {
-            News::Came(object) => object.spec.serves.clone(),
-            News::Went(_) => None,
+    fn serves(&mut self, object_event: &ObjectEvent<ReservedNetworks>) -> bool {
+        let (_, name) = key_of(object_event);
+        let serves = match object_event {
+            ObjectEvent::Applied(object) => object.spec.serves.clone(),
+            ObjectEvent::Deleted(_) => None,
         };
         // A dot is in no installation's name: it tells the lists of networks from what is said of all of them.
         !name.contains('.') && self.writer.serves(&name, serves)
@@ -151,17 +158,17 @@ impl StoreUpdater {
 
     /// Of this installation's controller alone; that it says the same again is news only to those who no longer
     /// relied on it.
-    fn own_networks(&mut self, news: News<ReservedNetworks>) -> Option<()> {
-        let (_, name) = key_of(&news);
+    fn own_networks(&mut self, object_event: ObjectEvent<ReservedNetworks>) -> Option<()> {
+        let (_, name) = key_of(&object_event);
         let rest = name.strip_prefix(&self.installation)?;
         if !(rest.is_empty() || rest.starts_with('.')) {
             return None;
         }
         let was_stale = self.stores.networks_confirmed.is_stale(Instant::now());
         if rest.is_empty() {
-            self.renewed(&news);
+            self.renewed(&object_event);
         }
-        let (event, is_new) = event(news, &self.stores.reserved_networks, |old, new| {
+        let (event, is_new) = event(object_event, &self.stores.reserved_networks, |old, new| {
             let (old, new) = (&old.spec, &new.spec);
             (&old.networks, &old.sources) == (&new.networks, &new.sources)
         })?;
@@ -170,9 +177,9 @@ impl StoreUpdater {
         (is_new || is_known_again).then_some(())
     }
 
-    fn renewed(&self, news: &News<ReservedNetworks>) {
+    fn renewed(&self, object_event: &ObjectEvent<ReservedNetworks>) {
         let heard = &self.stores.networks_confirmed;
-        let News::Came(object) = news else {
+        let ObjectEvent::Applied(object) = object_event else {
             return heard.set(None);
         };
         let before = self
@@ -188,22 +195,22 @@ impl StoreUpdater {
         }
     }
 
-    pub fn pod(&mut self, news: News<Pod>) -> Option<Trigger> {
-        let (namespace, name) = self.served(&news)?;
-        let (event, is_new) = event(news, &self.stores.pods, is_same_pod)?;
+    pub fn pod(&mut self, object_event: ObjectEvent<Pod>) -> Option<Trigger> {
+        let (namespace, name) = self.served(&object_event)?;
+        let (event, is_new) = event(object_event, &self.stores.pods, is_same_pod)?;
         self.writer.pod(&event);
         is_new.then_some(Trigger::Pod { namespace, name })
     }
 
-    fn served<K: Resource>(&self, news: &News<K>) -> Option<Key> {
-        Some(key_of(news)).filter(|(namespace, _)| self.scope.serves(namespace))
+    fn served<K: Resource>(&self, object_event: &ObjectEvent<K>) -> Option<ObjectKey> {
+        Some(key_of(object_event)).filter(|(namespace, _)| self.scope.serves(namespace))
     }
 }
 
-fn key_of<K: Resource>(news: &News<K>) -> Key {
-    match news {
-        News::Came(object) => key(object.as_ref()),
-        News::Went(key) => key.clone(),
+fn key_of<K: Resource>(object_event: &ObjectEvent<K>) -> ObjectKey {
+    match object_event {
+        ObjectEvent::Applied(object) => key(object.as_ref()),
+        ObjectEvent::Deleted(key) => key.clone(),
     }
 }
 
@@ -220,21 +227,21 @@ where
 /// The event for the store, and whether there is anything in it that anybody here looks at. The store has
 /// the newest version in any case: who changes an object must name it.
 fn event<K>(
-    news: News<K>,
+    object_event: ObjectEvent<K>,
     store: &Store<K>,
     is_old: impl Fn(&K, &K) -> bool,
 ) -> Option<(Event<K>, bool)>
 where
     K: Resource<DynamicType = ()> + Clone,
 {
-    let (namespace, name) = key_of(&news);
+    let (namespace, name) = key_of(&object_event);
     let known = store.get(&reference(&namespace, &name));
-    match news {
-        News::Came(new) => {
+    match object_event {
+        ObjectEvent::Applied(new) => {
             let is_new = known.is_none_or(|old| !is_old(&old, &new));
             Some((Event::Apply(*new), is_new))
         }
-        News::Went(_) => known.map(|old| (Event::Delete((*old).clone()), true)),
+        ObjectEvent::Deleted(_) => known.map(|old| (Event::Delete((*old).clone()), true)),
     }
 }
 

@@ -5,9 +5,9 @@ use serde_json::json;
 
 use super::*;
 
-fn asked(kind: &str, group: &str) -> &'static Asked {
+fn source_kind(kind: &str, group: &str) -> &'static SourceKind {
     let mut all = ALL.iter();
-    all.find(|asked| (asked.kind, asked.group) == (kind, group))
+    all.find(|source| (source.kind, source.group) == (kind, group))
         .unwrap()
 }
 
@@ -37,10 +37,10 @@ fn a_tenant_reserves_no_network_and_makes_nothing_unknown() {
             ("Service", "", service),
             ("Gateway", "gateway.networking.k8s.io", gateway),
         ] {
-            let said = read(asked(kind, group), &object);
-            assert_eq!(lines(&said), [""; 0], "{kind} {text}");
-            assert_eq!(said.faults, [""; 0], "{kind} {text}");
-            assert!(!said.remarks.is_empty(), "{kind} {text}");
+            let extracted = read(source_kind(kind, group), &object);
+            assert_eq!(lines(&extracted), [""; 0], "{kind} {text}");
+            assert_eq!(extracted.errors, [""; 0], "{kind} {text}");
+            assert!(!extracted.warnings.is_empty(), "{kind} {text}");
         }
     }
 }
@@ -48,10 +48,10 @@ fn a_tenant_reserves_no_network_and_makes_nothing_unknown() {
 #[test]
 fn what_tenants_write_speaks_of_addresses_alone() {
     for name in ["attachments", "ovn", "kubernetes"] {
-        let of_tenants = said(name).networks.into_iter().filter(|network| {
-            let mut tenants = ALL.iter().filter(|asked| asked.writer == Writer::Tenant);
+        let of_tenants = extracted(name).networks.into_iter().filter(|network| {
+            let mut tenants = ALL.iter().filter(|kind| kind.writer == Writer::Tenant);
             // An API server takes no other address for a service than one of its service networks.
-            tenants.any(|asked| asked.kind_and_group() == network.kind)
+            tenants.any(|kind| kind.kind_and_group() == network.kind)
                 && network.usage != Usage::Services
         });
         for network in of_tenants {
@@ -100,27 +100,31 @@ fn what_administrators_write_and_nobody_understands_is_named() {
             "ConfigMap/kube-system/kubeadm-config: data.ClusterConfiguration.networking.podSubnet: \"ten\" is no network, such as 10.244.0.0/16 or fd00:244::/56",
         ),
     ] {
-        let said = read(asked(kind, group), &object);
-        assert_eq!(said.faults, [told], "{kind}");
+        let extracted = read(source_kind(kind, group), &object);
+        assert_eq!(extracted.errors, [told], "{kind}");
     }
 }
 
 #[test]
 fn a_document_that_is_none_is_named() {
     let object = json!({"metadata": {"name": "kubeadm-config", "namespace": "kube-system"}, "data": {"ClusterConfiguration": "a: [b"}});
-    let said = read(asked("ConfigMap", ""), &object);
+    let extracted = read(source_kind("ConfigMap", ""), &object);
     let told = "ConfigMap/kube-system/kubeadm-config: data.ClusterConfiguration: this is no YAML";
     assert!(
-        said.faults.iter().any(|fault| fault.starts_with(told)),
-        "{said:?}"
+        extracted.errors.iter().any(|fault| fault.starts_with(told)),
+        "{extracted:?}"
     );
 }
 
 #[test]
 fn an_allocation_that_is_none_is_named() {
     let object = json!({"metadata": {"name": "p"}, "spec": {"range": "10.0.0.0/24", "allocations": {"256": {}, "x": {}}}});
-    let said = read(asked("IPPool", "whereabouts.cni.cncf.io"), &object);
-    assert_eq!((said.networks.len(), said.faults.len()), (1, 2), "{said:?}");
+    let extracted = read(source_kind("IPPool", "whereabouts.cni.cncf.io"), &object);
+    assert_eq!(
+        (extracted.networks.len(), extracted.errors.len()),
+        (1, 2),
+        "{extracted:?}"
+    );
 }
 
 #[test]
@@ -131,15 +135,15 @@ fn objects_of_any_shape_are_read_without_harm() {
         json!({"spec": [], "data": 7, "status": "x"}),
         json!({"spec": {"cidrs": {}, "ipam": []}}),
     ] {
-        for asked in ALL {
-            read(asked, &odd);
+        for kind in ALL {
+            read(kind, &odd);
         }
     }
 }
 
 #[test]
 fn every_heading_is_asked_once_and_there_is_room_for_all() {
-    let told: std::collections::BTreeSet<String> = ALL.iter().map(Asked::told).collect();
+    let told: std::collections::BTreeSet<String> = ALL.iter().map(SourceKind::describe).collect();
     assert_eq!(told.len(), ALL.len());
     assert!(ALL.len() <= 64, "the published object has room for 64");
 }

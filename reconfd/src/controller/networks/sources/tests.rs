@@ -5,7 +5,7 @@ use crds::reserved::{Source, Usage};
 use super::*;
 
 fn at(kind: &str) -> usize {
-    let told = |asked: &Asked| asked.told() == kind;
+    let told = |asked: &SourceKind| asked.describe() == kind;
     ALL.iter().position(told).unwrap()
 }
 
@@ -24,9 +24,9 @@ fn network(prefix: &str) -> ReservedNetwork {
 }
 
 fn says(prefix: &str) -> SourceEvent {
-    let said = Said {
+    let said = Extracted {
         networks: vec![network(prefix)],
-        ..Said::default()
+        ..Extracted::default()
     };
     SourceEvent::Object((String::new(), "p".into()), Some(said))
 }
@@ -122,7 +122,7 @@ fn what_went_while_nobody_could_ask_is_gone_when_the_list_is_whole_again() {
     let key = |name: &str| (String::new(), name.to_owned());
     sources.update(
         at(POOLS),
-        SourceEvent::Object(key("other"), Some(Said::default())),
+        SourceEvent::Object(key("other"), Some(Extracted::default())),
         now,
     );
     assert!(sources.update(at(POOLS), SourceEvent::Synced, now));
@@ -149,11 +149,11 @@ fn a_kind_that_is_gone_takes_its_networks_with_it() {
 fn an_object_that_nobody_understands_makes_its_source_unknown_and_no_other() {
     let now = Instant::now();
     let mut sources = read(now);
-    let said = Said {
-        faults: vec!["IPPool/odd: spec.cidr: \"ten\" is no network".into()],
-        ..Said::default()
+    let said = Extracted {
+        errors: vec!["IPPool/odd: spec.cidr: \"ten\" is no network".into()],
+        ..Extracted::default()
     };
-    let key: Key = (String::new(), "odd".into());
+    let key: ObjectKey = (String::new(), "odd".into());
     assert!(sources.update(
         at(POOLS),
         SourceEvent::Object(key.clone(), Some(said.clone())),

@@ -19,8 +19,8 @@ fn pod(condition: Option<&str>, annotation: Option<&str>) -> Pod {
     .unwrap()
 }
 
-fn ready() -> PodWish {
-    PodWish {
+fn ready() -> PodStatusWrite {
+    PodStatusWrite {
         uid: "u".into(),
         gate: Some(Gate {
             is_ready: true,
@@ -31,8 +31,8 @@ fn ready() -> PodWish {
     }
 }
 
-fn with(networks: Vec<Network>) -> PodWish {
-    PodWish {
+fn with(networks: Vec<Network>) -> PodStatusWrite {
+    PodStatusWrite {
         uid: "u".into(),
         gate: None,
         networks: Some(networks),

@@ -13,10 +13,10 @@ fn updater(except: &[&str]) -> StoreUpdater {
     StoreUpdater::new(StoreWriter::new(), scope, "default")
 }
 
-fn pod(more: Value) -> News<Pod> {
+fn pod(more: Value) -> ObjectEvent<Pod> {
     let mut pod = json!({"metadata": {"name": "a", "namespace": "t", "uid": "u"}});
     merge(&mut pod, more);
-    News::Came(Box::new(serde_json::from_value(pod).unwrap()))
+    ObjectEvent::Applied(Box::new(serde_json::from_value(pod).unwrap()))
 }
 
 fn merge(into: &mut Value, more: Value) {
@@ -74,7 +74,7 @@ fn what_is_looked_at_is_a_change() {
 fn a_pod_that_went_is_told_once() {
     let mut updater = updater(&[]);
     updater.pod(pod(json!({})));
-    let went = || News::Went(("t".into(), "a".into()));
+    let went = || ObjectEvent::Deleted(("t".into(), "a".into()));
     assert_eq!(updater.pod(went()), told());
     assert_eq!(updater.pod(went()), None);
     assert!(updater.stores.pods().is_empty());
@@ -87,18 +87,18 @@ fn what_another_copy_serves_is_not_taken() {
     assert!(updater.stores.pods().is_empty());
 }
 
-fn slice(vni: i32) -> News<PeerSlice> {
+fn slice(vni: i32) -> ObjectEvent<PeerSlice> {
     let mut slice = PeerSlice::new("s", crds::PeerSliceSpec::default());
     slice.metadata.namespace = Some("t".into());
     (slice.spec.vni, slice.spec.port) = (vni, 4789);
-    News::Came(Box::new(slice))
+    ObjectEvent::Applied(Box::new(slice))
 }
 
 #[test]
 fn a_slice_that_is_deleted_and_comes_back_changes_nothing() {
     let (mut updater, now) = (updater(&[]), Instant::now());
     updater.peer_slice(slice(7), now);
-    let gone = || News::Went(("t".into(), "s".into()));
+    let gone = || ObjectEvent::Deleted(("t".into(), "s".into()));
     assert_eq!(updater.peer_slice(gone(), now), None);
     assert_eq!(updater.stores.peer_slices_of("t").len(), 1);
     assert_eq!(updater.peer_slice(slice(7), now), None);
@@ -126,17 +126,17 @@ fn a_slice_that_changes_its_segment_concerns_both() {
     assert_eq!(told, Some(Trigger::Namespace("t".into())));
 }
 
-fn networks(name: &str, spec: Value) -> News<ReservedNetworks> {
+fn networks(name: &str, spec: Value) -> ObjectEvent<ReservedNetworks> {
     let object = json!({"metadata": {"name": name}, "spec": spec});
-    News::Came(Box::new(serde_json::from_value(object).unwrap()))
+    ObjectEvent::Applied(Box::new(serde_json::from_value(object).unwrap()))
 }
 
 #[test]
 fn networks_of_another_installation_are_not_ours() {
     let mut updater = updater(&[]);
     for other in ["default2", "other", "default-0"] {
-        let news = networks(other, json!({"renewed": "2026-01-01T00:00:00Z"}));
-        assert_eq!(updater.reserved_networks(news), None, "{other}");
+        let object_event = networks(other, json!({"renewed": "2026-01-01T00:00:00Z"}));
+        assert_eq!(updater.reserved_networks(object_event), None, "{other}");
     }
     assert!(updater.stores.reserved_networks().is_empty());
     assert_eq!(updater.stores.networks_confirmed(), None);
@@ -170,7 +170,7 @@ fn what_is_said_again_is_heard_and_is_no_change() {
         updater.reserved_networks(part),
         Some(Trigger::ReservedNetworks)
     );
-    let gone = News::Went((String::new(), "default".into()));
+    let gone = ObjectEvent::Deleted((String::new(), "default".into()));
     assert_eq!(
         updater.reserved_networks(gone),
         Some(Trigger::ReservedNetworks)
@@ -190,7 +190,7 @@ fn of_another_installation_what_it_serves_is_heard() {
     );
     assert_eq!(updater.reserved_networks(said()), None);
     assert_eq!(updater.stores.served()["hard"].namespaces, ["t"]);
-    let gone = News::Went((String::new(), "hard".into()));
+    let gone = ObjectEvent::Deleted((String::new(), "hard".into()));
     assert_eq!(
         updater.reserved_networks(gone),
         Some(Trigger::ReservedNetworks)

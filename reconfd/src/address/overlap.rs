@@ -6,11 +6,11 @@ use std::net::IpAddr;
 use crds::{policy::MayOverlap, reserved::ReservedNetwork};
 use ipnetwork::IpNetwork;
 
-use super::reserved::{Asking, Reserved};
+use super::reserved::{Query, Reserved};
 
 /// Where a link reaches.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Reach {
+pub struct LinkNetworks {
     /// The namespace of its pod.
     pub namespace: String,
     /// The networks of its addresses and of its ranges.
@@ -23,15 +23,15 @@ pub struct Reach {
 
 /// What there is against where a link reaches.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Judged {
+pub struct OverlapResult {
     /// What it collides with, in words.
     pub collision: Option<String>,
     /// Addresses in its networks that others have or give out.
-    pub barred: Vec<IpNetwork>,
+    pub excluded: Vec<IpNetwork>,
 }
 
-impl Reach {
-    pub fn is_nowhere(&self) -> bool {
+impl LinkNetworks {
+    pub fn is_empty(&self) -> bool {
         self.networks.is_empty() && self.routes.is_empty()
     }
 
@@ -49,45 +49,51 @@ impl Reach {
 }
 
 /// Judges by each of the rules that allow the link: what it may overlap. No rule: nothing.
-pub fn judge(reach: &Reach, reserved: &[&Reserved], rules: &[Vec<MayOverlap>]) -> Judged {
-    let judged = rules.iter().map(|rule| by_rule(reach, reserved, rule));
+pub fn check_overlap(
+    reach: &LinkNetworks,
+    reserved: &[&Reserved],
+    rules: &[Vec<MayOverlap>],
+) -> OverlapResult {
+    let result = rules.iter().map(|rule| check_rule(reach, reserved, rule));
     let mut nearest = None;
-    for judged in judged {
-        if judged.collision.is_none() {
-            return judged;
+    for result in result {
+        if result.collision.is_none() {
+            return result;
         }
-        nearest = nearest.or(Some(judged));
+        nearest = nearest.or(Some(result));
     }
-    nearest.unwrap_or_else(|| by_rule(reach, reserved, &[]))
+    nearest.unwrap_or_else(|| check_rule(reach, reserved, &[]))
 }
 
-fn by_rule(reach: &Reach, reserved: &[&Reserved], rule: &[MayOverlap]) -> Judged {
+fn check_rule(reach: &LinkNetworks, reserved: &[&Reserved], rule: &[MayOverlap]) -> OverlapResult {
     let exempt = |reserved: &ReservedNetwork, network: IpNetwork| {
         rule.iter()
             .any(|may| may.sources.contains(&reserved.source) && may.prefix.holds(network))
     };
-    let asking = Asking {
+    let query = Query {
         namespace: &reach.namespace,
         exempt: &exempt,
     };
     // A default route is the last resort: whoever lets a tenant have it has said so in the rule's routes.
     let routes = reach.routes.iter().filter(|route| route.prefix() > 0);
     let networks = || reach.networks.iter().chain(routes.clone());
-    let against = |reserved: &&Reserved| {
+    let conflicts = |reserved: &&Reserved| {
         let mut addresses = reach.addresses.iter();
         let mut networks = networks();
         networks
-            .find_map(|network| reserved.against_network(*network, &asking))
-            .or_else(|| addresses.find_map(|address| reserved.against_address(*address, &asking)))
+            .find_map(|network| reserved.conflict_with_network(*network, &query))
+            .or_else(|| {
+                addresses.find_map(|address| reserved.conflict_with_address(*address, &query))
+            })
     };
     let taken = |reserved: &&Reserved| {
         let networks = reach.networks.iter();
-        let taken = networks.flat_map(|network| reserved.taken_in(*network, &asking));
+        let taken = networks.flat_map(|network| reserved.addresses_taken_in(*network, &query));
         taken.collect::<Vec<_>>()
     };
-    Judged {
-        collision: reserved.iter().find_map(against),
-        barred: reserved.iter().flat_map(taken).collect(),
+    OverlapResult {
+        collision: reserved.iter().find_map(conflicts),
+        excluded: reserved.iter().flat_map(taken).collect(),
     }
 }
 
@@ -122,10 +128,10 @@ mod tests {
         }
     }
 
-    fn reach(network: &str) -> Reach {
-        Reach {
+    fn reach(network: &str) -> LinkNetworks {
+        LinkNetworks {
             networks: vec![network.parse().unwrap()],
-            ..Reach::default()
+            ..LinkNetworks::default()
         }
     }
 
@@ -139,9 +145,9 @@ mod tests {
             vec![may("10.1.0.0/16", &[Source::NodeRoutes])],
             vec![may("10.1.0.0/16", &[Source::MachineNetwork])],
         ];
-        let judged = judge(&reach("10.1.5.0/24"), &[&all], &rules);
+        let result = check_overlap(&reach("10.1.5.0/24"), &[&all], &rules);
         assert_eq!(
-            judged.collision.as_deref(),
+            result.collision.as_deref(),
             Some("10.1.5.0/24 overlaps 10.1.5.0/24, the machine network of Kind/object")
         );
         let both = [vec![may(
@@ -149,8 +155,8 @@ mod tests {
             &[Source::NodeRoutes, Source::MachineNetwork],
         )]];
         assert_eq!(
-            judge(&reach("10.1.5.0/24"), &[&all], &both),
-            Judged::default()
+            check_overlap(&reach("10.1.5.0/24"), &[&all], &both),
+            OverlapResult::default()
         );
     }
 
@@ -158,7 +164,7 @@ mod tests {
     fn what_a_rule_names_is_overlapped_inside_of_it_alone() {
         let all = Reserved::new([reserved("10.0.0.0/8", Usage::Connected, Source::NodeRoutes)]);
         let rules = [vec![may("10.99.0.0/16", &[Source::NodeRoutes])]];
-        let collision = |network| judge(&reach(network), &[&all], &rules).collision;
+        let collision = |network| check_overlap(&reach(network), &[&all], &rules).collision;
         assert_eq!(collision("10.99.3.0/24"), None);
         assert!(collision("10.0.0.0/8").is_some());
     }
@@ -169,7 +175,7 @@ mod tests {
             let all = Reserved::new([reserved("10.1.0.0/16", usage, Source::NodeRoutes)]);
             let rules = [vec![may("10.0.0.0/8", &[Source::NodeRoutes])]];
             assert!(
-                judge(&reach("10.1.2.0/24"), &[&all], &rules)
+                check_overlap(&reach("10.1.2.0/24"), &[&all], &rules)
                     .collision
                     .is_some()
             );
@@ -180,16 +186,16 @@ mod tests {
     fn a_pool_of_others_inside_bars_its_addresses_and_no_more() {
         let all = Reserved::new([reserved("10.1.0.128/25", Usage::Pool, Source::MetalLB)]);
         let mut wanted = reach("10.1.0.0/24");
-        let judged = judge(&wanted, &[&all], &[]);
-        assert_eq!(judged.collision, None);
+        let result = check_overlap(&wanted, &[&all], &[]);
+        assert_eq!(result.collision, None);
         assert_eq!(
-            judged.barred,
+            result.excluded,
             ["10.1.0.128/25".parse::<IpNetwork>().unwrap()]
         );
         wanted.addresses = vec!["10.1.0.200".parse().unwrap()];
-        let told = judge(&wanted, &[&all], &[]).collision.unwrap();
+        let message = check_overlap(&wanted, &[&all], &[]).collision.unwrap();
         assert_eq!(
-            told,
+            message,
             "10.1.0.200 overlaps 10.1.0.128/25, the address pool of Kind/object"
         );
     }
@@ -201,17 +207,28 @@ mod tests {
             Usage::Services,
             Source::ServiceCIDR,
         )]);
-        let to = |text: &str| Reach {
+        let to = |text: &str| LinkNetworks {
             routes: vec![text.parse().unwrap()],
-            ..Reach::default()
+            ..LinkNetworks::default()
         };
         assert!(
-            judge(&to("10.96.0.10/32"), &[&all], &[])
+            check_overlap(&to("10.96.0.10/32"), &[&all], &[])
                 .collision
                 .is_some()
         );
-        assert!(judge(&to("10.0.0.0/8"), &[&all], &[]).collision.is_some());
-        assert!(judge(&to("0.0.0.0/1"), &[&all], &[]).collision.is_some());
-        assert_eq!(judge(&to("0.0.0.0/0"), &[&all], &[]).collision, None);
+        assert!(
+            check_overlap(&to("10.0.0.0/8"), &[&all], &[])
+                .collision
+                .is_some()
+        );
+        assert!(
+            check_overlap(&to("0.0.0.0/1"), &[&all], &[])
+                .collision
+                .is_some()
+        );
+        assert_eq!(
+            check_overlap(&to("0.0.0.0/0"), &[&all], &[]).collision,
+            None
+        );
     }
 }

@@ -18,7 +18,7 @@ use crate::{node::networks::NetworksResult, source::freshness::VALID_FOR};
 
 /// What the controller has published.
 #[derive(Clone, Debug, Default)]
-pub struct Published {
+pub struct PublishedNetworks {
     pub objects: Vec<Arc<ReservedNetworks>>,
     /// When it was last heard that they are current.
     pub heard: Option<Instant>,
@@ -26,18 +26,18 @@ pub struct Published {
 
 /// What came or went, and whether it may matter for what could not be had before.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct News {
+pub struct InventoryUpdate {
     pub networks: Vec<IpNetwork>,
-    pub is_surer: bool,
+    pub may_unblock: bool,
 }
 
 /// The reserved networks of this node.
 #[derive(Debug, Default)]
-pub struct Known {
+pub struct NetworkInventory {
     installation: String,
     /// From the command line.
     own: Vec<ReservedNetwork>,
-    /// Each network, undated, and since when it is known.
+    /// Each network, undated, and since when it is inventory.
     all: BTreeMap<ReservedNetwork, Time>,
     reserved: Reserved,
     unknown: Option<String>,
@@ -45,7 +45,7 @@ pub struct Known {
     sources: Vec<SourceState>,
 }
 
-impl Known {
+impl NetworkInventory {
     pub fn new(installation: &str, own: &[Cidr]) -> Self {
         let own = own.iter().map(|prefix| ReservedNetwork {
             prefix: *prefix,
@@ -78,13 +78,13 @@ impl Known {
     }
 
     /// Takes in all that is known now. `cluster` is `None` where there is no cluster.
-    pub fn take(
+    pub fn update(
         &mut self,
         node: Option<&NetworksResult>,
-        cluster: Option<&Published>,
+        cluster: Option<&PublishedNetworks>,
         (now, time): (Instant, Time),
-    ) -> News {
-        let unknown = why_unknown(node, cluster, &self.installation, now);
+    ) -> InventoryUpdate {
+        let unknown = unknown_reason(node, cluster, &self.installation, now);
         let mut found = self.own.clone();
         found.extend(special());
         match node {
@@ -99,11 +99,11 @@ impl Known {
             found.extend(object.spec.networks.iter().cloned());
             self.sources.extend(object.spec.sources.iter().cloned());
         }
-        let is_surer = self.unknown.is_some() && self.unknown != unknown;
+        let may_unblock = self.unknown.is_some() && self.unknown != unknown;
         self.unknown = unknown;
-        News {
+        InventoryUpdate {
             networks: self.replace(found, &time),
-            is_surer,
+            may_unblock,
         }
     }
 
@@ -121,8 +121,8 @@ impl Known {
             (undated, since.unwrap_or_else(|| time.clone()))
         });
         let now: BTreeMap<ReservedNetwork, Time> = dated.collect();
-        let (went, came) = (not_in(&self.all, &now), not_in(&now, &self.all));
-        let changed: Vec<IpNetwork> = went.chain(came).collect();
+        let (removed, added) = (not_in(&self.all, &now), not_in(&now, &self.all));
+        let changed: Vec<IpNetwork> = removed.chain(added).collect();
         if !changed.is_empty() {
             let dated = now.iter().map(|(network, since)| ReservedNetwork {
                 since: Some(since.clone()),
@@ -144,9 +144,9 @@ fn not_in<'a>(
 }
 
 /// Why there may be networks that nobody here knows of.
-fn why_unknown(
+fn unknown_reason(
     node: Option<&NetworksResult>,
-    cluster: Option<&Published>,
+    cluster: Option<&PublishedNetworks>,
     installation: &str,
     now: Instant,
 ) -> Option<String> {
@@ -205,7 +205,7 @@ mod tests {
         Arc::new(ReservedNetworks::new("default", spec))
     }
 
-    fn published(state: ReadState, heard: Instant) -> Published {
+    fn published(state: ReadState, heard: Instant) -> PublishedNetworks {
         let source = SourceState {
             source: Source::Calico,
             asked: "IPPool.crd.projectcalico.org".into(),
@@ -227,7 +227,7 @@ mod tests {
             networks: vec![network.clone()],
             ..ReservedNetworksSpec::default()
         };
-        Published {
+        PublishedNetworks {
             objects: vec![object(of("default")), object(of("another"))],
             heard: Some(heard),
         }
@@ -235,16 +235,16 @@ mod tests {
 
     #[test]
     fn what_comes_and_goes_is_news_once() {
-        let mut known = Known::new("default", &["172.20.0.0/16".parse().unwrap()]);
+        let mut inventory = NetworkInventory::new("default", &["172.20.0.0/16".parse().unwrap()]);
         let now = Instant::now();
-        let first = known.take(Some(&node("10.0.0.5/24")), None, (now, at(1)));
-        assert!(first.is_surer && first.networks.contains(&"172.20.0.0/16".parse().unwrap()));
-        assert_eq!(known.unknown(), None);
-        let again = known.take(Some(&node("10.0.0.5/24")), None, (now, at(2)));
-        assert_eq!(again, News::default());
-        let moved = known.take(Some(&node("10.0.1.5/24")), None, (now, at(3)));
+        let first = inventory.update(Some(&node("10.0.0.5/24")), None, (now, at(1)));
+        assert!(first.may_unblock && first.networks.contains(&"172.20.0.0/16".parse().unwrap()));
+        assert_eq!(inventory.unknown(), None);
+        let again = inventory.update(Some(&node("10.0.0.5/24")), None, (now, at(2)));
+        assert_eq!(again, InventoryUpdate::default());
+        let moved = inventory.update(Some(&node("10.0.1.5/24")), None, (now, at(3)));
         assert_eq!(moved.networks.len(), 4);
-        let since: Vec<_> = known
+        let since: Vec<_> = inventory
             .reserved()
             .iter()
             .filter_map(|n| n.since.clone())
@@ -254,56 +254,68 @@ mod tests {
 
     #[test]
     fn a_source_that_cannot_be_read_is_named_and_the_networks_stay() {
-        let mut known = Known::new("default", &[]);
+        let mut inventory = NetworkInventory::new("default", &[]);
         let (now, node) = (Instant::now(), node("10.0.0.5/24"));
-        known.take(
+        inventory.update(
             Some(&node),
             Some(&published(ReadState::Read, now)),
             (now, at(1)),
         );
-        assert_eq!(known.unknown(), None);
-        let networks = known.reserved().iter().count();
-        let told = known.take(
+        assert_eq!(inventory.unknown(), None);
+        let networks = inventory.reserved().iter().count();
+        let update = inventory.update(
             Some(&node),
             Some(&published(ReadState::Unknown, now)),
             (now, at(2)),
         );
         assert_eq!(
-            known.unknown(),
+            inventory.unknown(),
             Some("IPPool.crd.projectcalico.org: 403: forbidden")
         );
-        assert_eq!(told, News::default());
-        assert_eq!(known.reserved().iter().count(), networks);
+        assert_eq!(update, InventoryUpdate::default());
+        assert_eq!(inventory.reserved().iter().count(), networks);
     }
 
     #[test]
     fn a_controller_that_is_silent_is_not_believed_for_ever() {
-        let mut known = Known::new("default", &[]);
+        let mut inventory = NetworkInventory::new("default", &[]);
         let (heard, node) = (Instant::now(), node("10.0.0.5/24"));
         let cluster = published(ReadState::Read, heard);
-        known.take(Some(&node), Some(&cluster), (heard + VALID_FOR, at(1)));
-        assert_eq!(known.unknown(), None);
+        inventory.update(Some(&node), Some(&cluster), (heard + VALID_FOR, at(1)));
+        assert_eq!(inventory.unknown(), None);
         let later = heard + VALID_FOR + Duration::from_secs(1);
-        known.take(Some(&node), Some(&cluster), (later, at(2)));
-        assert!(known.unknown().is_some_and(|why| why.contains("for 181 s")));
-        known.take(Some(&node), Some(&Published::default()), (later, at(3)));
-        assert!(known.unknown().is_some_and(|why| why.contains("not told")));
+        inventory.update(Some(&node), Some(&cluster), (later, at(2)));
+        assert!(
+            inventory
+                .unknown()
+                .is_some_and(|why| why.contains("for 181 s"))
+        );
+        inventory.update(
+            Some(&node),
+            Some(&PublishedNetworks::default()),
+            (later, at(3)),
+        );
+        assert!(
+            inventory
+                .unknown()
+                .is_some_and(|why| why.contains("not told"))
+        );
     }
 
     #[test]
     fn a_kernel_that_does_not_answer_takes_nothing_away() {
-        let mut known = Known::new("default", &[]);
+        let mut inventory = NetworkInventory::new("default", &[]);
         let now = Instant::now();
-        known.take(Some(&node("10.0.0.5/24")), None, (now, at(1)));
+        inventory.update(Some(&node("10.0.0.5/24")), None, (now, at(1)));
         let broken = Err(Error {
             op: "list addresses".into(),
             errno: Errno::EIO,
             text: String::new(),
         });
-        let news = known.take(Some(&broken), None, (now, at(2)));
-        assert_eq!(news.networks, []);
+        let update = inventory.update(Some(&broken), None, (now, at(2)));
+        assert_eq!(update.networks, []);
         assert!(
-            known
+            inventory
                 .unknown()
                 .is_some_and(|why| why.contains("list addresses"))
         );

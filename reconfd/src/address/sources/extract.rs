@@ -28,25 +28,25 @@ pub enum Writer {
 
 /// What an object says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Said {
+pub struct Extracted {
     pub networks: Vec<ReservedNetwork>,
     /// Why nobody knows what it says.
-    pub faults: Vec<String>,
+    pub errors: Vec<String>,
     /// What was passed over.
-    pub remarks: Vec<String>,
+    pub warnings: Vec<String>,
 }
 
 /// The object that is being read.
 #[derive(Clone, Debug)]
-pub struct Notes {
+pub struct Extractor {
     pub source: Source,
     pub kind: String,
     pub object: String,
     pub writer: Writer,
-    pub said: Said,
+    pub extracted: Extracted,
 }
 
-impl Notes {
+impl Extractor {
     /// A text with one network, `first-last`, or several with commas or blanks between.
     pub fn network(&mut self, usage: Usage, field: &Field<'_>) {
         self.network_of(self.source, usage, field);
@@ -57,13 +57,13 @@ impl Notes {
             return;
         }
         let Some(text) = field.value.as_str() else {
-            return self.fault(field, &format!("{} is no text", field.value));
+            return self.error(field, &format!("{} is no text", field.value));
         };
         let parts = text.split(|c: char| c == ',' || c.is_whitespace());
         for part in parts.filter(|part| !part.is_empty()) {
             match networks(part) {
                 Ok(networks) => self.add_all(source, usage, field, networks),
-                Err(why) => self.fault(field, &why),
+                Err(why) => self.error(field, &why),
             }
         }
     }
@@ -78,7 +78,7 @@ impl Notes {
     /// What a list holds; anything else in its place is a fault.
     pub fn list<'a>(&mut self, field: &Field<'a>) -> Vec<Field<'a>> {
         if !field.is_empty() && !field.value.is_array() {
-            self.fault(field, "this is no list");
+            self.error(field, "this is no list");
         }
         field.items().collect()
     }
@@ -91,7 +91,7 @@ impl Notes {
         let text = |field: &Field<'_>| field.text().unwrap_or_default().to_owned();
         match between(&text(first), &text(last)) {
             Ok(networks) => self.add_all(self.source, usage, first, networks),
-            Err(why) => self.fault(first, &why),
+            Err(why) => self.error(first, &why),
         }
     }
 
@@ -111,9 +111,9 @@ impl Notes {
         let network = canonical(network);
         if network.prefix() < self.widest(network, usage) {
             let why = format!("{network} is too wide to be believed, and passed over");
-            return self.remark(field, &why);
+            return self.warn(field, &why);
         }
-        self.said.networks.push(ReservedNetwork {
+        self.extracted.networks.push(ReservedNetwork {
             prefix: Cidr::of(network),
             usage,
             source,
@@ -134,18 +134,18 @@ impl Notes {
     }
 
     /// What is there and cannot be understood.
-    pub fn fault(&mut self, field: &Field<'_>, why: &str) {
+    pub fn error(&mut self, field: &Field<'_>, why: &str) {
         match self.writer {
-            Writer::Administrator => self.said.faults.push(self.told(field, why)),
-            Writer::Node | Writer::Tenant => self.remark(field, why),
+            Writer::Administrator => self.extracted.errors.push(self.message(field, why)),
+            Writer::Node | Writer::Tenant => self.warn(field, why),
         }
     }
 
-    pub fn remark(&mut self, field: &Field<'_>, why: &str) {
-        self.said.remarks.push(self.told(field, why));
+    pub fn warn(&mut self, field: &Field<'_>, why: &str) {
+        self.extracted.warnings.push(self.message(field, why));
     }
 
-    fn told(&self, field: &Field<'_>, why: &str) -> String {
+    fn message(&self, field: &Field<'_>, why: &str) -> String {
         let why: String = why.chars().filter(|c| !c.is_control()).take(200).collect();
         format!("{}/{}: {}: {why}", self.kind, self.object, field.path)
     }
@@ -200,26 +200,27 @@ mod tests {
 
     use super::*;
 
-    fn said(writer: Writer, usage: Usage, value: Value) -> Said {
-        let mut notes = Notes {
+    fn extracted(writer: Writer, usage: Usage, value: Value) -> Extracted {
+        let mut out = Extractor {
             source: Source::Calico,
             kind: "IPPool.crd.projectcalico.org".into(),
             object: "p".into(),
             writer,
-            said: Said::default(),
+            extracted: Extracted::default(),
         };
-        notes.network(usage, &Field::named("spec.cidr", &value));
-        notes.said
+        out.network(usage, &Field::named("spec.cidr", &value));
+        out.extracted
     }
 
-    fn prefixes(said: &Said) -> Vec<String> {
-        let networks = said.networks.iter();
+    fn prefixes(extracted: &Extracted) -> Vec<String> {
+        let networks = extracted.networks.iter();
         networks.map(|network| network.prefix.to_string()).collect()
     }
 
     #[test]
     fn a_network_is_read_as_the_plugins_write_it() {
-        let read = |text: &str| prefixes(&said(Writer::Administrator, Usage::Pods, json!(text)));
+        let read =
+            |text: &str| prefixes(&extracted(Writer::Administrator, Usage::Pods, json!(text)));
         assert_eq!(read("10.244.0.0/16"), ["10.244.0.0/16"]);
         assert_eq!(read("10.244.3.7/16"), ["10.244.0.0/16"]);
         assert_eq!(read("10.0.0.7"), ["10.0.0.7/32"]);
@@ -242,9 +243,13 @@ mod tests {
             json!(["10.0.0.0/8"]),
             json!("10.0.0.9-10.0.0.5"),
         ] {
-            let said = said(Writer::Administrator, Usage::Pods, value.clone());
-            assert_eq!((said.networks.len(), said.faults.len()), (0, 1), "{value}");
-            assert!(said.faults[0].starts_with("IPPool.crd.projectcalico.org/p: spec.cidr: "));
+            let extracted = extracted(Writer::Administrator, Usage::Pods, value.clone());
+            assert_eq!(
+                (extracted.networks.len(), extracted.errors.len()),
+                (0, 1),
+                "{value}"
+            );
+            assert!(extracted.errors[0].starts_with("IPPool.crd.projectcalico.org/p: spec.cidr: "));
         }
     }
 
@@ -259,24 +264,31 @@ mod tests {
             "0.0.0.0-255.255.255.255",
         ] {
             for writer in [Writer::Tenant, Writer::Node] {
-                let said = said(writer, Usage::Pool, json!(text));
-                assert_eq!((said.networks.len(), said.faults.len()), (0, 0), "{text}");
-                assert_eq!(said.remarks.len(), 1, "{text}");
+                let extracted = extracted(writer, Usage::Pool, json!(text));
+                assert_eq!(
+                    (extracted.networks.len(), extracted.errors.len()),
+                    (0, 0),
+                    "{text}"
+                );
+                assert_eq!(extracted.warnings.len(), 1, "{text}");
             }
         }
     }
 
     #[test]
     fn the_whole_of_a_family_is_no_network_of_anybody() {
-        let all = said(Writer::Administrator, Usage::Pods, json!("0.0.0.0/0"));
-        assert_eq!((all.networks.len(), all.remarks.len()), (0, 1));
-        let half = said(Writer::Administrator, Usage::Pods, json!("0.0.0.0/1"));
+        let all = extracted(Writer::Administrator, Usage::Pods, json!("0.0.0.0/0"));
+        assert_eq!((all.networks.len(), all.warnings.len()), (0, 1));
+        let half = extracted(Writer::Administrator, Usage::Pods, json!("0.0.0.0/1"));
         assert_eq!(half.networks.len(), 1);
     }
 
     #[test]
     fn nothing_that_a_terminal_obeys_gets_into_a_message() {
-        let said = said(Writer::Administrator, Usage::Pods, json!("\u{1b}[31mred\n"));
-        assert!(!said.faults[0].contains(char::is_control), "{said:?}");
+        let extracted = extracted(Writer::Administrator, Usage::Pods, json!("\u{1b}[31mred\n"));
+        assert!(
+            !extracted.errors[0].contains(char::is_control),
+            "{extracted:?}"
+        );
     }
 }

@@ -7,40 +7,40 @@ use kube::Client;
 use tokio::time::{sleep, timeout};
 
 use super::{
-    desk::{ReportWish, Sink, Wish},
     events::Events,
     pods, reports,
+    write_queue::{ReportWrite, WriteQueue, WriteRequest},
 };
 use crate::{metrics::Metrics, source::Stores};
 
 /// How many writes are under way at once.
-const AT_ONCE: usize = 8;
+const MAX_CONCURRENT: usize = 8;
 /// A write that is not answered by then is tried again.
-const ANSWERED_WITHIN: Duration = Duration::from_secs(10);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// After a failure the next try comes so soon, and each further one after twice the time.
-const FIRST_WAIT: Duration = Duration::from_millis(200);
-const LONGEST_WAIT: Duration = Duration::from_secs(10);
+const MIN_BACKOFF: Duration = Duration::from_millis(200);
+const MAX_BACKOFF: Duration = Duration::from_secs(10);
 
-pub struct Clerk {
+pub struct ApiWriter {
     pub client: Client,
     pub stores: Stores,
     pub metrics: Metrics,
     pub events: Events,
-    pub sink: Sink,
+    pub queue: WriteQueue,
 }
 
-impl Clerk {
+impl ApiWriter {
     /// Writes for good.
     pub async fn run(&self) {
-        let mut wait = FIRST_WAIT;
+        let mut wait = MIN_BACKOFF;
         loop {
-            self.sink.wait().await;
-            let all_went_well = self.write_all().await;
-            wait = match all_went_well {
-                true => FIRST_WAIT,
+            self.queue.wait().await;
+            let all_succeeded = self.write_all().await;
+            wait = match all_succeeded {
+                true => MIN_BACKOFF,
                 false => {
                     sleep(wait).await;
-                    LONGEST_WAIT.min(wait * 2)
+                    MAX_BACKOFF.min(wait * 2)
                 }
             };
         }
@@ -48,42 +48,42 @@ impl Clerk {
 
     /// Whether everything was written that was there to be written.
     async fn write_all(&self) -> bool {
-        let wishes = stream::iter(self.sink.take());
-        let tries = wishes.map(|wish| async move {
-            let tried = timeout(ANSWERED_WITHIN, self.write(&wish)).await;
-            let went_well = match tried {
+        let requests = stream::iter(self.queue.take());
+        let tries = requests.map(|request| async move {
+            let tried = timeout(REQUEST_TIMEOUT, self.write(&request)).await;
+            let succeeded = match tried {
                 Ok(Ok(())) => true,
-                Ok(Err(why)) => self.failed(wish, why),
+                Ok(Err(why)) => self.failed(request, why),
                 Err(_) => {
-                    let why = format!("no answer within {ANSWERED_WITHIN:?}");
-                    self.failed(wish, Failure::Later(why))
+                    let why = format!("no answer within {REQUEST_TIMEOUT:?}");
+                    self.failed(request, WriteError::Retryable(why))
                 }
             };
-            self.sink.is_answered();
-            went_well
+            self.queue.complete();
+            succeeded
         });
-        let all = tries.buffer_unordered(AT_ONCE);
+        let all = tries.buffer_unordered(MAX_CONCURRENT);
         all.fold(true, |all, one| async move { all && one }).await
     }
 
-    async fn write(&self, wish: &Wish) -> Result<(), Failure> {
-        match wish {
-            Wish::Report(key, ReportWish::Write(status)) => {
+    async fn write(&self, request: &WriteRequest) -> Result<(), WriteError> {
+        match request {
+            WriteRequest::Report(key, ReportWrite::Write(status)) => {
                 reports::write(&self.client, key, status).await?;
                 self.metrics.wrote("podreports");
-                self.sink.has_written(key, Some((**status).clone()));
+                self.queue.has_written(key, Some((**status).clone()));
             }
-            Wish::Report(key, ReportWish::Remove(uid)) => {
+            WriteRequest::Report(key, ReportWrite::Remove(uid)) => {
                 reports::remove(&self.client, key, uid).await?;
                 self.metrics.wrote("podreports");
-                self.sink.has_written(key, None);
+                self.queue.has_written(key, None);
             }
-            Wish::Pod(key, wish) => {
+            WriteRequest::Pod(key, request) => {
                 let object = self.stores.pod(&key.0, &key.1);
-                let is_written = pods::write(&self.client, object.as_deref(), wish).await?;
+                let is_written = pods::write(&self.client, object.as_deref(), request).await?;
                 is_written.then(|| self.metrics.wrote("pods/status"));
             }
-            Wish::Notice(notice) => {
+            WriteRequest::Notice(notice) => {
                 self.events.publish(notice).await?;
                 self.metrics.wrote("events");
             }
@@ -92,29 +92,33 @@ impl Clerk {
     }
 
     /// Whether that is no reason to slow down.
-    fn failed(&self, wish: Wish, why: Failure) -> bool {
-        let what = match &wish {
-            Wish::Report((namespace, name), _) => format!("the PodReport {namespace}/{name}"),
-            Wish::Pod((namespace, name), _) => format!("the status of pod {namespace}/{name}"),
-            Wish::Notice(notice) => format!("an Event on {}", notice.about()),
+    fn failed(&self, request: WriteRequest, why: WriteError) -> bool {
+        let what = match &request {
+            WriteRequest::Report((namespace, name), _) => {
+                format!("the PodReport {namespace}/{name}")
+            }
+            WriteRequest::Pod((namespace, name), _) => {
+                format!("the status of pod {namespace}/{name}")
+            }
+            WriteRequest::Notice(notice) => format!("an Event on {}", notice.about()),
         };
         match why {
-            Failure::Pointless => true,
-            Failure::Refused(why) => {
+            WriteError::Gone => true,
+            WriteError::Invalid(why) => {
                 tracing::error!("write {what}: {why}");
                 self.metrics.write_refused();
                 true
             }
             // Reports do not wait for a right that only something else needs.
-            Failure::Forbidden(why) if !matches!(wish, Wish::Report(..)) => {
+            WriteError::Forbidden(why) if !matches!(request, WriteRequest::Report(..)) => {
                 tracing::error!("write {what}: {why}; grant the right, or turn that off");
                 self.metrics.write_refused();
                 true
             }
-            Failure::Later(why) | Failure::Forbidden(why) => {
+            WriteError::Retryable(why) | WriteError::Forbidden(why) => {
                 tracing::warn!("write {what}: {why}; it is tried again");
                 self.metrics.write_refused();
-                self.sink.put_back(wish);
+                self.queue.requeue(request);
                 false
             }
         }
@@ -123,31 +127,31 @@ impl Clerk {
 
 /// Why something was not written.
 #[derive(Debug)]
-pub enum Failure {
+pub enum WriteError {
     /// What it is about is gone.
-    Pointless,
+    Gone,
     /// It will be refused every time.
-    Refused(String),
+    Invalid(String),
     /// The right is not granted, or not yet.
     Forbidden(String),
     /// It may go through another time.
-    Later(String),
+    Retryable(String),
 }
 
-impl From<kube::Error> for Failure {
+impl From<kube::Error> for WriteError {
     fn from(error: kube::Error) -> Self {
         let kube::Error::Api(status) = &error else {
-            return Self::Later(error.to_string());
+            return Self::Retryable(error.to_string());
         };
         let is_terminating = status.message.contains("because it is being terminated");
         // Without the name of an object it is the definition that is missing, or about to be.
         let names_object = status.details.as_ref().is_some_and(|d| !d.name.is_empty());
         match status.code {
-            404 if names_object => Self::Pointless,
-            403 if is_terminating => Self::Pointless,
+            404 if names_object => Self::Gone,
+            403 if is_terminating => Self::Gone,
             403 => Self::Forbidden(status.message.clone()),
-            400 | 422 => Self::Refused(status.message.clone()),
-            _ => Self::Later(status.message.clone()),
+            400 | 422 => Self::Invalid(status.message.clone()),
+            _ => Self::Retryable(status.message.clone()),
         }
     }
 }
@@ -158,7 +162,7 @@ mod tests {
 
     use super::*;
 
-    fn failure(code: u16, message: &str) -> Failure {
+    fn failure(code: u16, message: &str) -> WriteError {
         let status = Status {
             code,
             message: message.into(),
@@ -172,10 +176,10 @@ mod tests {
         // 404 and 405: the definition is gone, or going, and is put back.
         for code in [401, 404, 405, 409, 429, 500, 503] {
             let failure = failure(code, "no");
-            assert!(matches!(failure, Failure::Later(_)), "{code}");
+            assert!(matches!(failure, WriteError::Retryable(_)), "{code}");
         }
-        assert!(matches!(failure(422, "bad"), Failure::Refused(_)));
-        assert!(matches!(failure(403, "no"), Failure::Forbidden(_)));
+        assert!(matches!(failure(422, "bad"), WriteError::Invalid(_)));
+        assert!(matches!(failure(403, "no"), WriteError::Forbidden(_)));
     }
 
     #[test]
@@ -193,9 +197,9 @@ mod tests {
             details: Some(details),
             ..Status::default()
         };
-        let gone = Failure::from(kube::Error::Api(Box::new(status)));
-        assert!(matches!(gone, Failure::Pointless));
+        let gone = WriteError::from(kube::Error::Api(Box::new(status)));
+        assert!(matches!(gone, WriteError::Gone));
         let going = "unable to create new content in namespace t because it is being terminated";
-        assert!(matches!(failure(403, going), Failure::Pointless));
+        assert!(matches!(failure(403, going), WriteError::Gone));
     }
 }
