@@ -1,135 +1,135 @@
-//! The six commands. ADD fails only where there is no result to pass on; the rest never fails.
-//! Nothing here may stand between a pod and its start or its end.
+//! The six commands. ADD fails only where there is no result to pass on; the rest never fails. Nothing here
+//! may delay or prevent the start or the end of a pod.
 
 use std::path::PathBuf;
 
 use serde::Serialize;
 
+use crate::io::CniIo;
 use crate::netns::Netns;
-use crate::protocol::{Code, Command, Failure, NEWEST_VERSION, SUPPORTED_VERSIONS};
+use crate::protocol::{CniCommand, CniError, Code, NEWEST_VERSION, SUPPORTED_VERSIONS};
 use crate::record::{DEFAULT_RECORDS_DIR, Record, RecordErrorKind, RecordFolder, boot_id};
 use crate::request::{Attachment, Request};
 use crate::sandbox::Call;
 use crate::watchdog;
-use crate::world::World;
 
-/// What goes to stdout.
-pub enum Answer {
-    Nothing,
+/// The output of a command on stdout.
+pub enum Output {
+    None,
     Text(&'static str),
-    Failure(Failure),
+    Error(CniError),
 }
 
-/// Serves a command with what stdin held.
+/// Runs a command with the request read from stdin.
 pub fn serve(
-    command: Command,
-    stdin: Result<&'static [u8], Failure>,
-    world: &mut World<'_>,
-) -> Answer {
+    command: CniCommand,
+    stdin: Result<&'static [u8], CniError>,
+    io: &mut CniIo<'_>,
+) -> Output {
     match command {
-        Command::Add => add(stdin, world).map_or_else(Answer::Failure, Answer::Text),
-        Command::Version => version(stdin),
+        CniCommand::Add => add(stdin, io).map_or_else(Output::Error, Output::Text),
+        CniCommand::Version => version(stdin),
         _ => {
-            // From here on even a full second of waiting ends well.
+            // From here on a timeout exits with success.
             watchdog::hold(b"");
-            if let Err(problem) = forgiven(command, stdin, world) {
-                world.say(command, problem);
+            if let Err(problem) = serve_lenient(command, stdin, io) {
+                io.log(command, problem);
             }
-            Answer::Nothing
+            Output::None
         }
     }
 }
 
-/// The commands whose failure would only keep others from cleaning up.
-fn forgiven(
-    command: Command,
-    stdin: Result<&'static [u8], Failure>,
-    world: &mut World<'_>,
+/// CHECK, DEL and GC: they always succeed, because a failure would only block the runtime's cleanup.
+fn serve_lenient(
+    command: CniCommand,
+    stdin: Result<&'static [u8], CniError>,
+    io: &mut CniIo<'_>,
 ) -> Result<(), String> {
     let request = stdin
         .and_then(Request::parse)
         .map_err(|failure| failure.msg);
     match command {
-        Command::Check => check(&request?, world),
-        Command::Del => del(request, world),
-        Command::Gc => gc(&request?, world),
+        CniCommand::Check => check(&request?, io),
+        CniCommand::Del => del(request, io),
+        CniCommand::Gc => gc(&request?, io),
         _ => Ok(()),
     }
 }
 
 fn add(
-    stdin: Result<&'static [u8], Failure>,
-    world: &mut World<'_>,
-) -> Result<&'static str, Failure> {
+    stdin: Result<&'static [u8], CniError>,
+    io: &mut CniIo<'_>,
+) -> Result<&'static str, CniError> {
     let request = Request::parse(stdin?)?;
     let result = request.prev_result()?;
     watchdog::hold(result.as_bytes());
-    let about = format!(
+    let context = format!(
         "ADD {:?}",
-        world.variable("CNI_CONTAINERID").unwrap_or_default()
+        io.variable("CNI_CONTAINERID").unwrap_or_default()
     );
     if let Some(remark) = request.version_remark(result) {
-        world.say(&about, format_args!("{remark}: passed on as it came"));
+        io.log(&context, format_args!("{remark}: passed on as it came"));
     }
-    let written = Call::read(world)
+    let written = Call::read(io)
         .map_err(|failure| failure.msg)
-        .and_then(|call| write_down(&call, &request, result, world));
+        .and_then(|call| write_record(&call, &request, result, io));
     if let Err(problem) = written {
-        world.say(
-            &about,
+        io.log(
+            &context,
             format_args!("the pod starts without a record: {problem}"),
         );
     }
     Ok(result)
 }
 
-fn write_down(
+fn write_record(
     call: &Call,
     request: &Request<'_>,
     result: &str,
-    world: &mut World<'_>,
+    io: &mut CniIo<'_>,
 ) -> Result<(), String> {
     let folder = folder(request)?;
-    // A name that leaves the folder is refused before anything is opened on its behalf.
+    // A name that would escape the folder is refused before any file is opened.
     folder
         .file_name(&call.container_id, &call.ifname)
         .map_err(|error| error.to_string())?;
     let mut remarks = Vec::new();
     let record = call.record(request, result, &mut remarks)?;
     for remark in remarks {
-        world.say(format_args!("{:?}", call.container_id), remark);
+        io.log(format_args!("{:?}", call.container_id), remark);
     }
     folder.write(&record).map_err(|error| error.to_string())?;
     Ok(())
 }
 
-/// Writes the record again when it is lost, broken, or about another namespace.
-fn check(request: &Request<'_>, world: &mut World<'_>) -> Result<(), String> {
-    let call = Call::read(world).map_err(|failure| failure.msg)?;
+/// Rewrites the record if it is missing, invalid, or describes another namespace.
+fn check(request: &Request<'_>, io: &mut CniIo<'_>) -> Result<(), String> {
+    let call = Call::read(io).map_err(|failure| failure.msg)?;
     let folder = folder(request)?;
     let name = folder
         .file_name(&call.container_id, &call.ifname)
         .map_err(|error| error.to_string())?;
     if folder
         .read(&name)
-        .is_ok_and(|record| stands(&record, &call))
+        .is_ok_and(|record| is_current(&record, &call))
     {
         return Ok(());
     }
     let result = request.prev_result().unwrap_or("{}");
-    write_down(&call, request, result, world)
+    write_record(&call, request, result, io)
 }
 
-fn stands(record: &Record, call: &Call) -> bool {
-    record.netns == call.netns && life_of(record) == Life::Alive
+fn is_current(record: &Record, call: &Call) -> bool {
+    record.netns == call.netns && netns_status(record) == NetnsStatus::Alive
 }
 
-/// Takes the record away, also when the request cannot be read: the variables name it.
-fn del(request: Result<Request<'static>, String>, world: &mut World<'_>) -> Result<(), String> {
+/// Removes the record, also if the request is unreadable: the environment variables name it.
+fn del(request: Result<Request<'static>, String>, io: &mut CniIo<'_>) -> Result<(), String> {
     let folder = match request.and_then(|request| folder(&request)) {
         Ok(folder) => folder,
         Err(problem) => {
-            world.say(
+            io.log(
                 "DEL",
                 format_args!("{problem}: looking in {DEFAULT_RECORDS_DIR}"),
             );
@@ -137,7 +137,7 @@ fn del(request: Result<Request<'static>, String>, world: &mut World<'_>) -> Resu
         }
     };
     let text = |name: &str| {
-        let value = world
+        let value = io
             .variable(name)
             .ok_or_else(|| format!("{name} is not set"))?;
         value
@@ -149,8 +149,8 @@ fn del(request: Result<Request<'static>, String>, world: &mut World<'_>) -> Resu
         .map_err(|error| error.to_string())
 }
 
-/// Takes away records of this network that the runtime knows no more and whose namespace is proved gone.
-fn gc(request: &Request<'_>, world: &mut World<'_>) -> Result<(), String> {
+/// Removes records of this network that the runtime no longer lists and whose namespace is verifiably gone.
+fn gc(request: &Request<'_>, io: &mut CniIo<'_>) -> Result<(), String> {
     let network = request.network()?;
     let folder = folder(request)?;
     match folder.sweep() {
@@ -171,37 +171,40 @@ fn gc(request: &Request<'_>, world: &mut World<'_>) -> Result<(), String> {
     for (name, entry) in folder.list().map_err(|error| error.to_string())? {
         match entry {
             Ok(record) if record.network != network || known(&record) => {}
-            Ok(record) if life_of(&record) != Life::Gone => {
-                world.say("GC", format_args!("{name:?} stays: its namespace is there"));
+            Ok(record) if netns_status(&record) != NetnsStatus::Gone => {
+                io.log(
+                    "GC",
+                    format_args!("keeping {name:?}: its namespace still exists"),
+                );
             }
             Ok(record) => folder
                 .remove(&record.container_id, &record.ifname)
                 .map_err(|error| error.to_string())?,
-            Err(error) => world.say("GC", error),
+            Err(error) => io.log("GC", error),
         }
     }
     Ok(())
 }
 
 #[derive(PartialEq, Eq)]
-enum Life {
+enum NetnsStatus {
     Alive,
     Gone,
     Unknown,
 }
 
-/// Whether the recorded namespace is still at its path, as far as that can be proved.
-fn life_of(record: &Record) -> Life {
+/// Whether the recorded namespace is still at its path, as far as this can be verified.
+fn netns_status(record: &Record) -> NetnsStatus {
     match boot_id() {
-        Ok(boot) if boot != record.boot_id => return Life::Gone,
+        Ok(boot) if boot != record.boot_id => return NetnsStatus::Gone,
         Ok(_) => {}
-        Err(_) => return Life::Unknown,
+        Err(_) => return NetnsStatus::Unknown,
     }
-    match Netns::as_told(&record.netns) {
-        Ok(netns) if netns.identity() == record.identity() => Life::Alive,
-        Ok(_) => Life::Gone,
-        Err(error) if error.is_gone() => Life::Gone,
-        Err(_) => Life::Unknown,
+    match Netns::at_runtime_path(&record.netns) {
+        Ok(netns) if netns.identity() == record.identity() => NetnsStatus::Alive,
+        Ok(_) => NetnsStatus::Gone,
+        Err(error) if error.is_gone() => NetnsStatus::Gone,
+        Err(_) => NetnsStatus::Unknown,
     }
 }
 
@@ -218,8 +221,9 @@ fn folder(request: &Request<'_>) -> Result<RecordFolder, String> {
     ))
 }
 
-/// Says what we speak. A request that cannot be read gets the same answer: a runtime asks this to find out.
-fn version(stdin: Result<&'static [u8], Failure>) -> Answer {
+/// Reports the supported versions. An unreadable request gets the same output: runtimes send VERSION to
+/// probe.
+fn version(stdin: Result<&'static [u8], CniError>) -> Output {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
     struct Versions<'a> {
@@ -238,9 +242,9 @@ fn version(stdin: Result<&'static [u8], Failure>) -> Answer {
         Ok(text) => {
             let text = text.leak();
             watchdog::hold(text.as_bytes());
-            Answer::Text(text)
+            Output::Text(text)
         }
-        Err(error) => Answer::Failure(Failure::new(Code::Io, error.to_string())),
+        Err(error) => Output::Error(CniError::new(Code::Io, error.to_string())),
     }
 }
 

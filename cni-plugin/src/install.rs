@@ -1,18 +1,18 @@
-//! Puts the plugin into a node's CNI folders and takes it out again.
-//! It must never leave a file that a runtime could read half, change what is not ours, or take the
-//! binary away while a runtime may still call it.
+//! Installs the plugin into a node's CNI folders and uninstalls it. It must never leave a partially written
+//! file that a runtime could read, change content of others, or remove the binary while a runtime may still
+//! call it.
 
 mod args;
 mod binary;
 mod cache;
 mod chain;
 mod copy;
-mod draft;
 mod entry;
-mod failure;
+mod error;
 mod folder;
 mod mode;
 mod removal;
+mod staged_file;
 mod step;
 mod watch;
 
@@ -21,25 +21,26 @@ use std::io::{ErrorKind, Write as _};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use args::{Command, Options};
-use failure::{Failure, Kind};
+use args::{InstallCommand, Options};
+use error::{InstallError, InstallErrorKind};
 use folder::{Folder, Lock};
 use mode::{Mode, Placed, Plan};
 use removal::Removal;
 
-/// The exit code for a command line that makes no sense.
+/// The exit code for an invalid command line.
 const USAGE: u8 = 2;
-/// How long a single run waits for another installer to finish with the folder.
+/// How long a single run waits for another installer to release the folder lock.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Between the entry's end and the binary's: a runtime reloads its chain, and an ADD that is under way ends.
+/// Delay between removing the entry and the binary: the runtime reloads its chain and ADDs in progress end.
 const RELOAD: Duration = Duration::from_secs(1);
-/// A switch of modes may take two passes: what is put back for the old mode may be what the new one copies.
+/// A mode change may take two passes: a file restored for the old mode may be the one that the new mode
+/// copies.
 const PASSES: usize = 4;
 
 /// The help of `install` or `uninstall`; the reference of flags is made from it.
 pub fn help(verb: &str) -> Result<&'static str, String> {
     match args::parse(&[verb.to_owned(), "--help".to_owned()])? {
-        Command::Help(text) => Ok(text),
+        InstallCommand::Help(text) => Ok(text),
         other => Err(format!("{verb} --help is {other:?}")),
     }
 }
@@ -51,13 +52,13 @@ pub fn main(args: &[String]) -> ExitCode {
             warn(&text);
             return ExitCode::from(USAGE);
         }
-        Ok(Command::Help(text)) => {
+        Ok(InstallCommand::Help(text)) => {
             let _ = std::io::stdout().write_all(text.as_bytes());
             return ExitCode::SUCCESS;
         }
-        Ok(Command::Install(options)) if options.watch => watch::run(&options),
-        Ok(Command::Install(options)) => install(&options),
-        Ok(Command::Uninstall(options)) => uninstall(&options),
+        Ok(InstallCommand::Install(options)) if options.watch => watch::run(&options),
+        Ok(InstallCommand::Install(options)) => install(&options),
+        Ok(InstallCommand::Uninstall(options)) => uninstall(&options),
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,
@@ -69,7 +70,7 @@ pub fn main(args: &[String]) -> ExitCode {
 }
 
 /// Repeats the pass until it finds nothing to change.
-fn install(options: &Options) -> Result<(), Failure> {
+fn install(options: &Options) -> Result<(), InstallError> {
     let mut wanted = binary::Wanted::Current;
     let mut ever_changed = false;
     for _ in 0..PASSES {
@@ -87,29 +88,34 @@ fn install(options: &Options) -> Result<(), Failure> {
                 return Ok(());
             }
             Ok(_) => (ever_changed, wanted) = (true, binary::Wanted::Runnable),
-            Err(failure) if failure.kind == Kind::Overtaken => warn(&failure.text),
+            Err(failure) if failure.kind == InstallErrorKind::Modified => warn(&failure.text),
             Err(failure) => return Err(failure),
         }
     }
     let folder = options.conf_dir.display();
-    let text = format!("{folder} does not come to rest: somebody else writes there all the time");
-    Err(Failure::new(Kind::Undone, text))
+    let text = format!("{folder} keeps changing: another program writes there continuously");
+    Err(InstallError::new(InstallErrorKind::Contended, text))
 }
 
-/// What one look at the conf folder came to.
+/// The result of one pass over the conf folder.
 struct Pass {
     placed: Placed,
     /// Whether the folder was changed.
     changed: bool,
 }
 
-/// Looks at the folder and makes it what it should be. Everything is drafted before the binary is put
-/// there, and the binary is there before the first change can be seen.
-fn pass(options: &Options, wanted: binary::Wanted, patience: Duration) -> Result<Pass, Failure> {
+/// One reconciliation of the folder. All files are staged before the binary is installed, and the binary is
+/// installed before the first change becomes visible.
+fn pass(
+    options: &Options,
+    wanted: binary::Wanted,
+    patience: Duration,
+) -> Result<Pass, InstallError> {
     let _lock = Lock::take(&options.conf_dir, patience)?;
-    draft::sweep(&options.conf_dir)?;
-    draft::sweep(&options.bin_dir)?;
-    // A copy that this mode does not keep hands over first, and goes only when the entry is elsewhere.
+    staged_file::sweep(&options.conf_dir)?;
+    staged_file::sweep(&options.bin_dir)?;
+    // A copy that this mode does not keep first moves foreign entries to its original; it is removed only
+    // after the entry is elsewhere.
     let restored = restore(options, |copy| {
         options.mode == Mode::DropIn
             || (options.mode == Mode::Inline && mode::OWNED.contains(&copy))
@@ -121,71 +127,71 @@ fn pass(options: &Options, wanted: binary::Wanted, patience: Duration) -> Result
         placed,
     } = mode::plan(&folder, options.mode, &options.choice, &options.records);
     let changed = restored || !steps.is_empty();
-    // Told with the change that they belong to, not at every look of a watcher.
+    // Logged with the change that they belong to, not in every pass of the watcher.
     if changed {
         notices.iter().for_each(warn);
     }
-    let drafts = step::draft(steps)?;
+    let staged = step::stage(steps)?;
     if placed.is_ok() {
         binary::install(&options.bin_dir, wanted)?;
     }
-    step::commit(drafts)?;
+    step::commit(staged)?;
     placed.map(|placed| Pass { placed, changed })
 }
 
-/// Puts right what must be before anything else, and tells whether anything was changed.
-fn restore(options: &Options, going: impl Fn(&str) -> bool) -> Result<bool, Failure> {
+/// Restores what must be in place before all other steps; returns whether anything changed.
+fn restore(options: &Options, going: impl Fn(&str) -> bool) -> Result<bool, InstallError> {
     let folder = Folder::read(&options.conf_dir)?;
     let Removal { steps, notices, .. } = removal::first(&folder, |copy| going(&copy.name));
     let changed = !steps.is_empty();
     if changed {
         notices.iter().for_each(warn);
     }
-    step::commit(step::draft(steps)?)?;
+    step::commit(step::stage(steps)?)?;
     Ok(changed)
 }
 
-fn uninstall(options: &Options) -> Result<(), Failure> {
+fn uninstall(options: &Options) -> Result<(), InstallError> {
     let changed = take_out(options)?;
     if !changed {
         say(format_args!("no entry in {}", options.conf_dir.display()));
     }
-    draft::sweep(&options.bin_dir)?;
+    staged_file::sweep(&options.bin_dir)?;
     let binary = options.bin_dir.join(crate::PLUGIN_TYPE);
     let found = binary.symlink_metadata();
     if found.is_err_and(|error| error.kind() == ErrorKind::NotFound) {
         return Ok(());
     }
-    if changed && cache::who_names_us(&options.cache_dir).is_none() {
-        // A result is cached at the end of an ADD only: one may be under way by the old chain.
+    if changed && cache::reason_to_keep(&options.cache_dir).is_none() {
+        // The runtime caches a result only at the end of an ADD: one may be in progress with the old chain.
         std::thread::sleep(RELOAD);
     }
     let _lock = lock_if_there(options)?;
     stays_out(options)?;
-    let Some(why) = cache::who_names_us(&options.cache_dir) else {
+    let Some(why) = cache::reason_to_keep(&options.cache_dir) else {
         return binary::remove(&binary);
     };
     say(format_args!(
-        "leaving {}: {why}, so a runtime may still call it; it passes every pod through. When those pods have ended, \
+        "leaving {}: {why}, so a runtime may still call it; it changes no pod. When those pods have ended, \
          run this again, or remove the file by hand",
         binary.display()
     ));
     Ok(())
 }
 
-fn lock_if_there(options: &Options) -> Result<Option<Lock>, Failure> {
+fn lock_if_there(options: &Options) -> Result<Option<Lock>, InstallError> {
     let there = options.conf_dir.is_dir();
     there
         .then(|| Lock::take(&options.conf_dir, PATIENCE))
         .transpose()
 }
 
-/// Takes the entry out of the conf folder, whichever modes put it there, and tells whether anything was changed.
-fn take_out(options: &Options) -> Result<bool, Failure> {
+/// Removes the entry of every mode from the conf folder; returns whether anything changed.
+fn take_out(options: &Options) -> Result<bool, InstallError> {
     let Some(_lock) = lock_if_there(options)? else {
         return Ok(false);
     };
-    draft::sweep(&options.conf_dir)?;
+    staged_file::sweep(&options.conf_dir)?;
     let restored = restore(options, |_| true)?;
     let Removal {
         steps,
@@ -194,12 +200,12 @@ fn take_out(options: &Options) -> Result<bool, Failure> {
     } = removal::everything(&Folder::read(&options.conf_dir)?);
     notices.iter().for_each(warn);
     let changed = restored || !steps.is_empty();
-    step::commit(step::draft(steps)?)?;
+    step::commit(step::stage(steps)?)?;
     stuck.into_iter().next().map_or(Ok(changed), Err)
 }
 
-/// A chain that names a binary which is gone lets no pod start and none end.
-fn stays_out(options: &Options) -> Result<(), Failure> {
+/// With a chain that references a missing binary, no pod can start or end.
+fn stays_out(options: &Options) -> Result<(), InstallError> {
     if !options.conf_dir.is_dir()
         || removal::everything(&Folder::read(&options.conf_dir)?)
             .steps
@@ -207,17 +213,17 @@ fn stays_out(options: &Options) -> Result<(), Failure> {
     {
         return Ok(());
     }
-    Err(Failure::new(
-        Kind::Undone,
+    Err(InstallError::new(
+        InstallErrorKind::Contended,
         format!(
-            "remove the binary: somebody put the entry back into {}. Stop podconfig-cni install --watch on this node \
+            "remove the binary: another program put the entry back into {}. Stop podconfig-cni install --watch on this node \
              and run this again",
             options.conf_dir.display()
         ),
     ))
 }
 
-/// One line to the log of the run; a closed pipe is no reason to stop half-way.
+/// Writes one line to stdout; a closed pipe does not abort the run.
 fn say(line: impl Display) {
     let _ = writeln!(std::io::stdout(), "{}: {line}", crate::PLUGIN_TYPE);
 }

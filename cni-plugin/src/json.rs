@@ -1,5 +1,5 @@
-//! One level of a JSON object, its values kept as the text that came in.
-//! It must never judge a value: a wrong type in one field leaves the other fields readable.
+//! One level of a JSON object, with its values as raw text. Values are not validated: a wrong type in one
+//! field leaves the other fields readable.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -15,7 +15,7 @@ pub struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 struct Key<'a>(Cow<'a, str>);
 
 impl<'a> Members<'a> {
-    /// Reads an object; nested values are checked for syntax only, however deep they are.
+    /// Parses an object; nested values are only checked for syntax, at any depth.
     pub fn parse(text: &'a [u8]) -> Result<Self, serde_json::Error> {
         serde_json::from_slice(text)
     }
@@ -26,12 +26,12 @@ impl<'a> Members<'a> {
         found.map(|(_, value)| *value)
     }
 
-    /// The value of a key when it says something, that is, is not `null`.
+    /// The value of a key, if it is not `null`.
     pub fn value(&self, key: &str) -> Option<&'a RawValue> {
         self.get(key).filter(|value| value.get() != "null")
     }
 
-    /// The text of a key that holds a string; `Err` carries what it holds instead.
+    /// The text of a key that holds a string; `Err` describes the type error.
     pub fn string(&self, key: &str) -> Result<Option<Cow<'a, str>>, String> {
         let Some(value) = self.value(key) else {
             return Ok(None);
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_of_a_repeated_key_counts_and_is_told() {
+    fn the_last_of_a_repeated_key_counts_and_is_reported() {
         let members = Members::parse(br#"{"a":1,"b":2,"\u0061":3}"#).unwrap();
         assert_eq!(members.get("a").unwrap().get(), "3");
         assert_eq!(members.repeated(), Some("a"));

@@ -1,5 +1,5 @@
-//! The recorder at the end of a node's CNI chain, and what the daemon shares with it: the record of a
-//! sandbox and the door to a network namespace. Running the plugin must never change a pod's network.
+//! The CNI plugin that records sandboxes, last in a node's CNI chain, and the code that it shares with the
+//! daemon: sandbox records and network namespace handles. The plugin never changes a pod's network.
 
 pub mod install;
 pub mod netns;
@@ -7,11 +7,11 @@ pub mod record;
 pub mod watchdog;
 
 mod commands;
+mod io;
 mod json;
 mod protocol;
 mod request;
 mod sandbox;
-mod world;
 
+pub use io::{CniIo, run};
 pub use protocol::{PLUGIN_TYPE, SUPPORTED_VERSIONS};
-pub use world::{World, run};

@@ -1,9 +1,9 @@
-//! `podconfig-cni`: hands the real world to the library.
-//! Nothing is decided here but who is calling: a runtime, an installer, or a person.
+//! `podconfig-cni`: passes the process environment and streams to the library. It only decides between a call
+//! by a runtime, the installer commands, and interactive use.
 
 use std::process::ExitCode;
 
-use cni_plugin::{World, install, run, watchdog};
+use cni_plugin::{CniIo, install, run, watchdog};
 
 const HELP: &str = "\
 podconfig-cni writes down where a pod's network namespace is, so that podconfig's
@@ -20,24 +20,24 @@ fn main() -> ExitCode {
     if command.is_empty() {
         return by_hand();
     }
-    // A silent end is a success for all that has no answer, and never one for what must have one.
+    // An exit without output is a success for commands without a result, and a failure for those with one.
     let silent_exit = u8::from(command == "ADD" || command == "VERSION");
     if let Err(errno) = watchdog::arm(silent_exit) {
         eprintln!("podconfig-cni: no watchdog: {}", errno.desc());
     }
-    ExitCode::from(run(real_world(
+    ExitCode::from(run(process_io(
         &mut std::io::stdin().lock(),
         &mut std::io::stdout().lock(),
         &mut std::io::stderr().lock(),
     )))
 }
 
-fn real_world<'a>(
+fn process_io<'a>(
     stdin: &'a mut dyn std::io::Read,
     stdout: &'a mut dyn std::io::Write,
     stderr: &'a mut dyn std::io::Write,
-) -> World<'a> {
-    World {
+) -> CniIo<'a> {
+    CniIo {
         env: &|name| std::env::var_os(name),
         stdin,
         stdout,
@@ -45,7 +45,7 @@ fn real_world<'a>(
     }
 }
 
-/// No runtime calls without CNI_COMMAND.
+/// A call without CNI_COMMAND is not from a runtime.
 fn by_hand() -> ExitCode {
     let words = std::env::args_os().skip(1);
     let words: Vec<String> = words
@@ -63,8 +63,8 @@ fn by_hand() -> ExitCode {
         }
         _ => {
             eprint!("{HELP}");
-            // Should a runtime have forgotten the variable, it gets the specification's error.
-            ExitCode::from(run(real_world(
+            // A runtime that did not set the variable gets the error of the specification.
+            ExitCode::from(run(process_io(
                 &mut std::io::empty(),
                 &mut std::io::stdout().lock(),
                 &mut std::io::sink(),

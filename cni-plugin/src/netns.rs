@@ -1,5 +1,5 @@
-//! The door to a network namespace: open, verify, enter; the only `setns` of the project.
-//! No thread may ever come back from a foreign namespace, and no namespace may be held longer than its use.
+//! Network namespace handles: open, verify, enter. The only `setns` of the project. No thread ever returns
+//! from a foreign namespace, and no namespace is held longer than it is used.
 
 mod error;
 mod folders;
@@ -21,14 +21,15 @@ pub use folders::NetnsFolders;
 pub use identity::Identity;
 pub use retry::{is_transient, retry};
 
-/// How a namespace is opened: never through to a terminal or a child, never waiting for a FIFO's writer.
+/// The flags for opening a namespace: no controlling terminal, not inherited by children, not blocking on a
+/// FIFO.
 const FLAGS: OFlag = OFlag::O_RDONLY
     .union(OFlag::O_CLOEXEC)
     .union(OFlag::O_NONBLOCK)
     .union(OFlag::O_NOCTTY);
 
-/// An open network namespace, proved to be one. It lives as long as this does, also without
-/// processes and links: keep it only while it is used.
+/// An open and verified network namespace. The handle keeps the namespace alive, also without processes and
+/// links: hold it only while it is used.
 #[derive(Debug)]
 pub struct Netns {
     fd: OwnedFd,
@@ -38,7 +39,7 @@ pub struct Netns {
 impl Netns {
     /// The namespace of the calling thread.
     pub fn own() -> Result<Self, NetnsError> {
-        // A socket knows its namespace at a third of the price of /proc, but tells it only to an administrator.
+        // SIOCGSKNS on a socket costs a third of opening /proc, but needs CAP_NET_ADMIN.
         let fd = identity::own_by_socket();
         let fd = fd.or_else(|_| open_path(Path::new("/proc/thread-self/ns/net")))?;
         check_type(&fd)?;
@@ -46,31 +47,31 @@ impl Netns {
         Ok(Self { fd, identity })
     }
 
-    /// A namespace that somebody handed over as an fd, for example from `SIOCGSKNS`. Never the caller's own.
+    /// A namespace from an fd, for example from `SIOCGSKNS`. Never the caller's own.
     pub fn from_fd(fd: OwnedFd) -> Result<Self, NetnsError> {
         Self::from_fd_beside(fd, None)
     }
 
-    /// The same, where the caller's own is known already.
+    /// As `from_fd`, if the identity of the caller's own namespace is already known.
     fn from_fd_beside(fd: OwnedFd, own: Option<Identity>) -> Result<Self, NetnsError> {
         let own = own.map_or_else(|| Self::own().map(|own| own.identity), Ok)?;
         Self::verified(fd)?.not(own)
     }
 
-    /// A namespace at a path that the runtime itself named in this very call: links are
-    /// followed, because its word is all there is. Records are opened by [`NetnsFolders::open`].
-    pub fn as_told(path: &Path) -> Result<Self, NetnsError> {
-        let told = open_path(path).and_then(Self::from_fd);
-        told.map_err(|error| error.at(path))
+    /// The namespace at a path that the runtime passed in the current call. Links are followed: the runtime
+    /// is the only source. For records use [`NetnsFolders::open`].
+    pub fn at_runtime_path(path: &Path) -> Result<Self, NetnsError> {
+        let opened = open_path(path).and_then(Self::from_fd);
+        opened.map_err(|error| error.at(path))
     }
 
-    /// Which namespace it is.
+    /// The identity of the namespace.
     pub fn identity(&self) -> Identity {
         self.identity
     }
 
-    /// Whether the user namespace that owns it is the caller's own: then whoever has `NET_ADMIN` there as an
-    /// administrator of that user namespace may administer every other network namespace which it owns.
+    /// Whether the owning user namespace is the caller's own: a process with `NET_ADMIN` in that user
+    /// namespace may administer every other network namespace that it owns.
     pub fn is_of_own_user_namespace(&self) -> Result<bool, NetnsError> {
         let owner = identity::owner(self.fd.as_fd()).map_err(NetnsErrorKind::Verify)?;
         let own = open_path(Path::new("/proc/self/ns/user"))?;
@@ -79,8 +80,8 @@ impl Netns {
         Ok(same.map_err(NetnsErrorKind::Verify)?)
     }
 
-    /// Runs `f` inside, on a thread that lives for this alone: whatever happens in `f`, no thread
-    /// returns from there. A panic in `f` becomes an error (where panics unwind).
+    /// Runs `f` inside, on a thread that is created for it and ends there, so that no thread ever returns
+    /// from the namespace. A panic in `f` becomes an error (where panics unwind).
     pub fn enter<T: Send>(&self, f: impl FnOnce() -> T + Send) -> Result<T, NetnsError> {
         enter(self.fd.as_fd(), f)
     }
@@ -110,7 +111,7 @@ fn open_path(path: &Path) -> Result<OwnedFd, NetnsError> {
     opened.map_err(|errno| NetnsErrorKind::Open(errno).at(path))
 }
 
-/// Proves that an fd is a network namespace: by its file system, then by what the kernel says of it.
+/// Verifies that an fd is a network namespace, by its file system and by NS_GET_NSTYPE.
 fn check_type(fd: &OwnedFd) -> Result<(), NetnsError> {
     let system = fstatfs(fd).map_err(NetnsErrorKind::Verify)?;
     if system.filesystem_type() != NSFS_MAGIC {
@@ -124,7 +125,7 @@ fn check_type(fd: &OwnedFd) -> Result<(), NetnsError> {
 }
 
 fn enter<T: Send>(fd: BorrowedFd<'_>, f: impl FnOnce() -> T + Send) -> Result<T, NetnsError> {
-    // Taken by the thread that has entered: one that could not be started leaves it for the next try.
+    // Taken by the thread after it has entered: a thread that could not be started leaves it for the retry.
     let f = Mutex::new(Some(f));
     let inside = || -> Result<T, Errno> {
         retry(|| setns(fd, CloneFlags::CLONE_NEWNET), |errno| Some(*errno))?;

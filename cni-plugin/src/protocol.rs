@@ -1,5 +1,4 @@
-//! What the CNI specification fixes: commands, versions, error codes.
-//! It must never read or write anything itself.
+//! Constants of the CNI specification: commands, versions, error codes. Pure.
 
 use std::fmt;
 
@@ -8,15 +7,15 @@ use serde::Serialize;
 /// The `type` of our entry in a chain, which is the name of the binary.
 pub const PLUGIN_TYPE: &str = "podconfig-cni";
 
-/// Every version of the specification that has chains, oldest first.
+/// Every version of the specification that supports chains, oldest first.
 pub const SUPPORTED_VERSIONS: [&str; 5] = ["0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"];
 
-/// What answers are written in when the request names no version that we speak.
+/// The version of results if the request names no supported version.
 pub const NEWEST_VERSION: &str = SUPPORTED_VERSIONS[4];
 
-/// What a runtime asks for.
+/// A command of the CNI specification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Command {
+pub enum CniCommand {
     Add,
     Check,
     Del,
@@ -25,7 +24,7 @@ pub enum Command {
     Version,
 }
 
-impl Command {
+impl CniCommand {
     /// Reads `CNI_COMMAND`.
     pub fn parse(text: &str) -> Option<Self> {
         Some(match text {
@@ -40,7 +39,7 @@ impl Command {
     }
 }
 
-impl fmt::Display for Command {
+impl fmt::Display for CniCommand {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Add => "ADD",
@@ -53,7 +52,7 @@ impl fmt::Display for Command {
     }
 }
 
-/// The specification's error codes, those that we use.
+/// The error codes of the specification that this plugin uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Code {
     IncompatibleVersion = 1,
@@ -64,15 +63,15 @@ pub enum Code {
     TryAgainLater = 11,
 }
 
-/// An error as a runtime gets it, on stdout.
+/// An error as the runtime receives it on stdout.
 #[derive(Debug)]
-pub struct Failure {
+pub struct CniError {
     pub code: Code,
     pub msg: String,
     pub version: &'static str,
 }
 
-impl Failure {
+impl CniError {
     pub fn new(code: Code, msg: impl Into<String>) -> Self {
         Self {
             code,
@@ -106,7 +105,7 @@ mod tests {
 
     #[test]
     fn an_error_object_survives_any_message() {
-        let json = Failure::new(Code::Decode, "a \"quote\"\nand a line").to_json();
+        let json = CniError::new(Code::Decode, "a \"quote\"\nand a line").to_json();
         let value: serde_json::Value = serde_json::from_str(&json).unwrap();
         assert_eq!(value["code"], 6);
         assert_eq!(value["msg"], "a \"quote\"\nand a line");

@@ -1,11 +1,11 @@
-//! What the plugin writes down about a sandbox, and the rules that its writer and its reader share.
-//! A record must never be believed for its name alone: whoever uses one compares the cookie.
+//! The record of a sandbox, and the rules that its writer and its reader share. A record is never trusted by
+//! its name alone: every reader compares the cookie.
 
 mod clock;
 mod error;
 mod folder;
 mod names;
-mod reading;
+mod parse;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -21,16 +21,16 @@ pub use error::{RecordError, RecordErrorKind};
 pub use folder::RecordFolder;
 pub use names::{is_container_id, is_dns_name, is_ifname, is_plain_path, is_uid};
 
-/// The only layout so far.
+/// The only schema version so far.
 pub const SCHEMA: u32 = 1;
 
-/// The largest record; what does not fit loses annotations before it is written.
+/// The maximum size of a record; annotations that do not fit are dropped before it is written.
 pub const MAX_RECORD_BYTES: usize = 64 * 1024;
 
-/// Where records lie when the chain entry does not say.
+/// The folder of records, if the chain entry names none.
 pub const DEFAULT_RECORDS_DIR: &str = "/run/podconfig/records";
 
-/// One sandbox, as it was when the runtime attached it.
+/// One sandbox at the time when the runtime attached it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Record {
@@ -43,10 +43,10 @@ pub struct Record {
     pub ifname: String,
     pub network: String,
     pub netns: PathBuf,
-    /// With `inode`: which namespace file. Inode numbers come back within seconds.
+    /// With `inode`: the namespace file. Inode numbers are reused within seconds.
     pub device: u64,
     pub inode: u64,
-    /// `SO_NETNS_COOKIE`: never given twice in one boot, never 0.
+    /// `SO_NETNS_COOKIE`: unique per boot, never 0.
     pub cookie: u64,
     pub boot_id: String,
     /// The pod's addresses from the primary plugin, each with its prefix length.
@@ -56,14 +56,14 @@ pub struct Record {
     pub annotations: BTreeMap<String, String>,
     /// RFC 3339, UTC, always the same width: sorts as text.
     pub time: String,
-    /// The same moment in nanoseconds since the boot, which nobody can set back. Plugins of earlier
+    /// The same moment in nanoseconds since the boot, which no clock change affects. Plugins of earlier
     /// releases did not write it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since_boot: Option<u64>,
 }
 
 impl Record {
-    /// Which namespace is recorded.
+    /// The identity of the recorded namespace.
     pub fn identity(&self) -> Identity {
         Identity {
             device: self.device,
@@ -72,15 +72,15 @@ impl Record {
         }
     }
 
-    /// By which sandboxes of one boot are in the order in which they were attached. Cookies are not: each
-    /// processor has its own run of them.
+    /// Sort key: sandboxes of one boot in the order of their attachment. Cookies are not in order: each CPU
+    /// has its own range.
     pub fn age(&self) -> (Option<u64>, &str) {
         (self.since_boot, &self.time)
     }
 
-    /// What is wrong with the content, by field, if anything. Nothing is written that this refuses,
-    /// and nothing is believed.
-    pub fn flaw(&self) -> Option<(&'static str, String)> {
+    /// The first invalid field and its problem. A record with an invalid field is neither written nor
+    /// accepted.
+    pub fn invalid_field(&self) -> Option<(&'static str, String)> {
         let uid = self.pod_uid.as_deref().unwrap_or("-");
         let checks: [(&'static str, bool, &dyn std::fmt::Debug); 12] = [
             ("schema", self.schema == SCHEMA, &self.schema),
@@ -129,7 +129,7 @@ pub fn is_cidr(text: &str) -> bool {
     prefix.parse::<u8>().is_ok_and(|prefix| prefix <= most)
 }
 
-/// The id of this boot: cookies are unique only inside of one.
+/// The boot id: cookies are unique only within one boot.
 pub fn boot_id() -> io::Result<String> {
     let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
     Ok(text.trim_end().to_owned())
@@ -167,7 +167,7 @@ pub(crate) mod tests {
             cookie: 0,
             ..sample()
         };
-        assert_eq!(record.flaw().unwrap().0, "cookie");
+        assert_eq!(record.invalid_field().unwrap().0, "cookie");
     }
 
     #[test]
@@ -187,11 +187,11 @@ pub(crate) mod tests {
             ("addresses", |r| r.addresses = vec!["10.0.0.1/33".into()]),
             ("time", |r| r.time = "yesterday".into()),
         ];
-        assert_eq!(sample().flaw(), None);
+        assert_eq!(sample().invalid_field(), None);
         for (field, spoil) in cases {
             let mut record = sample();
             spoil(&mut record);
-            assert_eq!(record.flaw().unwrap().0, field);
+            assert_eq!(record.invalid_field().unwrap().0, field);
         }
     }
 }

@@ -1,45 +1,45 @@
-//! The network configuration that a runtime writes to stdin, field by field.
-//! It must never decide what to do about a field: only what the specification says of it.
+//! Parser of the network configuration that a runtime writes to stdin. It only applies the specification; the
+//! callers decide what to do.
 
 use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
 use crate::json::Members;
-use crate::protocol::{Code, Failure, PLUGIN_TYPE, SUPPORTED_VERSIONS};
+use crate::protocol::{CniError, Code, PLUGIN_TYPE, SUPPORTED_VERSIONS};
 
-/// The network configuration on stdin. Each field is judged when it is needed, so that a
-/// wrong type in one that we can do without stops nothing.
+/// The network configuration on stdin. Each field is validated when it is used, so that a wrong type in an
+/// optional one has no effect.
 #[derive(Debug)]
 pub struct Request<'a>(Members<'a>);
 
 impl<'a> Request<'a> {
     /// Reads the text of stdin.
-    pub fn parse(text: &'a [u8]) -> Result<Self, Failure> {
+    pub fn parse(text: &'a [u8]) -> Result<Self, CniError> {
         match Members::parse(text) {
             Ok(members) => Ok(Self(members)),
             Err(error) => {
                 let msg = format!("cannot read the network configuration on stdin: {error}");
-                Err(Failure::new(Code::Decode, msg))
+                Err(CniError::new(Code::Decode, msg))
             }
         }
     }
 
-    /// The version that the runtime speaks, as it wrote it. None means 0.1.0, says the specification.
-    pub fn stated_version(&self) -> Result<Cow<'a, str>, Failure> {
+    /// The version as the runtime wrote it. A missing one means 0.1.0 by the specification.
+    pub fn stated_version(&self) -> Result<Cow<'a, str>, CniError> {
         match self.0.string("cniVersion") {
             Ok(version) => Ok(version.unwrap_or(Cow::Borrowed("0.1.0"))),
-            Err(problem) => Err(Failure::new(Code::Decode, problem)),
+            Err(problem) => Err(CniError::new(Code::Decode, problem)),
         }
     }
 
-    /// The version, when it is one that has chains.
-    pub fn version(&self) -> Result<&'static str, Failure> {
+    /// The version, if it supports chains.
+    pub fn version(&self) -> Result<&'static str, CniError> {
         let stated = self.stated_version()?;
         supported(&stated).ok_or_else(|| {
             let known = SUPPORTED_VERSIONS.join(", ");
             let msg = format!("cniVersion {stated:?} is not one of {known}");
-            Failure::new(Code::IncompatibleVersion, msg)
+            CniError::new(Code::IncompatibleVersion, msg)
         })
     }
 
@@ -50,31 +50,31 @@ impl<'a> Request<'a> {
             .ok_or_else(|| "the configuration has no name".into())
     }
 
-    /// The record folder that the chain entry names, when it names one.
+    /// The record folder of the chain entry, if it names one.
     pub fn records_dir(&self) -> Result<Option<Cow<'a, str>>, String> {
         self.0.string("recordsDir")
     }
 
     /// The result of the plugins before us, byte for byte.
-    pub fn prev_result(&self) -> Result<&'a str, Failure> {
+    pub fn prev_result(&self) -> Result<&'a str, CniError> {
         let problem = match self.0.value("prevResult").map(RawValue::get) {
             Some(result) if result.starts_with('{') => return Ok(result),
             Some(_) => "prevResult is not an object",
             None => "prevResult is missing",
         };
-        // A version that we do not speak is the better explanation: in 0.2 and before there are no chains.
+        // An unsupported version is the better explanation: versions up to 0.2 have no chains.
         let version = self.version()?;
         let msg = format!(
             "{problem}: {PLUGIN_TYPE} changes no network and must come after a plugin that does"
         );
-        Err(Failure {
+        Err(CniError {
             version,
-            ..Failure::new(Code::InvalidConfig, msg)
+            ..CniError::new(Code::InvalidConfig, msg)
         })
     }
 
-    /// What is unusual about the versions of the request and of its result. A runtime reads a result by the
-    /// version that the result itself names, so none of it keeps the result from being passed on.
+    /// A remark about unusual versions of the request and its result. A runtime parses a result by the
+    /// version in the result, so it is passed on in any case.
     pub fn version_remark(&self, result: &str) -> Option<String> {
         let version = match self.version() {
             Ok(version) => version,
@@ -100,7 +100,7 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// What GC may keep: `None` when the runtime does not say, a list of none for `null`.
+    /// The attachments that GC must keep: `None` if the runtime does not list them, empty for `null`.
     pub fn valid_attachments(&self) -> Result<Option<Vec<Attachment<'a>>>, String> {
         const KEY: &str = "cni.dev/valid-attachments";
         let Some(value) = self.0.get(KEY) else {
@@ -118,7 +118,7 @@ impl<'a> Request<'a> {
     }
 }
 
-/// One attachment that a runtime still knows.
+/// One attachment that the runtime still uses.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Attachment<'a> {
     pub container_id: Cow<'a, str>,
@@ -145,7 +145,7 @@ fn supported(version: &str) -> Option<&'static str> {
         .find(|known| *known == version)
 }
 
-/// The `cniVersion` inside a result. One that cannot be read at all says nothing.
+/// The `cniVersion` in a result; `None` if the result is unreadable.
 fn stated_in(result: &str) -> Result<Option<Cow<'_, str>>, String> {
     match Members::parse(result.as_bytes()) {
         Ok(members) => members.string("cniVersion"),
@@ -153,7 +153,7 @@ fn stated_in(result: &str) -> Result<Option<Cow<'_, str>>, String> {
     }
 }
 
-/// Results are written alike in all of 0.3 and 0.4, and alike in all of 1.x.
+/// Results have one format in all of 0.3 and 0.4, and one in all of 1.x.
 fn same_family(stated: &str, version: &str) -> bool {
     supported(stated).is_some_and(|stated| stated.starts_with('0') == version.starts_with('0'))
 }

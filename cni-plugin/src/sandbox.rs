@@ -1,16 +1,16 @@
-//! From what a runtime says about a sandbox to its record.
-//! It must never guess: a sandbox without a pod's name or a proved namespace gets no record.
+//! Builds the record of a sandbox from the runtime's call. It never guesses: a sandbox without a pod name or
+//! a verified namespace gets no record.
 
 mod extras;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use crate::io::CniIo;
 use crate::netns::{Identity, Netns};
-use crate::protocol::{Code, Failure};
+use crate::protocol::{CniError, Code};
 use crate::record::{Record, SCHEMA, boot_id, is_plain_path, is_uid, now, since_boot};
 use crate::request::Request;
-use crate::world::World;
 
 /// The variables of an ADD or CHECK.
 pub struct Call {
@@ -21,11 +21,11 @@ pub struct Call {
 }
 
 impl Call {
-    /// Reads the variables that the specification requires, of those that mean something to us.
-    pub fn read(world: &World<'_>) -> Result<Self, Failure> {
+    /// Reads the variables that this plugin uses; missing required ones are an error.
+    pub fn read(io: &CniIo<'_>) -> Result<Self, CniError> {
         let mut missing = Vec::new();
         let mut take = |name: &'static str| {
-            let value = world.variable(name);
+            let value = io.variable(name);
             if value.is_none() {
                 missing.push(name);
             }
@@ -36,18 +36,18 @@ impl Call {
         let ifname = take("CNI_IFNAME");
         if !missing.is_empty() {
             let msg = format!("not set: {}", missing.join(", "));
-            return Err(Failure::new(Code::InvalidEnvironment, msg));
+            return Err(CniError::new(Code::InvalidEnvironment, msg));
         }
         Ok(Self {
-            // Not UTF-8 means not valid, which is found out where names are judged.
+            // Non-UTF-8 is invalid; the validation of names refuses it later.
             container_id: id.to_string_lossy().into_owned(),
             ifname: ifname.to_string_lossy().into_owned(),
             netns: netns.into(),
-            args: world.variable("CNI_ARGS").unwrap_or_default(),
+            args: io.variable("CNI_ARGS").unwrap_or_default(),
         })
     }
 
-    /// The record of this sandbox. `remarks` is what had to be left out of it.
+    /// The record of this sandbox. `remarks` lists what had to be left out.
     pub fn record(
         &self,
         request: &Request<'_>,
@@ -81,7 +81,8 @@ impl Call {
         Ok(record)
     }
 
-    /// Which namespace it is. Held only for the look: an open fd would outlive the pod.
+    /// The identity of the namespace. The fd is closed at once: an open one would keep the namespace of a
+    /// dead pod.
     fn identity(&self) -> Result<Identity, String> {
         if !is_plain_path(&self.netns) {
             return Err(format!(
@@ -89,12 +90,12 @@ impl Call {
                 self.netns
             ));
         }
-        let netns = Netns::as_told(&self.netns).map_err(|error| error.to_string())?;
+        let netns = Netns::at_runtime_path(&self.netns).map_err(|error| error.to_string())?;
         Ok(netns.identity())
     }
 }
 
-/// What `CNI_ARGS` says of the pod.
+/// The pod in `CNI_ARGS`.
 #[derive(Debug, PartialEq, Eq)]
 struct Pod {
     namespace: String,
@@ -103,8 +104,8 @@ struct Pod {
 }
 
 impl Pod {
-    /// Reads `KEY=value;KEY=value`. Of a repeated key the first counts: CRI-O puts its own pairs
-    /// before those that it inherited. What is no pair, or not ours, is skipped.
+    /// Reads `KEY=value;KEY=value`. The first of repeated keys counts: CRI-O puts its own pairs before
+    /// inherited ones. Other keys and non-pairs are skipped.
     fn parse(args: &OsString) -> Result<Self, String> {
         let args = args.to_string_lossy();
         let pairs: Vec<(&str, &str)> = args

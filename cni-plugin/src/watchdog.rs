@@ -1,5 +1,5 @@
-//! One second for everything: what the plugin does when something it waits for never comes.
-//! The handler must do nothing but read atomics, write(2) and _exit(2).
+//! A timeout of one second for the whole call. The signal handler only uses atomics, alarm(2), write(2) and
+//! _exit(2).
 
 use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU8, AtomicUsize, Ordering};
 
@@ -7,23 +7,23 @@ use nix::libc;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use nix::unistd::alarm;
 
-/// The whole time a runtime can lose by us.
+/// The maximum delay of a runtime by this plugin.
 pub const SECONDS: u32 = 1;
 
 /// The request is still being read: the alarm only interrupts the read.
 const READING: u8 = 0;
-/// The answer is known: the alarm prints it and ends the process.
+/// The result is known: the alarm prints it and ends the process.
 const HOLDING: u8 = 1;
-/// The answer is being printed, or the first alarm has gone by: the next one ends the process.
-const TELLING: u8 = 2;
+/// The result is being printed, or the first alarm has fired: the next one ends the process.
+const PRINTING: u8 = 2;
 
 static STAGE: AtomicU8 = AtomicU8::new(READING);
 static ANSWER: AtomicPtr<u8> = AtomicPtr::new(std::ptr::null_mut());
 static LENGTH: AtomicUsize = AtomicUsize::new(0);
-/// The exit code of a process that could tell nothing.
+/// The exit code of a process that could not print a result.
 static SILENT_EXIT: AtomicI32 = AtomicI32::new(0);
 
-/// Starts the second. `silent_exit` is the exit code when not even an answer can be printed.
+/// Starts the timer. `silent_exit` is the exit code if no result can be printed.
 pub fn arm(silent_exit: u8) -> nix::Result<()> {
     SILENT_EXIT.store(i32::from(silent_exit), Ordering::SeqCst);
     // Without SA_RESTART a blocked read returns; with SA_NODEFER a second alarm ends a blocked write.
@@ -35,7 +35,7 @@ pub fn arm(silent_exit: u8) -> nix::Result<()> {
     // SAFETY: the handler is async-signal-safe: atomics, alarm(2), write(2) and _exit(2) only.
     #[allow(unsafe_code)]
     unsafe { sigaction(Signal::SIGALRM, &action) }?;
-    // Whoever started us may have had it blocked.
+    // The parent may have blocked the signal.
     let mut alone = SigSet::empty();
     alone.add(Signal::SIGALRM);
     alone.thread_unblock()?;
@@ -50,18 +50,18 @@ pub fn hold(answer: &'static [u8]) {
     STAGE.store(HOLDING, Ordering::SeqCst);
 }
 
-/// The answer is about to be printed by ordinary code: an alarm must not print it again.
-pub fn telling() {
-    STAGE.store(TELLING, Ordering::SeqCst);
+/// The caller prints the result itself now: an alarm must not print it again.
+pub fn printing() {
+    STAGE.store(PRINTING, Ordering::SeqCst);
 }
 
-/// Whether the second went by while the request was being read.
+/// Whether the timer expired while the request was being read.
 pub fn is_late() -> bool {
-    STAGE.load(Ordering::SeqCst) == TELLING
+    STAGE.load(Ordering::SeqCst) == PRINTING
 }
 
 extern "C" fn expired(_: libc::c_int) {
-    match STAGE.swap(TELLING, Ordering::SeqCst) {
+    match STAGE.swap(PRINTING, Ordering::SeqCst) {
         READING => again(),
         HOLDING => {
             again();
@@ -72,7 +72,7 @@ extern "C" fn expired(_: libc::c_int) {
     }
 }
 
-/// One more second, for a reader that does not take the answer either.
+/// Restarts the timer, for a reader that does not accept the result either.
 #[allow(unsafe_code)]
 fn again() {
     // SAFETY: alarm(2) takes no pointer and is async-signal-safe.

@@ -1,19 +1,18 @@
-//! The command line of the installer, read by hand. It must never guess: what is unknown, said twice or
-//! empty is an error.
+//! Hand-written parser of the installer's command line. Unknown, repeated and empty flags are errors.
 
 use std::path::PathBuf;
 
 use super::mode::{Choice, Mode};
 
-/// What the person asked for.
+/// The parsed command.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Command {
+pub enum InstallCommand {
     Help(&'static str),
     Install(Options),
     Uninstall(Options),
 }
 
-/// The folders and the manner; each verb reads what concerns it.
+/// Folders and mode; each command uses the fields that concern it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
     pub mode: Mode,
@@ -54,7 +53,7 @@ usage: podconfig-cni install [flags]
                    into the copy stays there; use it with --watch
       drop-in      in a file of its own, <conf-dir>/<network>/99-podconfig.conf; needs a
                    runtime with libcni 1.3 (containerd 2.1, CRI-O 1.33), older ones ignore
-                   it without a word; CRI-O does not call it when a pod ends
+                   it silently; CRI-O does not call it when a pod ends
   --conf-dir DIR   where the runtime reads its chains (default /etc/cni/net.d)
   --conf-file NAME the chain is in this file of the conf folder, not in the first one
   --network NAME   the chain is in the first file that loads and has this name, as with
@@ -63,11 +62,11 @@ usage: podconfig-cni install [flags]
                    containerd loads nothing as long as the first file is broken
   --bin-dir DIR    where the runtime looks for plugins (default /opt/cni/bin)
   --records DIR    where the plugin writes its records (default /run/podconfig/records)
-  --watch          stay, and put the entry back when somebody takes it out; wait while
-                   there is no chain yet. SIGTERM ends it and leaves the entry in place
+  --watch          stay, and put the entry back when another program removes it; wait
+                   while there is no chain yet. SIGTERM ends it and leaves the entry in place
 
 exit codes: 0 installed, 1 failed or refused, 2 wrong flags, 3 no chain to join yet,
-4 somebody took the entry out again three times within a minute
+4 another program removed the entry three times within a minute
 ";
 
 const UNINSTALL_HELP: &str = "\
@@ -82,12 +81,12 @@ usage: podconfig-cni uninstall [flags]
   --records DIR    understood, so that both verbs take the same flags; nothing there is touched
   --cache-dir DIR  where the runtime keeps results (default /var/lib/cni/results)
 
-exit codes: 0 the entry is out (and the binary gone or, as told, left), 1 failed or refused,
-2 wrong flags, 4 somebody put the entry back meanwhile
+exit codes: 0 the entry is removed (the binary too, unless reported), 1 failed or refused,
+2 wrong flags, 4 another program put the entry back meanwhile
 ";
 
 /// Reads `install …` or `uninstall …`.
-pub fn parse(args: &[String]) -> Result<Command, String> {
+pub fn parse(args: &[String]) -> Result<InstallCommand, String> {
     let (verb, flags) = args.split_first().ok_or("say install or uninstall")?;
     let (help, known): (_, &[&str]) = match verb.as_str() {
         "install" => (
@@ -110,14 +109,14 @@ pub fn parse(args: &[String]) -> Result<Command, String> {
         other => return Err(format!("unknown verb {other:?}: say install or uninstall")),
     };
     if flags.iter().any(|flag| flag == "--help" || flag == "-h") {
-        return Ok(Command::Help(help));
+        return Ok(InstallCommand::Help(help));
     }
-    let hint = |text: String| format!("{text} (podconfig-cni {verb} --help tells more)");
+    let hint = |text: String| format!("{text} (see podconfig-cni {verb} --help)");
     let options = read(flags, known).map_err(hint)?;
     Ok(if verb == "install" {
-        Command::Install(options)
+        InstallCommand::Install(options)
     } else {
-        Command::Uninstall(options)
+        InstallCommand::Uninstall(options)
     })
 }
 
@@ -161,7 +160,7 @@ fn read(flags: &[String], known: &[&str]) -> Result<Options, String> {
     if usize::from(file.is_some()) + usize::from(network.is_some()) + usize::from(*skip_invalid) > 1
     {
         return Err(
-            "--conf-file, --network and --skip-invalid each say which file is the chain: say one"
+            "--conf-file, --network and --skip-invalid each select the chain's file: give only one"
                 .into(),
         );
     }
@@ -192,7 +191,7 @@ fn mode(value: &str) -> Result<Mode, String> {
     known.ok_or_else(|| format!("unknown mode {value:?}: say inline, owned or drop-in"))
 }
 
-/// A name in the conf folder that a runtime would load.
+/// The name of a file in the conf folder that a runtime would load.
 fn file(value: &str) -> Result<String, String> {
     let loaded = [".conf", ".conflist", ".json"];
     if value.contains('/') || !loaded.iter().any(|end| value.ends_with(end)) {
@@ -203,7 +202,7 @@ fn file(value: &str) -> Result<String, String> {
     Ok(value.to_owned())
 }
 
-/// The runtime calls the plugin from a working folder of its own, so a path must start at the root.
+/// The runtime calls the plugin in its own working directory, so a path must be absolute.
 fn folder(flag: &str, value: &str) -> Result<PathBuf, String> {
     let path = PathBuf::from(value);
     let climbs = path
@@ -222,7 +221,7 @@ fn folder(flag: &str, value: &str) -> Result<PathBuf, String> {
 mod tests {
     use super::*;
 
-    fn parsed(line: &str) -> Result<Command, String> {
+    fn parsed(line: &str) -> Result<InstallCommand, String> {
         let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
         parse(&words)
     }
@@ -231,11 +230,11 @@ mod tests {
     fn the_defaults_are_those_of_a_common_node() {
         assert_eq!(
             parsed("install").unwrap(),
-            Command::Install(Options::default())
+            InstallCommand::Install(Options::default())
         );
         assert_eq!(
             parsed("uninstall").unwrap(),
-            Command::Uninstall(Options::default())
+            InstallCommand::Uninstall(Options::default())
         );
     }
 
@@ -249,7 +248,7 @@ mod tests {
         };
         assert_eq!(
             parsed("install --mode=drop-in --conf-dir /a --watch").unwrap(),
-            Command::Install(wanted)
+            InstallCommand::Install(wanted)
         );
     }
 
@@ -257,16 +256,16 @@ mod tests {
     fn help_is_given_whatever_else_is_wrong() {
         assert_eq!(
             parsed("install --what --help").unwrap(),
-            Command::Help(INSTALL_HELP)
+            InstallCommand::Help(INSTALL_HELP)
         );
         assert_eq!(
             parsed("uninstall -h").unwrap(),
-            Command::Help(UNINSTALL_HELP)
+            InstallCommand::Help(UNINSTALL_HELP)
         );
     }
 
     #[test]
-    fn nonsense_is_told_and_never_guessed() {
+    fn nonsense_is_reported_and_never_guessed() {
         for (line, said) in [
             ("remove", "unknown verb"),
             ("install --conf", "unknown flag"),
@@ -280,8 +279,8 @@ mod tests {
             ("install --conf-file a/b.conf", "in the conf folder"),
             ("install --conf-file 10-a", "in the conf folder"),
             ("install --skip-invalid=1", "no value"),
-            ("install --network a --skip-invalid", "say one"),
-            ("install --network a --conf-file a.conf", "say one"),
+            ("install --network a --skip-invalid", "give only one"),
+            ("install --network a --conf-file a.conf", "give only one"),
             ("install --records run", "absolute"),
             ("install --bin-dir /opt/../cni", "absolute"),
             ("install --cache-dir /x", "unknown flag"),

@@ -1,32 +1,31 @@
-//! The plugin's binary in the runtime's folder. It must never be written in place: a runtime may be
-//! running it.
+//! The plugin's binary in the runtime's folder. It is never written in place: a runtime may be executing it.
 
 use std::fs;
 use std::io;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
-use super::draft::{Draft, Owner, sync_folder_of};
-use super::failure::Failure;
+use super::error::InstallError;
 use super::say;
+use super::staged_file::{Owner, StagedFile, sync_folder_of};
 
 const MODE: u32 = 0o755;
 
-/// What counts as installed.
+/// Which binary counts as installed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wanted {
-    /// The very program that runs now.
+    /// This very program.
     Current,
-    /// Any program that can be run: a watcher must not undo a later installer's upgrade.
+    /// Any executable: a watcher must not revert the upgrade of a later installer.
     Runnable,
 }
 
-/// Copies this program into the folder, unless what is wanted is there.
-pub fn install(folder: &Path, wanted: Wanted) -> Result<(), Failure> {
+/// Copies this program into the folder, unless the wanted binary is there.
+pub fn install(folder: &Path, wanted: Wanted) -> Result<(), InstallError> {
     let target = folder.join(crate::PLUGIN_TYPE);
     if !folder.is_dir() {
-        let text = "it is no folder. Make it, or name the runtime's own with --bin-dir";
-        return Err(Failure::refused(format!(
+        let text = "it is not a folder. Create it, or name the runtime's own with --bin-dir";
+        return Err(InstallError::refused(format!(
             "install the binary into {}: {text}",
             folder.display()
         )));
@@ -35,11 +34,11 @@ pub fn install(folder: &Path, wanted: Wanted) -> Result<(), Failure> {
         return Ok(());
     }
     let own = Path::new("/proc/self/exe");
-    let program = fs::read(own).map_err(|error| Failure::machine("read", own, &error))?;
+    let program = fs::read(own).map_err(|error| InstallError::io("read", own, &error))?;
     if is_same(&target, &program) {
         return Ok(());
     }
-    Draft::write(
+    StagedFile::write(
         &target,
         &program,
         Owner {
@@ -52,11 +51,11 @@ pub fn install(folder: &Path, wanted: Wanted) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Removes the binary; the runtime must no longer know of it.
-pub fn remove(binary: &Path) -> Result<(), Failure> {
+/// Removes the binary; no runtime may reference it any more.
+pub fn remove(binary: &Path) -> Result<(), InstallError> {
     match fs::remove_file(binary) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(Failure::machine("remove", binary, &error))
+            Err(InstallError::io("remove", binary, &error))
         }
         _ => {
             say(format_args!("binary removed from {}", binary.display()));

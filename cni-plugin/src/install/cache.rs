@@ -1,5 +1,5 @@
-//! Do the runtime's cached results still name the plugin? CRI-O tears a pod down by the chain in its
-//! cache, so the binary must outlive every result that names it. Only read, never changed.
+//! References to the plugin in the runtime's cached results. CRI-O tears a pod down with the chain in its
+//! cache, so the binary must outlive every result that names it. Read-only.
 
 use std::fs;
 use std::io;
@@ -9,8 +9,8 @@ use super::folder::MAX_BYTES;
 use crate::PLUGIN_TYPE;
 use crate::json::Members;
 
-/// The reason to keep the binary, if there is one.
-pub fn who_names_us(folder: &Path) -> Option<String> {
+/// Why the binary must stay, if it must.
+pub fn reason_to_keep(folder: &Path) -> Option<String> {
     let entries = match fs::read_dir(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
         Err(error) => return Some(format!("{} cannot be read ({error})", folder.display())),
@@ -23,7 +23,7 @@ pub fn who_names_us(folder: &Path) -> Option<String> {
             Ok(entry) => entry.path(),
             Err(error) => return Some(format!("{} cannot be read ({error})", folder.display())),
         };
-        if may_name_us(&path) {
+        if may_reference_plugin(&path) {
             named += 1;
             example = path.display().to_string();
         }
@@ -31,8 +31,8 @@ pub fn who_names_us(folder: &Path) -> Option<String> {
     (named > 0).then(|| format!("{named} cached results may name it, such as {example}"))
 }
 
-/// What cannot be read, or is too large to be read, may name us.
-fn may_name_us(path: &Path) -> bool {
+/// An unreadable or oversized file may reference the plugin.
+fn may_reference_plugin(path: &Path) -> bool {
     match path.symlink_metadata() {
         Ok(found) if !found.is_file() => return false,
         Ok(found) if found.len() > MAX_BYTES => return true,
@@ -40,13 +40,13 @@ fn may_name_us(path: &Path) -> bool {
         Ok(_) => {}
     }
     match fs::read(path) {
-        Ok(content) => names_us(&content),
+        Ok(content) => references_plugin(&content),
         Err(error) => error.kind() != io::ErrorKind::NotFound,
     }
 }
 
-/// The chain is in the key `config`, in base64; the plain text is searched as well.
-fn names_us(content: &[u8]) -> bool {
+/// The chain is the base64 value of the key `config`; the plain text is searched as well.
+fn references_plugin(content: &[u8]) -> bool {
     let config = Members::parse(content).ok().and_then(|members| {
         let config = members.string("config").ok()??;
         Some(decoded(config.as_bytes()))
@@ -59,7 +59,7 @@ fn contains(text: &[u8]) -> bool {
         .any(|part| part == PLUGIN_TYPE.as_bytes())
 }
 
-/// Base64 without a word about its faults: what does not belong to it is passed over.
+/// Lenient base64: characters outside of the alphabet are skipped.
 fn decoded(text: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(text.len() / 4 * 3 + 3);
     let (mut bits, mut held) = (0_u32, 0_u32);
@@ -107,9 +107,9 @@ mod tests {
         let ours = br#"{"kind":"cniCacheV1","config":"eyJwbHVnaW5zIjpbeyJ0eXBlIjoicG9kY29uZmlnLWNuaSJ9XX0="}"#;
         let theirs =
             br#"{"kind":"cniCacheV1","config":"eyJwbHVnaW5zIjpbeyJ0eXBlIjoiYnJpZGdlIn1dfQ=="}"#;
-        assert!(names_us(ours));
-        assert!(!names_us(theirs));
-        assert!(!names_us(b"\0\xff not json"));
-        assert!(names_us(br#"{"config": "podconfig-cni"#));
+        assert!(references_plugin(ours));
+        assert!(!references_plugin(theirs));
+        assert!(!references_plugin(b"\0\xff not json"));
+        assert!(references_plugin(br#"{"config": "podconfig-cni"#));
     }
 }

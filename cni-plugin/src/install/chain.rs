@@ -1,5 +1,4 @@
-//! A conf file as text: finds our entry in it, puts it in, takes it out. Pure; every byte that is not
-//! ours stays what it was.
+//! Edits a conf file as text: finds, inserts and removes our entry. Pure; all other bytes stay unchanged.
 
 use std::ops::Range;
 
@@ -7,14 +6,14 @@ use serde_json::error::Category;
 use serde_json::value::RawValue;
 
 use super::entry::{CopyMark, Entry};
-use super::failure::{Failure, Kind};
+use super::error::{InstallError, InstallErrorKind};
 use crate::json::Members;
 use crate::{PLUGIN_TYPE, SUPPORTED_VERSIONS};
 
 /// The space that JSON allows between its tokens.
 const SPACE: [char; 4] = [' ', '\t', '\r', '\n'];
 
-/// A chain of plugins that a runtime would load and that we know how to join.
+/// A plugin list that a runtime would load and that the entry can join.
 #[derive(Debug)]
 pub struct Chain<'a> {
     text: &'a str,
@@ -31,22 +30,21 @@ struct Plugin {
 }
 
 impl<'a> Chain<'a> {
-    /// Reads a list of plugins that the entry may join; the failure says what is odd, without the
-    /// file's name.
-    pub fn to_join(text: &'a str) -> Result<Chain<'a>, Failure> {
+    /// Parses a plugin list that the entry may join; the error names the problem without the file.
+    pub fn to_join(text: &'a str) -> Result<Chain<'a>, InstallError> {
         let members = object(text)?;
         judge_name(&members)?;
         judge_versions(&members)?;
         Chain::parse(text)
     }
 
-    /// Reads any list of plugins, be it one to join or one to leave.
-    pub fn parse(text: &'a str) -> Result<Chain<'a>, Failure> {
+    /// Parses any plugin list, without the checks for joining it.
+    pub fn parse(text: &'a str) -> Result<Chain<'a>, InstallError> {
         let members = object(text)?;
         let network = members.string("name").ok().flatten().unwrap_or_default();
         let plugins = plugins(text, &members)?;
         if plugins.iter().all(|plugin| plugin.kind == PLUGIN_TYPE) {
-            return Err(Failure::refused(
+            return Err(InstallError::refused(
                 "it holds no plugin that makes a pod's network, so there is none to follow",
             ));
         }
@@ -65,7 +63,7 @@ impl<'a> Chain<'a> {
         self.text
     }
 
-    /// The plugin that makes the pod's network, and whose owner writes the file.
+    /// The primary plugin, which creates the pod's network and whose owner writes the file.
     pub fn primary(&self) -> &str {
         let first = self
             .plugins
@@ -78,7 +76,7 @@ impl<'a> Chain<'a> {
         self.plugins.iter().any(|plugin| plugin.kind == PLUGIN_TYPE)
     }
 
-    /// What our entry says the file is a copy of.
+    /// The copy mark in our entry: of which file this one is a copy.
     pub fn copy_mark(&self) -> Option<&CopyMark> {
         let mut ours = self
             .plugins
@@ -103,15 +101,15 @@ impl<'a> Chain<'a> {
         self.spliced(end..end, &format!(",{}{plugin}", self.margin(last)))
     }
 
-    /// The text with our entry once, or `None` when it says so already.
+    /// The text with our entry exactly once; `None` if it is so already.
     pub fn with(&self, entry: &Entry) -> Option<String> {
         let ours: Vec<_> = self.places().collect();
         match ours.as_slice() {
             [] => Some(self.append(entry)),
-            // Before the first other plugin there is no result yet that we could pass on.
+            // Before the first other plugin there is no result to pass on.
             [place] if *place > 0 => {
                 let span = self.plugins[*place].span.clone();
-                let same = entry.is_said_by(&self.text[span.clone()]);
+                let same = entry.is_equal_to(&self.text[span.clone()]);
                 (!same).then(|| self.spliced(span, &self.written(*place, entry)))
             }
             _ => {
@@ -121,7 +119,7 @@ impl<'a> Chain<'a> {
         }
     }
 
-    /// The text without our entry, be it there once, more often, or not at all.
+    /// The text without any entry of ours.
     pub fn without(&self) -> String {
         let mut text = self.text.to_owned();
         let lead = self
@@ -169,13 +167,13 @@ impl<'a> Chain<'a> {
         )
     }
 
-    /// The space before a plugin.
+    /// The whitespace before a plugin.
     fn margin(&self, place: usize) -> &'a str {
         let before = &self.text[..self.plugins[place].span.start];
         &before[before.trim_end_matches(SPACE).len()..]
     }
 
-    /// The entry in the manner of the plugin at that place.
+    /// The entry, formatted like the plugin at that place.
     fn written(&self, place: usize, entry: &Entry) -> String {
         match self.margin(place).rsplit_once('\n') {
             None => entry.on_one_line(),
@@ -185,11 +183,11 @@ impl<'a> Chain<'a> {
     }
 }
 
-/// The list that libcni makes of a single plugin's file, with name and version moved up.
-pub fn wrapped(text: &str) -> Result<String, Failure> {
+/// The list that libcni makes of a single-plugin file, with name and version moved to the top level.
+pub fn wrapped(text: &str) -> Result<String, InstallError> {
     let members = object(text)?;
     if members.get("plugins").is_some() {
-        return Err(Failure::refused(
+        return Err(InstallError::refused(
             "it holds a list of plugins, which belongs into a .conflist",
         ));
     }
@@ -208,8 +206,8 @@ pub fn wrapped(text: &str) -> Result<String, Failure> {
     ))
 }
 
-/// Whether a runtime that goes on to the next file would load this one, and the network's name. Less strict than
-/// the rules for joining it: what a runtime takes as it is must not be passed over.
+/// The network's name if a runtime that skips invalid files would load this one. Less strict than the rules
+/// for joining it: a file that the runtime accepts must not be skipped.
 pub fn loadable(text: &str, is_list: bool) -> Option<String> {
     let members = Members::parse(text.as_bytes()).ok()?;
     let has_type = |members: &Members<'_>| kind(members).is_ok();
@@ -224,56 +222,58 @@ pub fn loadable(text: &str, is_list: bool) -> Option<String> {
     loads.then(|| name.into_owned())
 }
 
-/// Whether the text is a plugin of ours on its own, as in a drop-in file.
+/// Whether the text is our plugin object alone, as in a drop-in file.
 pub fn is_our_plugin(text: &str) -> bool {
     let kind = Members::parse(text.as_bytes()).map(|members| kind(&members));
     kind.is_ok_and(|kind| kind.is_ok_and(|kind| kind == PLUGIN_TYPE))
 }
 
-fn object(text: &str) -> Result<Members<'_>, Failure> {
+fn object(text: &str) -> Result<Members<'_>, InstallError> {
     let members = Members::parse(text.as_bytes()).map_err(|error| match error.classify() {
-        Category::Syntax | Category::Eof => Failure::new(
-            Kind::Unsettled,
+        Category::Syntax | Category::Eof => InstallError::new(
+            InstallErrorKind::Unsettled,
             format!("it is not JSON, or half-written ({error})"),
         ),
         Category::Data | Category::Io => {
-            Failure::refused(format!("it is not what a runtime expects ({error})"))
+            InstallError::refused(format!("it is not what a runtime expects ({error})"))
         }
     })?;
     match members.repeated() {
-        Some(key) => Err(Failure::refused(format!(
+        Some(key) => Err(InstallError::refused(format!(
             "it says {key:?} twice, and readers differ in which one counts"
         ))),
         None => Ok(members),
     }
 }
 
-fn judge_name(members: &Members<'_>) -> Result<(), Failure> {
-    let name = members.string("name").map_err(Failure::refused)?;
-    let name = name.ok_or_else(|| Failure::refused("it has no name"))?;
+fn judge_name(members: &Members<'_>) -> Result<(), InstallError> {
+    let name = members.string("name").map_err(InstallError::refused)?;
+    let name = name.ok_or_else(|| InstallError::refused("it has no name"))?;
     let starts_well = name.starts_with(|first: char| first.is_ascii_alphanumeric());
     let plain = |letter: char| letter.is_ascii_alphanumeric() || "_.-".contains(letter);
     if !starts_well || !name.chars().all(plain) || name.len() > 255 {
-        return Err(Failure::refused(format!(
+        return Err(InstallError::refused(format!(
             "its name {name:?} is not one that CNI allows"
         )));
     }
     Ok(())
 }
 
-/// Every version a runtime may choose from must be one that the plugin speaks: it refuses the others at ADD.
-fn judge_versions(members: &Members<'_>) -> Result<(), Failure> {
-    let single = members.string("cniVersion").map_err(Failure::refused)?;
+/// The plugin must support every version that a runtime may choose: it refuses the others at ADD.
+fn judge_versions(members: &Members<'_>) -> Result<(), InstallError> {
+    let single = members
+        .string("cniVersion")
+        .map_err(InstallError::refused)?;
     let listed: Vec<String> = match members.value("cniVersions") {
         None => Vec::new(),
         Some(list) => serde_json::from_str(list.get()).map_err(|error| {
-            Failure::refused(format!(
+            InstallError::refused(format!(
                 "its cniVersions is not a list of strings ({error})"
             ))
         })?,
     };
     if single.is_none() && listed.is_empty() {
-        return Err(Failure::refused(
+        return Err(InstallError::refused(
             "it has no cniVersion, which means 0.1.0, and chains begin with 0.3.0",
         ));
     }
@@ -283,21 +283,21 @@ fn judge_versions(members: &Members<'_>) -> Result<(), Failure> {
         .chain(listed.iter().map(String::as_str));
     match named.find(|version| !SUPPORTED_VERSIONS.contains(version)) {
         None => Ok(()),
-        Some(version) => Err(Failure::refused(format!(
+        Some(version) => Err(InstallError::refused(format!(
             "its cniVersion {version:?} is none of those that {PLUGIN_TYPE} speaks ({})",
             SUPPORTED_VERSIONS.join(", ")
         ))),
     }
 }
 
-fn plugins(text: &str, members: &Members<'_>) -> Result<Vec<Plugin>, Failure> {
+fn plugins(text: &str, members: &Members<'_>) -> Result<Vec<Plugin>, InstallError> {
     let list = members
         .get("plugins")
-        .ok_or_else(|| Failure::refused("it has no plugins"))?;
+        .ok_or_else(|| InstallError::refused("it has no plugins"))?;
     let list: Vec<&RawValue> = serde_json::from_str(list.get())
-        .map_err(|error| Failure::refused(format!("its plugins is not a list ({error})")))?;
+        .map_err(|error| InstallError::refused(format!("its plugins is not a list ({error})")))?;
     if list.is_empty() {
-        return Err(Failure::refused("its list of plugins is empty"));
+        return Err(InstallError::refused("its list of plugins is empty"));
     }
     list.into_iter()
         .enumerate()
@@ -305,12 +305,12 @@ fn plugins(text: &str, members: &Members<'_>) -> Result<Vec<Plugin>, Failure> {
         .collect()
 }
 
-fn plugin(text: &str, place: usize, raw: &RawValue) -> Result<Plugin, Failure> {
-    let odd = |what: String| Failure::refused(format!("its plugin {place} is odd: {what}"));
+fn plugin(text: &str, place: usize, raw: &RawValue) -> Result<Plugin, InstallError> {
+    let odd = |what: String| InstallError::refused(format!("its plugin {place} is odd: {what}"));
     let members = Members::parse(raw.get().as_bytes()).map_err(|error| odd(error.to_string()))?;
     let kind = kind(&members).map_err(odd)?;
     let mark = serde_json::from_str(raw.get()).ok();
-    // The raw value is a slice of the text, so that its place there is the distance of their beginnings.
+    // The raw value is a slice of the text, so its offset is the distance of the two pointers.
     let start = raw.get().as_ptr().addr() - text.as_ptr().addr();
     Ok(Plugin {
         kind,

@@ -1,5 +1,5 @@
-//! A copy of a file that we may not edit, with our entry. It follows what the file's owner writes, and keeps what
-//! others put into the copy: to them it is the chain. Pure.
+//! A copy, with our entry, of a file that we must not edit. It follows the owner's changes to the file and
+//! keeps the plugins that others add to the copy, which is the chain for them. Pure.
 
 use super::chain::Chain;
 use super::entry::{CopyMark, Entry};
@@ -10,7 +10,7 @@ pub fn beside(original: &str) -> String {
     format!("{stem}-podconfig.conflist")
 }
 
-/// The text of the copy: of the original without our entry, and of the copy as it stands, if there is one.
+/// The text of the copy, from the original without our entry and from the present copy, if there is one.
 pub fn text(
     original: &str,
     bare: &Chain<'_>,
@@ -23,7 +23,7 @@ pub fn text(
     let Some(standing) = standing else {
         return bare.with(&entry);
     };
-    // As long as the original is what it was, the copy is as others have made it.
+    // While the original is unchanged, the changes of others to the copy stay.
     if standing.copy_mark().is_some_and(|found| {
         (&found.copy_of, &found.copied_digest) == (&mark.copy_of, &mark.copied_digest)
     }) && standing.primary() == bare.primary()
@@ -38,7 +38,7 @@ pub fn text(
     Chain::parse(&joined).ok()?.with(&entry)
 }
 
-/// The plugins that others put into a copy, and that its original does not have.
+/// The plugins that others added to a copy and that its original lacks.
 pub fn additions<'a>(copy: &Chain<'a>, original: &Chain<'_>) -> Vec<(String, &'a str)> {
     let copied = copy.copy_mark().map(|mark| mark.copied_plugins.as_slice());
     let is_known = |kind: &str| {
@@ -68,7 +68,7 @@ fn mark(original: &str, bare: &Chain<'_>) -> CopyMark {
     }
 }
 
-/// FNV-1a, 64 bits: tells one edition of a file from the next, in every version of this program.
+/// FNV-1a, 64 bits: distinguishes versions of a file; stable across releases of this program.
 fn digest(text: &str) -> String {
     let fold = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
     format!("{:016x}", text.bytes().fold(0xcbf2_9ce4_8422_2325, fold))

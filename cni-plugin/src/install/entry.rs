@@ -1,4 +1,4 @@
-//! The chain entry: the one object that is ours in a runtime's configuration.
+//! The chain entry: our plugin object in a runtime's configuration.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -18,7 +18,7 @@ pub struct Entry {
     capabilities: Capabilities,
 }
 
-/// What our entry in a copy says of the file that was copied. The keys are the entry's own.
+/// The source of a copy, stored in our entry. The keys are part of the entry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CopyMark {
@@ -27,7 +27,7 @@ pub struct CopyMark {
     /// The digest of its text, as a list and without our entry.
     #[serde(default)]
     pub copied_digest: String,
-    /// The types of its plugins. What else is in the copy was put there by others.
+    /// The types of its plugins. All others in the copy were added by others.
     #[serde(default)]
     pub copied_plugins: Vec<String>,
 }
@@ -56,18 +56,18 @@ impl Entry {
         }
     }
 
-    /// Whether a plugin object says the same, however it is written.
-    pub fn is_said_by(&self, text: &str) -> bool {
+    /// Whether a plugin object is equal to this entry, regardless of formatting.
+    pub fn is_equal_to(&self, text: &str) -> bool {
         let ours = serde_json::to_value(self).ok();
         ours.is_some() && ours == serde_json::from_str::<Value>(text).ok()
     }
 
-    /// On one line, as for a file that keeps its plugins on one.
+    /// Formatted on one line, for a file that has its plugins on one line.
     pub fn on_one_line(&self) -> String {
         serde_json::to_string(self).expect("strings and a bool can always be written")
     }
 
-    /// Over several lines, each after the first behind `margin`.
+    /// Formatted on several lines, each after the first indented by `margin`.
     pub fn on_lines(&self, newline: &str, margin: &str) -> String {
         let unit: &[u8] = if margin.contains('\t') { b"\t" } else { b"  " };
         let mut text = Vec::new();

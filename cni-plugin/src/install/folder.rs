@@ -1,5 +1,5 @@
-//! The conf folder as it is now: every file a runtime may load, what we set aside, our drop-ins.
-//! Read once, then judged without another look at the disk.
+//! Snapshot of the conf folder: every file that a runtime may load, files set aside, our drop-ins. Read once;
+//! all decisions use the snapshot.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _};
@@ -12,24 +12,24 @@ use nix::fcntl::{Flock, FlockArg};
 use nix::libc;
 
 use super::chain;
-use super::draft::{Owner, Version};
-use super::failure::{Failure, Kind};
+use super::error::{InstallError, InstallErrorKind};
+use super::staged_file::{Owner, Version};
 
-/// Behind the name of a file that was turned into a list; no runtime loads what ends so.
+/// Suffix of a file that was converted to a list; no runtime loads it.
 pub const SAVED: &str = ".podconfig-saved";
-/// What others put behind the name of a file that they set aside: Cilium, where it is exclusive, and Multus.
+/// Suffixes of files that others set aside: Cilium, where it is exclusive, and Multus.
 pub const PARKED: [&str; 2] = [".cilium_bak", ".old"];
 /// The name of our file in a network's drop-in folder: last in its order.
 pub const DROP_IN: &str = "99-podconfig.conf";
-/// Larger than any chain by far; what is larger is not read at all.
+/// Far larger than any chain; larger files are not read.
 pub const MAX_BYTES: u64 = 1024 * 1024;
 
 #[derive(Debug)]
 pub struct Folder {
     pub path: PathBuf,
-    /// What a runtime would load, in its order.
+    /// The files that a runtime would load, in its order.
     pub files: Vec<ConfFile>,
-    /// The originals that we set aside, by the name they had.
+    /// The originals that we set aside, by their original names.
     pub saved: Vec<ConfFile>,
     /// Files that others set aside, by their full names.
     pub parked: Vec<ConfFile>,
@@ -41,7 +41,7 @@ pub struct Folder {
 pub struct ConfFile {
     pub name: String,
     pub is_link: bool,
-    pub content: Result<Content, Failure>,
+    pub content: Result<Content, InstallError>,
 }
 
 #[derive(Debug, Clone)]
@@ -58,8 +58,8 @@ pub struct DropIn {
 }
 
 impl Folder {
-    pub fn read(path: &Path) -> Result<Folder, Failure> {
-        let failed = |error: io::Error| Failure::machine("read", path, &error);
+    pub fn read(path: &Path) -> Result<Folder, InstallError> {
+        let failed = |error: io::Error| InstallError::io("read", path, &error);
         let mut folder = Folder {
             path: path.to_owned(),
             files: vec![],
@@ -78,14 +78,14 @@ impl Folder {
         Ok(folder)
     }
 
-    fn add(&mut self, entry: &fs::DirEntry) -> Result<(), Failure> {
+    fn add(&mut self, entry: &fs::DirEntry) -> Result<(), InstallError> {
         let path = entry.path();
         let kind = entry
             .file_type()
-            .map_err(|error| Failure::machine("look at", &path, &error))?;
+            .map_err(|error| InstallError::io("look at", &path, &error))?;
         let name = entry.file_name();
         if kind.is_dir() {
-            // Runtimes skip folders, whatever their name.
+            // Runtimes skip folders of any name.
             self.drop_ins.extend(our_drop_in(&path));
             return Ok(());
         }
@@ -107,14 +107,16 @@ impl Folder {
             });
         } else if is_loaded(&lossy) {
             if name.to_str().is_none() {
-                return Err(Failure::refused(format!(
+                return Err(InstallError::refused(format!(
                     "read {}: the name is not UTF-8",
                     path.display()
                 )));
             }
             let content = read(&path).map_err(|failure| match failure.kind {
-                // What a link points to does not come and go as files do.
-                Kind::Unsettled if kind.is_symlink() => Failure::new(Kind::NoChain, failure.text),
+                // The target of a link does not appear and vanish as files do.
+                InstallErrorKind::Unsettled if kind.is_symlink() => {
+                    InstallError::new(InstallErrorKind::NoChain, failure.text)
+                }
                 _ => failure,
             });
             self.files.push(ConfFile {
@@ -132,7 +134,7 @@ impl Folder {
 }
 
 impl ConfFile {
-    /// The network's name, where a runtime that passes over bad files would load this one.
+    /// The network's name, if a runtime that skips invalid files would load this one.
     pub fn loadable(&self) -> Option<String> {
         let content = self.content.as_ref().ok()?;
         chain::loadable(&content.text, self.is_list())
@@ -152,7 +154,7 @@ impl ConfFile {
     }
 
     /// The text as a list of plugins.
-    pub fn list(&self) -> Result<String, Failure> {
+    pub fn list(&self) -> Result<String, InstallError> {
         let content = self.content.clone()?;
         if self.is_list() {
             Ok(content.text)
@@ -162,7 +164,7 @@ impl ConfFile {
     }
 }
 
-/// containerd and CRI-O go by what follows the last dot; a hidden file is no exception.
+/// containerd and CRI-O check the part after the last dot, also of hidden files.
 fn is_loaded(name: &str) -> bool {
     matches!(
         name.rsplit_once('.'),
@@ -184,13 +186,18 @@ fn our_drop_in(folder: &Path) -> Option<DropIn> {
     })
 }
 
-/// Reads a whole regular file of a bearable size; never waits for a writer, as a pipe would make it.
-pub fn read(path: &Path) -> Result<Content, Failure> {
+/// Reads a complete regular file of limited size; never blocks, as opening a pipe would.
+pub fn read(path: &Path) -> Result<Content, InstallError> {
     let failed = |error: io::Error| match error.kind() {
-        io::ErrorKind::NotFound => Failure::new(Kind::Unsettled, format!("it is gone ({error})")),
-        _ => Failure::new(Kind::Unread, format!("it cannot be read ({error})")),
+        io::ErrorKind::NotFound => {
+            InstallError::new(InstallErrorKind::Unsettled, format!("it is gone ({error})"))
+        }
+        _ => InstallError::new(
+            InstallErrorKind::Unreadable,
+            format!("it cannot be read ({error})"),
+        ),
     };
-    // Looked at before it is opened: to open a device may already set it going.
+    // Checked before it is opened: opening a device may already have an effect.
     judge(&fs::metadata(path).map_err(failed)?)?;
     let file = File::options()
         .read(true)
@@ -204,10 +211,13 @@ pub fn read(path: &Path) -> Result<Content, Failure> {
         .read_to_end(&mut bytes)
         .map_err(failed)?;
     if bytes.len() as u64 > MAX_BYTES {
-        return Err(Failure::new(Kind::Unread, "it is larger than 1 MiB"));
+        return Err(InstallError::new(
+            InstallErrorKind::Unreadable,
+            "it is larger than 1 MiB",
+        ));
     }
-    let text =
-        String::from_utf8(bytes).map_err(|_| Failure::new(Kind::Unread, "it is not UTF-8"))?;
+    let text = String::from_utf8(bytes)
+        .map_err(|_| InstallError::new(InstallErrorKind::Unreadable, "it is not UTF-8"))?;
     let (owner, version) = (Owner::of(&metadata), Version::of(&metadata));
     Ok(Content {
         text,
@@ -216,31 +226,34 @@ pub fn read(path: &Path) -> Result<Content, Failure> {
     })
 }
 
-fn judge(metadata: &fs::Metadata) -> Result<(), Failure> {
+fn judge(metadata: &fs::Metadata) -> Result<(), InstallError> {
     if !metadata.is_file() {
-        return Err(Failure::refused("it is not a regular file"));
+        return Err(InstallError::refused("it is not a regular file"));
     }
     if metadata.len() > MAX_BYTES {
-        return Err(Failure::new(Kind::Unread, "it is larger than 1 MiB"));
+        return Err(InstallError::new(
+            InstallErrorKind::Unreadable,
+            "it is larger than 1 MiB",
+        ));
     }
     Ok(())
 }
 
-/// Keeps two installers from working in one folder at once; gone with the program.
+/// Excludes other installers from the folder; released when the process ends.
 #[derive(Debug)]
 pub struct Lock(#[allow(dead_code)] Flock<File>);
 
 impl Lock {
-    pub fn take(path: &Path, patience: Duration) -> Result<Lock, Failure> {
+    pub fn take(path: &Path, patience: Duration) -> Result<Lock, InstallError> {
         if !path.is_dir() {
-            let text = "it is no folder. Name the one that the runtime reads its chains from with --conf-dir";
-            return Err(Failure::new(
-                Kind::NoChain,
+            let text = "it is not a folder. Name the one that the runtime reads its chains from with --conf-dir";
+            return Err(InstallError::new(
+                InstallErrorKind::NoChain,
                 format!("join the chain in {}: {text}", path.display()),
             ));
         }
         let mut folder =
-            File::open(path).map_err(|error| Failure::machine("open", path, &error))?;
+            File::open(path).map_err(|error| InstallError::io("open", path, &error))?;
         let deadline = Instant::now() + patience;
         loop {
             match Flock::lock(folder, FlockArg::LockExclusiveNonblock) {
@@ -251,7 +264,7 @@ impl Lock {
                         "lock {}: {error}; another installer is at work there",
                         path.display()
                     );
-                    return Err(Failure::new(Kind::Unsettled, text));
+                    return Err(InstallError::new(InstallErrorKind::Unsettled, text));
                 }
             }
             std::thread::sleep(Duration::from_millis(50));

@@ -1,5 +1,4 @@
-//! Where the entry goes in each mode, and what must change for that. Pure: a folder as it was read goes
-//! in, steps come out.
+//! Plans where the entry goes in each mode and what must change. Pure: folder snapshot in, steps out.
 
 mod drop_in;
 mod inline;
@@ -9,16 +8,16 @@ use std::path::PathBuf;
 
 use super::chain::Chain;
 use super::entry::Entry;
-use super::failure::{Failure, Kind};
+use super::error::{InstallError, InstallErrorKind};
 use super::folder::{ConfFile, Folder};
 use super::removal::{self, Removal};
 use super::shown;
 use super::step::Step;
 
-/// The names of our copy; the second one is for a primary that sorts before the first.
+/// The names of our copy; the second is for a primary file that sorts before the first.
 pub const OWNED: [&str; 2] = ["00-podconfig.conflist", "0-podconfig.conflist"];
 
-/// Which file of the folder is the chain, where it is not the first one.
+/// Which file of the folder is the chain, if not the first one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Choice {
     /// The file's name.
@@ -37,11 +36,12 @@ pub enum Mode {
     DropIn,
 }
 
-/// Where the entry is, or will be when the steps are done.
+/// Where the entry is, or will be after the steps.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Placed {
     pub path: PathBuf,
-    /// What the file is made of, where it is not the primary's own: if that changes, it is to change as well.
+    /// The source text of the file, if it is not the primary's own: when the source changes, the file must
+    /// follow.
     pub text: Option<String>,
     /// Whether the file is a copy of the primary's.
     pub is_copy: bool,
@@ -50,12 +50,13 @@ pub struct Placed {
     pub primary: String,
 }
 
-/// The steps to take, and where they lead. Without a place there may still be something of ours to remove.
+/// The steps and the resulting place of the entry. If it has no place, stale files of ours may still have to
+/// be removed.
 #[derive(Debug)]
 pub struct Plan {
     pub steps: Vec<Step>,
     pub notices: Vec<String>,
-    pub placed: Result<Placed, Failure>,
+    pub placed: Result<Placed, InstallError>,
 }
 
 impl Mode {
@@ -70,7 +71,7 @@ impl Mode {
     }
 }
 
-/// What must change so that the entry is there once, in the manner of the mode.
+/// The changes after which the entry exists exactly once, as the mode requires.
 pub fn plan(folder: &Folder, mode: Mode, choice: &Choice, records: &str) -> Plan {
     let entry = Entry::new(records);
     let put = primary(folder, choice).and_then(|file| {
@@ -107,19 +108,19 @@ pub fn plan(folder: &Folder, mode: Mode, choice: &Choice, records: &str) -> Plan
     }
 }
 
-/// Whether a copy of ours must go because it cannot follow: it would keep a node "ready" by a chain that
-/// is history. While the primary is being written, the copy is what keeps pods starting.
-fn is_stale(mode: Mode, kind: Kind, copy: &ConfFile) -> bool {
+/// Whether a copy of ours must be removed because it cannot follow its original: it would keep a node "ready"
+/// with an obsolete chain. While the primary is being written, the copy keeps pods starting.
+fn is_stale(mode: Mode, kind: InstallErrorKind, copy: &ConfFile) -> bool {
     let is_of_mode = match mode {
         Mode::Inline => !OWNED.contains(&copy.name.as_str()),
         Mode::Owned => true,
         Mode::DropIn => false,
     };
-    kind == Kind::NoChain || (kind == Kind::Refused && is_of_mode)
+    kind == InstallErrorKind::NoChain || (kind == InstallErrorKind::Refused && is_of_mode)
 }
 
-/// The file that a runtime would load if nothing here were ours.
-fn primary<'f>(folder: &'f Folder, choice: &Choice) -> Result<&'f ConfFile, Failure> {
+/// The file that a runtime would load without our files.
+fn primary<'f>(folder: &'f Folder, choice: &Choice) -> Result<&'f ConfFile, InstallError> {
     let mut files = folder.files.iter().filter(|file| !removal::is_owned(file));
     let (found, missing) = match choice {
         Choice {
@@ -150,11 +151,11 @@ fn primary<'f>(folder: &'f Folder, choice: &Choice) -> Result<&'f ConfFile, Fail
     };
     found.ok_or_else(|| {
         let text = format!("join the chain in {}: {missing}", folder.path.display());
-        Failure::new(Kind::NoChain, text)
+        InstallError::new(InstallErrorKind::NoChain, text)
     })
 }
 
-/// What CRI-O would do about a first file that does not load.
+/// A hint for CRI-O, which skips a first file that does not load.
 fn hint(folder: &Folder, file: &ConfFile) -> String {
     let mut others = folder.files.iter().filter(|other| {
         other.name > file.name && !removal::is_owned(other) && other.loadable().is_some()
@@ -169,8 +170,8 @@ fn hint(folder: &Folder, file: &ConfFile) -> String {
     }
 }
 
-fn about(folder: &Folder, file: &ConfFile, failure: Failure) -> Failure {
-    Failure {
+fn about(folder: &Folder, file: &ConfFile, failure: InstallError) -> InstallError {
+    InstallError {
         text: format!(
             "join the chain in {}: {}{}",
             shown(folder, &file.name),

@@ -1,24 +1,24 @@
-//! What must change so that nothing of ours is left in a conf folder. Pure. It must never take away a
-//! file that somebody else wrote, nor lose one that we set aside.
+//! Plans the removal of everything of ours from a conf folder. Pure. It must never remove a file of another
+//! program, nor lose one that we set aside.
 
 use std::path::Path;
 
 use super::chain::{self, Chain};
 use super::copy;
-use super::failure::{Failure, Kind};
+use super::error::{InstallError, InstallErrorKind};
 use super::folder::{ConfFile, Folder, PARKED, SAVED};
 use super::mode::{Mode, OWNED};
 use super::step::Step;
 
-/// The steps, what the person should know, and what could not be taken out.
+/// The steps, notices for the user, and the entries that could not be removed.
 #[derive(Debug, Default)]
 pub struct Removal {
     pub steps: Vec<Step>,
     pub notices: Vec<String>,
-    pub stuck: Vec<Failure>,
+    pub stuck: Vec<InstallError>,
 }
 
-/// Takes out what any mode put in.
+/// Removes the entries of all modes.
 pub fn everything(folder: &Folder) -> Removal {
     let mut removal = inline(folder);
     for copy in folder.files.iter().filter(|file| is_owned(file)) {
@@ -30,8 +30,8 @@ pub fn everything(folder: &Folder) -> Removal {
     removal
 }
 
-/// What must be put right before anything else: files that earlier versions set aside get their names back, and
-/// what others put into a copy that will go gets into the original.
+/// Steps that come before all others: files that earlier versions set aside get their names back, and plugins
+/// that others added to a copy that will be removed are moved to the original.
 pub fn first(folder: &Folder, going: impl Fn(&ConfFile) -> bool) -> Removal {
     let mut removal = Removal::default();
     give_all_back(folder, &mut removal);
@@ -45,7 +45,7 @@ pub fn first(folder: &Folder, going: impl Fn(&ConfFile) -> bool) -> Removal {
     removal
 }
 
-/// Takes out what the modes beside this one put in, and what this one put elsewhere.
+/// Removes the entries of the other modes, and of this mode at other places.
 pub fn other_modes(folder: &Folder, mode: Mode, path: &Path) -> Removal {
     let mut removal = if mode == Mode::Inline {
         Removal::default()
@@ -86,7 +86,7 @@ pub fn copies(folder: &Folder, going: impl Fn(&ConfFile) -> bool) -> Vec<Step> {
         .collect()
 }
 
-/// What others put into a copy is written into its original, unless that has it.
+/// Writes the plugins that others added to a copy into its original, unless it has them.
 fn bring_home(folder: &Folder, copy: &ConfFile, removal: &mut Removal) {
     let (Ok(content), Some(original)) = (&copy.content, copy_of(copy)) else {
         return;
@@ -127,12 +127,12 @@ fn bring_home(folder: &Folder, copy: &ConfFile, removal: &mut Removal) {
     });
 }
 
-fn listed(folder: &Folder, name: &str) -> Result<String, Failure> {
-    let gone = || Failure::new(Kind::Unsettled, "it is gone");
+fn listed(folder: &Folder, name: &str) -> Result<String, InstallError> {
+    let gone = || InstallError::new(InstallErrorKind::Unsettled, "it is gone");
     folder.file(name).ok_or_else(gone)?.list()
 }
 
-/// Takes what is ours out of the files that others set aside: put back, they would name a binary that is gone.
+/// Removes our entry from files that others set aside: restored, they would reference a missing binary.
 fn parked(folder: &Folder) -> Vec<Step> {
     let mut steps = Vec::new();
     for file in folder.parked.iter().filter(|file| !file.is_link) {
@@ -175,12 +175,12 @@ fn drop_ins(folder: &Folder, kept: Option<&Path>) -> Vec<Step> {
         );
     }
     if !steps.is_empty() {
-        steps.push(Step::Nudge(folder.path.clone()));
+        steps.push(Step::Touch(folder.path.clone()));
     }
     steps
 }
 
-/// Takes the entry out of the files of others, and gives back the files that became lists.
+/// Removes the entry from files of others, and restores the files that were converted to lists.
 fn inline(folder: &Folder) -> Removal {
     let mut removal = Removal::default();
     let gone = give_all_back(folder, &mut removal);
@@ -197,7 +197,7 @@ fn inline(folder: &Folder) -> Removal {
     removal
 }
 
-/// Gives back what earlier versions set aside. What comes back is the lists that go.
+/// Restores the files that earlier versions set aside. Returns the lists that are removed for them.
 fn give_all_back(folder: &Folder, removal: &mut Removal) -> Vec<String> {
     let mut gone: Vec<String> = Vec::new();
     for saved in &folder.saved {
@@ -206,8 +206,8 @@ fn give_all_back(folder: &Folder, removal: &mut Removal) -> Vec<String> {
     gone
 }
 
-/// The way back of a file that was set aside: renamed first, then its list removed, so that a chain is
-/// there at every moment.
+/// Restores a file that was set aside: it is renamed first, then its list is removed, so that a chain exists
+/// at every moment.
 fn give_back(folder: &Folder, saved: &ConfFile, removal: &mut Removal, gone: &mut Vec<String>) {
     let aside = folder.path.join(format!("{}{SAVED}", saved.name));
     let list = folder.file(&saved.list_name());
@@ -221,7 +221,7 @@ fn give_back(folder: &Folder, saved: &ConfFile, removal: &mut Removal, gone: &mu
         }
     };
     if let Some(standing) = folder.file(&saved.name) {
-        // Its owner wrote it anew, and that one counts.
+        // Its owner wrote it again, and that version counts.
         let same = texts_equal(standing, saved);
         if same {
             removal.steps.push(Step::Remove(aside));
@@ -253,7 +253,7 @@ fn texts_equal(a: &ConfFile, b: &ConfFile) -> bool {
     matches!((&a.content, &b.content), (Ok(a), Ok(b)) if a.text == b.text)
 }
 
-/// Whether a list is what we made of the file set aside, but for the entry.
+/// Whether a list is our unmodified conversion of the file that was set aside, apart from the entry.
 fn is_untouched(list: &ConfFile, saved: &ConfFile) -> bool {
     let (Ok(list), Ok(saved)) = (&list.content, saved.list()) else {
         return false;
@@ -261,20 +261,22 @@ fn is_untouched(list: &ConfFile, saved: &ConfFile) -> bool {
     Chain::parse(&list.text).is_ok_and(|chain| chain.without() == saved)
 }
 
-/// The steps that take the entry out of one file, if it is there.
-fn strip(folder: &Folder, file: &ConfFile) -> Result<Vec<Step>, Failure> {
+/// The steps that remove the entry from one file, if it is there.
+fn strip(folder: &Folder, file: &ConfFile) -> Result<Vec<Step>, InstallError> {
     let path = folder.path.join(&file.name);
     let stuck = |why: &str| {
         let text = format!(
             "take the entry out of {}: {why}. Take it out by hand and run this again",
             path.display()
         );
-        Err(Failure::refused(text))
+        Err(InstallError::refused(text))
     };
     let content = match &file.content {
         Ok(content) => content,
-        // What is no file, or gone, a runtime cannot load; the rest may name us.
-        Err(failure) if failure.kind == Kind::Unread => return stuck(&failure.text),
+        // A runtime cannot load what is not a file or is gone; the others may reference the plugin.
+        Err(failure) if failure.kind == InstallErrorKind::Unreadable => {
+            return stuck(&failure.text);
+        }
         Err(_) => return Ok(Vec::new()),
     };
     if !content.text.contains(crate::PLUGIN_TYPE) {
@@ -295,7 +297,7 @@ fn strip(folder: &Folder, file: &ConfFile) -> Result<Vec<Step>, Failure> {
     if file.is_link {
         return stuck("it is a symbolic link");
     }
-    // The list of a conversion that was cut short: its original still stands.
+    // The list of an interrupted conversion: its original still exists.
     if chain
         .copy_mark()
         .is_some_and(|mark| mark.copy_of != file.name && folder.file(&mark.copy_of).is_some())

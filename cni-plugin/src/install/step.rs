@@ -1,18 +1,18 @@
-//! The changes to a conf folder, as data, and their doing. Whatever is written is on disk in full
-//! before the first change can be seen.
+//! The changes to a conf folder, as data, and their execution. All files are completely on disk before the
+//! first change becomes visible.
 
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
-use super::draft::{Draft, Owner, Version, sync_folder_of};
-use super::failure::{Failure, Kind};
+use super::error::{InstallError, InstallErrorKind};
 use super::say;
+use super::staged_file::{Owner, StagedFile, Version, sync_folder_of};
 
 #[derive(Debug)]
 pub enum Step {
-    /// Goes no further when a file is no longer the one that was read.
+    /// Aborts if a file is not the version that was read any more.
     Confirm(PathBuf, Version),
     Write {
         path: PathBuf,
@@ -28,19 +28,19 @@ pub enum Step {
     MakeFolder(PathBuf),
     /// Only when nothing is in it.
     RemoveFolder(PathBuf),
-    /// Makes containerd look at the chain again: it does not notice what happens in a folder below.
-    Nudge(PathBuf),
+    /// Makes containerd reload the chain: it does not watch subfolders.
+    Touch(PathBuf),
 }
 
-/// A step that is ready to be done.
+/// A prepared step.
 #[derive(Debug)]
 pub enum Ready {
-    Draft(Draft, PathBuf, &'static str),
+    Staged(StagedFile, PathBuf, &'static str),
     Step(Step),
     Made(#[allow(dead_code)] MadeFolder),
 }
 
-/// A folder made for a draft; dropped, it goes unless something is in it by then.
+/// A folder created for a staged file; removed on drop if it is empty.
 #[derive(Debug)]
 pub struct MadeFolder(PathBuf);
 
@@ -50,9 +50,9 @@ impl Drop for MadeFolder {
     }
 }
 
-/// Writes all drafts; on a failure nothing of them is left.
-pub fn draft(steps: Vec<Step>) -> Result<Vec<Ready>, Failure> {
-    // Declared first and handed on last, so that it is dropped after the drafts in it.
+/// Writes all staged files; on failure none of them is left.
+pub fn stage(steps: Vec<Step>) -> Result<Vec<Ready>, InstallError> {
+    // Declared first and moved last, so that it is dropped after the staged files in it.
     let mut made = Vec::new();
     let mut ready = Vec::with_capacity(steps.len());
     for step in steps {
@@ -63,16 +63,16 @@ pub fn draft(steps: Vec<Step>) -> Result<Vec<Ready>, Failure> {
                 owner,
                 why,
             } => {
-                ready.push(Ready::Draft(
-                    Draft::write(&path, text.as_bytes(), owner)?,
+                ready.push(Ready::Staged(
+                    StagedFile::write(&path, text.as_bytes(), owner)?,
                     path,
                     why,
                 ));
             }
-            // A draft lies beside its target, so its folder must be there first.
+            // A staged file lies beside its target, so its folder must exist first.
             Step::MakeFolder(path) => match DirBuilder::new().mode(0o755).create(&path) {
                 Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                    return Err(Failure::machine("make", &path, &error));
+                    return Err(InstallError::io("make", &path, &error));
                 }
                 Ok(()) => made.push(Ready::Made(MadeFolder(path))),
                 Err(_) => {}
@@ -84,11 +84,11 @@ pub fn draft(steps: Vec<Step>) -> Result<Vec<Ready>, Failure> {
     Ok(ready)
 }
 
-/// Does the steps in their order.
-pub fn commit(ready: Vec<Ready>) -> Result<(), Failure> {
+/// Executes the steps in order.
+pub fn commit(ready: Vec<Ready>) -> Result<(), InstallError> {
     ready.into_iter().try_for_each(|step| match step {
-        Ready::Draft(draft, path, why) => {
-            draft.commit()?;
+        Ready::Staged(staged, path, why) => {
+            staged.commit()?;
             say(format_args!("{why} {}", path.display()));
             Ok(())
         }
@@ -97,17 +97,17 @@ pub fn commit(ready: Vec<Ready>) -> Result<(), Failure> {
     })
 }
 
-fn act(step: Step) -> Result<(), Failure> {
+fn act(step: Step) -> Result<(), InstallError> {
     match step {
         Step::Confirm(path, version) => version.confirm(&path),
         Step::Rename { from, to } => {
             fs::rename(&from, &to).map_err(|error| match error.kind() {
-                // Its owner took it away at this very moment.
-                io::ErrorKind::NotFound => Failure::new(
-                    Kind::Overtaken,
+                // Its owner removed it concurrently.
+                io::ErrorKind::NotFound => InstallError::new(
+                    InstallErrorKind::Modified,
                     format!("rename {}: {error}", from.display()),
                 ),
-                _ => Failure::machine("rename", &from, &error),
+                _ => InstallError::io("rename", &from, &error),
             })?;
             say(format_args!(
                 "{} renamed to {}",
@@ -118,26 +118,26 @@ fn act(step: Step) -> Result<(), Failure> {
         }
         Step::Remove(path) => {
             forgiving(fs::remove_file(&path))
-                .map_err(|error| Failure::machine("remove", &path, &error))?;
+                .map_err(|error| InstallError::io("remove", &path, &error))?;
             say(format_args!("{} removed", path.display()));
             sync_folder_of(&path)
         }
         Step::RemoveFolder(path) => match fs::remove_dir(&path) {
             Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
-            other => forgiving(other).map_err(|error| Failure::machine("remove", &path, &error)),
+            other => forgiving(other).map_err(|error| InstallError::io("remove", &path, &error)),
         },
-        Step::Nudge(folder) => nudge(&folder),
+        Step::Touch(folder) => touch(&folder),
         Step::Write { .. } | Step::MakeFolder(_) => Ok(()),
     }
 }
 
-fn nudge(folder: &Path) -> Result<(), Failure> {
+fn touch(folder: &Path) -> Result<(), InstallError> {
     let path = folder.join(".podconfig-cni.nudge.tmp");
-    let nudged = fs::write(&path, "nudge\n").and_then(|()| fs::remove_file(&path));
-    nudged.map_err(|error| Failure::machine("write", &path, &error))
+    let touched = fs::write(&path, "nudge\n").and_then(|()| fs::remove_file(&path));
+    touched.map_err(|error| InstallError::io("write", &path, &error))
 }
 
-/// What is gone already need not be removed.
+/// A missing file counts as removed.
 fn forgiving(result: io::Result<()>) -> io::Result<()> {
     match result {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -168,10 +168,10 @@ mod tests {
                 owner,
                 why: "put into",
             };
-            let ready = draft(vec![Step::Confirm(path.clone(), version), write]).unwrap();
+            let ready = stage(vec![Step::Confirm(path.clone(), version), write]).unwrap();
             std::thread::sleep(std::time::Duration::from_millis(20));
             fs::write(&path, rewritten).unwrap();
-            assert_eq!(commit(ready).unwrap_err().kind, Kind::Overtaken);
+            assert_eq!(commit(ready).unwrap_err().kind, InstallErrorKind::Modified);
             assert_eq!(fs::read_to_string(&path).unwrap(), rewritten);
             assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
         }

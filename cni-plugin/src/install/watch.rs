@@ -1,5 +1,5 @@
-//! Stays after the installation and puts the entry back when somebody takes it out. It must never fight
-//! for ever, and never take anything out when it is told to end.
+//! Stays after the installation and puts the entry back when another program removes it. It gives up after
+//! repeated removals, and never uninstalls anything when it is terminated.
 
 use std::os::fd::AsFd as _;
 use std::path::Path;
@@ -13,55 +13,55 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use super::args::Options;
 use super::binary::Wanted;
-use super::failure::{Failure, Kind};
+use super::error::{InstallError, InstallErrorKind};
 use super::folder::PARKED;
 use super::mode::Placed;
 use super::{Pass, pass, say, warn};
 
-/// So many repairs may be undone within so much time.
+/// It gives up after this many reverted repairs within this time.
 const REPAIRS: usize = 3;
 const WITHIN: Duration = Duration::from_secs(60);
-/// A look without any event: a lost event, or a link whose target changed elsewhere.
+/// Resync interval without events, for lost events and for links whose target changed elsewhere.
 const SWEEP: Duration = Duration::from_secs(10);
-/// A look while something is still to come.
+/// Retry interval while the installation is incomplete.
 const RETRY: Duration = Duration::from_millis(300);
-/// A writer is done when it was quiet for so long; a steady one is not waited for longer than the second.
+/// A writer counts as done after this quiet time; a continuous one is waited for at most the second duration.
 const QUIET: Duration = Duration::from_millis(100);
 const PATIENCE: Duration = Duration::from_millis(400);
 
-/// Installs, and stays until it is told to end or somebody undoes the work again and again.
-pub fn run(options: &Options) -> Result<(), Failure> {
-    let bell = Bell::new()?;
+/// Installs and stays until it is terminated or another program keeps reverting the change.
+pub fn run(options: &Options) -> Result<(), InstallError> {
+    let watch = WatchHandle::new()?;
     let mut history = History::default();
     let mut wanted = Wanted::Current;
-    let mut told = String::new();
+    let mut reported = String::new();
     loop {
-        // Watched before it is read, so that no change falls between.
-        let complete = bell.listen(options, history.placed.as_ref());
+        // Watched before it is read, so that no change is missed.
+        let complete = watch.watch_folders(options, history.placed.as_ref());
         let rest = match pass(options, wanted, Duration::ZERO) {
             Ok(Pass { placed, changed }) => {
                 history.add(placed, changed, Instant::now())?;
                 wanted = Wanted::Runnable;
-                told.clear();
+                reported.clear();
                 if complete { SWEEP } else { RETRY }
             }
-            Err(failure) if failure.kind.is_passing() => {
-                if told != failure.text {
+            Err(failure) if failure.kind.is_transient() => {
+                if reported != failure.text {
                     warn(format_args!("{}; waiting", failure.text));
                 }
-                told = failure.text;
+                reported = failure.text;
                 RETRY
             }
             Err(failure) => return Err(failure),
         };
-        if bell.wait(rest)? == Heard::End {
-            say("ending as told; the entry and the binary stay");
+        if watch.wait(rest)? == WatchEvent::Shutdown {
+            say("terminated; the entry and the binary stay");
             return Ok(());
         }
     }
 }
 
-/// Where the entry was put last, and when it had to be put there again.
+/// The last place of the entry, and the times of repairs.
 #[derive(Debug, Default)]
 struct History {
     placed: Option<Placed>,
@@ -69,8 +69,8 @@ struct History {
 }
 
 impl History {
-    /// Notes what a pass came to; a change of the very thing that was there before is a repair.
-    fn add(&mut self, placed: Placed, changed: bool, now: Instant) -> Result<(), Failure> {
+    /// Records the result of a pass; a change at the same place with the same content is a repair.
+    fn add(&mut self, placed: Placed, changed: bool, now: Instant) -> Result<(), InstallError> {
         let before = self.placed.as_ref();
         let again =
             before.is_some_and(|before| before.path == placed.path && before.text == placed.text);
@@ -78,7 +78,7 @@ impl History {
             self.repairs
                 .retain(|repair| now.duration_since(*repair) < WITHIN);
             if self.repairs.len() >= REPAIRS {
-                return Err(undone(&placed));
+                return Err(contended(&placed));
             }
             self.repairs.push(now);
         }
@@ -87,8 +87,8 @@ impl History {
     }
 }
 
-/// Who takes the entry out: of a copy it is not the primary's owner, who does not know of it.
-fn undone(placed: &Placed) -> Failure {
+/// The error that names the likely cause. Of a copy it is not the primary's owner, which does not know of it.
+fn contended(placed: &Placed) -> InstallError {
     let path = placed.path.display();
     let primary_file = placed.primary_file.display();
     let cilium = "Set cni.exclusive=false in Cilium's values, or use --mode drop-in where the runtime reads drop-ins";
@@ -118,28 +118,29 @@ fn undone(placed: &Placed) -> Failure {
     let text = format!(
         "giving up: the entry in {path} was put back {REPAIRS} times within a minute and taken out again each time, {text}"
     );
-    Failure::new(Kind::Undone, text)
+    InstallError::new(InstallErrorKind::Contended, text)
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum Heard {
+enum WatchEvent {
     /// Something may have changed.
     Change,
-    /// The program is told to end.
-    End,
+    /// SIGTERM or SIGINT arrived.
+    Shutdown,
 }
 
-/// What wakes the watcher: the folders and the signals to end.
-struct Bell {
-    /// Missing when the machine has no more of them: then every folder is looked at again and again.
+/// The event sources of the watcher: inotify and termination signals.
+struct WatchHandle {
+    /// `None` if the inotify limit is reached: then all folders are polled.
     inotify: Option<Inotify>,
     signals: SignalFd,
 }
 
-impl Bell {
-    fn new() -> Result<Bell, Failure> {
-        let failed =
-            |error: Errno| Failure::new(Kind::Machine, format!("prepare to watch: {error}"));
+impl WatchHandle {
+    fn new() -> Result<WatchHandle, InstallError> {
+        let failed = |error: Errno| {
+            InstallError::new(InstallErrorKind::Io, format!("prepare to watch: {error}"))
+        };
         let mut ends = SigSet::empty();
         ends.add(Signal::SIGTERM);
         ends.add(Signal::SIGINT);
@@ -147,29 +148,29 @@ impl Bell {
         let signals = SignalFd::with_flags(&ends, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
             .map_err(failed)?;
         let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK).ok();
-        Ok(Bell { inotify, signals })
+        Ok(WatchHandle { inotify, signals })
     }
 
-    /// Listens to every folder that matters, and tells whether none was missing. A folder that is listened
-    /// to already stays so; one that was made anew is a new one.
-    fn listen(&self, options: &Options, placed: Option<&Placed>) -> bool {
-        let mut complete = self.hears(&options.conf_dir) & self.hears(&options.bin_dir);
+    /// Watches every relevant folder; returns whether all exist. Adding a watch again is idempotent; a folder
+    /// that was created again gets a new watch.
+    fn watch_folders(&self, options: &Options, placed: Option<&Placed>) -> bool {
+        let mut complete = self.watch(&options.conf_dir) & self.watch(&options.bin_dir);
         if let Some(placed) = placed {
             complete &= placed
                 .path
                 .parent()
-                .is_some_and(|folder| self.hears(folder));
-            // A link's target may live elsewhere.
+                .is_some_and(|folder| self.watch(folder));
+            // The target of a link may be elsewhere.
             let target = placed.primary_file.canonicalize().ok();
             complete &= target
                 .as_deref()
                 .and_then(Path::parent)
-                .is_none_or(|folder| self.hears(folder));
+                .is_none_or(|folder| self.watch(folder));
         }
         complete
     }
 
-    fn hears(&self, folder: &Path) -> bool {
+    fn watch(&self, folder: &Path) -> bool {
         let events = AddWatchFlags::IN_CREATE
             | AddWatchFlags::IN_CLOSE_WRITE
             | AddWatchFlags::IN_MOVE
@@ -183,47 +184,51 @@ impl Bell {
             .is_some_and(|inotify| inotify.add_watch(folder, events).is_ok())
     }
 
-    /// Waits for a change and for the quiet after it, at most for the time given.
-    fn wait(&self, rest: Duration) -> Result<Heard, Failure> {
-        let Some(first) = self.ring(rest)? else {
-            return Ok(Heard::Change);
+    /// Waits for a change and for the quiet time after it, at most for `rest`.
+    fn wait(&self, rest: Duration) -> Result<WatchEvent, InstallError> {
+        let Some(first) = self.next_event(rest)? else {
+            return Ok(WatchEvent::Change);
         };
         let deadline = Instant::now() + PATIENCE;
-        let mut heard = first;
-        while heard == Heard::Change && Instant::now() < deadline {
-            match self.ring(QUIET)? {
-                Some(next) => heard = next,
+        let mut event = first;
+        while event == WatchEvent::Change && Instant::now() < deadline {
+            match self.next_event(QUIET)? {
+                Some(next) => event = next,
                 None => break,
             }
         }
-        Ok(heard)
+        Ok(event)
     }
 
-    /// What happens next, or `None` when the time is up.
-    fn ring(&self, rest: Duration) -> Result<Option<Heard>, Failure> {
-        let failed =
-            |error: Errno| Failure::new(Kind::Machine, format!("watch the conf folder: {error}"));
-        let mut ears = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
-        ears.extend(
+    /// The next event; `None` on timeout.
+    fn next_event(&self, rest: Duration) -> Result<Option<WatchEvent>, InstallError> {
+        let failed = |error: Errno| {
+            InstallError::new(
+                InstallErrorKind::Io,
+                format!("watch the conf folder: {error}"),
+            )
+        };
+        let mut fds = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
+        fds.extend(
             self.inotify
                 .as_ref()
                 .map(|inotify| PollFd::new(inotify.as_fd(), PollFlags::POLLIN)),
         );
         let timeout = PollTimeout::try_from(rest).unwrap_or(PollTimeout::MAX);
-        match poll(&mut ears, timeout) {
+        match poll(&mut fds, timeout) {
             Ok(0) | Err(Errno::EINTR) => return Ok(None),
             Ok(_) => {}
             Err(error) => return Err(failed(error)),
         }
         if self.signals.read_signal().map_err(failed)?.is_some() {
-            return Ok(Some(Heard::End));
+            return Ok(Some(WatchEvent::Shutdown));
         }
         match self
             .inotify
             .as_ref()
             .map_or(Err(Errno::EAGAIN), Inotify::read_events)
         {
-            Ok(_) | Err(Errno::EAGAIN) => Ok(Some(Heard::Change)),
+            Ok(_) | Err(Errno::EAGAIN) => Ok(Some(WatchEvent::Change)),
             Err(error) => Err(failed(error)),
         }
     }

@@ -1,12 +1,12 @@
-//! Why a namespace could not be opened or entered.
-//! It must keep apart what is gone from what only could not be looked at: links are removed for the first.
+//! Why a namespace could not be opened or entered. It distinguishes a namespace that is gone from one that
+//! could not be checked: links are removed only for the first.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 
-/// What happened, and where.
+/// The error and its path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NetnsError {
     pub path: Option<PathBuf>,
@@ -17,7 +17,7 @@ pub struct NetnsError {
 pub enum NetnsErrorKind {
     /// The path lies in none of the folders that namespaces may be opened in.
     OutsideFolders,
-    /// The folder itself could not be opened: nothing is known about what it holds.
+    /// The folder itself could not be opened: its content is unknown.
     Folder(Errno),
     /// The file could not be opened.
     Open(Errno),
@@ -25,15 +25,15 @@ pub enum NetnsErrorKind {
     NotANamespace,
     /// A namespace of another type.
     OtherType,
-    /// The caller's own namespace: nothing may be done to it by way of a record.
+    /// The caller's own namespace, which a record must never name.
     Own,
-    /// The kernel did not say what the fd is.
+    /// The type of the fd could not be read.
     Verify(Errno),
-    /// The kernel gives no cookie, so one namespace cannot be told from the next.
+    /// The kernel returned no cookie, so namespaces cannot be distinguished.
     Cookie(Errno),
     Enter(Errno),
     Thread(String),
-    /// What ran inside panicked.
+    /// The closure panicked inside.
     Panicked(String),
 }
 
@@ -51,8 +51,8 @@ impl NetnsError {
         }
     }
 
-    /// Whether this proves that no namespace is at the path: the file is not there, or nothing is
-    /// mounted on it. Anything else proves nothing.
+    /// Whether this proves that there is no namespace at the path: the file is missing, or nothing is mounted
+    /// on it. No other error proves it.
     pub fn is_gone(&self) -> bool {
         matches!(
             self.kind,
@@ -62,11 +62,11 @@ impl NetnsError {
 }
 
 impl NetnsErrorKind {
-    /// The kernel's word where the namespace only could not be looked at (no descriptor left, no
-    /// memory): another time may bring another answer.
-    pub fn passing(&self) -> Option<Errno> {
+    /// The errno if the namespace could not be checked for a transient reason (no descriptor left, no
+    /// memory); a retry may succeed.
+    pub fn transient(&self) -> Option<Errno> {
         match self {
-            // What stands there is seen, and it is none: nothing, a link, a way out, a socket.
+            // The path was resolved and is no namespace: missing, a link, outside of the folder, a socket.
             Self::Open(
                 Errno::ENOENT
                 | Errno::ENOTDIR
@@ -102,7 +102,7 @@ impl fmt::Display for NetnsErrorKind {
             Self::NotANamespace => f.write_str("is not a namespace"),
             Self::OtherType => f.write_str("is a namespace of another type"),
             Self::Own => f.write_str("is the caller's own namespace"),
-            Self::Verify(errno) => write!(f, "cannot find out what it is: {}", errno.desc()),
+            Self::Verify(errno) => write!(f, "cannot determine its type: {}", errno.desc()),
             Self::Cookie(errno) => write!(f, "cannot read its cookie: {}", errno.desc()),
             Self::Enter(errno) => write!(f, "cannot enter it: {}", errno.desc()),
             Self::Thread(text) => write!(f, "cannot start a thread: {text}"),

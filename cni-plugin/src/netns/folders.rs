@@ -1,5 +1,5 @@
-//! The folders in which runtimes keep their network namespaces, and the only way to open one by a record.
-//! It must never follow a link below them, or open anything that a record names elsewhere.
+//! The folders in which runtimes mount their network namespaces, and the only way to open one from a record.
+//! It never follows a link below them, nor opens a path of a record outside of them.
 
 use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
@@ -16,13 +16,13 @@ pub struct NetnsFolders {
     folders: Vec<PathBuf>,
     /// Whether `/var/run` is another name of `/run`.
     one_run: bool,
-    /// The namespace of the process, which it never leaves but for a thread that dies there.
+    /// The namespace of the process. Only short-lived threads leave it.
     own: Option<Identity>,
 }
 
 impl NetnsFolders {
-    /// The folders may appear later: they are opened anew for each namespace, because a runtime that
-    /// mounts something over one (as `ip netns add` does) would leave an old fd looking underneath.
+    /// The folders may appear later. They are opened again for each namespace: after a mount over one (as by
+    /// `ip netns add`) an old fd would show the covered folder.
     pub fn new(folders: &[PathBuf]) -> Self {
         let one_run = !std::fs::symlink_metadata("/var/run").is_ok_and(|found| found.is_dir());
         let folders = folders
@@ -37,8 +37,8 @@ impl NetnsFolders {
         }
     }
 
-    /// Opens the namespace that a record names, and proves that it is one and not the caller's.
-    /// Whether it is still the recorded one, only its [`Netns::identity`] tells.
+    /// Opens the namespace that a record names, and verifies that it is one and not the caller's. Compare
+    /// [`Netns::identity`] to check that it is still the recorded one.
     pub fn open(&self, path: &Path) -> Result<Netns, NetnsError> {
         let Some((folder, name)) = self.place(path) else {
             return Err(NetnsErrorKind::OutsideFolders.at(path));
@@ -64,7 +64,7 @@ fn only_name(part: Component<'_>) -> Option<&OsStr> {
     }
 }
 
-/// One spelling for `/var/run/…` and `/run/…`. Nothing of the path is looked up: it is data.
+/// Normalizes `/var/run/…` to `/run/…`, without any lookup of the path.
 fn spelled(path: &Path, one_run: bool) -> PathBuf {
     match path.strip_prefix("/var/run") {
         Ok(rest) if one_run => Path::new("/run").join(rest),
@@ -80,7 +80,7 @@ fn open_beneath(folder: &Path, name: PathBuf) -> Result<OwnedFd, NetnsError> {
         | ResolveFlag::RESOLVE_NO_SYMLINKS
         | ResolveFlag::RESOLVE_NO_MAGICLINKS;
     let how = OpenHow::new().flags(FLAGS).resolve(beneath);
-    // The kernel answers EAGAIN where something is renamed or mounted anywhere at that moment.
+    // The kernel returns EAGAIN if there is a concurrent rename or mount anywhere.
     let opened = retry(|| openat2(&folder, &name, how), |errno| Some(*errno));
     Ok(opened.map_err(NetnsErrorKind::Open)?)
 }

@@ -1,5 +1,5 @@
-//! What tells one network namespace from another, read from an open fd.
-//! It must never take an inode number for a proof: they come back within seconds.
+//! The identity of a network namespace, read from an open fd. An inode number alone proves nothing: numbers
+//! are reused within seconds.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
@@ -10,7 +10,7 @@ use nix::sys::stat::fstat;
 
 use super::{NetnsError, NetnsErrorKind, enter};
 
-/// `_IO(0xb7, 3)`: which type of namespace.
+/// `_IO(0xb7, 3)`: the type of a namespace.
 const NS_GET_NSTYPE: libc::c_ulong = 0xb703;
 /// `_IO(0xb7, 1)`: the user namespace that owns it.
 const NS_GET_USERNS: libc::c_ulong = 0xb701;
@@ -22,7 +22,7 @@ const SO_NETNS_COOKIE: libc::c_int = 71;
 /// The namespace of a socket, as an fd.
 const SIOCGSKNS: libc::c_ulong = 0x894c;
 
-/// The namespace file, and the kernel's number for the namespace, which is never given twice in one boot.
+/// The namespace file and the kernel's cookie for the namespace, which is unique per boot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Identity {
     pub device: u64,
@@ -35,7 +35,7 @@ impl Identity {
         Self::with_cookie(fd, cookie(fd)?)
     }
 
-    /// The same for the namespace that the calling thread is in: there is nothing to enter.
+    /// As `read`, for the namespace of the calling thread, which needs no `setns`.
     pub(super) fn of_own(fd: BorrowedFd<'_>) -> Result<Self, NetnsError> {
         let cookie = cookie_by_ioctl(fd).or_else(|_| cookie_by_socket());
         Self::with_cookie(fd, cookie.map_err(NetnsErrorKind::Cookie)?)
@@ -67,12 +67,12 @@ pub(super) fn namespace_type(fd: BorrowedFd<'_>) -> Result<libc::c_int, Errno> {
 pub(super) fn owner(fd: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
     // SAFETY: this request takes no argument; the fd is open for the length of the call.
     let owner = Errno::result(unsafe { libc::ioctl(fd.as_raw_fd(), NS_GET_USERNS as _) })?;
-    // SAFETY: the kernel has just made this fd (close-on-exec) for us, and nobody else knows it.
+    // SAFETY: the kernel has just made this fd (close-on-exec) for us, and nothing else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(owner) })
 }
 
-/// The cheap question first. An older kernel answers only a socket that was made inside; there
-/// the thread that makes it is thrown away, also in the plugin: it must still print its answer outside.
+/// Tries the cheap ioctl first. An older kernel gives the cookie only to a socket created inside; the thread
+/// that creates it ends there, also in the plugin, which must still print its result outside.
 fn cookie(fd: BorrowedFd<'_>) -> Result<u64, NetnsError> {
     cookie_by_ioctl(fd).or_else(|_| cookie_by_entering(fd))
 }
@@ -101,7 +101,7 @@ pub(super) fn own_by_socket() -> Result<OwnedFd, Errno> {
     let socket = any_socket()?;
     // SAFETY: this request takes no argument; the socket is open for the length of the call.
     let fd = Errno::result(unsafe { libc::ioctl(socket.as_raw_fd(), SIOCGSKNS as _) })?;
-    // SAFETY: the kernel has just made this fd (close-on-exec) for us, and nobody else knows it.
+    // SAFETY: the kernel has just made this fd (close-on-exec) for us, and nothing else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 

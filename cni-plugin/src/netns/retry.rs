@@ -1,12 +1,11 @@
-//! A system call that fails for a reason that passes is made again: one that fails once must not be taken
-//! for what it would have found.
+//! Retries system calls that fail for a transient reason: a single failure must not be mistaken for a result.
 
 use std::thread::sleep;
 use std::time::Duration;
 
 use nix::errno::Errno;
 
-/// Together fifteen milliseconds, far less than the runtime or a pass waits.
+/// Fifteen milliseconds in total, far less than the timeout of the runtime or of a pass.
 const PAUSES: [Duration; 4] = [
     Duration::from_millis(1),
     Duration::from_millis(2),
@@ -14,7 +13,7 @@ const PAUSES: [Duration; 4] = [
     Duration::from_millis(8),
 ];
 
-/// Whether the same call may succeed in a moment. A descriptor limit is none of these: it lasts.
+/// Whether the same call may succeed in a moment. A descriptor limit is not transient.
 pub fn is_transient(errno: Errno) -> bool {
     matches!(
         errno,
@@ -22,7 +21,7 @@ pub fn is_transient(errno: Errno) -> bool {
     )
 }
 
-/// Makes the call until it succeeds, fails for a reason that stays, or has failed five times.
+/// Repeats the call until it succeeds, fails permanently, or has failed five times.
 pub fn retry<T, E>(
     mut call: impl FnMut() -> Result<T, E>,
     errno: impl Fn(&E) -> Option<Errno>,

@@ -64,7 +64,10 @@ fn a_namespace_opens_and_says_who_it_is() {
     let place = Place::new();
     let path = place.namespace("net", "a");
     let netns = place.folders().open(&path).unwrap();
-    assert_eq!(netns.identity(), Netns::as_told(&path).unwrap().identity());
+    assert_eq!(
+        netns.identity(),
+        Netns::at_runtime_path(&path).unwrap().identity()
+    );
     assert_ne!(
         netns.identity().cookie,
         Netns::own().unwrap().identity().cookie
@@ -167,7 +170,7 @@ fn the_callers_own_namespace_is_refused_by_any_path() {
     assert_eq!(place.refusal("host"), NetnsErrorKind::Own);
     let fd = OwnedFd::from(File::open("/proc/thread-self/ns/net").unwrap());
     assert_eq!(Netns::from_fd(fd).unwrap_err().kind, NetnsErrorKind::Own);
-    let told = Netns::as_told(Path::new("/proc/thread-self/ns/net"));
+    let told = Netns::at_runtime_path(Path::new("/proc/thread-self/ns/net"));
     assert_eq!(told.unwrap_err().kind, NetnsErrorKind::Own);
 }
 

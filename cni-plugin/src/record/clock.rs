@@ -1,5 +1,4 @@
-//! The time as text, without a crate for it.
-//! It must never be used to decide which of two namespaces is meant: clocks jump.
+//! Time formatting without a crate. Never use it to decide between two namespaces: clocks jump.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -10,7 +9,7 @@ pub fn now() -> String {
     time_of(SystemTime::now())
 }
 
-/// A moment in the same words; one before 1970 is 1970.
+/// A time in the same format; times before 1970 become 1970.
 pub fn time_of(moment: SystemTime) -> String {
     let since = moment.duration_since(UNIX_EPOCH);
     format(since.unwrap_or(Duration::ZERO))
@@ -24,13 +23,13 @@ fn format(since: Duration) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{nano:09}Z")
 }
 
-/// Nanoseconds since the boot, also those that the machine slept: no clock that is set changes it.
+/// Nanoseconds since the boot, including suspend; setting the clock does not change it.
 pub fn since_boot() -> Option<u64> {
     let now = clock_gettime(ClockId::CLOCK_BOOTTIME).ok()?;
     u64::try_from(Duration::from(now).as_nanos()).ok()
 }
 
-/// The same for a moment of the clock as it is now; `None` before the boot.
+/// As `since_boot`, for a time of the present clock; `None` before the boot.
 pub fn since_boot_of(moment: SystemTime) -> Option<u64> {
     let ago = moment.elapsed().unwrap_or_default();
     since_boot()?.checked_sub(u64::try_from(ago.as_nanos()).ok()?)
@@ -52,7 +51,7 @@ fn date(days: u64) -> (u64, u64, u64) {
     (era * 400 + year + next, month, day)
 }
 
-/// Whether a text has the shape that `now` gives.
+/// Whether a text has the format of `now`.
 pub fn is_time(text: &str) -> bool {
     const SHAPE: &[u8] = b"0000-00-00T00:00:00.000000000Z";
     let alike = |(byte, shape): (u8, &u8)| match shape {

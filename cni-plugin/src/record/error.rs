@@ -1,5 +1,5 @@
-//! What can be wrong with a record: which file, which field, and what to do about it.
-//! It must never hold back a cause: the kernel's own text is part of the message.
+//! Errors of records: the file, the field, and the remedy. The message always contains the cause, including
+//! the kernel's text.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -10,19 +10,19 @@ pub struct RecordError {
     pub kind: RecordErrorKind,
     /// The file, or the folder when no file is concerned.
     pub path: PathBuf,
-    /// The JSON name of the field, when it is one field's fault.
+    /// The JSON name of the invalid field, if it is one field.
     pub field: Option<String>,
     pub problem: String,
 }
 
-/// What to do depends on the kind.
+/// The class of an error, which determines the remedy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RecordErrorKind {
     /// There is no such record.
     Missing,
     /// The container id, interface or file name can belong to no record.
     BadName,
-    /// Not a plain file of root's that only root can write.
+    /// Not a regular file that root owns and only root can write.
     Untrusted,
     /// Larger than any record.
     TooLarge,
@@ -30,9 +30,9 @@ pub enum RecordErrorKind {
     Malformed,
     /// Written by a plugin of another release.
     UnknownSchema,
-    /// The content belongs under another file name.
+    /// The content does not match the file name.
     Misfiled,
-    /// The kernel refused.
+    /// A system call failed.
     Io,
 }
 
@@ -63,13 +63,13 @@ impl RecordError {
             RecordErrorKind::Missing => "it appears at the pod's next ADD or CHECK",
             RecordErrorKind::BadName => "nothing was written or read",
             RecordErrorKind::Untrusted => {
-                "find out who made it; root must own it and nobody else may write it"
+                "check its origin; root must own it and be the only one who may write it"
             }
             RecordErrorKind::TooLarge | RecordErrorKind::Malformed | RecordErrorKind::Misfiled => {
                 "remove the file; the pod's next ADD or CHECK writes it anew"
             }
             RecordErrorKind::UnknownSchema => "install plugin and daemon of one release",
-            RecordErrorKind::Io => "see to the folder; the pod's next ADD or CHECK tries again",
+            RecordErrorKind::Io => "check the folder; the pod's next ADD or CHECK tries again",
         }
     }
 }

@@ -1,5 +1,5 @@
-//! The folder of records: one file for each sandbox and interface, replaced whole or not at all.
-//! It must never follow a link, wait for a FIFO, or believe a file that somebody else could have written.
+//! The folder of records: one file for each sandbox and interface, replaced atomically. It never follows a
+//! link, blocks on a FIFO, or trusts a file that another user could have written.
 
 mod disk;
 
@@ -16,7 +16,7 @@ use nix::unistd::{UnlinkatFlags, unlinkat};
 
 use crate::netns::retry;
 
-use super::{MAX_RECORD_BYTES, Record, RecordError, RecordErrorKind as Kind, reading};
+use super::{MAX_RECORD_BYTES, Record, RecordError, RecordErrorKind as Kind, parse};
 
 /// The folder of records of one node.
 #[derive(Debug, Clone)]
@@ -25,7 +25,7 @@ pub struct RecordFolder {
 }
 
 impl RecordFolder {
-    /// Names a folder; nothing is opened or made yet.
+    /// A handle by path; nothing is opened or created yet.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into() }
     }
@@ -34,19 +34,19 @@ impl RecordFolder {
         &self.path
     }
 
-    /// The file name of a sandbox's record; names that no runtime gives are refused.
+    /// The file name of a sandbox's record; invalid ids and interface names are refused.
     pub fn file_name(&self, container_id: &str, ifname: &str) -> Result<String, RecordError> {
-        reading::file_name(container_id, ifname).map_err(|(field, problem)| {
+        parse::file_name(container_id, ifname).map_err(|(field, problem)| {
             RecordError::in_field(Kind::BadName, &self.path, field, problem)
         })
     }
 
-    /// Puts a record in its place, over an older one of the same sandbox and interface. No fsync:
-    /// the folder is meant to vanish at a reboot, as its namespaces do.
+    /// Writes a record, replacing an older one of the same sandbox and interface. No fsync: the folder does
+    /// not survive a reboot, nor do its namespaces.
     pub fn write(&self, record: &Record) -> Result<String, RecordError> {
         let name = self.file_name(&record.container_id, &record.ifname)?;
         let path = self.path.join(&name);
-        if let Some((field, problem)) = record.flaw() {
+        if let Some((field, problem)) = record.invalid_field() {
             return Err(RecordError::in_field(
                 Kind::Malformed,
                 &path,
@@ -72,7 +72,7 @@ impl RecordFolder {
         Ok(name)
     }
 
-    /// Takes a record away. One that is gone already is as good.
+    /// Removes a record. A missing one counts as removed.
     pub fn remove(&self, container_id: &str, ifname: &str) -> Result<(), RecordError> {
         let name = self.file_name(container_id, ifname)?;
         let folder = match self.open() {
@@ -85,9 +85,8 @@ impl RecordFolder {
         }
     }
 
-    /// Takes a record away if it is still the one that was judged, and says whether it was: what the
-    /// plugin has written in its place since stays. It is moved aside before it is compared, because
-    /// nothing may come between the comparison and the removal.
+    /// Removes a record if it is unchanged; returns whether it was. A newer record of the plugin stays. The
+    /// file is moved aside before it is compared, so that the comparison and the removal are atomic.
     pub fn remove_unchanged(&self, record: &Record) -> Result<bool, RecordError> {
         let name = self.file_name(&record.container_id, &record.ifname)?;
         let folder = match self.open() {
@@ -114,8 +113,8 @@ impl RecordFolder {
         Ok(true)
     }
 
-    /// Puts back what a reader had moved aside that died in the middle of [`Self::remove_unchanged`], and
-    /// says how much that was.
+    /// Restores the files that a process moved aside and left when it died in [`Self::remove_unchanged`];
+    /// returns their number.
     pub fn restore(&self) -> Result<usize, RecordError> {
         let folder = match self.open() {
             Err(error) if error.kind == Kind::Missing => return Ok(0),
@@ -135,8 +134,8 @@ impl RecordFolder {
         self.read_in(&self.open()?, file_name)
     }
 
-    /// Every record, in the order of the names, each with what is wrong with it. Temporary
-    /// files and files without a record's ending are not records.
+    /// Every record or its error, ordered by file name. Temporary files and files without the suffix of
+    /// records are not listed.
     pub fn list(&self) -> io::Result<Vec<(String, Result<Record, RecordError>)>> {
         let folder = self.open().map_err(as_io)?;
         let mut names = disk::names_in(&folder)?;
@@ -147,12 +146,12 @@ impl RecordFolder {
             (name, record)
         };
         let mut entries: Vec<_> = names.into_iter().map(read).collect();
-        // What went away between the two looks was never there.
+        // A file that vanished between listing and reading is not listed.
         entries.retain(|(_, entry)| !matches!(entry, Err(error) if error.kind == Kind::Missing));
         Ok(entries)
     }
 
-    /// Takes away what writers left that died in the middle, and says how much that was.
+    /// Removes temporary files of writers that died; returns their number.
     pub fn sweep(&self) -> Result<usize, RecordError> {
         self.sweep_in(&self.open()?)
     }
@@ -203,7 +202,7 @@ impl RecordFolder {
             let problem = format!("is larger than {MAX_RECORD_BYTES} bytes");
             return Err(RecordError::new(Kind::TooLarge, &path, problem));
         }
-        reading::parse(&path, &text)
+        parse::parse(&path, &text)
     }
 
     fn open_or_make(&self) -> Result<OwnedFd, RecordError> {
@@ -222,7 +221,7 @@ impl RecordFolder {
         }
     }
 
-    /// The folder itself for root alone; what leads to it as usual.
+    /// Creates the folder with mode 0700, its parents with 0755.
     fn make(&self) -> io::Result<()> {
         if let Some(parent) = self.path.parent() {
             DirBuilder::new()
@@ -236,7 +235,7 @@ impl RecordFolder {
         }
     }
 
-    /// Opens the folder and refuses one in which others could plant or swap files.
+    /// Opens the folder and refuses one in which other users could create or replace files.
     fn open(&self) -> Result<OwnedFd, RecordError> {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let folder = retry(
@@ -245,7 +244,7 @@ impl RecordFolder {
         );
         let folder = folder.map_err(|errno| match errno {
             Errno::ENOENT => RecordError::new(Kind::Missing, &self.path, "there is no such folder"),
-            // The kernel says ENOTDIR of a link as well when it must be a folder.
+            // With O_DIRECTORY the kernel returns ENOTDIR for a link as well.
             Errno::ENOTDIR | Errno::ELOOP => RecordError::new(
                 Kind::Untrusted,
                 &self.path,
@@ -261,8 +260,8 @@ impl RecordFolder {
     }
 }
 
-fn io_error(path: &Path, deed: &str, errno: Errno) -> RecordError {
-    RecordError::new(Kind::Io, path, format!("{deed}: {}", errno.desc()))
+fn io_error(path: &Path, op: &str, errno: Errno) -> RecordError {
+    RecordError::new(Kind::Io, path, format!("{op}: {}", errno.desc()))
 }
 
 fn as_io(error: RecordError) -> io::Error {

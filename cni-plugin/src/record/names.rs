@@ -1,10 +1,10 @@
-//! The names that may become part of a path, an interface or a log line.
-//! They must never be repaired: a name is right, or nothing is done with it.
+//! Validation of names that may become part of a path, an interface name or a log line. Names are never
+//! repaired: an invalid one is refused.
 
 use std::path::{Component, Path};
 
-/// The specification's rule for container ids and network names: `^[a-zA-Z0-9][a-zA-Z0-9_.\-]*$`.
-/// 128 characters are the double of what runtimes use and leave a file name room.
+/// The specification's rule for container ids and network names: `^[a-zA-Z0-9][a-zA-Z0-9_.\-]*$`. 128
+/// characters are twice what runtimes use and still fit into a file name.
 pub fn is_container_id(text: &str) -> bool {
     let inner = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
     text.len() <= 128
@@ -15,14 +15,14 @@ pub fn is_container_id(text: &str) -> bool {
             .is_some_and(|first| first.is_ascii_alphanumeric())
 }
 
-/// The specification's rule for interface names, which is the kernel's, less what only a shell or a log
-/// would read as something else: no `%` (the kernel counts in `%d`), only printing ASCII.
+/// The specification's rule for interface names, which is the kernel's, without characters that are special
+/// to a shell or a log: no `%` (the kernel expands `%d`), only printable ASCII.
 pub fn is_ifname(text: &str) -> bool {
     let inner = |byte: u8| byte.is_ascii_graphic() && !b"/:%".contains(&byte);
     (1..=15).contains(&text.len()) && text != "." && text != ".." && text.bytes().all(inner)
 }
 
-/// A name that a Kubernetes namespace (a label) or pod (a subdomain) can have.
+/// The name of a Kubernetes namespace (a label) or pod (a subdomain).
 pub fn is_dns_name(text: &str, most: usize) -> bool {
     let edge = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let label = |label: &str| {
@@ -40,7 +40,7 @@ pub fn is_uid(text: &str) -> bool {
     (1..=64).contains(&text.len()) && text.bytes().all(inner)
 }
 
-/// An absolute path without `..`, of text, and not longer than the kernel takes.
+/// An absolute UTF-8 path without `..`, not longer than the kernel's limit.
 pub fn is_plain_path(path: &Path) -> bool {
     let plain = |part: Component<'_>| matches!(part, Component::RootDir | Component::Normal(_));
     path.is_absolute()

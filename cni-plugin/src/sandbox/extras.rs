@@ -1,5 +1,5 @@
-//! What a record can do without: addresses and annotations. What is odd is left out, and said.
-//! Nothing here may cost a sandbox its record.
+//! Optional parts of a record: addresses and annotations. Invalid ones are left out with a remark. Nothing
+//! here may prevent the record.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -13,7 +13,7 @@ use crate::request::Request;
 /// The capability under which containerd and CRI-O pass a pod's annotations.
 const ANNOTATIONS: &str = "io.kubernetes.cri.pod-annotations";
 
-/// The addresses of a result, as far as they are addresses.
+/// The valid addresses of a result.
 pub fn addresses(result: &str, remarks: &mut Vec<String>) -> Vec<String> {
     match read_addresses(result) {
         Ok(texts) => {
@@ -45,7 +45,7 @@ fn read_addresses(result: &str) -> Result<Vec<String>, String> {
     texts.filter_map(Result::transpose).collect()
 }
 
-/// The addresses as results before 0.3.0 have them: one of each family, in an object of its own.
+/// The addresses of a result before 0.3.0: one per family, in its own object.
 fn read_old_addresses(members: &Members<'_>) -> Result<Vec<String>, String> {
     let mut texts = Vec::new();
     for family in ["ip4", "ip6"] {
@@ -59,7 +59,7 @@ fn read_old_addresses(members: &Members<'_>) -> Result<Vec<String>, String> {
     Ok(texts)
 }
 
-/// The pod's annotations, where the chain entry declares the capability.
+/// The pod's annotations, if the chain entry declares the capability.
 pub fn annotations(request: &Request<'_>, remarks: &mut Vec<String>) -> BTreeMap<String, String> {
     let read = |value: &RawValue| -> Result<BTreeMap<String, String>, String> {
         let members = Members::parse(value.get().as_bytes()).map_err(|error| error.to_string())?;
@@ -80,10 +80,10 @@ pub fn annotations(request: &Request<'_>, remarks: &mut Vec<String>) -> BTreeMap
         })
 }
 
-/// Takes out the largest annotations until the record has a legal size.
+/// Removes the largest annotations until the record fits.
 pub fn fit(record: &mut Record, remarks: &mut Vec<String>) {
     let size = |record: &Record| serde_json::to_vec(record).map_or(0, |text| text.len());
-    // Escaped, a byte can become six; only what might be too large is measured.
+    // Escaping can turn one byte into six; only records that might be too large are measured.
     let rough: usize = record
         .annotations
         .iter()

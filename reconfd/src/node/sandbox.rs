@@ -95,7 +95,7 @@ pub fn open(folders: &NetnsFolders, record: &Record, boot_id: &str) -> Result<Ne
 
 /// A pod that only could not be looked at still has all of its links, and what they hold.
 fn not_opened(error: NetnsError) -> Unreachable {
-    match error.kind.passing() {
+    match error.kind.transient() {
         None => Unreachable::Untrusted(error.to_string()),
         Some(errno) => Unreachable::Kernel(Error {
             op: "open the pod's network namespace".into(),
@@ -119,7 +119,7 @@ impl Sandbox {
         });
         let entered = brought.map_err(|e| Error {
             op: "enter the pod's network namespace".into(),
-            errno: e.kind.passing().unwrap_or(Errno::EIO),
+            errno: e.kind.transient().unwrap_or(Errno::EIO),
             text: e.to_string(),
         })?;
         let (socket, (ipv4, ipv6)) =

@@ -65,7 +65,7 @@ impl Machine {
 }
 
 fn not_opened(error: NetnsError) -> VerifyError {
-    match error.kind.passing() {
+    match error.kind.transient() {
         Some(_) => VerifyError::Retry(error.to_string()),
         None => VerifyError::Refused(error.to_string()),
     }

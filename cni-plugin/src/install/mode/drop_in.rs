@@ -1,9 +1,9 @@
-//! Mode `drop-in`: the entry in a file of its own, in the folder of the network. Pure, but for a look at
-//! what else is where that file goes.
+//! Mode `drop-in`: the entry in its own file, in the folder of the network. Pure, except that it checks what
+//! is at the target path.
 
 use super::super::chain::Chain;
 use super::super::entry::Entry;
-use super::super::failure::Failure;
+use super::super::error::InstallError;
 use super::super::folder::{ConfFile, DROP_IN, Folder};
 use super::super::step::Step;
 use super::{Placed, placed};
@@ -12,17 +12,17 @@ pub fn put(
     folder: &Folder,
     file: &ConfFile,
     entry: &Entry,
-) -> Result<(Vec<Step>, Placed), Failure> {
+) -> Result<(Vec<Step>, Placed), InstallError> {
     let owner = file.content.clone()?.owner;
     if !file.is_list() {
-        return Err(Failure::refused(
+        return Err(InstallError::refused(
             "runtimes read drop-ins for a .conflist only. Use --mode inline or owned",
         ));
     }
     let list = file.list()?;
     let chain = Chain::to_join(&list)?;
     if !chain.reads_drop_ins {
-        return Err(Failure::refused(
+        return Err(InstallError::refused(
             "loadOnlyInlinedPlugins forbids drop-ins there. Use --mode inline or owned",
         ));
     }
@@ -31,18 +31,18 @@ pub fn put(
     let text = format!("{}\n", entry.on_lines("\n", ""));
     let standing = folder.drop_ins.iter().find(|drop_in| drop_in.path == path);
     let place = placed(folder, file, path.clone(), Some(text.clone()), &chain);
-    if standing.is_some_and(|standing| entry.is_said_by(&standing.text)) {
+    if standing.is_some_and(|standing| entry.is_equal_to(&standing.text)) {
         return Ok((Vec::new(), place));
     }
     if standing.is_none() && path.symlink_metadata().is_ok() {
-        return Err(Failure::refused(format!(
-            "{} is there already and not ours",
+        return Err(InstallError::refused(format!(
+            "{} exists already and is not ours",
             path.display()
         )));
     }
     if below.symlink_metadata().is_ok_and(|found| !found.is_dir()) {
-        return Err(Failure::refused(format!(
-            "{} is there and is no folder",
+        return Err(InstallError::refused(format!(
+            "{} exists and is not a folder",
             below.display()
         )));
     }
@@ -54,7 +54,7 @@ pub fn put(
             owner,
             why: "entry dropped into",
         },
-        Step::Nudge(folder.path.clone()),
+        Step::Touch(folder.path.clone()),
     ];
     Ok((steps, place))
 }

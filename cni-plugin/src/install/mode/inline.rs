@@ -1,20 +1,24 @@
-//! Mode `inline`: the entry at the end of the list that the runtime reads. A file of a single plugin cannot hold
-//! it and stays what it is: the entry is in a copy beside it. Pure.
+//! Mode `inline`: the entry at the end of the list that the runtime reads. A single-plugin file cannot hold
+//! it and stays unchanged: the entry is in a copy beside it. Pure.
 
 use super::super::chain::Chain;
 use super::super::entry::Entry;
-use super::super::failure::Failure;
+use super::super::error::InstallError;
 use super::super::folder::{ConfFile, Folder};
 use super::super::step::Step;
 use super::{Placed, owned, placed};
 
-pub fn put(folder: &Folder, file: &ConfFile, entry: Entry) -> Result<(Vec<Step>, Placed), Failure> {
+pub fn put(
+    folder: &Folder,
+    file: &ConfFile,
+    entry: Entry,
+) -> Result<(Vec<Step>, Placed), InstallError> {
     let content = file.content.clone()?;
     if !file.is_list() {
         return owned::put_beside(folder, file, entry);
     }
     if file.is_link {
-        return Err(Failure::refused(
+        return Err(InstallError::refused(
             "it is a symbolic link, and a rename would put a file in its place. Name the folder it points into \
              with --conf-dir, or use --mode owned",
         ));

@@ -1,33 +1,38 @@
-//! A copy of the primary's file that sorts before it, with the entry: mode `owned`, and `inline` where the file
+//! A copy of the primary's file with the entry, which sorts before it: mode `owned`, and `inline` if the file
 //! itself cannot hold an entry. Pure.
 
 use super::super::chain::Chain;
 use super::super::copy;
 use super::super::entry::Entry;
-use super::super::failure::Failure;
+use super::super::error::InstallError;
 use super::super::folder::{ConfFile, Folder};
 use super::super::removal;
 use super::super::step::Step;
 use super::{OWNED, Placed, placed};
 
-pub fn put(folder: &Folder, file: &ConfFile, entry: Entry) -> Result<(Vec<Step>, Placed), Failure> {
+pub fn put(
+    folder: &Folder,
+    file: &ConfFile,
+    entry: Entry,
+) -> Result<(Vec<Step>, Placed), InstallError> {
     let list = file.list()?;
     let chain = Chain::to_join(&list)?;
     if is_multus(&chain) {
         return put_beside(folder, file, entry);
     }
     let name = OWNED.into_iter().find(|name| *name < file.name.as_str());
-    let name =
-        name.ok_or_else(|| Failure::refused("it sorts before every name that a copy could have"))?;
+    let name = name.ok_or_else(|| {
+        InstallError::refused("it sorts before every name that a copy could have")
+    })?;
     put_at(folder, file, &chain, name, entry)
 }
 
-/// The copy right before its original, in the original's name.
+/// A copy named after its original, which sorts right before it.
 pub fn put_beside(
     folder: &Folder,
     file: &ConfFile,
     entry: Entry,
-) -> Result<(Vec<Step>, Placed), Failure> {
+) -> Result<(Vec<Step>, Placed), InstallError> {
     let list = file.list()?;
     let chain = Chain::to_join(&list)?;
     judge_multus(file, &chain)?;
@@ -40,12 +45,12 @@ fn put_at(
     chain: &Chain<'_>,
     name: &str,
     entry: Entry,
-) -> Result<(Vec<Step>, Placed), Failure> {
+) -> Result<(Vec<Step>, Placed), InstallError> {
     let owner = file.content.clone()?.owner;
     let standing = folder.file(name);
     if standing.is_some_and(|copy| !removal::is_owned(copy)) {
-        return Err(Failure::refused(format!(
-            "its copy would be {name}, which is there already and not ours"
+        return Err(InstallError::refused(format!(
+            "its copy would be {name}, which exists already and is not ours"
         )));
     }
     let bare = chain.without();
@@ -57,7 +62,7 @@ fn put_at(
         earlier.map(|content| content.text.as_str()),
         entry,
     );
-    let text = text.ok_or_else(|| Failure::refused("it names us already"))?;
+    let text = text.ok_or_else(|| InstallError::refused("it names us already"))?;
     let path = folder.path.join(name);
     let place = Placed {
         is_copy: true,
@@ -81,15 +86,15 @@ fn is_multus(chain: &Chain<'_>) -> bool {
     matches!(chain.primary(), "multus" | "multus-shim")
 }
 
-/// Multus takes the first file beside its own for its delegate, and would call itself by a copy that it takes for
-/// another's. Its daemon passes over every name that begins with "00-multus"; the thin one over "00-multus.conf…"
-/// alone, before which no copy can sort.
-fn judge_multus(file: &ConfFile, chain: &Chain<'_>) -> Result<(), Failure> {
+/// Multus uses the first file beside its own as its delegate, and would call itself through a copy. Its
+/// daemon skips every name that begins with "00-multus"; the thin plugin skips only "00-multus.conf…", before
+/// which no copy can sort.
+fn judge_multus(file: &ConfFile, chain: &Chain<'_>) -> Result<(), InstallError> {
     let is_passed_over = chain.primary() == "multus-shim" && file.name.starts_with("00-multus");
     if !is_multus(chain) || is_passed_over {
         return Ok(());
     }
-    Err(Failure::refused(
+    Err(InstallError::refused(
         "multus takes the first file beside its own for its delegate, so a copy would make it call itself. Name the \
          delegate's file with --conf-file, so that multus calls the plugin in its delegate's chain, or use \
          --mode drop-in",

@@ -1,5 +1,5 @@
-//! The few calls below a record folder that decide what is believed and what survives a crash.
-//! Everything must go through the open folder: a path can change its meaning between two calls.
+//! The file operations of a record folder that decide about trust and crash safety. All use the folder's fd:
+//! a path may resolve differently in the next call.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -14,16 +14,16 @@ use nix::unistd::{UnlinkatFlags, geteuid, linkat, unlinkat};
 
 /// Temporary files: hidden, which no record is.
 const TEMPORARY: &str = ".new.";
-/// Records that a reader has moved aside; behind it a number of its own and the record's name.
+/// Prefix of records that a reader has moved aside, followed by a unique number and the record's name.
 const ASIDE: &str = ".old.";
-/// A temporary file this old belongs to a writer that is dead: no writer lives longer than seconds.
+/// The age at which a temporary file's writer is dead: no writer runs longer than seconds.
 const STALE_SECONDS: i64 = 60;
 
 pub(super) fn is_record_name(name: &str) -> bool {
     name.ends_with(".json") && !name.starts_with('.')
 }
 
-/// Why something is not to be believed: its type, its owner, or that others can write it.
+/// Why a file is not trusted: its type, its owner, or its mode.
 pub(super) fn distrust(stat: &FileStat, wanted: SFlag) -> Option<String> {
     let mode = stat.st_mode & 0o7777;
     if SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT != wanted {
@@ -41,7 +41,7 @@ pub(super) fn distrust(stat: &FileStat, wanted: SFlag) -> Option<String> {
     }
 }
 
-/// Writes under a name of nobody else's and renames: readers see the old record or the new one.
+/// Writes under a unique name and renames: readers see the old record or the new one.
 pub(super) fn replace(folder: &OwnedFd, name: &str, text: &[u8]) -> Result<(), Errno> {
     let temporary = format!("{TEMPORARY}{}", unique());
     let flags =
@@ -57,13 +57,13 @@ pub(super) fn replace(folder: &OwnedFd, name: &str, text: &[u8]) -> Result<(), E
         .map_err(|error| errno_of(&error));
     let done = written.and_then(|()| renameat(folder, temporary.as_str(), folder, name));
     if done.is_err() {
-        // It may fail as well; the sweep finds what stays.
+        // This may fail as well; the sweep removes the file then.
         let _ = unlinkat(folder, temporary.as_str(), UnlinkatFlags::NoRemoveDir);
     }
     done
 }
 
-/// A part of a file name that no other call gives.
+/// A unique part of a file name.
 fn unique() -> String {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     format!(
@@ -73,28 +73,28 @@ fn unique() -> String {
     )
 }
 
-/// Takes a record's name from it; the name that it has now.
+/// Renames a record; returns its new name.
 pub(super) fn set_aside(folder: &OwnedFd, name: &str) -> Result<String, Errno> {
     let aside = format!("{ASIDE}{}.{name}", unique());
     renameat(folder, name, folder, aside.as_str())?;
     Ok(aside)
 }
 
-/// Gives a record its name back, unless a newer one has it. At no moment is it without any name.
+/// Gives a record its name back, unless a newer record has it. The file has a name at every moment.
 pub(super) fn put_back(folder: &OwnedFd, aside: &str, name: &str) -> Result<(), Errno> {
     match linkat(folder, aside, folder, name, AtFlags::empty()) {
         Ok(()) | Err(Errno::EEXIST) => unlinkat(folder, aside, UnlinkatFlags::NoRemoveDir),
-        // Somebody else has put it back.
+        // Another process has put it back.
         Err(Errno::ENOENT) => Ok(()),
         Err(errno) => Err(errno),
     }
 }
 
-/// Puts back all that was moved aside and counts it.
+/// Restores all files that were moved aside; returns their number.
 pub(super) fn restore(folder: &OwnedFd) -> io::Result<usize> {
     let mut restored = 0;
     for aside in names_in(folder)? {
-        // The process, the moment, and the record's own name, which may have dots as well.
+        // Process id, time, and the record's name, which may contain dots.
         let name = aside
             .strip_prefix(ASIDE)
             .and_then(|rest| rest.splitn(3, '.').nth(2));
@@ -116,7 +116,7 @@ pub(super) fn names_in(folder: &OwnedFd) -> io::Result<Vec<String>> {
     Ok(names)
 }
 
-/// Removes temporary files of dead writers and counts them.
+/// Removes temporary files of dead writers; returns their number.
 pub(super) fn sweep(folder: &OwnedFd) -> io::Result<usize> {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     let now = since.unwrap_or_default().as_secs();

@@ -22,7 +22,7 @@ use crate::{
 impl Pods {
     /// Adds a record from a hint; returns the uid of its pod.
     pub fn add_found(&mut self, record: Record, source: RecordSource) -> Result<String, String> {
-        if let Some((field, problem)) = record.flaw() {
+        if let Some((field, problem)) = record.invalid_field() {
             return Err(format!("{field}: {problem}"));
         }
         let file = self.folder.file_name(&record.container_id, &record.ifname);

@@ -1,5 +1,5 @@
-//! A file written whole beside its place, then renamed into it. What a crash leaves of it has a name
-//! that no runtime loads, and the next run sweeps it away.
+//! Atomic file replacement: a file is written completely beside its target, then renamed. What a crash leaves
+//! behind has a name that no runtime loads, and the next run removes it.
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write as _};
@@ -7,17 +7,17 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::failure::{Failure, Kind};
+use super::error::{InstallError, InstallErrorKind};
 
 const PREFIX: &str = ".podconfig-cni.";
 const SUFFIX: &str = ".tmp";
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
-/// Whose a file is and who may read it.
+/// Ownership and mode of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Owner {
     pub mode: u32,
-    /// User and group; without them the file belongs to whoever writes it.
+    /// User and group; `None`: those of this process.
     pub ids: Option<(u32, u32)>,
 }
 
@@ -30,7 +30,7 @@ impl Owner {
     }
 }
 
-/// What tells a file from the one that takes its place, or from itself with another content.
+/// Identifies a file and its content, to detect replacement and modification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Version {
     place: (u64, u64),
@@ -47,8 +47,8 @@ impl Version {
         }
     }
 
-    /// Whether the path still holds this version; nobody's newer file may be lost.
-    pub fn confirm(self, path: &Path) -> Result<(), Failure> {
+    /// Fails if the path does not hold this version any more, so that a newer file is never overwritten.
+    pub fn confirm(self, path: &Path) -> Result<(), InstallError> {
         match fs::metadata(path) {
             Ok(metadata) if Version::of(&metadata) == self => Ok(()),
             _ => {
@@ -56,52 +56,52 @@ impl Version {
                     "change {}: its owner wrote it at the same moment",
                     path.display()
                 );
-                Err(Failure::new(Kind::Overtaken, text))
+                Err(InstallError::new(InstallErrorKind::Modified, text))
             }
         }
     }
 }
 
-/// A file that is on disk in full but not yet in its place. Dropped, it leaves nothing.
+/// A file that is completely on disk but not yet in its place. Removed on drop.
 #[derive(Debug)]
-pub struct Draft {
+pub struct StagedFile {
     temporary: PathBuf,
     target: PathBuf,
     committed: bool,
 }
 
-impl Draft {
-    /// Writes the file beside its target and waits until the disk has it.
-    pub fn write(target: &Path, content: &[u8], owner: Owner) -> Result<Draft, Failure> {
+impl StagedFile {
+    /// Writes the file beside its target and syncs it.
+    pub fn write(target: &Path, content: &[u8], owner: Owner) -> Result<StagedFile, InstallError> {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = format!("{PREFIX}{}.{number}{SUFFIX}", std::process::id());
         let temporary = folder_of(target).join(name);
-        let failed = |error: io::Error| Failure::machine("write", target, &error);
+        let failed = |error: io::Error| InstallError::io("write", target, &error);
         let file = OpenOptions::new()
             .write(true)
             .create_new(true)
             .mode(0o600)
             .open(&temporary)
             .map_err(failed)?;
-        let draft = Draft {
+        let staged = StagedFile {
             temporary,
             target: target.to_owned(),
             committed: false,
         };
         fill(file, content, owner).map_err(failed)?;
-        Ok(draft)
+        Ok(staged)
     }
 
-    /// Puts the file into its place, in one step for every reader.
-    pub fn commit(mut self) -> Result<(), Failure> {
-        let failed = |error: io::Error| Failure::machine("write", &self.target, &error);
+    /// Renames the file to its target, atomically for every reader.
+    pub fn commit(mut self) -> Result<(), InstallError> {
+        let failed = |error: io::Error| InstallError::io("write", &self.target, &error);
         fs::rename(&self.temporary, &self.target).map_err(failed)?;
         self.committed = true;
         sync_folder_of(&self.target)
     }
 }
 
-impl Drop for Draft {
+impl Drop for StagedFile {
     fn drop(&mut self) {
         if !self.committed {
             let _ = fs::remove_file(&self.temporary);
@@ -119,22 +119,22 @@ fn fill(mut file: File, content: &[u8], owner: Owner) -> io::Result<()> {
     file.sync_all()
 }
 
-/// Makes renames and removals in the folder of a path outlive a power failure.
-pub fn sync_folder_of(path: &Path) -> Result<(), Failure> {
+/// Syncs the parent folder, so that renames and removals survive a power failure.
+pub fn sync_folder_of(path: &Path) -> Result<(), InstallError> {
     let folder = folder_of(path);
     let synced = File::open(folder).and_then(|folder| folder.sync_all());
-    synced.map_err(|error| Failure::machine("sync", folder, &error))
+    synced.map_err(|error| InstallError::io("sync", folder, &error))
 }
 
 fn folder_of(path: &Path) -> &Path {
     path.parent().unwrap_or(Path::new("/"))
 }
 
-/// Removes what earlier runs left half-done. The caller holds the lock of the conf folder.
-pub fn sweep(folder: &Path) -> Result<(), Failure> {
+/// Removes temporary files of earlier runs. The caller holds the lock of the conf folder.
+pub fn sweep(folder: &Path) -> Result<(), InstallError> {
     let entries = match fs::read_dir(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(Failure::machine("read", folder, &error)),
+        Err(error) => return Err(InstallError::io("read", folder, &error)),
         Ok(entries) => entries,
     };
     for entry in entries.flatten() {
@@ -144,7 +144,7 @@ pub fn sweep(folder: &Path) -> Result<(), Failure> {
             .is_some_and(|name| name.starts_with(PREFIX) && name.ends_with(SUFFIX));
         if ours && entry.file_type().is_ok_and(|kind| kind.is_file()) {
             let path = entry.path();
-            fs::remove_file(&path).map_err(|error| Failure::machine("remove", &path, &error))?;
+            fs::remove_file(&path).map_err(|error| InstallError::io("remove", &path, &error))?;
         }
     }
     Ok(())

@@ -1,22 +1,22 @@
-//! What surrounds one call of the plugin: the runtime's variables, its three streams, and the exit code.
-//! It must never write to stdout more than the one answer.
+//! I/O of one plugin call: environment, the three streams, and the exit code. It writes exactly one result to
+//! stdout.
 
 use std::ffi::OsString;
 use std::fmt;
 use std::io::{ErrorKind, Read, Write};
 
-use crate::commands::{self, Answer};
-use crate::protocol::{Code, Command, Failure, PLUGIN_TYPE};
+use crate::commands::{self, Output};
+use crate::protocol::{CniCommand, CniError, Code, PLUGIN_TYPE};
 use crate::watchdog;
 
-/// The largest request: far more than any chain, far less than what hurts a node.
+/// The maximum size of a request: far more than any chain, far less than what harms a node.
 const MAX_REQUEST_BYTES: usize = 16 * 1024 * 1024;
 
-/// No line on stderr is longer: it ends in the runtime's log.
+/// The maximum length of a line on stderr, which ends in the runtime's log.
 const MAX_LINE_CHARS: usize = 1000;
 
-/// What a call reads and writes.
-pub struct World<'a> {
+/// The inputs and outputs of a call.
+pub struct CniIo<'a> {
     pub env: &'a dyn Fn(&str) -> Option<OsString>,
     pub stdin: &'a mut dyn Read,
     pub stdout: &'a mut dyn Write,
@@ -24,42 +24,43 @@ pub struct World<'a> {
 }
 
 /// Serves one call of a runtime and returns the exit code.
-pub fn run(mut world: World<'_>) -> u8 {
-    let answer = match world.command() {
-        Err(failure) => Answer::Failure(failure),
+pub fn run(mut io: CniIo<'_>) -> u8 {
+    let output = match io.command() {
+        Err(failure) => Output::Error(failure),
         Ok(command) => {
-            let request = world.read_request();
-            commands::serve(command, request, &mut world)
+            let request = io.read_request();
+            commands::serve(command, request, &mut io)
         }
     };
-    world.tell(&answer)
+    io.print_result(&output)
 }
 
-impl World<'_> {
+impl CniIo<'_> {
     /// A variable's value; empty means unset, as everywhere in CNI.
     pub fn variable(&self, name: &str) -> Option<OsString> {
         (self.env)(name).filter(|value| !value.is_empty())
     }
 
-    /// One line for the runtime's log. Whatever it quotes, it stays one line.
-    pub fn say(&mut self, about: impl fmt::Display, text: impl fmt::Display) {
+    /// Writes one line to the runtime's log; control characters in quoted text are escaped.
+    pub fn log(&mut self, about: impl fmt::Display, text: impl fmt::Display) {
         let line = one_line(&format!("{PLUGIN_TYPE}: {about}: {text}"));
-        // A closed stderr is no reason to fail.
+        // A closed stderr is not an error.
         let _ = writeln!(self.stderr, "{line}");
     }
 
-    fn command(&self) -> Result<Command, Failure> {
+    fn command(&self) -> Result<CniCommand, CniError> {
         let value = self.variable("CNI_COMMAND").unwrap_or_default();
         let value = value.to_string_lossy();
-        Command::parse(&value).ok_or_else(|| {
-            let msg = format!("CNI_COMMAND is {value:?}, which is no command of the specification");
-            Failure::new(Code::InvalidEnvironment, msg)
+        CniCommand::parse(&value).ok_or_else(|| {
+            let msg =
+                format!("CNI_COMMAND is {value:?}, which is not a command of the specification");
+            CniError::new(Code::InvalidEnvironment, msg)
         })
     }
 
-    /// All of stdin, or what came of it within the second. It is kept for ever: the answer is a part
-    /// of it, and the process lives no longer than the answer.
-    fn read_request(&mut self) -> Result<&'static [u8], Failure> {
+    /// All of stdin, or what arrived before the timeout. It is leaked: the result is a slice of it, and the
+    /// process ends right after printing it.
+    fn read_request(&mut self) -> Result<&'static [u8], CniError> {
         let mut text = Vec::new();
         let mut filled = 0;
         while filled <= MAX_REQUEST_BYTES {
@@ -70,7 +71,7 @@ impl World<'_> {
                 Ok(0) => break,
                 Ok(count) => filled += count,
                 Err(error) if error.kind() != ErrorKind::Interrupted => {
-                    return Err(Failure::new(
+                    return Err(CniError::new(
                         Code::Io,
                         format!("cannot read stdin: {error}"),
                     ));
@@ -81,23 +82,23 @@ impl World<'_> {
         }
         if filled > MAX_REQUEST_BYTES {
             let msg = format!("the request on stdin is larger than {MAX_REQUEST_BYTES} bytes");
-            return Err(Failure::new(Code::Decode, msg));
+            return Err(CniError::new(Code::Decode, msg));
         }
         text.truncate(filled);
         Ok(text.leak())
     }
 
-    fn tell(&mut self, answer: &Answer) -> u8 {
+    fn print_result(&mut self, output: &Output) -> u8 {
         let json;
-        let (text, code) = match answer {
-            Answer::Nothing => return 0,
-            Answer::Text(text) => (*text, 0),
-            Answer::Failure(failure) => {
+        let (text, code) = match output {
+            Output::None => return 0,
+            Output::Text(text) => (*text, 0),
+            Output::Error(failure) => {
                 json = failure.to_json();
                 (json.as_str(), 1)
             }
         };
-        watchdog::telling();
+        watchdog::printing();
         match self
             .stdout
             .write_all(text.as_bytes())
@@ -105,15 +106,15 @@ impl World<'_> {
         {
             Ok(()) => code,
             Err(error) => {
-                self.say("stdout", format_args!("cannot print the answer: {error}"));
+                self.log("stdout", format_args!("cannot print the output: {error}"));
                 1
             }
         }
     }
 }
 
-/// A runtime that never closed stdin may have written all of its request nevertheless.
-fn complete(mut text: Vec<u8>, filled: usize) -> Result<&'static [u8], Failure> {
+/// A runtime that did not close stdin may still have written its complete request.
+fn complete(mut text: Vec<u8>, filled: usize) -> Result<&'static [u8], CniError> {
     text.truncate(filled);
     if serde_json::from_slice::<serde::de::IgnoredAny>(&text).is_ok() {
         return Ok(text.leak());
@@ -122,7 +123,7 @@ fn complete(mut text: Vec<u8>, filled: usize) -> Result<&'static [u8], Failure> 
         "the request on stdin was not complete after {} s",
         watchdog::SECONDS
     );
-    Err(Failure::new(Code::TryAgainLater, msg))
+    Err(CniError::new(Code::TryAgainLater, msg))
 }
 
 fn one_line(text: &str) -> String {

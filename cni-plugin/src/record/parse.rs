@@ -1,5 +1,5 @@
-//! From the bytes of a file to a record, field by field, so that an error can name the field.
-//! It must never accept what `Record::flaw` refuses, or a record under another one's name.
+//! Parses a record field by field, so that an error can name the field. It never accepts what
+//! `Record::invalid_field` refuses, nor a record under another file name.
 
 use std::path::Path;
 
@@ -26,7 +26,7 @@ pub(super) fn file_name(
     Ok(format!("{container_id}.{ifname}.json"))
 }
 
-/// Reads a record that lies at `path`.
+/// Parses the record at `path`.
 pub(super) fn parse(path: &Path, text: &[u8]) -> Result<Record, RecordError> {
     let malformed = |problem: String| RecordError::new(Kind::Malformed, path, problem);
     let members = Members::parse(text).map_err(|error| malformed(error.to_string()))?;
@@ -37,7 +37,7 @@ pub(super) fn parse(path: &Path, text: &[u8]) -> Result<Record, RecordError> {
     let fields = Fields { path, members };
     let schema: u32 = fields.get("schema")?;
     if schema != SCHEMA {
-        let problem = format!("{schema} is not {SCHEMA}, the only one that this release knows");
+        let problem = format!("{schema} is not {SCHEMA}, the only one that this release supports");
         return Err(RecordError::in_field(
             Kind::UnknownSchema,
             path,
@@ -46,14 +46,14 @@ pub(super) fn parse(path: &Path, text: &[u8]) -> Result<Record, RecordError> {
         ));
     }
     let record = fields.record(schema)?;
-    if let Some((field, problem)) = record.flaw() {
+    if let Some((field, problem)) = record.invalid_field() {
         return Err(RecordError::in_field(Kind::Malformed, path, field, problem));
     }
     check_place(path, &record)?;
     Ok(record)
 }
 
-/// A record is read only under its own name: a copy cannot stand for another sandbox.
+/// A record is valid only under its own file name: a copy cannot represent another sandbox.
 fn check_place(path: &Path, record: &Record) -> Result<(), RecordError> {
     let expected = file_name(&record.container_id, &record.ifname)
         .map_err(|(field, problem)| RecordError::in_field(Kind::Malformed, path, field, problem))?;
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_type_in_any_field_is_told_with_file_and_field() {
+    fn a_wrong_type_in_any_field_is_reported_with_file_and_field() {
         let whole = json!(sample());
         for field in whole.as_object().unwrap().keys() {
             for wrong in [json!({"x": 1}), json!([[]]), json!(-1.5), json!(true)] {
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_field_is_told() {
+    fn a_missing_field_is_reported() {
         let whole = json!(sample());
         for field in whole.as_object().unwrap().keys() {
             let mut value = whole.clone();
