@@ -230,7 +230,7 @@ impl Controller {
     /// Logs each namespace once when it passes to another installation or back.
     fn log_served_elsewhere(&mut self) {
         let left = self.index.served_elsewhere();
-        self.metrics.set_left_to_others(left.len());
+        self.metrics.set_served_elsewhere(left.len());
         for (namespace, why) in left
             .iter()
             .filter(|(name, _)| !self.served_elsewhere.contains_key(*name))

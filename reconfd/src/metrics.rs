@@ -1,5 +1,5 @@
-//! What the daemon counts. Labels are closed sets, never a pod's name: the number of series does not
-//! grow with the cluster. No global: whoever counts holds one of these.
+//! Metrics of the daemon. Label values are closed sets, never pod names, so the number of series does not grow
+//! with the cluster. There is no global registry: callers hold a `Metrics`.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -12,21 +12,22 @@ use prometheus_client::{encoding::text, metrics::gauge::Gauge, registry::Registr
 
 use crate::{address::claims::Counts, http::Encode};
 
-/// The series: their labels, names and helps.
+/// The series with their labels, names and help texts.
 mod series;
 use series::{
-    Asked, Claimed, Ended, Links, Numbers, OfKind, Operated, Operation, Recorded, Refused, Unready,
-    Watched,
+    ClaimLabels, ClaimRequestLabels, ErrnoLabels, KindLabels, LinkLabels, OperationLabels,
+    OperationResultLabels, ReasonLabels, ReconcileLabels, RecordSourceLabels, ResourceLabels,
+    Series,
 };
 
-/// A clone counts into the same numbers.
+/// Clones share the same series.
 #[derive(Clone, Debug)]
 pub struct Metrics {
     registry: Arc<Registry>,
-    numbers: Numbers,
+    series: Series,
 }
 
-/// What was done to a link.
+/// An operation on a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Op {
     Make,
@@ -36,13 +37,13 @@ pub enum Op {
 
 impl Default for Metrics {
     fn default() -> Self {
-        let numbers = Numbers::new();
+        let series = Series::new();
         let mut registry = Registry::with_prefix("reconfd");
-        numbers.register_work(&mut registry);
-        numbers.register_state(&mut registry);
+        series.register_work(&mut registry);
+        series.register_state(&mut registry);
         let metrics = Self {
             registry: Arc::new(registry),
-            numbers,
+            series,
         };
         for source in RecordSource::ALL {
             metrics.set_recorded(source, 0);
@@ -52,31 +53,31 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// A pass over one pod ended: `LinkReady` when all is as wanted, else with the worst reason.
+    /// Records the reconciliation of one pod: `LinkReady` if it is in the desired state, else the worst reason.
     pub fn reconciled(&self, result: Reason, took: Duration) {
-        self.numbers
+        self.series
             .reconciles
-            .get_or_create(&Ended {
+            .get_or_create(&ReconcileLabels {
                 result: result.as_str(),
             })
             .inc();
-        self.numbers.reconcile_duration.observe(took.as_secs_f64());
+        self.series.reconcile_duration.observe(took.as_secs_f64());
     }
 
-    /// One link was made, changed or removed, or it was not.
+    /// Records the creation, change or removal of a link, or its failure.
     pub fn operated(&self, op: Op, kind: &'static str, done: bool, took: Duration) {
         let (op, result) = (op.as_str(), if done { "ok" } else { "failed" });
-        self.numbers
+        self.series
             .operations
-            .get_or_create(&Operated { op, kind, result })
+            .get_or_create(&OperationResultLabels { op, kind, result })
             .inc();
-        self.numbers
+        self.series
             .operation_duration
-            .get_or_create(&Operation { op, kind })
+            .get_or_create(&OperationLabels { op, kind })
             .observe(took.as_secs_f64());
     }
 
-    /// How many links of a kind are in a state now.
+    /// Sets the number of links of a kind in a state.
     pub fn set_links(&self, kind: &'static str, state: LinkState, links: usize) {
         let state = match state {
             LinkState::Ready => "Ready",
@@ -84,15 +85,15 @@ impl Metrics {
             LinkState::Failed => "Failed",
         };
         set(
-            &self.numbers.links.get_or_create(&Links { kind, state }),
+            &self.series.links.get_or_create(&LinkLabels { kind, state }),
             links,
         );
     }
 
-    /// How many links are not as asked for now, by reason. A reason that was there stays, with zero.
+    /// Sets the number of links that are not ready, by reason. A reason seen before stays, with zero.
     pub fn set_links_unready(&self, links: &HashMap<Reason, usize>) {
-        let unready = &self.numbers.links_unready;
-        let gauge = |reason: Reason| Unready {
+        let unready = &self.series.links_unready;
+        let gauge = |reason: Reason| ReasonLabels {
             reason: reason.as_str(),
         };
         for reason in Reason::ALL {
@@ -107,82 +108,87 @@ impl Metrics {
         }
     }
 
-    /// Somebody else undid a link and it was put right.
+    /// Records the repair of a link that another program changed.
     pub fn drift_repaired(&self, kind: &'static str) {
-        self.numbers
+        self.series
             .drift_repairs
-            .get_or_create(&OfKind { kind })
+            .get_or_create(&KindLabels { kind })
             .inc();
     }
 
-    /// Of how many pods of this node somebody told where their namespace is, by who did.
+    /// Sets the number of pods whose network namespace is known, by its source.
     pub fn set_recorded(&self, source: RecordSource, pods: usize) {
         let source = match source {
             RecordSource::Plugin => "plugin",
             RecordSource::Cache => "cache",
             RecordSource::Cri => "cri",
         };
-        let recorded = &self.numbers.pods_recorded;
-        set(&recorded.get_or_create(&Recorded { source }), pods);
+        let recorded = &self.series.pods_recorded;
+        set(
+            &recorded.get_or_create(&RecordSourceLabels { source }),
+            pods,
+        );
     }
 
-    /// How many links of this node overlap a network that has appeared since they were made.
+    /// Sets the number of links that overlap a network which appeared after their creation.
     pub fn set_address_conflicts(&self, links: usize) {
-        set(&self.numbers.address_conflicts, links);
+        set(&self.series.address_conflicts, links);
     }
 
-    /// Of how many pods of this node nobody did.
+    /// Sets the number of pods without a record of their network namespace.
     pub fn set_unrecorded(&self, pods: usize) {
-        set(&self.numbers.pods_unrecorded, pods);
+        set(&self.series.pods_unrecorded, pods);
     }
 
-    /// The kernel refused a message; `errno` as the message has it, of either sign.
+    /// Records a netlink error; `errno` may have either sign.
     pub fn netlink_refused(&self, errno: i32) {
         let errno = format!("{:?}", Errno::from_raw(errno.saturating_abs()));
-        self.numbers
+        self.series
             .netlink_errors
-            .get_or_create(&Refused { errno })
+            .get_or_create(&ErrnoLabels { errno })
             .inc();
     }
 
-    /// So many messages were sent that change something.
+    /// Adds to the number of sent messages that change kernel state.
     pub fn netlink_changes(&self, messages: usize) {
-        self.numbers.netlink_changes.inc_by(messages as u64);
+        self.series.netlink_changes.inc_by(messages as u64);
     }
 
     pub fn set_refused_manifests(&self, manifests: usize) {
-        set(&self.numbers.refused_manifests, manifests);
+        set(&self.series.refused_manifests, manifests);
     }
 
-    /// A watch of the API began anew after a failure.
+    /// Records the restart of a watch after a failure.
     pub fn watch_restarted(&self, resource: &'static str) {
         let restarts = self
-            .numbers
+            .series
             .watch_restarts
-            .get_or_create(&Watched { resource });
+            .get_or_create(&ResourceLabels { resource });
         restarts.inc();
     }
 
-    /// Something was written to the API.
+    /// Records a write to the API.
     pub fn wrote(&self, resource: &'static str) {
-        self.numbers
+        self.series
             .api_writes
-            .get_or_create(&Watched { resource })
+            .get_or_create(&ResourceLabels { resource })
             .inc();
     }
 
-    /// The API did not take a write.
+    /// Records a failed write to the API.
     pub fn write_refused(&self) {
-        self.numbers.api_write_failures.inc();
+        self.series.api_write_failures.inc();
     }
 
-    /// Something was asked of the place where claims are kept.
-    pub fn claim_asked(&self, verb: &'static str, result: &'static str) {
-        let asked = &self.numbers.claim_requests;
-        asked.get_or_create(&Asked { verb, result }).inc();
+    /// Records a request to the claim backend.
+    pub fn claim_requested(&self, verb: &'static str, result: &'static str) {
+        let requests = &self.series.claim_requests;
+        requests
+            .get_or_create(&ClaimRequestLabels { verb, result })
+            .inc();
     }
 
-    /// How many claims there are on this node now.
+    /// Sets the number of address claims of this node.
     pub fn set_claims(&self, counts: Counts) {
         let states = [
             ("Held", counts.held),
@@ -191,27 +197,27 @@ impl Metrics {
         ];
         for (state, claims) in states {
             set(
-                &self.numbers.claims.get_or_create(&Claimed { state }),
+                &self.series.claims.get_or_create(&ClaimLabels { state }),
                 claims,
             );
         }
-        set(&self.numbers.ranges_full, counts.full);
+        set(&self.series.ranges_full, counts.full);
     }
 
-    /// For how long the oldest link has been due; zero when none is.
+    /// Sets the age of the oldest link change that is not applied; zero if there is none.
     pub fn set_oldest_unapplied(&self, age: Duration) {
-        self.numbers.oldest_unapplied.set(age.as_secs_f64());
+        self.series.oldest_unapplied.set(age.as_secs_f64());
     }
 
     pub fn set_switch_pinned(&self, pinned: bool) {
-        self.numbers.switch_pinned.set(i64::from(pinned));
+        self.series.switch_pinned.set(i64::from(pinned));
     }
 }
 
 impl Encode for Metrics {
     fn encode(&self) -> String {
         let mut text = String::new();
-        // Writing to a String does not fail; an empty answer would be told by the scraper.
+        // Writing to a String does not fail; the scraper would report an empty response.
         if text::encode(&mut text, &self.registry).is_err() {
             text.clear();
         }

@@ -1,4 +1,4 @@
-//! Pure: the policies that select a namespace → what its PodConfigs may use.
+//! Pure: computes the PodConfigAllowance of a namespace from the policies that select it.
 
 use std::collections::BTreeMap;
 
@@ -10,13 +10,13 @@ use crds::{
 
 use crate::podconfig::policy::{self, admission_cost, bounded};
 
-/// How many policies an allowance names.
+/// Maximum number of policy names in an allowance.
 const MOST_POLICIES: usize = 256;
-/// So much of rules fits into an object; the largest 256 that there can be do not.
+/// Maximum size of the rules in one object; 256 rules of maximum size exceed it.
 const MOST_BYTES: usize = 1_000_000;
 
-/// What a namespace with these labels may use. Without a policy it says that nothing is allowed: admission
-/// refuses in words that a person can act on only where there is an allowance.
+/// The allowance of a namespace with these labels. Without a policy it allows nothing: the admission policy can
+/// give an actionable message only if an allowance exists.
 pub fn effective<'a>(
     policies: impl IntoIterator<Item = &'a PodConfigPolicy>,
     labels: &BTreeMap<String, String>,

@@ -1,4 +1,5 @@
-//! What the controller counts. Labels are closed sets: the number of series does not grow with the cluster.
+//! Metrics of the controller. Label values are closed sets, so the number of series does not grow with the
+//! cluster.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -21,7 +22,7 @@ use crate::{address::sources::ALL, http::Encode};
 
 const OK: &str = "ok";
 const FAILED: &str = "failed";
-/// The kinds that the controller writes.
+/// Kinds that the controller writes.
 const WRITTEN: [&str; 5] = [
     "PodConfig",
     "PodConfigAllowance",
@@ -30,121 +31,131 @@ const WRITTEN: [&str; 5] = [
     "ReservedNetworks",
 ];
 
-/// A clone counts into the same numbers.
+/// Clones share the same series.
 #[derive(Clone, Debug)]
 pub struct Metrics {
     registry: Arc<Registry>,
-    numbers: Numbers,
+    series: ControllerSeries,
 }
 
 #[derive(Clone, Debug)]
-struct Numbers {
-    writes: Family<Written, Counter>,
-    write_duration: Family<OfKind, Histogram>,
-    objects: Family<OfKind, Gauge>,
-    known: Family<OfKind, Gauge>,
+struct ControllerSeries {
+    writes: Family<WriteLabels, Counter>,
+    write_duration: Family<ObjectKindLabels, Histogram>,
+    objects: Family<ObjectKindLabels, Gauge>,
+    known: Family<ObjectKindLabels, Gauge>,
     jobs: Gauge,
-    left_to_others: Gauge,
-    reserved_networks: Family<OfSource, Gauge>,
+    served_elsewhere: Gauge,
+    reserved_networks: Family<SourceLabels, Gauge>,
     unknown_sources: Gauge,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OfSource {
+struct SourceLabels {
     source: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Written {
+struct WriteLabels {
     kind: &'static str,
     result: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OfKind {
+struct ObjectKindLabels {
     kind: &'static str,
 }
 
 impl Default for Metrics {
     fn default() -> Self {
-        let numbers = Numbers {
+        let series = ControllerSeries {
             writes: Family::default(),
             write_duration: Family::new_with_constructor(durations),
             objects: Family::default(),
             known: Family::default(),
             jobs: Gauge::default(),
-            left_to_others: Gauge::default(),
+            served_elsewhere: Gauge::default(),
             reserved_networks: Family::default(),
             unknown_sources: Gauge::default(),
         };
         let mut registry = Registry::with_prefix("reconfd_controller");
-        numbers.register(&mut registry);
+        series.register(&mut registry);
         let metrics = Self {
             registry: Arc::new(registry),
-            numbers,
+            series,
         };
-        metrics.begin();
+        metrics.initialize();
         metrics
     }
 }
 
-impl Numbers {
+impl ControllerSeries {
     fn register(&self, to: &mut Registry) {
         let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
-        to.register("build", "The version that runs", version);
-        let help = "Writes to the API, by kind of object and how they ended";
+        to.register("build", "Version of the running program", version);
+        let help = "Writes to the API, by kind and result";
         to.register("writes", help, self.writes.clone());
-        let help = "How long a write to the API took";
+        let help = "Duration of writes to the API";
         let durations = self.write_duration.clone();
         to.register_with_unit("write_duration", help, Unit::Seconds, durations);
-        to.register("objects", "Objects that are known", self.objects.clone());
-        let help = "Whether all objects of the kind are known";
+        to.register(
+            "objects",
+            "Objects in the controller's index",
+            self.objects.clone(),
+        );
+        let help = "Whether all watches of the kind are synced";
         to.register("known", help, self.known.clone());
-        let help = "Objects that are to be looked at or are being written";
+        let help = "Keys in the work queue or being reconciled";
         to.register("jobs", help, self.jobs.clone());
-        let help = "Namespaces that are left to another installation, which serves them as well";
-        to.register("served_twice", help, self.left_to_others.clone());
-        let help = "Networks of the cluster that no link may overlap, by who says so";
+        let help = "Namespaces ignored because another installation with precedence serves them";
+        to.register("served_twice", help, self.served_elsewhere.clone());
+        let help = "Networks that no link may overlap, by source";
         to.register("reserved_networks", help, self.reserved_networks.clone());
-        let help = "Sources of networks that cannot be read: with any, no new address is given out";
+        let help =
+            "Sources of networks that cannot be read; with any, no new addresses are allocated";
         to.register("unknown_sources", help, self.unknown_sources.clone());
     }
 }
 
 impl Metrics {
-    /// What has not happened yet is told as zero.
-    fn begin(&self) {
+    /// Initializes all series, so that they are exported as zero.
+    fn initialize(&self) {
         for kind in ObjectKind::ALL {
             self.set_kind(kind, 0, false);
         }
         for kind in WRITTEN {
             for result in [OK, FAILED] {
-                let written = Written { kind, result };
-                drop(self.numbers.writes.get_or_create(&written));
+                let written = WriteLabels { kind, result };
+                drop(self.series.writes.get_or_create(&written));
             }
-            let of_kind = OfKind { kind };
-            drop(self.numbers.write_duration.get_or_create(&of_kind));
+            let of_kind = ObjectKindLabels { kind };
+            drop(self.series.write_duration.get_or_create(&of_kind));
         }
         self.set_networks([], &[]);
     }
 
+    /// Records a write and its duration.
     pub fn wrote(&self, kind: &'static str, is_done: bool, took: Duration) {
         let result = if is_done { OK } else { FAILED };
-        let written = Written { kind, result };
-        self.numbers.writes.get_or_create(&written).inc();
-        let durations = self.numbers.write_duration.get_or_create(&OfKind { kind });
+        let written = WriteLabels { kind, result };
+        self.series.writes.get_or_create(&written).inc();
+        let durations = self
+            .series
+            .write_duration
+            .get_or_create(&ObjectKindLabels { kind });
         durations.observe(took.as_secs_f64());
     }
 
-    pub fn set_kind(&self, kind: ObjectKind, objects: usize, is_known: bool) {
-        let kind = OfKind {
+    /// Sets the number of objects of a kind, and whether it is synced.
+    pub fn set_kind(&self, kind: ObjectKind, objects: usize, is_synced: bool) {
+        let kind = ObjectKindLabels {
             kind: kind.as_str(),
         };
-        set(&self.numbers.objects.get_or_create(&kind), objects);
-        set(&self.numbers.known.get_or_create(&kind), is_known.into());
+        set(&self.series.objects.get_or_create(&kind), objects);
+        set(&self.series.known.get_or_create(&kind), is_synced.into());
     }
 
-    /// What is published of the networks, and of those who know them.
+    /// Sets the number of published networks by source, and of unknown sources.
     pub fn set_networks<'a>(
         &self,
         networks: impl IntoIterator<Item = &'a ReservedNetwork>,
@@ -157,30 +168,30 @@ impl Metrics {
         }
         for (source, count) in counts {
             let gauge = self
-                .numbers
+                .series
                 .reserved_networks
-                .get_or_create(&OfSource { source });
+                .get_or_create(&SourceLabels { source });
             set(&gauge, count);
         }
         let unknown = states
             .iter()
             .filter(|state| state.state == ReadState::Unknown);
-        set(&self.numbers.unknown_sources, unknown.count());
+        set(&self.series.unknown_sources, unknown.count());
     }
 
-    pub fn set_left_to_others(&self, namespaces: usize) {
-        set(&self.numbers.left_to_others, namespaces);
+    pub fn set_served_elsewhere(&self, namespaces: usize) {
+        set(&self.series.served_elsewhere, namespaces);
     }
 
     pub fn set_jobs(&self, jobs: usize) {
-        set(&self.numbers.jobs, jobs);
+        set(&self.series.jobs, jobs);
     }
 }
 
 impl Encode for Metrics {
     fn encode(&self) -> String {
         let mut text = String::new();
-        // Writing to a String does not fail; an empty answer would be told by the scraper.
+        // Writing to a String does not fail; the scraper would report an empty response.
         if text::encode(&mut text, &self.registry).is_err() {
             text.clear();
         }
@@ -192,7 +203,7 @@ fn set(gauge: &Gauge, number: usize) {
     gauge.set(i64::try_from(number).unwrap_or(i64::MAX));
 }
 
-/// From 1 ms to 32 s.
+/// Buckets from 1 ms to 32 s.
 fn durations() -> Histogram {
     Histogram::new(exponential_buckets(0.001, 2.0, 16))
 }

@@ -1,13 +1,13 @@
-//! Pure: entries into numbered lists of a bounded length, so that one that comes or goes changes one of them:
-//! an entry stays where it is, and a new one goes where there is room.
+//! Pure: packs entries into numbered lists of bounded length. An addition or removal changes a single list: entries
+//! stay in place, and a new one goes into a list with room.
 
 use std::collections::BTreeMap;
 
-/// The lists by their number.
+/// Lists by number.
 pub type Lists<E> = BTreeMap<usize, Vec<E>>;
 
-/// The lists as they should be, given those that are there, with at most so many entries in each. `key` tells
-/// an entry from all others; `entry` makes one of what is wanted.
+/// Returns the desired lists with at most `most` entries each, starting from the present ones. `key` identifies an
+/// entry; `entry` builds one from a wanted pair.
 pub fn pack<K: Ord, V, E: Ord>(
     present: &Lists<E>,
     mut wanted: BTreeMap<K, V>,
@@ -31,7 +31,7 @@ pub fn pack<K: Ord, V, E: Ord>(
     lists
 }
 
-/// Into the fullest list that has room, so that the others empty in time.
+/// Adds the entry to the fullest list with room, so that the others become empty over time.
 fn place<E>(lists: &mut Lists<E>, most: usize, entry: E) {
     let with_room = lists.iter().filter(|(_, list)| list.len() < most);
     let fullest = with_room.max_by_key(|(number, list)| (list.len(), usize::MAX - *number));

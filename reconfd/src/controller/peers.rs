@@ -1,4 +1,4 @@
-//! Pure: what the reports say of tunnels → the nodes that each of them leads to.
+//! Pure: derives the peers of each VXLAN segment from the tunnel endpoints in PodReports.
 
 use std::{
     collections::BTreeMap,
@@ -10,11 +10,10 @@ use ipnetwork::IpNetwork;
 
 use super::reconcile_key::Segment;
 
-/// Peers into slices.
+/// Packs peers into PeerSlices.
 pub mod packing;
 
-/// The ends of the tunnels of one namespace, by segment, node and address; each with how many pods tell of
-/// it.
+/// Tunnel endpoints of one namespace by segment, node and address, with the number of pods that report each.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TunnelEndpoints(BTreeMap<Segment, BTreeMap<(String, IpAddr), usize>>);
 
@@ -29,22 +28,22 @@ impl From<Tunnel> for Segment {
 
 impl TunnelEndpoints {
     pub fn add(&mut self, node: &str, tunnel: Tunnel) {
-        let ends = self.0.entry(tunnel.into()).or_default();
-        *ends.entry(end(node, tunnel)).or_default() += 1;
+        let endpoints = self.0.entry(tunnel.into()).or_default();
+        *endpoints.entry(endpoint(node, tunnel)).or_default() += 1;
     }
 
     pub fn remove(&mut self, node: &str, tunnel: Tunnel) {
-        let (segment, end) = (Segment::from(tunnel), end(node, tunnel));
-        let Some(ends) = self.0.get_mut(&segment) else {
+        let (segment, endpoint) = (Segment::from(tunnel), endpoint(node, tunnel));
+        let Some(endpoints) = self.0.get_mut(&segment) else {
             return;
         };
-        if let Some(pods) = ends.get_mut(&end) {
+        if let Some(pods) = endpoints.get_mut(&endpoint) {
             *pods -= 1;
             if *pods == 0 {
-                ends.remove(&end);
+                endpoints.remove(&endpoint);
             }
         }
-        if ends.is_empty() {
+        if endpoints.is_empty() {
             self.0.remove(&segment);
         }
     }
@@ -53,25 +52,25 @@ impl TunnelEndpoints {
         self.0.keys().copied()
     }
 
-    /// Whether a pod of that node tells of an end of the tunnel.
+    /// Whether a pod on that node reports an endpoint of the segment.
     pub fn has(&self, segment: Segment, node: &str) -> bool {
         let first = (node.to_owned(), IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-        let ends = self.0.get(&segment);
-        let next = ends.and_then(|ends| ends.range(first..).next());
+        let endpoints = self.0.get(&segment);
+        let next = endpoints.and_then(|endpoints| endpoints.range(first..).next());
         next.is_some_and(|((of, _), _)| of == node)
     }
 
-    /// The nodes that the tunnel leads to, each with one address: only one that a rule of the namespace's
-    /// policies allows as a peer, whatever a node says of itself.
+    /// The peers of the segment, with one address per node. Reported addresses that no policy rule of the namespace
+    /// allows as a peer are ignored.
     pub fn peers(
         &self,
         segment: Segment,
         policies: &[&PodConfigPolicy],
     ) -> BTreeMap<String, IpAddr> {
         let mut peers = BTreeMap::new();
-        let ends = self.0.get(&segment).into_iter().flat_map(BTreeMap::keys);
+        let endpoints = self.0.get(&segment).into_iter().flat_map(BTreeMap::keys);
         for (node, address) in
-            ends.filter(|(_, address)| is_allowed_peer(segment, *address, policies))
+            endpoints.filter(|(_, address)| is_allowed_peer(segment, *address, policies))
         {
             peers.entry(node.clone()).or_insert(*address);
         }
@@ -79,11 +78,11 @@ impl TunnelEndpoints {
     }
 }
 
-fn end(node: &str, tunnel: Tunnel) -> (String, IpAddr) {
+fn endpoint(node: &str, tunnel: Tunnel) -> (String, IpAddr) {
     (node.to_owned(), tunnel.address.to_canonical())
 }
 
-/// Whether a rule of the namespace's policies allows that address as a peer.
+/// Whether a rule of the namespace's policies allows this address as a peer.
 pub fn is_allowed_peer(segment: Segment, address: IpAddr, policies: &[&PodConfigPolicy]) -> bool {
     let rules = policies.iter().flat_map(|policy| &policy.spec.allow);
     let mut rules = rules.filter_map(|rule| rule.vxlan.as_ref());
@@ -121,8 +120,8 @@ mod tests {
         PodConfigPolicy::new("p", serde_json::from_value(spec).unwrap())
     }
 
-    fn peers(ends: &TunnelEndpoints, rule: serde_json::Value) -> Vec<String> {
-        let peers = ends.peers(SEGMENT, &[&policy(rule)]);
+    fn peers(endpoints: &TunnelEndpoints, rule: serde_json::Value) -> Vec<String> {
+        let peers = endpoints.peers(SEGMENT, &[&policy(rule)]);
         let word = |(node, address): (String, IpAddr)| format!("{node}={address}");
         peers.into_iter().map(word).collect()
     }
@@ -133,43 +132,43 @@ mod tests {
 
     #[test]
     fn a_node_is_a_peer_as_long_as_one_of_its_pods_is_on_the_segment() {
-        let mut ends = TunnelEndpoints::default();
-        ends.add("n0", tunnel("10.77.0.1"));
-        ends.add("n0", tunnel("10.77.0.1"));
-        ends.add("n1", tunnel("10.77.0.2"));
-        assert_eq!(peers(&ends, usual()), ["n0=10.77.0.1", "n1=10.77.0.2"]);
-        ends.remove("n0", tunnel("10.77.0.1"));
-        assert_eq!(peers(&ends, usual()).len(), 2);
-        assert!(ends.has(SEGMENT, "n0") && !ends.has(SEGMENT, "n"));
-        ends.remove("n0", tunnel("10.77.0.1"));
-        assert_eq!(peers(&ends, usual()), ["n1=10.77.0.2"]);
-        assert!(!ends.has(SEGMENT, "n0") && ends.has(SEGMENT, "n1"));
-        ends.remove("n1", tunnel("10.77.0.2"));
-        assert!(ends.segments().next().is_none());
+        let mut endpoints = TunnelEndpoints::default();
+        endpoints.add("n0", tunnel("10.77.0.1"));
+        endpoints.add("n0", tunnel("10.77.0.1"));
+        endpoints.add("n1", tunnel("10.77.0.2"));
+        assert_eq!(peers(&endpoints, usual()), ["n0=10.77.0.1", "n1=10.77.0.2"]);
+        endpoints.remove("n0", tunnel("10.77.0.1"));
+        assert_eq!(peers(&endpoints, usual()).len(), 2);
+        assert!(endpoints.has(SEGMENT, "n0") && !endpoints.has(SEGMENT, "n"));
+        endpoints.remove("n0", tunnel("10.77.0.1"));
+        assert_eq!(peers(&endpoints, usual()), ["n1=10.77.0.2"]);
+        assert!(!endpoints.has(SEGMENT, "n0") && endpoints.has(SEGMENT, "n1"));
+        endpoints.remove("n1", tunnel("10.77.0.2"));
+        assert!(endpoints.segments().next().is_none());
     }
 
     #[test]
     fn a_node_has_one_address() {
-        let mut ends = TunnelEndpoints::default();
+        let mut endpoints = TunnelEndpoints::default();
         for address in ["10.77.0.9", "10.77.0.5", "::ffff:10.77.0.5"] {
-            ends.add("n0", tunnel(address));
+            endpoints.add("n0", tunnel(address));
         }
-        assert_eq!(peers(&ends, usual()), ["n0=10.77.0.5"]);
+        assert_eq!(peers(&endpoints, usual()), ["n0=10.77.0.5"]);
     }
 
     #[test]
     fn only_what_one_rule_allows_is_a_peer() {
-        let mut ends = TunnelEndpoints::default();
-        ends.add("n0", tunnel("10.77.0.1"));
-        ends.add("evil", tunnel("192.0.2.1"));
-        assert_eq!(peers(&ends, usual()), ["n0=10.77.0.1"]);
+        let mut endpoints = TunnelEndpoints::default();
+        endpoints.add("n0", tunnel("10.77.0.1"));
+        endpoints.add("evil", tunnel("192.0.2.1"));
+        assert_eq!(peers(&endpoints, usual()), ["n0=10.77.0.1"]);
         let range = |min, max| json!([{"min": min, "max": max}]);
         for rule in [
             json!({"vnis": range(8, 9), "peers": ["10.77.0.0/24"]}),
             json!({"vnis": range(7, 7), "ports": range(1, 9), "peers": ["10.77.0.0/24"]}),
             json!({"vnis": range(7, 7), "peers": []}),
         ] {
-            assert!(peers(&ends, rule.clone()).is_empty(), "{rule}");
+            assert!(peers(&endpoints, rule.clone()).is_empty(), "{rule}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The series: their labels, their names and what they say. What is counted when is not known here.
+//! Definitions of the series: names, labels and help texts.
 
 use std::sync::atomic::AtomicU64;
 
@@ -14,92 +14,93 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
+/// All series of the daemon.
 #[derive(Clone, Debug)]
-pub struct Numbers {
-    pub reconciles: Family<Ended, Counter>,
+pub struct Series {
+    pub reconciles: Family<ReconcileLabels, Counter>,
     pub reconcile_duration: Histogram,
-    pub operations: Family<Operated, Counter>,
-    pub operation_duration: Family<Operation, Histogram>,
-    pub links: Family<Links, Gauge>,
-    pub links_unready: Family<Unready, Gauge>,
-    pub drift_repairs: Family<OfKind, Counter>,
-    pub pods_recorded: Family<Recorded, Gauge>,
+    pub operations: Family<OperationResultLabels, Counter>,
+    pub operation_duration: Family<OperationLabels, Histogram>,
+    pub links: Family<LinkLabels, Gauge>,
+    pub links_unready: Family<ReasonLabels, Gauge>,
+    pub drift_repairs: Family<KindLabels, Counter>,
+    pub pods_recorded: Family<RecordSourceLabels, Gauge>,
     pub pods_unrecorded: Gauge,
     pub address_conflicts: Gauge,
-    pub netlink_errors: Family<Refused, Counter>,
+    pub netlink_errors: Family<ErrnoLabels, Counter>,
     pub netlink_changes: Counter,
     pub refused_manifests: Gauge,
     pub oldest_unapplied: Gauge<f64, AtomicU64>,
     pub switch_pinned: Gauge,
-    pub watch_restarts: Family<Watched, Counter>,
-    pub api_writes: Family<Watched, Counter>,
+    pub watch_restarts: Family<ResourceLabels, Counter>,
+    pub api_writes: Family<ResourceLabels, Counter>,
     pub api_write_failures: Counter,
-    pub claims: Family<Claimed, Gauge>,
-    pub claim_requests: Family<Asked, Counter>,
+    pub claims: Family<ClaimLabels, Gauge>,
+    pub claim_requests: Family<ClaimRequestLabels, Counter>,
     pub ranges_full: Gauge,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct Ended {
+pub struct ReconcileLabels {
     pub result: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct Operation {
+pub struct OperationLabels {
     pub op: &'static str,
     pub kind: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct Operated {
+pub struct OperationResultLabels {
     pub op: &'static str,
     pub kind: &'static str,
     pub result: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct Links {
+pub struct LinkLabels {
     pub kind: &'static str,
     pub state: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct Unready {
+pub struct ReasonLabels {
     pub reason: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct Claimed {
+pub struct ClaimLabels {
     pub state: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct Asked {
+pub struct ClaimRequestLabels {
     pub verb: &'static str,
     pub result: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct OfKind {
+pub struct KindLabels {
     pub kind: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct Recorded {
+pub struct RecordSourceLabels {
     pub source: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct Refused {
+pub struct ErrnoLabels {
     pub errno: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct Watched {
+pub struct ResourceLabels {
     pub resource: &'static str,
 }
 
-impl Numbers {
+impl Series {
     pub fn new() -> Self {
         Self {
             reconciles: Family::default(),
@@ -128,13 +129,13 @@ impl Numbers {
 
     pub fn register_work(&self, to: &mut Registry) {
         let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
-        to.register("build", "The version that runs", version);
+        to.register("build", "Version of the running program", version);
         to.register(
             "reconciles",
-            "Passes over one pod, by the worst reason that they ended with",
+            "Reconciliations of single pods, by their worst reason",
             self.reconciles.clone(),
         );
-        let help = "How long a pass over one pod took";
+        let help = "Duration of the reconciliation of one pod";
         to.register_with_unit(
             "reconcile_duration",
             help,
@@ -143,33 +144,33 @@ impl Numbers {
         );
         to.register(
             "link_operations",
-            "Links made, changed and removed",
+            "Links created, changed and removed",
             self.operations.clone(),
         );
-        let help = "How long making, changing or removing a link took";
+        let help = "Duration of creating, changing or removing a link";
         to.register_with_unit(
             "link_operation_duration",
             help,
             Unit::Seconds,
             self.operation_duration.clone(),
         );
-        let help = "Links put right after somebody else undid them";
+        let help = "Links repaired after another program changed them";
         to.register("drift_repairs", help, self.drift_repairs.clone());
         to.register(
             "netlink_errors",
-            "Messages that the kernel refused",
+            "Netlink messages that the kernel refused",
             self.netlink_errors.clone(),
         );
         to.register(
             "netlink_changes",
-            "Messages sent that change something",
+            "Netlink messages sent that change kernel state",
             self.netlink_changes.clone(),
         );
         self.register_api(to);
     }
 
     fn register_api(&self, to: &mut Registry) {
-        let help = "Watches of the API that began anew after a failure";
+        let help = "Watches of the API restarted after a failure";
         to.register("watch_restarts", help, self.watch_restarts.clone());
         to.register(
             "api_writes",
@@ -178,12 +179,12 @@ impl Numbers {
         );
         to.register(
             "api_write_failures",
-            "Writes that the API did not take",
+            "Failed writes to the API",
             self.api_write_failures.clone(),
         );
         to.register(
             "claim_requests",
-            "What was asked of the place where claims to addresses are kept, and what it said",
+            "Requests to the backend of address claims, by verb and result",
             self.claim_requests.clone(),
         );
     }
@@ -191,46 +192,41 @@ impl Numbers {
     pub fn register_state(&self, to: &mut Registry) {
         to.register(
             "claims",
-            "Claims to addresses of this node, and wishes for one, by state",
+            "Address claims and pending address requests of this node, by state",
             self.claims.clone(),
         );
         to.register(
             "ranges_full",
-            "Wishes for an address of a range that has none left",
+            "Address requests that wait because their range is full",
             self.ranges_full.clone(),
         );
-        to.register(
-            "links",
-            "Links that are asked for, by state",
-            self.links.clone(),
-        );
+        to.register("links", "Desired links, by state", self.links.clone());
         to.register(
             "links_unready",
-            "Links that are not as asked for, by reason",
+            "Desired links that are not ready, by reason",
             self.links_unready.clone(),
         );
         to.register(
             "pods_recorded",
-            "Pods whose network namespace is known, by who told of it",
+            "Pods whose network namespace is known, by source",
             self.pods_recorded.clone(),
         );
         to.register(
             "pods_unrecorded",
-            "Pods that no record tells of",
+            "Pods without a record of their network namespace",
             self.pods_unrecorded.clone(),
         );
         to.register(
             "address_conflicts",
-            "Links that overlap a network which has appeared since they were made",
+            "Links that overlap a network which appeared after their creation",
             self.address_conflicts.clone(),
         );
         to.register(
             "refused_manifests",
-            "Manifests that are refused now",
+            "Manifests that are currently refused",
             self.refused_manifests.clone(),
         );
-        let help =
-            "For how long the oldest link is due that only this daemon or the API keeps waiting";
+        let help = "Age of the oldest link change not yet applied, where only this daemon or the API is the cause";
         to.register_with_unit(
             "oldest_unapplied",
             help,
@@ -239,13 +235,13 @@ impl Numbers {
         );
         to.register(
             "switch_pinned",
-            "Whether the switch is where it should be",
+            "Whether the switch is pinned at its path",
             self.switch_pinned.clone(),
         );
     }
 }
 
-/// From 0.1 ms, less than one netlink message takes, to 6.5 s.
+/// Buckets from 0.1 ms, less than the time of one netlink message, to 6.5 s.
 fn durations() -> Histogram {
     Histogram::new(exponential_buckets(0.0001, 2.0, 17))
 }

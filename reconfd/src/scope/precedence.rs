@@ -98,7 +98,7 @@ mod tests {
         all.iter().map(one).collect()
     }
 
-    /// Who serves the namespace, as each of the two sees it.
+    /// The installations that serve the namespace, each from its own view.
     fn servers(published: &ServedScopes, namespace: &str) -> Vec<String> {
         let is_server = |(name, serves): &(&String, &Serves)| {
             let scope = Scope::from(*serves);
@@ -132,11 +132,11 @@ mod tests {
     }
 
     #[test]
-    fn who_has_not_published_its_scope_goes_behind_all() {
+    fn an_installation_without_a_published_scope_has_the_lowest_precedence() {
         let (all, bank) = (all_but(&[]), only(&["bank"]));
         let others = published(&[("default", &all, 5)]);
-        let unheard = Earlier::than("hard", &bank, &others);
-        assert_eq!(unheard.server_of("bank"), Some("default"));
+        let unpublished = Earlier::than("hard", &bank, &others);
+        assert_eq!(unpublished.server_of("bank"), Some("default"));
         // Started anew with a wider scope, which its controller has not published yet.
         let both = published(&[("default", &all_but(&["bank"]), 1), ("hard", &bank, 2)]);
         let wider = Earlier::than("default", &all, &both);

@@ -111,7 +111,7 @@ fn one_of_each() -> Metrics {
     metrics.netlink_refused(1);
     metrics.watch_restarted("pods");
     metrics.wrote("podreports");
-    metrics.claim_asked("create", "ok");
+    metrics.claim_requested("create", "ok");
     metrics.set_claims(Counts::default());
     metrics
 }

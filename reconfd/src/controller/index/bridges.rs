@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn several_nodes_are_told_and_only_some_are_named() {
+    fn a_warning_names_only_some_of_the_nodes() {
         let of = |nodes: &[&'static str]| warning("blue", &nodes.iter().copied().collect());
         assert_eq!(of(&["n0"]), None);
         assert!(

@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_podconfig_is_told_what_it_overlaps_before_there_is_a_pod() {
+    fn overlaps_of_a_podconfig_are_reported_before_there_is_a_pod() {
         let (mut published, policy) = (PublishedNetworks::default(), policy());
         assert!(published.update(
             "default-0",
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_said_again_is_no_news_and_what_goes_is() {
+    fn an_equal_update_is_no_change_and_a_deletion_is() {
         let mut published = PublishedNetworks::default();
         let first = "2026-01-01T00:00:00Z";
         assert!(published.update("default-0", spec(pods("10.244.0.0/16", first))));

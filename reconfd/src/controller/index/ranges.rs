@@ -146,7 +146,7 @@ mod tests {
             assert_eq!(claimed.update(name, claim(address)), claim(address));
             assert_eq!(claimed.update(name, claim(address)), None, "nothing new");
         }
-        // Listed by somebody, and never given out.
+        // Listed statically, never allocated from the range.
         claimed.update("e", claim("10.7.0.1"));
         claimed.update("f", Some(("other".into(), "10.7.0.11".parse().unwrap())));
         let mut status = PodConfigStatus::default();
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_concerns_whoever_may_give_it_out() {
+    fn an_address_affects_every_range_that_contains_it() {
         let ranges = requested(&config());
         assert!(contain(&ranges, &claim("10.7.0.9").unwrap()));
         assert!(!contain(&ranges, &claim("10.7.0.1").unwrap()));

@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_write_that_failed_is_tried_again_and_told_once() {
+    fn a_failed_write_is_retried_and_logged_once() {
         let now = Instant::now();
         let mut schedule = Schedule::new(now);
         assert!(schedule.failed("refused", now));

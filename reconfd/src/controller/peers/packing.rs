@@ -1,4 +1,4 @@
-//! Pure: peers into slices, and what slices are called.
+//! Pure: packs peers into slices, and builds and parses the names of slices.
 
 use std::{collections::BTreeMap, net::IpAddr};
 
@@ -6,14 +6,14 @@ use crds::{Peer, peers::MOST_PEERS};
 
 use crate::controller::{packing, reconcile_key::Segment};
 
-/// Slices by their number.
+/// Slices by number.
 pub type Slices = packing::Lists<Peer>;
 
 pub fn name(segment: Segment, number: usize) -> String {
     format!("vxlan-{}-{}-{number}", segment.vni, segment.port)
 }
 
-/// What a name of that form says, and no other.
+/// Parses such a name.
 pub fn parse(text: &str) -> Option<(Segment, usize)> {
     let mut words = text.strip_prefix("vxlan-")?.splitn(3, '-');
     let segment = Segment {
@@ -24,7 +24,7 @@ pub fn parse(text: &str) -> Option<(Segment, usize)> {
     (name(segment, number) == text).then_some((segment, number))
 }
 
-/// The slices as they should be, given those that are there.
+/// The desired slices, with minimal changes to the present ones.
 pub fn pack(present: &Slices, wanted: BTreeMap<String, IpAddr>) -> Slices {
     let peer = |(node, address)| Peer { node, address };
     packing::pack(present, wanted, MOST_PEERS, |peer| peer.node.clone(), peer)
@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slice_that_nobody_is_in_goes_and_its_number_is_used_again() {
+    fn an_empty_slice_is_deleted_and_its_number_is_used_again() {
         let mut slices = pack(&Slices::new(), wanted(0..250));
         slices = pack(&slices, wanted(100..250));
         assert_eq!(sizes(&slices), [(1, 100), (2, 50)]);

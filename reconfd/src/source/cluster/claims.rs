@@ -90,7 +90,8 @@ impl Driver {
             Ok(Err(error)) => failure(request, &error),
             Err(_) => ClaimResponse::Failed(format!("no answer within {REQUEST_TIMEOUT:?}")),
         };
-        self.metrics.claim_asked(request.verb(), response.result());
+        self.metrics
+            .claim_requested(request.verb(), response.result());
         response
     }
 

@@ -50,7 +50,7 @@ pub fn start(
     let backend = Backend {
         sync: Some(Box::new(move |request| {
             let response = executor.execute(request);
-            metrics.claim_asked(request.verb(), response.result());
+            metrics.claim_requested(request.verb(), response.result());
             response
         })),
         wake: Box::new(move || {
