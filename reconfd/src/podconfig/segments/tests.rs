@@ -66,7 +66,7 @@ fn who_may_not_share_does_not_drive_out_those_who_do() {
         .took(&registration("p3", &ours, &segment))
         .unwrap_err();
     assert_eq!(reason, Reason::SegmentInUse);
-    assert!(message.contains("namespace b's"), "{message}");
+    assert!(message.contains("belongs to namespace b"), "{message}");
     assert!(segments.took(&sharing("p3", &ours)).is_ok());
     // The rule that let the first pod share is withdrawn: the others must go, and are told.
     assert_eq!(
@@ -89,7 +89,7 @@ fn a_segment_belongs_to_the_namespace_that_used_it_first() {
         .took(&registration("p2", &theirs, &segment))
         .unwrap_err();
     assert_eq!(reason, Reason::SegmentInUse);
-    assert!(message.contains("namespace a's"), "{message}");
+    assert!(message.contains("belongs to namespace a"), "{message}");
     assert_eq!(
         segments.retain("p1", &set(&[])),
         set(&["p2"]),
