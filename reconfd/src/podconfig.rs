@@ -66,7 +66,7 @@ pub use event_queue::{EventReceiver, EventSender, event_queue};
 
 use self::{
     acd::AddressProbes, applied::AppliedState, netns_ids::NetnsIds, networks::Networks,
-    pass::Discovery, pass::tunnels::TunnelUpdate, pod_quota::PodQuota, pods::Pods,
+    pass::SandboxDiscovery, pass::tunnels::TunnelUpdate, pod_quota::PodQuota, pods::Pods,
     rate_limit::NamespaceBuckets, reporter::ReportJob, segments::Segments,
 };
 use crate::{
@@ -125,7 +125,7 @@ pub struct NodeReconciler {
     orphans: BTreeSet<String>,
     /// Pods that were reported to have no record.
     unrecorded: HashMap<String, UnrecordedState>,
-    discovery: Discovery,
+    discovery: SandboxDiscovery,
     /// Namespaces whose pods without a record are to be checked again.
     stale_namespaces: BTreeSet<String>,
     quota: PodQuota,
@@ -179,7 +179,7 @@ impl NodeReconciler {
             namespace_buckets: NamespaceBuckets::default(),
             orphans: BTreeSet::new(),
             unrecorded: HashMap::new(),
-            discovery: Discovery::new(backfill),
+            discovery: SandboxDiscovery::new(backfill),
             stale_namespaces: BTreeSet::new(),
             quota: PodQuota::default(),
             initial_pass_done: false,

@@ -1,5 +1,5 @@
 //! Address conflict detection (RFC 5227), where enabled: a link is created without its addresses,
-//! which follow when no host has answered. Threads probe; the reconciler never waits.
+//! which follow when no host has finished. Threads probe; the reconciler never waits.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -39,16 +39,16 @@ struct LinkProbe {
     /// The link's index: another link of that name is probed anew.
     index: u32,
     under_way: BTreeSet<IpAddr>,
-    /// The MAC address that answered, if any, and when.
+    /// The MAC address that finished, if any, and when.
     answers: HashMap<IpAddr, (Option<[u8; 6]>, Instant)>,
 }
 
 /// Result for one address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProbeState {
-    /// No host answered.
+    /// No host finished.
     Free,
-    /// The host with this MAC address answered.
+    /// The host with this MAC address finished.
     InUse([u8; 6]),
     /// Not probed yet, or the result has expired.
     Unknown,
@@ -67,12 +67,12 @@ impl AddressProbes {
 
     /// The result for an address of this link. `index` is the link's index, if it is present.
     pub fn known(&self, key: &ProbeKey, index: Option<u32>, address: IpAddr) -> ProbeState {
-        let asked = self.links.get(key);
-        let Some(asked) = asked.filter(|asked| index.is_none_or(|index| asked.index == index))
+        let probe = self.links.get(key);
+        let Some(probe) = probe.filter(|probe| index.is_none_or(|index| probe.index == index))
         else {
             return ProbeState::Unknown;
         };
-        match asked.answers.get(&address) {
+        match probe.answers.get(&address) {
             Some((_, at)) if at.elapsed() >= HOLDS => ProbeState::Unknown,
             Some((Some(mac), _)) => ProbeState::InUse(*mac),
             Some((None, _)) => ProbeState::Free,
@@ -81,31 +81,31 @@ impl AddressProbes {
     }
 
     /// Probes addresses without a result; a thread waits for the answers.
-    pub fn ask(&mut self, key: &ProbeKey, netns: Netns, mut question: ProbeRequest) {
-        let index = question.index;
-        question
+    pub fn start(&mut self, key: &ProbeKey, netns: Netns, mut request: ProbeRequest) {
+        let index = request.index;
+        request
             .addresses
             .retain(|address| self.known(key, Some(index), *address) == ProbeState::Unknown);
-        let asked = self
+        let probe = self
             .links
             .entry(key.clone())
             .or_insert_with(|| LinkProbe::of(index));
-        if asked.index != index {
-            *asked = LinkProbe::of(index);
+        if probe.index != index {
+            *probe = LinkProbe::of(index);
         }
-        question
+        request
             .addresses
-            .retain(|address| asked.under_way.insert(*address));
-        if question.addresses.is_empty() {
+            .retain(|address| probe.under_way.insert(*address));
+        if request.addresses.is_empty() {
             return;
         }
         let (sender, events, key) = (self.sender.clone(), self.events.clone(), key.clone());
-        let (failed, uid) = (question.clone(), key.clone());
+        let (failed, uid) = (request.clone(), key.clone());
         let thread = thread::Builder::new().name("probe".into()).spawn(move || {
-            let answers = probe::find_conflicts(&netns, &question);
+            let answers = probe::find_conflicts(&netns, &request);
             let change = Trigger::Probed(key.0.clone());
             // A reconciler that has ended needs no result.
-            let _ = sender.send((key, question, answers));
+            let _ = sender.send((key, request, answers));
             events.send(change);
         });
         if let Err(error) = thread {
@@ -116,12 +116,12 @@ impl AddressProbes {
 
     /// Takes over finished results.
     pub fn take(&mut self) {
-        while let Ok((key, question, answers)) = self.results.try_recv() {
-            let Some(asked) = self.links.get_mut(&key) else {
+        while let Ok((key, request, answers)) = self.results.try_recv() {
+            let Some(probe) = self.links.get_mut(&key) else {
                 continue;
             };
-            if asked.index == question.index {
-                asked.answered(&question.addresses, answers);
+            if probe.index == request.index {
+                probe.finished(&request.addresses, answers);
             }
         }
     }
@@ -129,8 +129,8 @@ impl AddressProbes {
     /// Uids of pods with addresses in use that are due to be probed again.
     pub fn due(&self) -> BTreeSet<String> {
         let is_over = |(mac, at): &(Option<_>, Instant)| mac.is_some() && at.elapsed() >= HOLDS;
-        let is_due = |asked: &LinkProbe| asked.answers.values().any(is_over);
-        let due = self.links.iter().filter(|(_, asked)| is_due(asked));
+        let is_due = |probe: &LinkProbe| probe.answers.values().any(is_over);
+        let due = self.links.iter().filter(|(_, probe)| is_due(probe));
         due.map(|(key, _)| key.0.clone()).collect()
     }
 
@@ -149,7 +149,7 @@ impl LinkProbe {
         }
     }
 
-    fn answered(&mut self, addresses: &[IpAddr], answers: Result<Vec<ProbeReply>, Error>) {
+    fn finished(&mut self, addresses: &[IpAddr], answers: Result<Vec<ProbeReply>, Error>) {
         let in_use: HashMap<IpAddr, [u8; 6]> = match answers {
             Ok(answers) => answers.into_iter().collect(),
             Err(error) => {

@@ -156,8 +156,8 @@ impl AppliedState {
 
     /// Classifies an event in the pod.
     pub fn classify(&self, what: &NetnsEvent) -> EventClass {
-        let own = |undone: bool| {
-            if undone {
+        let classify = |drifted: bool| {
+            if drifted {
                 EventClass::Drift
             } else {
                 EventClass::OwnChange
@@ -165,7 +165,7 @@ impl AppliedState {
         };
         match what {
             NetnsEvent::Link(row) if self.pod_ends.contains_key(&row.index) => {
-                own(self.pod_end_differs(row))
+                classify(self.pod_end_differs(row))
             }
             NetnsEvent::Link(row) if self.is_otherwise(row) => EventClass::Unblocking,
             NetnsEvent::LinkLeft { .. } if !self.moved_out.is_empty() => EventClass::Drift,
@@ -182,10 +182,12 @@ impl AppliedState {
             NetnsEvent::Link(_) | NetnsEvent::LinkGone(_) | NetnsEvent::LinkLeft { .. } => {
                 EventClass::OwnChange
             }
-            NetnsEvent::AddressGone { index, network } => own(self.has_address(*index, network)),
-            NetnsEvent::RouteGone => own(self.has_routes),
-            NetnsEvent::RuleGone => own(self.has_rules),
-            NetnsEvent::PeerGone(index) => own(self.devices.contains(index)),
+            NetnsEvent::AddressGone { index, network } => {
+                classify(self.has_address(*index, network))
+            }
+            NetnsEvent::RouteGone => classify(self.has_routes),
+            NetnsEvent::RuleGone => classify(self.has_rules),
+            NetnsEvent::PeerGone(index) => classify(self.devices.contains(index)),
         }
     }
 

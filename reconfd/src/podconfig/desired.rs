@@ -10,7 +10,7 @@ use crds::{PodConfig, PodConfigPolicy, Reason, podconfig};
 use kube::core::SelectorExt;
 
 use super::{
-    outcome::{LinkOutcome, Pod},
+    outcome::{LinkOutcome, LocalPod},
     plan::Cause,
     policy::{self, Permit, Rejection, bounded, clipped},
     segments::Member,
@@ -44,7 +44,7 @@ pub struct Desired {
     /// The networks, addresses and routes of the granted links.
     pub reach: LinkNetworks,
     /// The links that have requested addresses, granted or refused since.
-    pub asking: BTreeSet<String>,
+    pub requesting: BTreeSet<String>,
     /// Whether a link was refused because the networks of the cluster are not fully known.
     pub networks_unknown: bool,
     /// Links of the node that refused links would be based on; refused because of another pod's
@@ -82,14 +82,14 @@ pub const LINKS_PER_POD: usize = 32;
 /// All requested links of this pod, granted or refused. `rank` is the position of this pod among
 /// the configured pods of its namespace on this node, from 0.
 pub fn desired(
-    pod: &Pod,
+    pod: &LocalPod,
     rank: usize,
     configs: &[Arc<PodConfig>],
     policies: &[Arc<PodConfigPolicy>],
     installation: &str,
 ) -> Desired {
-    let (asking, mut troubles) = asking(pod, configs);
-    if asking.is_empty() {
+    let (requesting, mut troubles) = requesting(pod, configs);
+    if requesting.is_empty() {
         return Desired {
             troubles,
             ..Desired::default()
@@ -114,7 +114,7 @@ pub fn desired(
         detaches: policy::detaches(&evaluator.policies),
         ..Desired::default()
     };
-    let requests = asking.iter().flat_map(|config| {
+    let requests = requesting.iter().flat_map(|config| {
         config
             .spec
             .links
@@ -170,13 +170,16 @@ pub fn selects(config: &PodConfig, labels: &BTreeMap<String, String>) -> bool {
 
 /// The PodConfigs that select the pod, the oldest first: one without a creation time is the newest,
 /// for it cannot prove otherwise.
-fn asking<'a>(pod: &Pod, configs: &'a [Arc<PodConfig>]) -> (Vec<&'a PodConfig>, Vec<String>) {
-    let (mut asking, mut troubles) = (Vec::new(), Vec::new());
+fn requesting<'a>(
+    pod: &LocalPod,
+    configs: &'a [Arc<PodConfig>],
+) -> (Vec<&'a PodConfig>, Vec<String>) {
+    let (mut requesting, mut troubles) = (Vec::new(), Vec::new());
     let own =
         |config: &&Arc<PodConfig>| config.metadata.namespace.as_deref() == Some(&pod.namespace);
     for config in configs.iter().filter(own) {
         match policy::selector(&config.spec.pod_selector) {
-            Ok(selector) if selector.matches(&pod.labels) => asking.push(&**config),
+            Ok(selector) if selector.matches(&pod.labels) => requesting.push(&**config),
             Ok(_) => {}
             Err(why) => troubles.push(bounded(format!(
                 "podconfig {}/{} selects nothing: podSelector {why}",
@@ -185,9 +188,9 @@ fn asking<'a>(pod: &Pod, configs: &'a [Arc<PodConfig>]) -> (Vec<&'a PodConfig>, 
             ))),
         }
     }
-    asking.sort_by_cached_key(|config| member(config));
+    requesting.sort_by_cached_key(|config| member(config));
     troubles.sort_unstable();
-    (asking, troubles)
+    (requesting, troubles)
 }
 
 /// Whether the requested link is a device inside the pod.
@@ -215,7 +218,7 @@ pub fn member(config: &PodConfig) -> Member {
 
 /// Evaluates the links of one pod, one after the other.
 struct Evaluator<'a> {
-    pod: &'a Pod,
+    pod: &'a LocalPod,
     installation: &'a str,
     policies: Vec<&'a PodConfigPolicy>,
     limits: policy::Limits,
@@ -303,7 +306,7 @@ impl<'a> Evaluator<'a> {
     }
 }
 
-fn mark(pod: &Pod, config: &PodConfig, link: &Link, installation: &str) -> OwnershipMark {
+fn mark(pod: &LocalPod, config: &PodConfig, link: &Link, installation: &str) -> OwnershipMark {
     OwnershipMark {
         installation: installation.to_owned(),
         pod_uid: pod.uid.clone(),
@@ -315,7 +318,7 @@ fn mark(pod: &Pod, config: &PodConfig, link: &Link, installation: &str) -> Owner
 
 /// Description of what two links of one pod cannot share; none for a routed link.
 fn segment(kind: &LinkKind) -> Option<String> {
-    let beyond = |segment: &Segment| match &segment.data {
+    let segment_name = |segment: &Segment| match &segment.data {
         // The kernel delivers the frames of a tunnel to one device, whatever its parent.
         data @ Data::Vxlan(_) => data.to_string(),
         Data::Vlan(_) => segment.to_string(),
@@ -325,9 +328,9 @@ fn segment(kind: &LinkKind) -> Option<String> {
             HostEnd::Bridge { stands_for, .. } => format!("bridge {}", clipped(stands_for)),
             HostEnd::HostBridge(name) => format!("host bridge {}", clipped(name)),
             HostEnd::Routed => return None,
-            HostEnd::Segment(segment) => beyond(segment),
+            HostEnd::Segment(segment) => segment_name(segment),
         },
-        LinkKind::Device(Device::Exclusive(segment)) => beyond(segment),
+        LinkKind::Device(Device::Exclusive(segment)) => segment_name(segment),
         LinkKind::Device(Device::Inside { carrier, data, .. }) => {
             format!("{data} on {} in the pod", clipped(carrier))
         }

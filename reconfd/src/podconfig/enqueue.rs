@@ -78,12 +78,12 @@ impl NodeReconciler {
             .as_ref()
             .and_then(|config| policy::selector(&config.spec.pod_selector).ok());
         for uid in self.pods.uids_in(namespace) {
-            let asked = self
+            let is_configured = self
                 .applied
                 .get(&uid)
                 .is_none_or(|applied| applied.configs.contains(name));
             let labels = || self.pods.labels(&uid, &self.stores);
-            if asked
+            if is_configured
                 || selector
                     .as_ref()
                     .is_some_and(|selector| selector.matches(&labels()))

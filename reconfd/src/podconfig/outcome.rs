@@ -12,7 +12,7 @@ use crate::{conditions::Revision, source::pod::NetAdmin};
 
 /// A pod on this node.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pod {
+pub struct LocalPod {
     pub namespace: String,
     pub name: String,
     pub uid: String,
@@ -29,7 +29,7 @@ pub struct Pod {
 /// Result of one pass over one pod.
 #[derive(Clone, Debug)]
 pub struct PodOutcome {
-    pub pod: Arc<Pod>,
+    pub pod: Arc<LocalPod>,
     /// Every link that a PodConfig requests for this pod, granted or not, in the order of the
     /// requests.
     pub links: Vec<LinkOutcome>,

@@ -42,7 +42,7 @@ mod observe;
 mod precedence;
 /// Endpoints of tunnels with discovered peers.
 pub mod tunnels;
-pub(super) use discover::Discovery;
+pub(super) use discover::SandboxDiscovery;
 /// State of one pod during a pass.
 mod context;
 /// Links without a record, and pods without one.

@@ -198,8 +198,8 @@ pub fn plan<S: NodeView>(input: PlanInput<'_, S>) -> Plan {
                 };
                 let place = present.iter().position(is_this);
                 let now = place.map(|place| present.swap_remove(place));
-                let twice = veth::second_port(&veth, node, &mut joined);
-                plan.veth(want, (&veth, now), twice, (&inside, node));
+                let duplicate = veth::second_port(&veth, node, &mut joined);
+                plan.veth(want, (&veth, now), duplicate, (&inside, node));
             }
         }
     }

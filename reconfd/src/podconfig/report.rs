@@ -12,7 +12,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference}
 use kube::core::SelectorExt;
 
 use super::{
-    outcome::{LinkOutcome, Pod, PodOutcome},
+    outcome::{LinkOutcome, LocalPod, PodOutcome},
     policy::{self, bounded},
 };
 use crate::{
@@ -30,7 +30,7 @@ use crate::{
 pub const REPORTED: usize = 1024;
 
 /// Metadata of a pod's report, with the pod as owner. The pod's deletion never waits for it.
-pub fn pod_metadata(pod: &Pod) -> ObjectMeta {
+pub fn pod_metadata(pod: &LocalPod) -> ObjectMeta {
     let owner = OwnerReference {
         api_version: "v1".to_owned(),
         kind: "Pod".to_owned(),
@@ -67,7 +67,7 @@ pub fn pod_status(
         .flat_map(|link| &link.addresses)
         .map(ToString::to_string)
         .collect();
-    let asking: BTreeSet<&str> = links.iter().map(|link| link.pod_config.as_str()).collect();
+    let requesting: BTreeSet<&str> = links.iter().map(|link| link.pod_config.as_str()).collect();
     let builder = ConditionsBuilder {
         troubles: troubles(outcome),
         conflicts: conflicts(outcome),
@@ -88,7 +88,7 @@ pub fn pod_status(
         summary: Summary {
             links: format!("{ready}/{}", links.len()),
             addresses: bounded(addresses.join(",")),
-            pod_configs: bounded(asking.into_iter().collect::<Vec<_>>().join(",")),
+            pod_configs: bounded(requesting.into_iter().collect::<Vec<_>>().join(",")),
         },
         links: links.into_iter().take(REPORTED).collect(),
     }

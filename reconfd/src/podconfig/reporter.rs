@@ -186,7 +186,7 @@ impl Reporter {
 
     /// Marks the PodConfigs that request links in a pod for a new status.
     fn mark_stale(&mut self, outcome: &PodOutcome) {
-        for key in asking(outcome) {
+        for key in requesting(outcome) {
             self.stale.insert(key);
         }
     }
@@ -210,7 +210,7 @@ impl Reporter {
         }
         self.forget(&uid);
         self.mark_stale(&outcome);
-        for key in asking(&outcome) {
+        for key in requesting(&outcome) {
             self.pods_of.entry(key).or_default().insert(uid.clone());
         }
         self.outcomes.insert(uid, outcome);
@@ -219,7 +219,7 @@ impl Reporter {
     fn forget(&mut self, uid: &str) -> Option<PodOutcome> {
         let outcome = self.outcomes.remove(uid)?;
         self.mark_stale(&outcome);
-        for key in asking(&outcome) {
+        for key in requesting(&outcome) {
             if let Some(pods) = self.pods_of.get_mut(&key) {
                 pods.remove(uid);
                 if pods.is_empty() {
@@ -333,7 +333,7 @@ impl Reporter {
 }
 
 /// The PodConfigs that request links in a pod, by namespace and name.
-fn asking(outcome: &PodOutcome) -> BTreeSet<(String, String)> {
+fn requesting(outcome: &PodOutcome) -> BTreeSet<(String, String)> {
     let links = outcome.links.iter();
     links
         .map(|link| (outcome.pod.namespace.clone(), link.podconfig.clone()))

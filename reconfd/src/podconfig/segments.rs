@@ -158,18 +158,18 @@ impl Segments {
         };
         let held = self.states.entry(name.clone()).or_insert_with(new);
         if let Err(why) = held.check(registration) {
-            let news = self.refuse(registration);
-            return (Err(why), news);
+            let to_enqueue = self.refuse(registration);
+            return (Err(why), to_enqueue);
         }
-        let (mut news, is_otherwise) = held.register(registration);
+        let (mut to_enqueue, has_changed) = held.register(registration);
         self.waiting.remove(registration.pod);
-        if is_otherwise {
+        if has_changed {
             // It may unblock waiting pods.
-            news.append(&mut self.waiting);
+            to_enqueue.append(&mut self.waiting);
         }
         let segments = self.by_pod.entry(registration.pod.into()).or_default();
         segments.insert(name.clone());
-        (Ok(()), news)
+        (Ok(()), to_enqueue)
     }
 
     /// A pod that loses the segment may unblock others.
@@ -180,9 +180,9 @@ impl Segments {
             .cloned()
             .unwrap_or_default();
         kept.remove(&registration.segment.name);
-        let news = self.retain(registration.pod, &kept);
+        let to_enqueue = self.retain(registration.pod, &kept);
         self.waiting.insert(registration.pod.into());
-        news
+        to_enqueue
     }
 
     /// Drops a pod's other segments. Returns the pods to enqueue, including those that wait if any
@@ -196,18 +196,18 @@ impl Segments {
         if held.is_empty() {
             self.by_pod.remove(pod);
         }
-        let mut news = BTreeSet::new();
+        let mut to_enqueue = BTreeSet::new();
         for segment in &free {
             if let Some(held) = self.states.get_mut(segment) {
-                news.extend(held.remove(pod));
+                to_enqueue.extend(held.remove(pod));
             }
         }
         self.states
             .retain(|segment, held| !held.users.is_empty() || !free.contains(segment));
         if !free.is_empty() {
-            news.extend(std::mem::take(&mut self.waiting));
+            to_enqueue.extend(std::mem::take(&mut self.waiting));
         }
-        news
+        to_enqueue
     }
 }
 
@@ -285,7 +285,7 @@ impl OwnerState {
             across: registration.across,
         };
         let before = self.users.insert(registration.pod.into(), user);
-        let is_otherwise = before
+        let has_changed = before
             .as_ref()
             .is_some_and(|before| before.differs_from(registration));
         let shares_less = before.is_some_and(|before| before.across && !registration.across);
@@ -296,7 +296,7 @@ impl OwnerState {
             *pod != registration.pod && (differs || opens_otherwise || shares_less && is_stranger)
         });
         let concerned = concerned.map(|(pod, _)| pod.clone()).collect();
-        (concerned, is_otherwise)
+        (concerned, has_changed)
     }
 
     fn sources(&self) -> &[IpNetwork] {

@@ -3,7 +3,7 @@
 use crds::{PodConfig, Reason, podconfig, report::LinkState};
 
 use super::{
-    super::outcome::{LinkOutcome, Pod},
+    super::outcome::{LinkOutcome, LocalPod},
     Rejection, Revision, name_of, refuse,
 };
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Refuses a pod that may administer the node's network, if the named policy excludes such pods.
-pub fn contained(pod: &Pod, policy: Option<&str>) -> Result<(), Rejection> {
+pub fn contained(pod: &LocalPod, policy: Option<&str>) -> Result<(), Rejection> {
     let (Some(policy), Some(how)) = (policy, uncontained(&pod.net_admin)) else {
         return Ok(());
     };

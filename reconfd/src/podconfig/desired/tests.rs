@@ -44,8 +44,8 @@ fn open(limits: Value) -> Arc<PodConfigPolicy> {
     )
 }
 
-fn pod() -> Pod {
-    Pod {
+fn pod() -> LocalPod {
+    LocalPod {
         namespace: "tenant-a".into(),
         name: "web-0".into(),
         uid: "pod-uid".into(),
@@ -429,7 +429,7 @@ fn a_policy_may_give_pods_that_administer_the_nodes_network_no_links() {
         any.metadata.name = Some("any".into());
         any.spec.net_admin = Some(crds::policy::NetAdmin::Any);
         let policies = [Arc::new(any), Arc::new(guarded)];
-        let pod = Pod { net_admin, ..pod() };
+        let pod = LocalPod { net_admin, ..pod() };
         desired(&pod, 0, &configs, &policies, "default")
     };
     let yes = || NetAdmin::Yes("container \"c\" is privileged".into());

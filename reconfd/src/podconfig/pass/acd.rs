@@ -43,9 +43,9 @@ impl NodeReconciler {
         let key = (ctx.uid().to_owned(), name.clone());
         let has =
             |network: &IpNetwork| present.is_some_and(|link| link.addresses.contains(network));
-        let asked = want.link.addresses.iter().filter(|network| !has(network));
+        let pending = want.link.addresses.iter().filter(|network| !has(network));
         let (mut unknown, mut in_use) = (Vec::new(), None);
-        for address in asked.map(IpNetwork::ip) {
+        for address in pending.map(IpNetwork::ip) {
             match probes.known(&key, index, address) {
                 ProbeState::Free => (),
                 ProbeState::InUse(mac) => in_use = in_use.or(Some((address, mac))),
@@ -88,12 +88,12 @@ impl NodeReconciler {
                 Ok(netns) => {
                     let key = (ctx.uid().to_owned(), probing.link.clone());
                     let addresses = probing.unknown.clone();
-                    let question = ProbeRequest {
+                    let request = ProbeRequest {
                         index,
                         mac,
                         addresses,
                     };
-                    probes.ask(&key, netns, question);
+                    probes.start(&key, netns, request);
                 }
                 Err(error) => {
                     tracing::warn!("cannot hold the pod's namespace for a probe: {error}")

@@ -28,7 +28,7 @@ use crate::{
     podconfig::{
         NodeReconciler,
         desired::{Desired, DesiredLink, spec_hash},
-        outcome::Pod,
+        outcome::LocalPod,
         plan::Cause,
         pods::RecordedPod,
     },
@@ -74,8 +74,8 @@ impl NodeReconciler {
                 continue;
             };
             // A listed address is claimed as it is.
-            let asks = self.stores.podconfigs_of(&known.pod.namespace);
-            let mut links = asks.iter().flat_map(|config| &config.spec.links);
+            let configs = self.stores.podconfigs_of(&known.pod.namespace);
+            let mut links = configs.iter().flat_map(|config| &config.spec.links);
             if known.trouble.is_some() || links.all(|link| link.ranges().is_empty()) {
                 continue;
             }
@@ -111,7 +111,7 @@ impl NodeReconciler {
 
     /// Refuses links that cannot have their addresses or networks; links that may get them later
     /// are suspended until then.
-    pub(super) fn claim_addresses(&mut self, pod: &Pod, desired: &mut Desired) {
+    pub(super) fn claim_addresses(&mut self, pod: &LocalPod, desired: &mut Desired) {
         let lineage = self.lineage(pod);
         let mut refused = Vec::new();
         for mut granted in std::mem::take(&mut desired.granted) {
@@ -129,14 +129,14 @@ impl NodeReconciler {
 
     fn claim_addresses_of(
         &self,
-        pod: &Pod,
+        pod: &LocalPod,
         granted: &mut DesiredLink,
         desired: &mut Desired,
         lineage: &Lineage,
     ) -> Result<(), Cause> {
         let reach = granted.reach();
         desired.reach.extend(&reach);
-        desired.asking.insert(granted.link.name.clone());
+        desired.requesting.insert(granted.link.name.clone());
         let OverlapResult {
             collision,
             excluded,
@@ -218,7 +218,7 @@ impl NodeReconciler {
     }
 
     /// Without the object it is unknown which pod this one succeeds.
-    fn lineage(&self, pod: &Pod) -> Lineage {
+    fn lineage(&self, pod: &LocalPod) -> Lineage {
         let object = self.stores.pod(&pod.namespace, &pod.name);
         let object = object.filter(|object| object.metadata.uid.as_deref() == Some(&pod.uid));
         object
@@ -229,9 +229,10 @@ impl NodeReconciler {
     /// Releases addresses that the pod's links neither have nor should have.
     pub(super) fn release_addresses(&self, ctx: &PodContext) {
         // A link that was refused an address waits for it.
-        let asking = ctx.asking.iter();
-        let mut kept: BTreeMap<String, BTreeSet<IpAddr>> =
-            asking.map(|link| (link.clone(), BTreeSet::new())).collect();
+        let requesting = ctx.requesting.iter();
+        let mut kept: BTreeMap<String, BTreeSet<IpAddr>> = requesting
+            .map(|link| (link.clone(), BTreeSet::new()))
+            .collect();
         let wanted = ctx.granted.iter();
         let wanted = wanted.map(|granted| (&granted.link.name, &granted.link.addresses));
         let present = ctx.present.iter();
@@ -298,7 +299,7 @@ fn networks_of_pod(
     Ok(Reserved::new(kernel::of_pod(&networks)))
 }
 
-fn link_key(pod: &Pod, granted: &DesiredLink) -> LinkKey {
+fn link_key(pod: &LocalPod, granted: &DesiredLink) -> LinkKey {
     LinkKey {
         namespace: pod.namespace.clone(),
         pod: pod.name.clone(),

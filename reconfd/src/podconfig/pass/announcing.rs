@@ -16,7 +16,7 @@ use crate::{
         netlink::Error,
         sandbox::{Extent, Sandbox},
     },
-    podconfig::{NodeReconciler, applied::AppliedState, outcome::Pod},
+    podconfig::{NodeReconciler, applied::AppliedState, outcome::LocalPod},
 };
 
 /// A frame may be lost beyond the node, and nothing retransmits it.
@@ -163,7 +163,7 @@ impl NodeReconciler {
 }
 
 /// A link that could not be announced still answers neighbours that ask for it.
-fn warn_of(pod: &Pod, announced: Result<(), Error>) {
+fn warn_of(pod: &LocalPod, announced: Result<(), Error>) {
     if let Err(error) = announced {
         tracing::warn!(
             namespace = pod.namespace,

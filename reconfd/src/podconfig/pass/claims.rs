@@ -14,7 +14,7 @@ use crate::{
     podconfig::{
         NodeReconciler,
         desired::{self, Desired, DesiredLink},
-        outcome::{LinkOutcome, Pod},
+        outcome::{LinkOutcome, LocalPod},
         plan::NodeView as _,
         policy::Permit,
         segments::{Member, Registration},
@@ -24,12 +24,12 @@ use crate::{
 impl NodeReconciler {
     /// If pods request the same address, or the same segment with different settings, the first one
     /// gets it.
-    pub(super) fn claim(&mut self, pod: &Pod, desired: &mut Desired) {
+    pub(super) fn claim(&mut self, pod: &LocalPod, desired: &mut Desired) {
         self.claim_segments(pod, desired);
         self.claim_addresses(pod, desired);
     }
 
-    fn claim_segments(&mut self, pod: &Pod, desired: &mut Desired) {
+    fn claim_segments(&mut self, pod: &LocalPod, desired: &mut Desired) {
         let mut refused = Vec::new();
         let mut parents = Vec::new();
         for granted in &mut desired.granted {
@@ -85,9 +85,9 @@ impl NodeReconciler {
             across: self.may_share(segment, permit),
             sources: permit.sources.first().map_or(&[], Vec::as_slice),
         };
-        let (taken, news) = self.segments.register(&registration);
-        self.enqueue_others(uid, news);
-        taken
+        let (result, to_enqueue) = self.segments.register(&registration);
+        self.enqueue_others(uid, to_enqueue);
+        result
     }
 
     /// One rule must allow sharing and the segment's state on this node; otherwise a rule for one
@@ -174,11 +174,11 @@ impl NodeReconciler {
                 .map(|e| e.2)
                 .collect();
             marks.extend(self.marks_in(&uid));
-            let asked = marks
+            let desired = marks
                 .iter()
                 .filter_map(|mark| self.desired_by(mark, &snapshot));
-            let asked: Vec<_> = asked.collect();
-            self.register_segments(&uid, &asked);
+            let desired: Vec<_> = desired.collect();
+            self.register_segments(&uid, &desired);
         }
     }
 
@@ -187,11 +187,11 @@ impl NodeReconciler {
         let Some(known) = self.pods.recorded(uid, &self.stores) else {
             return Vec::new();
         };
-        let asks = self.stores.podconfigs_of(&known.pod.namespace);
-        let asks_for_devices = asks
+        let configs = self.stores.podconfigs_of(&known.pod.namespace);
+        let wants_devices = configs
             .iter()
             .any(|config| config.spec.links.iter().any(desired::is_device));
-        if !asks_for_devices || known.trouble.is_some() {
+        if !wants_devices || known.trouble.is_some() {
             return Vec::new();
         }
         let candidates = self.machine.visit(&known.record).map(|mut sandbox| {
@@ -208,8 +208,8 @@ impl NodeReconciler {
             .collect()
     }
 
-    fn enqueue_others(&mut self, uid: &str, news: BTreeSet<String>) {
-        let others = news.into_iter().filter(|other| other != uid);
+    fn enqueue_others(&mut self, uid: &str, to_enqueue: BTreeSet<String>) {
+        let others = to_enqueue.into_iter().filter(|other| other != uid);
         self.dirty.extend(others);
     }
 }

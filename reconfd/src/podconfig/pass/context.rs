@@ -90,7 +90,7 @@ pub struct PodContext {
     /// The networks, addresses and routes of its links, present or not.
     reach: LinkNetworks,
     /// Links that have requested addresses.
-    pub asking: BTreeSet<String>,
+    pub requesting: BTreeSet<String>,
     networks_unknown: bool,
 }
 
@@ -124,7 +124,7 @@ impl PodContext {
             probing: Vec::new(),
             moved: BTreeMap::new(),
             reach: LinkNetworks::default(),
-            asking: BTreeSet::new(),
+            requesting: BTreeSet::new(),
             networks_unknown: false,
         }
     }
@@ -138,7 +138,7 @@ impl PodContext {
         self.refused = desired.refused;
         self.parents = desired.parents;
         (self.reach, self.networks_unknown) = (desired.reach, desired.networks_unknown);
-        self.asking = desired.asking;
+        self.requesting = desired.requesting;
     }
 
     /// Takes over what was observed in the kernel.
@@ -186,7 +186,7 @@ impl PodContext {
         present.is_some_and(|present| present.spec_hash == granted.mark.spec_hash)
     }
 
-    pub fn asks_for_devices(&self) -> bool {
+    pub fn requests_devices(&self) -> bool {
         self.granted
             .iter()
             .any(|granted| granted.link.kind.is_device())
@@ -201,7 +201,7 @@ impl PodContext {
     }
 
     /// The PodConfigs that request something for this pod, granted or not.
-    fn asked(&self) -> BTreeSet<String> {
+    fn requesting_configs(&self) -> BTreeSet<String> {
         let granted = self.granted.iter().map(|granted| &granted.podconfig);
         granted
             .chain(self.refused.iter().map(|refused| &refused.podconfig))
@@ -209,13 +209,13 @@ impl PodContext {
             .collect()
     }
 
-    pub fn asks_for_routes(&self) -> bool {
+    pub fn requests_routes(&self) -> bool {
         self.granted
             .iter()
             .any(|granted| !veth::pod_routes(&granted.link).is_empty())
     }
 
-    pub fn asks_for_tables(&self) -> bool {
+    pub fn requests_tables(&self) -> bool {
         let mut routes = self.granted.iter().flat_map(|granted| &granted.link.routes);
         routes.any(|route| route.table.is_some())
     }

@@ -23,7 +23,7 @@ use crate::{
 const MOST_TRIED: usize = 4;
 
 /// State of the discovery.
-pub(in crate::podconfig) struct Discovery {
+pub(in crate::podconfig) struct SandboxDiscovery {
     /// Hints from other sources than the plugin.
     pub backfill: Backfill,
     /// Namespaces with new hints or new pods without a record.
@@ -34,7 +34,7 @@ pub(in crate::podconfig) struct Discovery {
     unverified: HashMap<PodName, String>,
 }
 
-impl Discovery {
+impl SandboxDiscovery {
     pub fn new(backfill: Backfill) -> Self {
         Self {
             backfill,
@@ -112,7 +112,7 @@ impl NodeReconciler {
             let hints = &self.discovery.backfill.hints;
             let is_hinted = |record: &Record, source: RecordSource| {
                 let hints = hints.of(&record.pod_namespace, &record.pod_name);
-                hints.iter().any(|hint| tells(hint, record, source))
+                hints.iter().any(|hint| backs(hint, record, source))
             };
             let unhinted = self.pods.retain_hinted(&namespace, is_hinted);
             self.dirty.extend(unhinted);
@@ -206,7 +206,7 @@ impl NodeReconciler {
 }
 
 /// Whether a record is still backed by this hint.
-fn tells(hint: &SandboxHint, record: &Record, source: RecordSource) -> bool {
+fn backs(hint: &SandboxHint, record: &Record, source: RecordSource) -> bool {
     hint.source == source
         && hint.container == record.container_id
         && hint.ifname == record.ifname

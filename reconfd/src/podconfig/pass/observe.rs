@@ -29,7 +29,7 @@ use crate::{
         NodeReconciler,
         applied::CarrierState,
         desired::{self, DesiredLink},
-        outcome::Pod,
+        outcome::LocalPod,
         plan::{self, Blocked, Plan, PlanInput, Step, plan},
         pods::RecordedPod,
     },
@@ -111,7 +111,7 @@ impl NodeReconciler {
         ctx
     }
 
-    fn evaluate(&self, pod: &Pod, snapshot: &mut ObjectSnapshot) -> desired::Desired {
+    fn evaluate(&self, pod: &LocalPod, snapshot: &mut ObjectSnapshot) -> desired::Desired {
         let configs = snapshot
             .configs
             .entry(pod.namespace.clone())
@@ -134,7 +134,7 @@ impl NodeReconciler {
         self.delete_moved_out(&uid, sandbox)?;
         let depth = self.depth(ctx);
         let inside = sandbox.read(depth)?;
-        ctx.has_rules = !inside.rules.is_empty() || ctx.asks_for_tables();
+        ctx.has_rules = !inside.rules.is_empty() || ctx.requests_tables();
         let (present, stale) =
             self.machine
                 .present(sandbox, &ctx.known.pod.sandbox, &uid, &inside)?;
@@ -265,12 +265,12 @@ impl NodeReconciler {
         let applied = self.applied.get(ctx.uid()).filter(|applied| applied.seen);
         // A device inside the pod has no host end that would show it.
         let has_ends = !self.machine.ends_of(ctx.uid()).is_empty()
-            || ctx.asks_for_devices()
+            || ctx.requests_devices()
             || applied.is_none_or(|applied| applied.has_devices);
         Depth {
             addresses: has_ends,
-            routes: has_ends && (ctx.asks_for_routes() || applied.is_none_or(|s| s.has_routes)),
-            rules: ctx.asks_for_tables() || applied.is_none_or(|s| s.has_rules),
+            routes: has_ends && (ctx.requests_routes() || applied.is_none_or(|s| s.has_routes)),
+            rules: ctx.requests_tables() || applied.is_none_or(|s| s.has_rules),
         }
     }
 

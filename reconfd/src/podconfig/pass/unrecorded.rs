@@ -47,14 +47,14 @@ impl NodeReconciler {
         if ends.is_empty() {
             return Vec::new();
         }
-        let asked: Vec<_> = ends
+        let desired: Vec<_> = ends
             .iter()
             .filter(|_| !has_ended)
             .filter_map(|(.., mark)| self.desired_by(mark, snapshot))
             .collect();
-        let refused = self.register_segments(uid, &asked);
-        self.release_all_but(uid, &asked);
-        let kept: Vec<&String> = asked.iter().map(|(link, ..)| &link.name).collect();
+        let refused = self.register_segments(uid, &desired);
+        self.release_all_but(uid, &desired);
+        let kept: Vec<&String> = desired.iter().map(|(link, ..)| &link.name).collect();
         let stays =
             |mark: &OwnershipMark| kept.contains(&&mark.link) && !refused.contains(&mark.link);
         let (kept, gone): (Vec<_>, Vec<_>) = ends.into_iter().partition(|end| stays(&end.2));

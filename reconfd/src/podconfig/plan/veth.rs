@@ -16,16 +16,16 @@ impl Plan {
         &mut self,
         mut want: Want,
         (veth, now): (&Veth, Option<Present>),
-        twice: Option<Cause>,
+        duplicate: Option<Cause>,
         (inside, node): (&PodDevices<'_>, &S),
     ) {
-        let stands = match twice {
+        let resolved = match duplicate {
             Some(why) => Err(why),
             None => check_parent(&mut want, veth, now.as_ref(), inside, node),
         };
         let link = want.link.name.clone();
         self.targets.insert(link.clone(), Target::of(&want));
-        let (note, blocked) = match stands {
+        let (note, blocked) = match resolved {
             Ok(note) => (note, false),
             Err(why) => (Some(why), true),
         };
@@ -102,8 +102,8 @@ impl Plan {
     }
 
     /// The segment's device is created with its first link, and checked for each present one.
-    fn segment<S: NodeView>(&mut self, want: &Want, segment: &Segment, stands: bool, node: &S) {
-        let Some(device) = want.device.as_ref().filter(|_| stands) else {
+    fn segment<S: NodeView>(&mut self, want: &Want, segment: &Segment, is_present: bool, node: &S) {
+        let Some(device) = want.device.as_ref().filter(|_| is_present) else {
             return;
         };
         let edits = shared::edits(node.shared(segment), segment, device, node.installation());

@@ -11,7 +11,7 @@ use crds::Reason;
 
 use super::Pods;
 use crate::{
-    podconfig::outcome::Pod,
+    podconfig::outcome::LocalPod,
     source::{self, Stores},
 };
 
@@ -21,7 +21,7 @@ const LONGEST_UID: usize = 64;
 /// A pod with the record of its newest sandbox.
 #[derive(Clone, Debug)]
 pub struct RecordedPod {
-    pub pod: Arc<Pod>,
+    pub pod: Arc<LocalPod>,
     pub record: Arc<Record>,
     /// Another pod has its name now, so that this one is gone.
     pub is_replaced: bool,
@@ -31,7 +31,7 @@ pub struct RecordedPod {
 
 /// A pod without a record.
 pub struct UnrecordedPod {
-    pub pod: Pod,
+    pub pod: LocalPod,
     pub object: Arc<source::Pod>,
     /// Why it has none by design, if so.
     pub unsupported: Option<String>,
@@ -65,7 +65,7 @@ impl Pods {
         let labels = object
             .and_then(|object| object.metadata.labels.clone())
             .unwrap_or_default();
-        let pod = Pod {
+        let pod = LocalPod {
             net_admin,
             uid: uid.into(),
             labels,
@@ -148,7 +148,7 @@ impl Pods {
         let missing = missing.filter(|object| !is_recorded(object));
         let unrecorded = |object: Arc<source::Pod>| {
             let name = object.metadata.name.clone().unwrap_or_default();
-            let pod = Pod {
+            let pod = LocalPod {
                 net_admin: object.net_admin(),
                 uid: object
                     .metadata

@@ -12,8 +12,8 @@ fn at(seconds: u64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_millis(1_767_225_600_123 + seconds * 1000)
 }
 
-fn pod(name: &str) -> Arc<Pod> {
-    Arc::new(Pod {
+fn pod(name: &str) -> Arc<LocalPod> {
+    Arc::new(LocalPod {
         namespace: "tenant-a".into(),
         name: name.into(),
         uid: format!("uid-{name}"),
@@ -563,7 +563,7 @@ fn a_tenant_with_too_many_wishes_still_gets_a_report() {
 #[test]
 fn a_pod_that_administers_the_nodes_network_has_a_condition_of_its_own() {
     let status = |net_admin: NetAdmin| {
-        let pod = Pod {
+        let pod = LocalPod {
             net_admin,
             ..pod("a").as_ref().clone()
         };

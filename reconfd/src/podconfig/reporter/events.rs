@@ -9,7 +9,7 @@ use kube::Resource as _;
 
 use super::Reporter;
 use crate::{
-    podconfig::outcome::{LinkOutcome, Pod, PodOutcome},
+    podconfig::outcome::{LinkOutcome, LocalPod, PodOutcome},
     source::{ReportSink, cluster::Notice, pod::NetAdmin},
 };
 
@@ -216,7 +216,7 @@ impl Reporter {
 }
 
 impl PodConfigEvents {
-    fn add(&mut self, pod: &Pod, line: Line) {
+    fn add(&mut self, pod: &LocalPod, line: Line) {
         let key = (pod.namespace.clone(), line.podconfig);
         let of_config = self.0.entry(key).or_default();
         let happened = of_config.entry(line.reason).or_default();
@@ -269,7 +269,7 @@ fn on_podconfig(happened: &BTreeMap<Reason, Happened>, own: Reason, node: &str) 
     words.collect::<Vec<_>>().join("; ")
 }
 
-fn reference(pod: &Pod) -> ObjectReference {
+fn reference(pod: &LocalPod) -> ObjectReference {
     ObjectReference {
         api_version: Some("v1".into()),
         kind: Some("Pod".into()),

@@ -7,7 +7,7 @@ use crds::{Reason, report::LinkState};
 
 use crate::{
     conditions::Revision,
-    podconfig::outcome::{LinkOutcome, Pod, PodOutcome, PresentFacts},
+    podconfig::outcome::{LinkOutcome, LocalPod, PodOutcome, PresentFacts},
 };
 
 /// A link that is present with these addresses, if it is ready.
@@ -36,7 +36,7 @@ pub fn link(name: &str, state: LinkState, reason: Reason, addresses: &[&str]) ->
 }
 
 pub fn outcome(links: Vec<LinkOutcome>, since: SystemTime) -> PodOutcome {
-    let pod = Pod {
+    let pod = LocalPod {
         namespace: "t".into(),
         name: "a".into(),
         uid: "u".into(),

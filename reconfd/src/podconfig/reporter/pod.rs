@@ -34,24 +34,24 @@ impl Reporter {
 
 /// Pure: a pod is ready if it has all of its links, and at least one.
 pub fn gate(outcome: &PodOutcome) -> Gate {
-    let said = |reason: Reason, message: String| Gate {
+    let not_ready = |reason: Reason, message: String| Gate {
         is_ready: false,
         reason: reason.to_string(),
         message,
     };
     if let Some((reason, message)) = &outcome.trouble {
-        return said(*reason, message.clone());
+        return not_ready(*reason, message.clone());
     }
     let missing = outcome
         .links
         .iter()
         .find(|link| link.state != LinkState::Ready);
     match missing {
-        _ if outcome.links.is_empty() => said(
+        _ if outcome.links.is_empty() => not_ready(
             Reason::NotSelected,
             "no PodConfig of this namespace selects the pod, which waits for its links".into(),
         ),
-        Some(link) => said(link.reason, format!("link {}: {}", link.name, link.message)),
+        Some(link) => not_ready(link.reason, format!("link {}: {}", link.name, link.message)),
         None => Gate {
             is_ready: true,
             reason: Reason::LinkReady.to_string(),

@@ -39,10 +39,10 @@ fn registration<'a>(pod: &'a str, member: &'a Member, segment: &'a Segment) -> R
 }
 
 impl Segments {
-    /// The pods that it is news to, or why it was refused.
+    /// The pods that it is to_enqueue to, or why it was refused.
     fn took(&mut self, registration: &Registration<'_>) -> Result<BTreeSet<String>, Cause> {
-        let (taken, news) = self.register(registration);
-        taken.map(|()| news)
+        let (taken, to_enqueue) = self.register(registration);
+        taken.map(|()| to_enqueue)
     }
 }
 
@@ -115,9 +115,9 @@ fn sharing_across_namespaces_takes_the_word_of_both_sides() {
     segments.took(&shared("p2", &theirs)).unwrap_err();
     segments.took(&shared("p1", &ours)).unwrap();
     segments.took(&shared("p2", &theirs)).unwrap();
-    let news = segments.took(&registration("p1", &ours, &segment)).unwrap();
+    let to_enqueue = segments.took(&registration("p1", &ours, &segment)).unwrap();
     assert_eq!(
-        news,
+        to_enqueue,
         set(&["p2"]),
         "who shares less than before tells the others"
     );
@@ -148,8 +148,8 @@ fn of_two_podconfigs_that_differ_the_older_wins_whoever_came_first() {
     segments
         .took(&registration("p2", &younger, &other))
         .unwrap();
-    let news = segments.took(&registration("p1", &older, &one)).unwrap();
-    assert_eq!(news, set(&["p2"]));
+    let to_enqueue = segments.took(&registration("p1", &older, &one)).unwrap();
+    assert_eq!(to_enqueue, set(&["p2"]));
     let (reason, message) = segments
         .took(&registration("p2", &younger, &other))
         .unwrap_err();
@@ -268,8 +268,8 @@ fn what_the_oldest_lets_into_a_group_holds_for_all() {
     };
     segments.took(&open("p2", &younger, &wide)).unwrap();
     assert_eq!(segments.sources("pcbtunnel"), wide);
-    let news = segments.took(&open("p1", &older, &narrow));
-    assert_eq!(news, Ok(set(&["p2"])));
+    let to_enqueue = segments.took(&open("p1", &older, &narrow));
+    assert_eq!(to_enqueue, Ok(set(&["p2"])));
     assert_eq!(segments.took(&open("p2", &younger, &wide)), Ok(set(&[])));
     assert_eq!(segments.sources("pcbtunnel"), narrow);
     assert_eq!(segments.retain("p1", &set(&[])), set(&["p2"]));

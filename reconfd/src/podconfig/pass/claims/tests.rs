@@ -8,7 +8,7 @@ use crate::podconfig::desired::desired;
 
 /// A link of tenant-a that these rules allow.
 fn granted(link: Value, allow: Value) -> DesiredLink {
-    let pod = Pod {
+    let pod = LocalPod {
         namespace: "tenant-a".into(),
         name: "web-0".into(),
         uid: "uid".into(),

@@ -16,7 +16,7 @@ impl PodContext {
     pub fn save_applied(&self, applied: &mut AppliedState, now: Instant) {
         if self.is_unknown() {
             applied.seen = false;
-            applied.configs.extend(self.asked());
+            applied.configs.extend(self.requesting_configs());
             applied.unapplied_since.get_or_insert(now);
             applied.failed(now);
             return;
@@ -102,7 +102,7 @@ impl PodContext {
 
     /// Saves the requested links, and which of them are present.
     fn save_links(&self, applied: &mut AppliedState) {
-        applied.configs = self.asked();
+        applied.configs = self.requesting_configs();
         (applied.reach, applied.networks_unknown) = (self.reach.clone(), self.networks_unknown);
         let in_conflict = |granted: &&DesiredLink| {
             granted.conflict.is_some() && self.present.contains_key(&granted.link.name)
@@ -115,7 +115,7 @@ impl PodContext {
         if self.trouble.is_none() {
             applied.segments = self.segments(&applied.segments);
         }
-        applied.has_devices = self.asks_for_devices();
+        applied.has_devices = self.requests_devices();
         applied.is_incomplete =
             self.granted.len() > self.present.len() || !self.plan.blocked.is_empty();
         applied.hashes = self.applied(&applied.hashes);
@@ -143,10 +143,10 @@ impl PodContext {
                 let target = self.plan.targets.get(name).cloned().unwrap_or_default();
                 return Some((name.clone(), (granted.mark.spec_hash.clone(), target)));
             }
-            let stands = self.present.contains_key(name);
+            let is_present = self.present.contains_key(name);
             Some((
                 name.clone(),
-                stands.then(|| before.get(name)).flatten()?.clone(),
+                is_present.then(|| before.get(name)).flatten()?.clone(),
             ))
         };
         self.granted.iter().filter_map(applied).collect()
@@ -154,12 +154,12 @@ impl PodContext {
 
     /// The segments that present links use, including links that are no longer requested.
     fn segments(&self, before: &BTreeMap<String, String>) -> BTreeMap<String, String> {
-        let asked = self.granted.iter().filter_map(|granted| {
+        let requested = self.granted.iter().filter_map(|granted| {
             let segment = granted.link.kind.segment()?;
             Some((&granted.link.name, &segment.name))
         });
-        let asked: BTreeMap<&String, &String> = asked.collect();
-        let segment = |link| asked.get(link).copied().or_else(|| before.get(link));
+        let requested: BTreeMap<&String, &String> = requested.collect();
+        let segment = |link| requested.get(link).copied().or_else(|| before.get(link));
         let present = self.present.keys();
         present
             .filter_map(|link| Some((link.clone(), segment(link)?.clone())))

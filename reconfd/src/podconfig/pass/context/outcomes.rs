@@ -16,7 +16,7 @@ use super::{PodContext, present::facts};
 use crate::node::netlink::Error;
 use crate::podconfig::{
     desired::{self, Desired, DesiredLink},
-    outcome::{LinkOutcome, Pod, PodOutcome},
+    outcome::{LinkOutcome, LocalPod, PodOutcome},
     plan::must_go,
     pods::UnrecordedPod,
 };
@@ -26,8 +26,8 @@ impl PodContext {
     /// that.
     pub fn is_behind(&self) -> bool {
         let is_due = |granted: &DesiredLink| {
-            let stands = self.present.contains_key(&granted.link.name);
-            let (_, reason, _) = self.state_of_link(granted, stands);
+            let is_present = self.present.contains_key(&granted.link.name);
+            let (_, reason, _) = self.state_of_link(granted, is_present);
             matches!(reason, Reason::Reconciling | Reason::ClaimPending)
         };
         self.granted.iter().any(is_due)
@@ -99,7 +99,11 @@ impl PodContext {
         })
     }
 
-    fn state_of_link(&self, granted: &DesiredLink, stands: bool) -> (LinkState, Reason, String) {
+    fn state_of_link(
+        &self,
+        granted: &DesiredLink,
+        is_present: bool,
+    ) -> (LinkState, Reason, String) {
         let name = &granted.link.name;
         if let Some(error) = self.errors.get(name) {
             let (reason, message) = refusal(error);
@@ -128,7 +132,7 @@ impl PodContext {
                 "the link was removed inside the pod while it was being created; it is created again".into();
             return (LinkState::Pending, Reason::BackingOff, message);
         }
-        match (&self.trouble, stands) {
+        match (&self.trouble, is_present) {
             (Some((reason, message)), _) => (state_of(*reason), *reason, message.clone()),
             (None, true) => (LinkState::Ready, Reason::LinkReady, String::new()),
             (None, false) => (LinkState::Pending, Reason::Reconciling, String::new()),
@@ -190,7 +194,7 @@ pub fn sandbox_ended() -> (Reason, String) {
 }
 
 /// The outcome of a selected pod without a record.
-pub fn unrecorded(pod: Pod, desired: Desired, trouble: (Reason, String)) -> PodOutcome {
+pub fn unrecorded(pod: LocalPod, desired: Desired, trouble: (Reason, String)) -> PodOutcome {
     let links = desired.granted.iter().map(|granted| {
         let waiting = LinkOutcome {
             state: state_of(trouble.0),

@@ -12,7 +12,7 @@ use crate::{
     node::{links::HostNetns, netlink::Error},
     podconfig::{
         desired::{Desired, desired},
-        outcome::Pod,
+        outcome::LocalPod,
         pass::context::{present::PresentLink, repairs},
         plan::{Plan, Step},
         pods::RecordedPod,
@@ -20,7 +20,7 @@ use crate::{
 };
 
 fn known() -> RecordedPod {
-    let pod = Pod {
+    let pod = LocalPod {
         namespace: "t".into(),
         name: "a".into(),
         uid: "u".into(),
