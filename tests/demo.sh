@@ -28,6 +28,6 @@ RECONFD_BIN=$(realpath "$RECONFD_BIN")
 PODCONFIG_CNI_BIN=$(realpath "$PODCONFIG_CNI_BIN")
 export RECONFD_BIN PODCONFIG_CNI_BIN
 
-# The story is pid 1 of the first node: when it ends, the kernel ends all that it has started.
+# The demo is pid 1 of the first node: when it ends, the kernel ends all that it has started.
 exec unshare --net --mount --pid --fork --kill-child --propagation private \
     bash "$DEMO_FOLDER/story.sh"

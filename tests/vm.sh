@@ -3,7 +3,7 @@
 #
 #     tests/vm.sh [--seconds N] [--no-ipv6] COMMAND [ARGUMENT…]
 #
-# It is for stories about links that the machine's own kernel cannot make. The kernel is Debian's
+# It is for tests of links that the machine's own kernel cannot make. The kernel is Debian's
 # user-mode-linux, an ordinary program: it needs no virtualisation, and loads modules on demand.
 # The guest has the machine's own files, read-only. The current folder is writable, and /tmp is too,
 # but what is written to /tmp ends with the guest. Environment, arguments and current folder are passed
@@ -97,7 +97,7 @@ explain() {
     return 125
 }
 
-# In one go, and hushed: else the shell says that somebody was killed.
+# In one command, without output: else the shell reports that a process was killed.
 end_guest() {
     { kill -KILL "$guest" && wait "$guest"; } 2>/dev/null || true
 }

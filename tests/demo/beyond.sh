@@ -2,7 +2,7 @@
 
 the_second_node() {
     title 'A segment that reaches another node'
-    say 'There is a second node now, made like the first. A wire joins them, and somebody else is on it too.'
+    say 'There is a second node now, made like the first. A wire connects them, and a stranger is on it too.'
     cat <<'WIRE'
 
      node-1     10.77.0.1  ──┐
@@ -64,11 +64,11 @@ the_stranger() {
     # shellcheck disable=SC2059 # the bytes are the format
     printf "$(frame | sed 's/  .*//; s/^\| /\\x/g' | tr -d '\n')" >/run/demo/packet
     local before
-    before=$(pings_heard)
+    before=$(pings_received)
     say 'First the other node sends it, which may.'
     send node-2 "/proc/$node_2/ns/net"
-    await 'the frame of a peer does not arrive' has_heard $((before + 1))
-    found 'cnf-0 has heard a ping'
+    await 'the frame of a peer does not arrive' has_received $((before + 1))
+    found 'cnf-0 has received a ping'
     say 'Now the stranger on the wire sends it, and then another pod of this node. A counter stands at the door.'
     nft -f - <<'NFT'
 table inet door {
@@ -85,8 +85,8 @@ NFT
     nft delete table inet door
     # One more of the peer's: when that has arrived, those before it are no longer under way.
     deliver "/proc/$node_2/ns/net"
-    await 'the frame of a peer does not arrive any more' has_heard $((before + 2))
-    [[ $(pings_heard) == $((before + 2)) ]] || wrong 'the frame of a stranger arrived'
+    await 'the frame of a peer does not arrive any more' has_received $((before + 2))
+    [[ $(pings_received) == $((before + 2)) ]] || wrong 'the frame of a stranger arrived'
     found 'both came to node-1, and neither to cnf-0'
     say 'They end in a chain of the daemon, which knows the peers:'
     show nft list chain inet podconfig-default vni10042.port4789
@@ -117,12 +117,12 @@ send() {
 }
 
 # How many pings the kernel has counted in cnf-0.
-pings_heard() {
+pings_received() {
     # shellcheck disable=SC2016 # awk shall expand it
     nsenter --net="$(netns_of cnf-0)" awk '$1 == "Icmp:" && names { print $at; exit }
         $1 == "Icmp:" { names = 1; for (n = 1; n <= NF; n++) if ($n == "InEchos") at = n }' /proc/net/snmp
 }
-has_heard() { (($(pings_heard) >= $1)); }
+has_received() { (($(pings_received) >= $1)); }
 
 have_knocked() { [[ $(nft list chain inet door strangers) == *" packets $1 "* ]]; }
 

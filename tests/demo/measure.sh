@@ -29,8 +29,8 @@ stop_watching() {
     watching=()
 }
 
-# heard POD PATTERN: the time of the first such event, or failure.
-heard() {
+# event_time POD PATTERN: the time of the first such event, or failure.
+event_time() {
     local line
     line=$(grep -m 1 -E -- "$2" "/run/demo/events-$1") || return 1
     line=${line#[}
@@ -47,8 +47,8 @@ since_written() {
     local pattern=$1 last=0 pod at
     shift
     for pod in "$@"; do
-        await "no event in $pod matches $pattern" heard "$pod" "$pattern"
-        at=$(heard "$pod" "$pattern")
+        await "no event in $pod matches $pattern" event_time "$pod" "$pattern"
+        at=$(event_time "$pod" "$pattern")
         last=$(printf '%s\n%s\n' "$last" "$at" | sort -n | tail -n 1)
     done
     milliseconds "$written_at" "$last"

@@ -1,4 +1,4 @@
-# The scenes of the demo, in the order in which they are told.
+# The scenes of the demo, in their order.
 
 # A private /run, /proc and /sys, and the switches that every Kubernetes node has on.
 furnish() {
@@ -70,7 +70,7 @@ the_daemon() {
     found "ready, with $(metric 'pods_recorded{source="plugin"}') pods and no links; the pods are as they were"
 }
 
-wishes() {
+links_manifest() {
     local mtu=${1:-9000}
     local -n more_addresses=${2:-nothing} more_lines=${3:-nothing}
     cat <<YAML
@@ -102,8 +102,8 @@ nothing=''
 default_deny() {
     title 'A tenant asks, and is refused'
     say 'The people of tenant-a want a second interface in their running pods, on a segment of their own.'
-    wishes | write links.yaml
-    say 'Nobody has allowed them anything yet. The report of the pod says so:'
+    links_manifest | write links.yaml
+    say 'No policy allows it yet. The report of the pod says so:'
     await 'the report of cnf-0 does not say NoPolicy' reason_is cnf-0 NoPolicy
     show_link cnf-0
     ! ip -n cnf-0 link show data0 >/dev/null 2>&1 || wrong 'a link without a policy'
@@ -191,7 +191,7 @@ the_edit() {
     local before address=', 10.99.1.10/24' route=$'\n    routes: [{to: 172.20.0.0/16, via: 10.99.0.11}]'
     before=$(index_of cnf-0)
     counted_ping 400
-    wishes 8000 address route | write links.yaml
+    links_manifest 8000 address route | write links.yaml
     await 'the new address is not there' ip_has cnf-0 10.99.1.10
     await 'the new MTU is not there' mtu_is cnf-1 8000
     show ip -n cnf-0 -brief address show data0
@@ -205,8 +205,8 @@ ip_has() { ip -n "$1" address show data0 | grep -q "inet $2/"; }
 mtu_is() { ip -n "$1" link show data0 | grep -q "mtu $2 "; }
 
 the_tenant() {
-    title 'Somebody in the pod breaks it'
-    say 'Root in the pod can delete and rename interfaces. The daemon hears it from the kernel.'
+    title 'A process in the pod breaks it'
+    say 'Root in the pod can delete and rename interfaces. The kernel notifies the daemon.'
     undone 'data0 +inet 10\.99\.0\.10' ip -n cnf-0 link delete data0
     undone ': data0@' ip -n cnf-0 link set data0 down name mine
     await 'the renamed link does not carry' carries cnf-0
@@ -226,14 +226,14 @@ undone() {
     typed "$@"
     written_at=$EPOCHREALTIME
     "$@"
-    await 'data0 does not come back' heard_after_gone "$pattern"
-    found "back $(milliseconds "$written_at" "$(heard_after_gone "$pattern")") ms after the command was started"
+    await 'data0 does not come back' event_after_gone "$pattern"
+    found "back $(milliseconds "$written_at" "$(event_after_gone "$pattern")") ms after the command was started"
     stop_watching
     await 'the report of cnf-0 does not say LinkReady' reason_is cnf-0 LinkReady
 }
 
 # The time of the first event of that pattern after data0 was deleted or had another name.
-heard_after_gone() {
+event_after_gone() {
     local line
     line=$(awk -v pattern="$1" '/Deleted [0-9]+: data0|: mine/ { gone = 1 }
         gone && !/Deleted/ && $0 ~ pattern { print; exit }' /run/demo/events-cnf-0)
@@ -243,7 +243,7 @@ heard_after_gone() {
 }
 
 the_host_bridge() {
-    title 'A wish that goes too far'
+    title 'A PodConfig that requests too much'
     say "The node has a bridge of its own, br-lan. A tenant would like to be on it."
     ip link add br-lan type bridge
     ip link set br-lan up
@@ -282,10 +282,10 @@ the_kill() {
 }
 
 the_end() {
-    title 'The wish is withdrawn'
+    title 'The PodConfigs are deleted'
     watch "${pods[@]}"
     withdraw links.yaml
-    say 'The daemon waits 50 ms before it believes it: editors remove a file before they write it anew.'
+    say 'The daemon waits 50 ms before it acts on it: editors remove a file before they write it again.'
     found "data0 was gone from both pods $(since_written 'Deleted [0-9]+: data0@' "${pods[@]}") ms later"
     stop_watching
     await 'the switch is not empty' switch_is_empty

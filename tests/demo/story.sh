@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The story itself, told on a throwaway node. It runs as pid 1 of the node's namespaces; what it
-# promises it checks, and the first promise that is not kept ends it with an error.
+# The demo itself, on a throwaway node. It runs as pid 1 of the node's namespaces. It checks
+# everything that it shows, and the first failure ends it with an error.
 set -euo pipefail
 # shellcheck source=node.sh
 source "$DEMO_FOLDER/node.sh"

@@ -1,5 +1,5 @@
-# The scene on a vlan. It is told on two nodes of its own, because most machines that a demo is tried on
-# have a kernel without 802.1Q: then these nodes are in a guest that has it.
+# The scene on a VLAN. It runs on two nodes of its own, because the kernel of most machines on which a demo is tried
+# has no 802.1Q: then these nodes are in a guest that has it.
 
 the_vlan() {
     title 'A vlan'
@@ -11,7 +11,7 @@ the_vlan() {
             say 'There is no user-mode-linux here either, so this scene is left out.'
             return
         fi
-        say "So this scene is told under Debian's user-mode-linux, a full kernel that is an ordinary process."
+        say "So this scene runs under Debian's user-mode-linux, a full kernel that is an ordinary process."
         say 'Everything is slow there, so the milliseconds of this scene are no measure.'
         furnish_guest
         guest=("$tests/vm.sh" --seconds 120)

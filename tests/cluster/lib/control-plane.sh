@@ -58,7 +58,7 @@ start_controllers() {
         set -- --v=1 --bind-address=127.0.0.1 --leader-elect=false --kubeconfig="$LOGIN/$name" \
             --authentication-kubeconfig="$LOGIN/$name" --authorization-kubeconfig="$LOGIN/$name" \
             --tls-cert-file="$PKI/$name.crt" --tls-private-key-file="$PKI/$name.key"
-        # A node that is gone shall be seen to be gone while a story watches.
+        # A node that is gone shall be seen to be gone while a test watches.
         [[ $name != *manager ]] || set -- "$@" --root-ca-file="$PKI/ca.crt" --use-service-account-credentials=true \
             --service-account-private-key-file="$PKI/service-accounts.key" \
             --cluster-signing-cert-file="$PKI/ca.crt" --cluster-signing-key-file="$PKI/ca.key" \

@@ -52,7 +52,7 @@ furnish() {
     for file in containerd.toml kubelet.yaml kube-proxy.yaml; do
         fill_in "$1" <"$cluster/conf/$file" | put "$name" "/etc/$file"
     done
-    # Somebody may have added to the chain already: a node that comes back keeps it.
+    # Another program may have added to the chain already: a node that comes back keeps it.
     in_node "$name" test -e /etc/cni/net.d/10-podnet.conflist ||
         fill_in "$1" <"$cluster/conf/podnet.conflist" | put "$name" /etc/cni/net.d/10-podnet.conflist
     put "$name" /etc/login <"$LOGIN/$name"

@@ -28,6 +28,6 @@ fail() {
     printf '%s: %s\n' "$(basename "$0")" "$*" >&2
     exit 1
 }
-# The environment of whoever calls has no part in what the cluster's programs see.
+# The caller's environment is not passed on to the cluster's programs.
 clean=(env -i PATH="$BIN:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" HOME="$STATE")
 kubectl() { "${clean[@]}" nsenter --target "$(pid_of wire)" --net -- "$BIN/kubectl" --kubeconfig="$LOGIN/admin" "$@"; }

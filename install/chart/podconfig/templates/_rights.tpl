@@ -4,20 +4,20 @@ what is cluster-wide: with `namespaces` the former is given in these alone.
 */}}
 
 {{- define "podconfig.daemon.inNamespaces" -}}
-# Which pods of this node there are, their labels and addresses. Asked for by node; RBAC cannot say that.
+# The pods of this node, their labels and addresses. The daemon asks by node; RBAC cannot express that.
 - apiGroups: [""]
   resources: [pods]
   verbs: [get, list, watch]
-# What is asked for, and where the other ends of tunnels are.
+# The desired links, and the peers of tunnels.
 - apiGroups: [podconfig.dev]
   resources: [podconfigs, peerslices]
   verbs: [get, list, watch]
-# Tells what was done to each pod. `podconfig-daemon-writes` keeps each daemon to its own node. Never all at
-# once: there is no deletecollection.
+# The links of each pod. `podconfig-daemon-writes` limits each daemon to its own node. Not all at once: there is no
+# deletecollection.
 - apiGroups: [podconfig.dev]
   resources: [podreports]
   verbs: [get, list, watch, create, update, patch, delete]
-# Tells the same as Events, on pods and PodConfigs; a repeated one is counted up.
+# The same as Events, on pods and PodConfigs; a repeated one is counted.
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create, patch]
@@ -31,12 +31,12 @@ what is cluster-wide: with `namespaces` the former is given in these alone.
 - apiGroups: [""]
   resources: [namespaces]
   verbs: [get, list, watch]
-# Takes addresses for the links of its pods and gives them back; one of several pods that want the same gets it.
-# `podconfig-address-claims` keeps each daemon to its own node. Never all at once: there is no deletecollection.
+# Claims and releases the addresses of its pods' links; one of several pods that request the same address gets it.
+# `podconfig-address-claims` limits each daemon to its own node. Not all at once: there is no deletecollection.
 - apiGroups: [podconfig.dev]
   resources: [addressclaims]
   verbs: [get, list, watch, create, update, delete]
-# Which networks of the cluster no link may overlap: the controller says it.
+# The networks of the cluster that no link may overlap, as the controller publishes them.
 - apiGroups: [podconfig.dev]
   resources: [reservednetworks]
   verbs: [get, list, watch]
@@ -44,7 +44,7 @@ what is cluster-wide: with `namespaces` the former is given in these alone.
 
 {{- define "podconfig.podStatus.inNamespaces" -}}
 # The condition podconfig.dev/ready, for pods that list it as a readiness gate, and the annotation that
-# Multus writes as well. The right alone would reach labels too; `podconfig-pod-status` keeps it from that.
+# Multus writes as well. The right alone would permit changes of labels; `podconfig-pod-status` prevents them.
 - apiGroups: [""]
   resources: [pods/status]
   verbs: [patch]
@@ -58,16 +58,16 @@ what is cluster-wide: with `namespaces` the former is given in these alone.
 - apiGroups: [podconfig.dev]
   resources: [podconfigs]
   verbs: [get, list, watch]
-# The sum of what the nodes report.
+# The aggregate of the nodes' reports.
 - apiGroups: [podconfig.dev]
   resources: [podconfigs/status]
   verbs: [get, update, patch]
-# Reads what the nodes report, and removes what a node that is gone has left.
+# Reads the nodes' reports, and deletes those of nodes that are gone.
 - apiGroups: [podconfig.dev]
   resources: [podreports]
   verbs: [get, list, watch, delete]
-# Publishes what each namespace may use, and which nodes a tunnel leads to. `publish` is no verb of the API:
-# `podconfig-controller-writes` asks for it, so that an account of this name elsewhere is nobody.
+# Publishes what each namespace may use, and which nodes a tunnel leads to. `publish` is not a verb of the API:
+# `podconfig-controller-writes` asks for it, so an account of this name in another namespace gains nothing.
 - apiGroups: [podconfig.dev]
   resources: [podconfigallowances]
   verbs: [get, list, watch, create, update, patch, publish]
@@ -83,7 +83,7 @@ what is cluster-wide: with `namespaces` the former is given in these alone.
 - apiGroups: [podconfig.dev]
   resources: [podconfigpolicies]
   verbs: [get, list, watch]
-# Says whether a policy is in use, and no other word of it: `podconfig-deletions` goes by that.
+# Writes whether a policy is in use, and nothing else of it: `podconfig-deletions` uses that.
 - apiGroups: [podconfig.dev]
   resources: [podconfigpolicies/status]
   verbs: [patch]

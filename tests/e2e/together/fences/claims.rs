@@ -103,7 +103,7 @@ fn a_daemon_claims_addresses_for_its_own_node_alone() {
     );
     is_refused(
         claims.here.makes(&resting.to_string()),
-        "whoever takes an address has it",
+        "a claim that is taken is held, not released",
     );
 }
 

@@ -45,7 +45,7 @@ fn the_same_pod_may_call_its_link_otherwise_and_labels_of_others_stay() {
     let both = with(rests, "/spec/link", json!("data0"));
     is_refused(
         claims.here.replaces(&both.to_string()),
-        "whoever takes an address has it",
+        "a claim that is taken is held, not released",
     );
     let forged = with(other, "/metadata/labels", json!({"note": "mine"}));
     is_refused(
@@ -80,7 +80,7 @@ fn a_claim_of_another_node_is_taken_over_by_the_pod_that_came_back_here_and_by_n
     let at_rest = with(new.clone(), "/spec/released", json!(RELEASED));
     is_refused(
         claims.here.replaces(&at_rest.to_string()),
-        "whoever takes an address has it",
+        "a claim that is taken is held, not released",
     );
     let held = with(
         new.clone(),
