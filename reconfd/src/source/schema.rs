@@ -86,24 +86,14 @@ impl Schema {
     }
 
     /// Returns the object with its defaults filled in, or all of its errors.
-    pub fn admit(&self, value: Value) -> Result<Value, Vec<FieldError>> {
-        self.admit_after(None, value)
-    }
-
-    /// The same for an object that replaces an admitted one: transition rules apply as well.
-    pub fn admit_update(&self, old: &Value, new: Value) -> Result<Value, Vec<FieldError>> {
-        self.admit_after(Some(old), new)
-    }
-
-    fn admit_after(&self, old: Option<&Value>, mut value: Value) -> Result<Value, Vec<FieldError>> {
+    pub fn admit(&self, mut value: Value) -> Result<Value, Vec<FieldError>> {
         let mut errors = FieldErrors::default();
         self.check_head(&mut value, &mut errors);
         if let (Some(root), Value::Object(_)) = (&self.root, &value) {
             root.fill(&mut value);
             root.check(&value, &FieldPath::Root, &mut errors);
             if errors.is_empty() {
-                self.cel
-                    .check(root, &value, old, &FieldPath::Root, &mut errors);
+                self.cel.check(root, &value, &FieldPath::Root, &mut errors);
             }
         }
         errors.into_result(value)

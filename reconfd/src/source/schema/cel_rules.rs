@@ -21,7 +21,7 @@ use serde_json::Value;
 
 use super::{
     field_error::{FieldErrors, FieldPath, shown},
-    schema_node::{SchemaNode, Shape, Unique},
+    schema_node::{SchemaNode, Shape},
 };
 
 pub struct CelRule {
@@ -30,8 +30,6 @@ pub struct CelRule {
     message: String,
     /// `.table`: the field that the message is about; empty for the whole value.
     field: String,
-    /// A transition rule (`oldSelf`): evaluated only when there is an old object.
-    is_transition: bool,
 }
 
 /// Evaluates rules; holds the functions that they may call.
@@ -40,11 +38,15 @@ pub struct CelRules {
 }
 
 impl CelRule {
+    /// Without transition rules (`oldSelf`): a manifest has no earlier version that it is compared with.
     pub fn compile_all(rules: &[ValidationRule]) -> anyhow::Result<Vec<Self>> {
-        rules.iter().map(Self::compile).collect()
+        rules
+            .iter()
+            .filter_map(|rule| Self::compile(rule).transpose())
+            .collect()
     }
 
-    fn compile(rule: &ValidationRule) -> anyhow::Result<Self> {
+    fn compile(rule: &ValidationRule) -> anyhow::Result<Option<Self>> {
         let program =
             Program::compile(&rule.rule).map_err(|e| anyhow!("rule {:?}: {e}", rule.rule))?;
         if rule.message_expression.is_some() || rule.optional_old_self.is_some() {
@@ -53,8 +55,10 @@ impl CelRule {
                 rule.rule
             ));
         }
-        Ok(Self {
-            is_transition: program.references().has_variable("oldSelf"),
+        if program.references().has_variable("oldSelf") {
+            return Ok(None);
+        }
+        Ok(Some(Self {
             program,
             text: rule.rule.clone(),
             message: rule
@@ -62,7 +66,7 @@ impl CelRule {
                 .clone()
                 .unwrap_or_else(|| format!("violates the rule {}", rule.rule)),
             field: rule.field_path.clone().unwrap_or_default(),
-        })
+        }))
     }
 }
 
@@ -85,43 +89,29 @@ impl CelRules {
         &self,
         node: &SchemaNode,
         value: &Value,
-        old: Option<&Value>,
         path: &FieldPath<'_>,
         errors: &mut FieldErrors,
     ) {
         if !node.has_rules {
             return;
         }
-        self.check_node(node, value, old, path, errors);
+        self.check_node(node, value, path, errors);
         match (&node.shape, value) {
             (Shape::Object { fields, .. }, Value::Object(object)) => {
                 for (name, value) in object {
                     if let Some(node) = fields.get(name) {
-                        self.check(
-                            node,
-                            value,
-                            old.and_then(|old| old.get(name)),
-                            &path.field(name),
-                            errors,
-                        );
+                        self.check(node, value, &path.field(name), errors);
                     }
                 }
             }
             (Shape::Map { values, .. }, Value::Object(map)) => {
                 for (key, value) in map {
-                    self.check(
-                        values,
-                        value,
-                        old.and_then(|old| old.get(key)),
-                        &FieldPath::Key(path, key),
-                        errors,
-                    );
+                    self.check(values, value, &FieldPath::Key(path, key), errors);
                 }
             }
-            (Shape::List { items, unique, .. }, Value::Array(list)) => {
+            (Shape::List { items, .. }, Value::Array(list)) => {
                 for (index, item) in list.iter().enumerate() {
-                    let old = old.and_then(|old| same_item(old, item, unique));
-                    self.check(items, item, old, &FieldPath::Index(path, index), errors);
+                    self.check(items, item, &FieldPath::Index(path, index), errors);
                 }
             }
             _ => {}
@@ -132,7 +122,6 @@ impl CelRules {
         &self,
         node: &SchemaNode,
         value: &Value,
-        old: Option<&Value>,
         path: &FieldPath<'_>,
         errors: &mut FieldErrors,
     ) {
@@ -141,14 +130,7 @@ impl CelRules {
         }
         let mut scope = self.base.new_inner_scope();
         scope.add_variable_from_value("self", cel(value));
-        if let Some(old) = old.filter(|_| node.rules.iter().any(|rule| rule.is_transition)) {
-            scope.add_variable_from_value("oldSelf", cel(old));
-        }
-        for rule in node
-            .rules
-            .iter()
-            .filter(|rule| old.is_some() || !rule.is_transition)
-        {
+        for rule in &node.rules {
             let message = match rule.program.execute(&scope) {
                 Ok(Cel::Bool(true)) => continue,
                 Ok(Cel::Bool(false)) => match value {
@@ -164,16 +146,6 @@ impl CelRules {
             }
         }
     }
-}
-
-/// The old item with the same key: an API server correlates list items only in lists with map keys.
-fn same_item<'a>(old: &'a Value, item: &Value, unique: &Unique) -> Option<&'a Value> {
-    let Unique::Keys(keys) = unique else {
-        return None;
-    };
-    old.as_array()?
-        .iter()
-        .find(|old| keys.iter().all(|key| old.get(key) == item.get(key)))
 }
 
 fn cel(value: &Value) -> Cel {

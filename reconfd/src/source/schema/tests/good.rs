@@ -326,53 +326,6 @@ fn no_other_kind_has_a_schema() {
 }
 
 #[test]
-fn a_rule_on_the_change_counts_only_where_there_was_an_object() {
-    let mut crd = crds::definition::pod_config();
-    let schema = crd.spec.versions[0]
-        .schema
-        .as_mut()
-        .unwrap()
-        .open_api_v3_schema
-        .as_mut()
-        .unwrap();
-    let spec = schema.properties.as_mut().unwrap().get_mut("spec").unwrap();
-    let links_schema = spec.properties.as_mut().unwrap().get_mut("links").unwrap();
-    let k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::JSONSchemaPropsOrArray::Schema(item) =
-        links_schema.items.as_mut().unwrap()
-    else {
-        panic!("links have one schema")
-    };
-    item.x_kubernetes_validations.as_mut().unwrap().push(
-        serde_json::from_value(json!({
-            "rule": "self.mtu == oldSelf.mtu", "message": "mtu stays", "fieldPath": ".mtu"
-        }))
-        .unwrap(),
-    );
-    let schema = Schema::of(&crd).unwrap();
-    let object = |links_text: &str| serde_saphyr::from_str::<Value>(&links(links_text)).unwrap();
-    let old = schema
-        .admit(object("[{name: a, veth: {bridge: x}, mtu: 1500}]"))
-        .unwrap();
-    schema
-        .admit_update(&old, object("[{name: b, veth: {bridge: x}, mtu: 1400}]"))
-        .unwrap();
-    schema
-        .admit_update(
-            &old,
-            object("[{name: b, veth: {bridge: x}}, {name: a, veth: {bridge: x}, mtu: 1500}]"),
-        )
-        .unwrap();
-    let errors = schema.admit_update(
-        &old,
-        object("[{name: b, veth: {bridge: x}}, {name: a, veth: {bridge: x}, mtu: 1400}]"),
-    );
-    assert_eq!(
-        messages(&errors.unwrap_err()),
-        ["spec.links[1].mtu: mtu stays"]
-    );
-}
-
-#[test]
 fn a_schema_word_that_nobody_checks_is_refused() {
     let mut crd = crds::definition::pod_config();
     let schema = crd.spec.versions[0]
