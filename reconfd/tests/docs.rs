@@ -319,3 +319,46 @@ fn the_pages_use_the_terms_of_the_glossary() {
         assert_eq!(found, None, "{page}");
     }
 }
+
+/// Every file below a folder of the repository, with `/` before its path.
+fn files(folder: &Path, into: &mut Vec<String>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if path.is_dir() && ![".git", "target"].contains(&&*name) {
+            files(&path, into);
+        }
+        let below = path.strip_prefix(top()).unwrap().to_str().unwrap();
+        into.push(format!("/{below}"));
+    }
+}
+
+/// `a/{b,c}.rs` is `a/b.rs` and `a/c.rs`.
+fn expanded(path: &str) -> Vec<String> {
+    let Some((before, rest)) = path.split_once('{') else {
+        return vec![path.to_owned()];
+    };
+    let (choices, after) = rest.split_once('}').unwrap();
+    let each = choices.split(',');
+    each.map(|choice| format!("{before}{choice}{after}"))
+        .collect()
+}
+
+#[test]
+fn architecture_and_contributing_name_files_that_exist() {
+    let (mut present, mut seen) = (Vec::new(), 0);
+    files(&top(), &mut present);
+    for page in ["ARCHITECTURE.md", "CONTRIBUTING.md"] {
+        for path in in_code(&read(page)).iter().flat_map(|word| expanded(word)) {
+            if !path.ends_with(".rs") || path.contains(['*', '<', ' ']) || path == "mod.rs" {
+                continue;
+            }
+            let ending = format!("/{path}");
+            let exists = present.iter().any(|file| file.ends_with(&ending));
+            // `x.rs` stands for the form of a name.
+            assert!(exists || path == "x.rs", "{page}: there is no {path}");
+            seen += 1;
+        }
+    }
+    assert!(seen > 100, "only {seen} files were seen");
+}
