@@ -219,7 +219,7 @@ impl Machine {
     }
 
     /// What of ours is on host ends in the node's namespace.
-    fn read_host_end_l3(&mut self) -> Result<&HostEndL3, Error> {
+    pub(super) fn read_host_end_l3(&mut self) -> Result<&HostEndL3, Error> {
         if self
             .host_end_l3
             .as_ref()

@@ -54,6 +54,10 @@ impl Machine {
         (want, veth): (&Want, &Veth),
         pod_index: u32,
     ) -> Result<Made, Error> {
+        if veth.host_end.place() == HostNetns::Node {
+            // Before there is anything of ours that another program could take away.
+            self.read_host_end_l3()?;
+        }
         let bridge = self.bridge_for(want, veth)?;
         let mac = self.free_mac((want, veth), bridge)?;
         let made = self.create_pair(sandbox, (want, veth), mac, pod_index, bridge)?;

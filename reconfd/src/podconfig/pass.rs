@@ -196,6 +196,7 @@ impl NodeReconciler {
         self.announce_behind_ways_out();
         self.retry_tunnel_updates(&contexts);
         self.handle_kernel_events()?;
+        self.remove_left_bridges(&contexts)?;
         self.release_addresses_of_orphans(&orphans);
         self.forget_ended(&orphans);
         self.clear_drift_suspicion(&contexts);

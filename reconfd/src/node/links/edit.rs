@@ -72,7 +72,12 @@ pub enum Edit {
 }
 
 impl Edit {
-    /// What is changed, in words for logs and EventSocket.
+    /// Whether the bridge that the host end was on may be left without a port.
+    pub fn leaves_bridge(&self) -> bool {
+        matches!(self, Self::Move(_) | Self::Join)
+    }
+
+    /// What is changed, in words for logs and Events.
     pub fn what(&self) -> &'static str {
         match self {
             Self::Move(_) => "namespace of the host end",

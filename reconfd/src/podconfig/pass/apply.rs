@@ -1,7 +1,7 @@
 //! Applies plans: deletes in one batch, then creates and updates, pod by pod, and saves the result.
 //! Decides nothing.
 
-use std::{collections::HashSet, time::Instant};
+use std::{collections::HashSet, io, time::Instant};
 
 use crds::Reason;
 
@@ -35,16 +35,7 @@ impl NodeReconciler {
             })
             .collect();
         victims.extend(of_pods.iter().map(|(_, _, place, index)| (*place, *index)));
-        // A failed pod gets no link now; the links that it has keep their bridge in use.
-        let served = contexts.iter().filter(|ctx| ctx.trouble.is_none());
-        let needed: HashSet<&str> = served.flat_map(PodContext::bridges).collect();
-        let going: HashSet<(HostNetns, u32)> = victims.iter().copied().collect();
-        let mut idle = self.machine.idle_bridges(&going);
-        idle.retain(|(name, _)| !needed.contains(name.as_str()));
-        let idle: HashSet<u32> = idle.into_iter().map(|(_, index)| index).collect();
-        // A segment is deleted with its last pod.
-        victims.extend(self.machine.idle_devices(&idle));
-        victims.extend(idle.iter().map(|index| (HostNetns::Switch, *index)));
+        victims.extend(self.idle_without(contexts, &victims));
         if victims.is_empty() {
             return;
         }
@@ -62,6 +53,41 @@ impl NodeReconciler {
         if let Err(error) = removed {
             tracing::error!("cannot delete links: {error}");
         }
+    }
+
+    /// Bridges that no link is on once `going` is gone, and the devices of their segments.
+    fn idle_without(
+        &self,
+        contexts: &[PodContext],
+        going: &[(HostNetns, u32)],
+    ) -> Vec<(HostNetns, u32)> {
+        // A failed pod gets no link now; the links that it has keep their bridge in use.
+        let served = contexts.iter().filter(|ctx| ctx.trouble.is_none());
+        let needed: HashSet<&str> = served.flat_map(PodContext::bridges).collect();
+        let going: HashSet<(HostNetns, u32)> = going.iter().copied().collect();
+        let mut idle = self.machine.idle_bridges(&going);
+        idle.retain(|(name, _)| !needed.contains(name.as_str()));
+        let idle: HashSet<u32> = idle.into_iter().map(|(_, index)| index).collect();
+        // A segment is deleted with its last pod.
+        let mut all = self.machine.idle_devices(&idle);
+        all.extend(idle.iter().map(|index| (HostNetns::Switch, *index)));
+        all
+    }
+
+    /// Deletes the bridges that the last link has left for another place. The events of this pass must have been
+    /// read.
+    pub(super) fn remove_left_bridges(&mut self, contexts: &[PodContext]) -> io::Result<()> {
+        if !contexts.iter().any(|ctx| ctx.has_left_a_bridge) {
+            return Ok(());
+        }
+        let idle = self.idle_without(contexts, &[]);
+        if idle.is_empty() {
+            return Ok(());
+        }
+        if let Err(error) = self.machine.remove(&idle) {
+            tracing::error!("cannot delete bridges without links: {error}");
+        }
+        self.handle_kernel_events()
     }
 
     pub(super) fn act(&mut self, ctx: &mut PodContext) {
@@ -114,6 +140,7 @@ impl NodeReconciler {
                     .machine
                     .change(sandbox, &present, (&want, veth), &edits);
                 ctx.has_moved(&want, &edits);
+                ctx.has_left_a_bridge |= edits.iter().any(Edit::leaves_bridge);
                 self.changed(ctx, &want, changed, started);
             }
             Step::ChangeDevice {

@@ -72,6 +72,8 @@ pub struct PodContext {
     touched: HashMap<String, SystemTime>,
     /// A tunnel got other endpoints, which is no change of the link.
     has_followed: bool,
+    /// Whether a link has gone to another bridge, or to none.
+    pub has_left_a_bridge: bool,
     /// Deleted links.
     deleted: Vec<String>,
     pub trouble: Option<(Reason, String)>,
@@ -114,6 +116,7 @@ impl PodContext {
             removed_in_pod: Vec::new(),
             touched: HashMap::new(),
             has_followed: false,
+            has_left_a_bridge: false,
             deleted: Vec::new(),
             trouble: None,
             was_observed: false,
