@@ -87,7 +87,7 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
             .probe_addresses
             .then(|| AddressProbes::new(events.clone())),
     };
-    let controller = NodeReconciler::new(
+    let reconciler = NodeReconciler::new(
         machine,
         (stores.clone(), addressing),
         pods,
@@ -106,18 +106,18 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
     let reporter = thread::Builder::new()
         .name("reporter".into())
         .spawn(move || reporter.run(&tellings))?;
-    let controller = thread::Builder::new()
-        .name("controller".into())
+    let reconciler = thread::Builder::new()
+        .name("reconciler".into())
         .spawn(move || {
-            let result = controller.run_once(&opened.complete);
+            let result = reconciler.run_once(&opened.complete);
             let _ = ended.send(());
             result
         })?;
     wait_for_the_end(config, (health, metrics), end)?;
     events.stop();
-    let result = controller
+    let result = reconciler
         .join()
-        .map_err(|_| anyhow!("the controller panicked"))?;
+        .map_err(|_| anyhow!("the reconciler panicked"))?;
     reporter
         .join()
         .map_err(|_| anyhow!("the reporter panicked"))?;
@@ -273,7 +273,7 @@ fn admit(kind: &str, value: serde_json::Value) -> Result<serde_json::Value, Vec<
     })
 }
 
-/// Serves the probes until a signal comes or the controller ends.
+/// Serves the probes until a signal comes or the reconciler ends.
 fn wait_for_the_end(
     config: &Config,
     (health, metrics): (DaemonHealth, Metrics),

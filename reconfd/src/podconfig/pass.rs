@@ -28,6 +28,8 @@ mod addresses;
 mod announcing;
 /// Application of steps.
 mod apply;
+/// Steps that are held back.
+mod backoff;
 /// Exclusive resources: addresses and segments.
 mod claims;
 /// Sandbox discovery for pods without a record.

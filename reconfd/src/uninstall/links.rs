@@ -46,7 +46,7 @@ pub fn remove(config: &UninstallConfig) -> anyhow::Result<()> {
         claims: ClaimAllocator::disabled(),
         probes: None,
     };
-    let controller = NodeReconciler::new(
+    let reconciler = NodeReconciler::new(
         machine,
         (nothing, addressing),
         pods,
@@ -55,7 +55,7 @@ pub fn remove(config: &UninstallConfig) -> anyhow::Result<()> {
         receiver,
         backfill,
     );
-    let (removed, machine) = controller.clear().context("remove the links")?;
+    let (removed, machine) = reconciler.clear().context("remove the links")?;
     let unvisited = machine.pods_with_links();
     if !unvisited.is_empty() {
         tracing::warn!(

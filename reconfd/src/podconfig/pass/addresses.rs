@@ -200,7 +200,7 @@ impl NodeReconciler {
         let mut of_pod = None;
         for at in 0..ctx.granted.len() {
             let granted = &ctx.granted[at];
-            if granted.suspended.is_some() || ctx.is_as_asked(granted) {
+            if granted.suspended.is_some() || ctx.is_as_specified(granted) {
                 continue;
             }
             let mut collision = granted.conflict.clone();

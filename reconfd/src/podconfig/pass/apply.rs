@@ -164,7 +164,7 @@ impl NodeReconciler {
             Step::Segment(want) => {
                 if let Some(segment) = want.link.kind.segment() {
                     let kept = self.machine.segment(segment, &want);
-                    ctx.kept_segment(&want, kept);
+                    ctx.segment_applied(&want, kept);
                 }
             }
             Step::Create(_)

@@ -66,9 +66,9 @@ pub struct PodContext {
     /// What drifted of each link, as text.
     pub drifted_parts: HashMap<String, String>,
     /// Links whose last change was rejected by the kernel and is in backoff.
-    pub refused_again: Vec<String>,
+    pub rejected_again: Vec<String>,
     /// Links that were removed in the pod while they were being created.
-    removed_in_pod: Vec<String>,
+    lost: Vec<String>,
     touched: HashMap<String, SystemTime>,
     /// A tunnel got other endpoints, which is no change of the link.
     has_followed: bool,
@@ -112,8 +112,8 @@ impl PodContext {
             waiting: Vec::new(),
             repaired: Vec::new(),
             drifted_parts: HashMap::new(),
-            refused_again: Vec::new(),
-            removed_in_pod: Vec::new(),
+            rejected_again: Vec::new(),
+            lost: Vec::new(),
             touched: HashMap::new(),
             has_followed: false,
             has_left_a_bridge: false,
@@ -184,7 +184,7 @@ impl PodContext {
     }
 
     /// Whether a link is present as specified.
-    pub fn is_as_asked(&self, granted: &DesiredLink) -> bool {
+    pub fn is_as_specified(&self, granted: &DesiredLink) -> bool {
         let present = self.present.get(&granted.link.name);
         present.is_some_and(|present| present.spec_hash == granted.mark.spec_hash)
     }
@@ -272,9 +272,7 @@ impl PodContext {
                 self.done(want);
             }
             // The link existed a moment ago, or its first message would have failed.
-            Err(error) if error.errno == Errno::ENODEV => {
-                self.removed_in_pod.push(want.link.name.clone())
-            }
+            Err(error) if error.errno == Errno::ENODEV => self.lost.push(want.link.name.clone()),
             Err(error) => drop(self.errors.insert(want.link.name.clone(), error)),
         }
     }
@@ -288,7 +286,7 @@ impl PodContext {
             }
             Err(error) if error.errno == Errno::ENODEV => {
                 self.present.remove(&want.link.name);
-                self.removed_in_pod.push(want.link.name.clone());
+                self.lost.push(want.link.name.clone());
             }
             Err(error) => drop(self.errors.insert(want.link.name.clone(), error)),
         }
@@ -315,7 +313,7 @@ impl PodContext {
     }
 
     /// Records the error of a shared segment that could not be configured.
-    pub fn kept_segment(&mut self, want: &Want, kept: Result<u32, Error>) {
+    pub fn segment_applied(&mut self, want: &Want, kept: Result<u32, Error>) {
         if let Err(error) = kept {
             self.errors.insert(want.link.name.clone(), error);
         }

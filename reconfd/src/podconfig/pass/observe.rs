@@ -4,7 +4,6 @@
 use std::{
     collections::{BTreeSet, HashMap},
     net::IpAddr,
-    time::Instant,
 };
 
 use cni_plugin::record::Record;
@@ -13,6 +12,7 @@ use crds::{Reason, claim::DEFAULT_DOMAIN};
 use super::{
     ObjectSnapshot,
     acd::{self, PendingProbe},
+    backoff::leave_suspended,
     claims::grants,
     context::{self, PodContext},
 };
@@ -30,7 +30,7 @@ use crate::{
         applied::CarrierState,
         desired::{self, DesiredLink},
         outcome::LocalPod,
-        plan::{self, Blocked, Plan, PlanInput, Step, plan},
+        plan::{self, PlanInput, plan},
         pods::RecordedPod,
     },
 };
@@ -62,7 +62,7 @@ impl NodeReconciler {
         }
         self.claim(&ctx.known.pod, &mut desired);
         ctx.set_desired(desired);
-        if let Err(error) = self.find_own_ends(&mut ctx) {
+        if let Err(error) = self.find_local_endpoints(&mut ctx) {
             ctx.trouble = Some((Reason::KernelRefused, error.to_string()));
             return ctx;
         }
@@ -70,7 +70,7 @@ impl NodeReconciler {
             Ok(mut sandbox) => {
                 self.pods.unmark_newest_gone(ctx.uid());
                 self.has_netns_id(ctx.uid(), sandbox.in_switch);
-                if let Err(error) = self.decide(&mut ctx, &mut sandbox) {
+                if let Err(error) = self.make_plan(&mut ctx, &mut sandbox) {
                     ctx.trouble = Some((Reason::KernelRefused, error.to_string()));
                 }
                 ctx.sandbox = keep_open.then_some(sandbox);
@@ -129,7 +129,7 @@ impl NodeReconciler {
         self.apply_precedence(&pod.namespace, desired)
     }
 
-    fn decide(&mut self, ctx: &mut PodContext, sandbox: &mut Sandbox) -> Result<(), Error> {
+    fn make_plan(&mut self, ctx: &mut PodContext, sandbox: &mut Sandbox) -> Result<(), Error> {
         let uid = ctx.uid().to_owned();
         self.delete_moved_out(&uid, sandbox)?;
         let depth = self.depth(ctx);
@@ -149,8 +149,8 @@ impl NodeReconciler {
         let ours = ours.chain(candidates.iter().map(|candidate| candidate.info.index));
         let is_there = |index: &u32| inside.links.contains_key(index);
         let applied = self.applied.get_mut(&uid);
-        let numbers = applied.map(|applied| applied.indexes(&ctx.known.pod.sandbox, is_there));
-        let (known, veth_ends) = numbers.unwrap_or_default();
+        let indexes = applied.map(|applied| applied.indexes(&ctx.known.pod.sandbox, is_there));
+        let (known, veth_ends) = indexes.unwrap_or_default();
         let found = (&inside, present.as_slice());
         let stranded = self.machine.stranded(sandbox, &uid, found, &veth_ends);
         let ours = ours.chain(stranded.iter().map(|stranded| stranded.index));
@@ -206,7 +206,7 @@ impl NodeReconciler {
                 host_name: host_end_name(&ctx.known.pod.sandbox, &link.name),
                 host_mtu: mtu,
                 mtu,
-                policy: self.ground(ctx.uid(), granted, (&link.kind, inside))?,
+                policy: self.device_policy(ctx.uid(), granted, (&link.kind, inside))?,
                 device: None,
                 link,
                 mark: granted.mark.clone(),
@@ -220,7 +220,7 @@ impl NodeReconciler {
     }
 
     /// The parameters of the device of a link, if it has one.
-    fn ground(
+    fn device_policy(
         &mut self,
         uid: &str,
         granted: &DesiredLink,
@@ -243,7 +243,7 @@ impl NodeReconciler {
         };
         let own: BTreeSet<IpAddr> = own;
         let peers = match kind.segment().filter(|_| data.found().is_some()) {
-            Some(segment) => self.found_ends(segment, &own),
+            Some(segment) => self.remote_endpoints(segment, &own),
             None => data.peers(&own),
         };
         let (on_port, unfiltered) = grants(granted, &owner);
@@ -273,63 +273,6 @@ impl NodeReconciler {
             rules: ctx.requests_tables() || applied.is_none_or(|s| s.has_rules),
         }
     }
-
-    /// Takes over the plan. Only drift that recurs too often is held back: a pod that changes one
-    /// link must not delay the repair of another.
-    fn hold_back(&mut self, ctx: &mut PodContext, mut plan: Plan) {
-        let now = Instant::now();
-        let (namespace_buckets, namespace) =
-            (&mut self.namespace_buckets, &ctx.known.pod.namespace);
-        let applied = self.applied.entry(ctx.known.pod.uid.clone()).or_default();
-        if applied.sandbox == ctx.known.pod.sandbox {
-            // In another sandbox nothing existed that could have drifted.
-            ctx.repairs = context::repairs(&plan, &applied.hashes);
-            ctx.rule_repairs = context::rule_repairs(&plan, &ctx.granted, &applied.hashes);
-            ctx.drifted_parts = context::drifted_parts(&plan, &ctx.repairs);
-        }
-        if !ctx.repairs.is_empty() && applied.must_back_off(now) {
-            ctx.waiting = std::mem::take(&mut ctx.repairs);
-            let why = "the link was changed inside the pod repeatedly; its repair is rate-limited and follows later";
-            back_off(&mut plan, &ctx.waiting, why);
-        }
-        ctx.refused_again = applied.rejections.hold_back(&mut plan, now);
-        let made = plan.steps.iter().filter_map(Step::made);
-        let too_many: Vec<String> = made
-            .filter(|_| !applied.may_make(now, || namespace_buckets.take(namespace, now)))
-            .map(str::to_owned)
-            .collect();
-        let why = "links of this pod or its namespace are created too often; creation is rate-limited and follows soon";
-        back_off(&mut plan, &too_many, why);
-        ctx.plan = plan;
-    }
-}
-
-/// Suspended links stay as they are, present or not.
-fn leave_suspended(granted: &[DesiredLink], plan: &mut Plan) {
-    for granted in granted {
-        let Some((reason, message)) = &granted.suspended else {
-            continue;
-        };
-        let link = granted.link.name.clone();
-        plan.steps
-            .retain(|step| !step.is_of(std::slice::from_ref(&link)));
-        plan.blocked.retain(|blocked| blocked.link != link);
-        plan.blocked.push(Blocked {
-            link,
-            reason: *reason,
-            message: message.clone(),
-        });
-    }
-}
-
-fn back_off(plan: &mut Plan, links: &[String], why: &str) {
-    plan.steps.retain(|step| !step.is_of(links));
-    let later = |link: &String| Blocked {
-        link: link.clone(),
-        reason: Reason::BackingOff,
-        message: why.into(),
-    };
-    plan.blocked.extend(links.iter().map(later));
 }
 
 /// Links of the pod that other links are based on, as they are.

@@ -87,7 +87,7 @@ impl NodeReconciler {
     }
 
     /// Determines the local endpoints of the pod's tunnels.
-    pub(super) fn find_own_ends(&mut self, ctx: &mut PodContext) -> Result<(), Error> {
+    pub(super) fn find_local_endpoints(&mut self, ctx: &mut PodContext) -> Result<(), Error> {
         for granted in &ctx.granted {
             let segment = granted.link.kind.segment();
             let Some(segment) = segment.filter(|segment| segment.data.found().is_some()) else {
@@ -103,7 +103,11 @@ impl NodeReconciler {
     }
 
     /// The remote endpoints of a tunnel; none without a local endpoint.
-    pub(super) fn found_ends(&self, segment: &Segment, own: &BTreeSet<IpAddr>) -> BTreeSet<IpAddr> {
+    pub(super) fn remote_endpoints(
+        &self,
+        segment: &Segment,
+        own: &BTreeSet<IpAddr>,
+    ) -> BTreeSet<IpAddr> {
         let (Some(tunnel), Some(end)) = (segment.data.found(), segment.data.own()) else {
             return BTreeSet::new();
         };

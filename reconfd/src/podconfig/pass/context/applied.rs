@@ -23,13 +23,13 @@ impl PodContext {
         }
         self.save_ends(applied);
         self.save_links(applied);
-        if !self.repaired.is_empty() || !self.removed_in_pod.is_empty() {
+        if !self.repaired.is_empty() || !self.lost.is_empty() {
             applied.repaired(now);
         }
         if self.touched.is_empty() {
             applied.false_alarm(now);
         }
-        if !self.removed_in_pod.is_empty() {
+        if !self.lost.is_empty() {
             applied.requeue_when_allowed(now);
         }
         let since = applied.unapplied_since.unwrap_or(now);
@@ -52,7 +52,7 @@ impl PodContext {
         });
         applied
             .rejections
-            .take(refused.collect(), &self.refused_again, now);
+            .take(refused.collect(), &self.rejected_again, now);
         if let Some(at) = applied.rejections.next() {
             applied.requeue_at(at);
         }
@@ -138,7 +138,7 @@ impl PodContext {
             // A link that still lacks addresses has not drifted when they come.
             let is_complete = !self.probing.iter().any(|probing| probing.link == *name);
             let is_through = granted.suspended.is_none() && !self.errors.contains_key(name);
-            let is_applied = is_complete && is_through && self.is_as_asked(granted);
+            let is_applied = is_complete && is_through && self.is_as_specified(granted);
             if is_applied || self.waits_for_repair(name) {
                 let target = self.plan.targets.get(name).cloned().unwrap_or_default();
                 return Some((name.clone(), (granted.mark.spec_hash.clone(), target)));
@@ -168,7 +168,7 @@ impl PodContext {
 
     /// A link in repair backoff has drifted: its repair counts as one.
     fn waits_for_repair(&self, name: &String) -> bool {
-        self.waiting.contains(name) || self.removed_in_pod.contains(name)
+        self.waiting.contains(name) || self.lost.contains(name)
     }
 }
 

@@ -127,7 +127,7 @@ impl PodContext {
             };
             return (state, blocked.reason, blocked.message.clone());
         }
-        if self.removed_in_pod.contains(name) {
+        if self.lost.contains(name) {
             let message =
                 "the link was removed inside the pod while it was being created; it is created again".into();
             return (LinkState::Pending, Reason::BackingOff, message);
