@@ -202,7 +202,7 @@ impl NodeReconciler {
             !self.events.stop.load(Ordering::Acquire)
         };
         match complete.wait(go_on)? {
-            true => self.run().context("control links"),
+            true => self.run().context("reconcile links"),
             false => Ok(()),
         }
     }

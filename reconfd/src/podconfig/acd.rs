@@ -103,10 +103,10 @@ impl AddressProbes {
         let (failed, uid) = (request.clone(), key.clone());
         let thread = thread::Builder::new().name("probe".into()).spawn(move || {
             let answers = probe::find_conflicts(&netns, &request);
-            let change = Trigger::Probed(key.0.clone());
+            let trigger = Trigger::Probed(key.0.clone());
             // A reconciler that has ended needs no result.
             let _ = sender.send((key, request, answers));
-            events.send(change);
+            events.send(trigger);
         });
         if let Err(error) = thread {
             let error = Error::io("start a probe thread", &error);

@@ -8,8 +8,8 @@ use crate::source::Trigger;
 impl NodeReconciler {
     /// Handles all pending events.
     pub(super) fn handle_events(&mut self) {
-        while let Ok(change) = self.events.changes.try_recv() {
-            match change {
+        while let Ok(trigger) = self.events.triggers.try_recv() {
+            match trigger {
                 Trigger::PodConfig { namespace, name } => {
                     self.enqueue_selected(&namespace, &name);
                     self.enqueue_orphans();

@@ -16,34 +16,34 @@ use crate::source::Trigger;
 /// Sends events to the reconciler from any thread.
 #[derive(Clone)]
 pub struct EventSender {
-    changes: mpsc::Sender<Trigger>,
+    triggers: mpsc::Sender<Trigger>,
     eventfd: Arc<EventFd>,
     stop: Arc<AtomicBool>,
 }
 
 /// The reconciler's end of the queue.
 pub struct EventReceiver {
-    pub(super) changes: mpsc::Receiver<Trigger>,
+    pub(super) triggers: mpsc::Receiver<Trigger>,
     pub(super) eventfd: Arc<EventFd>,
     pub(super) stop: Arc<AtomicBool>,
 }
 
 pub fn event_queue() -> io::Result<(EventSender, EventReceiver)> {
-    let (changes_sender, changes) = mpsc::channel();
+    let (trigger_sender, triggers) = mpsc::channel();
     let eventfd = Arc::new(EventFd::from_value_and_flags(
         0,
         EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK,
     )?);
     let stop = Arc::new(AtomicBool::new(false));
     let sender = EventSender {
-        changes: changes_sender,
+        triggers: trigger_sender,
         eventfd: eventfd.clone(),
         stop: stop.clone(),
     };
     Ok((
         sender,
         EventReceiver {
-            changes,
+            triggers,
             eventfd,
             stop,
         },
@@ -51,9 +51,9 @@ pub fn event_queue() -> io::Result<(EventSender, EventReceiver)> {
 }
 
 impl EventSender {
-    pub fn send(&self, change: Trigger) {
+    pub fn send(&self, trigger: Trigger) {
         // A reconciler that has ended needs no event.
-        let _ = self.changes.send(change);
+        let _ = self.triggers.send(trigger);
         let _ = self.eventfd.write(1);
     }
 

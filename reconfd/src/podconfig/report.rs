@@ -134,7 +134,7 @@ fn is_selected<E>(
 /// What keeps the pod from what this PodConfig requests.
 fn of_config<'a>(config: &PodConfig, outcome: &'a PodOutcome) -> Vec<Trouble<'a>> {
     let links = outcome.links.iter().map(link_status);
-    let unknown = Trouble::not_reported(&outcome.pod.name, "the pod's turn has not come yet");
+    let unknown = Trouble::not_reported(&outcome.pod.name, "the pod has not been reconciled yet");
     conditions::podconfig::pod_troubles(config, links, whole(outcome), unknown)
 }
 

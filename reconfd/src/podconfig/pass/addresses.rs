@@ -281,7 +281,7 @@ fn check_mac(granted: &DesiredLink) -> Option<Cause> {
         && granted.link.addresses.iter().any(|own| own.ip() == address);
     let message = || {
         format!(
-            "mac {} goes with the address {address}, which this link does not have; write another, or none",
+            "mac {} is derived from the address {address}, which this link does not have; choose another mac, or none",
             Mac(mac)
         )
     };

@@ -175,7 +175,7 @@ impl NodeReconciler {
             && hinted != own
         {
             return Err(refused(format!(
-                "of an earlier pod, whose uid was {hinted}"
+                "it is of an earlier pod, whose uid was {hinted}"
             )));
         }
         if addresses.is_empty() {

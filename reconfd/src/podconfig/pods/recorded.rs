@@ -119,7 +119,7 @@ impl Pods {
                 .bytes()
                 .all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
         {
-            return Some((Reason::BadRecord, format!("the uid {uid:?} is not one")));
+            return Some((Reason::BadRecord, format!("the uid {uid:?} is invalid")));
         }
         if let Some(other) = stranger {
             return Some((

@@ -52,14 +52,14 @@ mod tests {
     }
 
     #[test]
-    fn a_pod_on_the_nodes_network_is_told_whatever_the_list_says() {
+    fn a_pod_on_the_nodes_network_is_unsupported_whatever_the_list_says() {
         let none = Unsupported::new(&[String::new()]);
         assert!(none.why(&pod(true, None)).is_some());
         assert_eq!(none.why(&pod(false, Some("kata"))), None);
     }
 
     #[test]
-    fn guests_and_user_space_stacks_are_told_and_ordinary_containers_are_not() {
+    fn guests_and_user_space_stacks_are_unsupported_and_ordinary_containers_are_not() {
         for class in [
             "kata",
             "kata-qemu",

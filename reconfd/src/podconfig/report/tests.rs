@@ -458,7 +458,7 @@ fn a_link_that_is_asked_for_and_not_spoken_of_is_waited_for() {
     let status = status(&[outcome("web-0", vec![ready("other0")])]);
     assert_eq!((status.selected, status.configured), (1, 0));
     let message = &condition(&status.conditions, "Progressing").message;
-    assert_eq!(message, "pod web-0: the pod's turn has not come yet");
+    assert_eq!(message, "pod web-0: the pod has not been reconciled yet");
 }
 
 #[test]
