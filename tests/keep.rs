@@ -110,7 +110,7 @@ fn while_the_switch_is_unpinned_the_daemon_says_so_and_makes_no_second_one() {
     let refused = node.keep_once(&[]);
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(
-        !refused.status.success() && said.contains("start the daemon anew"),
+        !refused.status.success() && said.contains("restart the daemon"),
         "{said}"
     );
     a.ping("10.1.0.2");

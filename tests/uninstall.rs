@@ -103,7 +103,7 @@ fn links_that_are_to_stay_stay_until_their_pods_end() {
     let said = node.uninstall(&["--links", "keep"]);
     stream.lost_nothing();
     assert_eq!(index(&a.link("data0")), before);
-    assert!(said.contains("stay, as told"), "{said}");
+    assert!(said.contains("stay, as requested"), "{said}");
     assert!(!node.is_in_chain() && node.has_switch());
     b.vanish();
     eventually("the links of a pod end with it", || {

@@ -1,9 +1,9 @@
-//! Pods that no record speaks of: what others say about where their network namespaces are. All of it
-//! is hearsay. Nothing here is opened or believed; whoever uses a hint proves the namespace first.
+//! Hints to the network namespaces of pods without a record, from other sources than the plugin. Hints are
+//! unverified: nothing is opened here, and the user of a hint must verify the namespace first.
 
-/// libcni's folder of results, read and watched.
+/// libcni's result cache, read and watched.
 pub mod cache;
-/// The container runtime, asked.
+/// The container runtime, queried over CRI.
 pub mod cri;
 
 use std::{
@@ -17,29 +17,29 @@ use std::{
 use cni_plugin::record::{is_container_id, is_dns_name, is_ifname, is_plain_path, is_uid};
 use crds::report::RecordSource;
 
-use self::{cache::Cache, cri::Cri};
+use self::{cache::CniCache, cri::Cri};
 use crate::source::{self, Trigger};
 
-/// So many hints are kept of one source: stale ones stay on a disk for ever.
+/// Hints kept per source: stale entries stay on the disk for ever.
 pub const MOST_HINTS: usize = 8192;
 
-/// Everybody that is listened to beside the plugin.
+/// The sources of hints beside the plugin.
 #[derive(Default)]
 pub struct Backfill {
     pub hints: Hints,
-    cache: Option<Cache>,
+    cache: Option<CniCache>,
     cri: Option<Cri>,
 }
 
 impl Backfill {
-    /// Listens to those that are named; what the cache tells now is known when this returns.
+    /// Starts the configured sources; the present entries of the cache are read before it returns.
     pub fn start(
         cni_cache: Option<&Path>,
         cri_socket: Option<&Path>,
         notify: impl Fn(Trigger) + Clone + Send + 'static,
     ) -> io::Result<Self> {
         let hints = Hints::default();
-        let cache = cni_cache.map(|path| Cache::start(path, hints.clone(), notify.clone()));
+        let cache = cni_cache.map(|path| CniCache::start(path, hints.clone(), notify.clone()));
         let cri = cri_socket.map(|path| Cri::start(path, hints.clone(), notify));
         Ok(Self {
             cache: cache.transpose()?,
@@ -52,24 +52,24 @@ impl Backfill {
         self.cache.is_some() || self.cri.is_some()
     }
 
-    /// Asks for a pod that nothing tells of, where there is somebody to ask. One without an address could
-    /// not be known by any answer.
-    pub fn ask(&self, pod: &source::Pod) {
+    /// Requests a hint to a pod that no other source has, if there is a CRI socket. A pod without an address could
+    /// not be verified by any answer.
+    pub fn request(&self, pod: &source::Pod) {
         let metadata = &pod.metadata;
         let names = metadata.namespace.clone().zip(metadata.name.clone());
         if let (Some(cri), Some(pod), false) = (&self.cri, names, pod.status.pod_ips.is_empty()) {
-            cri.ask(pod);
+            cri.request(pod);
         }
     }
 }
 
-/// Where somebody says that a pod's network namespace is.
+/// An unverified location of a pod's network namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SandboxHint {
     pub source: RecordSource,
     pub namespace: String,
     pub pod: String,
-    /// Old runtimes tell none.
+    /// Old runtimes have none.
     pub uid: Option<String>,
     pub container: String,
     pub ifname: String,
@@ -80,8 +80,8 @@ pub struct SandboxHint {
 }
 
 impl SandboxHint {
-    /// What is wrong with it, if anything: the names become parts of paths, marks and log lines.
-    pub fn flaw(&self) -> Option<String> {
+    /// The first invalid field, if any: the names become parts of paths, marks and log lines.
+    pub fn invalid_field(&self) -> Option<String> {
         let uid = self.uid.as_deref().unwrap_or("-");
         let checks: [(&str, bool, &dyn std::fmt::Debug); 7] = [
             (
@@ -104,7 +104,7 @@ impl SandboxHint {
         wrong.map(|(what, _, value)| format!("{what} {value:?} is not valid"))
     }
 
-    /// Of several hints to one pod: the newest sandbox first, and of one sandbox the primary network.
+    /// Sort key of the hints to one pod: the newest sandbox first, and of one sandbox the primary network.
     fn rank(&self) -> impl Ord + use<> {
         let beside = (self.ifname == "lo", self.ifname != "eth0");
         (std::cmp::Reverse(self.since), beside, self.ifname.clone())
@@ -113,33 +113,33 @@ impl SandboxHint {
 
 /// A pod's namespace and name.
 pub type PodName = (String, String);
-/// Who said it, and under which name: a file's, or a sandbox's.
-type Place = (RecordSource, String);
+/// Source and name of a hint: the name of a file or of a sandbox.
+type HintId = (RecordSource, String);
 
-/// Everything that is said at this moment. Clones share it: the sources write, the controller reads.
+/// The current hints, shared by all clones: the sources write, the reconciler reads.
 #[derive(Clone, Debug, Default)]
 pub struct Hints(Arc<RwLock<Inner>>);
 
 #[derive(Debug, Default)]
 struct Inner {
-    pods: HashMap<PodName, BTreeMap<Place, Arc<SandboxHint>>>,
-    places: BTreeMap<Place, PodName>,
+    pods: HashMap<PodName, BTreeMap<HintId, Arc<SandboxHint>>>,
+    ids: BTreeMap<HintId, PodName>,
 }
 
 impl Hints {
-    /// What is said under a name from now on; the pods that this concerns. Nothing, where it was said before.
+    /// Sets the hint of a name; returns the affected pods, none if it is unchanged.
     pub fn put(&self, source: RecordSource, name: &str, hint: Option<SandboxHint>) -> Vec<PodName> {
         let mut inner = self.0.write().unwrap_or_else(PoisonError::into_inner);
         inner.put((source, name.to_owned()), hint)
     }
 
-    /// Forgets what a source said under any name but these; the pods that this concerns.
+    /// Removes a source's hints under all other names; returns the affected pods.
     pub fn keep_only(&self, source: RecordSource, keep: impl Fn(&str) -> bool) -> Vec<PodName> {
         let mut inner = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        let of_source = inner.places.keys().filter(|place| place.0 == source);
-        let gone: Vec<Place> = of_source.filter(|place| !keep(&place.1)).cloned().collect();
+        let of_source = inner.ids.keys().filter(|id| id.0 == source);
+        let gone: Vec<HintId> = of_source.filter(|id| !keep(&id.1)).cloned().collect();
         gone.into_iter()
-            .flat_map(|place| inner.put(place, None))
+            .flat_map(|id| inner.put(id, None))
             .collect()
     }
 
@@ -158,32 +158,30 @@ impl Hints {
 }
 
 impl Inner {
-    fn put(&mut self, place: Place, hint: Option<SandboxHint>) -> Vec<PodName> {
+    fn put(&mut self, id: HintId, hint: Option<SandboxHint>) -> Vec<PodName> {
         let pod = hint.as_ref().map(|h| (h.namespace.clone(), h.pod.clone()));
-        let before = self.places.get(&place).cloned();
-        let said = before
-            .as_ref()
-            .and_then(|pod| self.pods.get(pod)?.get(&place));
-        if said.map(Arc::as_ref) == hint.as_ref() || before.is_none() && self.is_full(place.0) {
+        let before = self.ids.get(&id).cloned();
+        let known = before.as_ref().and_then(|pod| self.pods.get(pod)?.get(&id));
+        if known.map(Arc::as_ref) == hint.as_ref() || before.is_none() && self.is_full(id.0) {
             return Vec::new();
         }
         if let Some(pod) = &before {
-            self.forget(&place, pod);
+            self.forget(&id, pod);
         }
         if let (Some(hint), Some(pod)) = (hint, &pod) {
-            self.places.insert(place.clone(), pod.clone());
+            self.ids.insert(id.clone(), pod.clone());
             let hints = self.pods.entry(pod.clone()).or_default();
-            hints.insert(place, Arc::new(hint));
+            hints.insert(id, Arc::new(hint));
         }
         let mut touched: Vec<PodName> = before.into_iter().chain(pod).collect();
         touched.dedup();
         touched
     }
 
-    fn forget(&mut self, place: &Place, pod: &PodName) {
-        self.places.remove(place);
+    fn forget(&mut self, id: &HintId, pod: &PodName) {
+        self.ids.remove(id);
         if let Some(hints) = self.pods.get_mut(pod) {
-            hints.remove(place);
+            hints.remove(id);
             if hints.is_empty() {
                 self.pods.remove(pod);
             }
@@ -191,8 +189,8 @@ impl Inner {
     }
 
     fn is_full(&self, source: RecordSource) -> bool {
-        let of_source = self.places.keys().filter(|place| place.0 == source);
-        self.places.len() >= MOST_HINTS && of_source.count() >= MOST_HINTS
+        let of_source = self.ids.keys().filter(|id| id.0 == source);
+        self.ids.len() >= MOST_HINTS && of_source.count() >= MOST_HINTS
     }
 }
 

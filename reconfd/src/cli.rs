@@ -1,4 +1,4 @@
-//! The command line: one program, and what it does beside being the daemon.
+//! The command line: the daemon, and its subcommands.
 
 use std::{ffi::OsString, fmt};
 
@@ -13,7 +13,7 @@ use crate::{
     uninstall::UninstallConfig,
 };
 
-/// Without a word behind the name it is the daemon.
+/// Without a subcommand, the program is the daemon.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Cli {
     Daemon(Box<Config>),
@@ -22,13 +22,13 @@ pub enum Cli {
 
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
 pub enum Program {
-    /// What sees more than one node of a cluster: status, allowances, peers; runs once
+    /// The cluster controller: status, allowances, peers; one per cluster
     Controller(Box<ControllerConfig>),
-    /// What keeps a node ready for a daemon that may not mount: the switch pinned, the plugin in the chain
+    /// Keeps the switch pinned and the plugin in the chain, for a daemon that may not mount
     Keep(Box<KeepConfig>),
-    /// Prints which networks no link may overlap, where each was read, and what could not be read
+    /// Prints the networks that no link may overlap, where each was read, and what could not be read
     Networks(Box<NetworksConfig>),
-    /// Takes podconfig off this node, or off a cluster; may be repeated
+    /// Uninstalls podconfig from this node or from a cluster; may be repeated
     Uninstall(Box<UninstallConfig>),
 }
 
@@ -41,7 +41,7 @@ pub struct ControllerConfig {
     #[command(flatten)]
     pub scope: Scope,
 
-    /// Where /livez, /readyz and /metrics are: ADDRESS:PORT, or off
+    /// Address of /livez, /readyz and /metrics: ADDRESS:PORT, or off
     #[arg(
         long,
         env = "PODCONFIG_LISTEN",
@@ -54,7 +54,7 @@ pub struct ControllerConfig {
     pub logging: Logging,
 }
 
-/// How the log is written, by every program.
+/// Logging options of every subcommand.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
 pub struct Logging {
     /// auto: text on a terminal, JSON otherwise
@@ -121,7 +121,7 @@ impl fmt::Display for LogFormat {
     }
 }
 
-/// Programs and libraries that write to the log here.
+/// Targets that write to this log.
 const LOG_TARGETS: [&str; 7] = [
     "reconfd",
     "kube_client",
@@ -132,8 +132,8 @@ const LOG_TARGETS: [&str; 7] = [
     "rustls",
 ];
 
-/// A word that is no level is taken for a target, and a filter of targets that there are not lets nothing
-/// through: a misspelt level would silence the program.
+/// Checks a log filter. `EnvFilter` takes a word that is not a level for a target, and a filter of unknown targets
+/// matches nothing: a misspelt level would silence the program.
 fn log_filter(text: &str) -> Result<String, String> {
     EnvFilter::try_new(text).map_err(|error| error.to_string())?;
     let mut directives = text.split(',').map(str::trim);

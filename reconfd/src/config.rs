@@ -1,5 +1,5 @@
-//! Flags and environment. Everything is checked here, so that a wrong value is told at once and in
-//! words, and nothing behind it meets an unparsed string. No credentials ever go through a flag.
+//! Flags and environment of the daemon. All values are validated here, so that an invalid one is reported at the
+//! start, and no other code handles unparsed strings. No flag takes credentials.
 
 use std::{
     net::SocketAddr,
@@ -16,13 +16,13 @@ use crate::{
     cli::Logging, node::switch::Maker, podconfig::pods::unsupported::RUNTIME_CLASSES, scope::Scope,
 };
 
-/// Makes each recorded pod's network links what the PodConfigs say.
+/// Reconciles the network links of each recorded pod with the PodConfigs.
 #[derive(Clone, Debug, PartialEq, Eq, Parser)]
 #[command(name = "reconfd", version)]
 pub struct Config {
-    /// Where the objects come from: cluster, the Kubernetes API; or directory:PATH, a folder of manifests
+    /// Source of the objects: cluster, the Kubernetes API; or directory:PATH, a folder of manifests
     #[arg(long, env = "PODCONFIG_SOURCE")]
-    pub source: Source,
+    pub source: ObjectSource,
 
     #[command(flatten)]
     pub scope: Scope,
@@ -37,8 +37,8 @@ pub struct Config {
     )]
     pub reserve: Vec<Cidr>,
 
-    /// Ask on the wire, by ARP and neighbour discovery, whether somebody has an address before it is put on a link;
-    /// it takes half a second, and the right to send raw frames
+    /// Probe by ARP and neighbour discovery whether an address is in use before it is set on a link; takes half a
+    /// second, and the right to send raw frames
     #[arg(long, env = "PODCONFIG_PROBE_ADDRESSES")]
     pub probe_addresses: bool,
 
@@ -59,18 +59,18 @@ pub struct Config {
     )]
     pub records: PathBuf,
 
-    /// libcni's folder of results, which tells of pods that have no record: a path, or off. Default: off,
+    /// libcni's result cache, to find pods that have no record: a path, or off. Default: off,
     /// with the cluster source /var/lib/cni/results
     #[arg(long, env = "PODCONFIG_CNI_CACHE", value_name = "PATH")]
     pub cni_cache: Option<PathBuf>,
 
-    /// The container runtime's CRI socket, asked for pods that nothing else tells of; whoever may speak to it
-    /// may do anything on the node
+    /// The container runtime's CRI socket, to find pods that are found in no other way; access to it gives full
+    /// control of the node
     #[arg(long, env = "PODCONFIG_CRI_SOCKET", value_name = "PATH", value_parser = cri_socket)]
     pub cri_socket: Option<PathBuf>,
 
-    /// Runtime classes whose pods do not see links that come later, commas between; a * at the end stands for
-    /// any ending
+    /// Runtime classes whose pods do not see links that are added later, separated by commas; a trailing * matches
+    /// any suffix
     #[arg(
         long,
         env = "PODCONFIG_UNSUPPORTED_RUNTIME_CLASSES",
@@ -84,12 +84,12 @@ pub struct Config {
     #[arg(long, env = "PODCONFIG_REPORTS", value_name = "PATH")]
     pub reports: Option<PathBuf>,
 
-    /// The folder for claims to addresses, with a folder of manifests; daemons that share it never give out the
-    /// same address. By default that of the manifests with "-claims" behind its name
+    /// The folder for address claims, with a folder of manifests; daemons that share it never allocate the same
+    /// address. By default that of the manifests with "-claims" behind its name
     #[arg(long, env = "PODCONFIG_CLAIMS", value_name = "PATH")]
     pub claims: Option<PathBuf>,
 
-    /// For how many seconds an address that was given back rests, before others may have it
+    /// Seconds before a released address may be allocated again
     #[arg(
         long,
         env = "PODCONFIG_ADDRESS_REST",
@@ -98,7 +98,7 @@ pub struct Config {
     )]
     pub address_rest: u32,
 
-    /// A folder that pods' network namespaces may be in; may be given more than once, or with colons between
+    /// A folder of pods' network namespaces; may be repeated, or separated by colons
     #[arg(
         long = "netns-folder",
         env = "PODCONFIG_NETNS_FOLDERS",
@@ -108,7 +108,7 @@ pub struct Config {
     )]
     pub netns_folders: Vec<PathBuf>,
 
-    /// The folder that the switch is pinned in
+    /// The folder where the switch is pinned
     #[arg(
         long,
         env = "PODCONFIG_SWITCH_FOLDER",
@@ -122,7 +122,7 @@ pub struct Config {
     #[arg(long, env = "PODCONFIG_SWITCH", value_name = "HOW", value_enum)]
     pub switch: Option<Switch>,
 
-    /// Tells several installations on one node apart: a DNS label of at most 20 characters
+    /// Name of this installation, to run several on one node: a DNS label of at most 20 characters
     #[arg(long, env = "PODCONFIG_INSTALLATION", value_name = "NAME", default_value = "default", value_parser = installation)]
     pub installation: String,
 
@@ -135,7 +135,7 @@ pub struct Config {
     )]
     pub run_dir: PathBuf,
 
-    /// Where /livez, /readyz and /metrics are: ADDRESS:PORT, or off
+    /// Address of /livez, /readyz and /metrics: ADDRESS:PORT, or off
     #[arg(
         long,
         env = "PODCONFIG_LISTEN",
@@ -152,14 +152,14 @@ pub struct Config {
     pub logging: Logging,
 }
 
-/// Where objects come from and where reports go.
+/// Source of objects and destination of reports.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Source {
+pub enum ObjectSource {
     Cluster,
     Directory(PathBuf),
 }
 
-/// Where the switch comes from.
+/// How the daemon gets the switch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Switch {
     Make,
@@ -172,15 +172,15 @@ pub enum Listen {
     At(SocketAddr),
 }
 
-/// Where libcni keeps its results, whichever runtime calls it.
+/// libcni's result cache, with every runtime.
 const CNI_CACHE: &str = "/var/lib/cni/results";
 
 impl Config {
     /// On a cluster the daemon may not mount.
     pub fn maker(&self) -> Maker {
         let by_source = match self.source {
-            Source::Cluster => Switch::Adopt,
-            Source::Directory(_) => Switch::Make,
+            ObjectSource::Cluster => Switch::Adopt,
+            ObjectSource::Directory(_) => Switch::Make,
         };
         match self.switch.unwrap_or(by_source) {
             Switch::Make => Maker::Itself,
@@ -188,12 +188,12 @@ impl Config {
         }
     }
 
-    /// The folder of libcni's results, where it is to be read.
+    /// libcni's result cache, if it is to be read.
     pub fn cni_cache(&self) -> Option<&Path> {
         match (&self.cni_cache, &self.source) {
             (Some(path), _) => Some(path.as_path()).filter(|path| *path != Path::new("off")),
-            (None, Source::Cluster) => Some(Path::new(CNI_CACHE)),
-            (None, Source::Directory(_)) => None,
+            (None, ObjectSource::Cluster) => Some(Path::new(CNI_CACHE)),
+            (None, ObjectSource::Directory(_)) => None,
         }
     }
 
@@ -202,19 +202,19 @@ impl Config {
         beside(manifests, self.reports.as_deref(), "reports")
     }
 
-    /// The folder for claims to addresses.
+    /// The folder for address claims.
     pub fn claims(&self, manifests: &Path) -> Result<PathBuf, String> {
         beside(manifests, self.claims.as_deref(), "claims")
     }
 
-    /// How long an address rests that was given back.
+    /// How long a released address is quarantined.
     pub fn address_rest(&self) -> Duration {
         Duration::from_secs(self.address_rest.into())
     }
 }
 
-/// A folder that the daemon writes, by default beside the manifests. One inside of them would feed the daemon
-/// its own words.
+/// A folder that the daemon writes, by default beside the manifests. Inside of them, the daemon would read its own
+/// output.
 fn beside(manifests: &Path, named: Option<&Path>, what: &str) -> Result<PathBuf, String> {
     let folder = named.map(Path::to_owned).unwrap_or_else(|| {
         let mut beside = manifests.components().as_path().as_os_str().to_owned();
@@ -230,7 +230,7 @@ fn beside(manifests: &Path, named: Option<&Path>, what: &str) -> Result<PathBuf,
     Ok(folder)
 }
 
-impl FromStr for Source {
+impl FromStr for ObjectSource {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
         match text.split_once(':') {
@@ -238,7 +238,7 @@ impl FromStr for Source {
             Some(("directory", path)) => Ok(Self::Directory(path.into())),
             None if text == "cluster" => Ok(Self::Cluster),
             Some(("cluster", _)) => Err(
-                "cluster takes nothing behind it; which cluster, KUBECONFIG says, or the pod's service account"
+                "cluster takes no value; the cluster is that of KUBECONFIG, or of the pod's service account"
                     .to_owned(),
             ),
             _ => Err("not a source; use cluster or directory:PATH".to_owned()),
@@ -288,12 +288,12 @@ pub(crate) fn installation(text: &str) -> Result<String, String> {
 fn node_name(text: &str) -> Result<String, String> {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
     if text.is_empty() || text.len() > 253 || !text.bytes().all(allowed) {
-        return Err("not a host name; say --node-name NAME".to_owned());
+        return Err("not a host name; use --node-name NAME".to_owned());
     }
     Ok(text.to_owned())
 }
 
-/// Empty where the host has none, which is then refused like any other bad name.
+/// Empty if the host has none, which is then refused like any other invalid name.
 fn host_name() -> String {
     uname()
         .map(|host| host.nodename().to_string_lossy().into_owned())

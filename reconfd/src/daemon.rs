@@ -1,4 +1,4 @@
-//! The daemon: its threads, from the first to the last. Links stay as they are when it ends.
+//! Start and end of the daemon and its threads. Links stay as they are when it ends.
 
 use std::{
     path::Path,
@@ -24,7 +24,7 @@ use crate::{
         kernel,
     },
     backfill::Backfill,
-    config::{Config, Listen, Source},
+    config::{Config, Listen, ObjectSource},
     http::{self, DaemonHealth},
     lock,
     metrics::Metrics,
@@ -48,13 +48,13 @@ use crate::{
     },
 };
 
-/// A source, and what it leads to.
+/// The running source, with what it provides.
 struct Opened {
     stores: Stores,
     claims: ClaimAllocator,
     sink: ReportSink,
     complete: InitialSync,
-    /// It runs until this is dropped.
+    /// Ends the source when dropped.
     running: Box<dyn Send>,
 }
 
@@ -121,7 +121,7 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
     reporter
         .join()
         .map_err(|_| anyhow!("the reporter panicked"))?;
-    // Last: what the reporter said is still to be written.
+    // Last, so that the final reports are written.
     drop(opened.running);
     result
 }
@@ -136,16 +136,16 @@ fn start_backfill(config: &Config, events: &EventSender) -> anyhow::Result<Backf
     let events = events.clone();
     let notify = move |trigger| events.send(trigger);
     let started = Backfill::start(config.cni_cache(), config.cri_socket.as_deref(), notify);
-    started.context("listen to others than the plugin")
+    started.context("start the sources of hints")
 }
 
-/// Networks of this node, which no link may overlap.
+/// Starts to watch the networks of this node, which no link may overlap.
 fn watch_networks(
     config: &Config,
     events: &EventSender,
 ) -> anyhow::Result<(Networks, networks::NetworkWatch)> {
     let node = NodeNetworks::default();
-    let is_in_cluster = matches!(config.source, Source::Cluster);
+    let is_in_cluster = matches!(config.source, ObjectSource::Cluster);
     let networks = Networks::new(
         &config.installation,
         &config.reserve,
@@ -163,8 +163,8 @@ fn watch_networks(
     Ok((networks, watch.context("watch the networks of this node")?))
 }
 
-/// The oldest kernel that tells which addresses are ours (IFA_PROTO): before it, an address that is
-/// withdrawn could not be told from one that the pod gave itself.
+/// The oldest kernel with IFA_PROTO, which marks our addresses: without it, a withdrawn address cannot be
+/// distinguished from one that the pod has set itself.
 const OLDEST_KERNEL: (u32, u32) = (5, 18);
 
 fn check_kernel(release: &str) -> anyhow::Result<()> {
@@ -178,7 +178,7 @@ fn check_kernel(release: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A burst over many pods holds some descriptors of each until its pass is through.
+/// A pass over many pods holds some descriptors of each until it ends.
 fn allow_many_files() -> anyhow::Result<()> {
     const ENOUGH: u64 = 4096;
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
@@ -194,8 +194,8 @@ fn open_source(
     events: &EventSender,
 ) -> anyhow::Result<Opened> {
     match &config.source {
-        Source::Directory(manifests) => open_directory(config, manifests, signs.1, events),
-        Source::Cluster => open_cluster(config, signs, events),
+        ObjectSource::Directory(manifests) => open_directory(config, manifests, signs.1, events),
+        ObjectSource::Cluster => open_cluster(config, signs, events),
     }
 }
 
@@ -273,7 +273,7 @@ fn admit(kind: &str, value: serde_json::Value) -> Result<serde_json::Value, Vec<
     })
 }
 
-/// Serves the probes until a signal comes or the reconciler ends.
+/// Serves the probes until a signal arrives or the reconciler ends.
 fn wait_for_the_end(
     config: &Config,
     (health, metrics): (DaemonHealth, Metrics),
@@ -312,7 +312,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_kernel_that_cannot_tell_whose_an_address_is_is_refused() {
+    fn a_kernel_without_ifa_proto_is_refused() {
         for old in ["5.17.0", "4.18.0-553.el8_10.x86_64", "", "unknown"] {
             assert!(check_kernel(old).is_err(), "{old}");
         }

@@ -1,5 +1,5 @@
-//! `/livez`, `/readyz` and `/metrics`: reads what others have written down, and never waits for them.
-//! Whoever connects can cost little: few connections, one request each, and not for long.
+//! `/livez`, `/readyz` and `/metrics`. Reads shared state and never blocks on it. The cost of clients is bounded: few
+//! connections, one request each, with a deadline.
 
 use std::{
     convert::Infallible,
@@ -26,36 +26,36 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-/// How a program is, for the probes.
+/// Health of a program, for the probes.
 pub trait HealthCheck: Clone + Send + Sync + 'static {
-    /// Why it should be started anew, if it should.
+    /// An error if the program should be restarted.
     fn live(&self) -> Result<(), String>;
-    /// Why nobody should count on it yet, if so.
+    /// An error if the program is not ready yet.
     fn ready(&self) -> Result<(), String>;
 }
 
-/// What a program counts.
+/// Metrics of a program.
 pub trait Encode: Clone + Send + Sync + 'static {
-    /// All of it in the OpenMetrics text format.
+    /// All metrics in the OpenMetrics text format.
     fn encode(&self) -> String;
 }
 
-/// How the daemon is: written by the controller, read by the probes.
+/// Health of the daemon: written by the reconciler, read by the probes.
 #[derive(Clone, Debug)]
-pub struct DaemonHealth(Arc<Signs>);
+pub struct DaemonHealth(Arc<State>);
 
 #[derive(Debug)]
-struct Signs {
+struct State {
     started: Instant,
     /// Milliseconds after the start.
     heartbeat: AtomicU64,
     passed: AtomicBool,
     pinned: AtomicBool,
-    /// What a source waits for.
+    /// What the source waits for.
     waiting: Mutex<Option<String>>,
 }
 
-/// A controller that has not beaten for so long hangs.
+/// A reconciler without a heartbeat for this time hangs.
 pub const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(30);
 const CONNECTIONS: usize = 64;
 const HEADERS_WITHIN: Duration = Duration::from_secs(5);
@@ -67,9 +67,9 @@ const TEXT: &str = "text/plain; charset=utf-8";
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 impl Default for DaemonHealth {
-    /// Alive, and ready for nothing yet.
+    /// Live, and not ready yet.
     fn default() -> Self {
-        Self(Arc::new(Signs {
+        Self(Arc::new(State {
             started: Instant::now(),
             heartbeat: AtomicU64::new(0),
             passed: AtomicBool::new(false),
@@ -80,23 +80,23 @@ impl Default for DaemonHealth {
 }
 
 impl DaemonHealth {
-    /// The controller goes on.
+    /// Records a heartbeat of the reconciler.
     pub fn beat(&self) {
         let since = u64::try_from(self.0.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.0.heartbeat.store(since, Relaxed);
     }
 
-    /// Every recorded pod has been looked at once.
+    /// Every recorded pod was reconciled once.
     pub fn first_pass_done(&self) {
         self.0.passed.store(true, Relaxed);
     }
 
-    /// Whether the switch is where it should be; tells whether it was.
+    /// Sets whether the switch is pinned; returns whether it was before.
     pub fn set_switch_pinned(&self, pinned: bool) -> bool {
         self.0.pinned.swap(pinned, Relaxed)
     }
 
-    /// Something from outside is waited for; whether that is news.
+    /// Sets what the source waits for; returns whether that has changed.
     pub fn wait_for(&self, what: &str) -> bool {
         let mut waiting = self.waiting();
         let is_new = waiting.as_deref() != Some(what);
@@ -104,12 +104,12 @@ impl DaemonHealth {
         is_new
     }
 
-    pub fn waits_no_more(&self) {
+    pub fn clear_wait(&self) {
         *self.waiting() = None;
     }
 
     fn waiting(&self) -> MutexGuard<'_, Option<String>> {
-        // A text is put in place as a whole, so a panic in between leaves nothing half-done.
+        // The text is replaced as a whole, so a panic in between leaves no partial update.
         self.0
             .waiting
             .lock()
@@ -152,18 +152,18 @@ impl HealthCheck for DaemonHealth {
     }
 }
 
-/// Whether somebody who beat last at this time still goes on.
+/// An error if the last heartbeat is too long ago.
 pub fn check_heartbeat(last: Instant, now: Instant) -> Result<(), String> {
     match now.saturating_duration_since(last) {
         silence if silence < HEARTBEAT_TIMEOUT => Ok(()),
         silence => Err(format!(
-            "the controller has been silent for {} s",
+            "no heartbeat of the controller for {} s",
             silence.as_secs()
         )),
     }
 }
 
-/// Answers until `shutdown` ends; what is being answered then gets a moment to finish.
+/// Serves until `shutdown` resolves; open requests then get a grace period.
 pub async fn serve(
     listener: TcpListener,
     health: impl HealthCheck,
@@ -181,8 +181,8 @@ pub async fn serve(
                     connections.spawn(one(stream, health.clone(), metrics.clone()));
                 }
                 Err(error) => {
-                    tracing::warn!("accept a connection to the probes: {error}");
-                    // Out of file descriptors, most likely; there is no hurry.
+                    tracing::warn!("cannot accept a connection to the probes: {error}");
+                    // Most likely out of file descriptors: back off.
                     sleep(Duration::from_millis(100)).await;
                 }
             },
@@ -207,9 +207,11 @@ async fn one(stream: TcpStream, health: impl HealthCheck, metrics: impl Encode) 
         .serve_connection(TokioIo::new(stream), service);
     match timeout(ANSWERED_WITHIN, connection).await {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::debug!("answer a probe: {error}"),
+        Ok(Err(error)) => tracing::debug!("cannot answer a probe: {error}"),
         Err(_) => {
-            tracing::debug!("answer a probe: the other end took longer than {ANSWERED_WITHIN:?}")
+            tracing::debug!(
+                "cannot answer a probe: the client took longer than {ANSWERED_WITHIN:?}"
+            )
         }
     }
 }
@@ -243,7 +245,7 @@ fn answer(
         }
         _ => text(
             StatusCode::NOT_FOUND,
-            "there is /livez, /readyz and /metrics\n".to_owned(),
+            "not found; try /livez, /readyz or /metrics\n".to_owned(),
         ),
     }
 }

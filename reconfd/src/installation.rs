@@ -1,5 +1,5 @@
-//! One copy of podconfig on a node: where it is, and what it shares with others. Several copies have the
-//! plugin, the chain entry and the record folder in common; these go with the last of them.
+//! An installation of podconfig on a node, and what it shares with others. Several installations share the plugin,
+//! the chain entry and the record folder; these are removed with the last of them.
 
 use std::path::PathBuf;
 
@@ -7,19 +7,19 @@ use clap::{Args, ValueEnum};
 
 use crate::config::installation;
 
-/// Which copies are installed on this node.
-pub mod notes;
-/// The plugin, into the chain and out of it.
+/// Adds the plugin to the chain and removes it.
 pub mod plugin;
+/// The installations on this node.
+pub mod registry;
 
-/// Where a copy of podconfig is on the node.
+/// Paths of an installation on a node.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
 pub struct OnNode {
-    /// Tells several installations on one node apart: a DNS label of at most 20 characters
+    /// Name of this installation, to run several on one node: a DNS label of at most 20 characters
     #[arg(long, env = "PODCONFIG_INSTALLATION", value_name = "NAME", default_value = "default", value_parser = installation)]
     pub installation: String,
 
-    /// The folder for locks, and for the notes of which copies are installed
+    /// The folder for locks, and for the registry of installations
     #[arg(
         long,
         env = "PODCONFIG_RUN_DIR",
@@ -28,7 +28,7 @@ pub struct OnNode {
     )]
     pub run_dir: PathBuf,
 
-    /// The folder that the switch is pinned in
+    /// The folder where the switch is pinned
     #[arg(
         long,
         env = "PODCONFIG_SWITCH_FOLDER",
@@ -38,13 +38,13 @@ pub struct OnNode {
     pub switch_folder: PathBuf,
 
     #[command(flatten)]
-    pub chain: Chain,
+    pub chain: ChainConfig,
 }
 
-/// Where the plugin and its chain are.
+/// Paths of the plugin and its chain.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
-pub struct Chain {
-    /// How the plugin joins the chain, as `podconfig-cni install --help` tells; none: the chain is left alone
+pub struct ChainConfig {
+    /// How the plugin joins the chain, see `podconfig-cni install --help`; none: the chain is not changed
     #[arg(
         long,
         env = "PODCONFIG_CNI_MODE",
@@ -54,7 +54,7 @@ pub struct Chain {
     )]
     pub mode: Mode,
 
-    /// Where the runtime reads its chains
+    /// The folder of the runtime's CNI configurations
     #[arg(
         long,
         env = "PODCONFIG_CNI_CONF_DIR",
@@ -66,7 +66,7 @@ pub struct Chain {
     #[command(flatten)]
     pub choice: Choice,
 
-    /// Where the runtime looks for plugins
+    /// The folder of the runtime's CNI plugins
     #[arg(
         long,
         env = "PODCONFIG_CNI_BIN_DIR",
@@ -84,12 +84,12 @@ pub struct Chain {
     )]
     pub records: PathBuf,
 
-    /// The plugin's program; by default podconfig-cni beside this program
+    /// The plugin's executable; by default podconfig-cni in this program's folder
     #[arg(long, env = "PODCONFIG_CNI_PROGRAM", value_name = "PATH")]
     pub plugin: Option<PathBuf>,
 }
 
-/// Which file of the runtime's folder is the chain, where it is not the first one.
+/// Which file of the runtime's folder is the chain, if it is not the first one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
 #[group(multiple = false)]
 pub struct Choice {
@@ -115,8 +115,8 @@ pub enum Mode {
 }
 
 impl Mode {
-    /// As the plugin says it.
-    pub fn word(self) -> &'static str {
+    /// The value of the plugin's `--mode`.
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Inline => "inline",
             Self::Owned => "owned",

@@ -1,9 +1,8 @@
-//! The keeper of one copy of podconfig on a node, for a daemon that may not mount: it makes the switch and
-//! keeps it pinned, puts the plugin into the chain and keeps it there. It speaks with nobody, and when it is
-//! told to end it leaves everything as it is.
+//! The keeper of an installation on a node, for a daemon that may not mount: creates the switch and keeps it pinned,
+//! adds the plugin to the chain and keeps it there. It needs no network, and leaves everything in place when it ends.
 
-/// The plugin's own watcher, run as a child.
-mod watcher;
+/// Supervises the plugin's own watcher, a child process.
+mod supervisor;
 
 use std::time::{Duration, Instant};
 
@@ -18,29 +17,29 @@ use crate::{
     cli::Logging,
     installation::{
         Mode, OnNode,
-        notes::{Chained, Note, Notes},
-        plugin::Ended,
+        plugin::InstallOutcome,
+        registry::{ChainState, Registry, RegistryEntry},
     },
     lock::{self, Role},
     node::{netlink::Changes, procfs::Procfs, switch::Pin},
 };
 
-use self::watcher::Watcher;
+use self::supervisor::Supervisor;
 
-/// How often the pin, the child and the chain are looked at.
-const LOOK: Duration = Duration::from_secs(1);
-/// Of so many looks, once the switch's settings are looked at as well.
-const THOROUGH: u32 = 10;
-/// How long a keeper of the same installation may take to end.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Interval of the checks of pin, child and chain.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+/// The switch's settings are checked once in this many checks.
+const SETTINGS_CHECK_EVERY: u32 = 10;
+/// How long to wait for another keeper of the installation to end.
+const KEEPER_TIMEOUT: Duration = Duration::from_secs(30);
 
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
 pub struct KeepConfig {
-    /// Pin the switch, put the plugin into the chain, and end
+    /// Pin the switch, add the plugin to the chain, and exit
     #[arg(long)]
     pub once: bool,
 
-    /// Only say whether the keeper has the plugin in the chain: the exit code is 0 if so
+    /// Only check whether the keeper has the plugin in the chain: the exit code is 0 if so
     #[arg(long, conflicts_with = "once")]
     pub check: bool,
 
@@ -52,103 +51,112 @@ pub struct KeepConfig {
 }
 
 pub fn run(config: &KeepConfig) -> anyhow::Result<()> {
-    let (node, notes) = (&config.node, Notes::in_run_dir(&config.node.run_dir));
+    let (node, registry) = (&config.node, Registry::in_run_dir(&config.node.run_dir));
     if config.check {
-        return check(&notes, &node.installation);
+        return check(&registry, &node.installation);
     }
-    let _lock = lock::wait_for(Role::Keeper, &node.run_dir, &node.installation, PATIENCE)?;
-    let mut keeper = Keeper::open(node, notes)?;
+    let _lock = lock::wait_for(
+        Role::Keeper,
+        &node.run_dir,
+        &node.installation,
+        KEEPER_TIMEOUT,
+    )?;
+    let mut keeper = Keeper::open(node, registry)?;
     match config.once {
         true => keeper.install_once(),
         false => keeper.keep(),
     }
 }
 
-/// What the keeper noted last.
-fn check(notes: &Notes, installation: &str) -> anyhow::Result<()> {
-    let Some(note) = notes.read(installation)? else {
+/// Checks the entry that the keeper wrote last.
+fn check(registry: &Registry, installation: &str) -> anyhow::Result<()> {
+    let Some(entry) = registry.read(installation)? else {
         bail!("no keeper of the installation {installation:?} has run on this node");
     };
-    match note.chain {
-        Chained::Kept | Chained::Off => Ok(()),
-        Chained::Pending | Chained::Broken => bail!("{}", note.message),
+    match entry.chain {
+        ChainState::Kept | ChainState::Off => Ok(()),
+        ChainState::Pending | ChainState::Broken => bail!("{}", entry.message),
     }
 }
 
 struct Keeper<'c> {
     node: &'c OnNode,
-    notes: Notes,
-    noted: Option<Note>,
+    registry: Registry,
+    written: Option<RegistryEntry>,
     pin: Pin,
     procfs: Procfs,
-    looks: u32,
+    checks: u32,
 }
 
 impl<'c> Keeper<'c> {
-    /// Noted before anything is installed: another copy that is uninstalled meanwhile leaves it alone.
-    fn open(node: &'c OnNode, notes: Notes) -> anyhow::Result<Self> {
+    /// Registers the installation before it installs anything, so that an uninstallation of another one meanwhile
+    /// leaves the shared parts in place.
+    fn open(node: &'c OnNode, registry: Registry) -> anyhow::Result<Self> {
         let procfs = Procfs::open().context("open a procfs")?;
         let pin = find_or_make(node, &procfs)?;
         let mut keeper = Self {
             node,
-            notes,
-            noted: None,
+            registry,
+            written: None,
             pin,
             procfs,
-            looks: 0,
+            checks: 0,
         };
-        let _lock = keeper.notes.lock()?;
+        let _lock = keeper.registry.lock()?;
         if keeper
-            .notes
+            .registry
             .read(&node.installation)
             .ok()
             .flatten()
             .is_none()
         {
-            keeper.note(keeper.pending("it has just begun"))?;
+            keeper.entry(keeper.pending("the keeper has just started"))?;
         }
         Ok(keeper)
     }
 
-    fn pending(&self, message: &str) -> Note {
+    fn pending(&self, message: &str) -> RegistryEntry {
         match self.node.chain.mode {
-            Mode::None => Note::new(Chained::Off, ""),
-            _ => Note::new(Chained::Pending, message),
+            Mode::None => RegistryEntry::new(ChainState::Off, ""),
+            _ => RegistryEntry::new(ChainState::Pending, message),
         }
     }
 
-    fn note(&mut self, note: Note) -> anyhow::Result<()> {
-        if self.noted.as_ref() != Some(&note) {
-            self.notes.write(&self.node.installation, &note)?;
-            self.noted = Some(note);
+    fn entry(&mut self, entry: RegistryEntry) -> anyhow::Result<()> {
+        if self.written.as_ref() != Some(&entry) {
+            self.registry.write(&self.node.installation, &entry)?;
+            self.written = Some(entry);
         }
         Ok(())
     }
 
-    /// A chain that cannot be joined is told and left to the keeper that stays: pods that run already get
-    /// their links all the same.
+    /// An error is logged and left to the permanent keeper: pods that are already running get their links anyway.
     fn install_once(&mut self) -> anyhow::Result<()> {
-        let note = match self.node.chain.mode {
+        let entry = match self.node.chain.mode {
             Mode::None => self.pending(""),
             _ => {
-                let _lock = self.notes.lock()?;
-                let ended = self.node.chain.install_once()?;
-                if ended != Ended::Well {
-                    tracing::warn!("{}", ended.words());
+                let _lock = self.registry.lock()?;
+                let outcome = self.node.chain.install_once()?;
+                if outcome != InstallOutcome::Success {
+                    tracing::warn!("{}", outcome.message());
                 }
-                match ended {
-                    Ended::Well => Note::new(Chained::Kept, ""),
-                    Ended::NoChain => Note::new(Chained::Pending, ended.words()),
-                    Ended::Undone | Ended::Failed => Note::new(Chained::Broken, ended.words()),
+                match outcome {
+                    InstallOutcome::Success => RegistryEntry::new(ChainState::Kept, ""),
+                    InstallOutcome::NoChain => {
+                        RegistryEntry::new(ChainState::Pending, outcome.message())
+                    }
+                    InstallOutcome::Reverted | InstallOutcome::Failed => {
+                        RegistryEntry::new(ChainState::Broken, outcome.message())
+                    }
                 }
             }
         };
-        self.note(note)
+        self.entry(entry)
     }
 
-    /// Until it is told to end.
+    /// Runs until SIGTERM or SIGINT.
     fn keep(&mut self) -> anyhow::Result<()> {
-        let mut watcher = Watcher::new(&self.node.chain);
+        let mut supervisor = Supervisor::new(&self.node.chain);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -158,58 +166,58 @@ impl<'c> Keeper<'c> {
                 signal(SignalKind::terminate())?,
                 signal(SignalKind::interrupt())?,
             );
-            let mut tick = interval(LOOK);
+            let mut tick = interval(CHECK_INTERVAL);
             loop {
                 tokio::select! {
                     _ = terminate.recv() => return Ok(()),
                     _ = interrupt.recv() => return Ok(()),
-                    _ = tick.tick() => self.look(&mut watcher)?,
+                    _ = tick.tick() => self.check(&mut supervisor)?,
                 }
             }
         });
-        watcher.end();
-        tracing::info!("ending as told; the chain entry, the switch and all links stay");
+        supervisor.end();
+        tracing::info!("ending; the chain entry, the switch and all links stay");
         kept
     }
 
-    fn look(&mut self, watcher: &mut Watcher<'_>) -> anyhow::Result<()> {
-        self.look_at_pin();
-        let note = watcher.look(Instant::now());
-        if let Err(error) = self.note(note) {
+    fn check(&mut self, supervisor: &mut Supervisor<'_>) -> anyhow::Result<()> {
+        self.check_pin();
+        let entry = supervisor.check(Instant::now());
+        if let Err(error) = self.entry(entry) {
             tracing::error!("{error:#}");
         }
         Ok(())
     }
 
-    /// The very same namespace is pinned again, by the descriptor that is held.
-    fn look_at_pin(&mut self) {
+    /// Pins the same namespace again, by the open descriptor.
+    fn check_pin(&mut self) {
         let path = self.pin.path().display();
         if matches!(self.pin.holds(), Ok(false)) {
             match self.pin.pin() {
                 Ok(()) => {
-                    tracing::warn!(%path, "somebody unmounted the switch's namespace; it was pinned again");
+                    tracing::warn!(%path, "the switch's namespace was unmounted; it was pinned again");
                 }
                 Err(error) => tracing::error!("{error}"),
             }
         }
-        if self.looks.is_multiple_of(THOROUGH)
+        if self.checks.is_multiple_of(SETTINGS_CHECK_EVERY)
             && let Err(error) = self.pin.enforce(&self.procfs)
         {
-            tracing::error!("keep the settings of the switch {path}: {error}");
+            tracing::error!("cannot enforce the settings of the switch {path}: {error}");
         }
-        self.looks += 1;
+        self.checks += 1;
     }
 }
 
-/// A daemon that lives in a switch which is no longer pinned would not see a second one, and its links would
-/// go with the first: nothing is made beside it.
+/// Fails if a daemon is running in a switch that is no longer pinned: it would not see a second switch, and its links
+/// would go with the first.
 fn find_or_make(node: &OnNode, procfs: &Procfs) -> anyhow::Result<Pin> {
     let changes = Changes::default();
     let (folder, installation) = (&node.switch_folder, &node.installation);
     let found = Pin::find(folder, installation, &changes)?;
     if found.is_none() && lock::is_held(Role::Daemon, &node.run_dir, installation)? {
         bail!(
-            "the switch is not pinned in {}, and a daemon of the installation {installation:?} lives in it: start the daemon anew, then a new switch is made",
+            "the switch is not pinned in {}, and a daemon of the installation {installation:?} is running in it: restart the daemon, then a new switch is created",
             folder.display()
         );
     }

@@ -1,9 +1,9 @@
-//! The daemon of podconfig: makes each recorded pod's links what the objects say. On a cluster the same
-//! program is also the controller, which sees more than one node.
+//! The daemon of podconfig: reconciles the links of each recorded pod with the objects. The same program is also the
+//! cluster controller.
 
-/// Addresses that never collide.
+/// IP address management and reserved networks.
 pub mod address;
-/// Pods that no record speaks of: what others say about where they are.
+/// Hints to pods without a record.
 pub mod backfill;
 /// The command line.
 pub mod cli;
@@ -13,29 +13,29 @@ pub mod conditions;
 pub mod config;
 /// The cluster controller.
 pub mod controller;
-/// The daemon: its threads, from the first to the last.
+/// Start and end of the daemon.
 pub mod daemon;
 /// `/livez`, `/readyz`, `/metrics`.
 pub mod http;
-/// One copy of podconfig on a node.
+/// An installation of podconfig on a node.
 pub mod installation;
-/// Keeps the switch pinned and the chain intact.
+/// Keeps the switch pinned and the plugin in the chain.
 pub mod keep;
-/// One program of a kind per installation and node.
+/// Lock files of daemon and keeper.
 pub mod lock;
 /// Metrics of the daemon.
 pub mod metrics;
-/// Which networks no link may overlap, as they are printed.
+/// `reconfd networks` and the snapshot file.
 pub mod networks;
 /// The machine: namespaces, the switch, links. Knows nothing of Kubernetes.
 pub mod node;
-/// One pod after the other: fetch, decide, act, tell.
+/// The node reconciler: observe, plan, apply, report.
 pub mod podconfig;
 /// The namespaces that an installation serves.
 pub mod scope;
-/// Where objects come from and where reports go.
+/// Object sources and report sinks.
 pub mod source;
-/// podconfig taken away again.
+/// `reconfd uninstall`.
 pub mod uninstall;
 
 use self::cli::{Cli, Program};

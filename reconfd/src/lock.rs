@@ -1,4 +1,4 @@
-//! One program of a kind per installation and node: two daemons would undo each other's work.
+//! Lock files: one daemon and one keeper per installation and node. Two would undo each other's changes.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -15,13 +15,13 @@ use nix::{
     fcntl::{Flock, FlockArg},
 };
 
-/// Held as long as the value lives; the kernel takes it back however the process ends.
+/// Held as long as the value lives; the kernel releases it however the process ends.
 pub type Lock = Flock<File>;
 
-/// How often a lock that is waited for is tried.
+/// Interval of attempts while waiting for a lock.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Which program of an installation.
+/// The program that holds a lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     Daemon,
@@ -36,7 +36,7 @@ impl Role {
         }
     }
 
-    fn word(self) -> &'static str {
+    fn as_str(self) -> &'static str {
         match self {
             Self::Daemon => "daemon",
             Self::Keeper => "keeper",
@@ -44,7 +44,7 @@ impl Role {
     }
 }
 
-/// The daemon's lock, if no other daemon of the installation has it.
+/// Takes the daemon's lock; fails if another daemon of the installation holds it.
 pub fn take(folder: &Path, installation: &str) -> anyhow::Result<Lock> {
     take_as(Role::Daemon, folder, installation)
 }
@@ -55,18 +55,18 @@ pub fn take_as(role: Role, folder: &Path, installation: &str) -> anyhow::Result<
         Some(lock) => Ok(lock),
         None => bail!(
             "another {} of the installation {installation:?} runs on this node ({} is locked); stop it, or give this one another --installation",
-            role.word(),
+            role.as_str(),
             path.display()
         ),
     }
 }
 
-/// The lock, once its holder has ended.
+/// Waits for the holder of the lock to end, and takes it.
 pub fn wait_for(
     role: Role,
     folder: &Path,
     installation: &str,
-    patience: Duration,
+    timeout: Duration,
 ) -> anyhow::Result<Lock> {
     let (path, start) = (role.path(folder, installation), Instant::now());
     let mut is_logged = false;
@@ -74,28 +74,28 @@ pub fn wait_for(
         if let Some(lock) = try_lock(folder, &path)? {
             return Ok(lock);
         }
-        if start.elapsed() >= patience {
+        if start.elapsed() >= timeout {
             bail!(
                 "the {} of the installation {installation:?} still runs on this node after {} s ({} is locked); end it first",
-                role.word(),
-                patience.as_secs(),
+                role.as_str(),
+                timeout.as_secs(),
                 path.display()
             );
         }
         if !std::mem::replace(&mut is_logged, true) {
-            tracing::info!(lock = %path.display(), "waiting for the {} to end", role.word());
+            tracing::info!(lock = %path.display(), "waiting for the {} to end", role.as_str());
         }
         sleep(PAUSE);
     }
 }
 
-/// Whether that program runs now.
+/// Whether that program is running.
 pub fn is_held(role: Role, folder: &Path, installation: &str) -> anyhow::Result<bool> {
     let path = role.path(folder, installation);
     Ok(try_lock(folder, &path)?.is_none())
 }
 
-/// Whether the program seems to run, without a try at its lock: who only looks must be in nobody's way.
+/// Whether the program seems to be running, read from /proc/locks: a try at its lock could delay it.
 pub fn is_seen(role: Role, folder: &Path, installation: &str) -> bool {
     let Ok(file) = fs::metadata(role.path(folder, installation)) else {
         return false;
@@ -122,7 +122,8 @@ fn try_lock(folder: &Path, path: &Path) -> anyhow::Result<Option<Lock>> {
     }
 }
 
-/// An uninstallation removes the file: a lock on what is no longer there keeps nobody out.
+/// Whether the locked file still has its path: an uninstallation removes it, and a lock on a removed file excludes
+/// no other program.
 fn is_still_there(lock: &File, path: &Path) -> io::Result<bool> {
     use std::os::unix::fs::MetadataExt;
     let own = lock.metadata()?;
@@ -156,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn who_waits_in_vain_is_logged_for_what() {
+    fn a_timeout_names_the_lock() {
         let folder = tempfile::tempdir().unwrap();
         let _daemon = take(folder.path(), "default").unwrap();
         let refused = wait_for(Role::Daemon, folder.path(), "default", MOMENT).unwrap_err();
@@ -165,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lock_whose_file_was_removed_keeps_nobody_out_and_lets_nobody_in() {
+    fn a_lock_on_a_removed_file_does_not_count() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("default.lock");
         let _old = take(folder.path(), "default").unwrap();

@@ -18,8 +18,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// A thread that visits a pod lives for microseconds; an arena of memory for each would stay. And what a
-/// burst of pods takes goes back to the node: by default glibc raises both thresholds to the largest block
+/// Threads that enter a pod's namespace live for microseconds, but a malloc arena for each would stay. And memory
+/// for a burst of pods is returned to the node: by default glibc raises both thresholds to the largest block
 /// that was ever freed, and from then on keeps holes of that size.
 #[cfg(target_env = "gnu")]
 #[allow(unsafe_code)]
@@ -40,7 +40,7 @@ fn keep_little_memory() {
 fn keep_little_memory() {}
 
 fn start_logging(config: &Logging) {
-    // Their errors are told by those who asked, with what they asked for.
+    // Callers log the errors of these crates, with the request.
     let filter = EnvFilter::try_new(format!(
         "kube_client=off,kube_runtime=off,{}",
         config.filter

@@ -1,5 +1,5 @@
-//! `reconfd networks`: which networks no link may overlap, where each was read, and what could not be read.
-//! A daemon keeps all that it goes by in a file; of a cluster the controller's objects say it.
+//! `reconfd networks`: prints the networks that no link may overlap, where each was read, and what could not be read.
+//! From the daemon's snapshot file, or from the ReservedNetworks of the controller.
 
 use std::{
     fs::{self, OpenOptions},
@@ -30,11 +30,11 @@ mod table;
 
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
 pub struct NetworksConfig {
-    /// Whose networks
+    /// The installation whose networks are printed
     #[arg(long, env = "PODCONFIG_INSTALLATION", value_name = "NAME", default_value = "default", value_parser = installation)]
     pub installation: String,
 
-    /// The folder that the daemon of this node keeps what it knows in
+    /// The folder of the daemon's snapshot file
     #[arg(
         long,
         env = "PODCONFIG_RUN_DIR",
@@ -43,11 +43,11 @@ pub struct NetworksConfig {
     )]
     pub run_dir: PathBuf,
 
-    /// Ask the API server, by KUBECONFIG, what the controller knows; without what each node adds
+    /// Read what the controller publishes from the API server in KUBECONFIG; without the networks that each node adds
     #[arg(long)]
     pub cluster: bool,
 
-    /// How it is printed
+    /// Output format
     #[arg(long, value_name = "HOW", value_enum, default_value = "table")]
     pub output: Output,
 
@@ -61,7 +61,7 @@ pub enum Output {
     Json,
 }
 
-/// Everything that is known.
+/// The known networks and sources at one time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Snapshot {
@@ -75,23 +75,23 @@ pub struct Snapshot {
     pub sources: Vec<SourceState>,
 }
 
-/// The file in which a daemon keeps what it knows.
+/// The snapshot file of a daemon.
 #[derive(Debug)]
 pub struct SnapshotFile {
     path: PathBuf,
-    /// What is in it, but for the time.
+    /// Its content, without the time.
     held: Option<Snapshot>,
 }
 
 impl SnapshotFile {
-    /// What an earlier daemon knew is gone with it.
+    /// Removes the snapshot of an earlier daemon.
     pub fn create(run_dir: &Path, installation: &str) -> io::Result<Self> {
         let path = path(run_dir, installation);
         remove(&path)?;
         Ok(Self { path, held: None })
     }
 
-    /// Writes what differs from what is there; for the user of the daemon alone.
+    /// Writes the snapshot if it has changed; readable by the daemon's user only.
     pub fn write(
         &mut self,
         networks: impl Iterator<Item = ReservedNetwork>,
@@ -118,12 +118,12 @@ impl SnapshotFile {
     }
 }
 
-/// Where the daemon of this installation keeps what it knows.
+/// The path of an installation's snapshot file.
 pub fn path(run_dir: &Path, installation: &str) -> PathBuf {
     run_dir.join(format!("networks-{installation}.json"))
 }
 
-/// A file that is not there needs nothing.
+/// Removes a file, if it exists.
 pub fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -131,10 +131,10 @@ pub fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Whoever reads it finds the old or the new, and nothing between.
+/// Replaces a file atomically.
 fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let beside = path.with_extension("json.new");
-    // One that a crash left may have been somebody else's.
+    // A file that a crash left may have another owner.
     remove(&beside)?;
     let mut file = OpenOptions::new()
         .write(true)
@@ -155,7 +155,7 @@ pub fn run(config: &NetworksConfig) -> anyhow::Result<()> {
         Output::Table => table::of(&snapshot),
     };
     match io::stdout().write_all(text.as_bytes()) {
-        // Whoever reads has seen enough.
+        // The reader has closed the pipe.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         other => other.context("print the networks"),
     }

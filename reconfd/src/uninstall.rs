@@ -1,9 +1,9 @@
-//! podconfig taken away again, as an explicit step: a daemon or a keeper that ends leaves everything. May be
-//! repeated at any point, and tells what it left and why.
+//! Uninstallation, an explicit step: a daemon or a keeper that ends leaves everything in place. May be repeated at any
+//! point; logs what it has left, and why.
 
-/// On a cluster: every node, and what the programs have written.
+/// A cluster: every node, and the objects that the programs have written.
 mod cluster;
-/// The links of one installation, and what carries them.
+/// The links of an installation, and the switch.
 mod links;
 /// One node.
 mod node;
@@ -18,14 +18,14 @@ use crate::{cli::Logging, installation::OnNode, scope::Scope};
 
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
 pub struct UninstallConfig {
-    /// What becomes of the links of running pods. Those that are kept go with their pods
+    /// Whether the links of running pods are removed. Links that are kept end with their pods
     #[arg(long, value_name = "WHAT", value_enum, default_value = "remove")]
-    pub links: Links,
+    pub links: LinkPolicy,
 
     #[command(flatten)]
     pub node: OnNode,
 
-    /// A folder that pods' network namespaces may be in; may be given more than once, or with colons between
+    /// A folder of pods' network namespaces; may be repeated, or separated by colons
     #[arg(
         long = "netns-folder",
         env = "PODCONFIG_NETNS_FOLDERS",
@@ -35,7 +35,7 @@ pub struct UninstallConfig {
     )]
     pub netns_folders: Vec<PathBuf>,
 
-    /// Where the runtime keeps the results of its chains: the plugin's program stays as long as one names it
+    /// The runtime's CNI result cache: the plugin's executable stays as long as a result names it
     #[arg(
         long,
         env = "PODCONFIG_CNI_CACHE",
@@ -48,8 +48,8 @@ pub struct UninstallConfig {
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     pub patience: u64,
 
-    /// Uninstall from a whole cluster: end the daemons and the controller, wait until the pods of the
-    /// DaemonSet podconfig-uninstall are through, and remove what the programs have written
+    /// Uninstall from a whole cluster: end the daemons and the controller, wait for the pods of the
+    /// DaemonSet podconfig-uninstall, and remove the objects that the programs have written
     #[arg(long)]
     pub cluster: bool,
 
@@ -60,7 +60,7 @@ pub struct UninstallConfig {
     #[command(flatten)]
     pub scope: Scope,
 
-    /// Do nothing until told to end: shows that the container before it is through
+    /// Do nothing until SIGTERM: shows that the init container before it is done
     #[arg(long, conflicts_with = "cluster")]
     pub stay: bool,
 
@@ -69,7 +69,7 @@ pub struct UninstallConfig {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Links {
+pub enum LinkPolicy {
     Keep,
     Remove,
 }
@@ -95,7 +95,7 @@ pub fn run(config: &UninstallConfig) -> anyhow::Result<()> {
 }
 
 async fn stay() -> anyhow::Result<()> {
-    tracing::info!("podconfig is off this node");
+    tracing::info!("podconfig is uninstalled from this node");
     let mut terminate = signal(SignalKind::terminate())?;
     terminate.recv().await;
     Ok(())

@@ -1,12 +1,12 @@
-//! libcni's result cache: what a runtime keeps about every sandbox that it attached. It is there for
-//! pods that started before the plugin was in the chain, and for all where it can not be. Its files are
-//! written in place, by others, and some outlive their pods for ever.
+//! libcni's result cache, with an entry for every sandbox that a runtime attached: for pods that started before the
+//! plugin was in the chain, and for nodes where it cannot be. Its files are written in place by other programs, and
+//! some outlive their pods for ever.
 
-/// One file's content.
+/// Parses an entry.
 mod entry;
-/// The folder on the disk.
+/// Reads the folder.
 mod folder;
-/// What happens in it.
+/// inotify watch of the folder.
 mod watch;
 
 use std::{
@@ -21,28 +21,27 @@ use crds::report::RecordSource;
 use nix::sys::eventfd::EventFd;
 
 use self::{
-    folder::{Folder, Refused},
-    watch::{Batch, Watch},
+    folder::{CacheFolder, EntryError},
+    watch::{CacheEvents, CacheWatch},
 };
 use super::{Hints, PodName};
 use crate::source::Trigger;
 
-/// The running watch; when it is dropped, the watching ends.
+/// The running watch; it ends when this is dropped.
 #[must_use]
-pub struct Cache {
+pub struct CniCache {
     stop: Arc<EventFd>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Cache {
-    /// Reads everything there is before it returns; from then on, `notify` is called for each pod of
-    /// which something else is said than before.
+impl CniCache {
+    /// Reads all entries before it returns. From then on `notify` is called for each pod whose hints have changed.
     pub fn start(
         path: &Path,
         hints: Hints,
         notify: impl Fn(Trigger) + Send + 'static,
     ) -> io::Result<Self> {
-        let mut watch = Watch::new(path)?;
+        let mut watch = CacheWatch::new(path)?;
         let stop = watch.stop();
         let mut reader = Reader::new(path, hints);
         reader.read_all();
@@ -50,7 +49,7 @@ impl Cache {
         let thread = thread.spawn(move || {
             loop {
                 match watch.wait() {
-                    Ok(Batch { stop: true, .. }) => break,
+                    Ok(CacheEvents { stop: true, .. }) => break,
                     Ok(batch) => {
                         let touched = reader.take(batch).into_iter();
                         touched.for_each(|(namespace, name)| {
@@ -59,7 +58,9 @@ impl Cache {
                     }
                     Err(error) => {
                         let path = reader.path.display();
-                        break tracing::error!("watch {path}: {error}; it is not watched any more");
+                        break tracing::error!(
+                            "cannot watch {path}: {error}; changes are not seen any more"
+                        );
                     }
                 }
             }
@@ -71,13 +72,13 @@ impl Cache {
     }
 }
 
-impl Drop for Cache {
+impl Drop for CniCache {
     fn drop(&mut self) {
         if let Err(errno) = self.stop.write(1) {
             return tracing::error!(%errno, "cannot stop watching libcni's results");
         }
         if let Some(thread) = self.thread.take() {
-            // A panic of its own has been told by the panic hook.
+            // The panic hook has logged a panic of the thread.
             let _ = thread.join();
         }
     }
@@ -86,10 +87,10 @@ impl Drop for Cache {
 struct Reader {
     path: PathBuf,
     hints: Hints,
-    /// Files that are no entries, and why: each is told once.
+    /// Files that are not valid entries, with the error: each is logged once.
     bad: BTreeMap<String, String>,
-    /// Why the folder could not be read the last time.
-    trouble: Option<String>,
+    /// The error of the last read of the folder.
+    last_error: Option<String>,
 }
 
 impl Reader {
@@ -98,11 +99,11 @@ impl Reader {
             path: path.to_owned(),
             hints,
             bad: BTreeMap::new(),
-            trouble: None,
+            last_error: None,
         }
     }
 
-    fn take(&mut self, batch: Batch) -> BTreeSet<PodName> {
+    fn take(&mut self, batch: CacheEvents) -> BTreeSet<PodName> {
         if batch.all {
             return self.read_all();
         }
@@ -113,7 +114,7 @@ impl Reader {
         names.flat_map(|name| self.read(&folder, name)).collect()
     }
 
-    /// A folder that is not there has no entries; one that can not be read is not known to have none.
+    /// A missing folder has no entries; the entries of an unreadable one are unknown, and kept.
     fn read_all(&mut self) -> BTreeSet<PodName> {
         let Some(folder) = self.open() else {
             return match self.path.try_exists() {
@@ -124,7 +125,7 @@ impl Reader {
         let names: BTreeSet<String> = match folder.names() {
             Ok(names) => names.into_iter().collect(),
             Err(error) => {
-                self.doubt(format!("cannot be listed: {error}"));
+                self.warn_once(format!("cannot be listed: {error}"));
                 return BTreeSet::new();
             }
         };
@@ -141,37 +142,37 @@ impl Reader {
         gone.into_iter().collect()
     }
 
-    fn open(&mut self) -> Option<Folder> {
-        match Folder::open(&self.path) {
+    fn open(&mut self) -> Option<CacheFolder> {
+        match CacheFolder::open(&self.path) {
             Ok(folder) => {
-                self.trouble = None;
+                self.last_error = None;
                 Some(folder)
             }
             Err(error) => {
-                self.doubt(format!("cannot be opened: {error}"));
+                self.warn_once(format!("cannot be opened: {error}"));
                 None
             }
         }
     }
 
-    fn doubt(&mut self, trouble: String) {
-        if self.trouble.as_ref() != Some(&trouble) {
+    fn warn_once(&mut self, last_error: String) {
+        if self.last_error.as_ref() != Some(&last_error) {
             tracing::warn!(
-                "libcni's results in {} {trouble}; pods without a record are not found by it",
+                "libcni's results in {} {last_error}; pods without a record are not found there",
                 self.path.display()
             );
-            self.trouble = Some(trouble);
+            self.last_error = Some(last_error);
         }
     }
 
-    /// Reads one file again; the pods of which it says something else than before.
-    fn read(&mut self, folder: &Folder, name: &str) -> Vec<PodName> {
+    /// Reads one file; returns the pods whose hints have changed.
+    fn read(&mut self, folder: &CacheFolder, name: &str) -> Vec<PodName> {
         let read = match folder.read(name) {
             Ok((text, written)) => entry::read(name, &text, written),
-            Err(Refused::Gone) => Ok(None),
-            // What it says now is not known; what it said stays.
-            Err(Refused::Unreadable(error)) => {
-                self.doubt(format!("have an entry that cannot be read: {error}"));
+            Err(EntryError::Gone) => Ok(None),
+            // Unknown content: the last hint stays.
+            Err(EntryError::Unreadable(error)) => {
+                self.warn_once(format!("have an entry that cannot be read: {error}"));
                 return Vec::new();
             }
             Err(refused) => Err(refused.to_string()),

@@ -1,11 +1,11 @@
-//! The container runtime, asked over its CRI socket: only where an administrator says so, for whoever
-//! may speak to that socket may do anything on the node; and only for pods that nothing else tells of.
+//! Queries the container runtime over its CRI socket, for pods that no other source knows. Only where an
+//! administrator enables it, because access to that socket gives full control of the node.
 
-/// Two questions, and their deadlines.
+/// The two calls, with their deadlines.
 mod client;
-/// The answer's JSON.
+/// The JSON in the response.
 mod info;
-/// What goes over the wire.
+/// The protobuf messages.
 mod messages;
 
 use std::{
@@ -26,25 +26,25 @@ use self::{
 use super::{Hints, PodName, SandboxHint};
 use crate::source::Trigger;
 
-/// Pods that start together are asked for together, and the runtime is left alone for so long.
+/// Interval of queries; pods that start together are queried together.
 const PAUSE: Duration = Duration::from_secs(1);
-/// One that does not answer is asked less and less often.
+/// Longest backoff while the runtime does not respond.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-/// The network that a hint of the runtime names: it tells none.
+/// The network name in hints of the runtime, which has none.
 const NETWORK: &str = "cri";
-/// What every runtime calls the pod's own interface.
+/// The name of the pod's own interface in every runtime.
 const IFNAME: &str = "eth0";
 
-/// The thread that asks; when it is dropped, the asking ends.
+/// The polling thread; it ends when this is dropped.
 #[must_use]
 pub struct Cri {
-    asks: mpsc::UnboundedSender<PodName>,
+    requests: mpsc::UnboundedSender<PodName>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Cri {
-    /// `notify` is called for each pod of which something else is said than before.
+    /// `notify` is called for each pod whose hints have changed.
     pub fn start(
         socket: &Path,
         hints: Hints,
@@ -53,33 +53,33 @@ impl Cri {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
-        let (asks, asked) = mpsc::unbounded_channel();
+        let (requests, requested) = mpsc::unbounded_channel();
         let (stop, stopped) = oneshot::channel();
-        let mut asker = Asker {
+        let mut poller = Poller {
             socket: socket.into(),
             hints,
-            trouble: None,
+            last_error: None,
         };
         let thread = std::thread::Builder::new().name("cri".into());
         let thread = thread.spawn(move || {
             runtime.block_on(async {
                 tokio::select! {
                     _ = stopped => (),
-                    () = asker.serve(asked, &notify) => (),
+                    () = poller.serve(requested, &notify) => (),
                 }
             });
         })?;
         Ok(Self {
-            asks,
+            requests,
             stop: Some(stop),
             thread: Some(thread),
         })
     }
 
-    /// Asks for a pod soon; the answer comes as a change.
-    pub fn ask(&self, pod: PodName) {
-        // A thread that has ended has told why.
-        let _ = self.asks.send(pod);
+    /// Requests a hint to a pod; the result is sent as a trigger.
+    pub fn request(&self, pod: PodName) {
+        // A thread that has ended has logged why.
+        let _ = self.requests.send(pod);
     }
 }
 
@@ -87,46 +87,46 @@ impl Drop for Cri {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
-            // A panic of its own has been told by the panic hook.
+            // The panic hook has logged a panic of the thread.
             let _ = thread.join();
         }
     }
 }
 
-struct Asker {
+struct Poller {
     socket: PathBuf,
     hints: Hints,
-    /// Why the runtime could not be asked the last time.
-    trouble: Option<String>,
+    /// The error of the last query.
+    last_error: Option<String>,
 }
 
-impl Asker {
+impl Poller {
     async fn serve(
         &mut self,
-        mut asked: mpsc::UnboundedReceiver<PodName>,
+        mut requested: mpsc::UnboundedReceiver<PodName>,
         notify: &impl Fn(Trigger),
     ) {
         let (mut pods, mut pause) = (BTreeSet::new(), PAUSE);
         loop {
             if pods.is_empty() {
-                let Some(first) = asked.recv().await else {
+                let Some(first) = requested.recv().await else {
                     return;
                 };
                 pods.insert(first);
             }
-            while let Ok(another) = asked.try_recv() {
+            while let Ok(another) = requested.try_recv() {
                 pods.insert(another);
             }
             match self.round(&pods).await {
                 Ok(touched) => {
                     let touched = touched.into_iter();
                     touched.for_each(|(namespace, name)| notify(Trigger::Hint { namespace, name }));
-                    self.trouble = None;
+                    self.last_error = None;
                     (pods, pause) = (BTreeSet::new(), PAUSE);
                 }
-                // It is asked again for the same pods: it may be starting.
+                // Retried for the same pods: the runtime may be starting.
                 Err(error) => {
-                    self.doubt(&error.to_string());
+                    self.warn_once(&error.to_string());
                     pause = (pause * 2).min(LONGEST_PAUSE);
                 }
             }
@@ -134,15 +134,15 @@ impl Asker {
         }
     }
 
-    fn doubt(&mut self, trouble: &str) {
-        if self.trouble.as_deref() != Some(trouble) {
+    fn warn_once(&mut self, last_error: &str) {
+        if self.last_error.as_deref() != Some(last_error) {
             let socket = self.socket.display();
-            tracing::warn!("ask the container runtime at {socket}: {trouble}");
-            self.trouble = Some(trouble.into());
+            tracing::warn!("ask the container runtime at {socket}: {last_error}");
+            self.last_error = Some(last_error.into());
         }
     }
 
-    /// Lists the sandboxes, and looks at those of these pods; the pods of which something else is said.
+    /// Lists the sandboxes, and gets the status of those of these pods; returns the pods whose hints have changed.
     async fn round(&self, pods: &BTreeSet<PodName>) -> Result<Vec<PodName>, Error> {
         let client = Client::connect(&self.socket).await?;
         let sandboxes = client.ready_sandboxes().await?;
@@ -152,14 +152,14 @@ impl Asker {
         for (sandbox, metadata) in newest_of(pods, &sandboxes) {
             let hint = match client.info(&sandbox.id).await {
                 Ok(info) => hint(sandbox, metadata, &info),
-                // It may have ended since it was listed.
+                // The sandbox may have ended since it was listed.
                 Err(error @ Error::Refused(..)) => Err(error.to_string()),
                 Err(error) => return Err(error),
             };
             if let Err(why) = &hint {
                 tracing::debug!(
                     sandbox = sandbox.id,
-                    "the container runtime's answer: {why}"
+                    "no hint from the container runtime: {why}"
                 );
             }
             touched.extend(self.hints.put(source, &sandbox.id, hint.ok()));
@@ -201,8 +201,8 @@ fn hint(
         netns: info::netns(info)?,
         since: SystemTime::UNIX_EPOCH + since,
     };
-    match hint.flaw() {
-        Some(flaw) => Err(flaw),
+    match hint.invalid_field() {
+        Some(invalid_field) => Err(invalid_field),
         None => Ok(hint),
     }
 }

@@ -90,10 +90,10 @@ fn every_name_of_a_hint_is_judged() {
         |h| h.network = String::new(),
         |h| h.netns = "/run/netns/../../proc/1/ns/net".into(),
     ];
-    assert_eq!(hint("a").flaw(), None);
+    assert_eq!(hint("a").invalid_field(), None);
     for spoil in cases {
         let mut hint = hint("a");
         spoil(&mut hint);
-        assert!(hint.flaw().is_some(), "{hint:?}");
+        assert!(hint.invalid_field().is_some(), "{hint:?}");
     }
 }

@@ -20,7 +20,10 @@ fn the_flags_hold_together() {
 #[test]
 fn one_flag_is_enough() {
     let config = with(&[]).unwrap();
-    assert_eq!(config.source, Source::Directory("/etc/podconfig".into()));
+    assert_eq!(
+        config.source,
+        ObjectSource::Directory("/etc/podconfig".into())
+    );
     assert_eq!(config.records, Path::new("/run/podconfig/records"));
     assert_eq!(config.netns_folders, [Path::new("/run/netns")]);
     assert_eq!(config.installation, "default");
@@ -74,8 +77,10 @@ fn without_a_source_nothing_starts() {
 
 #[test]
 fn which_cluster_is_no_business_of_a_flag() {
-    assert_eq!("cluster".parse(), Ok(Source::Cluster));
-    let refused = "cluster:https://10.0.0.1".parse::<Source>().unwrap_err();
+    assert_eq!("cluster".parse(), Ok(ObjectSource::Cluster));
+    let refused = "cluster:https://10.0.0.1"
+        .parse::<ObjectSource>()
+        .unwrap_err();
     assert!(refused.contains("KUBECONFIG"), "{refused}");
 }
 
@@ -90,11 +95,16 @@ fn a_source_that_is_none_is_refused_in_words() {
         "Directory:/x",
     ] {
         assert!(
-            text.parse::<Source>().unwrap_err().contains("directory:"),
+            text.parse::<ObjectSource>()
+                .unwrap_err()
+                .contains("directory:"),
             "{text}"
         );
     }
-    assert_eq!("directory:a:b".parse(), Ok(Source::Directory("a:b".into())));
+    assert_eq!(
+        "directory:a:b".parse(),
+        Ok(ObjectSource::Directory("a:b".into()))
+    );
 }
 
 #[test]

@@ -84,7 +84,7 @@ fn a_controller_that_hangs_is_told_after_thirty_seconds() {
     assert_eq!(after(29), Ok(()));
     assert_eq!(
         after(31),
-        Err("the controller has been silent for 31 s".to_owned())
+        Err("no heartbeat of the controller for 31 s".to_owned())
     );
 }
 

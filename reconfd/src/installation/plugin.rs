@@ -1,4 +1,4 @@
-//! The plugin comes into the chain and out of it by its own program, which copies itself.
+//! Adds the plugin to the chain and removes it, by running its own executable, which copies itself.
 
 use std::{
     path::{Path, PathBuf},
@@ -8,51 +8,51 @@ use std::{
 use anyhow::{Context as _, bail};
 use nix::sys::{prctl::set_pdeathsig, signal::Signal};
 
-use super::Chain;
+use super::ChainConfig;
 
-/// What the exit codes of `podconfig-cni install` say.
+/// Result of `podconfig-cni install`, by its exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
-    Well,
+pub enum InstallOutcome {
+    Success,
     /// There is no chain to join yet.
     NoChain,
-    /// Somebody takes the entry out as often as it is put back.
-    Undone,
+    /// Another program removes the entry as often as it is added.
+    Reverted,
     Failed,
 }
 
-impl Ended {
+impl InstallOutcome {
     pub fn of(status: ExitStatus) -> Self {
         match status.code() {
-            Some(0) => Self::Well,
+            Some(0) => Self::Success,
             Some(3) => Self::NoChain,
-            Some(4) => Self::Undone,
+            Some(4) => Self::Reverted,
             _ => Self::Failed,
         }
     }
 
-    pub fn words(self) -> &'static str {
+    pub fn message(self) -> &'static str {
         match self {
-            Self::Well => "the plugin is in the chain",
+            Self::Success => "the plugin is in the chain",
             Self::NoChain => "there is no chain to join yet",
-            Self::Undone => {
-                "somebody takes the plugin's entry out of the chain again and again; podconfig-cni's last words \
-                 in this log name who, and the remedy"
+            Self::Reverted => {
+                "another program removes the plugin's entry from the chain again and again; see podconfig-cni's \
+                 last lines in this log for the program and the remedy"
             }
             Self::Failed => {
-                "the plugin cannot be put into the chain; podconfig-cni's last words in this log tell why"
+                "cannot add the plugin to the chain; see podconfig-cni's last lines in this log"
             }
         }
     }
 }
 
-impl Chain {
-    /// The plugin's program: named, or beside this one.
+impl ChainConfig {
+    /// The plugin's executable: as configured, or in this program's folder.
     fn program(&self) -> anyhow::Result<PathBuf> {
         if let Some(program) = &self.plugin {
             return Ok(program.clone());
         }
-        let own = std::env::current_exe().context("find this program's own file")?;
+        let own = std::env::current_exe().context("find this program's executable")?;
         Ok(own.with_file_name("podconfig-cni"))
     }
 
@@ -71,7 +71,7 @@ impl Chain {
 
     fn install(&self) -> anyhow::Result<Command> {
         let mut command = self.command("install")?;
-        command.args(["--mode", self.mode.word()]);
+        command.args(["--mode", self.mode.as_str()]);
         for (flag, name) in [
             ("--conf-file", &self.choice.conf_file),
             ("--network", &self.choice.network),
@@ -86,12 +86,12 @@ impl Chain {
         Ok(command)
     }
 
-    /// Puts the plugin into the chain once.
-    pub fn install_once(&self) -> anyhow::Result<Ended> {
-        run(&mut self.install()?).map(Ended::of)
+    /// Adds the plugin to the chain once.
+    pub fn install_once(&self) -> anyhow::Result<InstallOutcome> {
+        run(&mut self.install()?).map(InstallOutcome::of)
     }
 
-    /// Starts what puts it there and keeps it there.
+    /// Starts the child that adds the plugin and keeps it in the chain.
     pub fn watch(&self) -> anyhow::Result<Child> {
         let mut command = self.install()?;
         command.arg("--watch");
@@ -102,24 +102,24 @@ impl Chain {
             .with_context(|| format!("start {}", program.display()))
     }
 
-    /// Takes the entry out, and then the binary, unless a runtime may still call it.
+    /// Removes the entry, and then the executable, unless a runtime may still call it.
     pub fn uninstall(&self, cache_dir: &Path) -> anyhow::Result<()> {
         let mut command = self.command("uninstall")?;
         command.arg("--cache-dir").arg(cache_dir);
-        match Ended::of(run(&mut command)?) {
-            Ended::Well => Ok(()),
-            Ended::Undone => bail!(
-                "take the plugin out of the chain: somebody put the entry back; end `podconfig-cni install --watch` on this node"
+        match InstallOutcome::of(run(&mut command)?) {
+            InstallOutcome::Success => Ok(()),
+            InstallOutcome::Reverted => bail!(
+                "remove the plugin from the chain: another program added the entry again; end `podconfig-cni install --watch` on this node"
             ),
             _ => bail!(
-                "take the plugin out of the chain: podconfig-cni's last words in this log tell why; correct that, and run this again"
+                "remove the plugin from the chain: see podconfig-cni's last lines in this log; correct the error, and run this again"
             ),
         }
     }
 }
 
-/// A keeper that is killed must not leave a second watcher to the next one. Started by the thread that lives
-/// as long as the program.
+/// Sends SIGTERM to the child when the keeper dies, so that the next keeper does not find a second one running. The
+/// signal is bound to the thread that starts the child, which must live as long as the program.
 #[allow(unsafe_code)]
 fn die_with_parent(command: &mut Command) {
     use std::os::unix::process::CommandExt as _;
@@ -141,8 +141,8 @@ mod tests {
     use super::*;
     use crate::installation::{Choice, Mode};
 
-    fn chain(mode: Mode) -> Chain {
-        Chain {
+    fn chain(mode: Mode) -> ChainConfig {
+        ChainConfig {
             mode,
             conf_dir: "/c".into(),
             bin_dir: "/b".into(),
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn the_plugin_is_told_what_we_were_told() {
+    fn the_plugin_gets_our_options() {
         let command = chain(Mode::DropIn).install().unwrap();
         let words: Vec<_> = command
             .get_args()
@@ -191,7 +191,7 @@ mod tests {
                 "--skip-invalid",
             ),
         ] {
-            let chain = Chain {
+            let chain = ChainConfig {
                 choice,
                 ..chain(Mode::Inline)
             };
@@ -207,17 +207,20 @@ mod tests {
     #[test]
     fn exit_codes_have_words() {
         use std::os::unix::process::ExitStatusExt as _;
-        let ended = |code: i32| Ended::of(ExitStatus::from_raw(code << 8));
+        let ended = |code: i32| InstallOutcome::of(ExitStatus::from_raw(code << 8));
         assert_eq!(
             [0, 1, 2, 3, 4].map(ended),
             [
-                Ended::Well,
-                Ended::Failed,
-                Ended::Failed,
-                Ended::NoChain,
-                Ended::Undone
+                InstallOutcome::Success,
+                InstallOutcome::Failed,
+                InstallOutcome::Failed,
+                InstallOutcome::NoChain,
+                InstallOutcome::Reverted
             ]
         );
-        assert_eq!(Ended::of(ExitStatus::from_raw(9)), Ended::Failed);
+        assert_eq!(
+            InstallOutcome::of(ExitStatus::from_raw(9)),
+            InstallOutcome::Failed
+        );
     }
 }

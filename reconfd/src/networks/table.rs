@@ -1,4 +1,4 @@
-//! Pure: all that is known, in columns.
+//! Formats a snapshot as a table. Pure.
 
 use std::fmt::Write as _;
 
@@ -56,14 +56,14 @@ fn row(network: &ReservedNetwork) -> [String; 7] {
     .map(|cell| cell.chars().filter(|c| !c.is_control()).collect())
 }
 
-/// What could not be read.
+/// The sources that could not be read.
 fn unknown(snapshot: &Snapshot) -> String {
     let sources = snapshot.sources.iter();
     let sources = sources.filter(|source| source.state == ReadState::Unknown);
     let mut lines: Vec<String> = sources
         .map(|source| format!("{}: {}", source.asked, source.message))
         .collect();
-    // What is unknown on this node is no source of the cluster.
+    // What is unknown on this node is not a source of the cluster.
     let other = snapshot.unknown.iter();
     lines.extend(
         other
@@ -79,5 +79,5 @@ fn unknown(snapshot: &Snapshot) -> String {
         return String::new();
     }
     let lines: String = lines.iter().map(|line| format!("  {line}\n")).collect();
-    format!("\nUnknown, so that no new address is given out:\n{lines}")
+    format!("\nUnknown; no new address is given out:\n{lines}")
 }

@@ -1,4 +1,4 @@
-//! One folder that is watched by inotify, and may go and come back.
+//! An inotify watch of one folder, which may be removed and created again.
 
 use std::{
     io,
@@ -8,12 +8,12 @@ use std::{
 
 use nix::sys::inotify::{AddWatchFlags as Flags, Inotify, WatchDescriptor};
 
-/// What happens to entries.
+/// Events of entries.
 pub const ENTRIES: Flags = Flags::IN_MOVED_TO
     .union(Flags::IN_MOVED_FROM)
     .union(Flags::IN_CREATE)
     .union(Flags::IN_DELETE);
-/// What happens to the folder.
+/// Events of the folder itself.
 pub const ITSELF: Flags = Flags::IN_DELETE_SELF
     .union(Flags::IN_MOVE_SELF)
     .union(Flags::IN_ONLYDIR);
@@ -21,7 +21,7 @@ pub const ITSELF: Flags = Flags::IN_DELETE_SELF
 pub struct Folder {
     path: PathBuf,
     flags: Flags,
-    /// With device and inode, to see whether the path leads elsewhere now.
+    /// With device and inode, to detect that the path leads elsewhere.
     watched: Option<(WatchDescriptor, (u64, u64))>,
 }
 
@@ -43,7 +43,7 @@ impl Folder {
             .is_some_and(|(watched, _)| watched == descriptor)
     }
 
-    /// An event of the folder itself.
+    /// Handles an event of the folder itself.
     pub fn lost(&mut self, inotify: &Inotify, mask: Flags) {
         if mask.intersects(
             Flags::IN_DELETE_SELF | Flags::IN_MOVE_SELF | Flags::IN_UNMOUNT | Flags::IN_IGNORED,
@@ -54,12 +54,12 @@ impl Folder {
 
     fn drop_watch(&mut self, inotify: &Inotify) {
         if let Some((descriptor, _)) = self.watched.take() {
-            // It may have gone with its folder.
+            // Fails if the kernel has removed the watch with the folder.
             let _ = inotify.rm_watch(descriptor);
         }
     }
 
-    /// Watches what the path leads to now; true if that is not what was watched before.
+    /// Watches what the path leads to now; true if that has changed.
     pub fn check(&mut self, inotify: &Inotify) -> io::Result<bool> {
         let identity = match std::fs::metadata(&self.path) {
             Ok(folder) => (folder.st_dev(), folder.st_ino()),

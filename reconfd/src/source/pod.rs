@@ -1,5 +1,5 @@
-//! A pod as far as podconfig looks at it. The other fields of a pod, by far the most of its bytes, are
-//! skipped as they are read, so that a watch over many pods costs little.
+//! The fields of a pod that podconfig reads. All others, most of a pod's bytes, are skipped when it is parsed, so
+//! that a watch of many pods costs little.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::{Deserialize, Serialize};
@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 mod net_admin;
 pub use net_admin::{Administrator, NetAdmin};
 
-/// The condition by which a pod waits for its links.
+/// The readiness gate of pods that wait for their links.
 pub const READINESS_GATE: &str = "podconfig.dev/ready";
 
-/// The annotation in which Multus tells of a pod's interfaces.
+/// The annotation in which Multus lists a pod's interfaces.
 pub const NETWORK_STATUS: &str = "k8s.v1.cni.cncf.io/network-status";
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, kube::Resource)]
@@ -39,7 +39,7 @@ pub struct PodSpec {
     /// `false`: the pod has a user namespace of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host_users: Option<bool>,
-    /// Of each list the containers that have `NET_ADMIN`; none at all where the object names no containers.
+    /// The containers with `NET_ADMIN`, of each list; `None` where the object has no list of containers.
     #[serde(
         default,
         skip_serializing,
@@ -105,24 +105,24 @@ impl Pod {
         gates.any(|gate| gate.condition_type == READINESS_GATE)
     }
 
-    /// What the pod's own condition of the gate says.
+    /// The pod's condition of the gate.
     pub fn gate(&self) -> Option<&PodCondition> {
         let mut conditions = self.status.conditions.iter();
         conditions.find(|condition| condition.type_ == READINESS_GATE)
     }
 
-    /// Whether nothing but readiness gates keeps it from being ready.
+    /// Whether only readiness gates keep the pod from being ready.
     pub fn has_ready_containers(&self) -> bool {
         let mut conditions = self.status.conditions.iter();
         conditions.any(|one| one.type_ == "ContainersReady" && one.status == "True")
     }
 
-    /// Whether the pod has `NET_ADMIN`, as far as its object says.
+    /// Whether the pod has `NET_ADMIN`, according to its object.
     pub fn net_admin(&self) -> NetAdmin {
         NetAdmin::of(&self.spec)
     }
 
-    /// Whether its containers have ended for good: nothing is done to it any more.
+    /// Whether its containers have ended for good; its links are no longer reconciled.
     pub fn has_ended(&self) -> bool {
         matches!(
             self.status.phase.as_deref(),
@@ -131,7 +131,7 @@ impl Pod {
     }
 }
 
-/// A list that an API server leaves out or, in old versions, answers as `null`.
+/// A list that an API server leaves out or, in old versions, sends as `null`.
 fn addresses<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Vec<PodIp>, D::Error> {
     Ok(Option::deserialize(from)?.unwrap_or_default())
 }

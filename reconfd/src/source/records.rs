@@ -1,4 +1,4 @@
-//! The record folder, watched by itself: for a source that has no folder of its own.
+//! inotify watch of the record folder alone, for a source that watches no folder itself.
 
 use std::{
     io,
@@ -23,11 +23,11 @@ use super::{
     folder::{ENTRIES, Folder, ITSELF},
 };
 
-/// How soon a folder that is missing is looked for again, and one that is watched is held against its path.
+/// How often a missing folder is looked for, and the path of a watched one is checked.
 const MISSING: Duration = Duration::from_millis(250);
 const WATCHED: Duration = Duration::from_secs(2);
 
-/// When it is dropped, the watching ends.
+/// The running watch; it ends when this is dropped.
 #[must_use]
 pub struct Records {
     stop: Arc<EventFd>,
@@ -41,7 +41,7 @@ struct Watch {
 }
 
 impl Records {
-    /// Tells of every record that comes, changes or goes from now on; the folder may come later.
+    /// Calls `notify` for every record that is created, changed or deleted; the folder may be created later.
     pub fn watch(path: &Path, notify: impl Fn(Trigger) + Send + 'static) -> io::Result<Self> {
         let stop = Arc::new(EventFd::new()?);
         let mut watch = Watch {
@@ -49,7 +49,7 @@ impl Records {
             folder: Folder::new(path, ENTRIES | ITSELF | Flags::IN_CLOSE_WRITE),
             stop: stop.clone(),
         };
-        // What is in it now is read by the first pass.
+        // Present records are read by the first pass.
         let _ = watch.folder.check(&watch.inotify);
         let thread = Builder::new().name("records".into());
         let thread = thread.spawn(move || watch.run(&notify))?;
@@ -66,7 +66,7 @@ impl Drop for Records {
             return tracing::error!(%errno, "cannot stop watching records");
         }
         if let Some(thread) = self.thread.take() {
-            // A panic of its own has been told by the panic hook.
+            // The panic hook has logged a panic of the thread.
             let _ = thread.join();
         }
     }
@@ -86,13 +86,13 @@ impl Watch {
         }
     }
 
-    /// Waits for an event or for the time to look; true if it is to end.
+    /// Waits for an event or the next check; true if the watch is to end.
     fn wait(&self) -> io::Result<bool> {
-        let patience = match self.folder.is_watched() {
+        let interval = match self.folder.is_watched() {
             true => WATCHED,
             false => MISSING,
         };
-        let timeout = PollTimeout::try_from(patience).unwrap_or(PollTimeout::MAX);
+        let timeout = PollTimeout::try_from(interval).unwrap_or(PollTimeout::MAX);
         let wanted = [self.stop.as_fd(), self.inotify.as_fd()];
         let mut fds = wanted.map(|fd| PollFd::new(fd, PollFlags::POLLIN));
         match poll(&mut fds, timeout) {
@@ -135,20 +135,21 @@ mod tests {
     const SOON: Duration = Duration::from_secs(5);
 
     #[test]
-    fn a_folder_that_comes_later_is_told_and_so_are_its_records() {
+    fn a_folder_that_is_created_later_is_watched() {
         let top = tempfile::tempdir().unwrap();
         let folder = top.path().join("records");
-        let (told, heard) = mpsc::channel();
-        let records = Records::watch(&folder, move |trigger| told.send(trigger).unwrap()).unwrap();
+        let (sender, receiver) = mpsc::channel();
+        let records =
+            Records::watch(&folder, move |trigger| sender.send(trigger).unwrap()).unwrap();
         fs::create_dir(&folder).unwrap();
-        assert_eq!(heard.recv_timeout(SOON), Ok(Trigger::Records(None)));
+        assert_eq!(receiver.recv_timeout(SOON), Ok(Trigger::Records(None)));
         fs::write(folder.join(".half"), "").unwrap();
         fs::rename(folder.join(".half"), folder.join("a.eth0.json")).unwrap();
-        let told = Trigger::Records(Some("a.eth0.json".into()));
-        assert_eq!(heard.recv_timeout(SOON), Ok(told.clone()));
+        let changed = Trigger::Records(Some("a.eth0.json".into()));
+        assert_eq!(receiver.recv_timeout(SOON), Ok(changed.clone()));
         fs::remove_file(folder.join("a.eth0.json")).unwrap();
-        assert_eq!(heard.recv_timeout(SOON), Ok(told));
+        assert_eq!(receiver.recv_timeout(SOON), Ok(changed));
         drop(records);
-        assert!(heard.recv().is_err());
+        assert!(receiver.recv().is_err());
     }
 }

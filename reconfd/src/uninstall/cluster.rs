@@ -1,10 +1,10 @@
-//! podconfig off a whole cluster. Each node is cleaned by a pod of the DaemonSet `podconfig-uninstall`, which
-//! waits until daemon and keeper have ended there; here these two are ended, the pods waited for, and what
-//! the programs have written removed.
+//! Uninstallation from a cluster. Each node is cleaned by a pod of the DaemonSet `podconfig-uninstall`, which waits
+//! until daemon and keeper have ended there. Here daemons and controller are ended, the pods awaited, and the objects
+//! of the programs removed.
 
-/// Pure: which nodes are through.
+/// Progress of the nodes.
 mod progress;
-/// What the PodConfigs say from now on.
+/// The final statuses of the PodConfigs.
 mod statuses;
 
 use std::time::{Duration, Instant};
@@ -25,7 +25,7 @@ use kube::{
 use serde::de::DeserializeOwned;
 
 use self::progress::Progress;
-use super::{Links, UninstallConfig};
+use super::{LinkPolicy, UninstallConfig};
 use crate::source::cluster::client;
 
 const UNINSTALL: &str = "podconfig-uninstall";
@@ -46,20 +46,20 @@ pub async fn uninstall(config: &UninstallConfig) -> anyhow::Result<()> {
         networks.spec.installation == *own
     })
     .await?;
-    // An address that a link has is nobody else's, also where nobody looks after it any more.
-    if config.links == Links::Remove {
+    // The address of a kept link stays claimed, although no daemon manages the link any more.
+    if config.links == LinkPolicy::Remove {
         remove_own(&client, |claim: &AddressClaim| {
             claim.spec.installation == *own
         })
         .await?;
     }
     tracing::info!(
-        "podconfig is off the nodes; PodConfigs and policies stay as long as their definitions"
+        "podconfig is uninstalled from the nodes; PodConfigs and policies stay as long as their definitions"
     );
     Ok(())
 }
 
-/// What is gone already need not be ended.
+/// Deletes an object, if it exists.
 async fn end<K>(client: &Client, namespace: &str, name: &str) -> anyhow::Result<()>
 where
     K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
@@ -78,31 +78,31 @@ where
 
 async fn wait_for_nodes(config: &UninstallConfig, client: &Client) -> anyhow::Result<()> {
     let start = Instant::now();
-    let mut told = String::new();
+    let mut logged = String::new();
     loop {
         let progress = look(config, client).await?;
         if progress.is_complete() {
             return Ok(());
         }
-        let words = progress.words();
+        let summary = progress.summary();
         if start.elapsed() > config.patience() {
-            return give_up(&progress, &words);
+            return give_up(&progress, &summary);
         }
-        if words != told {
-            tracing::info!("waiting: {words}");
-            told = words;
+        if summary != logged {
+            tracing::info!("waiting: {summary}");
+            logged = summary;
         }
         tokio::time::sleep(LOOK).await;
     }
 }
 
-/// A node that is away is left as it is: nothing can be done there, and nothing must wait for it.
-fn give_up(progress: &Progress, words: &str) -> anyhow::Result<()> {
-    if !progress.waits_for_the_away_alone() {
-        bail!("not every node is through: {words}. Correct what hinders it, and run this again");
+/// Unreachable nodes are skipped, and anything else is an error.
+fn give_up(progress: &Progress, summary: &str) -> anyhow::Result<()> {
+    if !progress.only_unreachable_left() {
+        bail!("not every node is done: {summary}. Correct the error, and run this again");
     }
     tracing::warn!(
-        "{words}. Should it come back, run `reconfd uninstall` there; its switch and links end with its next boot"
+        "{summary}. If an unreachable node comes back, run `reconfd uninstall` there; its switch and links end with its next boot"
     );
     Ok(())
 }
@@ -125,7 +125,7 @@ async fn look(config: &UninstallConfig, client: &Client) -> anyhow::Result<Progr
     Ok(Progress::of(&set, &pods.items))
 }
 
-/// Where objects are asked for: in each namespace that is served, or, with `None`, in all at once.
+/// The namespaces to list objects in: each served one, or `None` for all.
 fn places(config: &UninstallConfig) -> Vec<Option<&str>> {
     match config.scope.is_limited() {
         true => {
@@ -136,7 +136,7 @@ fn places(config: &UninstallConfig) -> Vec<Option<&str>> {
     }
 }
 
-/// Everything of one kind in the namespaces that this installation serves.
+/// Deletes all objects of a kind in the namespaces that this installation serves.
 async fn remove_all<K>(config: &UninstallConfig, client: &Client) -> anyhow::Result<()>
 where
     K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
@@ -168,7 +168,7 @@ where
     Ok(())
 }
 
-/// What this installation has in the whole cluster.
+/// Deletes the cluster-scoped objects of this installation.
 async fn remove_own<K>(client: &Client, is_own: impl Fn(&K) -> bool) -> anyhow::Result<()>
 where
     K: Resource<Scope = ClusterResourceScope, DynamicType = ()>

@@ -1,5 +1,5 @@
-//! The links of one installation. They go the way on which a withdrawn PodConfig takes them away, with
-//! nobody asking for anything any more: so pods' own devices go as well, and nothing that is not ours.
+//! Removes the links of an installation, by a reconcile without any PodConfig: so devices in pods are removed as well,
+//! and nothing that is not ours.
 
 use std::sync::mpsc;
 
@@ -35,7 +35,7 @@ pub fn remove(config: &UninstallConfig) -> anyhow::Result<()> {
     )?;
     let records = RecordFolder::new(&node.chain.records);
     let pods = Pods::new(records, Scope::default(), Unsupported::default());
-    // Nobody is told anything, and nobody says anything.
+    // No reporter and no events.
     let (telling, _tellings) = mpsc::channel();
     let (_sender, receiver) = podconfig::event_queue().context("create the event queue")?;
     let nothing = StoreWriter::new().stores();
@@ -60,11 +60,11 @@ pub fn remove(config: &UninstallConfig) -> anyhow::Result<()> {
     if !unvisited.is_empty() {
         tracing::warn!(
             pods = unvisited.join(", "),
-            "these pods could not be visited: their links go by the host ends, and a vlan or vxlan that is in \
-             such a pod as a whole stays until it ends"
+            "these pods could not be entered: their veth links are removed by the host ends, and a vlan or vxlan \
+             inside of such a pod stays until it ends"
         );
     }
-    machine.close().context("take the switch away")?;
+    machine.close().context("remove the switch")?;
     tracing::info!(
         links = removed,
         "removed all links, the switch and the peer filter"
@@ -72,17 +72,17 @@ pub fn remove(config: &UninstallConfig) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// They live as long as their pods, and the switch that they lead to is theirs.
-pub fn tell_kept(config: &UninstallConfig) -> anyhow::Result<()> {
+/// Kept links live as long as their pods, and need the switch.
+pub fn log_kept(config: &UninstallConfig) -> anyhow::Result<()> {
     let node = &config.node;
     let found = Pin::find(&node.switch_folder, &node.installation, &Changes::default())?;
     match found {
         Some(pin) => tracing::info!(
             switch = %pin.path().display(),
-            "links, switch and peer filter stay, as told; links go with their pods. `reconfd uninstall` without \
+            "links, switch and peer filter stay, as requested; links go with their pods. `reconfd uninstall` without \
              --links keep removes all of it, as long as the records are there"
         ),
-        None => tracing::info!("links stay, as told; there is no switch"),
+        None => tracing::info!("links stay, as requested; there is no switch"),
     }
     Ok(())
 }

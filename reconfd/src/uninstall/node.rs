@@ -1,13 +1,13 @@
-//! One node: what this installation has of its own goes, and with the last copy what all have in common.
-//! The chain entry goes first and the plugin's program last; the records after the links that need them.
+//! Uninstallation from a node: removes this installation's own parts, and with the last installation the shared ones.
+//! The chain entry is removed first and the plugin's executable last; the records after the links that need them.
 
 use std::{fs, io, path::Path};
 
 use anyhow::Context as _;
 
-use super::{Links, UninstallConfig, links};
+use super::{LinkPolicy, UninstallConfig, links};
 use crate::{
-    installation::{Mode, OnNode, notes::Notes},
+    installation::{Mode, OnNode, registry::Registry},
     lock::{self, Role},
     networks,
 };
@@ -16,11 +16,11 @@ pub fn uninstall(config: &UninstallConfig) -> anyhow::Result<()> {
     let node = &config.node;
     let ended = |role| lock::wait_for(role, &node.run_dir, &node.installation, config.patience());
     let locks = (ended(Role::Daemon)?, ended(Role::Keeper)?);
-    let notes = Notes::in_run_dir(&node.run_dir);
-    let others = leave(config, &notes)?;
+    let registry = Registry::in_run_dir(&node.run_dir);
+    let others = leave(config, &registry)?;
     match config.links {
-        Links::Remove => links::remove(config)?,
-        Links::Keep => links::tell_kept(config)?,
+        LinkPolicy::Remove => links::remove(config)?,
+        LinkPolicy::Keep => links::log_kept(config)?,
     }
     if others.is_empty() {
         remove_records(&node.chain.records)?;
@@ -31,7 +31,7 @@ pub fn uninstall(config: &UninstallConfig) -> anyhow::Result<()> {
     remove_file(&networks::path(&node.run_dir, &node.installation))?;
     drop(locks);
     if others.is_empty() {
-        tidy(node, &notes)?;
+        tidy(node, &registry)?;
     }
     tracing::info!(
         installation = node.installation,
@@ -40,11 +40,12 @@ pub fn uninstall(config: &UninstallConfig) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Takes this copy's note away, and the plugin out of the chain with the last one; the copies that stay.
-fn leave(config: &UninstallConfig, notes: &Notes) -> anyhow::Result<Vec<String>> {
+/// Removes this installation's entry, and the plugin from the chain with the last one; returns the other
+/// installations.
+fn leave(config: &UninstallConfig, registry: &Registry) -> anyhow::Result<Vec<String>> {
     let node = &config.node;
-    let _lock = notes.lock()?;
-    let others: Vec<String> = notes
+    let _lock = registry.lock()?;
+    let others: Vec<String> = registry
         .all()?
         .into_iter()
         .filter(|name| *name != node.installation)
@@ -55,12 +56,12 @@ fn leave(config: &UninstallConfig, notes: &Notes) -> anyhow::Result<Vec<String>>
             "other copies are installed on this node: plugin, chain entry and records stay for them"
         );
     } else if node.chain.mode == Mode::None {
-        tracing::info!("the chain is left alone, as told");
+        tracing::info!("the chain is not changed, as requested");
     } else {
         node.chain.uninstall(&config.cache_dir)?;
     }
-    // Behind the deed: whoever is interrupted here is still counted, and does it again.
-    notes.remove(&node.installation)?;
+    // Last: after an interruption before this line the entry is still there, and the next run repeats all of it.
+    registry.remove(&node.installation)?;
     Ok(others)
 }
 
@@ -73,11 +74,11 @@ fn remove_records(folder: &Path) -> anyhow::Result<()> {
     }
 }
 
-/// The folder itself stays while something of others is in it, or while it is mounted.
-fn tidy(node: &OnNode, notes: &Notes) -> anyhow::Result<()> {
-    match fs::remove_dir_all(notes.path()) {
+/// Removes the run folder, which stays if it is not empty, or if it is mounted.
+fn tidy(node: &OnNode, registry: &Registry) -> anyhow::Result<()> {
+    match fs::remove_dir_all(registry.path()) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            return Err(error).with_context(|| format!("remove {}", notes.path().display()));
+            return Err(error).with_context(|| format!("remove {}", registry.path().display()));
         }
         _ => (),
     }

@@ -1,5 +1,5 @@
-//! Pure: one file of libcni's result cache → where a pod's network namespace is. An entry counts only
-//! under its own name, and only if it is about a pod.
+//! Parses an entry of libcni's result cache to a hint. Pure. An entry is valid only under its own file name, and
+//! only if it is of a pod.
 
 use std::{path::PathBuf, time::SystemTime};
 
@@ -9,10 +9,10 @@ use serde_json::value::RawValue;
 
 use crate::backfill::SandboxHint;
 
-/// The only layout that tells the pod; before it, libcni kept the bare result.
+/// The only layout with the pod's name; older libcni kept the bare result.
 const KIND: &str = "cniCacheV1";
 
-/// What libcni writes, as far as it is looked at.
+/// The fields that are read.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Entry<'a> {
@@ -29,13 +29,13 @@ struct Entry<'a> {
     netns: Option<String>,
     #[serde(default)]
     cni_args: Option<Vec<(String, String)>>,
-    /// Kept as text: its fault is nobody's where `netns` tells the path.
+    /// Parsed only if `netns` has no path, so that an invalid result does not matter otherwise.
     #[serde(borrow, default)]
     result: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
-struct Outcome {
+struct CniResult {
     #[serde(default)]
     interfaces: Option<Vec<Interface>>,
 }
@@ -48,7 +48,7 @@ struct Interface {
     sandbox: Option<String>,
 }
 
-/// What a file says that lies under `name`; nothing, where it is not about a pod.
+/// Parses the file of this name; `None` if it is not of a pod.
 pub fn read(name: &str, text: &[u8], since: SystemTime) -> Result<Option<SandboxHint>, String> {
     let entry: Entry<'_> = serde_json::from_slice(text).map_err(|error| error.to_string())?;
     if entry.kind.as_deref() != Some(KIND) {
@@ -71,8 +71,8 @@ pub fn read(name: &str, text: &[u8], since: SystemTime) -> Result<Option<Sandbox
         network: need(entry.network_name, "networkName")?,
         since,
     };
-    match hint.flaw() {
-        Some(flaw) => Err(flaw),
+    match hint.invalid_field() {
+        Some(invalid_field) => Err(invalid_field),
         None if name != file_name(&hint) => Err(format!(
             "its content belongs under the name {:?}",
             file_name(&hint)
@@ -103,7 +103,7 @@ impl Entry<'_> {
             return Ok(path.into());
         }
         let result = self.result.map_or("{}", RawValue::get);
-        let outcome: Outcome =
+        let outcome: CniResult =
             serde_json::from_str(result).map_err(|error| format!("result: {error}"))?;
         let interfaces = outcome.interfaces.unwrap_or_default();
         let inside = |one: &Interface| one.sandbox.clone().filter(|path| !path.is_empty());
@@ -116,8 +116,8 @@ impl Entry<'_> {
         paths.dedup();
         match &paths[..] {
             [path] => Ok(path.into()),
-            [] => Err("neither netns nor result.interfaces tells a path".into()),
-            _ => Err("result.interfaces tells several paths".into()),
+            [] => Err("neither netns nor result.interfaces has a path".into()),
+            _ => Err("result.interfaces has several paths".into()),
         }
     }
 }

@@ -1,5 +1,4 @@
-//! libcni's folder of results on the disk: opened without following a link, without waiting for a FIFO,
-//! and never read further than an entry can be long.
+//! Reads libcni's result folder: without following symlinks, without blocking on a FIFO, and with a size limit.
 
 use std::{
     ffi::OsStr,
@@ -18,37 +17,37 @@ use nix::{
     unistd::geteuid,
 };
 
-/// A chain in base64 and a pod's annotations fit several times.
+/// Several times a chain in base64 and a pod's annotations.
 const MAX_BYTES: u64 = 1 << 20;
 
-/// Why a file is no entry.
+/// Why a file is not a valid entry.
 #[derive(Debug, thiserror::Error)]
-pub enum Refused {
-    #[error("it is gone")]
+pub enum EntryError {
+    #[error("it does not exist")]
     Gone,
-    #[error("it is no plain file")]
+    #[error("not a regular file")]
     NotAFile,
-    #[error("user {0} owns it, not {1}")]
-    Stranger(u32, u32),
-    #[error("others may write it (mode {0:04o})")]
+    #[error("owned by user {0}, not {1}")]
+    WrongOwner(u32, u32),
+    #[error("writable by others (mode {0:04o})")]
     Writable(u32),
-    #[error("it is larger than {MAX_BYTES} bytes")]
+    #[error("larger than {MAX_BYTES} bytes")]
     TooLarge,
     #[error("cannot read it: {0}")]
     Unreadable(io::Error),
 }
 
 #[derive(Debug)]
-pub struct Folder(OwnedFd);
+pub struct CacheFolder(OwnedFd);
 
-impl Folder {
-    /// Opens the folder that is at the path now.
+impl CacheFolder {
+    /// Opens the folder at the path.
     pub fn open(path: &Path) -> io::Result<Self> {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         Ok(Self(open(path, flags, Mode::empty())?))
     }
 
-    /// The names in it; one that is no text belongs to no entry.
+    /// The names in it; a name that is not UTF-8 is not an entry.
     pub fn names(&self) -> io::Result<Vec<String>> {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let mut dir = Dir::openat(&self.0, ".", flags, Mode::empty())?;
@@ -61,32 +60,32 @@ impl Folder {
     }
 
     /// The content of a file, and when it was last written.
-    pub fn read(&self, name: &str) -> Result<(Vec<u8>, SystemTime), Refused> {
+    pub fn read(&self, name: &str) -> Result<(Vec<u8>, SystemTime), EntryError> {
         let file = self.open_file(OsStr::new(name))?;
-        let found = file.metadata().map_err(Refused::Unreadable)?;
+        let found = file.metadata().map_err(EntryError::Unreadable)?;
         let (owner, own) = (found.uid(), geteuid().as_raw());
         if !found.is_file() {
-            return Err(Refused::NotAFile);
+            return Err(EntryError::NotAFile);
         }
         if owner != own {
-            return Err(Refused::Stranger(owner, own));
+            return Err(EntryError::WrongOwner(owner, own));
         }
         if found.mode() & 0o022 != 0 {
-            return Err(Refused::Writable(found.mode() & 0o7777));
+            return Err(EntryError::Writable(found.mode() & 0o7777));
         }
         let mut text = Vec::new();
         let mut bounded = file.take(MAX_BYTES + 1);
         bounded
             .read_to_end(&mut text)
-            .map_err(Refused::Unreadable)?;
+            .map_err(EntryError::Unreadable)?;
         if text.len() as u64 > MAX_BYTES {
-            return Err(Refused::TooLarge);
+            return Err(EntryError::TooLarge);
         }
-        let written = found.modified().map_err(Refused::Unreadable)?;
+        let written = found.modified().map_err(EntryError::Unreadable)?;
         Ok((text, written))
     }
 
-    fn open_file(&self, name: &OsStr) -> Result<File, Refused> {
+    fn open_file(&self, name: &OsStr) -> Result<File, EntryError> {
         let flags = OFlag::O_RDONLY
             | OFlag::O_NOFOLLOW
             | OFlag::O_NONBLOCK
@@ -94,10 +93,10 @@ impl Folder {
             | OFlag::O_CLOEXEC;
         match openat(&self.0, name, flags, Mode::empty()) {
             Ok(fd) => Ok(File::from(fd)),
-            Err(Errno::ENOENT) => Err(Refused::Gone),
-            // A link; a socket, or a FIFO or device without anybody behind it.
-            Err(Errno::ELOOP | Errno::ENXIO | Errno::ENODEV) => Err(Refused::NotAFile),
-            Err(errno) => Err(Refused::Unreadable(errno.into())),
+            Err(Errno::ENOENT) => Err(EntryError::Gone),
+            // A symlink; a socket; a FIFO without a reader, or a device without a driver.
+            Err(Errno::ELOOP | Errno::ENXIO | Errno::ENODEV) => Err(EntryError::NotAFile),
+            Err(errno) => Err(EntryError::Unreadable(errno.into())),
         }
     }
 }
@@ -116,9 +115,9 @@ mod tests {
 
     use super::*;
 
-    fn folder() -> (TempDir, Folder) {
+    fn folder() -> (TempDir, CacheFolder) {
         let root = TempDir::new().unwrap();
-        let folder = Folder::open(root.path()).unwrap();
+        let folder = CacheFolder::open(root.path()).unwrap();
         (root, folder)
     }
 
@@ -144,9 +143,12 @@ mod tests {
         std::os::unix::fs::symlink("nowhere", at("broken")).unwrap();
         for name in ["folder", "fifo", "socket", "link", "broken"] {
             let refused = folder.read(name).unwrap_err();
-            assert!(matches!(refused, Refused::NotAFile), "{name}: {refused}");
+            assert!(matches!(refused, EntryError::NotAFile), "{name}: {refused}");
         }
-        assert!(matches!(folder.read("absent").unwrap_err(), Refused::Gone));
+        assert!(matches!(
+            folder.read("absent").unwrap_err(),
+            EntryError::Gone
+        ));
     }
 
     #[test]
@@ -157,7 +159,7 @@ mod tests {
         for mode in [0o666, 0o620, 0o602] {
             fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
             let refused = folder.read("open").unwrap_err();
-            assert!(matches!(refused, Refused::Writable(_)), "{refused}");
+            assert!(matches!(refused, EntryError::Writable(_)), "{refused}");
         }
         fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
         assert!(folder.read("open").is_ok());
@@ -170,7 +172,7 @@ mod tests {
         file.set_len(1 << 40).unwrap();
         assert!(matches!(
             folder.read("huge").unwrap_err(),
-            Refused::TooLarge
+            EntryError::TooLarge
         ));
     }
 }

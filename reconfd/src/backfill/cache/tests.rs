@@ -28,7 +28,7 @@ fn what_is_there_at_the_start_is_known_and_what_comes_and_goes_is_told() {
     };
     plant(entry("first", "c1"));
     let (hints, (said, heard)) = (Hints::default(), mpsc::channel());
-    let cache = Cache::start(root.path(), hints.clone(), move |trigger| {
+    let cache = CniCache::start(root.path(), hints.clone(), move |trigger| {
         said.send(trigger).unwrap();
     });
     let _cache = cache.unwrap();
@@ -57,9 +57,9 @@ fn a_torn_entry_is_forgotten_and_the_others_stay() {
     let mut reader = Reader::new(root.path(), hints.clone());
     assert_eq!(reader.read_all(), BTreeSet::from([pod("a"), pod("b")]));
     fs::write(root.path().join(&name), &content[..40]).unwrap();
-    let batch = Batch {
+    let batch = CacheEvents {
         names: BTreeSet::from([name.clone(), "never-was".into()]),
-        ..Batch::default()
+        ..CacheEvents::default()
     };
     assert_eq!(reader.take(batch), BTreeSet::from([pod("a")]));
     assert!(reader.bad.contains_key(&name));

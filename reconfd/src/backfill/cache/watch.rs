@@ -1,4 +1,4 @@
-//! The kernel's word on what happened in a folder. The folder may come later, go, and come back.
+//! inotify watch of the result folder, which may be created later, removed, and created again.
 
 use std::{
     collections::BTreeSet,
@@ -18,33 +18,33 @@ use nix::{
     },
 };
 
-/// How soon a folder that is missing is looked for again, and one that is watched is held against its path.
+/// How often a missing folder is looked for, and the path of a watched one is checked.
 const MISSING: Duration = Duration::from_secs(1);
 const WATCHED: Duration = Duration::from_secs(5);
-/// So that a writer who never rests cannot keep the others unheard.
+/// Bounds the reads of one batch, so that continuous writes do not delay its handling.
 const READS_A_BATCH: usize = 64;
 
-/// What happened since the last look.
+/// The events since the last wait.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Batch {
-    /// Files that were written, or that went.
+pub struct CacheEvents {
+    /// Files that were written or removed.
     pub names: BTreeSet<String>,
-    /// Anything may have happened.
+    /// Any file may have changed.
     pub all: bool,
     pub stop: bool,
 }
 
-pub struct Watch {
+pub struct CacheWatch {
     path: PathBuf,
     inotify: Inotify,
     stop: Arc<EventFd>,
-    /// With device and inode, to see whether the path leads elsewhere now.
+    /// With device and inode, to detect that the path leads elsewhere.
     watched: Option<(WatchDescriptor, (u64, u64))>,
     next_check: Instant,
 }
 
-impl Watch {
-    /// Watches from now on; the folder need not be there.
+impl CacheWatch {
+    /// Starts to watch; the folder need not exist.
     pub fn new(path: &Path) -> io::Result<Self> {
         let mut watch = Self {
             path: path.to_owned(),
@@ -57,16 +57,16 @@ impl Watch {
         Ok(watch)
     }
 
-    /// Written to, it ends the next wait.
+    /// A write to it ends the next wait.
     pub fn stop(&self) -> Arc<EventFd> {
         self.stop.clone()
     }
 
-    /// Waits for something to happen.
-    pub fn wait(&mut self) -> io::Result<Batch> {
-        let mut batch = Batch {
+    /// Waits for events.
+    pub fn wait(&mut self) -> io::Result<CacheEvents> {
+        let mut batch = CacheEvents {
             stop: self.pause()?,
-            ..Batch::default()
+            ..CacheEvents::default()
         };
         for _ in 0..READS_A_BATCH {
             match self.inotify.read_events() {
@@ -84,10 +84,10 @@ impl Watch {
         Ok(batch)
     }
 
-    /// Until something happens or a look is due; whether somebody says stop.
+    /// Waits for an event or the next check; true if the watch is to end.
     fn pause(&self) -> io::Result<bool> {
         let left = self.next_check.saturating_duration_since(Instant::now());
-        // Rounded up: a wait that ends a little early would come back at once, again and again.
+        // Rounded up: a wait that ends a little early would return at once, again and again.
         let timeout = PollTimeout::try_from(left.as_micros().div_ceil(1000));
         let wanted = [self.inotify.as_fd(), self.stop.as_fd()];
         let mut fds = wanted.map(|fd| PollFd::new(fd, PollFlags::POLLIN));
@@ -98,18 +98,18 @@ impl Watch {
         }
     }
 
-    fn event(&mut self, event: InotifyEvent, batch: &mut Batch) {
+    fn event(&mut self, event: InotifyEvent, batch: &mut CacheEvents) {
         let lost =
             Flags::IN_DELETE_SELF | Flags::IN_MOVE_SELF | Flags::IN_UNMOUNT | Flags::IN_IGNORED;
         if event.mask.contains(Flags::IN_Q_OVERFLOW) {
             batch.all = true;
         } else if self.watched.is_none_or(|(watched, _)| watched != event.wd) {
-            // The last words of a folder that was watched before.
+            // A late event of a folder that was watched before.
         } else if event.mask.intersects(lost) {
             self.drop_watch();
             batch.all = true;
         } else if let Some(name) = event.name {
-            // A name that is no text belongs to no entry.
+            // A name that is not UTF-8 is not an entry.
             let name = name.into_string().ok();
             batch
                 .names
@@ -117,7 +117,7 @@ impl Watch {
         }
     }
 
-    /// Watches what the path leads to now; true if that is not what was watched before.
+    /// Watches what the path leads to now; true if that has changed.
     fn check(&mut self) -> bool {
         let found = std::fs::metadata(&self.path).ok();
         let identity = found.map(|folder| (folder.st_dev(), folder.st_ino()));
@@ -140,7 +140,7 @@ impl Watch {
 
     fn drop_watch(&mut self) {
         if let Some((descriptor, _)) = self.watched.take() {
-            // It may have gone with its folder.
+            // Fails if the kernel has removed the watch with the folder.
             let _ = self.inotify.rm_watch(descriptor);
         }
     }
@@ -156,9 +156,9 @@ mod tests {
 
     use super::*;
 
-    /// Everything that is heard until it holds, within a few seconds.
-    fn heard(watch: &mut Watch, until: impl Fn(&Batch) -> bool) -> Batch {
-        let mut all = Batch::default();
+    /// Collects events until the condition holds, for a few seconds.
+    fn collect(watch: &mut CacheWatch, until: impl Fn(&CacheEvents) -> bool) -> CacheEvents {
+        let mut all = CacheEvents::default();
         for _ in 0..10 {
             let batch = watch.wait().unwrap();
             all.names.extend(batch.names);
@@ -172,16 +172,16 @@ mod tests {
     }
 
     #[test]
-    fn files_that_are_written_renamed_and_removed_are_heard_of() {
+    fn files_that_are_written_renamed_and_removed_are_reported() {
         let root = TempDir::new().unwrap();
         let path = |name: &str| root.path().join(name);
-        let mut watch = Watch::new(root.path()).unwrap();
+        let mut watch = CacheWatch::new(root.path()).unwrap();
         fs::write(path("a"), "x").unwrap();
         fs::rename(path("a"), path("b")).unwrap();
         fs::write(path(".hidden"), "x").unwrap();
         fs::write(path("c"), "x").unwrap();
         fs::remove_file(path("c")).unwrap();
-        let batch = heard(&mut watch, |batch| batch.names.len() == 3);
+        let batch = collect(&mut watch, |batch| batch.names.len() == 3);
         assert_eq!(batch.names, BTreeSet::from(["a", "b", "c"].map(Into::into)));
         assert!(!batch.all && !batch.stop);
     }
@@ -190,22 +190,22 @@ mod tests {
     fn a_folder_may_come_later_and_go_and_come_back() {
         let root = TempDir::new().unwrap();
         let folder = root.path().join("results");
-        let mut watch = Watch::new(&folder).unwrap();
+        let mut watch = CacheWatch::new(&folder).unwrap();
         for _ in 0..2 {
             fs::create_dir(&folder).unwrap();
-            assert!(heard(&mut watch, |batch| batch.all).all);
+            assert!(collect(&mut watch, |batch| batch.all).all);
             fs::write(folder.join("a"), "x").unwrap();
-            let batch = heard(&mut watch, |batch| !batch.names.is_empty());
+            let batch = collect(&mut watch, |batch| !batch.names.is_empty());
             assert!(batch.names.contains("a"));
             fs::remove_dir_all(&folder).unwrap();
-            assert!(heard(&mut watch, |batch| batch.all).all);
+            assert!(collect(&mut watch, |batch| batch.all).all);
         }
     }
 
     #[test]
-    fn a_wait_ends_when_it_is_told_to() {
+    fn a_wait_ends_on_stop() {
         let root = TempDir::new().unwrap();
-        let mut watch = Watch::new(root.path()).unwrap();
+        let mut watch = CacheWatch::new(root.path()).unwrap();
         watch.stop().write(1).unwrap();
         assert!(watch.wait().unwrap().stop);
     }

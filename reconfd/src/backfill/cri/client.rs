@@ -1,5 +1,5 @@
-//! Two questions to a container runtime, over its unix socket. A connection lives for one round of them,
-//! so that a runtime that was restarted is not asked over a dead one, and each answer has a deadline.
+//! The two CRI calls, over the runtime's unix socket. A connection lives for one round of calls, so that a restarted
+//! runtime is not called over a dead one, and each call has a deadline.
 
 use std::{future::Future, io, path::Path, time::Duration};
 
@@ -16,9 +16,9 @@ use super::messages::{
     STATUS,
 };
 
-/// A runtime that is busy takes its time; one that hangs must not be waited for for ever.
+/// Enough for a busy runtime; a hanging one must not block for ever.
 const DEADLINE: Duration = Duration::from_secs(5);
-/// The answer to one question; a sandbox's specification fits many times.
+/// Limit of one response; many times a sandbox's specification.
 const MAX_BYTES: usize = 16 << 20;
 
 #[derive(Debug, thiserror::Error)]
@@ -27,8 +27,8 @@ pub enum Error {
     Connect(io::Error),
     #[error("speak HTTP/2: {0}")]
     Protocol(#[from] hyper::Error),
-    #[error("{0}: no answer within {DEADLINE:?}")]
-    Late(&'static str),
+    #[error("{0}: no response within {DEADLINE:?}")]
+    Timeout(&'static str),
     #[error("{0}: {1}")]
     Refused(&'static str, String),
 }
@@ -36,76 +36,71 @@ pub enum Error {
 pub struct Client(http2::SendRequest<Body>);
 
 impl Client {
-    /// The connection is driven by a task of its own, which ends with it.
+    /// The connection is driven by a task of its own, which ends with the connection.
     pub async fn connect(socket: &Path) -> Result<Self, Error> {
-        let stream = in_time("connect", UnixStream::connect(socket)).await?;
+        let stream = with_deadline("connect", UnixStream::connect(socket)).await?;
         let stream = TokioIo::new(stream.map_err(Error::Connect)?);
         let shaking = http2::handshake(TokioExecutor::new(), stream);
-        let (sender, connection) = in_time("speak HTTP/2", shaking).await??;
-        // What goes wrong on the connection, the questions on it are told.
+        let (sender, connection) = with_deadline("speak HTTP/2", shaking).await??;
+        // Errors of the connection are returned by the calls on it.
         tokio::spawn(connection);
         Ok(Self(sender))
     }
 
-    /// Every sandbox that is there and well.
+    /// All sandboxes that are ready.
     pub async fn ready_sandboxes(&self) -> Result<Vec<PodSandbox>, Error> {
         let state = PodSandboxState::Ready.into();
         let filter = PodSandboxFilter {
             state: Some(PodSandboxStateValue { state }),
         };
-        let question = ListPodSandboxRequest {
+        let request = ListPodSandboxRequest {
             filter: Some(filter),
         };
-        let answer: ListPodSandboxResponse = self.ask("list sandboxes", LIST, question).await?;
+        let answer: ListPodSandboxResponse = self.call("list sandboxes", LIST, request).await?;
         let mut sandboxes = answer.items;
-        // A runtime that does not know the filter answers with all of them.
+        // A runtime that does not know the filter returns all of them.
         sandboxes.retain(|sandbox| sandbox.state == state);
         Ok(sandboxes)
     }
 
-    /// What the runtime says of a sandbox at length, in its own JSON.
+    /// The verbose info of a sandbox, in the runtime's own JSON.
     pub async fn info(&self, sandbox: &str) -> Result<String, Error> {
-        let question = PodSandboxStatusRequest {
+        let request = PodSandboxStatusRequest {
             pod_sandbox_id: sandbox.into(),
             verbose: true,
         };
-        let deed = "look at a sandbox";
-        let mut answer: PodSandboxStatusResponse = self.ask(deed, STATUS, question).await?;
+        let op = "get the status of a sandbox";
+        let mut answer: PodSandboxStatusResponse = self.call(op, STATUS, request).await?;
         let info = answer.info.remove("info");
-        info.ok_or_else(|| Error::Refused(deed, "the answer has no info".into()))
+        info.ok_or_else(|| Error::Refused(op, "the response has no info".into()))
     }
 
-    async fn ask<Q, A>(
-        &self,
-        deed: &'static str,
-        path: &'static str,
-        question: Q,
-    ) -> Result<A, Error>
+    async fn call<Q, A>(&self, op: &'static str, path: &'static str, request: Q) -> Result<A, Error>
     where
         Q: Message + Default + 'static,
         A: Message + Default + 'static,
     {
         let sender = self.0.clone();
         let send = move |request: Request<Body>| sender.clone().send_request(request);
-        // HTTP/2 asks for an authority; what a unix socket is called there is nobody's business.
+        // HTTP/2 needs an authority; its value does not matter on a unix socket.
         let origin = Uri::from_static("http://localhost");
         let mut grpc =
             Grpc::with_origin(tower::service_fn(send), origin).max_decoding_message_size(MAX_BYTES);
-        let refused = |status: Status| Error::Refused(deed, in_full(&status));
-        let asking = async {
+        let refused = |status: Status| Error::Refused(op, with_causes(&status));
+        let call = async {
             let ready = grpc.ready().await;
             ready.map_err(|error| Status::unavailable(error.to_string()))?;
             let codec: ProstCodec<Q, A> = ProstCodec::default();
             let path = PathAndQuery::from_static(path);
-            grpc.unary(tonic::Request::new(question), path, codec).await
+            grpc.unary(tonic::Request::new(request), path, codec).await
         };
-        let answer = in_time(deed, asking).await?;
+        let answer = with_deadline(op, call).await?;
         Ok(answer.map_err(refused)?.into_inner())
     }
 }
 
-/// What a runtime says, or what stood in its way with every cause.
-fn in_full(status: &Status) -> String {
+/// The message of a status, with all causes.
+fn with_causes(status: &Status) -> String {
     let mut text = status.message().to_owned();
     let mut cause = std::error::Error::source(status);
     while let Some(error) = cause {
@@ -115,8 +110,8 @@ fn in_full(status: &Status) -> String {
     text
 }
 
-async fn in_time<T>(deed: &'static str, doing: impl Future<Output = T>) -> Result<T, Error> {
+async fn with_deadline<T>(op: &'static str, doing: impl Future<Output = T>) -> Result<T, Error> {
     timeout(DEADLINE, doing)
         .await
-        .map_err(|_| Error::Late(deed))
+        .map_err(|_| Error::Timeout(op))
 }

@@ -1,18 +1,18 @@
-//! Pure: what a runtime says of a sandbox when it is asked at length → the path of its network namespace.
-//! The answer is JSON that no standard fixes: what is not understood is passed over.
+//! Extracts the path of a sandbox's network namespace from a runtime's verbose status. Pure. Its JSON follows no
+//! standard: unknown parts are ignored.
 
 use std::path::PathBuf;
 
 use serde_json::Value;
 
-/// containerd 2 says it of its own accord; before it, and in CRI-O, the OCI specification has it.
+/// containerd 2 has a field of its own; older versions and CRI-O have the path in the OCI specification.
 pub fn netns(info: &str) -> Result<PathBuf, String> {
     let info: Value = serde_json::from_str(info).map_err(|error| format!("info: {error}"))?;
     let own = info.pointer("/sandboxMetadata/Metadata/NetNSPath");
     let own = own.and_then(Value::as_str).filter(|path| !path.is_empty());
     let path = own.or_else(|| of_specification(&info));
     path.map(PathBuf::from)
-        .ok_or_else(|| "info tells no path of a network namespace".into())
+        .ok_or_else(|| "info has no path of a network namespace".into())
 }
 
 fn of_specification(info: &Value) -> Option<&str> {

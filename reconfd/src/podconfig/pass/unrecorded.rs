@@ -173,7 +173,7 @@ impl NodeReconciler {
             ),
         };
         if !desired.granted.is_empty() && trouble.0 == Reason::NoRecord {
-            self.discovery.backfill.ask(&missing.object);
+            self.discovery.backfill.request(&missing.object);
         }
         let outcome = outcomes::unrecorded(missing.pod, desired, trouble);
         let _ = self.reporter.send(ReportJob::Pod(Box::new(outcome)));

@@ -174,7 +174,7 @@ impl Service {
                 Some(missing) => self.wait(&missing),
                 None => {
                     is_complete = true;
-                    self.health.waits_no_more();
+                    self.health.clear_wait();
                     let _ = self.complete.send(Ok(()));
                 }
             }

@@ -1,27 +1,27 @@
-//! Which containers of a pod may administer its network. Of all other containers nothing is kept.
+//! Containers of a pod that may administer its network. Other containers are not kept.
 
 use serde::{Deserialize, Deserializer};
 
 use crate::podconfig::policy::clipped;
 
-/// A container that has `NET_ADMIN`, by its name and how it has it.
+/// A container with `NET_ADMIN`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Administrator {
     pub name: String,
-    /// Privileged, else by a capability.
+    /// By being privileged; otherwise by a capability.
     pub is_privileged: bool,
 }
 
-/// Whether a pod's object says that the pod has `NET_ADMIN`.
+/// Whether a pod has `NET_ADMIN`, according to its object.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum NetAdmin {
-    /// The object does not say which containers there are.
+    /// The object does not list its containers.
     #[default]
     Unknown,
     No,
-    /// It has, and the object claims a user namespace for the pod.
+    /// Yes, but in a user namespace of the pod, according to the object.
     Claimed(String),
-    /// It has, in the node's own user namespace; how, in words.
+    /// Yes, in the node's own user namespace; with the reason.
     Yes(String),
 }
 
@@ -49,7 +49,7 @@ impl NetAdmin {
         }
     }
 
-    /// What holds once the kernel was asked who owns the pod's network namespace.
+    /// Corrects the answer by the owner of the pod's network namespace, as read from the kernel.
     pub fn proved(self, is_of_node: bool) -> Self {
         match (self, is_of_node) {
             (Self::Claimed(how), true) => Self::Yes(format!(
@@ -95,19 +95,19 @@ impl Container {
     }
 }
 
-/// As the runtimes read it: containerd in any case of letters, CRI-O also with the prefix.
+/// As the runtimes parse it: containerd ignores case, CRI-O also accepts the prefix.
 fn is_net_admin(name: &str) -> bool {
     let name = name.trim().to_ascii_uppercase();
     let name = name.strip_prefix("CAP_").unwrap_or(&name);
     matches!(name, "NET_ADMIN" | "ALL")
 }
 
-/// The containers of a list that have it.
+/// Deserialises the containers of a list that have `NET_ADMIN`.
 pub fn administrators<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Administrator>, D::Error> {
     named_administrators(from).map(Option::unwrap_or_default)
 }
 
-/// The same, where it matters whether there is a list at all.
+/// The same, telling a missing list from an empty one.
 pub fn named_administrators<'de, D: Deserializer<'de>>(
     from: D,
 ) -> Result<Option<Vec<Administrator>>, D::Error> {

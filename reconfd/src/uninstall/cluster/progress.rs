@@ -1,21 +1,21 @@
-//! Which nodes are through, by the pods that clean them; and whether somebody still lives who would put back
-//! what they take away.
+//! Progress of the uninstallation by node, from the pods that clean them; and the daemon and controller pods that are
+//! still running and would add back what is removed.
 
 use k8s_openapi::api::{apps::v1::DaemonSet, core::v1::Pod};
 use kube::ResourceExt as _;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Progress {
-    /// How many nodes there should be; `None`: nobody has counted them yet.
+    /// The number of nodes; `None` until the DaemonSet controller has counted them.
     nodes: Option<usize>,
-    /// Nodes that are through.
-    through: usize,
-    /// Nodes whose pod is at work, with what it says.
-    at_work: Vec<String>,
-    /// Nodes whose pod nobody on the node has taken up.
-    away: Vec<String>,
+    /// The number of nodes that are done.
+    done: usize,
+    /// Nodes whose pod is running, with its state.
+    running: Vec<String>,
+    /// Nodes where no kubelet has started the pod.
+    unreachable: Vec<String>,
     /// Pods of the daemon and the controller.
-    still_there: Vec<String>,
+    remaining: Vec<String>,
 }
 
 impl Progress {
@@ -26,10 +26,10 @@ impl Progress {
             .and_then(|status| usize::try_from(status.desired_number_scheduled).ok());
         let mut progress = Self {
             nodes: counted,
-            through: 0,
-            at_work: Vec::new(),
-            away: Vec::new(),
-            still_there: Vec::new(),
+            done: 0,
+            running: Vec::new(),
+            unreachable: Vec::new(),
+            remaining: Vec::new(),
         };
         pods.iter().for_each(|pod| progress.take(pod));
         progress
@@ -39,7 +39,7 @@ impl Progress {
         let component = pod.labels().get("app.kubernetes.io/component");
         match component.map(String::as_str) {
             Some("uninstall") => self.take_worker(pod),
-            Some("daemon" | "controller") => self.still_there.push(pod.name_any()),
+            Some("daemon" | "controller") => self.remaining.push(pod.name_any()),
             _ => (),
         }
     }
@@ -57,49 +57,49 @@ impl Progress {
             .and_then(|spec| spec.node_name.clone())
             .unwrap_or_else(|| format!("of pod {}", pod.name_any()));
         if is_ready {
-            self.through += 1;
+            self.done += 1;
         } else if status.is_none_or(|status| status.start_time.is_none()) {
-            self.away.push(node);
+            self.unreachable.push(node);
         } else {
-            self.at_work.push(format!("{node} ({})", state(pod)));
+            self.running.push(format!("{node} ({})", state(pod)));
         }
     }
 
     pub fn is_complete(&self) -> bool {
-        self.nodes.is_some_and(|nodes| self.through >= nodes)
-            && self.at_work.is_empty()
-            && self.away.is_empty()
-            && self.still_there.is_empty()
+        self.nodes.is_some_and(|nodes| self.done >= nodes)
+            && self.running.is_empty()
+            && self.unreachable.is_empty()
+            && self.remaining.is_empty()
     }
 
-    /// What is left is nobody's to hasten: a node that is away takes up no pod, and ends none.
-    pub fn waits_for_the_away_alone(&self) -> bool {
+    /// Whether only unreachable nodes are left: their kubelets neither start nor end a pod.
+    pub fn only_unreachable_left(&self) -> bool {
         self.nodes
-            .is_some_and(|nodes| self.through + self.away.len() >= nodes)
-            && self.at_work.is_empty()
-            && !self.away.is_empty()
-            && self.still_there.len() <= self.away.len()
+            .is_some_and(|nodes| self.done + self.unreachable.len() >= nodes)
+            && self.running.is_empty()
+            && !self.unreachable.is_empty()
+            && self.remaining.len() <= self.unreachable.len()
     }
 
-    pub fn words(&self) -> String {
+    pub fn summary(&self) -> String {
         let Some(nodes) = self.nodes else {
-            return "nobody has counted the nodes of the DaemonSet podconfig-uninstall yet".into();
+            return "the DaemonSet podconfig-uninstall has no node count yet".into();
         };
-        let mut words = format!("{} of {nodes} nodes are through", self.through);
+        let mut summary = format!("{} of {nodes} nodes are done", self.done);
         for (what, names) in [
-            ("at work", &self.at_work),
-            ("away", &self.away),
-            ("not ended yet", &self.still_there),
+            ("running", &self.running),
+            ("unreachable", &self.unreachable),
+            ("not terminated yet", &self.remaining),
         ] {
             if !names.is_empty() {
-                words += &format!("; {what}: {}", names.join(", "));
+                summary += &format!("; {what}: {}", names.join(", "));
             }
         }
-        words
+        summary
     }
 }
 
-/// What the container that does the work says of itself.
+/// State of the init container that cleans the node.
 fn state(pod: &Pod) -> String {
     let status = pod.status.as_ref();
     let containers = status.and_then(|status| status.init_container_statuses.as_ref());
@@ -173,37 +173,37 @@ mod tests {
     }
 
     #[test]
-    fn it_is_over_when_every_node_is_through_and_nobody_is_left() {
+    fn it_is_complete_when_every_node_is_done_and_no_daemon_is_left() {
         let progress = Progress::of(&set(1, 2), &[ready("a"), ready("b")]);
         assert!(progress.is_complete(), "{progress:?}");
         let daemon = pod("daemon", "a", json!({}));
         let progress = Progress::of(&set(1, 2), &[ready("a"), ready("b"), daemon]);
         assert!(!progress.is_complete());
-        assert!(!progress.waits_for_the_away_alone());
-        assert!(progress.words().contains("not ended yet: daemon-a"));
+        assert!(!progress.only_unreachable_left());
+        assert!(progress.summary().contains("not terminated yet: daemon-a"));
     }
 
     #[test]
-    fn nodes_that_nobody_has_counted_are_waited_for() {
+    fn a_missing_node_count_is_awaited() {
         assert!(!Progress::of(&set(0, 0), &[]).is_complete());
         assert!(Progress::of(&set(1, 0), &[]).is_complete());
         assert!(!Progress::of(&set(1, 2), &[ready("a")]).is_complete());
     }
 
     #[test]
-    fn a_node_that_is_away_is_told_apart_from_one_that_fails() {
+    fn an_unreachable_node_is_distinguished_from_a_failing_one() {
         let progress = Progress::of(&set(1, 2), &[ready("a"), away("b")]);
-        assert!(!progress.is_complete() && progress.waits_for_the_away_alone());
+        assert!(!progress.is_complete() && progress.only_unreachable_left());
         let progress = Progress::of(&set(1, 2), &[ready("a"), failing("b")]);
-        assert!(!progress.is_complete() && !progress.waits_for_the_away_alone());
-        let words = progress.words();
+        assert!(!progress.is_complete() && !progress.only_unreachable_left());
+        let words = progress.summary();
         assert!(words.contains("b (CrashLoopBackOff)"), "{words}");
     }
 
     #[test]
-    fn the_daemon_of_a_node_that_is_away_holds_nobody_up() {
+    fn the_daemon_of_an_unreachable_node_does_not_block() {
         let daemon = pod("daemon", "b", json!({}));
         let progress = Progress::of(&set(1, 2), &[ready("a"), away("b"), daemon]);
-        assert!(progress.waits_for_the_away_alone());
+        assert!(progress.only_unreachable_left());
     }
 }

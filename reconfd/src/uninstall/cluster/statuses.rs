@@ -1,5 +1,5 @@
-//! The PodConfigs outlive podconfig, as their definition does. What they said last would go on being read as the
-//! truth: `Ready=True`, of links that are gone.
+//! Writes the final statuses of PodConfigs, which outlive podconfig with their definition. Otherwise their last status
+//! would stay: `Ready=True`, of links that are gone.
 
 use std::time::SystemTime;
 
@@ -10,13 +10,13 @@ use kube::{
     api::{ApiResource, DynamicObject, ListParams},
 };
 
-use super::{Links, UninstallConfig, places};
+use super::{LinkPolicy, UninstallConfig, places};
 use crate::{conditions::podconfig, controller::apply};
 
 pub async fn write(config: &UninstallConfig, client: &Client) -> anyhow::Result<()> {
     let mut written = 0;
     for namespace in places(config) {
-        // Of any shape: an object that cannot be read here says something all the same.
+        // Untyped: an object that cannot be parsed here has a status all the same.
         let kind = ApiResource::erase::<PodConfig>(&());
         let place: Api<DynamicObject> = match namespace {
             Some(name) => Api::namespaced_with(client.clone(), name, &kind),
@@ -29,16 +29,19 @@ pub async fn write(config: &UninstallConfig, client: &Client) -> anyhow::Result<
         };
         for object in found.items {
             if config.scope.serves(&object.namespace().unwrap_or_default()) {
-                say(config, client, &object).await?;
+                write_status(config, client, &object).await?;
                 written += 1;
             }
         }
     }
-    tracing::info!(written, "PodConfigs say that podconfig is uninstalled");
+    tracing::info!(
+        written,
+        "wrote to the PodConfigs that podconfig is uninstalled"
+    );
     Ok(())
 }
 
-async fn say(
+async fn write_status(
     config: &UninstallConfig,
     client: &Client,
     object: &DynamicObject,
@@ -47,7 +50,7 @@ async fn say(
     let before: PodConfigStatus = status
         .and_then(|status| serde_json::from_value(status).ok())
         .unwrap_or_default();
-    let links_stay = config.links == Links::Keep;
+    let links_stay = config.links == LinkPolicy::Keep;
     let generation = object.metadata.generation;
     let status = podconfig::uninstalled(generation, &before, links_stay, SystemTime::now());
     let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());

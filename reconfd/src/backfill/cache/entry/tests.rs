@@ -239,7 +239,7 @@ proptest! {
         let at = at.index(text.len());
         text[at] = byte;
         if let Ok(Some(hint)) = read(NAME, &text, UNIX_EPOCH) {
-            prop_assert_eq!(hint.flaw(), None);
+            prop_assert_eq!(hint.invalid_field(), None);
             prop_assert_eq!(super::file_name(&hint), NAME);
         }
     }

@@ -1,5 +1,5 @@
-//! `podconfig-cni install --watch` as a child that is started again when it ends, with longer and longer
-//! pauses: whoever takes the entry out again and again is not fought for ever.
+//! Supervises `podconfig-cni install --watch`: restarts the child with exponential backoff, so that it does not fight
+//! for ever with a program that removes the entry repeatedly.
 
 use std::{
     fs,
@@ -14,63 +14,63 @@ use nix::{
 };
 
 use crate::installation::{
-    Chain, Mode,
-    notes::{Chained, Note},
-    plugin::Ended,
+    ChainConfig, Mode,
+    plugin::InstallOutcome,
+    registry::{ChainState, RegistryEntry},
 };
 
-/// Before the child is started again; doubled each time, and as at first after it has run for long.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-/// The same where somebody else takes the entry out.
-const FIRST_TRUCE: Duration = Duration::from_secs(60);
-const LONGEST_PAUSE: Duration = Duration::from_secs(600);
-const LONG: Duration = Duration::from_secs(300);
-/// How long the child may take to end when told.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// Backoff before the first restart; doubled each time, and reset after the child has run for `STABLE_AFTER`.
+const FIRST_BACKOFF: Duration = Duration::from_secs(1);
+/// The same after another program has removed the entry.
+const FIRST_HOLD_OFF: Duration = Duration::from_secs(60);
+const MAX_BACKOFF: Duration = Duration::from_secs(600);
+const STABLE_AFTER: Duration = Duration::from_secs(300);
+/// How long the child may take to end on SIGTERM.
+const STOP_TIMEOUT: Duration = Duration::from_secs(3);
 
-pub struct Watcher<'c> {
-    chain: &'c Chain,
+pub struct Supervisor<'c> {
+    chain: &'c ChainConfig,
     child: Option<Child>,
     started: Option<Instant>,
-    /// When the next child is started.
+    /// When the child is restarted.
     due: Option<Instant>,
-    pause: Duration,
-    /// Why the last child ended, until the next one has the entry in place.
-    trouble: Option<Note>,
+    backoff: Duration,
+    /// Why the last child ended, until the next one has added the entry.
+    failure: Option<RegistryEntry>,
 }
 
-impl<'c> Watcher<'c> {
-    pub fn new(chain: &'c Chain) -> Self {
+impl<'c> Supervisor<'c> {
+    pub fn new(chain: &'c ChainConfig) -> Self {
         Self {
             chain,
             child: None,
             started: None,
             due: None,
-            pause: Duration::ZERO,
-            trouble: None,
+            backoff: Duration::ZERO,
+            failure: None,
         }
     }
 
-    /// Starts the child if it is time, and says how the chain is.
-    pub fn look(&mut self, now: Instant) -> Note {
+    /// Restarts the child if it is due; returns the state of the chain.
+    pub fn check(&mut self, now: Instant) -> RegistryEntry {
         if self.chain.mode == Mode::None {
-            return Note::new(Chained::Off, "");
+            return RegistryEntry::new(ChainState::Off, "");
         }
         if let Some(status) = self.ended() {
-            self.note_end(status, now);
+            self.record_exit(status, now);
         }
         if self.child.is_none() && self.due.is_none_or(|due| due <= now) {
             self.start(now);
         }
         if self.child.is_some() && has_entry(self.chain) {
-            self.trouble = None;
-            return Note::new(Chained::Kept, "");
+            self.failure = None;
+            return RegistryEntry::new(ChainState::Kept, "");
         }
-        let waiting = || Note::new(Chained::Pending, Ended::NoChain.words());
-        self.trouble.clone().unwrap_or_else(waiting)
+        let waiting = || RegistryEntry::new(ChainState::Pending, InstallOutcome::NoChain.message());
+        self.failure.clone().unwrap_or_else(waiting)
     }
 
-    /// How the child ended, if it has.
+    /// The child's exit status, if it has ended.
     fn ended(&mut self) -> Option<ExitStatus> {
         let status = self.child.as_mut()?.try_wait().ok()??;
         self.child = None;
@@ -83,63 +83,67 @@ impl<'c> Watcher<'c> {
             Err(error) => {
                 tracing::error!("{error:#}");
                 self.fail(
-                    Note::new(Chained::Broken, format!("{error:#}")),
-                    FIRST_PAUSE,
+                    RegistryEntry::new(ChainState::Broken, format!("{error:#}")),
+                    FIRST_BACKOFF,
                     now,
                 );
             }
         }
     }
 
-    fn note_end(&mut self, status: ExitStatus, now: Instant) {
-        let ended = Ended::of(status);
-        let first = match ended {
-            Ended::Undone => FIRST_TRUCE,
-            _ => FIRST_PAUSE,
+    fn record_exit(&mut self, status: ExitStatus, now: Instant) {
+        let outcome = InstallOutcome::of(status);
+        let first = match outcome {
+            InstallOutcome::Reverted => FIRST_HOLD_OFF,
+            _ => FIRST_BACKOFF,
         };
         if self
             .started
-            .is_some_and(|started| now.duration_since(started) >= LONG)
+            .is_some_and(|started| now.duration_since(started) >= STABLE_AFTER)
         {
-            self.pause = Duration::ZERO;
+            self.backoff = Duration::ZERO;
         }
-        self.fail(Note::new(Chained::Broken, ended.words()), first, now);
-        tracing::error!(%status, pause_seconds = self.pause.as_secs(), "podconfig-cni install --watch has ended: {}", ended.words());
+        self.fail(
+            RegistryEntry::new(ChainState::Broken, outcome.message()),
+            first,
+            now,
+        );
+        tracing::error!(%status, pause_seconds = self.backoff.as_secs(), "podconfig-cni install --watch has ended: {}", outcome.message());
     }
 
-    fn fail(&mut self, trouble: Note, first: Duration, now: Instant) {
-        self.pause = next_pause(self.pause, first);
-        self.due = Some(now + self.pause);
-        self.trouble = Some(trouble);
+    fn fail(&mut self, failure: RegistryEntry, first: Duration, now: Instant) {
+        self.backoff = next_backoff(self.backoff, first);
+        self.due = Some(now + self.backoff);
+        self.failure = Some(failure);
     }
 
-    /// Ends the child, which leaves the entry in place.
+    /// Ends the child; the entry stays.
     pub fn end(&mut self) {
         let Some(mut child) = self.child.take() else {
             return;
         };
         let pid = i32::try_from(child.id()).map(Pid::from_raw);
-        let told = pid.is_ok_and(|pid| kill(pid, Signal::SIGTERM).is_ok());
+        let signalled = pid.is_ok_and(|pid| kill(pid, Signal::SIGTERM).is_ok());
         let start = Instant::now();
-        while told && start.elapsed() < PATIENCE {
+        while signalled && start.elapsed() < STOP_TIMEOUT {
             if matches!(child.try_wait(), Ok(Some(_)) | Err(_)) {
                 return;
             }
             std::thread::sleep(Duration::from_millis(20));
         }
-        // Nothing that it does is ever half done.
+        // Its changes are atomic.
         let _ = child.kill();
         let _ = child.wait();
     }
 }
 
-fn next_pause(last: Duration, first: Duration) -> Duration {
-    (last * 2).clamp(first, LONGEST_PAUSE)
+fn next_backoff(last: Duration, first: Duration) -> Duration {
+    (last * 2).clamp(first, MAX_BACKOFF)
 }
 
-/// Whether a file of the chain's folder, or of a network's folder in it, names the plugin, and the plugin is
-/// there. How the entry stands in it is the watcher's business.
-fn has_entry(chain: &Chain) -> bool {
+/// Whether a file of the chain's folder, or of a network's folder in it, names the plugin, and the plugin's
+/// executable exists. The child checks the entry itself.
+fn has_entry(chain: &ChainConfig) -> bool {
     let folders = fs::read_dir(&chain.conf_dir)
         .into_iter()
         .flatten()
@@ -172,7 +176,7 @@ mod tests {
 
     struct Place {
         folder: tempfile::TempDir,
-        chain: Chain,
+        chain: ChainConfig,
     }
 
     /// A chain folder, and a plugin that does what the shell says.
@@ -184,7 +188,7 @@ mod tests {
         }
         fs::write(inside("plugin"), format!("#!/bin/sh\n{script}\n")).unwrap();
         fs::set_permissions(inside("plugin"), fs::Permissions::from_mode(0o755)).unwrap();
-        let chain = Chain {
+        let chain = ChainConfig {
             mode,
             conf_dir: inside("net.d"),
             bin_dir: inside("bin"),
@@ -205,11 +209,11 @@ mod tests {
     }
 
     /// Looks until the child has ended.
-    fn look_until_ended(watcher: &mut Watcher<'_>, now: Instant) -> Note {
+    fn check_until_ended(supervisor: &mut Supervisor<'_>, now: Instant) -> RegistryEntry {
         for _ in 0..500 {
-            let note = watcher.look(now);
-            if watcher.child.is_none() {
-                return note;
+            let entry = supervisor.check(now);
+            if supervisor.child.is_none() {
+                return entry;
             }
             std::thread::sleep(Duration::from_millis(10));
         }
@@ -218,14 +222,14 @@ mod tests {
 
     #[test]
     fn pauses_grow_and_end_growing() {
-        let mut pause = Duration::ZERO;
+        let mut backoff = Duration::ZERO;
         let mut seen = Vec::new();
         for _ in 0..12 {
-            pause = next_pause(pause, FIRST_PAUSE);
-            seen.push(pause.as_secs());
+            backoff = next_backoff(backoff, FIRST_BACKOFF);
+            seen.push(backoff.as_secs());
         }
         assert_eq!(seen, [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 600, 600]);
-        assert_eq!(next_pause(FIRST_PAUSE, FIRST_TRUCE), FIRST_TRUCE);
+        assert_eq!(next_backoff(FIRST_BACKOFF, FIRST_HOLD_OFF), FIRST_HOLD_OFF);
     }
 
     #[test]
@@ -238,64 +242,67 @@ mod tests {
                 .lines()
                 .count()
         };
-        let mut watcher = Watcher::new(&place.chain);
+        let mut supervisor = Supervisor::new(&place.chain);
         let now = Instant::now();
-        let note = look_until_ended(&mut watcher, now);
-        assert_eq!((note.chain, count()), (Chained::Broken, 1));
-        watcher.look(now + FIRST_PAUSE / 2);
-        assert!(watcher.child.is_none());
-        look_until_ended(&mut watcher, now + FIRST_PAUSE);
+        let entry = check_until_ended(&mut supervisor, now);
+        assert_eq!((entry.chain, count()), (ChainState::Broken, 1));
+        supervisor.check(now + FIRST_BACKOFF / 2);
+        assert!(supervisor.child.is_none());
+        check_until_ended(&mut supervisor, now + FIRST_BACKOFF);
         assert_eq!(count(), 2);
     }
 
     #[test]
-    fn whoever_takes_the_entry_out_is_given_a_long_truce() {
+    fn a_removed_entry_leads_to_a_long_hold_off() {
         let place = place(Mode::Inline, "exit 4");
-        let mut watcher = Watcher::new(&place.chain);
-        let note = look_until_ended(&mut watcher, Instant::now());
-        assert_eq!(watcher.pause, FIRST_TRUCE);
-        assert!(note.message.contains("again and again"), "{note:?}");
+        let mut supervisor = Supervisor::new(&place.chain);
+        let entry = check_until_ended(&mut supervisor, Instant::now());
+        assert_eq!(supervisor.backoff, FIRST_HOLD_OFF);
+        assert!(entry.message.contains("again and again"), "{entry:?}");
     }
 
     #[test]
     fn the_chain_is_kept_while_the_child_lives_and_the_entry_is_there() {
         for file in ["10-a.conflist", "cluster/99-podconfig.conf"] {
             let place = place(Mode::Inline, "exec sleep 1000");
-            let mut watcher = Watcher::new(&place.chain);
+            let mut supervisor = Supervisor::new(&place.chain);
             let now = Instant::now();
-            assert_eq!(watcher.look(now).chain, Chained::Pending);
+            assert_eq!(supervisor.check(now).chain, ChainState::Pending);
             place.join_chain(file);
-            assert_eq!(watcher.look(now).chain, Chained::Kept, "{file}");
-            watcher.end();
+            assert_eq!(supervisor.check(now).chain, ChainState::Kept, "{file}");
+            supervisor.end();
         }
     }
 
     #[test]
     fn where_the_chain_is_left_alone_nothing_is_started() {
         let place = place(Mode::None, "exit 1");
-        let mut watcher = Watcher::new(&place.chain);
-        assert_eq!(watcher.look(Instant::now()).chain, Chained::Off);
-        assert!(watcher.child.is_none());
+        let mut supervisor = Supervisor::new(&place.chain);
+        assert_eq!(supervisor.check(Instant::now()).chain, ChainState::Off);
+        assert!(supervisor.child.is_none());
     }
 
     #[test]
-    fn a_missing_program_is_told_and_tried_again() {
+    fn a_missing_program_is_reported_and_retried() {
         let mut place = place(Mode::Inline, "");
         place.chain.plugin = Some("/nowhere/podconfig-cni".into());
-        let mut watcher = Watcher::new(&place.chain);
-        let note = watcher.look(Instant::now());
-        assert_eq!(note.chain, Chained::Broken);
-        assert!(note.message.contains("/nowhere/podconfig-cni"), "{note:?}");
-        assert!(watcher.due.is_some());
+        let mut supervisor = Supervisor::new(&place.chain);
+        let entry = supervisor.check(Instant::now());
+        assert_eq!(entry.chain, ChainState::Broken);
+        assert!(
+            entry.message.contains("/nowhere/podconfig-cni"),
+            "{entry:?}"
+        );
+        assert!(supervisor.due.is_some());
     }
 
     #[test]
     fn a_child_is_ended_with_its_keeper() {
         let place = place(Mode::Inline, "exec sleep 1000");
-        let mut watcher = Watcher::new(&place.chain);
-        watcher.look(Instant::now());
-        let pid = watcher.child.as_ref().map(Child::id).unwrap();
-        watcher.end();
+        let mut supervisor = Supervisor::new(&place.chain);
+        supervisor.check(Instant::now());
+        let pid = supervisor.child.as_ref().map(Child::id).unwrap();
+        supervisor.end();
         assert!(!Path::new(&format!("/proc/{pid}")).exists());
     }
 }

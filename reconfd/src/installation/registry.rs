@@ -1,5 +1,5 @@
-//! Which copies of podconfig are installed on this node: one file for each, in a folder that all of them
-//! know. It lies beside the records, on a file system that a boot empties.
+//! Registry of the installations on this node: one file for each, in a common folder. It is beside the records, on a
+//! file system that is empty after a boot.
 
 use std::{
     fs::{self, OpenOptions},
@@ -17,35 +17,35 @@ use serde::{Deserialize, Serialize};
 
 use crate::lock::Lock;
 
-/// Not the name of an installation.
+/// Not a valid name of an installation.
 const LOCK: &str = ".lock";
 
-/// What a copy says of itself.
+/// State of one installation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Note {
+pub struct RegistryEntry {
     pub version: String,
-    pub chain: Chained,
-    /// Why the chain is not as it should be, in words.
+    pub chain: ChainState,
+    /// Why the plugin is not in the chain.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub message: String,
 }
 
 /// Whether the plugin is in the node's chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Chained {
-    /// It is not known yet, or there is no chain yet.
+pub enum ChainState {
+    /// Not known yet, or there is no chain yet.
     Pending,
-    /// It is, and somebody looks after it.
+    /// It is, and the keeper supervises it.
     Kept,
-    /// It cannot be put there, or somebody takes it out again and again.
+    /// It cannot be added, or another program removes it repeatedly.
     Broken,
-    /// It is not meant to be.
+    /// It is not configured to be.
     Off,
 }
 
-impl Note {
-    pub fn new(chain: Chained, message: impl Into<String>) -> Self {
+impl RegistryEntry {
+    pub fn new(chain: ChainState, message: impl Into<String>) -> Self {
         Self {
             version: env!("CARGO_PKG_VERSION").into(),
             chain,
@@ -54,11 +54,11 @@ impl Note {
     }
 }
 
-/// The folder with the notes of all copies on this node.
+/// The folder with the entries of all installations on this node.
 #[derive(Clone, Debug)]
-pub struct Notes(PathBuf);
+pub struct Registry(PathBuf);
 
-impl Notes {
+impl Registry {
     pub fn in_run_dir(run_dir: &Path) -> Self {
         Self(run_dir.join("installations"))
     }
@@ -67,7 +67,7 @@ impl Notes {
         &self.0
     }
 
-    /// Nobody else installs or uninstalls while the value lives.
+    /// Excludes concurrent installs and uninstalls while the value lives.
     pub fn lock(&self) -> anyhow::Result<Lock> {
         fs::create_dir_all(&self.0)
             .with_context(|| format!("make the folder {}", self.0.display()))?;
@@ -84,31 +84,31 @@ impl Notes {
             .with_context(|| format!("lock {}", path.display()))
     }
 
-    /// A reader meets the old note or the new one.
-    pub fn write(&self, installation: &str, note: &Note) -> anyhow::Result<()> {
+    /// Writes an entry atomically.
+    pub fn write(&self, installation: &str, entry: &RegistryEntry) -> anyhow::Result<()> {
         let path = self.0.join(installation);
         let draft = self.0.join(format!(".{installation}.new"));
         let written = || -> io::Result<()> {
             fs::create_dir_all(&self.0)?;
             let mut file = fs::File::create(&draft)?;
-            file.write_all(&serde_json::to_vec(note)?)?;
+            file.write_all(&serde_json::to_vec(entry)?)?;
             fs::rename(&draft, &path)
         };
-        written().with_context(|| format!("write the note {}", path.display()))
+        written().with_context(|| format!("write the entry {}", path.display()))
     }
 
-    pub fn read(&self, installation: &str) -> anyhow::Result<Option<Note>> {
+    pub fn read(&self, installation: &str) -> anyhow::Result<Option<RegistryEntry>> {
         let path = self.0.join(installation);
-        let told = || format!("read the note {}", path.display());
+        let context = || format!("read the entry {}", path.display());
         match fs::read(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            read => serde_json::from_slice(&read.with_context(told)?)
+            read => serde_json::from_slice(&read.with_context(context)?)
                 .map(Some)
-                .with_context(told),
+                .with_context(context),
         }
     }
 
-    /// Says whether there was one.
+    /// Returns whether there was an entry.
     pub fn remove(&self, installation: &str) -> anyhow::Result<bool> {
         let path = self.0.join(installation);
         match fs::remove_file(&path) {
@@ -118,16 +118,16 @@ impl Notes {
         }
     }
 
-    /// Every copy that is noted, whatever its note says.
+    /// All installations with an entry, also unreadable ones.
     pub fn all(&self) -> anyhow::Result<Vec<String>> {
-        let told = || format!("list {}", self.0.display());
+        let context = || format!("list {}", self.0.display());
         let entries = match fs::read_dir(&self.0) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            entries => entries.with_context(told)?,
+            entries => entries.with_context(context)?,
         };
         let mut names = Vec::new();
         for entry in entries {
-            let name = entry.with_context(told)?.file_name();
+            let name = entry.with_context(context)?.file_name();
             names.push(name.to_string_lossy().into_owned());
         }
         names.retain(|name| !name.starts_with('.'));
@@ -141,49 +141,51 @@ impl Notes {
 mod tests {
     use super::*;
 
-    fn notes() -> (tempfile::TempDir, Notes) {
+    fn registry() -> (tempfile::TempDir, Registry) {
         let folder = tempfile::tempdir().unwrap();
-        let notes = Notes::in_run_dir(folder.path());
-        (folder, notes)
+        let registry = Registry::in_run_dir(folder.path());
+        (folder, registry)
     }
 
     #[test]
     fn what_a_copy_notes_others_can_read() {
-        let (_folder, notes) = notes();
-        assert!(notes.read("default").unwrap().is_none());
-        let note = Note::new(Chained::Broken, "taken out again and again");
-        notes.write("default", &note).unwrap();
-        assert_eq!(notes.read("default").unwrap(), Some(note));
+        let (_folder, registry) = registry();
+        assert!(registry.read("default").unwrap().is_none());
+        let entry = RegistryEntry::new(ChainState::Broken, "taken out again and again");
+        registry.write("default", &entry).unwrap();
+        assert_eq!(registry.read("default").unwrap(), Some(entry));
     }
 
     #[test]
     fn locks_and_drafts_are_no_copies() {
-        let (_folder, notes) = notes();
-        assert!(notes.all().unwrap().is_empty());
-        let _lock = notes.lock().unwrap();
+        let (_folder, registry) = registry();
+        assert!(registry.all().unwrap().is_empty());
+        let _lock = registry.lock().unwrap();
         for name in ["tenant-a", "default"] {
-            notes.write(name, &Note::new(Chained::Kept, "")).unwrap();
+            registry
+                .write(name, &RegistryEntry::new(ChainState::Kept, ""))
+                .unwrap();
         }
-        fs::write(notes.path().join(".default.new"), "half").unwrap();
-        assert_eq!(notes.all().unwrap(), ["default", "tenant-a"]);
+        fs::write(registry.path().join(".default.new"), "half").unwrap();
+        assert_eq!(registry.all().unwrap(), ["default", "tenant-a"]);
     }
 
     #[test]
     fn a_copy_counts_even_if_its_note_cannot_be_read() {
-        let (_folder, notes) = notes();
-        fs::create_dir_all(notes.path()).unwrap();
-        fs::write(notes.path().join("tenant-a"), "half").unwrap();
-        assert!(notes.read("tenant-a").is_err());
-        assert_eq!(notes.all().unwrap(), ["tenant-a"]);
+        let (_folder, registry) = registry();
+        fs::create_dir_all(registry.path()).unwrap();
+        fs::write(registry.path().join("tenant-a"), "half").unwrap();
+        assert!(registry.read("tenant-a").is_err());
+        assert_eq!(registry.all().unwrap(), ["tenant-a"]);
     }
 
     #[test]
     fn removing_may_be_repeated() {
-        let (_folder, notes) = notes();
-        notes
-            .write("default", &Note::new(Chained::Off, ""))
+        let (_folder, registry) = registry();
+        registry
+            .write("default", &RegistryEntry::new(ChainState::Off, ""))
             .unwrap();
-        assert!(notes.remove("default").unwrap());
-        assert!(!notes.remove("default").unwrap());
+        assert!(registry.remove("default").unwrap());
+        assert!(!registry.remove("default").unwrap());
     }
 }
