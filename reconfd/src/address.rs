@@ -1,16 +1,16 @@
-//! Addresses that never collide: which one a link gets, who has it, and what no link may touch.
+//! Address management: allocation of link addresses, and the networks that links must not overlap.
 
-/// Who has which address, and how a link comes by one.
+/// Address allocation for links, by AddressClaims.
 pub mod claims;
-/// Pure: all that is known of these on this node.
+/// Pure: the reserved networks known on this node.
 pub mod inventory;
-/// Pure: what a kernel's addresses and routes mean for links.
+/// Pure: the node's and pods' addresses and routes as reserved networks.
 pub mod kernel;
-/// Pure: whether a link would be where no link may be.
+/// Pure: checks a link's networks against reserved networks.
 pub mod overlap;
-/// Pure: addresses of one network that may be given out.
+/// Pure: the addresses of a network that may be allocated.
 pub mod range;
-/// Pure: the networks that no link may overlap, and what overlaps them.
+/// Pure: the networks that no link may overlap, and lookups in them.
 pub mod reserved;
-/// Pure: who says where the networks of a cluster are, and what each object says.
+/// Pure: the Kubernetes objects that describe the networks of a cluster, and their parsers.
 pub mod sources;

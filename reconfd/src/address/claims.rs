@@ -1,5 +1,5 @@
-//! Who has which address, and how a link comes by one. Whoever asks never waits: what is missing is asked
-//! for behind his back, and he is told when the answer has changed.
+//! Address allocation for links. Lookups never block: missing claims are acquired in the background, and
+//! `Trigger::Claims` is sent when the result has changed.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -16,19 +16,19 @@ use k8s_openapi::jiff::Timestamp;
 use super::range::Range;
 use crate::source::Trigger;
 
-/// Pure: how a link comes by one address.
+/// Pure: state machine that acquires one address for a link.
 pub mod acquire;
-/// Pure: what a claim says.
+/// Pure: fields and labels of a claim.
 pub mod claim_meta;
 /// Pure: which pod takes an address over from which.
 pub mod lineage;
-/// Pure: what is asked of the place where claims are kept.
+/// Pure: requests to the claim backend, and the operations that consist of them.
 pub mod operation;
-/// Pure: a claim is given back.
+/// Pure: state machine that releases a claim.
 mod release;
-/// Pure: what this node holds, asks for and gives back.
+/// Pure: the claims that this node holds, acquires and releases.
 mod state;
-/// Pure: whether a claim, or its pod, is still there.
+/// Pure: verifies that a claim, or its pod, still exists.
 mod verify;
 
 use self::claim_meta::ClaimName;
@@ -36,10 +36,10 @@ use self::lineage::Lineage;
 use self::operation::{ClaimOperation, ClaimOutcome, ClaimRequest, ClaimResponse};
 pub use self::state::{AllocatorState, Counts, Now, TaskId};
 
-/// So many errands are begun at once.
+/// Number of operations started together.
 const BATCH: usize = 64;
 
-/// A link of a pod.
+/// Key of a pod's link.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LinkKey {
     pub namespace: String,
@@ -48,21 +48,21 @@ pub struct LinkKey {
     pub link: String,
 }
 
-/// The addresses that a link is to have.
+/// The addresses that a link needs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AddressRequest {
     pub domain: String,
-    /// Each of these.
+    /// All of these.
     pub addresses: Vec<IpAddr>,
     /// One of each of these.
     pub ranges: Vec<Range>,
-    /// What of the ranges others have: none of it is chosen anew.
+    /// Parts of the ranges that are used by others: no new address is chosen from them.
     pub excluded: Vec<IpNetwork>,
-    /// Why nothing new is claimed; what is held stays.
+    /// Why nothing new is claimed; held addresses are kept.
     pub refusal: Option<(Reason, String)>,
-    /// A pod of this name may have held addresses before: what it had is looked for first.
+    /// An earlier pod of this name may have held addresses: its claims are looked up first.
     pub may_return: bool,
-    /// Whom the pod succeeds, and who succeeds it.
+    /// Controller and revision of the pod, which decide about hand-over.
     pub lineage: Lineage,
 }
 
@@ -74,27 +74,27 @@ pub enum Allocation {
     Refused(Reason, String),
 }
 
-/// The claims of this node. Cheap to clone.
+/// Handle to the claims of this node. Cheap to clone.
 #[derive(Clone)]
 pub struct ClaimAllocator(Arc<Shared>);
 
 struct Shared {
     state: Mutex<AllocatorState>,
     backend: Backend,
-    /// What went wrong last.
+    /// The last logged error.
     last_error: Mutex<String>,
-    /// Held by who does what is due, on the spot.
+    /// Held while a synchronous backend runs due operations.
     at_work: Mutex<()>,
 }
 
-/// Does what is asked, and says what came of it.
+/// Executes a request and returns its response.
 pub type SyncBackend = Box<dyn Fn(&ClaimRequest) -> ClaimResponse + Send + Sync>;
 
-/// How the place is reached where claims are kept.
+/// Access to the store of the claims.
 pub struct Backend {
-    /// Answers on the spot; without it, whoever rings is served by a thread of the source's own.
+    /// Executes requests synchronously; without it, a thread of the source runs the operations after `wake`.
     pub sync: Option<SyncBackend>,
-    /// There may be something to do, or to do sooner.
+    /// Called when there may be operations that are due, or due earlier.
     pub wake: Box<dyn Fn() + Send + Sync>,
     pub notify: Box<dyn Fn(Trigger) + Send + Sync>,
 }
@@ -109,7 +109,7 @@ impl ClaimAllocator {
         }))
     }
 
-    /// Of a program that gives out no addresses.
+    /// An allocator that allocates nothing.
     pub fn disabled() -> Self {
         let backend = Backend {
             sync: None,
@@ -119,8 +119,8 @@ impl ClaimAllocator {
         Self::new(AllocatorState::new("", "", Duration::ZERO), backend)
     }
 
-    /// Which addresses the link has, or why it has none yet. When the answer has changed,
-    /// [`Trigger::Claims`] is told.
+    /// Returns the addresses of the link, or why it has none yet. [`Trigger::Claims`] is sent when the result has
+    /// changed.
     pub fn allocate(&self, key: &LinkKey, request: &AddressRequest) -> Allocation {
         let allocation = self.state().allocate(key, request, &now());
         if !matches!(allocation, Allocation::Pending(_)) {
@@ -134,43 +134,43 @@ impl ClaimAllocator {
         self.state().allocate(key, request, &now())
     }
 
-    /// The link is to have no address, or none any more.
+    /// Drops the link's request: it needs no address.
     pub fn drop_link(&self, key: &LinkKey) {
         self.state().drop_link(key);
     }
 
-    /// The links of a pod that are there or wanted, with the addresses that they have: everything else that it
-    /// holds is given back. Called when the links are gone.
+    /// Keeps the addresses of the pod's present and desired links, and releases everything else that it holds. Called
+    /// after links were deleted.
     pub fn retain(&self, uid: &str, kept: &BTreeMap<String, BTreeSet<IpAddr>>) {
         self.state().retain(uid, kept, &now());
         self.kick();
     }
 
-    /// Of a pod that nobody can look into these links are there: what its other links held is given back.
+    /// For a pod whose netns cannot be inspected: keeps what these present links hold, and releases the rest.
     pub fn retain_links(&self, uid: &str, links: &BTreeSet<String>) {
         self.state().retain_links(uid, links, &now());
         self.kick();
     }
 
-    /// The pod and its links are proved gone from this node.
+    /// Releases all claims of the pod, which is proved gone from this node with its links.
     pub fn release_pod(&self, uid: &str) {
         self.state().release_pod(uid, &now());
         self.kick();
     }
 
-    /// Links that stand have these addresses: should the claim be gone, that very address is asked for.
+    /// Records the addresses of present links: if such a claim is gone, the same address is acquired again.
     pub fn restore(&self, uid: &str, link: &str, addresses: &BTreeSet<IpAddr>) {
         self.state().restore(uid, link, addresses);
     }
 
-    /// Gives back what is held for pods that are not there. `there` has all with a record, a link or a namespace.
+    /// Releases claims of pods that are gone. `live`: all pods with a record, a link or a network namespace.
     pub fn sweep(&self, live: &BTreeSet<String>) {
         let is_authoritative = self.0.backend.sync.is_some();
         self.state().sweep(live, is_authoritative, &now());
         self.kick();
     }
 
-    /// The pods that have unreleased claims here.
+    /// The pods with unreleased claims on this node.
     pub fn holders(&self) -> BTreeSet<String> {
         self.state().holders()
     }
@@ -179,32 +179,32 @@ impl ClaimAllocator {
         self.state().counts()
     }
 
-    /// All claims of this node have been heard once.
+    /// The initial list of this node's claims is complete.
     pub fn set_synced(&self) {
         let affected = self.state().set_synced();
         self.notify(affected, None);
     }
 
-    /// A claim of this node is as this.
+    /// The watch reports a claim of this node as created or changed.
     pub fn applied(&self, claim: impl Into<Arc<AddressClaim>>) {
         let affected = self.state().applied(claim.into(), &now());
         self.notify(affected, None);
         (self.0.backend.wake)();
     }
 
-    /// A claim is said to be gone from this node.
+    /// The watch reports a claim as deleted, or moved to another node.
     pub fn deleted(&self, name: &ClaimName) {
         let affected = self.state().deleted(name, &now());
         self.notify(affected, None);
         (self.0.backend.wake)();
     }
 
-    /// The names of all that are known of.
+    /// The names of all known claims.
     pub fn names(&self) -> Vec<ClaimName> {
         self.state().names()
     }
 
-    /// What is due, at most so many.
+    /// Takes at most `most` due operations.
     pub fn take_due(&self, most: usize) -> Vec<(TaskId, ClaimOperation)> {
         self.state().take_due(Instant::now(), most)
     }
@@ -217,12 +217,12 @@ impl ClaimAllocator {
         self.state().next_due()
     }
 
-    /// Does what is due, on the spot; `asker` needs not be told.
+    /// Runs due operations on a synchronous backend; the pod `key` is not notified.
     pub fn run_due(&self, key: Option<&str>) {
         let Some(tell) = &self.0.backend.sync else {
             return;
         };
-        // Whoever comes while another does it has it done when he returns.
+        // A concurrent caller waits here; its operations are done by the time it gets the lock.
         let _at_work = self.0.at_work.lock();
         loop {
             let due = self.take_due(BATCH);
@@ -254,7 +254,7 @@ impl ClaimAllocator {
         self.notify(affected, key);
     }
 
-    /// The same last_error with many addresses is told once.
+    /// Logs an error once, although it may affect many addresses.
     fn log_failure(&self, operation: &ClaimOperation, why: &str) {
         let mut last = self
             .0
@@ -262,7 +262,7 @@ impl ClaimAllocator {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         if *last != why {
-            tracing::warn!("{}: {why}; will retry", operation.describe());
+            tracing::warn!("cannot {}, will retry: {why}", operation.describe());
             why.clone_into(&mut last);
         }
     }
@@ -283,7 +283,7 @@ impl ClaimAllocator {
     }
 
     fn state(&self) -> MutexGuard<'_, AllocatorState> {
-        // A panic has been told by the panic hook; what the book says is looked up again in any case.
+        // The panic hook has logged the panic; the state is verified against the store in any case.
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

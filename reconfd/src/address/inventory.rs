@@ -1,5 +1,5 @@
-//! Pure: everything that is known of reserved networks on this node, and whether that is all there is. What
-//! nobody can say for sure gives out no address, and takes none away.
+//! Pure: the reserved networks known on this node, and whether they are complete. While they are unknown, no new
+//! address is allocated, and none is taken away.
 
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
@@ -20,11 +20,11 @@ use crate::{node::networks::NetworksResult, source::freshness::VALID_FOR};
 #[derive(Clone, Debug, Default)]
 pub struct PublishedNetworks {
     pub objects: Vec<Arc<ReservedNetworks>>,
-    /// When it was last heard that they are current.
-    pub heard: Option<Instant>,
+    /// When they were last confirmed.
+    pub confirmed: Option<Instant>,
 }
 
-/// What came or went, and whether it may matter for what could not be had before.
+/// Added and removed networks, and whether blocked links may be retried.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct InventoryUpdate {
     pub networks: Vec<IpNetwork>,
@@ -37,11 +37,11 @@ pub struct NetworkInventory {
     installation: String,
     /// From the command line.
     own: Vec<ReservedNetwork>,
-    /// Each network, undated, and since when it is inventory.
+    /// Each network without its date, and since when it is known.
     all: BTreeMap<ReservedNetwork, Time>,
     reserved: Reserved,
     unknown: Option<String>,
-    /// What the controller asks, and whether it could.
+    /// The sources that the controller reads, and their state.
     sources: Vec<SourceState>,
 }
 
@@ -59,7 +59,7 @@ impl NetworkInventory {
         Self {
             installation: installation.into(),
             own: own.collect(),
-            unknown: Some("the networks of this node have not been read yet".into()),
+            unknown: Some("the networks of this node are not known yet".into()),
             ..Self::default()
         }
     }
@@ -72,12 +72,12 @@ impl NetworkInventory {
         &self.sources
     }
 
-    /// Why no new address may be given out.
+    /// Why no new address may be allocated.
     pub fn unknown(&self) -> Option<&str> {
         self.unknown.as_deref()
     }
 
-    /// Takes in all that is known now. `cluster` is `None` where there is no cluster.
+    /// Applies all that is known now. `cluster` is `None` without a cluster.
     pub fn update(
         &mut self,
         node: Option<&NetworksResult>,
@@ -89,7 +89,7 @@ impl NetworkInventory {
         found.extend(special());
         match node {
             Some(Ok(networks)) => found.extend(kernel::of_node(networks.iter())),
-            // It cannot be read now: what was known of it stays in force.
+            // It cannot be read now: the known networks stay in force.
             Some(Err(_)) | None => found.extend(self.of_node().cloned()),
         }
         let published = cluster.iter().flat_map(|cluster| &cluster.objects);
@@ -112,7 +112,7 @@ impl NetworkInventory {
         self.all.keys().filter(of_kernel)
     }
 
-    /// The networks that came or went.
+    /// Replaces the networks; returns those that were added or removed.
     fn replace(&mut self, found: Vec<ReservedNetwork>, time: &Time) -> Vec<IpNetwork> {
         let dated = found.into_iter().map(|network| {
             let undated = network.undated();
@@ -143,7 +143,7 @@ fn not_in<'a>(
     missing.map(|network| network.prefix.network())
 }
 
-/// Why there may be networks that nobody here knows of.
+/// Why there may be further, unknown networks.
 fn unknown_reason(
     node: Option<&NetworksResult>,
     cluster: Option<&PublishedNetworks>,
@@ -151,17 +151,17 @@ fn unknown_reason(
     now: Instant,
 ) -> Option<String> {
     match node {
-        None => return Some("the networks of this node have not been read yet".into()),
-        Some(Err(error)) => return Some(format!("the networks of this node: {error}")),
+        None => return Some("the networks of this node are not known yet".into()),
+        Some(Err(error)) => return Some(format!("cannot read the networks of this node: {error}")),
         Some(Ok(_)) => (),
     }
     let cluster = cluster?;
-    let Some(heard) = cluster.heard else {
-        return Some("the controller has not told the networks of the cluster yet".into());
+    let Some(confirmed) = cluster.confirmed else {
+        return Some("the controller has not published the networks of the cluster yet".into());
     };
-    let silent = now.saturating_duration_since(heard);
-    if silent > VALID_FOR {
-        let seconds = silent.as_secs();
+    let age = now.saturating_duration_since(confirmed);
+    if age > VALID_FOR {
+        let seconds = age.as_secs();
         return Some(format!(
             "the controller has not confirmed the networks of the cluster for {seconds} s"
         ));
@@ -205,7 +205,7 @@ mod tests {
         Arc::new(ReservedNetworks::new("default", spec))
     }
 
-    fn published(state: ReadState, heard: Instant) -> PublishedNetworks {
+    fn published(state: ReadState, confirmed: Instant) -> PublishedNetworks {
         let source = SourceState {
             source: Source::Calico,
             asked: "IPPool.crd.projectcalico.org".into(),
@@ -229,7 +229,7 @@ mod tests {
         };
         PublishedNetworks {
             objects: vec![object(of("default")), object(of("another"))],
-            heard: Some(heard),
+            confirmed: Some(confirmed),
         }
     }
 
@@ -279,11 +279,11 @@ mod tests {
     #[test]
     fn a_controller_that_is_silent_is_not_believed_for_ever() {
         let mut inventory = NetworkInventory::new("default", &[]);
-        let (heard, node) = (Instant::now(), node("10.0.0.5/24"));
-        let cluster = published(ReadState::Read, heard);
-        inventory.update(Some(&node), Some(&cluster), (heard + VALID_FOR, at(1)));
+        let (confirmed, node) = (Instant::now(), node("10.0.0.5/24"));
+        let cluster = published(ReadState::Read, confirmed);
+        inventory.update(Some(&node), Some(&cluster), (confirmed + VALID_FOR, at(1)));
         assert_eq!(inventory.unknown(), None);
-        let later = heard + VALID_FOR + Duration::from_secs(1);
+        let later = confirmed + VALID_FOR + Duration::from_secs(1);
         inventory.update(Some(&node), Some(&cluster), (later, at(2)));
         assert!(
             inventory
@@ -298,7 +298,7 @@ mod tests {
         assert!(
             inventory
                 .unknown()
-                .is_some_and(|why| why.contains("not told"))
+                .is_some_and(|why| why.contains("not published"))
         );
     }
 

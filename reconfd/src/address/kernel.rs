@@ -1,5 +1,5 @@
-//! Pure: what a kernel's addresses and routes mean for links. Of routes through a gateway only those of a
-//! network plugin count: a node with `10.0.0.0/8 via …` is an ordinary one, and has no network of that size.
+//! Pure: the node's and pods' addresses and routes as reserved networks. Routes through a gateway count only if a
+//! network plugin made them: a node with `10.0.0.0/8 via …` is ordinary, and has no network of that size.
 
 use std::net::IpAddr;
 
@@ -11,10 +11,10 @@ use ipnetwork::IpNetwork;
 
 use crate::node::networks::{By, KernelNetwork};
 
-/// What a network of a kernel is said to be of, in place of the kind of an object.
+/// Stands for the kind of an object, for networks found in a kernel.
 pub const KIND: &str = "interface";
 
-/// Links that network plugins make on a node, by name; with a `*` at the end by its beginning.
+/// Interfaces of network plugins on a node; a name that ends in `*` is a prefix.
 const OF_PLUGINS: [&str; 22] = [
     "antrea-*",
     "cali*",
@@ -41,11 +41,11 @@ const OF_PLUGINS: [&str; 22] = [
 ];
 /// Where kube-proxy puts the addresses of services.
 const OF_SERVICES: [&str; 3] = ["kube-ipvs0", "kube-dummy-if", "nodelocaldns"];
-/// Protocol numbers: what BIRD makes, as Calico's does for blocks of addresses, and what Calico's Felix makes.
+/// Route protocol numbers: BIRD, such as Calico's for address blocks, and Calico's Felix.
 const BIRD: u8 = 12;
 const FELIX: u8 = 80;
 
-/// Whether a network of the node is one that links must keep away from.
+/// Whether links must not overlap this network of the node.
 pub fn matters_on_node(network: &KernelNetwork) -> bool {
     if is_special(network.prefix) {
         return false;
@@ -60,7 +60,7 @@ pub fn matters_on_node(network: &KernelNetwork) -> bool {
     }
 }
 
-/// Whatever the pod has otherwise is none of podconfig's to take away.
+/// Other networks of the pod, which podconfig must not take over.
 pub fn matters_in_pod(network: &KernelNetwork) -> bool {
     !is_special(network.prefix) && !matches!(network.by, By::Dead { .. })
 }
@@ -86,7 +86,7 @@ pub fn of_node<'a>(
     })
 }
 
-/// The networks that a pod has otherwise.
+/// The other networks of a pod.
 pub fn of_pod<'a>(
     networks: impl IntoIterator<Item = &'a KernelNetwork>,
 ) -> impl Iterator<Item = ReservedNetwork> {
@@ -113,7 +113,7 @@ fn node_usage(network: &KernelNetwork) -> Usage {
     }
 }
 
-/// A route that says nothing of the node's own links: it counts only because a network plugin made it.
+/// A route that is not about the node's own links: it counts only because a network plugin made it.
 fn is_of_others(by: By) -> bool {
     matches!(
         by,
@@ -124,7 +124,7 @@ fn is_of_others(by: By) -> bool {
     )
 }
 
-/// That of an address of the node itself.
+/// The usage of an address of the node itself.
 fn own_usage(around: Usage) -> Usage {
     match around {
         Usage::Services | Usage::Pods => around,
@@ -163,7 +163,7 @@ fn is_of_plugin(link: &str) -> bool {
     })
 }
 
-/// What no link may have anyway.
+/// Special networks, which no link may have anyway.
 fn is_special(prefix: IpNetwork) -> bool {
     match prefix.ip() {
         IpAddr::V4(ip) => {
@@ -206,61 +206,71 @@ mod tests {
         }
     }
 
-    fn told(network: KernelNetwork) -> Vec<String> {
-        let told = of_node([&network]);
-        told.map(|n| format!("{} {:?} {}", n.prefix, n.usage, n.source))
+    fn reserved_lines(network: KernelNetwork) -> Vec<String> {
+        let reserved_lines = of_node([&network]);
+        reserved_lines
+            .map(|n| format!("{} {:?} {}", n.prefix, n.usage, n.source))
             .collect()
     }
 
     #[test]
     fn a_route_through_a_gateway_is_ordinary_unless_a_network_plugin_made_it() {
         let ordinary = on("eth0", route(true), "10.0.0.0/8");
-        assert!(told(ordinary).is_empty());
+        assert!(reserved_lines(ordinary).is_empty());
         let tunnel = on("flannel.1", route(true), "10.244.3.0/24");
-        assert_eq!(told(tunnel), ["10.244.3.0/24 Pods NodeRoutes"]);
+        assert_eq!(reserved_lines(tunnel), ["10.244.3.0/24 Pods NodeRoutes"]);
         let felix = By::Route {
             has_gateway: true,
             protocol: FELIX,
         };
         let direct = on("eth0", felix, "10.244.4.0/26");
-        assert_eq!(told(direct), ["10.244.4.0/26 Pods NodeRoutes"]);
+        assert_eq!(reserved_lines(direct), ["10.244.4.0/26 Pods NodeRoutes"]);
     }
 
     #[test]
     fn a_connected_network_counts_and_so_does_the_address_in_it() {
         let address = on("eth1", By::Address, "10.99.0.7/16");
         assert_eq!(
-            told(address),
+            reserved_lines(address),
             [
                 "10.99.0.7/32 Address NodeAddresses",
                 "10.99.0.0/16 Connected NodeRoutes"
             ]
         );
         let neighbour = on("gke1", route(false), "10.4.0.9/32");
-        assert_eq!(told(neighbour), ["10.4.0.9/32 Address NodeRoutes"]);
+        assert_eq!(
+            reserved_lines(neighbour),
+            ["10.4.0.9/32 Address NodeRoutes"]
+        );
     }
 
     #[test]
     fn a_block_of_a_plugin_and_its_bridge_are_pod_networks() {
         let block = on("", By::Dead { protocol: BIRD }, "10.244.7.0/26");
-        assert_eq!(told(block), ["10.244.7.0/26 Pods NodeRoutes"]);
-        assert!(told(on("", By::Dead { protocol: 4 }, "10.0.0.0/8")).is_empty());
+        assert_eq!(reserved_lines(block), ["10.244.7.0/26 Pods NodeRoutes"]);
+        assert!(reserved_lines(on("", By::Dead { protocol: 4 }, "10.0.0.0/8")).is_empty());
         let bridge = on("cni0", By::Address, "10.244.1.1/24");
         assert_eq!(
-            told(bridge),
+            reserved_lines(bridge),
             [
                 "10.244.1.1/32 Pods NodeAddresses",
                 "10.244.1.0/24 Pods NodeRoutes"
             ]
         );
         let service = on("kube-ipvs0", By::Address, "10.96.0.1/32");
-        assert_eq!(told(service), ["10.96.0.1/32 Services NodeAddresses"]);
+        assert_eq!(
+            reserved_lines(service),
+            ["10.96.0.1/32 Services NodeAddresses"]
+        );
     }
 
     #[test]
     fn what_every_node_has_says_nothing() {
         for prefix in ["127.0.0.1/8", "fe80::1/64", "169.254.1.1/32", "::1/128"] {
-            assert!(told(on("lo", By::Address, prefix)).is_empty(), "{prefix}");
+            assert!(
+                reserved_lines(on("lo", By::Address, prefix)).is_empty(),
+                "{prefix}"
+            );
         }
     }
 
@@ -270,9 +280,9 @@ mod tests {
             on("eth0", By::Address, "10.244.1.5/24"),
             on("eth0", route(true), "10.96.0.0/12"),
         ];
-        let told: Vec<String> = of_pod(&networks).map(|n| n.to_string()).collect();
+        let reserved_lines: Vec<String> = of_pod(&networks).map(|n| n.to_string()).collect();
         assert_eq!(
-            told,
+            reserved_lines,
             [
                 "10.244.1.0/24, the pod network of interface/eth0 of the pod (address 10.244.1.5/24)",
                 "10.96.0.0/12, the pod network of interface/eth0 of the pod (route 10.96.0.0/12)"

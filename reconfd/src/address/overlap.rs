@@ -1,5 +1,5 @@
-//! Pure: whether a link would be where no link may be. One rule of those that allow the link must let it
-//! overlap all that it overlaps; two never add up.
+//! Pure: checks a link's networks against reserved networks. A single rule must exempt all overlaps of the link;
+//! exemptions of different rules are not combined.
 
 use std::net::IpAddr;
 
@@ -8,7 +8,7 @@ use ipnetwork::IpNetwork;
 
 use super::reserved::{Query, Reserved};
 
-/// Where a link reaches.
+/// The networks, addresses and routes of a link.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LinkNetworks {
     /// The namespace of its pod.
@@ -17,16 +17,16 @@ pub struct LinkNetworks {
     pub networks: Vec<IpNetwork>,
     /// The addresses that are known already.
     pub addresses: Vec<IpAddr>,
-    /// Where its routes lead.
+    /// The destinations of its routes.
     pub routes: Vec<IpNetwork>,
 }
 
-/// What there is against where a link reaches.
+/// The result of an overlap check.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OverlapResult {
-    /// What it collides with, in words.
+    /// The overlap, as text.
     pub collision: Option<String>,
-    /// Addresses in its networks that others have or give out.
+    /// Addresses in its networks that are used or allocated by others.
     pub excluded: Vec<IpNetwork>,
 }
 
@@ -48,7 +48,7 @@ impl LinkNetworks {
     }
 }
 
-/// Judges by each of the rules that allow the link: what it may overlap. No rule: nothing.
+/// Checks the link with each of the rules that allow it. Without a rule, nothing is exempt.
 pub fn check_overlap(
     reach: &LinkNetworks,
     reserved: &[&Reserved],
@@ -74,7 +74,7 @@ fn check_rule(reach: &LinkNetworks, reserved: &[&Reserved], rule: &[MayOverlap])
         namespace: &reach.namespace,
         exempt: &exempt,
     };
-    // A default route is the last resort: whoever lets a tenant have it has said so in the rule's routes.
+    // A default route is the last resort: the rule's routes allow it explicitly.
     let routes = reach.routes.iter().filter(|route| route.prefix() > 0);
     let networks = || reach.networks.iter().chain(routes.clone());
     let conflicts = |reserved: &&Reserved| {

@@ -1,5 +1,5 @@
-//! Pure: addresses of one network that may be given out. Arithmetic alone: a /8 or a /64 costs what a /24
-//! costs, and what is left out is stepped over as a whole.
+//! Pure: the addresses of a network that may be allocated. Arithmetic alone: a /8 or a /64 costs as much as a /24,
+//! and each hole is skipped as a whole.
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
@@ -8,17 +8,17 @@ use std::{
 
 use ipnetwork::IpNetwork;
 
-/// What is given out: everything from the first to the last address, but for the holes. Cheap to clone.
+/// The allocatable addresses: everything from the first to the last address, except the holes. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Range {
     cidr: IpNetwork,
     first: u128,
     last: u128,
-    /// Sorted, apart from each other, and between the first and the last.
+    /// Sorted, disjoint, and between the first and the last.
     holes: Arc<[Span]>,
 }
 
-/// From the first to the last address, both among them.
+/// The first and the last address, inclusive.
 type Span = (u128, u128);
 
 impl Range {
@@ -31,7 +31,7 @@ impl Range {
         if first > last {
             let (start, end) = (address(cidr, first), address(cidr, last));
             return Err(format!(
-                "the range {cidr} starts at {start}, behind its end {end}"
+                "the range {cidr} starts at {start}, after its end {end}"
             ));
         }
         let mut holes = unusable(cidr, lowest, highest);
@@ -45,19 +45,19 @@ impl Range {
         };
         match usable.count() {
             0 => Err(format!(
-                "nothing is left of the range {usable}: its own, broadcast and gateway addresses and what \
-                 it excludes are all there is"
+                "the range {usable} has no usable address: its network, broadcast, gateway and excluded \
+                 addresses are all of it"
             )),
             _ => Ok(usable),
         }
     }
 
-    /// The network that the addresses are in.
+    /// The network of the addresses.
     pub fn cidr(&self) -> IpNetwork {
         self.cidr
     }
 
-    /// The first and the last address, whether they are given out or not.
+    /// The first and the last address, allocatable or not.
     pub fn bounds(&self) -> (IpAddr, IpAddr) {
         (
             address(self.cidr, self.first),
@@ -65,7 +65,7 @@ impl Range {
         )
     }
 
-    /// How many addresses are given out.
+    /// The number of allocatable addresses.
     pub fn count(&self) -> u128 {
         // A prefix length is at least 8, so that the sum can not overflow.
         let holes = self.holes.iter().map(|(start, end)| end - start + 1);
@@ -79,7 +79,7 @@ impl Range {
             && !self.is_in_hole(at)
     }
 
-    /// The address of this number, counted from 0 over those that are given out.
+    /// The allocatable address of this index, from 0.
     pub fn nth(&self, n: u128) -> Option<IpAddr> {
         if n >= self.count() {
             return None;
@@ -94,7 +94,7 @@ impl Range {
         Some(address(self.cidr, at))
     }
 
-    /// The range without addresses that are others'.
+    /// The range without the addresses of these networks.
     pub fn without(&self, others: impl IntoIterator<Item = IpNetwork>) -> Self {
         let of_family = |network: &IpNetwork| network.is_ipv4() == self.cidr.is_ipv4();
         let others = others.into_iter().filter(of_family).map(span);
@@ -105,7 +105,7 @@ impl Range {
         }
     }
 
-    /// What of the range lies between these; none if nothing does.
+    /// The part of the range between these; `None` if it is empty.
     pub fn between(&self, lowest: IpAddr, highest: IpAddr) -> Option<Self> {
         let (first, last) = (
             self.first.max(number(lowest)),
@@ -140,7 +140,7 @@ impl std::fmt::Display for Range {
     }
 }
 
-/// The number of an address, whose neighbours are those of its family.
+/// The address as a number within its family.
 pub fn number(ip: IpAddr) -> u128 {
     match ip {
         IpAddr::V4(ip) => u128::from(u32::from(ip)),
@@ -163,16 +163,16 @@ fn check_members(range: &crds::podconfig::Range, cidr: IpNetwork) -> Result<(), 
         ("ends at", range.end),
         ("has the gateway", range.gateway.filter(|ip| !is_local(*ip))),
     ];
-    for (deed, ip) in named {
+    for (relation, ip) in named {
         let Some(ip) = ip else { continue };
         if ip.is_ipv4() != cidr.is_ipv4() {
             return Err(format!(
-                "the range {cidr} {deed} {ip}, which is of the other family"
+                "the range {cidr} {relation} {ip}, which is of the other address family"
             ));
         }
         if !cidr.contains(ip) {
             return Err(format!(
-                "the range {cidr} {deed} {ip}, which is outside of it"
+                "the range {cidr} {relation} {ip}, which is outside of it"
             ));
         }
     }
@@ -188,13 +188,13 @@ fn check_members(range: &crds::podconfig::Range, cidr: IpNetwork) -> Result<(), 
     }
 }
 
-/// `fe80::1` is what routers call themselves.
+/// `fe80::1` is a common address of routers.
 fn is_local(ip: IpAddr) -> bool {
     matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local())
 }
 
-/// The network's own address, and its broadcast address (RFC 4291 has an anycast address of the routers for the
-/// first and none for the second). A link between two has neither (RFC 3021, RFC 6164).
+/// The network's own address, and its broadcast address (RFC 4291 has an anycast address of the routers for the first
+/// and none for the second). A point-to-point link has neither (RFC 3021, RFC 6164).
 fn unusable(cidr: IpNetwork, lowest: u128, highest: u128) -> Vec<Span> {
     match (cidr, highest - lowest) {
         (_, 0 | 1) => Vec::new(),
@@ -211,7 +211,7 @@ fn span(network: IpNetwork) -> Span {
     (number(network.network()), number(network.broadcast()))
 }
 
-/// Sorted, those that meet made one, and nothing outside of the bounds.
+/// Sorts and merges the spans, and clips them to the bounds.
 fn tidy(mut holes: Vec<Span>, first: u128, last: u128) -> Arc<[Span]> {
     holes.retain(|&(start, end)| start <= last && end >= first);
     holes.sort_unstable();

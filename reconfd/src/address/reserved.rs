@@ -1,23 +1,23 @@
-//! Pure: the networks that no link may overlap, whoever said so, and what is wrong with a network, an
-//! address or a route that is asked for.
+//! Pure: the networks that no link may overlap, from all sources, and the conflicts of a requested network, address
+//! or route with them.
 
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use crds::reserved::{ReservedNetwork, Source, Usage};
 use ipnetwork::IpNetwork;
 
-/// Every reserved network, to be asked by address. Cheap to clone.
+/// All reserved networks, indexed by address. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Reserved {
-    /// By network: (first address, prefix length). Networks nest or are apart.
+    /// By network: (first address, prefix length). Networks are nested or disjoint.
     by_network: Arc<BTreeMap<(IpAddr, u8), Vec<ReservedNetwork>>>,
 }
 
-/// For whose link it is asked.
+/// The link that a lookup is for.
 pub struct Query<'a> {
-    /// The namespace of its pod: what other tenants reserve is nothing to it.
+    /// The namespace of its pod: reservations of other tenants do not apply.
     pub namespace: &'a str,
-    /// Where the rules of a policy let it overlap others.
+    /// Overlaps that the rules of a policy allow.
     pub exempt: &'a dyn Fn(&ReservedNetwork, IpNetwork) -> bool,
 }
 
@@ -38,7 +38,7 @@ impl Reserved {
         self.by_network.values().flatten()
     }
 
-    /// Everything that has an address in common with this network: the wider ones first.
+    /// All reserved networks that share an address with this network: the wider ones first.
     pub fn overlapping(&self, network: IpNetwork) -> impl Iterator<Item = &ReservedNetwork> {
         let first = network.network();
         let around = (0..=network.prefix()).filter_map(move |length| {
@@ -54,7 +54,7 @@ impl Reserved {
         around.chain(inside).flatten()
     }
 
-    /// What keeps a link from being in this network: it would take what is sent there for its own.
+    /// The conflict of a link in this network: it would take traffic for the reserved network as its own.
     pub fn conflict_with_network(&self, network: IpNetwork, query: &Query<'_>) -> Option<String> {
         let mut conflicts = self.overlapping(network).filter(|reserved| {
             !reserved.usage.is_of_addresses() && !query.is_exempt(reserved, network)
@@ -64,7 +64,7 @@ impl Reserved {
             .map(|reserved| collision(network, reserved))
     }
 
-    /// What keeps a link from having this very address.
+    /// The conflict of a link with this very address.
     pub fn conflict_with_address(&self, address: IpAddr, query: &Query<'_>) -> Option<String> {
         let alone = IpNetwork::from(address);
         let mut conflicts = self
@@ -73,7 +73,7 @@ impl Reserved {
         conflicts.next().map(|reserved| collision(alone, reserved))
     }
 
-    /// Addresses of this network that others have or give out.
+    /// Addresses of this network that others use or allocate.
     pub fn addresses_taken_in(&self, network: IpNetwork, query: &Query<'_>) -> Vec<IpNetwork> {
         let taken = self.overlapping(network).filter(|reserved| {
             reserved.usage.is_of_addresses() && !query.is_exempt(reserved, network)
@@ -83,7 +83,7 @@ impl Reserved {
 }
 
 impl Query<'_> {
-    /// An address that somebody has is never another's, whatever a policy says of the network around it.
+    /// An address in use is never exempt, whatever a policy allows for the network around it.
     fn is_exempt(&self, reserved: &ReservedNetwork, network: IpNetwork) -> bool {
         let may_be = reserved.usage.may_be_overlapped() && reserved.usage != Usage::Address;
         !reserved.concerns(self.namespace) || may_be && (self.exempt)(reserved, network)
@@ -98,7 +98,7 @@ fn collision(wanted: IpNetwork, reserved: &ReservedNetwork) -> String {
     }
 }
 
-/// What no interface may have, in whatever cluster.
+/// Special networks that no interface may have, in any cluster.
 pub fn special() -> impl Iterator<Item = ReservedNetwork> {
     const SPECIAL: [(&str, &str); 8] = [
         ("0.0.0.0/8", "this host on this network"),

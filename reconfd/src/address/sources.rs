@@ -1,12 +1,12 @@
-//! Pure: who says where the networks of a cluster are, and what each object says. What is there and cannot
-//! be understood makes its source unknown, unless a tenant wrote it.
+//! Pure: the Kubernetes objects that describe the networks of a cluster, and their parsers. A field that cannot be
+//! parsed makes its source unknown, unless a tenant wrote it.
 
 use serde_json::Value;
 
 mod attachments;
-/// All kinds of objects that are asked.
+/// All source kinds.
 pub mod catalogue;
-/// What one object says, field by field.
+/// Collects the networks of one object, field by field.
 mod extract;
 /// A field with its path.
 mod field;
@@ -15,7 +15,7 @@ mod openshift;
 mod plugins;
 mod pools;
 mod settings;
-/// From one address to another.
+/// A span of addresses as networks.
 pub mod span;
 
 pub use self::{
@@ -24,7 +24,7 @@ pub use self::{
 };
 use field::Field;
 
-/// What an object says that is asked for under this heading.
+/// Extracts the networks of an object of this kind.
 pub fn read(kind: &SourceKind, object: &Value) -> Extracted {
     let root = Field::root(object);
     let text = |field: &str| root.at(field).text().unwrap_or_default().to_owned();
@@ -52,7 +52,7 @@ impl SourceKind {
         }
     }
 
-    /// As it is told: the kind, and the object if it is one alone.
+    /// Description for status and logs: the kind, and the object if only one is selected.
     pub fn describe(&self) -> String {
         let kind = self.kind_and_group();
         match self.selector {

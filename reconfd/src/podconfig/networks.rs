@@ -64,7 +64,7 @@ impl Networks {
         let node = node.unwrap_or_else(PoisonError::into_inner).clone();
         let cluster = self.is_in_cluster.then(|| PublishedNetworks {
             objects: stores.reserved_networks(),
-            heard: stores.networks_confirmed(),
+            confirmed: stores.networks_confirmed(),
         });
         let now = (Instant::now(), conditions::time(SystemTime::now()));
         let update = self.inventory.update(node.as_ref(), cluster.as_ref(), now);

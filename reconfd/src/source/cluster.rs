@@ -1,10 +1,10 @@
-//! The cluster source: the Kubernetes API. What is read there goes into the same stores as a folder's
-//! manifests; what is written there goes by a desk of its own, so that no link waits for the API.
+//! The cluster source: the Kubernetes API. Objects go into the same stores as manifests from a folder; writes go
+//! through a queue, so that no link waits for the API.
 
 mod api_writer;
-/// Claims to addresses.
+/// AddressClaims at the API.
 pub mod claims;
-/// The way to the API server.
+/// Connection to the API server.
 pub mod client;
 mod events;
 mod own_reports;
@@ -14,7 +14,7 @@ mod retired;
 mod rewrite;
 mod serve;
 mod stores;
-/// One kind of object, watched for good.
+/// Watch of one kind of object.
 pub mod watch;
 mod watch_state;
 mod write_queue;
@@ -46,18 +46,18 @@ use crate::{
 
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The name of this node at the API.
+    /// The name of this node's Node object.
     pub node: String,
     pub scope: Scope,
-    /// Whose controller says which networks are reserved.
+    /// The installation whose controller publishes the reserved networks.
     pub installation: String,
-    /// For how long an address rests that was given back.
+    /// Quarantine of a released address.
     pub address_rest: Duration,
-    /// The plugin's folder; it may come later.
+    /// The plugin's folder of records; it may be created later.
     pub records: PathBuf,
 }
 
-/// The running source; when it is dropped, what is still to be written gets a moment, and it ends.
+/// The running source. Dropping it stops it after a short grace period for pending writes.
 #[must_use]
 pub struct Cluster {
     _records: Records,
@@ -66,8 +66,7 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Returns at once: the API may be away. `notify` is called for each change after the objects have
-    /// changed.
+    /// Returns at once: the API may be unavailable. `notify` is called for each change after the stores were updated.
     pub fn start(
         options: Options,
         (health, metrics): (DaemonHealth, Metrics),
@@ -121,16 +120,16 @@ fn claim_backend(bell: &Arc<Notify>, notify: impl Fn(Trigger) + Send + Sync + 's
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        // A service that has ended hears nothing, and needs not.
+        // A service that has ended needs no signal.
         self.stop.take().map(|stop| stop.send(()));
         if let Some(thread) = self.thread.take() {
-            // A panic of its own has been told by the panic hook.
+            // The panic hook has logged its panic.
             let _ = thread.join();
         }
     }
 }
 
-/// Where the objects of a kind are asked for: everywhere, or in each namespace that is served.
+/// The API handles of a kind: cluster-wide, or one for each served namespace.
 pub fn apis<K>(client: &Client, scope: &Scope) -> Vec<Api<K>>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Debug,

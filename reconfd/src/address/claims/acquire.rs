@@ -1,5 +1,5 @@
-//! Pure: how a link comes by one address. The claim's creation is the lock; whatever else is asked only
-//! makes it likely that the next try succeeds.
+//! Pure: acquires one address for a link. Creating the claim is the lock; all other requests only make it likely that
+//! the next attempt succeeds.
 
 use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
@@ -11,21 +11,21 @@ use super::{
 };
 use crate::address::range::Range;
 
-/// Which address of a range to try next.
+/// Chooses the next address of a range.
 mod search;
 use search::{Next, Search};
-/// Waiting for the address of another pod of the same controller.
+/// Waits for the address of another pod of the same controller.
 mod succession;
 
-/// A claim that is made and gone each time that it is looked at is left alone for a while.
+/// Limit of requests in one attempt, for a claim that appears and disappears with every read.
 const MAX_STEPS: u32 = 40;
 
-/// What is wanted.
+/// The requested address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AddressOrRange {
     /// This very address.
     Address(IpAddr),
-    /// Any of these.
+    /// Any address of the range.
     Range(Range),
 }
 
@@ -46,24 +46,24 @@ enum Goal {
 
 #[derive(Clone, Debug)]
 enum State {
-    /// Find what earlier pods of the name have left.
+    /// Find claims of earlier pods of the name.
     ListByOwner,
-    /// Whether the holder of the claim is there; further claims may be looked at behind it.
+    /// Check whether the holder of the claim exists; further claims follow.
     CheckHolder(Arc<AddressClaim>, Vec<Arc<AddressClaim>>),
     TakeOver(Arc<AddressClaim>),
-    /// Whether another successor than this one is there.
+    /// Check whether another successor than this pod exists.
     CheckSuccessor(Arc<AddressClaim>, ClaimPod),
-    /// Say who waits for it.
+    /// Register this pod as the successor.
     Announce(Arc<AddressClaim>),
     Create(IpAddr),
-    /// Read who has it: somebody does, or an answer was lost.
+    /// Read the holder: there is one, or a response was lost.
     Read(IpAddr),
     /// List a block of the range.
     List,
 }
 
 impl Acquire {
-    /// `released`: a claim of this node that an earlier pod of the name has given back.
+    /// `released`: a claim of this node that an earlier pod of the name has released.
     pub fn for_address(
         claimant: Claimant,
         domain: &str,
@@ -83,7 +83,7 @@ impl Acquire {
         }
     }
 
-    /// `range`: what may be given out now. `may_return`: an earlier pod of the name may have left something.
+    /// `range`: what may be allocated now. `may_return`: an earlier pod of the name may have left claims.
     pub fn for_range(
         claimant: Claimant,
         domain: &str,
@@ -144,7 +144,7 @@ impl Acquire {
         }
     }
 
-    /// What follows; nothing while there is more to ask.
+    /// Consumes a response. Returns `None` while there are more requests to send.
     pub fn handle(&mut self, response: ClaimResponse) -> Option<ClaimOutcome> {
         self.steps += 1;
         let end = match response {
@@ -158,7 +158,7 @@ impl Acquire {
         end
     }
 
-    /// It may have been done all the same.
+    /// The request may have been executed all the same.
     fn failed(&mut self, why: String) -> ClaimOutcome {
         match &self.state {
             State::Create(address) => self.state = State::Read(*address),
@@ -218,7 +218,7 @@ impl Acquire {
         None
     }
 
-    /// What rests is taken at once; for what somebody may still have, it is asked whether he is there.
+    /// Takes a released claim at once; for a held one, checks first whether its pod exists.
     fn choose_leftover(&mut self, claims: Vec<Arc<AddressClaim>>) -> Option<ClaimOutcome> {
         let mut fitting: Vec<Arc<AddressClaim>> = claims
             .into_iter()
@@ -230,7 +230,7 @@ impl Acquire {
         self.try_leftovers(fitting)
     }
 
-    /// The last one is looked at first.
+    /// Tries the last one first.
     fn try_leftovers(&mut self, mut claims: Vec<Arc<AddressClaim>>) -> Option<ClaimOutcome> {
         match claims.pop() {
             None => self.try_another(None),
@@ -269,7 +269,7 @@ impl Acquire {
             _ if self.claimant.is_own(&claim) => self.take_leftover(claim, Vec::new()),
             Goal::Range(_) => self.try_another(Some(address)),
             Goal::Address(_) if is_free => self.transition(State::TakeOver(claim)),
-            // Another link of the pod has it, and gives it back or not.
+            // Another link of the pod has it, and may or may not release it.
             Goal::Address(_) if self.claimant.is_same_pod(&claim) => self.taken_by(claim),
             Goal::Address(_) if self.claimant.is_namesake(&claim) => {
                 self.take_leftover(claim, Vec::new())
@@ -279,7 +279,7 @@ impl Acquire {
         }
     }
 
-    /// `taken`: somebody has this one.
+    /// `taken`: an address that another holder has.
     fn try_another(&mut self, taken: Option<IpAddr>) -> Option<ClaimOutcome> {
         let Goal::Range(search) = &mut self.goal else {
             return Some(ClaimOutcome::Failed("no other address to try".to_owned()));
@@ -318,7 +318,7 @@ impl Acquire {
         }
     }
 
-    /// The next try begins with a look at who has it.
+    /// The next attempt starts with reading the holder.
     fn taken_by(&mut self, claim: Arc<AddressClaim>) -> Option<ClaimOutcome> {
         self.state = State::Read(claim.spec.address);
         let whose = self.claimant.holder(&claim);

@@ -1,4 +1,4 @@
-//! Pure: what a claim says, and the labels by which it is found.
+//! Pure: fields and labels of a claim.
 
 use std::{collections::BTreeMap, net::IpAddr};
 
@@ -12,13 +12,13 @@ use sha2::{Digest, Sha256};
 use super::{LinkKey, lineage::Lineage};
 use crate::address::range::number;
 
-/// The label of who has an address, whatever the pod's uid.
+/// Label of the owner of an address, independent of the pod's uid.
 pub const OWNER: &str = "podconfig.dev/owner";
 pub const DOMAIN: &str = "podconfig.dev/domain";
-/// The label of a block of addresses, with the bits that are cut off behind it.
+/// Label prefix for a block of addresses; the number of low bits follows.
 const BLOCK: &str = "podconfig.dev/block-";
 
-/// What tells one claim from all others.
+/// Identifies a claim.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClaimName {
     pub domain: String,
@@ -33,7 +33,7 @@ impl ClaimName {
         }
     }
 
-    /// The name as it is written.
+    /// Parses the name of a claim object.
     pub fn parse(text: &str) -> Option<Self> {
         let (domain, word) = text.split_once('.')?;
         let address = match word.split('.').count() {
@@ -42,7 +42,7 @@ impl ClaimName {
         };
         let domain = domain.to_owned();
         let name = Self { domain, address };
-        // There is one way to write it.
+        // Only the canonical form is valid.
         (name.to_string() == text).then_some(name)
     }
 }
@@ -53,7 +53,7 @@ impl std::fmt::Display for ClaimName {
     }
 }
 
-/// Who asks, and through which daemon.
+/// The requesting link, and the daemon that acts for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claimant {
     pub key: LinkKey,
@@ -63,7 +63,7 @@ pub struct Claimant {
 }
 
 impl Claimant {
-    /// A pod in words: which pods another tenant has is nobody's business.
+    /// Describes a pod; pods of other namespaces are not named.
     pub fn describe_pod(&self, pod: &ClaimPod) -> String {
         match pod.namespace == self.key.namespace {
             true => format!("pod {}", pod.name),
@@ -71,7 +71,7 @@ impl Claimant {
         }
     }
 
-    /// Who has the claim, in words.
+    /// Describes the holder of the claim.
     pub fn holder(&self, claim: &AddressClaim) -> String {
         let whose = self.describe_pod(&claim.spec.pod);
         match &claim.spec.successor {
@@ -83,23 +83,23 @@ impl Claimant {
         }
     }
 
-    /// Whether the claim is that of this very pod's link.
+    /// Whether the claim belongs to this link of this very pod.
     pub fn is_own(&self, claim: &AddressClaim) -> bool {
         self.is_same_pod(claim) && claim.spec.link == self.key.link
     }
 
-    /// Whether the claim is that of this very pod, for whichever link.
+    /// Whether the claim belongs to this very pod, for any of its links.
     pub fn is_same_pod(&self, claim: &AddressClaim) -> bool {
         let (pod, key) = (&claim.spec.pod, &self.key);
         (&pod.namespace, &pod.name, &pod.uid) == (&key.namespace, &key.pod, &key.uid)
     }
 
-    /// Whether this link may have the address without waiting until it has rested.
+    /// Whether this link may take the address without waiting for the quarantine.
     pub fn may_reclaim(&self, claim: &AddressClaim) -> bool {
         self.is_same_pod(claim) || self.is_namesake(claim) || self.succeeds(claim)
     }
 
-    /// Whether the claim is that of another pod of the same controller.
+    /// Whether the claim belongs to another pod of the same controller.
     pub fn succeeds(&self, claim: &AddressClaim) -> bool {
         let (spec, controller) = (&claim.spec, &self.lineage.controller);
         !controller.is_empty()
@@ -110,7 +110,7 @@ impl Claimant {
             && !self.lineage.is_ending
     }
 
-    /// This pod as the one that waits for another's address.
+    /// This pod as a successor that waits for another pod's address.
     pub fn successor(&self) -> ClaimSuccessor {
         ClaimSuccessor {
             pod: self.pod(),
@@ -122,13 +122,13 @@ impl Claimant {
         }
     }
 
-    /// The claim of another pod of the same controller, with this one as its successor.
+    /// The claim of another pod of the same controller, with this pod as its successor.
     pub fn with_successor(&self, mut claim: AddressClaim) -> AddressClaim {
         claim.spec.successor = Some(self.successor());
         claim
     }
 
-    /// Whether the claim is that of a pod of this name, for the same link.
+    /// Whether the claim belongs to a pod of this name, for the same link.
     pub fn is_namesake(&self, claim: &AddressClaim) -> bool {
         let (spec, key) = (&claim.spec, &self.key);
         (&spec.pod.namespace, &spec.pod.name, &spec.link) == (&key.namespace, &key.pod, &key.link)
@@ -158,7 +158,7 @@ impl Claimant {
         claim
     }
 
-    /// The claim of an earlier pod, or of another link of this one, as it is when this link has it.
+    /// The claim of an earlier pod, or of another link of this pod, taken over by this link.
     pub fn take_over(&self, mut claim: AddressClaim) -> AddressClaim {
         let labels = labels(self.owner(), &ClaimName::of(&claim));
         claim.metadata.labels.get_or_insert_default().extend(labels);
@@ -180,7 +180,7 @@ impl Claimant {
         }
     }
 
-    /// A number that this claimant, and hardly anybody else, has for a try.
+    /// A hash of pod name, link and attempt: nearly unique to this claimant.
     pub fn name_hash(&self, attempt: u32) -> u128 {
         let key = &self.key;
         digest(&[
@@ -191,7 +191,7 @@ impl Claimant {
         ])
     }
 
-    /// The same with the pod's uid, for those that meet at one place.
+    /// The same with the pod's uid, for claimants that search the same block.
     pub fn uid_hash(&self, attempt: u32) -> u128 {
         let key = &self.key;
         digest(&[
@@ -211,14 +211,14 @@ fn labels(owner: String, name: &ClaimName) -> BTreeMap<String, String> {
     labels
 }
 
-/// The claim as it is when it is given back. Nobody is waited for any more.
+/// The claim marked as released, without a successor.
 pub fn released(mut claim: AddressClaim, when: Time) -> AddressClaim {
     claim.spec.released.get_or_insert(when);
     claim.spec.successor = None;
     claim
 }
 
-/// The claim as it is when the successor has it.
+/// The claim handed over to the successor.
 pub fn handed_over(mut claim: AddressClaim, to: ClaimSuccessor) -> AddressClaim {
     let owner = owner(&to.pod.namespace, &to.pod.name, &to.link);
     let labels = labels(owner, &ClaimName::of(&claim));
@@ -230,7 +230,7 @@ pub fn handed_over(mut claim: AddressClaim, to: ClaimSuccessor) -> AddressClaim 
     claim
 }
 
-/// What stands for a claim that nobody can read: its address is taken.
+/// Stands for a claim that cannot be parsed: its address is taken.
 pub fn placeholder(name: &ClaimName) -> AddressClaim {
     let placeholder_spec = AddressClaimSpec {
         domain: name.domain.clone(),
@@ -250,7 +250,7 @@ pub fn placeholder(name: &ClaimName) -> AddressClaim {
     AddressClaim::new(&name.to_string(), placeholder_spec)
 }
 
-/// A namespace, a pod and a link, as short as a label must be.
+/// Hash of namespace, pod and link, short enough for a label.
 fn owner(namespace: &str, pod: &str, link: &str) -> String {
     let hash = digest(&[namespace.as_bytes(), pod.as_bytes(), link.as_bytes()]);
     format!("{hash:032x}")
@@ -268,7 +268,7 @@ fn digest(words: &[&[u8]]) -> u128 {
         .fold(0, |number, byte| number << 8 | u128::from(*byte))
 }
 
-/// Neighbouring addresses that are listed together.
+/// Adjacent addresses that are listed together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Block {
     bits: u8,
@@ -276,7 +276,7 @@ pub struct Block {
 }
 
 impl Block {
-    /// How many low bits a block has: what is listed at once stays small.
+    /// The numbers of low bits of a block; they limit the size of a list.
     pub const SIZES: [u8; 2] = [Self::SMALLEST, Self::WIDEST];
     const SMALLEST: u8 = 8;
     const WIDEST: u8 = 12;
@@ -289,7 +289,7 @@ impl Block {
         }
     }
 
-    /// The smallest block with both; without one, the widest around the first.
+    /// The smallest block with both; if there is none, the widest around the first.
     pub fn with(first: IpAddr, last: IpAddr) -> Result<Self, Self> {
         let sizes = Self::SIZES.iter();
         let mut blocks = sizes.map(|bits| (Self::around(first, *bits), Self::around(last, *bits)));
@@ -319,7 +319,7 @@ impl Block {
         like(self.first, number(self.first) | ((1 << self.bits) - 1))
     }
 
-    /// The block behind this one; none at the end of all addresses.
+    /// The following block; `None` at the end of the address family.
     pub fn next(self) -> Option<Self> {
         let behind = number(self.last()).checked_add(1)?;
         let is_address = self.first.is_ipv6() || behind <= u128::from(u32::MAX);
@@ -333,7 +333,7 @@ impl Block {
         (format!("{BLOCK}{}", self.bits), address_word(self.first))
     }
 
-    /// How many blocks further the other one is.
+    /// The distance to the other block, in blocks.
     pub fn distance(self, other: Self) -> u128 {
         number(other.first).saturating_sub(number(self.first)) >> self.bits
     }

@@ -1,4 +1,4 @@
-//! Pure: which pod takes an address over from which. Both are of one controller, which replaces its pods by new
+//! Pure: which pod takes an address over from which. Both belong to one controller, which replaces its pods by new
 //! ones of other names.
 
 use crds::claim::ClaimSuccessor;
@@ -6,21 +6,21 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::source::Pod;
 
-/// What gives its pods new names, so that none of them comes back. A StatefulSet's pods come back.
+/// Controllers that give their pods new names, so that no pod comes back. A StatefulSet's pods come back.
 const ALWAYS_NEW: [&str; 4] = ["ReplicaSet", "DaemonSet", "Job", "ReplicationController"];
-/// What a Deployment appends to the names of its ReplicaSets.
+/// Label with the hash that a Deployment appends to the names of its ReplicaSets.
 const TEMPLATE_HASH: &str = "pod-template-hash";
 
-/// What of a pod says whom it succeeds, and who succeeds it.
+/// The properties of a pod that decide which pod it succeeds, and which succeeds it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Lineage {
-    /// What made it, such as `Deployment/web`; empty: it has no successor, and is none.
+    /// Its controller, such as `Deployment/web`; empty: it has no successor, and is none.
     pub controller: String,
-    /// What it was made from, which differs before and after a rollout.
+    /// The owner, which differs before and after a rollout.
     pub revision: String,
     pub created: Option<Time>,
     pub is_ending: bool,
-    /// Its containers are ready, and only the readiness gate keeps it from being so.
+    /// Its containers are ready, and only the readiness gate keeps the pod from being ready.
     pub waits: bool,
 }
 
@@ -48,14 +48,14 @@ impl Lineage {
         }
     }
 
-    /// Whether a pod of this name may have been here before.
+    /// Whether a pod of this name may have existed before.
     pub fn may_return(&self) -> bool {
         self.controller.is_empty()
     }
 
-    /// Whether the address is to be handed over now, to a younger pod: the one that has it ends, or the younger one
-    /// is of another revision and lacks nothing else. By age they can not take it from each other in turn, and what
-    /// an old pod has written down that has since gone takes nothing from its successor.
+    /// Whether the address is to be handed over now, to a younger pod: the holder is terminating, or the younger pod
+    /// has another revision and only lacks the address. The order by age prevents two pods from taking it from each
+    /// other in turn, and a stale entry of an old pod that is gone takes nothing from its successor.
     pub fn yields_to(&self, successor: &ClaimSuccessor) -> bool {
         let born = |time: &Option<Time>| time.as_ref().map(|time| time.0);
         let is_younger = self.created.is_some() && born(&successor.created) > born(&self.created);

@@ -1,5 +1,5 @@
-//! Pure: what is asked of the place where claims are kept, what it says, and how that ends. Who does the
-//! asking is not known here.
+//! Pure: sans-I/O state machines of claim operations: each yields backend requests, consumes responses, and ends in
+//! an outcome.
 
 use std::sync::Arc;
 
@@ -13,13 +13,13 @@ use super::{
     verify::Verify,
 };
 
-/// One thing to ask.
+/// A request to the backend.
 #[derive(Clone, Debug)]
 pub enum ClaimRequest {
-    /// Make this claim, if there is none of its name.
+    /// Creates the claim, if none of its name exists.
     Create(Arc<AddressClaim>),
     Get(ClaimName),
-    /// All claims with this owner's label.
+    /// All claims with this owner label.
     ListByOwner {
         domain: String,
         owner: String,
@@ -29,31 +29,31 @@ pub enum ClaimRequest {
         domain: String,
         block: Block,
     },
-    /// Write this version, if the claim is still what its uid and resourceVersion say.
+    /// Writes this version, if uid and resourceVersion still match.
     Replace(Arc<AddressClaim>),
-    /// Delete it, on the same condition.
+    /// Deletes it, on the same condition.
     Delete(Arc<AddressClaim>),
-    /// Whether this very pod is there: by a look at it, never from memory.
+    /// Whether this very pod exists: a live lookup, never from a cache.
     CheckPod(ClaimPod),
 }
 
-/// What was said.
+/// The response of the backend.
 #[derive(Clone, Debug)]
 pub enum ClaimResponse {
-    /// The claim as it is now.
+    /// The current claim.
     Claim(Arc<AddressClaim>),
-    /// It was deleted.
+    /// The claim was deleted.
     Deleted,
-    /// There is one of that name.
+    /// A claim of that name exists.
     Exists,
     NotFound,
-    /// Somebody else has written it meanwhile.
+    /// The claim was written by another writer in the meantime.
     Conflict,
     Listed(Vec<Arc<AddressClaim>>, Time),
     PodExists,
-    /// No such pod, another of its name, or one that has ended.
+    /// The pod does not exist, has another uid, or has ended.
     PodGone,
-    /// No answer, or one that says nothing: it may have been done or not.
+    /// No response, or an inconclusive one: the request may have been executed or not.
     Failed(String),
 }
 
@@ -80,27 +80,27 @@ impl ClaimResponse {
     }
 }
 
-/// How an errand ended, for now.
+/// The outcome of an attempt.
 #[derive(Clone, Debug)]
 pub enum ClaimOutcome {
-    /// The claim stands, and is the asker's.
+    /// The claim is held by the requesting link.
     Held(Arc<AddressClaim>),
     Refused(Reason, String),
-    /// The address is another's, who is called so in words.
+    /// The address belongs to another pod, described by the text.
     Taken(Arc<AddressClaim>, String),
-    /// The claim is given back.
+    /// The claim is released.
     Released(Arc<AddressClaim>),
-    /// The claim is the successor's.
+    /// The claim belongs to the successor.
     HandedOver(Arc<AddressClaim>),
-    /// The claim is not there any more, or is another's.
+    /// The claim is gone, or belongs to another pod.
     Gone,
     PodExists,
     PodGone,
-    /// To be tried again.
+    /// To be retried.
     Failed(String),
 }
 
-/// One after the other: what to ask next, and what follows from the answer.
+/// An operation on a claim.
 #[derive(Clone, Debug)]
 pub enum ClaimOperation {
     Acquire(Box<Acquire>),
@@ -134,7 +134,7 @@ impl ClaimOperation {
         }
     }
 
-    /// The uid of a successor that was to have the claim and is not there.
+    /// The uid of a successor that was to get the claim and is gone.
     pub fn gone_successor(&self) -> Option<&str> {
         match self {
             Self::Release(release) => release.gone_successor(),
@@ -142,12 +142,12 @@ impl ClaimOperation {
         }
     }
 
-    /// What it is about, in words.
+    /// Short description for logs.
     pub fn describe(&self) -> String {
         match self {
             Self::Acquire(acquire) => acquire.describe(),
-            Self::Release(release) => format!("give {} back", release.name()),
-            Self::Verify(verify) => format!("look after {}", verify.name()),
+            Self::Release(release) => format!("release {}", release.name()),
+            Self::Verify(verify) => format!("verify {}", verify.name()),
         }
     }
 }

@@ -1,6 +1,6 @@
-//! Pure: a claim is given back. It is marked as released first, and deleted only in the very version that has
-//! rested: whoever takes it meanwhile writes it, and so the deletion fails. What is found otherwise than it was
-//! known is left alone, and the book decides anew.
+//! Pure: releases a claim. It is first marked as released, and deleted only in the version that has been in
+//! quarantine: taking it in the meantime writes it, so the deletion fails. A claim that differs from the known one is
+//! left alone, and the allocator decides again.
 
 use std::sync::Arc;
 
@@ -15,18 +15,18 @@ use super::{
 #[derive(Clone, Debug)]
 pub struct Release {
     claim: Arc<AddressClaim>,
-    /// When it was released; none: it has rested, and is deleted.
+    /// The release time; `None`: the quarantine is over, and the claim is deleted.
     released: Option<Time>,
-    /// To whom it is handed over, and whether that pod was found to be there.
+    /// The pod to hand it over to, and whether that pod was found to exist.
     successor: Option<(ClaimSuccessor, bool)>,
-    /// The uid of a successor that is not there.
+    /// The uid of a successor that does not exist.
     gone_successor: Option<String>,
-    /// It must be read first: it was written meanwhile, or an answer was lost.
+    /// The claim must be read first: it was written in the meantime, or a response was lost.
     must_read: bool,
 }
 
 impl Release {
-    /// The address is the successor's, if one waits for it and is there; else it rests.
+    /// Hands the address over to an existing successor that waits for it; otherwise starts the quarantine.
     pub fn mark(claim: Arc<AddressClaim>, now: Time) -> Self {
         let successor = claim.spec.successor.clone();
         Self {
@@ -38,7 +38,7 @@ impl Release {
         }
     }
 
-    /// The address has rested, and is free.
+    /// Deletes the claim after the quarantine.
     pub fn delete(claim: Arc<AddressClaim>) -> Self {
         Self {
             claim,

@@ -1,4 +1,4 @@
-//! Pure: what this node holds, what it has asked for, and what it gives back. Every clock is passed in.
+//! Pure: the claims that this node holds, acquires and releases. Clocks are passed in.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
@@ -19,28 +19,28 @@ use super::{
     verify::Verify,
 };
 
-/// Which held address is for what.
+/// Assigns held addresses to requested addresses and ranges.
 mod assign;
-/// What became of an errand.
+/// Applies the outcome of an operation.
 mod complete;
-/// How many there are.
+/// Counts of claims.
 mod counts;
-/// What is given back.
+/// Releases claims.
 mod release;
-/// Addresses that are handed over to other pods.
+/// Hand-over of addresses to other pods.
 mod succession;
-/// What the watch says.
+/// Applies watch events.
 mod watch;
 use assign::Missing;
-/// What is lacking.
+/// Starts acquisition of missing addresses.
 mod request;
-/// What is to be done, and when.
+/// The operations, and when each is due.
 mod tasks;
 pub use counts::Counts;
 pub use tasks::TaskId;
 use tasks::{TaskKey, Tasks};
 
-/// A deleted claim that a late watch still tells of is known for so long.
+/// The version of a deleted claim is kept for so long, against late watch events.
 const TOMBSTONE_TTL: Duration = Duration::from_secs(600);
 
 /// The clocks, read once.
@@ -60,12 +60,13 @@ pub struct AllocatorState {
     /// By pod uid, then by link.
     links: HashMap<String, BTreeMap<String, Link>>,
     tasks: Tasks,
-    /// Whether all claims of this node have been heard; before, the pods that have asked.
+    /// Whether the initial list of this node's claims is complete; until then, `early_pods` are the pods with
+    /// requests.
     is_synced: bool,
     early_pods: BTreeSet<String>,
-    /// The last versions of claims that are gone.
+    /// The last versions of deleted claims.
     deleted_versions: BTreeMap<ClaimName, (u64, Instant)>,
-    /// Uids of successors that were found to be gone when a claim was to be handed to them, the latest last.
+    /// Uids of successors that were gone when a claim was to be handed over to them, the latest last.
     gone_successors: VecDeque<String>,
 }
 
@@ -77,23 +78,23 @@ struct Entry {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Held,
-    /// To be given back.
+    /// The release is pending.
     Releasing,
     Quarantined,
 }
 
-/// What a link was promised and what it waits for.
+/// The addresses of a link and its pending requests.
 #[derive(Default)]
 struct Link {
     domain: String,
-    /// What it was told that it has.
+    /// The addresses that were returned to the caller.
     assigned: BTreeSet<IpAddr>,
-    /// What it holds of what it wants now, and has not been told of yet.
+    /// Acquired for the current request, and not returned to the caller yet.
     unreported: BTreeSet<IpAddr>,
-    /// What it was told that it has, and what somebody took away.
+    /// Returned to the caller, but the claim was lost since.
     lost: BTreeSet<IpAddr>,
     waiting: Vec<Waiting>,
-    /// Whether it wants an address that is being given back, and asks again when that is done.
+    /// Whether it needs an address that is being released, and is retried after that.
     awaits_release: bool,
 }
 
@@ -103,7 +104,7 @@ struct Waiting {
     excluded: Vec<ipnetwork::IpNetwork>,
     lineage: Lineage,
     refused: Option<(Reason, String)>,
-    /// Why it takes so long.
+    /// The last error of the acquisition.
     last_error: Option<String>,
 }
 
@@ -162,7 +163,7 @@ impl AllocatorState {
         self.pending_status(key)
     }
 
-    /// A link stands with these addresses, whatever is known of claims.
+    /// Records the addresses of a present link, whatever is known of claims.
     pub fn restore(&mut self, uid: &str, link: &str, addresses: &BTreeSet<IpAddr>) {
         let links = self.links.entry(uid.to_owned()).or_default();
         let link = links.entry(link.to_owned()).or_default();
@@ -186,7 +187,7 @@ impl AllocatorState {
         entry.is_some_and(|entry| entry.claim.spec.installation == self.installation)
     }
 
-    /// What a link has of what it wants, or what it lacks.
+    /// The addresses of the link for this request, or what is missing.
     fn assign(&self, key: &LinkKey, request: &AddressRequest) -> Result<Vec<IpAddr>, Missing> {
         let held = self.held_by(key, &request.domain, State::Held);
         let assigned = self
@@ -233,14 +234,15 @@ impl AllocatorState {
         Allocation::Held(addresses)
     }
 
-    /// The link is to have no address, or none any more.
+    /// Drops the link's request: it needs no address.
     pub fn drop_link(&mut self, key: &LinkKey) {
         let of_pod = self.links.get_mut(&key.uid);
         let link = of_pod.and_then(|links| links.remove(&key.link));
         self.cancel(link.map_or_else(Vec::new, |link| link.waiting));
     }
 
-    /// What is about to be given back, and is wanted after all; whether there was any.
+    /// Takes back addresses whose release is pending but not started, if the request needs them. Returns whether
+    /// there were any.
     fn reclaim(&mut self, key: &LinkKey, request: &AddressRequest) -> bool {
         let leaving = self.held_by(key, &request.domain, State::Releasing);
         let mut is_any = false;

@@ -1,4 +1,4 @@
-//! Pure: whether a claim, or the pod that has it, is still there.
+//! Pure: verifies that a claim, or its pod, still exists.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ enum Of {
 }
 
 impl Verify {
-    /// Somebody says that it is gone.
+    /// For a claim that was reported as deleted.
     pub fn of_claim(claim: Arc<AddressClaim>) -> Self {
         Self {
             claim,
@@ -30,7 +30,7 @@ impl Verify {
         }
     }
 
-    /// Nobody here speaks of its pod.
+    /// For a claim whose pod is not known on this node.
     pub fn of_pod(claim: Arc<AddressClaim>) -> Self {
         Self { claim, of: Of::Pod }
     }

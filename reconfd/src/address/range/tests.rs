@@ -72,11 +72,11 @@ fn what_can_not_be_a_range_says_why() {
     let refusals = [
         (
             json!({"cidr": "10.99.0.0/24", "start": "10.99.0.9", "end": "10.99.0.3"}),
-            "behind its end",
+            "after its end",
         ),
         (
             json!({"cidr": "10.99.0.0/24", "start": "fd99::1"}),
-            "the other family",
+            "the other address family",
         ),
         (
             json!({"cidr": "10.99.0.0/24", "end": "10.98.0.1"}),
@@ -96,15 +96,15 @@ fn what_can_not_be_a_range_says_why() {
         ),
         (
             json!({"cidr": "10.99.0.0/24", "exclude": ["10.99.0.0/24"]}),
-            "nothing is left",
+            "has no usable address",
         ),
         (
             json!({"cidr": "10.99.0.0/24", "exclude": ["10.99.0.0/25", "10.99.0.128/25"]}),
-            "nothing is left",
+            "has no usable address",
         ),
         (
             json!({"cidr": "10.99.0.0/24", "start": "10.99.0.1", "end": "10.99.0.1", "gateway": "10.99.0.1"}),
-            "nothing is left",
+            "has no usable address",
         ),
     ];
     for (value, words) in refusals {

@@ -1,5 +1,5 @@
-//! Pure: what NetworkAttachmentDefinitions say of addresses, in the configuration of whatever plugin they
-//! name. Nobody knows all plugins: what is not understood is passed over.
+//! Pure: addresses in NetworkAttachmentDefinitions, from the configuration of their plugins. There is no list of all
+//! plugins: unknown fields are ignored.
 
 use crds::reserved::Usage;
 use serde_json::Value;
@@ -8,7 +8,7 @@ use super::{Extractor, field::Field};
 
 pub fn attachment(object: &Field<'_>, out: &mut Extractor) {
     raw(&object.at("spec.config"), out);
-    // Some write it where the text should be.
+    // Some write it in place of the text.
     config(&object.at("spec"), out);
 }
 
@@ -19,7 +19,7 @@ pub fn raw(field: &Field<'_>, out: &mut Extractor) {
     };
     match serde_json::from_str::<Value>(text) {
         Ok(value) => config(&Field::named(&field.path, &value), out),
-        Err(error) => out.warn(field, &format!("this is no JSON: {error}")),
+        Err(error) => out.warn(field, &format!("this is not JSON: {error}")),
     }
 }
 
@@ -53,7 +53,7 @@ fn plugin(plugin: &Field<'_>, out: &mut Extractor) {
     }
 }
 
-/// The length is that of the network around; it is one address.
+/// A single address; its prefix length is that of the surrounding network.
 pub fn alone(field: &Field<'_>, out: &mut Extractor) {
     if let Some(address) = field.text().and_then(|text| text.split('/').next()) {
         let address = Value::from(address);
@@ -64,11 +64,11 @@ pub fn alone(field: &Field<'_>, out: &mut Extractor) {
 fn pool(field: &Field<'_>, out: &mut Extractor) {
     match field.value {
         Value::Null | Value::String(_) => out.network(Usage::Pool, field),
-        other => out.warn(field, &format!("{other} is no text")),
+        other => out.warn(field, &format!("{other} is not a text")),
     }
 }
 
-/// `10.128.0.0/16/24`: behind the network comes the length of each node's part.
+/// `10.128.0.0/16/24`: the network, and the prefix length of each node's part.
 fn ovn(field: &Field<'_>, out: &mut Extractor) {
     for subnet in field.text().unwrap_or_default().split(',') {
         let words: Vec<&str> = subnet.trim().splitn(3, '/').collect();

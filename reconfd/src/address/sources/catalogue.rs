@@ -1,5 +1,5 @@
-//! All kinds of objects that are asked where networks are. A group's version is not here: the API server is
-//! asked which one it serves.
+//! All kinds of objects that describe networks. The version of a group is not listed here: it is discovered from the
+//! API server.
 
 use crds::reserved::Source;
 
@@ -10,10 +10,10 @@ use super::{
 /// One kind of object, or one object of it.
 #[derive(Clone, Copy, Debug)]
 pub struct SourceKind {
-    /// Empty for the core of Kubernetes.
+    /// Empty for the core group.
     pub group: &'static str,
     pub kind: &'static str,
-    /// The kind as an address of the API has it: what a right is granted to.
+    /// The resource name, as in API paths and RBAC rules.
     pub plural: &'static str,
     pub selector: Selector,
     pub source: Source,
@@ -24,9 +24,9 @@ pub struct SourceKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Selector {
     All,
-    /// Namespace (empty for an object of the cluster) and name.
+    /// Namespace (empty for a cluster-scoped object) and name.
     Named(&'static str, &'static str),
-    /// Those of a namespace with this label.
+    /// Objects of a namespace with this label.
     Labelled(&'static str, &'static str),
 }
 
@@ -73,7 +73,7 @@ const fn control_plane(label: &'static str) -> SourceKind {
 }
 
 const CALICO: &str = "crd.projectcalico.org";
-/// The same, where Calico is served by an API server of its own, or keeps its objects under this name.
+/// The same kinds, where Calico is served by an API server of its own, or keeps its objects under this name.
 const CALICO_API: &str = "projectcalico.org";
 const CILIUM: &str = "cilium.io";
 const OVN: &str = "k8s.ovn.org";

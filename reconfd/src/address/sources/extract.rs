@@ -1,4 +1,4 @@
-//! Pure: what one object says, noted field by field.
+//! Pure: collects the networks of one object, field by field.
 
 use std::net::IpAddr;
 
@@ -10,33 +10,33 @@ use ipnetwork::IpNetwork;
 
 use super::{field::Field, span};
 
-/// Wider networks than these belong to no tenant and to no node, whatever either says.
+/// Wider networks than these do not belong to a tenant or a node, whatever the object states.
 const WIDEST_IPV4: u8 = 8;
 const WIDEST_IPV6: u8 = 16;
 
-/// Who may write such an object, and so how far it is believed.
+/// The writer of such an object, which decides how far it is trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Writer {
-    /// What cannot be read there makes its source unknown: nobody may guess what it says.
+    /// A field that cannot be parsed makes its source unknown: its meaning must not be guessed.
     Administrator,
-    /// A kubelet, of its node. What cannot be read, or is too wide, is told and passed over.
+    /// A kubelet, for its node. A field that cannot be parsed, or is too wide, is reported and skipped.
     Node,
-    /// Tenants, of their namespaces. What cannot be read, or is too wide, is told and passed over, or one of
-    /// them could keep all others from having addresses.
+    /// Tenants, for their namespaces. A field that cannot be parsed, or is too wide, is reported and skipped, or one
+    /// tenant could keep all others from getting addresses.
     Tenant,
 }
 
-/// What an object says.
+/// The networks of an object.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Extracted {
     pub networks: Vec<ReservedNetwork>,
-    /// Why nobody knows what it says.
+    /// Fields that could not be parsed: the networks are unknown.
     pub errors: Vec<String>,
-    /// What was passed over.
+    /// Fields that were skipped.
     pub warnings: Vec<String>,
 }
 
-/// The object that is being read.
+/// Collects the networks of the object that is being read.
 #[derive(Clone, Debug)]
 pub struct Extractor {
     pub source: Source,
@@ -47,7 +47,7 @@ pub struct Extractor {
 }
 
 impl Extractor {
-    /// A text with one network, `first-last`, or several with commas or blanks between.
+    /// A text with one network, `first-last`, or several, separated by commas or blanks.
     pub fn network(&mut self, usage: Usage, field: &Field<'_>) {
         self.network_of(self.source, usage, field);
     }
@@ -57,7 +57,7 @@ impl Extractor {
             return;
         }
         let Some(text) = field.value.as_str() else {
-            return self.error(field, &format!("{} is no text", field.value));
+            return self.error(field, &format!("{} is not a text", field.value));
         };
         let parts = text.split(|c: char| c == ',' || c.is_whitespace());
         for part in parts.filter(|part| !part.is_empty()) {
@@ -75,15 +75,15 @@ impl Extractor {
         }
     }
 
-    /// What a list holds; anything else in its place is a fault.
+    /// The items of a list; any other value is an error.
     pub fn list<'a>(&mut self, field: &Field<'a>) -> Vec<Field<'a>> {
         if !field.is_empty() && !field.value.is_array() {
-            self.error(field, "this is no list");
+            self.error(field, "this is not a list");
         }
         field.items().collect()
     }
 
-    /// From one address to another, the last one among them.
+    /// From the first to the last address, inclusive.
     pub fn span(&mut self, usage: Usage, first: &Field<'_>, last: &Field<'_>) {
         if first.is_empty() && last.is_empty() {
             return;
@@ -110,7 +110,7 @@ impl Extractor {
     pub fn add(&mut self, source: Source, usage: Usage, field: &Field<'_>, network: IpNetwork) {
         let network = canonical(network);
         if network.prefix() < self.widest(network, usage) {
-            let why = format!("{network} is too wide to be believed, and passed over");
+            let why = format!("{network} is too wide, skipped");
             return self.warn(field, &why);
         }
         self.extracted.networks.push(ReservedNetwork {
@@ -124,7 +124,7 @@ impl Extractor {
         });
     }
 
-    /// The whole of a family is nobody's in any case: somewhere it means that nothing is limited.
+    /// A whole address family is never a network in use: in some objects it means that nothing is limited.
     fn widest(&self, network: IpNetwork, usage: Usage) -> u8 {
         match (self.writer, network.is_ipv4()) {
             (Writer::Administrator, _) if !usage.is_of_addresses() => 1,
@@ -133,7 +133,7 @@ impl Extractor {
         }
     }
 
-    /// What is there and cannot be understood.
+    /// Reports a field that cannot be parsed.
     pub fn error(&mut self, field: &Field<'_>, why: &str) {
         match self.writer {
             Writer::Administrator => self.extracted.errors.push(self.message(field, why)),
@@ -151,18 +151,18 @@ impl Extractor {
     }
 }
 
-/// What one word says: a network, one address, or the addresses from one to another.
+/// Parses one word: a network, one address, or a span of addresses.
 pub fn networks(text: &str) -> Result<Vec<IpNetwork>, String> {
     match text.split_once('-') {
-        // Some write the length of the network behind the range; it adds nothing.
+        // Some write the prefix length after the range; it adds nothing.
         Some((first, last)) => between(first, last.split('/').next().unwrap_or(last)),
         None => network(text).map(|network| vec![network]),
     }
 }
 
-/// A network as any of the plugins writes it, host bits or not: it is the network that counts.
+/// A network as any of the plugins writes it, with or without host bits: only the network counts.
 pub fn network(text: &str) -> Result<IpNetwork, String> {
-    let wrong = || format!("{text:?} is no network, such as 10.244.0.0/16 or fd00:244::/56");
+    let wrong = || format!("{text:?} is not a network, such as 10.244.0.0/16 or fd00:244::/56");
     let network: IpNetwork = text.trim().parse().map_err(|_| wrong())?;
     Ok(canonical(network))
 }
@@ -171,17 +171,17 @@ fn between(first: &str, last: &str) -> Result<Vec<IpNetwork>, String> {
     let address = |text: &str| text.trim().parse::<IpAddr>();
     let (Ok(from), Ok(to)) = (address(first), address(last)) else {
         return Err(format!(
-            "{:?} is no range of addresses, such as 10.0.0.5-10.0.0.9",
+            "{:?} is not a range of addresses, such as 10.0.0.5-10.0.0.9",
             format!("{first}-{last}")
         ));
     };
     match span::networks(from, to) {
-        none if none.is_empty() => Err(format!("{first} does not come before {last}")),
+        none if none.is_empty() => Err(format!("{first} is not before {last}")),
         networks => Ok(networks),
     }
 }
 
-/// IPv4 in IPv6 clothes is IPv4.
+/// Converts IPv4-mapped IPv6 networks to IPv4.
 fn canonical(network: IpNetwork) -> IpNetwork {
     let bare = match network {
         IpNetwork::V6(v6) if v6.prefix() >= 96 => {
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_administrator_wrote_and_nobody_understands_is_a_fault() {
+    fn an_unparsable_field_of_an_administrator_is_an_error() {
         for value in [
             json!("10.0.0.0/33"),
             json!("ten"),
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_tenant_wrote_blocks_nobody() {
+    fn an_unparsable_field_of_a_tenant_is_a_warning() {
         for text in [
             "rubbish",
             "0.0.0.0/0",
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn the_whole_of_a_family_is_no_network_of_anybody() {
+    fn a_whole_address_family_is_not_a_network() {
         let all = extracted(Writer::Administrator, Usage::Pods, json!("0.0.0.0/0"));
         assert_eq!((all.networks.len(), all.warnings.len()), (0, 1));
         let half = extracted(Writer::Administrator, Usage::Pods, json!("0.0.0.0/1"));

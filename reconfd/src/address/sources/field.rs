@@ -1,10 +1,10 @@
-//! Pure: a field of somebody else's object, with its path in words.
+//! Pure: a field of an unstructured object, with its path.
 
 use serde_json::Value;
 
 const NOTHING: &Value = &Value::Null;
 
-/// A field, which may be absent, and how it is called.
+/// A field, which may be absent, and its path.
 #[derive(Clone, Debug)]
 pub struct Field<'a> {
     pub value: &'a Value,
@@ -16,13 +16,13 @@ impl<'a> Field<'a> {
         Self::named("", value)
     }
 
-    /// The root of something that is inside a field as text.
+    /// The root of a document that is embedded in a field as text.
     pub fn named(path: &str, value: &'a Value) -> Self {
         let path = path.to_owned();
         Self { value, path }
     }
 
-    /// The field of this name, or several names with dots between.
+    /// The field of this name, or of several names separated by dots.
     pub fn at(&self, names: &str) -> Self {
         let mut field = self.clone();
         for name in names.split('.') {
@@ -31,7 +31,7 @@ impl<'a> Field<'a> {
         field
     }
 
-    /// The field of this very name, which may have dots in it.
+    /// The field of exactly this name, which may contain dots.
     pub fn get(&self, name: &str) -> Self {
         let path = match (self.path.as_str(), name.contains('.')) {
             ("", false) => name.to_owned(),
@@ -44,7 +44,7 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// What a list holds; of anything else nothing.
+    /// The items of a list; empty for any other value.
     pub fn items(&self) -> impl Iterator<Item = Self> + use<'a> {
         let path = self.path.clone();
         let items = self.value.as_array().into_iter().flatten().enumerate();
@@ -54,13 +54,13 @@ impl<'a> Field<'a> {
         })
     }
 
-    /// What a map holds, by its keys.
+    /// The entries of a map, by key.
     pub fn entries(&self) -> impl Iterator<Item = (&'a str, Self)> {
         let entries = self.value.as_object().into_iter().flatten();
         entries.map(|(name, _)| (name.as_str(), self.get(name)))
     }
 
-    /// Its text, if it has any.
+    /// Its text, unless it is empty.
     pub fn text(&self) -> Option<&'a str> {
         self.value.as_str().filter(|text| !text.is_empty())
     }
@@ -69,7 +69,7 @@ impl<'a> Field<'a> {
         self.value.as_str() == Some(text)
     }
 
-    /// Whether nothing is said: absent, null, or the empty text or list.
+    /// Whether it is absent, null, or an empty text or list.
     pub fn is_empty(&self) -> bool {
         match self.value {
             Value::Null => true,

@@ -1,5 +1,4 @@
-//! Pure: what Kubernetes itself says: ServiceCIDRs, nodes, the flags of its control plane, services and
-//! gateways.
+//! Pure: networks of Kubernetes itself: ServiceCIDRs, nodes, the flags of its control plane, services and gateways.
 
 use crds::reserved::{Source, Usage};
 
@@ -23,7 +22,7 @@ pub fn node(object: &Field<'_>, out: &mut Extractor) {
     }
 }
 
-/// The flags that a static pod of the control plane is started with.
+/// The command-line flags of a static pod of the control plane.
 pub fn control_plane(object: &Field<'_>, out: &mut Extractor) {
     for container in object.at("spec.containers").items() {
         let (command, args) = (container.at("command"), container.at("args"));
@@ -34,7 +33,7 @@ pub fn control_plane(object: &Field<'_>, out: &mut Extractor) {
     }
 }
 
-/// `--flag=value`, or `--flag` and the value as a word of its own.
+/// `--flag=value`, or `--flag` and the value as the next argument.
 fn flag<'a>(word: &Field<'a>, next: Option<&Field<'a>>, out: &mut Extractor) {
     let text = word.text().unwrap_or_default();
     let (name, value) = match text.split_once('=') {
@@ -57,8 +56,8 @@ fn flag<'a>(word: &Field<'a>, next: Option<&Field<'a>>, out: &mut Extractor) {
     }
 }
 
-/// Addresses of load balancers count for everybody: no tenant writes a status. External addresses are
-/// whatever a tenant likes to write, and count for that tenant alone.
+/// Addresses of load balancers count for all namespaces: no tenant writes a status. External addresses are whatever a
+/// tenant writes, and count for that tenant alone.
 pub fn service(object: &Field<'_>, out: &mut Extractor) {
     for ingress in object.at("status.loadBalancer.ingress").items() {
         out.network(Usage::Address, &ingress.at("ip"));
@@ -76,7 +75,7 @@ pub fn service(object: &Field<'_>, out: &mut Extractor) {
 pub fn gateway(object: &Field<'_>, out: &mut Extractor) {
     for address in object.at("status.addresses").items() {
         let kind = address.at("type");
-        // A name says nothing here; without a type it is an address.
+        // A host name is not used here; without a type it is an address.
         if kind.is_empty() || kind.is("IPAddress") {
             out.network(Usage::Address, &address.at("value"));
         }

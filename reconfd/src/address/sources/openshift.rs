@@ -1,13 +1,12 @@
-//! Pure: what OpenShift says of its networks. A field that is empty there has a value all the same, which
-//! its documentation tells.
+//! Pure: networks of OpenShift. An empty field has a documented default there.
 
 use crds::reserved::{Source, Usage};
 use serde_json::Value;
 
 use super::{Extractor, attachments, field::Field};
 
-/// Networks that OVN-Kubernetes has for itself unless told otherwise: where that is said, and the default.
-/// Before 4.17 the network of masquerading was a part of this one.
+/// Networks that OVN-Kubernetes uses internally: the fields that configure them, and the default. Before 4.17 the
+/// masquerade network was a part of this one.
 const INTERNAL: [(&[&str], &str); 6] = [
     (
         &["ipv4.internalJoinSubnet", "v4InternalSubnet"],
@@ -29,7 +28,7 @@ const INTERNAL: [(&[&str], &str); 6] = [
     ),
 ];
 
-/// Network.config.openshift.io: its documentation says that the status counts and not the spec.
+/// Network.config.openshift.io: by its documentation the status counts, not the spec.
 pub fn cluster(object: &Field<'_>, out: &mut Extractor) {
     cidrs(Usage::Pods, &object.at("status.clusterNetwork"), out);
     out.networks(Usage::Services, &object.at("status.serviceNetwork"));
@@ -44,7 +43,7 @@ pub fn operator(object: &Field<'_>, out: &mut Extractor) {
     cidrs(Usage::Pods, &spec.at("clusterNetwork"), out);
     out.networks(Usage::Services, &spec.at("serviceNetwork"));
     let default = spec.at("defaultNetwork");
-    // Without a word it is OVN-Kubernetes, since 4.12.
+    // The default is OVN-Kubernetes, since 4.12.
     if default.at("type").is_empty() || default.at("type").is("OVNKubernetes") {
         internal(&default.at("ovnKubernetesConfig"), out);
     }
@@ -79,7 +78,7 @@ fn internal(config: &Field<'_>, out: &mut Extractor) {
     }
 }
 
-/// `install-config` in ConfigMap kube-system/cluster-config-v1: the only place that knows the machine network.
+/// `install-config` in ConfigMap kube-system/cluster-config-v1: the only source of the machine network.
 pub fn install_config(config: &Field<'_>, out: &mut Extractor) {
     let networking = config.at("networking");
     cidrs(Usage::Machines, &networking.at("machineNetwork"), out);

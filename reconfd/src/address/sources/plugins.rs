@@ -1,14 +1,14 @@
-//! Pure: what the plugins of the cluster network say: Calico, Cilium, OVN-Kubernetes, Kube-OVN.
+//! Pure: networks of cluster network plugins: Calico, Cilium, OVN-Kubernetes, Kube-OVN.
 
 use crds::reserved::Usage;
 use serde_json::Value;
 
 use super::{Extractor, field::Field};
 
-/// The VPC that the nodes are in; other VPCs may have any addresses.
+/// The VPC of the nodes; other VPCs may have any addresses.
 const DEFAULT_VPC: &str = "ovn-cluster";
 
-/// A pool that is disabled is still in use by the pods that have an address of it.
+/// A disabled pool is still in use by the pods that have an address of it.
 pub fn calico_pool(object: &Field<'_>, out: &mut Extractor) {
     let uses = object.at("spec.allowedUses");
     let has = |word: &str| uses.is_empty() || uses.items().any(|item| item.is(word));
@@ -28,10 +28,10 @@ pub fn calico_reservation(object: &Field<'_>, out: &mut Extractor) {
     out.networks(Usage::Pool, &object.at("spec.reservedCIDRs"));
 }
 
-/// An object that says nothing of the one thing that it is there for is not understood.
+/// An object without its essential field is not understood.
 fn required(usage: Usage, field: &Field<'_>, out: &mut Extractor) {
     match field.is_empty() {
-        true => out.error(field, "this is missing"),
+        true => out.error(field, "is missing"),
         false => out.network(usage, field),
     }
 }
@@ -62,12 +62,12 @@ pub fn cilium_balancer(object: &Field<'_>, out: &mut Extractor) {
     }
 }
 
-/// A tenant's own network: its addresses are that tenant's.
+/// A tenant's own network: its addresses belong to that tenant.
 pub fn ovn_network(object: &Field<'_>, out: &mut Extractor) {
     topologies(&object.at("spec"), Usage::Pool, out);
 }
 
-/// The network of several namespaces. Where it is what pods have instead of the cluster's, it is a pod network.
+/// The network of several namespaces. If pods use it in place of the cluster's network, it is a pod network.
 pub fn ovn_cluster_network(object: &Field<'_>, out: &mut Extractor) {
     topologies(&object.at("spec.network"), Usage::Pods, out);
 }
@@ -92,7 +92,7 @@ fn topologies(spec: &Field<'_>, primary: Usage, out: &mut Extractor) {
     }
 }
 
-/// A field that is empty has a value all the same, which its documentation tells.
+/// An empty field has a documented default.
 fn join(field: &Field<'_>, out: &mut Extractor) {
     if !field.is_empty() {
         return out.networks(Usage::Internal, field);
@@ -106,9 +106,8 @@ pub fn egress_ip(object: &Field<'_>, out: &mut Extractor) {
     out.networks(Usage::Address, &object.at("spec.egressIPs"));
 }
 
-/// Subnets of other VPCs may overlap each other and the cluster by design, and no link of a pod elsewhere
-/// meets them. Whether one of these links does, nobody here can tell: they are kept free unless a policy
-/// says otherwise.
+/// Subnets of other VPCs may overlap each other and the cluster by design, and no link of a pod elsewhere reaches
+/// them. It cannot be determined here whether a link does: they are kept free unless a policy exempts them.
 pub fn kube_ovn_subnet(object: &Field<'_>, out: &mut Extractor) {
     let spec = object.at("spec");
     let is_among = |field: Field<'_>, own: &[&str]| {

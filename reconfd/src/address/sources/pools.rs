@@ -1,4 +1,4 @@
-//! Pure: what those say who give addresses out beside the cluster network: Antrea, MetalLB, whereabouts.
+//! Pure: address pools of other allocators: Antrea, MetalLB, whereabouts.
 
 use std::net::IpAddr;
 
@@ -18,7 +18,7 @@ pub fn metallb(object: &Field<'_>, out: &mut Extractor) {
     out.networks(Usage::Pool, &object.at("spec.addresses"));
 }
 
-/// The range, and the addresses that are in use: those are taken even where a policy lets the range be used.
+/// The range, and the addresses in use: those are taken even where a policy exempts the range.
 pub fn whereabouts(object: &Field<'_>, out: &mut Extractor) {
     let range = object.at("spec.range");
     out.network(Usage::Pool, &range);
@@ -28,7 +28,10 @@ pub fn whereabouts(object: &Field<'_>, out: &mut Extractor) {
     for (offset, allocation) in object.at("spec.allocations").entries() {
         match nth(first, offset) {
             Some(address) => out.add(out.source, Usage::Address, &allocation, address),
-            None => out.error(&allocation, &format!("{offset:?} is no place in {first}")),
+            None => out.error(
+                &allocation,
+                &format!("{offset:?} is not an offset in {first}"),
+            ),
         }
     }
 }
@@ -49,8 +52,8 @@ pub fn whereabouts_slices(object: &Field<'_>, out: &mut Extractor) {
     out.network(Usage::Pool, &object.at("spec.range"));
 }
 
-/// The name says the address, with dashes for colons, and perhaps the name of a network before it. Where
-/// that name could be a part of the address, both readings count.
+/// The name contains the address, with dashes for colons, possibly after the name of a network. Where that name could
+/// be a part of the address, both readings count.
 pub fn whereabouts_reservation(object: &Field<'_>, out: &mut Extractor) {
     let field = object.at("metadata.name");
     let name = field.text().unwrap_or_default();
@@ -60,7 +63,7 @@ pub fn whereabouts_reservation(object: &Field<'_>, out: &mut Extractor) {
         .filter_map(|at| name.get(at..));
     let addresses = endings.filter_map(address).collect::<Vec<_>>();
     if addresses.is_empty() {
-        out.error(&field, &format!("{name:?} ends in no address"));
+        out.error(&field, &format!("{name:?} does not end in an address"));
     }
     for address in addresses {
         out.add(out.source, Usage::Address, &field, address.into());
@@ -71,7 +74,7 @@ fn address(text: &str) -> Option<IpAddr> {
     let colons = || text.replace('-', ":");
     match text.contains('.') {
         true => text.parse().ok(),
-        // What begins in the middle of `::` is not where the address begins.
+        // A suffix that starts in the middle of `::` is not the start of the address.
         false if text.starts_with('-') && !text.starts_with("--") => None,
         false => colons().parse().ok(),
     }

@@ -1,12 +1,11 @@
-//! Pure: what is written as text into ConfigMaps: by kubeadm, kube-proxy, flannel, Cilium and OpenShift's
-//! installation.
+//! Pure: networks in the text of ConfigMaps: of kubeadm, kube-proxy, flannel, Cilium and OpenShift's installer.
 
 use crds::reserved::Usage;
 use serde_json::Value;
 
 use super::{Extractor, field::Field, openshift};
 
-/// A ConfigMap's key is a document in YAML, of which JSON is a part.
+/// Parses a ConfigMap's key as YAML, which includes JSON.
 fn document(object: &Field<'_>, key: &str, out: &mut Extractor) -> Option<Value> {
     let field = object.at("data").get(key);
     let text = field.text()?;
@@ -15,13 +14,13 @@ fn document(object: &Field<'_>, key: &str, out: &mut Extractor) -> Option<Value>
         Err(error) => {
             let error = error.to_string();
             let first = error.lines().next().unwrap_or_default();
-            out.error(&field, &format!("this is no YAML: {first}"));
+            out.error(&field, &format!("this is not YAML: {first}"));
             None
         }
     }
 }
 
-/// Reads such a document; its fields are called after the key.
+/// Reads such a document; the paths of its fields start with the key.
 fn inside(
     (object, key): (&Field<'_>, &str),
     out: &mut Extractor,
@@ -56,8 +55,8 @@ pub fn openshift_install(object: &Field<'_>, out: &mut Extractor) {
     inside((object, "install-config"), out, openshift::install_config);
 }
 
-/// Where packets go without another address is more than where pods are: nobody but an administrator can
-/// say that a part of it is free, so a policy may.
+/// Networks routed without masquerading are more than the pod networks: only an administrator knows that a part of it
+/// is free, so a policy may exempt it.
 pub fn cilium(object: &Field<'_>, out: &mut Extractor) {
     let data = object.at("data");
     for name in ["cluster-pool-ipv4-cidr", "cluster-pool-ipv6-cidr"] {

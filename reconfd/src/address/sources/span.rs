@@ -1,10 +1,10 @@
-//! Pure: addresses from one to another, as the fewest networks that hold exactly these.
+//! Pure: splits a span of addresses into the fewest networks that cover it exactly.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnetwork::IpNetwork;
 
-/// The networks, in order; none if the last comes before the first, or is of another family.
+/// The networks, in order; empty if the last address is before the first, or of another family.
 pub fn networks(first: IpAddr, last: IpAddr) -> Vec<IpNetwork> {
     let (from, to, bits) = match (first.to_canonical(), last.to_canonical()) {
         (IpAddr::V4(first), IpAddr::V4(last)) => {
@@ -18,14 +18,14 @@ pub fn networks(first: IpAddr, last: IpAddr) -> Vec<IpNetwork> {
     while let Some(at) = next {
         let size = largest(at, to, bits);
         networks.extend(network(at, bits, size));
-        // The last address of a family has none behind it.
+        // The last address of a family has no successor.
         let end = at | ones(size);
         next = (end < to).then(|| end + 1);
     }
     networks
 }
 
-/// The bits of the largest network that begins here and does not go beyond.
+/// The host bits of the largest network that starts here and ends within the span.
 fn largest(at: u128, to: u128, bits: u32) -> u32 {
     let aligned = at.trailing_zeros().min(bits);
     let fits = |size: &u32| at | ones(*size) <= to;

@@ -1,4 +1,4 @@
-//! Who writes what is on the desk: several things at once, each until the API takes it or will never do so.
+//! Drains the write queue with bounded concurrency, retrying each write until it succeeds or fails permanently.
 
 use std::time::Duration;
 
@@ -13,11 +13,11 @@ use super::{
 };
 use crate::{metrics::Metrics, source::Stores};
 
-/// How many writes are under way at once.
+/// Number of concurrent writes.
 const MAX_CONCURRENT: usize = 8;
-/// A write that is not answered by then is tried again.
+/// A write without a response is retried after this time.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
-/// After a failure the next try comes so soon, and each further one after twice the time.
+/// Backoff after a failure; it doubles with each attempt.
 const MIN_BACKOFF: Duration = Duration::from_millis(200);
 const MAX_BACKOFF: Duration = Duration::from_secs(10);
 
@@ -30,7 +30,7 @@ pub struct ApiWriter {
 }
 
 impl ApiWriter {
-    /// Writes for good.
+    /// Runs forever.
     pub async fn run(&self) {
         let mut wait = MIN_BACKOFF;
         loop {
@@ -46,7 +46,7 @@ impl ApiWriter {
         }
     }
 
-    /// Whether everything was written that was there to be written.
+    /// Returns whether everything queued was written.
     async fn write_all(&self) -> bool {
         let requests = stream::iter(self.queue.take());
         let tries = requests.map(|request| async move {
@@ -91,7 +91,7 @@ impl ApiWriter {
         Ok(())
     }
 
-    /// Whether that is no reason to slow down.
+    /// Handles a failed write. Returns whether the writer may go on without backoff.
     fn failed(&self, request: WriteRequest, why: WriteError) -> bool {
         let what = match &request {
             WriteRequest::Report((namespace, name), _) => {
@@ -105,18 +105,20 @@ impl ApiWriter {
         match why {
             WriteError::Gone => true,
             WriteError::Invalid(why) => {
-                tracing::error!("write {what}: {why}");
+                tracing::error!("cannot write {what}: {why}");
                 self.metrics.write_refused();
                 true
             }
-            // Reports do not wait for a right that only something else needs.
+            // A missing permission for other writes does not delay reports.
             WriteError::Forbidden(why) if !matches!(request, WriteRequest::Report(..)) => {
-                tracing::error!("write {what}: {why}; grant the right, or turn that off");
+                tracing::error!(
+                    "cannot write {what}: {why}; grant the permission, or turn that feature off"
+                );
                 self.metrics.write_refused();
                 true
             }
             WriteError::Retryable(why) | WriteError::Forbidden(why) => {
-                tracing::warn!("write {what}: {why}; it is tried again");
+                tracing::warn!("cannot write {what}, will retry: {why}");
                 self.metrics.write_refused();
                 self.queue.requeue(request);
                 false
@@ -125,16 +127,16 @@ impl ApiWriter {
     }
 }
 
-/// Why something was not written.
+/// Why a write failed.
 #[derive(Debug)]
 pub enum WriteError {
-    /// What it is about is gone.
+    /// Its object is gone.
     Gone,
-    /// It will be refused every time.
+    /// It is refused permanently.
     Invalid(String),
-    /// The right is not granted, or not yet.
+    /// The permission is missing, or not granted yet.
     Forbidden(String),
-    /// It may go through another time.
+    /// It may succeed later.
     Retryable(String),
 }
 
@@ -144,7 +146,7 @@ impl From<kube::Error> for WriteError {
             return Self::Retryable(error.to_string());
         };
         let is_terminating = status.message.contains("because it is being terminated");
-        // Without the name of an object it is the definition that is missing, or about to be.
+        // Without the name of an object, the CustomResourceDefinition is missing or about to be.
         let names_object = status.details.as_ref().is_some_and(|d| !d.name.is_empty());
         match status.code {
             404 if names_object => Self::Gone,

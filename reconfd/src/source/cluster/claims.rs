@@ -1,4 +1,4 @@
-//! Claims at the API: several errands at once, each one request after the other.
+//! Claim operations at the API: several run concurrently, each with one request at a time.
 
 use std::{
     sync::Arc,
@@ -29,12 +29,12 @@ use crate::{
     source::Pod,
 };
 
-/// So many errands are under way at once.
+/// Number of concurrent operations.
 const MAX_CONCURRENT: usize = 16;
-/// A request that is not answered by then may have been done or not.
+/// A request without a response after this time may have been executed or not.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Who asks the API for claims.
+/// Runs claim operations against the API.
 pub struct Driver {
     client: Client,
     claims: ClaimAllocator,
@@ -50,7 +50,7 @@ impl Driver {
         }
     }
 
-    /// Does what is due, for good; `bell` rings when there may be more.
+    /// Runs due operations forever; `wakeup` signals that there may be more.
     pub async fn run(&self, wakeup: &Arc<Notify>) {
         let mut in_flight = FuturesUnordered::new();
         loop {
@@ -83,7 +83,7 @@ impl Driver {
         }
     }
 
-    /// Asks the API, and says what it said.
+    /// Sends a request and returns the response.
     pub async fn execute(&self, request: &ClaimRequest) -> ClaimResponse {
         let response = match timeout(REQUEST_TIMEOUT, self.send(request)).await {
             Ok(Ok(response)) => response,
@@ -133,8 +133,8 @@ impl Driver {
         }
     }
 
-    /// Everything that has these labels now. Without a limit: what has one is read from etcd, with all claims of
-    /// the cluster, and what has none from the server's memory, as new as etcd is. A block bounds it.
+    /// All claims with these labels. Without a limit: a list with a limit is read from etcd, with all claims of the
+    /// cluster; one without is served from the API server's watch cache, as new as etcd is. A block bounds its size.
     async fn list(&self, labels: &str) -> kube::Result<ClaimResponse> {
         let api: Api<DeserializeGuard<AddressClaim>> = Api::all(self.client.clone());
         let listed = api.list(&ListParams::default().labels(labels)).await?;
@@ -142,7 +142,7 @@ impl Driver {
         Ok(ClaimResponse::Listed(claims, Time(Timestamp::now())))
     }
 
-    /// Whether this very pod is there: of a pod that has ended, nothing runs any more.
+    /// Whether this very pod exists; a pod that has ended has nothing running.
     async fn check_pod(&self, pod: &ClaimPod) -> kube::Result<ClaimResponse> {
         let api: Api<Pod> = Api::namespaced(self.client.clone(), &pod.namespace);
         let found = api.get_opt(&pod.name).await?;
@@ -155,7 +155,7 @@ impl Driver {
     }
 }
 
-/// A claim that nobody can read is a claim all the same.
+/// A claim that cannot be parsed still takes its address.
 fn readable(claim: DeserializeGuard<AddressClaim>) -> Option<Arc<AddressClaim>> {
     claim.0.map_or_else(
         |invalid| {
@@ -166,7 +166,7 @@ fn readable(claim: DeserializeGuard<AddressClaim>) -> Option<Arc<AddressClaim>> 
     )
 }
 
-/// What an error says of what was asked.
+/// The response for an error.
 fn failure(request: &ClaimRequest, error: &Error) -> ClaimResponse {
     let Error::Api(status) = error else {
         return ClaimResponse::Failed(words(error));
@@ -174,12 +174,12 @@ fn failure(request: &ClaimRequest, error: &Error) -> ClaimResponse {
     match (request, status.code, status.reason.as_str()) {
         (ClaimRequest::Create(_), 409, "AlreadyExists") => ClaimResponse::Exists,
         (ClaimRequest::Replace(_) | ClaimRequest::Delete(_), 409, _) => ClaimResponse::Conflict,
-        // Without a name in the answer it is the kind that is missing.
+        // Without a name in the status, it is the kind that is missing.
         (ClaimRequest::Replace(_) | ClaimRequest::Delete(_), 404, _) if names_claim(status) => {
             ClaimResponse::NotFound
         }
         (_, code, _) => {
-            ClaimResponse::Failed(format!("the API server says {code}: {}", words(error)))
+            ClaimResponse::Failed(format!("the API server returned {code}: {}", words(error)))
         }
     }
 }
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn that_a_name_is_taken_is_told_from_every_other_conflict() {
+    fn a_taken_name_is_distinguished_from_other_conflicts() {
         let create = ClaimRequest::Create(claim());
         assert!(matches!(
             says(&create, 409, "AlreadyExists", "n"),

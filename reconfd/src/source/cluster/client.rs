@@ -1,4 +1,4 @@
-//! The way to the API server, and whether it is one that podconfig can work with.
+//! Connection to the API server, and the check of its version.
 
 use std::{error::Error as _, time::Duration};
 
@@ -6,49 +6,49 @@ use anyhow::{Context as _, bail};
 use k8s_openapi::apimachinery::pkg::version::Info;
 use kube::{Client, Config};
 
-/// The oldest version whose admission and field selectors are what is relied on: 1.31.
+/// The oldest version with the admission features and field selectors that podconfig needs: 1.31.
 const OLDEST: (u32, u32) = (1, 31);
-/// How long a server that does not answer is left alone before it is asked again.
-const PAUSE: Duration = Duration::from_secs(2);
+/// Interval between attempts to reach the API server.
+const RETRY_INTERVAL: Duration = Duration::from_secs(2);
 
-/// By KUBECONFIG where it is set, otherwise as the service account of the pod.
+/// Uses KUBECONFIG if it is set, otherwise the service account of the pod.
 pub async fn connect() -> anyhow::Result<Client> {
-    let config = Config::infer()
-        .await
-        .context("find the API server: set KUBECONFIG, or run in a pod with a service account")?;
+    let config = Config::infer().await.context(
+        "cannot find the API server: set KUBECONFIG, or run in a pod with a service account",
+    )?;
     tracing::info!(url = %config.cluster_url, "the API server");
-    Client::try_from(config).context("prepare the connection to the API server")
+    Client::try_from(config).context("cannot prepare the connection to the API server")
 }
 
-/// Waits until the server tells its version, and says whether it is new enough.
+/// Waits for the version of the API server, and checks that it is supported.
 pub async fn check_version(client: &Client, mut waiting: impl FnMut(&str)) -> anyhow::Result<()> {
     loop {
         match client.apiserver_version().await {
             Ok(info) => return judge(&info),
             Err(error) => waiting(&format!(
-                "the API server does not tell its version: {}",
+                "cannot get the version of the API server: {}",
                 words(&error)
             )),
         }
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(RETRY_INTERVAL).await;
     }
 }
 
-/// What the server said; where it did not say anything, every cause that the way to it gives.
+/// The message of the API server; for any other error, the whole chain of causes.
 pub fn words(error: &kube::Error) -> String {
     if let kube::Error::Api(status) = error {
         return status.message.clone();
     }
-    let mut told = error.to_string();
+    let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(deeper) = cause {
-        told += &format!(": {deeper}");
+        text += &format!(": {deeper}");
         cause = deeper.source();
     }
-    told
+    text
 }
 
-/// Why the server did not answer as asked, with what to do about the usual reasons.
+/// The error as text, with a hint for common causes.
 pub fn refusal(error: &kube::Error) -> String {
     match error {
         kube::Error::Api(status) if status.code == 404 => {

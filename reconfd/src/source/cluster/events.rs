@@ -1,4 +1,4 @@
-//! Events on pods and PodConfigs. Occurrences that say the same of the same object become one series.
+//! Events on pods and PodConfigs. Repeated occurrences with the same text on the same object become one series.
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
@@ -17,27 +17,27 @@ use kube::{
 use serde_json::json;
 
 use super::api_writer::WriteError;
-use series::{Known, Place, Series};
+use series::{Placement, Series, SeriesEvent};
 
-/// Pure: which Event an occurrence belongs to.
+/// Pure: assigns an occurrence to an Event.
 mod series;
 
 const CONTROLLER: &str = "podconfig.dev/reconfd";
-/// As long as the API takes them.
-const LONGEST_NOTE: usize = 1000;
-const LONGEST_ACTION: usize = 120;
-/// What is left of 253 characters beside a dot and a time.
-const LONGEST_NAME: usize = 230;
+/// Length limits of the API.
+const MAX_NOTE: usize = 1000;
+const MAX_ACTION: usize = 120;
+/// The rest of 253 characters after a dot and a timestamp.
+const MAX_NAME: usize = 230;
 
-/// Something that happened to an object.
+/// An occurrence to publish as an Event.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Notice {
     pub regarding: ObjectReference,
     pub is_warning: bool,
     pub reason: String,
-    /// True of each occurrence that has the same words: of a series, the API keeps the first note.
+    /// Must be true of each occurrence with the same text: of a series, the API keeps the first note.
     pub note: String,
-    /// What it was about: the links.
+    /// The links that it is about.
     pub action: String,
 }
 
@@ -61,30 +61,30 @@ impl Events {
         let known = match &place.known {
             Some(known) => match self.continue_series(notice, known).await? {
                 Some(known) => known,
-                // It was deleted, or has expired.
+                // The Event was deleted or has expired.
                 None => self.create(notice, &place).await?,
             },
             None => self.create(notice, &place).await?,
         };
-        self.series().took(place, known);
+        self.series().record(place, known);
         Ok(())
     }
 
-    async fn create(&self, notice: &Notice, place: &Place) -> Result<Known, WriteError> {
+    async fn create(&self, notice: &Notice, place: &Placement) -> Result<SeriesEvent, WriteError> {
         let event = event(notice, &place.note, &self.node, Timestamp::now());
         let name = event.metadata.name.clone().unwrap_or_default();
         let api = self.api(notice);
         api.create(&PostParams::default(), &event).await?;
-        Ok(Known::first(name, Instant::now()))
+        Ok(SeriesEvent::first(name, Instant::now()))
     }
 
-    /// `None`: the Event is not there any more.
+    /// `None`: the Event does not exist any more.
     async fn continue_series(
         &self,
         notice: &Notice,
-        known: &Known,
-    ) -> Result<Option<Known>, WriteError> {
-        let known = known.again(Instant::now());
+        known: &SeriesEvent,
+    ) -> Result<Option<SeriesEvent>, WriteError> {
+        let known = known.next(Instant::now());
         let series = json!({"count": known.count, "lastObservedTime": MicroTime(Timestamp::now())});
         let patch = Patch::Merge(json!({"series": series}));
         let params = PatchParams::default();
@@ -101,15 +101,15 @@ impl Events {
     }
 
     fn series(&self) -> MutexGuard<'_, Series> {
-        // Every change is made as a whole, so a panic in between leaves nothing half-done.
+        // Every change is atomic, so a panic leaves no partial state.
         self.series.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The first of a series, or the only one.
+/// The first Event of a series, or the only one.
 fn event(notice: &Notice, note: &str, node: &str, now: Timestamp) -> Event {
     let about = notice.regarding.name.as_deref().unwrap_or(CONTROLLER);
-    let about: String = about.chars().take(LONGEST_NAME).collect();
+    let about: String = about.chars().take(MAX_NAME).collect();
     let about = about.trim_end_matches(|c: char| !c.is_ascii_alphanumeric());
     let kind = match notice.is_warning {
         true => "Warning",
@@ -124,8 +124,8 @@ fn event(notice: &Notice, note: &str, node: &str, now: Timestamp) -> Event {
         event_time: Some(MicroTime(now)),
         type_: Some(kind.into()),
         reason: Some(notice.reason.clone()),
-        note: Some(shortened(note, LONGEST_NOTE)),
-        action: Some(shortened(&notice.action, LONGEST_ACTION)),
+        note: Some(shortened(note, MAX_NOTE)),
+        action: Some(shortened(&notice.action, MAX_ACTION)),
         regarding: Some(notice.regarding.clone()),
         reporting_controller: Some(CONTROLLER.into()),
         reporting_instance: Some(node.into()),

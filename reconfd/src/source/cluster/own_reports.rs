@@ -1,9 +1,9 @@
-//! The reports of this node at the API, watched: one that others deleted or changed is written again.
+//! Watches the reports of this node at the API; a report that was deleted or changed by others is written again.
 //!
-//! Watched in the namespaces alone where this node has reports. The API server holds every write of a custom
-//! resource against the selector of each watch of its kind and place (4 µs each), so one watch a node over all
-//! namespaces would make each report cost as much as there are nodes; this way only nodes that have pods of
-//! the same namespace cost anything.
+//! Only the namespaces where this node has reports are watched. The API server matches every write of a custom
+//! resource against the selector of each watch of its kind and scope (4 µs each), so one watch per node over all
+//! namespaces would make the cost of each report proportional to the number of nodes; this way only nodes with pods
+//! in the same namespace add to it.
 
 use std::{collections::BTreeMap, future::pending, time::Instant};
 
@@ -43,7 +43,7 @@ pub struct OwnReports {
 struct Watch {
     stream: BoxStream<'static, WatchResult<Guarded>>,
     keys: KnownKeys,
-    /// Why it can not be had at the moment.
+    /// The current error of the watch.
     error: Option<String>,
 }
 
@@ -64,7 +64,7 @@ impl OwnReports {
         }
     }
 
-    /// Watches for good.
+    /// Runs forever.
     pub async fn run(mut self) {
         let queue = self.queue.clone();
         loop {
@@ -78,7 +78,7 @@ impl OwnReports {
         }
     }
 
-    /// One watch in each namespace where this node has reports.
+    /// Opens one watch in each namespace where this node has reports, and closes the others.
     fn sync_watches(&mut self) {
         let namespaces = self.queue.namespaces();
         self.watches.retain(|name, _| namespaces.contains(name));
@@ -112,12 +112,12 @@ impl OwnReports {
             }
         };
         if watch.error.take().is_some() {
-            tracing::info!(kind = KIND, namespace, "watched again");
+            tracing::info!(kind = KIND, namespace, "watch recovered");
         }
         let (now, is_whole) = (Instant::now(), matches!(event, Event::InitDone));
         for event in watch.keys.take(event) {
             match event {
-                // One that can not be read is not as it was written.
+                // A report that cannot be parsed differs from what was written.
                 ObjectEvent::Applied(report) => {
                     let key = watch::key(report.as_ref());
                     let status = report.0.ok().and_then(|report| report.status);
@@ -128,12 +128,12 @@ impl OwnReports {
         }
         if is_whole {
             let keys = &watch.keys;
-            self.queue.listed(namespace, |key| keys.knows(key), now);
+            self.queue.listed(namespace, |key| keys.contains(key), now);
         }
     }
 
     fn write_again(&self) {
-        // Of a pod that is gone, the garbage collector takes the report away each time.
+        // The report of a pod that is gone is deleted by the garbage collector each time.
         let is_there = |(namespace, name): &ObjectKey, uid: &str| {
             let pod = self.stores.pod(namespace, name);
             pod.is_some_and(|pod| pod.metadata.uid.as_deref() == Some(uid))
@@ -148,7 +148,7 @@ impl OwnReports {
     }
 }
 
-/// What the next of the watches says.
+/// The next event of any watch.
 async fn next(watches: &mut BTreeMap<String, Watch>) -> (String, WatchResult<Guarded>) {
     let tagged = watches.iter_mut().map(|(namespace, watch)| {
         let result = watch.stream.by_ref();
@@ -156,7 +156,7 @@ async fn next(watches: &mut BTreeMap<String, Watch>) -> (String, WatchResult<Gua
     });
     match stream::select_all(tagged).next().await {
         Some(result) => result,
-        // Nothing is watched, for a watch never ends.
+        // There are no watches; a watch never ends.
         None => pending().await,
     }
 }

@@ -1,5 +1,5 @@
-//! What is written to a pod's own status: the one condition of the readiness gate, and the one annotation
-//! that Multus' tools read. Everything else of a pod is others'.
+//! Writes to a pod's own status: the condition of the readiness gate, and the annotation that Multus' tools read.
+//! Everything else of a pod belongs to others.
 
 use k8s_openapi::{
     api::core::v1::Pod as ApiPod, apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp,
@@ -16,10 +16,10 @@ use crate::source::{
     pod::{NETWORK_STATUS, READINESS_GATE},
 };
 
-/// What begins the name of an entry in the annotation that is ours.
+/// Prefix of the names of own entries in the annotation.
 const OWN: &str = "podconfig.dev/";
 
-/// What a pod's status shall say. Absent: nothing of it is ours to say.
+/// Desired status of a pod. `None`: not managed here.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PodStatusWrite {
     pub uid: String,
@@ -35,7 +35,7 @@ pub struct Gate {
     pub message: String,
 }
 
-/// One interface as the annotation tells of it.
+/// An interface in the network status annotation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Network {
     pub podconfig: String,
@@ -45,18 +45,18 @@ pub struct Network {
     pub mtu: u32,
 }
 
-/// Whether anything had to be written.
+/// Writes the status. Returns whether it had to be changed.
 pub async fn write(
     client: &Client,
     object: Option<&Pod>,
-    wish: &PodStatusWrite,
+    desired: &PodStatusWrite,
 ) -> Result<bool, WriteError> {
-    let is_meant = |pod: &&Pod| pod.metadata.uid.as_deref() == Some(&wish.uid);
-    let Some(pod) = object.filter(is_meant) else {
+    let is_same = |pod: &&Pod| pod.metadata.uid.as_deref() == Some(&desired.uid);
+    let Some(pod) = object.filter(is_same) else {
         return Err(WriteError::Gone);
     };
     let now = Time(Timestamp::now());
-    let Some(patch) = patch(pod, wish, &now) else {
+    let Some(patch) = patch(pod, desired, &now) else {
         return Ok(false);
     };
     let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
@@ -68,14 +68,17 @@ pub async fn write(
     Ok(true)
 }
 
-/// The patch that makes the pod's status say what it shall; none if it does. Pure.
-fn patch(pod: &Pod, wish: &PodStatusWrite, now: &Time) -> Option<Value> {
-    let mut patch = json!({"metadata": {"uid": wish.uid}});
-    let condition = wish
+/// The patch for the pod's status; `None` if it is up to date. Pure.
+fn patch(pod: &Pod, desired: &PodStatusWrite, now: &Time) -> Option<Value> {
+    let mut patch = json!({"metadata": {"uid": desired.uid}});
+    let condition = desired
         .gate
         .as_ref()
         .and_then(|gate| condition(pod, gate, now));
-    let annotation = wish.networks.as_ref().and_then(|own| annotation(pod, own));
+    let annotation = desired
+        .networks
+        .as_ref()
+        .and_then(|own| annotation(pod, own));
     if condition.is_none() && annotation.is_none() {
         return None;
     }
@@ -83,7 +86,7 @@ fn patch(pod: &Pod, wish: &PodStatusWrite, now: &Time) -> Option<Value> {
         patch["status"]["conditions"] = json!([condition]);
     }
     if let Some(annotation) = annotation {
-        // Whoever else writes it meanwhile must not be overwritten: the API refuses an old version.
+        // A concurrent change by another writer must not be overwritten: the API rejects an old version.
         patch["metadata"]["resourceVersion"] = json!(pod.metadata.resource_version);
         patch["metadata"]["annotations"] = json!({NETWORK_STATUS: annotation});
     }
@@ -92,23 +95,23 @@ fn patch(pod: &Pod, wish: &PodStatusWrite, now: &Time) -> Option<Value> {
 
 fn condition(pod: &Pod, gate: &Gate, now: &Time) -> Option<Value> {
     let status = if gate.is_ready { "True" } else { "False" };
-    let told = pod.gate();
-    let is_told = told.is_some_and(|told| {
-        let reason = told.reason.as_deref().unwrap_or_default();
-        let message = told.message.as_deref().unwrap_or_default();
-        (told.status.as_str(), reason, message)
+    let current = pod.gate();
+    let is_current = current.is_some_and(|current| {
+        let reason = current.reason.as_deref().unwrap_or_default();
+        let message = current.message.as_deref().unwrap_or_default();
+        (current.status.as_str(), reason, message)
             == (status, gate.reason.as_str(), gate.message.as_str())
     });
     let mut condition = json!({
         "type": READINESS_GATE, "status": status, "reason": gate.reason, "message": gate.message,
     });
-    if told.is_none_or(|told| told.status != status) {
+    if current.is_none_or(|current| current.status != status) {
         condition["lastTransitionTime"] = json!(now);
     }
-    (!is_told).then_some(condition)
+    (!is_current).then_some(condition)
 }
 
-/// The annotation with our entries in it: others' first, as they are. `null` where nothing is left.
+/// The annotation with our entries after those of others, which are kept unchanged. `null` if nothing is left.
 fn annotation(pod: &Pod, own: &[Network]) -> Option<Value> {
     let annotations = pod.metadata.annotations.as_ref();
     let before = annotations.and_then(|all| all.get(NETWORK_STATUS));
@@ -116,7 +119,7 @@ fn annotation(pod: &Pod, own: &[Network]) -> Option<Value> {
     let entries: Vec<Value> = match before.map(|text| serde_json::from_str(text)) {
         None => Vec::new(),
         Some(Ok(Value::Array(entries))) => entries,
-        // Not what Multus writes: it is not ours to mend.
+        // Not in the format of Multus: left alone.
         Some(_) => return None,
     };
     let (ours, mut entries): (Vec<Value>, Vec<Value>) = entries.into_iter().partition(is_own);

@@ -1,5 +1,5 @@
-//! PodReports at the API: written by server-side apply, so that what somebody else put beside them stays,
-//! and the report of an earlier pod of the name is taken over.
+//! PodReports at the API. They are written by server-side apply, so that fields of other managers stay, and the
+//! report of an earlier pod of the name is taken over.
 
 use crds::{PodReport, PodReportStatus};
 use kube::{
@@ -12,9 +12,9 @@ use serde_json::{Value, json};
 use super::{api_writer::WriteError, watch::ObjectKey};
 use crate::scope::Scope;
 
-/// Who writes, in the fields' own book-keeping.
+/// The field manager.
 pub const MANAGER: &str = "reconfd";
-/// What selects the reports of a node.
+/// Field selector for the reports of a node.
 pub const NODE_FIELD: &str = "status.node";
 
 pub async fn write(
@@ -30,7 +30,7 @@ pub async fn write(
     Ok(())
 }
 
-/// The pod owns its report, and its deletion never waits for it.
+/// The pod owns its report; its deletion does not wait for the report.
 fn body((namespace, name): &ObjectKey, status: &PodReportStatus) -> Value {
     let owner = json!({"apiVersion": "v1", "kind": "Pod", "name": name, "uid": status.pod_uid});
     json!({
@@ -42,7 +42,7 @@ fn body((namespace, name): &ObjectKey, status: &PodReportStatus) -> Value {
     })
 }
 
-/// Takes away the report of this very pod: that of a later one of the name, on another node, stays.
+/// Deletes the report of this very pod: that of a later pod of the name, on another node, stays.
 pub async fn remove(
     client: &Client,
     (namespace, name): &ObjectKey,
@@ -71,7 +71,7 @@ pub async fn remove(
     }
 }
 
-/// All reports of a node, as far as they are served.
+/// All reports of a node in the served namespaces.
 pub async fn of_node(
     client: &Client,
     node: &str,
@@ -80,7 +80,7 @@ pub async fn of_node(
     let selection = ListParams::default().fields(&format!("{NODE_FIELD}={node}"));
     let mut reports = Vec::new();
     for api in super::apis::<DeserializeGuard<PodReport>>(client, scope) {
-        // One that another version wrote in other words is written anew.
+        // A report of another version that cannot be parsed is written again.
         let listed = api.list(&selection).await?.items.into_iter();
         reports.extend(listed.filter_map(|report| report.0.ok()));
     }

@@ -1,6 +1,6 @@
-//! Pure: PeerSlices that were deleted, and stay in force for a while. A controller takes a peer away by writing
-//! the slice without it; a slice that is gone as a whole was nearly always deleted by hand, or with its
-//! definition, and comes back. Tunnels go on until then.
+//! Pure: deleted PeerSlices, which stay in force for a while. A controller removes a peer by writing the slice
+//! without it; a slice that is deleted as a whole was nearly always deleted by hand, or with its definition, and
+//! comes back. Tunnels go on until then.
 
 use std::{
     collections::BTreeMap,
@@ -9,10 +9,10 @@ use std::{
 
 use super::watch::ObjectKey;
 
-/// A slice that has not come back after so long is gone. Longer than a controller needs to start anew.
-const STAYS_FOR: Duration = Duration::from_secs(300);
+/// A slice that has not come back after this time is gone. Longer than a controller needs to restart.
+const RETENTION: Duration = Duration::from_secs(300);
 
-/// When each was deleted.
+/// The deletion time of each.
 #[derive(Debug, Default)]
 pub struct Retired(BTreeMap<ObjectKey, Instant>);
 
@@ -30,14 +30,14 @@ impl Retired {
         self.0.values_mut().for_each(|since| *since = now);
     }
 
-    /// When the next of them is gone.
+    /// When the next slice expires.
     pub fn next(&self) -> Option<Instant> {
-        self.0.values().map(|since| *since + STAYS_FOR).min()
+        self.0.values().map(|since| *since + RETENTION).min()
     }
 
-    /// Those that are gone by now.
+    /// Takes the expired slices.
     pub fn expired(&mut self, now: Instant) -> Vec<ObjectKey> {
-        let is_over = |since: Instant| since + STAYS_FOR <= now;
+        let is_over = |since: Instant| since + RETENTION <= now;
         let (over, stay): (BTreeMap<_, _>, _) = std::mem::take(&mut self.0)
             .into_iter()
             .partition(|(_, since)| is_over(*since));
@@ -60,7 +60,7 @@ mod tests {
         retired.deleted(key(), now);
         assert!(retired.expired(now).is_empty());
         retired.came_back(&key());
-        assert!(retired.expired(now + STAYS_FOR).is_empty());
+        assert!(retired.expired(now + RETENTION).is_empty());
         assert_eq!(retired.next(), None);
     }
 
@@ -68,18 +68,18 @@ mod tests {
     fn a_slice_that_does_not_come_back_is_gone_once() {
         let (mut retired, now) = (Retired::default(), Instant::now());
         retired.deleted(key(), now);
-        retired.deleted(key(), now + STAYS_FOR / 2);
-        assert_eq!(retired.next(), Some(now + STAYS_FOR));
-        assert_eq!(retired.expired(now + STAYS_FOR), [key()]);
-        assert!(retired.expired(now + STAYS_FOR).is_empty());
+        retired.deleted(key(), now + RETENTION / 2);
+        assert_eq!(retired.next(), Some(now + RETENTION));
+        assert_eq!(retired.expired(now + RETENTION), [key()]);
+        assert!(retired.expired(now + RETENTION).is_empty());
     }
 
     #[test]
     fn while_none_can_come_back_none_is_gone() {
         let (mut retired, now) = (Retired::default(), Instant::now());
         retired.deleted(key(), now);
-        retired.restart(now + STAYS_FOR);
-        assert!(retired.expired(now + STAYS_FOR).is_empty());
-        assert_eq!(retired.expired(now + 2 * STAYS_FOR), [key()]);
+        retired.restart(now + RETENTION);
+        assert!(retired.expired(now + RETENTION).is_empty());
+        assert_eq!(retired.expired(now + 2 * RETENTION), [key()]);
     }
 }

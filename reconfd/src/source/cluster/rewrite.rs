@@ -1,6 +1,6 @@
-//! Pure: when an object that others deleted or changed is written again. The first time at once, so that
-//! whoever waits for it goes on; ever less often where somebody keeps undoing it, so that two writers of one
-//! object do not keep the API busy.
+//! Pure: backoff for rewriting objects that others deleted or changed. The first rewrite is immediate, so that
+//! readers of the object can go on; the delay grows while another writer keeps changing it, so that two writers of
+//! one object do not keep the API busy.
 
 use std::{
     collections::BTreeMap,
@@ -9,14 +9,14 @@ use std::{
 
 use super::watch::ObjectKey;
 
-/// Less than what comes out of step between a write's answer and the watch; an object that is gone because
-/// its owner is gone is known to be so by then.
+/// Longer than a write's response and its watch event can be out of order; by then, an object that is gone because
+/// its owner is gone is known to be so.
 const MIN_BACKOFF: Duration = Duration::from_millis(250);
 const MAX_BACKOFF: Duration = Duration::from_secs(300);
-/// An object that stayed as it was written for so long begins with the first wait again.
+/// The backoff restarts for an object that stayed unchanged for this time.
 const RESET_AFTER: Duration = Duration::from_secs(600);
 
-/// Objects that are not as they were written.
+/// Objects that differ from what was written.
 #[derive(Debug, Default)]
 pub struct Rewrites(BTreeMap<ObjectKey, Rewrite>);
 
@@ -28,7 +28,7 @@ struct Rewrite {
 }
 
 impl Rewrites {
-    /// The API has another object than was written, or none.
+    /// The object at the API differs, or is gone.
     pub fn differs(&mut self, key: &ObjectKey, now: Instant) {
         let fresh = Rewrite {
             due: None,
@@ -45,19 +45,19 @@ impl Rewrites {
         rewrite.due.get_or_insert(now + wait);
     }
 
-    /// The API has it as it was written.
+    /// The object at the API is as written.
     pub fn agrees(&mut self, key: &ObjectKey) {
         if let Some(rewrite) = self.0.get_mut(key) {
             rewrite.due = None;
         }
     }
 
-    /// When the next one is to be written.
+    /// When the next rewrite is due.
     pub fn next(&self) -> Option<Instant> {
         self.0.values().filter_map(|rewrite| rewrite.due).min()
     }
 
-    /// Those that are to be written now.
+    /// Takes the due rewrites.
     pub fn due(&mut self, now: Instant) -> Vec<ObjectKey> {
         let is_due = |rewrite: &Rewrite| rewrite.due.is_some_and(|due| due <= now);
         let due = self.0.iter_mut().filter(|(_, rewrite)| is_due(rewrite));

@@ -1,4 +1,4 @@
-//! The thread that talks to the API: watches into the stores, the desk out of them.
+//! The API thread: watches fill the stores, and the write queue is drained.
 
 use std::{
     collections::BTreeMap,
@@ -40,9 +40,9 @@ use crate::{
     source::{StoreWriter, Trigger},
 };
 
-/// How soon a look that failed is tried again.
+/// Interval between attempts of the startup checks.
 const RETRY_INTERVAL: Duration = Duration::from_secs(2);
-/// At the end, what is still to be written gets so long.
+/// Time for pending writes at shutdown.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(2);
 
 /// Everything that the thread needs.
@@ -51,16 +51,16 @@ pub struct Service {
     pub health: DaemonHealth,
     pub metrics: Metrics,
     pub queue: WriteQueue,
-    /// The claims of this node, and what rings when there is something to ask for.
+    /// The claims of this node, and the signal for due operations.
     pub claims: (ClaimAllocator, Arc<Notify>),
-    /// Told once: every list was heard, or it can never be.
+    /// Sent once: initial lists are complete, or startup failed permanently.
     pub complete: mpsc::Sender<anyhow::Result<()>>,
 }
 
 type WatchStreams = Vec<Pin<Box<dyn Stream<Item = WatchEvent> + Send>>>;
 
 impl Service {
-    /// Until it is stopped; a failure that no waiting mends is told.
+    /// Runs until it is stopped; a permanent failure is sent to `complete`.
     pub async fn run(
         self,
         writer: StoreWriter,
@@ -77,7 +77,7 @@ impl Service {
             }
         };
         if let Err(error) = ended {
-            // Whoever no longer waits for it has ended as well.
+            // A receiver that is gone has ended as well.
             let _ = self.complete.send(Err(error));
         }
     }
@@ -112,14 +112,14 @@ impl Service {
         Ok(())
     }
 
-    /// What is waited for, for those who ask whether the daemon is ready.
+    /// Reports what startup waits for, as the readiness reason.
     fn wait(&self, why: &str) {
         if self.health.wait_for(why) {
             tracing::warn!("waiting: {why}");
         }
     }
 
-    /// A node that the API does not know has no pods, and all links here would be nobody's.
+    /// A node that is unknown to the API has no pods, and all links here would count as orphaned.
     async fn check_node(&self, client: &Client) -> anyhow::Result<()> {
         let name = &self.options.node;
         let nodes: Api<PartialObjectMeta<Node>> = Api::all(client.clone());
@@ -127,24 +127,24 @@ impl Service {
             match nodes.get_opt(name).await {
                 Ok(Some(_)) => return Ok(()),
                 Ok(None) => bail!(
-                    "the API server knows no node {name:?}; name this node with --node-name or PODCONFIG_NODE_NAME"
+                    "the API server has no node {name:?}; set the name of this node with --node-name or PODCONFIG_NODE_NAME"
                 ),
-                // It is no must that this right is granted.
+                // This permission is optional.
                 Err(kube::Error::Api(status)) if status.code == 403 => return Ok(()),
-                Err(error) => self.wait(&format!("look for node {name}: {error}")),
+                Err(error) => self.wait(&format!("cannot get node {name}: {error}")),
             }
             sleep(RETRY_INTERVAL).await;
         }
     }
 
-    /// What an earlier daemon wrote, so that it is not written again.
+    /// Reads the reports of an earlier daemon, so that unchanged ones are not written again.
     async fn read_reports(&self, client: &Client) {
         loop {
             match reports::of_node(client, &self.options.node, &self.options.scope).await {
                 Ok(reports) => return self.queue.seed(reports),
                 Err(error) => {
                     let why = client::refusal(&error);
-                    self.wait(&format!("the API does not list podreports ({why})"));
+                    self.wait(&format!("cannot list podreports ({why})"));
                 }
             }
             sleep(RETRY_INTERVAL).await;
@@ -169,7 +169,7 @@ impl Service {
                 continue;
             }
             match states.unsynced() {
-                // What is on its way is no news.
+                // An initial list in progress is not worth a warning.
                 Some(missing) if states.failing.is_empty() => drop(self.health.wait_for(&missing)),
                 Some(missing) => self.wait(&missing),
                 None => {
@@ -181,7 +181,7 @@ impl Service {
         }
     }
 
-    /// The watches, limited to this node and to what is served.
+    /// Opens the watches, limited to this node and to the served namespaces.
     fn open(&self, client: &Client, writer: StoreWriter) -> (WatchStreams, WatchStates) {
         let scope = &self.options.scope;
         let whole = watcher::Config::default;
@@ -246,7 +246,7 @@ impl Service {
     }
 }
 
-/// Until then; without a time, for good.
+/// Sleeps until then; without a time, forever.
 pub async fn until(time: Option<Instant>) {
     match time {
         Some(time) => sleep_until(time.into()).await,
@@ -254,7 +254,7 @@ pub async fn until(time: Option<Instant>) {
     }
 }
 
-/// One watch for each of these places.
+/// Opens one watch for each API handle.
 fn watch_each<K>(
     streams: &mut WatchStreams,
     apis: Vec<Api<K>>,

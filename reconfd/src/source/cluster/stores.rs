@@ -1,5 +1,5 @@
-//! What the watches say, put into the stores: only what differs in what anybody here looks at is told as a
-//! change, so that a status, a heartbeat or a list that begins anew costs no pass.
+//! Writes watch events into the stores. Only differences in fields that are used trigger a change, so that a status
+//! update, a heartbeat or a relist costs no pass.
 
 use std::time::Instant;
 
@@ -30,13 +30,13 @@ pub struct StoreUpdater {
     stores: Stores,
     scope: Scope,
     installation: String,
-    /// Slices that were deleted and are in the store all the same.
+    /// Slices that were deleted and are still in the store.
     retired: Retired,
 }
 
 impl StoreUpdater {
     pub fn new(mut writer: StoreWriter, scope: Scope, installation: &str) -> Self {
-        // Who reads the stores does not wait for them: nobody reads before every list was heard.
+        // Readers do not wait for the stores: reading starts after the initial lists are complete.
         writer.ready();
         let stores = writer.stores();
         Self {
@@ -74,7 +74,7 @@ impl StoreUpdater {
         is_new.then_some(Trigger::Namespace(name))
     }
 
-    /// One that is deleted stays in force for a while.
+    /// A deleted slice stays in force for a while.
     pub fn peer_slice(
         &mut self,
         object_event: ObjectEvent<PeerSlice>,
@@ -98,7 +98,7 @@ impl StoreUpdater {
         }
     }
 
-    /// The slices that were deleted and did not come back. `may_come_back`: whether they are watched.
+    /// Removes the slices that did not come back after their deletion. `may_come_back`: whether they are watched.
     pub fn expire_slices(&mut self, may_come_back: bool, now: Instant) -> Vec<Trigger> {
         if !may_come_back {
             self.retired.restart(now);
@@ -124,7 +124,7 @@ impl StoreUpdater {
         };
         let segment = |slice: &PeerSlice| (slice.spec.vni, slice.spec.port);
         let (vni, port) = segment(slice);
-        // A slice that says another segment than before concerns both.
+        // A slice that changes its segment affects both.
         let change = match known.is_some_and(|known| segment(&known) != (vni, port)) {
             true => Trigger::Namespace(namespace),
             false => Trigger::PeerSlice {
@@ -136,7 +136,7 @@ impl StoreUpdater {
         is_new.then_some(change)
     }
 
-    /// Of other installations only which namespaces they serve.
+    /// Of other installations, only the namespaces that they serve are used.
     pub fn reserved_networks(
         &mut self,
         object_event: ObjectEvent<ReservedNetworks>,
@@ -152,12 +152,13 @@ impl StoreUpdater {
             ObjectEvent::Applied(object) => object.spec.serves.clone(),
             ObjectEvent::Deleted(_) => None,
         };
-        // A dot is in no installation's name: it tells the lists of networks from what is said of all of them.
+        // No installation's name contains a dot: it distinguishes the lists of networks from the object about all of
+        // them.
         !name.contains('.') && self.writer.serves(&name, serves)
     }
 
-    /// Of this installation's controller alone; that it says the same again is news only to those who no longer
-    /// relied on it.
+    /// Networks of this installation's controller alone. An unchanged object is a change only if the networks were
+    /// stale before.
     fn own_networks(&mut self, object_event: ObjectEvent<ReservedNetworks>) -> Option<()> {
         let (_, name) = key_of(&object_event);
         let rest = name.strip_prefix(&self.installation)?;
@@ -178,9 +179,9 @@ impl StoreUpdater {
     }
 
     fn renewed(&self, object_event: &ObjectEvent<ReservedNetworks>) {
-        let heard = &self.stores.networks_confirmed;
+        let confirmed = &self.stores.networks_confirmed;
         let ObjectEvent::Applied(object) = object_event else {
-            return heard.set(None);
+            return confirmed.set(None);
         };
         let before = self
             .stores
@@ -188,9 +189,11 @@ impl StoreUpdater {
             .get(&ObjectRef::new(&self.installation));
         let now = Instant::now();
         match (&object.spec.renewed, before) {
-            (None, _) => heard.set(None),
-            (Some(said), None) => heard.set(first_confirmation(said, Timestamp::now(), now)),
-            (said, Some(before)) if before.spec.renewed != *said => heard.set(Some(now)),
+            (None, _) => confirmed.set(None),
+            (Some(renewed), None) => {
+                confirmed.set(first_confirmation(renewed, Timestamp::now(), now))
+            }
+            (renewed, Some(before)) if before.spec.renewed != *renewed => confirmed.set(Some(now)),
             (Some(_), Some(_)) => (),
         }
     }
@@ -224,8 +227,8 @@ where
     }
 }
 
-/// The event for the store, and whether there is anything in it that anybody here looks at. The store has
-/// the newest version in any case: who changes an object must name it.
+/// The event for the store, and whether a used field has changed. The store gets the newest version in any case:
+/// changing an object needs its resourceVersion.
 fn event<K>(
     object_event: ObjectEvent<K>,
     store: &Store<K>,
@@ -245,13 +248,13 @@ where
     }
 }
 
-/// The same object, and not another one of its name.
+/// Whether it is the same object and specification, not another object of its name.
 fn is_same(old: &impl Resource, new: &impl Resource) -> bool {
     let (old, new) = (old.meta(), new.meta());
     (&old.uid, old.generation) == (&new.uid, new.generation)
 }
 
-/// Of a pod that runs, its status changes all the time.
+/// Compares only used fields: the status of a running pod changes all the time.
 fn is_same_pod(old: &Pod, new: &Pod) -> bool {
     let annotation = |pod: &Pod| {
         let annotations = pod.metadata.annotations.as_ref();

@@ -1,6 +1,5 @@
-//! One kind of object, watched for good. A watch that ends begins anew, and a list that can not be had is
-//! unknown and not empty: nothing is taken for gone but what the API said is gone, or what a whole list
-//! no longer holds.
+//! Watch of one kind of object. A watch that ends is restarted, and a list that fails is unknown, not empty: an
+//! object counts as deleted only by a delete event, or when a complete list does not contain it.
 
 use std::{
     collections::BTreeSet,
@@ -20,19 +19,19 @@ use kube::{
 };
 use serde::de::DeserializeOwned;
 
-/// After a failure the next try comes so soon, and each further one after twice the time.
+/// Backoff after a failure; it doubles with each attempt.
 const MIN_BACKOFF: Duration = Duration::from_millis(200);
 const MAX_BACKOFF: Duration = Duration::from_secs(10);
-/// A watch that went on for so long begins with the shortest wait again.
+/// The backoff restarts after a watch has run for this time.
 const RESET_AFTER: Duration = Duration::from_secs(30);
 
-/// What one watch says.
+/// An event of a watch, or its error.
 pub type WatchResult<K> = Result<Event<K>, watcher::Error>;
 
-/// Namespace (empty for an object of the cluster) and name.
+/// Namespace (empty for a cluster-scoped object) and name.
 pub type ObjectKey = (String, String);
 
-/// All objects of a kind, as far as the selection goes.
+/// All selected objects of a kind.
 pub fn objects<K>(api: Api<K>, selection: Config) -> impl Stream<Item = WatchResult<K>> + Send
 where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
@@ -44,14 +43,14 @@ where
         .map(|result| result.map(|event| event.modify(strip_managed_fields)))
 }
 
-/// `410 Expired`, as every watch gets it from an API server that has started anew: the server answers, and the
-/// next thing to do is to list, at once. One that comes again and again is a failure like any other.
+/// `410 Expired`, which every watch gets from a restarted API server: the server is available, and a relist follows
+/// at once. A repeated one is a failure like any other.
 #[derive(Debug, Default)]
 struct ExpiredWatch(Option<Instant>);
 
 impl ExpiredWatch {
     fn is_harmless<K>(&mut self, result: &WatchResult<K>, now: Instant) -> bool {
-        // Of the other errors the watcher begins no list.
+        // After other errors the watcher does not relist.
         let is_expired =
             matches!(result, Err(watcher::Error::WatchError(status)) if status.code == 410);
         is_expired
@@ -62,8 +61,8 @@ impl ExpiredWatch {
     }
 }
 
-/// How long it is waited after a failure. That a list begins is no success yet: one that fails again and
-/// again, because the kind is not installed or may not be read, is asked for ever less often.
+/// Backoff of a watch. The start of a list is no success yet: a list that keeps failing, because the kind is not
+/// installed or may not be read, is retried ever less often.
 struct WatchBackoff {
     waits: ExponentialBackoff,
     failed: Option<Instant>,
@@ -98,22 +97,21 @@ impl Backoff for WatchBackoff {
     fn reset(&mut self) {}
 }
 
-/// Who wrote which field is half of an object's bytes and of no use here.
+/// Managed fields are half of an object's size, and not used here.
 fn strip_managed_fields(object: &mut impl Resource) {
     object.meta_mut().managed_fields = None;
 }
 
-/// What a watch has told of which objects there are, so that a list that begins anew says exactly what
-/// came and what went. Pure.
+/// The keys of the objects that a watch has reported. A relist yields exact additions and deletions. Pure.
 #[derive(Debug, Default)]
 pub struct KnownKeys {
     known: BTreeSet<ObjectKey>,
-    /// The objects of the list that is under way.
+    /// The keys of the list in progress.
     listing: Option<BTreeSet<ObjectKey>>,
     is_synced: bool,
 }
 
-/// One object came, changed or went.
+/// An object was created or changed, or it was deleted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ObjectEvent<K> {
     Applied(Box<K>),
@@ -121,13 +119,13 @@ pub enum ObjectEvent<K> {
 }
 
 impl KnownKeys {
-    /// Whether a whole list has been heard once.
+    /// Whether a list was completed once.
     pub fn is_synced(&self) -> bool {
         self.is_synced
     }
 
-    /// Whether the object is there, as far as was heard.
-    pub fn knows(&self, key: &ObjectKey) -> bool {
+    /// Whether the object exists, as far as known.
+    pub fn contains(&self, key: &ObjectKey) -> bool {
         self.known.contains(key)
     }
 
@@ -160,7 +158,7 @@ impl KnownKeys {
             .then(|| ObjectEvent::Deleted(key.clone()))
     }
 
-    /// The list is whole: what it does not hold is gone.
+    /// The list is complete: objects that it does not contain are deleted.
     fn listed<K>(&mut self) -> Vec<ObjectEvent<K>> {
         self.is_synced = true;
         let listing = self.listing.take().unwrap_or_default();
@@ -258,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_that_nobody_knew_can_not_go() {
+    fn an_unknown_object_cannot_be_deleted() {
         let mut keys = KnownKeys::default();
         assert!(after(&mut keys, vec![Event::Delete(pod("a"))]).is_empty());
         assert!(!keys.is_synced());

@@ -1,4 +1,4 @@
-//! What is remembered of the watches: which of them has told all there is, and which can not be had.
+//! Sync state of all watches: which initial lists are complete, and which watches fail.
 
 use std::{collections::BTreeMap, time::Instant};
 
@@ -16,7 +16,7 @@ use crate::{
     source::{NamespaceMeta, Pod, Trigger},
 };
 
-/// What one of the watches said; which of its kind said it, it numbers.
+/// An event of one of the watches, with the number of the watch within its kind.
 pub enum WatchEvent {
     PodConfig(usize, WatchResult<Guarded<PodConfig>>),
     Policy(usize, WatchResult<Guarded<PodConfigPolicy>>),
@@ -27,7 +27,7 @@ pub enum WatchEvent {
     Claim(usize, WatchResult<Guarded<AddressClaim>>),
 }
 
-/// One object that nobody can read must not make a whole list unreadable, and so blind the daemon.
+/// One object that cannot be parsed must not make a whole list fail.
 pub type Guarded<K> = DeserializeGuard<K>;
 
 const RESERVED_NETWORKS: &str = "reservednetworks";
@@ -43,10 +43,10 @@ pub struct WatchStates {
     pub peer_slices: Vec<KnownKeys>,
     pub reserved_networks: Vec<KnownKeys>,
     pub claims: Vec<KnownKeys>,
-    /// Who is told of them.
+    /// Receives claim events.
     pub of_node: ClaimAllocator,
     pub metrics: Metrics,
-    /// Kinds whose lists can not be had at the moment, and why.
+    /// Kinds whose watches fail at the moment, and the error.
     pub failing: BTreeMap<&'static str, String>,
 }
 
@@ -107,13 +107,13 @@ impl WatchStates {
                 if self.claims.iter().all(KnownKeys::is_synced) {
                     self.of_node.set_synced();
                 }
-                // Whom it concerns, the claims themselves tell.
+                // The allocator notifies the affected pods itself.
                 Vec::new()
             }
         }
     }
 
-    /// Slices of peers that were deleted and did not come back.
+    /// Removes peer slices that were deleted and did not come back.
     pub fn expire(&mut self, now: Instant) -> Vec<Trigger> {
         let may_come_back = !self.failing.contains_key(PEER_SLICES);
         self.updater.expire_slices(may_come_back, now)
@@ -152,15 +152,15 @@ impl WatchStates {
         }
     }
 
-    /// What was known stays in force: a list that can not be had is unknown, and not empty.
+    /// Cached objects stay in force: a list that fails is unknown, not empty.
     fn record_failure(&mut self, kind: &'static str, error: &watcher::Error) {
         let why = why(error);
         if self.failing.insert(kind, why.clone()).as_ref() != Some(&why) {
-            tracing::warn!(kind, "{why}; what was known stays in force");
+            tracing::warn!(kind, "watch failed, cached objects stay in force: {why}");
         }
     }
 
-    /// What was never heard as a whole, in words; none if everything was.
+    /// The kinds whose initial list is incomplete, as text; `None` if all are synced.
     pub fn unsynced(&self) -> Option<String> {
         let kinds = [
             ("podconfigs", &self.podconfigs),
@@ -174,7 +174,7 @@ impl WatchStates {
         let unsynced = kinds
             .iter()
             .filter(|(_, keys)| !keys.iter().all(KnownKeys::is_synced))
-            // Where it can not be had, no new address is given out, and everything else goes on.
+            // Without these, no new address is allocated, and everything else goes on.
             .filter(|(kind, _)| {
                 ![RESERVED_NETWORKS, CLAIMS].contains(kind) || !self.failing.contains_key(kind)
             });
@@ -184,11 +184,11 @@ impl WatchStates {
         });
         let kinds_text: Vec<String> = kinds_text.collect();
         (!kinds_text.is_empty())
-            .then(|| format!("the API has not told all of {}", kinds_text.join(", ")))
+            .then(|| format!("initial list not complete: {}", kinds_text.join(", ")))
     }
 }
 
-/// Of an object that can not be read, the last version that could be stays in force.
+/// For an object that cannot be parsed, the last valid version stays in force.
 fn readable<K: Resource<DynamicType = ()>>(
     events: ObjectEvent<Guarded<K>>,
 ) -> Option<ObjectEvent<K>> {
@@ -199,7 +199,7 @@ fn readable<K: Resource<DynamicType = ()>>(
                 let (kind, meta) = (K::kind(&()), &invalid.metadata);
                 tracing::error!(
                     kind = %kind, namespace = meta.namespace, name = meta.name,
-                    "can not be read, and what was known of it stays in force: {}", invalid.error
+                    "cannot be parsed, the last valid version stays in force: {}", invalid.error
                 );
                 None
             }
@@ -208,7 +208,7 @@ fn readable<K: Resource<DynamicType = ()>>(
     }
 }
 
-/// Why a list or a watch can not be had.
+/// The error of a list or a watch as text.
 pub fn why(error: &watcher::Error) -> String {
     use watcher::Error::{InitialListFailed, WatchFailed, WatchStartFailed};
     match error {

@@ -1,5 +1,5 @@
-//! What is to be written to the API, and nobody waits for it: of each object the latest wish alone is kept,
-//! and written when the API takes it. Links are never behind a write.
+//! Queue of pending API writes. Non-blocking; writes to one object coalesce to the newest. Links never wait for a
+//! write.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -12,17 +12,17 @@ use tokio::{sync::Notify, time::sleep};
 
 use super::{events::Notice, pods::PodStatusWrite, rewrite::Rewrites, watch::ObjectKey};
 
-/// Events beyond these are dropped, the oldest first: while the API is away nobody can read them.
+/// Limit of queued Events; the oldest are dropped first: while the API is unavailable they cannot be read.
 const MAX_NOTICES: usize = 1000;
 
-/// Cheap to clone; every clone writes to the same API.
+/// Handle to the queue. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct WriteQueue(Arc<Shared>);
 
 #[derive(Default)]
 struct Shared {
     wakeup: Notify,
-    /// Rings when there may be reports in another namespace.
+    /// Signals that there may be reports in another namespace.
     namespaces: Notify,
     pending: Mutex<Pending>,
 }
@@ -32,24 +32,24 @@ struct Pending {
     reports: BTreeMap<ObjectKey, ReportWrite>,
     pods: BTreeMap<ObjectKey, PodStatusWrite>,
     notices: VecDeque<Notice>,
-    /// Reports as the API has them.
+    /// Reports as stored in the API.
     written: BTreeMap<ObjectKey, PodReportStatus>,
-    /// Reports as they are to be.
+    /// Desired reports.
     wanted: BTreeMap<ObjectKey, PodReportStatus>,
-    /// Reports that the API has otherwise.
+    /// Reports that differ in the API.
     rewrites: Rewrites,
-    /// How many writes are not answered yet.
+    /// Writes without a response yet.
     in_flight: usize,
 }
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum ReportWrite {
     Write(Box<PodReportStatus>),
-    /// Only the report of this pod, by its uid, is taken away.
+    /// Deletes only the report of this pod, by its uid.
     Remove(String),
 }
 
-/// One thing to write.
+/// One pending write.
 pub enum WriteRequest {
     Report(ObjectKey, ReportWrite),
     Pod(ObjectKey, PodStatusWrite),
@@ -57,7 +57,7 @@ pub enum WriteRequest {
 }
 
 impl WriteQueue {
-    /// What the API has of a pod's report.
+    /// The pod's report as stored in the API.
     pub fn written(&self, namespace: &str, name: &str) -> Option<PodReportStatus> {
         let key = (namespace.to_owned(), name.to_owned());
         self.pending().written.get(&key).cloned()
@@ -66,12 +66,12 @@ impl WriteQueue {
     pub fn write_pod_report(&self, report: &PodReport) {
         let key = super::watch::key(report);
         let Some(status) = report.status.clone() else {
-            return tracing::error!(?key, "a pod report that says nothing is not written");
+            return tracing::error!(?key, "a PodReport without status is not written");
         };
         let mut pending = self.pending();
         pending.wanted.insert(key.clone(), status.clone());
         self.0.namespaces.notify_one();
-        // While something is under way, what the API has may be otherwise in a moment.
+        // While a write is in flight, the stored report may be about to change.
         if pending.in_flight == 0 && pending.has(&key, &status) {
             pending.reports.remove(&key);
             return;
@@ -81,7 +81,7 @@ impl WriteQueue {
         self.0.wakeup.notify_one();
     }
 
-    /// Drops what is to be written of a pod, and leaves what is.
+    /// Drops pending writes for a pod, and leaves what is stored.
     pub fn forget_pod(&self, namespace: &str, name: &str) {
         let key = (namespace.to_owned(), name.to_owned());
         let mut pending = self.pending();
@@ -90,7 +90,7 @@ impl WriteQueue {
         pending.pods.remove(&key);
     }
 
-    /// Takes away the report of this very pod, where there is one.
+    /// Deletes the report of this very pod, if there is one.
     pub fn remove_pod_report(&self, namespace: &str, name: &str, uid: &str) {
         let key = (namespace.to_owned(), name.to_owned());
         let mut pending = self.pending();
@@ -100,14 +100,14 @@ impl WriteQueue {
         }
         let queued = pending.reports.remove(&key);
         let is_written = pending.written.get(&key).is_some_and(is_of_pod);
-        // It may be on its way.
+        // The write may be in flight.
         if is_written || queued.is_some() {
             pending.reports.insert(key, ReportWrite::Remove(uid.into()));
             self.0.wakeup.notify_one();
         }
     }
 
-    /// Takes away all reports of this node but those of these pods, by uid.
+    /// Deletes all reports of this node except those of these pods, by uid.
     pub fn keep_only(&self, uids: &[&str]) {
         let mut pending = self.pending();
         let stale = pending.written.iter();
@@ -139,7 +139,7 @@ impl WriteQueue {
         self.0.wakeup.notify_one();
     }
 
-    /// The reports that the API has at the start.
+    /// Sets the reports that are stored at the start.
     pub fn seed(&self, reports: Vec<PodReport>) {
         self.pending().written = statuses(reports);
     }
@@ -151,12 +151,12 @@ impl WriteQueue {
         keys.map(|(namespace, _)| namespace.clone()).collect()
     }
 
-    /// Waits until there may be others.
+    /// Waits until the namespaces may have changed.
     pub async fn namespaces_changed(&self) {
         self.0.namespaces.notified().await;
     }
 
-    /// Takes in how the API has a report: one that is otherwise than it was written is written again.
+    /// Records a report as stored in the API. One that differs from the desired report is written again.
     pub fn observed(&self, key: &ObjectKey, status: Option<PodReportStatus>, now: Instant) {
         let mut pending = self.pending();
         match status {
@@ -176,12 +176,12 @@ impl WriteQueue {
         gone.for_each(|key| self.observed(&key, None, now));
     }
 
-    /// When a report is to be written again.
+    /// When the next rewrite is due.
     pub fn next_rewrite(&self) -> Option<Instant> {
         self.pending().rewrites.next()
     }
 
-    /// Queues the reports that are to be written again by now, if their pod, by its uid, is there.
+    /// Queues the due rewrites whose pod, by its uid, still exists.
     pub fn write_again(
         &self,
         is_there: impl Fn(&ObjectKey, &str) -> bool,
@@ -205,7 +205,7 @@ impl WriteQueue {
         due
     }
 
-    /// Waits until nothing is left to write.
+    /// Waits until nothing is pending or in flight.
     pub async fn wait_drained(&self) {
         while !self.is_drained() {
             sleep(Duration::from_millis(5)).await;
@@ -240,12 +240,12 @@ impl WriteQueue {
         pending.in_flight = pending.in_flight.saturating_sub(1);
     }
 
-    /// For another try, unless there is a later wish.
+    /// Queues a failed write again, unless there is a newer one for its object.
     pub fn requeue(&self, request: WriteRequest) {
         let mut pending = self.pending();
         match request {
             WriteRequest::Report(key, request) => {
-                // Without an answer nobody knows what the API has.
+                // Without a response, the stored report is unknown.
                 if let ReportWrite::Write(_) = request {
                     pending.written.remove(&key);
                 }
@@ -275,7 +275,7 @@ impl WriteQueue {
     }
 
     fn pending(&self) -> MutexGuard<'_, Pending> {
-        // Every change is made as a whole, so a panic in between leaves nothing half-done.
+        // Every change is atomic, so a panic leaves no partial state.
         self.0
             .pending
             .lock()
@@ -284,12 +284,12 @@ impl WriteQueue {
 }
 
 impl Pending {
-    /// Whether the API has this report of that pod.
+    /// Whether the API has this report.
     fn has(&self, key: &ObjectKey, status: &PodReportStatus) -> bool {
         self.written.get(key) == Some(status)
     }
 
-    /// Whether the API has the report as it is to be; of one that is not to be, nothing is asked.
+    /// Whether the stored report is the desired one; true if none is desired.
     fn is_as_wanted(&self, key: &ObjectKey) -> bool {
         let wanted = self.wanted.get(key);
         wanted.is_none_or(|wanted| self.has(key, wanted))

@@ -106,7 +106,7 @@ fn an_object_that_nobody_understands_is_named_and_hides_no_other() {
     is_in_state(
         POOLS,
         "Unknown",
-        r#"IPPool.crd.projectcalico.org/odd: spec.cidr: "ten" is no network"#,
+        r#"IPPool.crd.projectcalico.org/odd: spec.cidr: "ten" is not a network"#,
     );
     is_published(NETWORK);
     drop(odd);

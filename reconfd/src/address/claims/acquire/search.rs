@@ -1,5 +1,5 @@
-//! Pure: which address of a range to try next: a few by hash, then free ones of a list: of the smallest block around
-//! the last try, which costs little, and if that is full, of all blocks of the range.
+//! Pure: chooses the next address of a range: first a few by hash, then free ones of a list: of the smallest block
+//! around the last attempt, which is cheap, and if that is full, of all blocks of the range.
 
 use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
@@ -12,42 +12,42 @@ use super::super::{
 };
 use crate::address::range::Range;
 
-/// After so many conflicts in a range that is one small block, who has what is listed.
+/// Number of conflicts before listing, in a range that is one small block.
 const BLIND_TRIES: u32 = 2;
-/// And in a wider one: so many fail in a row only where most is taken, and a list costs the API server what five
-/// tries cost.
+/// The same in a wider range: so many attempts in a row fail only if most of it is taken, and a list costs the API
+/// server as much as five attempts.
 const BLIND_TRIES_WIDE: u32 = 5;
-/// A list that stale_hits so often is made restart.
+/// Number of conflicts after which a list is stale and repeated.
 const MAX_STALE_HITS: usize = 4;
-/// So many blocks are listed before a range is called full: all of a /16.
+/// Number of blocks that are listed before a range counts as full: all of a /16.
 const MAX_BLOCKS: u32 = 16;
 
 #[derive(Clone, Debug)]
 pub struct Search {
-    /// What may be given out now, and what of it others have beside the claims.
+    /// What may be allocated now; it excludes addresses that others use without a claim.
     range: Range,
     whole: Range,
     conflicts: u32,
     block: Block,
-    /// The block has all of the range.
+    /// The block contains the whole range.
     is_only: bool,
-    /// The block is a small one, and that it is full says nothing of the range.
+    /// The block is a small one: if it is full, the range may still have free addresses.
     is_near: bool,
-    /// Blocks that were listed since the search began.
+    /// Blocks listed since the search began.
     listed: u32,
     taken: BTreeSet<IpAddr>,
-    /// Of those, what was not on the list.
+    /// Of those, the addresses that were not on the list.
     stale_hits: usize,
     draws: u32,
     usage: RangeUsage,
 }
 
-/// What the lists have told so far.
+/// Usage of the listed blocks.
 #[derive(Clone, Debug, Default)]
 struct RangeUsage {
     used: usize,
     resting: usize,
-    /// When it was made, and whose it is.
+    /// Its creation time and pod.
     oldest: Option<(Time, ClaimPod)>,
 }
 
@@ -88,7 +88,7 @@ impl Search {
         self.by_hash(claimant, 0)
     }
 
-    /// After a conflict, or without one at the beginning.
+    /// The next address after a conflict, or the first one without.
     pub fn after(&mut self, claimant: &Claimant, taken: Option<IpAddr>) -> Next {
         self.conflicts += u32::from(taken.is_some());
         self.stale_hits += taken.map_or(0, |taken| usize::from(self.taken.insert(taken)));
@@ -118,14 +118,14 @@ impl Search {
         }
     }
 
-    /// The list was no good: what it told is not counted.
+    /// The list is stale: discards its usage.
     fn restart(&mut self) -> Next {
         self.listed = 0;
         self.usage = RangeUsage::default();
         Next::List
     }
 
-    /// Who has what in the block, as a list told it just now.
+    /// Adds the claims of a listed block.
     pub fn add_listed(&mut self, claims: &[Arc<AddressClaim>], taken: BTreeSet<IpAddr>) {
         self.listed += 1;
         self.stale_hits = 0;
@@ -138,7 +138,7 @@ impl Search {
         }
     }
 
-    /// A free address of the block that was listed, another one for each who looks for one there.
+    /// A free address of the listed block; different claimants get different ones.
     pub fn free_in_block(&mut self, claimant: &Claimant) -> Option<IpAddr> {
         let inside = self
             .range
@@ -149,7 +149,7 @@ impl Search {
         inside.nth(hash)
     }
 
-    /// On to the next block; whether there is one that was not listed.
+    /// Advances to the next block. Returns whether it was not listed yet.
     pub fn next_block(&mut self) -> bool {
         let (first, last) = self.range.bounds();
         if std::mem::take(&mut self.is_near) {
@@ -166,7 +166,7 @@ impl Search {
         !is_through
     }
 
-    /// What to say of a range of which nothing is left; the search begins restart.
+    /// Describes a full range, and restarts the search.
     pub fn describe_full(&mut self, now: &Time, claimant: &Claimant) -> String {
         let usage = std::mem::take(&mut self.usage);
         let seen = std::mem::take(&mut self.listed);
@@ -176,10 +176,10 @@ impl Search {
             self.whole, usage.used, usage.resting
         );
         if total > free {
-            words += &format!(", {} others' by what the cluster says", total - free);
+            words += &format!(", {} used by others in the cluster", total - free);
         }
         if !self.is_only && self.all_blocks() > u128::from(seen) {
-            words += &format!("; {seen} blocks of 4096 addresses were looked at, others follow");
+            words += &format!("; {seen} blocks of 4096 addresses were checked, more follow");
         }
         if let Some((made, pod)) = usage.oldest {
             let (whose, age) = (claimant.describe_pod(&pod), age(&made, now));
@@ -195,7 +195,7 @@ impl Search {
         self.range.nth(hash)
     }
 
-    /// How many blocks are looked at before the range is called full.
+    /// How many blocks are listed before the range counts as full.
     fn blocks(&self) -> u32 {
         match self.is_only {
             true => 1,
@@ -228,7 +228,7 @@ impl RangeUsage {
     }
 }
 
-/// As people say it.
+/// Human-readable age.
 fn age(since: &Time, now: &Time) -> String {
     let seconds = now.0.as_second().saturating_sub(since.0.as_second()).max(0);
     match seconds {

@@ -1,5 +1,5 @@
-//! Pure: the address is that of another pod of the same controller. Who waits for it is written on the claim, where
-//! the daemon of that pod sees it; it hands the address over when the time has come and its own link is gone.
+//! Pure: the address is held by another pod of the same controller. The waiting pod is registered on the claim, where
+//! the holder's daemon sees it; that daemon hands the address over when it is due and its own link is deleted.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ impl Acquire {
         let created = |next: &ClaimSuccessor| next.created.as_ref().map(|time| time.0);
         match claim.spec.successor.clone() {
             Some(next) if next == own => self.taken_by(claim),
-            // The youngest is to have it.
+            // The youngest successor has priority.
             Some(next) if next.pod.uid != own.pod.uid && created(&next) >= created(&own) => {
                 self.transition(State::CheckSuccessor(claim, next.pod))
             }

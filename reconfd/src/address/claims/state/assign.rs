@@ -1,19 +1,20 @@
-//! Pure: which held address is for what, so that ranges that overlap each get one.
+//! Pure: assigns held addresses to addresses and ranges, so that overlapping ranges get one each.
 
 use std::{collections::BTreeSet, net::IpAddr};
 
 use super::super::acquire::AddressOrRange;
 use crate::address::range::Range;
 
-/// Not everything is there.
+/// The request is not satisfied.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Missing {
     pub wanted: Vec<AddressOrRange>,
-    /// What is.
+    /// The addresses that are held for it.
     pub there: BTreeSet<IpAddr>,
 }
 
-/// One address for each range, in order; or what is missing. Those that were assigned before come first.
+/// Returns one address for each range, in order, or what is missing. Addresses that were assigned before are
+/// preferred.
 pub fn find(
     held: &BTreeSet<IpAddr>,
     assigned: &BTreeSet<IpAddr>,
@@ -51,7 +52,8 @@ pub fn find(
     })
 }
 
-/// Whether the range could be given one, if need be one of another range that takes another for it.
+/// Augmenting path of bipartite matching: whether the range gets an address, possibly by moving another range to a
+/// different one.
 fn settle(
     range: usize,
     ranges: &[Range],
@@ -103,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_chosen_stays_and_a_static_address_is_nobody_elses() {
+    fn an_assigned_address_stays_and_a_static_one_is_not_shared() {
         let held = ips(&["10.99.0.1", "10.99.0.5", "10.99.0.9"]);
         let fixed: [IpAddr; 1] = ["10.99.0.1".parse().unwrap()];
         let assigned = ips(&["10.99.0.9"]);

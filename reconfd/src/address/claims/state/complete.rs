@@ -1,4 +1,4 @@
-//! Pure: what became of an errand.
+//! Pure: applies the outcome of an operation.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -8,7 +8,7 @@ use super::{AllocatorState, ClaimName, Now, State, TaskId, TaskKey, Verify, Wait
 use crate::address::claims::operation::{ClaimOperation, ClaimOutcome};
 
 impl AllocatorState {
-    /// Takes in how an errand ended; the pods that this is news for.
+    /// Applies the outcome; returns the pods to notify.
     pub fn complete(
         &mut self,
         id: TaskId,
@@ -93,7 +93,7 @@ impl AllocatorState {
         }
         let of_pod = self.links.get_mut(uid);
         match of_pod.and_then(|links| links.get_mut(link)) {
-            // The link went while it was asked for.
+            // The link was removed in the meantime.
             None => self.release(&name, now),
             Some(link) => {
                 let before = link.waiting.len();
@@ -106,7 +106,7 @@ impl AllocatorState {
         }
     }
 
-    /// For how long nobody else can have what rests.
+    /// The time for which a released address is still reserved, and a retry is futile.
     fn retry_after(&self, outcome: &ClaimOutcome, now: &Now) -> Duration {
         match outcome {
             ClaimOutcome::Taken(claim, _) => self.quarantine_left(claim, now),
@@ -121,7 +121,7 @@ impl AllocatorState {
         })
     }
 
-    /// Whether it was news for the wish that waits for it.
+    /// Returns whether the pending request has changed.
     fn update_waiting(
         &mut self,
         id: TaskId,
@@ -137,8 +137,8 @@ impl AllocatorState {
         waiting.is_some_and(news)
     }
 
-    /// `as_known`: what the errand knew of the claim. Meanwhile it may have become another's, or ours anew. The
-    /// pods that must be looked at because it is in another state now, or can be taken again.
+    /// `as_known`: the claim as the operation knew it. Since then another pod or this one may have acquired it.
+    /// Returns the pods to reconcile: the state of their claim has changed, or the address is available again.
     fn complete_for_claim(
         &mut self,
         name: &ClaimName,
@@ -182,7 +182,7 @@ impl AllocatorState {
         is_news.then_some(uid).into_iter().collect()
     }
 
-    /// What is to be given back was written meanwhile, and is held: that version is given back.
+    /// The claim was written during its release and is still held: releases the current version.
     fn release_again(&mut self, claim: Arc<AddressClaim>, now: &Now) {
         let name = ClaimName::of(&claim);
         if self.tasks.has(&TaskKey::Release(name.clone())) {
@@ -195,7 +195,7 @@ impl AllocatorState {
         self.release(&name, now);
     }
 
-    /// More is known of the claim than the errand knew.
+    /// A newer version of the claim is known than the operation had.
     fn recheck(&mut self, name: &ClaimName, now: &Now) {
         let Some(entry) = self.claims.get_mut(name) else {
             return;
@@ -209,7 +209,7 @@ impl AllocatorState {
             .add_once(TaskKey::Verify(name.clone()), operation, now.instant);
     }
 
-    /// The claim is nobody's or another's; who had it under a link asks for it again.
+    /// The claim is gone or belongs to another pod; a link that had it acquires it again.
     fn removed(&mut self, name: &ClaimName, now: &Now) -> BTreeSet<String> {
         let Some(entry) = self.claims.get(name) else {
             return BTreeSet::new();
@@ -237,8 +237,8 @@ impl AllocatorState {
             .collect()
     }
 
-    /// Whether a pod that has asked must be looked at because a claim of it, which was in this state, has left it.
-    /// That what it gave back is so is no news, unless a link wants it again.
+    /// Whether the pod must be reconciled after a claim of it has left this state. The end of a release matters only
+    /// if a link waits for it.
     fn is_news(&self, uid: &str, before: State) -> bool {
         let links = self.links.get(uid);
         links.is_some_and(|links| {
@@ -246,7 +246,7 @@ impl AllocatorState {
         })
     }
 
-    /// What could not be had in this domain may be free now.
+    /// Retries requests in this domain that were refused for one of these reasons.
     pub(super) fn retry_refused(&mut self, domain: &str, reasons: &[Reason], now: &Now) {
         let links = self.links.values().flat_map(|links| links.values());
         let waiting = links
@@ -264,7 +264,7 @@ impl AllocatorState {
     }
 }
 
-/// Who has the address, and when it is free if that can be said.
+/// The holder of the address, and when it becomes available, if known.
 fn taken_message(claim: &AddressClaim, whose: &str, rests: Option<Duration>) -> String {
     let spec = &claim.spec;
     let (address, domain) = (spec.address, &spec.domain);

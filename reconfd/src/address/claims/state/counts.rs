@@ -1,4 +1,4 @@
-//! Pure: how many claims there are, and whose.
+//! Pure: counts of claims, and their holders.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,18 +6,18 @@ use crds::Reason;
 
 use super::{AllocatorState, State, Waiting};
 
-/// How many claims there are of each state, and how many wishes wait.
+/// Claims by state, and pending requests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     pub held: usize,
     pub resting: usize,
     pub waiting: usize,
-    /// Of those, how many for a range that is full.
+    /// Pending requests whose range is full.
     pub full: usize,
 }
 
 impl AllocatorState {
-    /// The pods that have unreleased claims of this installation here.
+    /// The pods with unreleased claims of this installation on this node.
     pub fn holders(&self) -> BTreeSet<String> {
         let entries = self.claims.iter();
         let held = entries.filter(|(name, entry)| entry.state == State::Held && self.is_ours(name));

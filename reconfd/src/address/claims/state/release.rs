@@ -1,4 +1,4 @@
-//! Pure: what is given back, and what is looked after because nobody speaks of it.
+//! Pure: releases claims, and verifies claims of pods that are not known here.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,7 +11,7 @@ use super::{
 };
 
 impl AllocatorState {
-    /// What else the pod holds is given back, but for what its links were promised.
+    /// Releases what the pod holds, except `kept` and what its links were assigned.
     pub fn retain(&mut self, uid: &str, kept: &BTreeMap<String, BTreeSet<IpAddr>>, now: &Now) {
         let links = self.links.remove(uid).unwrap_or_default();
         let (stay, go): (BTreeMap<_, _>, BTreeMap<_, _>) = links
@@ -30,7 +30,7 @@ impl AllocatorState {
                 .and_then(|links| links.get_mut(name))
             {
                 link.lost.retain(|address| addresses.contains(address));
-                // What it was promised before it was to be otherwise, and has not any more.
+                // Assigned under an earlier specification, and no longer on the link.
                 link.assigned.retain(|address| addresses.contains(address));
             }
         }
@@ -42,7 +42,7 @@ impl AllocatorState {
         }
     }
 
-    /// All that these links of the pod hold stays, and nothing else of it.
+    /// Keeps everything that these links of the pod hold, and releases the rest.
     pub fn retain_links(&mut self, uid: &str, links: &BTreeSet<String>, now: &Now) {
         let mut kept: BTreeMap<String, BTreeSet<IpAddr>> = BTreeMap::new();
         for name in self.names.get(uid).into_iter().flatten() {
@@ -54,13 +54,13 @@ impl AllocatorState {
         self.retain(uid, &kept, now);
     }
 
-    /// The pod is gone, and its links.
+    /// Releases everything of the pod.
     pub fn release_pod(&mut self, uid: &str, now: &Now) {
         self.retain(uid, &BTreeMap::new(), now);
     }
 
-    /// Looks after what is held for pods that are not there: `there` has all with a record, a link or a namespace
-    /// here, whatever they have asked for before.
+    /// Releases or verifies claims of pods that are not `live`: those have a record, a link or a network namespace
+    /// here. Requests of other pods are dropped.
     pub fn sweep(&mut self, live: &BTreeSet<String>, is_authoritative: bool, now: &Now) {
         self.deleted_versions
             .retain(|_, (_, since)| now.instant.duration_since(*since) < TOMBSTONE_TTL);
@@ -110,7 +110,7 @@ impl AllocatorState {
             Some(link) if link.assigned.contains(&name.address) => {
                 is_of(link) || !self.is_held_in(&link.domain, name.address, uid)
             }
-            // What was got for it meanwhile, and it has not been told of.
+            // Acquired in the meantime, and not returned to the caller yet.
             Some(link) if link.unreported.contains(&name.address) && is_of(link) => true,
             _ => addresses.contains(&name.address),
         }
@@ -125,7 +125,7 @@ impl AllocatorState {
         entry.is_some_and(|entry| entry.state == State::Held && entry.claim.spec.pod.uid == uid)
     }
 
-    /// Gives a claim back: one that is held is marked, and one that rests is freed in time.
+    /// Releases a claim: marks a held one as released, and deletes a quarantined one when its time is over.
     pub(super) fn release(&mut self, name: &ClaimName, now: &Now) {
         if !self.is_ours(name) {
             return;

@@ -1,4 +1,4 @@
-//! Pure: what a link lacks, asked for.
+//! Pure: starts acquisition of the addresses that a link lacks.
 
 use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
@@ -12,7 +12,7 @@ use super::{
 };
 
 impl AllocatorState {
-    /// A link that stands with an address needs that very one.
+    /// Replaces a range by the lost address of it: a present link needs the address that it has.
     pub(super) fn prefer_lost(
         &self,
         key: &LinkKey,
@@ -44,8 +44,8 @@ impl AllocatorState {
         again.collect()
     }
 
-    /// What the pod is giving back and this link is to have: until that is through, whoever asks could be told
-    /// that the pod has it, and then see it released.
+    /// An address that the pod is releasing and this link needs. Until the release is complete, a lookup could find
+    /// the pod as holder and then see the claim released.
     pub(super) fn releasing_for(
         &self,
         key: &LinkKey,
@@ -105,7 +105,7 @@ impl AllocatorState {
         };
         let domain = &request.domain;
         let resting = self.released_for(&claimant, domain, &what, &request.excluded);
-        let wish = match &what {
+        let acquire = match &what {
             AddressOrRange::Address(address) => {
                 Acquire::for_address(claimant, domain, *address, resting)
             }
@@ -128,7 +128,7 @@ impl AllocatorState {
             }
         };
         let task_key = TaskKey::Acquire(key.uid.clone(), key.link.clone());
-        let operation = ClaimOperation::Acquire(Box::new(wish));
+        let operation = ClaimOperation::Acquire(Box::new(acquire));
         Waiting {
             what,
             id: self.tasks.add(task_key, operation, now.instant),
@@ -139,8 +139,8 @@ impl AllocatorState {
         }
     }
 
-    /// What was given back on this node, by this very pod or by an earlier one of its name. What other pods of its
-    /// controller had is for links that list it.
+    /// A claim released on this node by this pod or by an earlier one of its name. Claims of other pods of its
+    /// controller are reclaimed only by links that list the address.
     fn released_for(
         &self,
         claimant: &Claimant,
@@ -155,7 +155,7 @@ impl AllocatorState {
                 && claimant.may_reclaim(&entry.claim)
                 && (matches!(what, AddressOrRange::Address(_)) || !claimant.succeeds(&entry.claim))
         });
-        // Its own before what another has left, and of the same link before any other.
+        // Its own claim before that of an earlier pod, and one of the same link before any other.
         let resting = resting.min_by_key(|(_, entry)| {
             let is_own = claimant.is_same_pod(&entry.claim);
             (!is_own, !claimant.is_namesake(&entry.claim))

@@ -1,5 +1,5 @@
-//! Pure: a link that gives its address to a successor. The address is refused to the link, which is taken away, and
-//! then the claim is handed over as every claim is given back: never is the address on two links.
+//! Pure: hand-over of an address to a successor. The address is refused to the link, the link is deleted, and then
+//! the claim is handed over in the same way as it would be released: the address is never on two links.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -7,11 +7,11 @@ use crds::{AddressClaim, Reason};
 
 use super::{AddressRequest, AllocatorState, ClaimName, LinkKey, Now, State};
 
-/// So many pods are remembered as gone; what is forgotten is looked up once more.
+/// Number of gone pods to remember; a forgotten one is looked up again.
 const MAX_GONE: usize = 64;
 
 impl AllocatorState {
-    /// A pod that is gone succeeds to nothing, whatever a node that does not know it yet writes on the claim.
+    /// Remembers that a successor is gone, whatever a node that does not know it yet writes on the claim.
     pub(super) fn successor_is_gone(&mut self, uid: &str) {
         if self.gone_successors.iter().any(|gone| gone == uid) {
             return;
@@ -22,7 +22,7 @@ impl AllocatorState {
         self.gone_successors.push_back(uid.to_owned());
     }
 
-    /// Why the link can not have its address any longer, if a successor is to have it.
+    /// Why the link must give its address up, if a successor is to have it.
     pub(super) fn yields(&self, key: &LinkKey, request: &AddressRequest) -> Option<String> {
         let names = self.names.get(&key.uid)?.iter();
         let held = names.filter_map(|name| self.claims.get(name));
@@ -41,7 +41,7 @@ impl AllocatorState {
         })
     }
 
-    /// The claim is the successor's; the pods that this is news for.
+    /// The claim belongs to the successor. Returns the pods to notify.
     pub(super) fn is_handed_over(
         &mut self,
         name: &ClaimName,

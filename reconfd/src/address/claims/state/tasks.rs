@@ -1,4 +1,4 @@
-//! Pure: errands, and when each is due.
+//! Pure: the operations, and when each is due.
 
 use std::{
     collections::BTreeMap,
@@ -7,22 +7,22 @@ use std::{
 
 use super::super::{claim_meta::ClaimName, operation::ClaimOperation};
 
-/// After a failure or a refusal the next try comes so soon, and each further one after twice the time.
+/// Backoff after a failure or refusal; it doubles with each attempt.
 const MIN_BACKOFF: Duration = Duration::from_millis(250);
 const MAX_BACKOFF: Duration = Duration::from_secs(10);
 
-/// Which errand.
+/// Identifies a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TaskId(u64);
 
-/// Whom it serves.
+/// What a task is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TaskKey {
     /// A link of a pod, by uid and name.
     Acquire(String, String),
-    /// Whether a claim, or its pod, is there.
+    /// Existence of a claim or of its pod.
     Verify(ClaimName),
-    /// A claim that is given back.
+    /// The release of a claim.
     Release(ClaimName),
 }
 
@@ -34,11 +34,11 @@ pub struct Tasks {
 
 pub struct Task {
     pub task_key: TaskKey,
-    /// None while somebody does it.
+    /// `None` while it runs.
     operation: Option<ClaimOperation>,
     due: Instant,
     tries: u32,
-    /// Nobody wants it any more.
+    /// The result is no longer needed.
     pub is_cancelled: bool,
 }
 
@@ -56,14 +56,14 @@ impl Tasks {
         TaskId(self.last)
     }
 
-    /// Unless there is one already.
+    /// Adds the operation, unless there is one for this key.
     pub fn add_once(&mut self, task_key: TaskKey, operation: ClaimOperation, due: Instant) {
         if !self.has(&task_key) {
             self.add(task_key, operation, due);
         }
     }
 
-    /// What is due, the oldest first.
+    /// Takes due operations, the oldest first.
     pub fn take_due(&mut self, now: Instant, most: usize) -> Vec<(TaskId, ClaimOperation)> {
         let mut due: Vec<(Instant, TaskId)> = self
             .tasks
@@ -89,12 +89,12 @@ impl Tasks {
         self.tasks.get(&id)
     }
 
-    /// It is done for good.
+    /// Removes a finished task.
     pub fn remove(&mut self, id: TaskId) -> Option<Task> {
         self.tasks.remove(&id)
     }
 
-    /// It is to be done again after a while; `min_delay`: for so long nothing can come of it.
+    /// Schedules another attempt with backoff, but not before `min_delay`.
     pub fn requeue(
         &mut self,
         id: TaskId,
@@ -110,7 +110,7 @@ impl Tasks {
         }
     }
 
-    /// At once, and if it fails, soon again.
+    /// Makes it due now and resets its backoff.
     pub fn wake(&mut self, id: TaskId, now: Instant) {
         if let Some(task) = self.tasks.get_mut(&id) {
             task.due = now;
@@ -135,12 +135,12 @@ impl Tasks {
         }
     }
 
-    /// Whether there is any for this.
+    /// Whether there is a task for this key.
     pub fn has(&self, task_key: &TaskKey) -> bool {
         self.tasks.values().any(|task| task.task_key == *task_key)
     }
 
-    /// All for this: what is not under way is dropped, and what is counts for nothing more.
+    /// Cancels all tasks for this key: idle ones are removed, the results of running ones are ignored.
     pub fn cancel_all(&mut self, task_key: &TaskKey) {
         let of_it = self
             .tasks
@@ -150,13 +150,13 @@ impl Tasks {
         of_it.into_iter().for_each(|id| self.cancel(id));
     }
 
-    /// Drops what nobody does at the moment.
+    /// Removes the tasks for this key that are not running.
     pub fn drop_idle(&mut self, task_key: &TaskKey) {
         self.tasks
             .retain(|_, task| task.task_key != *task_key || task.operation.is_none());
     }
 
-    /// Whether there is something for this, and none of it was ever begun.
+    /// Whether there are tasks for this key, and none of them was ever started.
     pub fn is_unstarted(&self, task_key: &TaskKey) -> bool {
         let mut of_it = self
             .tasks

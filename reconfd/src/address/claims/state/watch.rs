@@ -1,5 +1,5 @@
-//! Pure: what the watch of this node's claims says. It may be late: what it says is older than what was
-//! done here counts for nothing, and that a claim is gone is believed only after a look.
+//! Pure: applies the watch of this node's claims. The watch may lag: events older than the known version are ignored,
+//! and a deletion is verified before it is believed.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -10,13 +10,13 @@ use super::{
 };
 
 impl AllocatorState {
-    /// All claims of this node have been heard; the pods that have asked before.
+    /// The initial list is complete. Returns the pods with requests until now.
     pub fn set_synced(&mut self) -> BTreeSet<String> {
         self.is_synced = true;
         std::mem::take(&mut self.early_pods)
     }
 
-    /// A claim of this node is as this; the pods that this is news for.
+    /// Applies a claim of this node; returns the pods to notify.
     pub fn applied(&mut self, claim: Arc<AddressClaim>, now: &Now) -> BTreeSet<String> {
         let name = ClaimName::of(&claim);
         if claim.spec.node != self.node {
@@ -31,7 +31,7 @@ impl AllocatorState {
         let next = claim.spec.successor.as_ref();
         let has_successor = next.is_some() && next != successor;
         let is_news = match &was {
-            // What is on its way out here is given back whatever anybody says.
+            // The release goes on, whatever the watch reports.
             Some((uid, State::Releasing)) => *uid != claim.spec.pod.uid,
             Some((uid, state)) => {
                 *uid != claim.spec.pod.uid
@@ -53,7 +53,7 @@ impl AllocatorState {
         if is_news { affected } else { BTreeSet::new() }
     }
 
-    /// A claim is said to be gone from this node.
+    /// Applies a deletion.
     pub fn deleted(&mut self, name: &ClaimName, now: &Now) -> BTreeSet<String> {
         self.deleted_versions.remove(name);
         let Some(entry) = self.claims.get(name) else {
@@ -70,7 +70,7 @@ impl AllocatorState {
         BTreeSet::new()
     }
 
-    /// Takes in a claim that is known to be as this.
+    /// Stores the current version of a claim.
     pub(super) fn upsert(&mut self, claim: Arc<AddressClaim>, now: &Now) {
         let name = ClaimName::of(&claim);
         self.unindex(&name);
@@ -83,11 +83,11 @@ impl AllocatorState {
         };
         let is_ours = claim.spec.installation == self.installation;
         match state {
-            // Taken again: what would give it back is called off.
+            // Taken again: cancels the release.
             State::Held | State::Releasing => {
                 self.tasks.cancel_all(&TaskKey::Release(name.clone()))
             }
-            // A link that was promised it takes it again, or gives it up.
+            // A link that was assigned it takes it again or gives it up.
             State::Quarantined if is_ours && !self.is_promised(&claim) => {
                 self.schedule_delete(&claim, now)
             }
@@ -96,7 +96,7 @@ impl AllocatorState {
         self.claims.insert(name, Entry { claim, state });
     }
 
-    /// Whether the link that had it was told so, and has not given it up.
+    /// Whether the address is still assigned to the link that had the claim.
     fn is_promised(&self, claim: &AddressClaim) -> bool {
         let of_pod = self.links.get(&claim.spec.pod.uid);
         let link = of_pod.and_then(|links| links.get(&claim.spec.link));
@@ -105,7 +105,7 @@ impl AllocatorState {
         })
     }
 
-    /// A claim is no longer here.
+    /// Removes a claim.
     pub(super) fn forget(&mut self, name: &ClaimName, now: &Now) {
         self.unindex(name);
         self.tasks.drop_idle(&TaskKey::Release(name.clone()));
@@ -116,7 +116,7 @@ impl AllocatorState {
         }
     }
 
-    /// Deletes the claim when it has rested.
+    /// Schedules the deletion for the end of the quarantine.
     pub(super) fn schedule_delete(&mut self, claim: &Arc<AddressClaim>, now: &Now) {
         let due = now.instant + self.quarantine_left(claim, now);
         let task_key = TaskKey::Release(ClaimName::of(claim));
@@ -125,7 +125,7 @@ impl AllocatorState {
         self.tasks.add(task_key, operation, due);
     }
 
-    /// By the claim's own words.
+    /// The remaining quarantine, by the claim's release time.
     pub(super) fn quarantine_left(&self, claim: &AddressClaim, now: &Now) -> Duration {
         let since = claim.spec.released.as_ref().map_or(0, |released| {
             now.time
@@ -159,14 +159,14 @@ impl AllocatorState {
 }
 
 impl AllocatorState {
-    /// Whether more is known of it than this.
+    /// Whether a newer version is known.
     pub(super) fn knows_newer(&self, name: &ClaimName, claim: &AddressClaim) -> bool {
         let known = self.claims.get(name).map(|entry| version(&entry.claim));
         known.is_some_and(|known| known > version(claim))
     }
 }
 
-/// Versions of one kind are numbers that grow.
+/// Resource versions of one kind are increasing numbers.
 pub(super) fn version(claim: &AddressClaim) -> u64 {
     let version = claim.metadata.resource_version.as_deref();
     version.and_then(|text| text.parse().ok()).unwrap_or(0)

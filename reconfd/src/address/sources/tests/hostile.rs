@@ -67,37 +67,37 @@ fn what_administrators_write_and_nobody_understands_is_named() {
             "IPPool",
             "crd.projectcalico.org",
             json!({"metadata": {"name": "p"}, "spec": {}}),
-            "IPPool.crd.projectcalico.org/p: spec.cidr: this is missing",
+            "IPPool.crd.projectcalico.org/p: spec.cidr: is missing",
         ),
         (
             "ServiceCIDR",
             "networking.k8s.io",
             json!({"metadata": {"name": "p"}, "spec": {"cidrs": "10.0.0.0/8"}}),
-            "ServiceCIDR.networking.k8s.io/p: spec.cidrs: this is no list",
+            "ServiceCIDR.networking.k8s.io/p: spec.cidrs: this is not a list",
         ),
         (
             "IPAddressPool",
             "metallb.io",
             json!({"metadata": {"name": "p", "namespace": "m"}, "spec": {"addresses": ["10.0.0.9-10.0.0.1"]}}),
-            "IPAddressPool.metallb.io/m/p: spec.addresses[0]: 10.0.0.9 does not come before 10.0.0.1",
+            "IPAddressPool.metallb.io/m/p: spec.addresses[0]: 10.0.0.9 is not before 10.0.0.1",
         ),
         (
             "Subnet",
             "kubeovn.io",
             json!({"metadata": {"name": "p"}, "spec": {"cidrBlock": 7}}),
-            "Subnet.kubeovn.io/p: spec.cidrBlock: 7 is no text",
+            "Subnet.kubeovn.io/p: spec.cidrBlock: 7 is not a text",
         ),
         (
             "CiliumLoadBalancerIPPool",
             "cilium.io",
             json!({"metadata": {"name": "p"}, "spec": {"blocks": [{"start": "a", "stop": "b"}]}}),
-            "CiliumLoadBalancerIPPool.cilium.io/p: spec.blocks[0].start: \"a-b\" is no range of addresses, such as 10.0.0.5-10.0.0.9",
+            "CiliumLoadBalancerIPPool.cilium.io/p: spec.blocks[0].start: \"a-b\" is not a range of addresses, such as 10.0.0.5-10.0.0.9",
         ),
         (
             "ConfigMap",
             "",
             json!({"metadata": {"name": "kubeadm-config", "namespace": "kube-system"}, "data": {"ClusterConfiguration": "networking: {podSubnet: ten}"}}),
-            "ConfigMap/kube-system/kubeadm-config: data.ClusterConfiguration.networking.podSubnet: \"ten\" is no network, such as 10.244.0.0/16 or fd00:244::/56",
+            "ConfigMap/kube-system/kubeadm-config: data.ClusterConfiguration.networking.podSubnet: \"ten\" is not a network, such as 10.244.0.0/16 or fd00:244::/56",
         ),
     ] {
         let extracted = read(source_kind(kind, group), &object);
@@ -109,7 +109,7 @@ fn what_administrators_write_and_nobody_understands_is_named() {
 fn a_document_that_is_none_is_named() {
     let object = json!({"metadata": {"name": "kubeadm-config", "namespace": "kube-system"}, "data": {"ClusterConfiguration": "a: [b"}});
     let extracted = read(source_kind("ConfigMap", ""), &object);
-    let told = "ConfigMap/kube-system/kubeadm-config: data.ClusterConfiguration: this is no YAML";
+    let told = "ConfigMap/kube-system/kubeadm-config: data.ClusterConfiguration: this is not YAML";
     assert!(
         extracted.errors.iter().any(|fault| fault.starts_with(told)),
         "{extracted:?}"

@@ -150,7 +150,7 @@ fn an_object_that_nobody_understands_makes_its_source_unknown_and_no_other() {
     let now = Instant::now();
     let mut sources = read(now);
     let said = Extracted {
-        errors: vec!["IPPool/odd: spec.cidr: \"ten\" is no network".into()],
+        errors: vec!["IPPool/odd: spec.cidr: \"ten\" is not a network".into()],
         ..Extracted::default()
     };
     let key: ObjectKey = (String::new(), "odd".into());

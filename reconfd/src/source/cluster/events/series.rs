@@ -1,5 +1,5 @@
-//! Pure: which Event an occurrence belongs to. Occurrences with the same words become one series; an object
-//! to which ever new things happen gets a few Events, and then one that stands for all the others.
+//! Pure: assigns an occurrence to an Event. Occurrences with the same text become one series; an object with ever new
+//! texts gets a few Events, and then one that stands for all the others.
 
 use std::{
     collections::HashMap,
@@ -8,24 +8,24 @@ use std::{
 
 use super::Notice;
 
-/// A series that was not continued for so long has ended; the next occurrence gets a new Event.
-const KEPT: Duration = Duration::from_secs(6 * 60);
-/// So many Events with words of their own an object has of one reason: a tenant's edits must not fill the
-/// API server's store.
-const MOST_NOTES: usize = 10;
-/// True of all that it stands for.
-const MORE: &str = "it goes on, with more different values than are listed as Events; \
-                    the PodReports say what is there now";
+/// A series ends after this time without an occurrence; the next one gets a new Event.
+const SERIES_TTL: Duration = Duration::from_secs(6 * 60);
+/// Number of Events with different notes for one object and reason: a tenant's edits must not fill the API server's
+/// store.
+const MAX_NOTES: usize = 10;
+/// True of all occurrences that it stands for.
+const MORE: &str = "repeated with more different values than are listed as Events; \
+                    see the PodReports for the current state";
 
-/// An Event that was written, and how often its note was said.
+/// A written Event, and how often it occurred.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Known {
+pub struct SeriesEvent {
     pub name: String,
     pub count: i32,
     last: Instant,
 }
 
-impl Known {
+impl SeriesEvent {
     pub fn first(name: String, now: Instant) -> Self {
         Self {
             name,
@@ -34,7 +34,7 @@ impl Known {
         }
     }
 
-    pub fn again(&self, now: Instant) -> Self {
+    pub fn next(&self, now: Instant) -> Self {
         Self {
             name: self.name.clone(),
             count: self.count.saturating_add(1),
@@ -43,7 +43,7 @@ impl Known {
     }
 }
 
-/// What the occurrences of a series have in common, but for the note.
+/// The common properties of a series, except the note.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Subject {
     kind: Option<String>,
@@ -54,22 +54,22 @@ struct Subject {
     reason: String,
 }
 
-/// Where an occurrence goes.
+/// The Event of an occurrence.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct Placement {
     subject: Subject,
     pub note: String,
-    /// The Event that has the note already.
-    pub known: Option<Known>,
+    /// The existing Event with this note.
+    pub known: Option<SeriesEvent>,
 }
 
-/// Series that may go on.
+/// Series that may continue.
 #[derive(Debug, Default)]
-pub struct Series(HashMap<Subject, HashMap<String, Known>>);
+pub struct Series(HashMap<Subject, HashMap<String, SeriesEvent>>);
 
 impl Series {
-    pub fn place(&mut self, notice: &Notice, now: Instant) -> Place {
-        self.forget_ended(now);
+    pub fn place(&mut self, notice: &Notice, now: Instant) -> Placement {
+        self.remove_ended(now);
         let subject = Subject {
             kind: notice.regarding.kind.clone(),
             namespace: notice.regarding.namespace.clone(),
@@ -80,27 +80,27 @@ impl Series {
         };
         let notes = self.0.get(&subject);
         let known = |note: &str| notes.and_then(|notes| notes.get(note)).cloned();
-        let is_one_too_many = notes.is_some_and(|notes| notes.len() >= MOST_NOTES);
+        let is_one_too_many = notes.is_some_and(|notes| notes.len() >= MAX_NOTES);
         let note = match known(&notice.note) {
             None if is_one_too_many => MORE,
             _ => &notice.note,
         };
-        Place {
+        Placement {
             note: note.into(),
             known: known(note),
             subject,
         }
     }
 
-    /// It was written.
-    pub fn took(&mut self, place: Place, known: Known) {
+    /// Records a written Event.
+    pub fn record(&mut self, place: Placement, known: SeriesEvent) {
         let notes = self.0.entry(place.subject).or_default();
         notes.insert(place.note, known);
     }
 
-    fn forget_ended(&mut self, now: Instant) {
+    fn remove_ended(&mut self, now: Instant) {
         self.0.retain(|_, notes| {
-            notes.retain(|_, known| now.saturating_duration_since(known.last) < KEPT);
+            notes.retain(|_, known| now.saturating_duration_since(known.last) < SERIES_TTL);
             !notes.is_empty()
         });
     }
@@ -130,11 +130,11 @@ mod tests {
         let place = series.place(notice, now);
         let name = format!("event of {}", place.note);
         let known = match &place.known {
-            Some(known) => known.again(now),
-            None => Known::first(name, now),
+            Some(known) => known.next(now),
+            None => SeriesEvent::first(name, now),
         };
         let written = (place.note.clone(), known.count);
-        series.took(place, known);
+        series.record(place, known);
         written
     }
 
@@ -172,12 +172,12 @@ mod tests {
             last = write(&mut series, &notice(&format!("data0 {number}")), now);
             notes.insert(last.0.clone());
         }
-        assert_eq!(notes.len(), MOST_NOTES + 1);
-        let others = 1000 - i32::try_from(MOST_NOTES).unwrap_or_default();
+        assert_eq!(notes.len(), MAX_NOTES + 1);
+        let others = 1000 - i32::try_from(MAX_NOTES).unwrap_or_default();
         assert_eq!(last, (MORE.into(), others));
         assert_eq!(
             series.0.values().map(HashMap::len).sum::<usize>(),
-            MOST_NOTES + 1
+            MAX_NOTES + 1
         );
     }
 
@@ -185,11 +185,11 @@ mod tests {
     fn a_series_ends_in_time_and_is_forgotten() {
         let (mut series, now) = (Series::default(), Instant::now());
         write(&mut series, &notice("data0"), now);
-        let later = now + KEPT;
+        let later = now + SERIES_TTL;
         assert_eq!(write(&mut series, &notice("data0"), later).1, 1);
         let mut other = notice("data0");
         other.regarding.name = Some("web-1".into());
-        series.place(&other, later + KEPT);
+        series.place(&other, later + SERIES_TTL);
         assert!(series.0.is_empty());
     }
 }

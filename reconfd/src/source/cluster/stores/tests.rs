@@ -154,14 +154,14 @@ fn what_is_said_again_is_heard_and_is_no_change() {
         "it is relied on from now"
     );
     assert_eq!(say(2), None);
-    let heard = updater.stores.networks_confirmed().unwrap();
+    let confirmed = updater.stores.networks_confirmed().unwrap();
     assert_eq!(
         updater.reserved_networks(networks("default", said(2))),
         None
     );
     assert_eq!(
         updater.stores.networks_confirmed(),
-        Some(heard),
+        Some(confirmed),
         "it was not said again"
     );
     let prefix = json!({"prefix": "10.0.0.0/16", "use": "Pods", "source": "Nodes", "kind": "Node", "object": "n"});

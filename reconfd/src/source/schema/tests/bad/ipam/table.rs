@@ -369,35 +369,35 @@ pub const BY_WORD: &[Row] = &[
 pub const BY_NODES: &[(&str, &str)] = &[
     (
         "ipam: {ranges: [{cidr: 'fd00::/64', start: 'fd00::10', end: 'fd00::f'}]}",
-        "starts at fd00::10, behind its end fd00::f",
+        "starts at fd00::10, after its end fd00::f",
     ),
     (
         "ipam: {ranges: [{cidr: 10.0.0.0/24, exclude: [10.0.0.0/25, 10.0.0.128/25]}]}",
-        "nothing is left of the range",
+        "has no usable address",
     ),
     (
         "ipam: {ranges: [{cidr: 'fd00::/64', exclude: ['fd00:0:0:0:8000::/65', 'fd00::/65']}]}",
-        "nothing is left of the range",
+        "has no usable address",
     ),
     (
         "ipam: {ranges: [{cidr: 10.0.0.0/24, start: 10.0.0.9, end: 10.0.0.9, gateway: 10.0.0.9}]}",
-        "nothing is left of the range",
+        "has no usable address",
     ),
     (
         "ipam: {ranges: [{cidr: 10.0.0.0/24, start: 10.0.0.255}]}",
-        "nothing is left of the range",
+        "has no usable address",
     ),
     (
         "ipam: {ranges: [{cidr: 10.0.0.0/24, end: 10.0.0.0}]}",
-        "nothing is left of the range",
+        "has no usable address",
     ),
     (
         "ipam: {ranges: [{cidr: 10.0.0.0/31, gateway: 10.0.0.0, exclude: [10.0.0.1/32]}]}",
-        "nothing is left of the range",
+        "has no usable address",
     ),
     (
         "ipam: {ranges: [{cidr: 10.0.0.0/24, start: 10.0.0.8, end: 10.0.0.11, exclude: [10.0.0.8/30]}]}",
-        "nothing is left of the range",
+        "has no usable address",
     ),
 ];
 
