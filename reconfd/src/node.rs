@@ -1,21 +1,21 @@
-//! The machine: namespaces, the switch, links. Knows nothing of Kubernetes.
+//! The node: network namespaces, the switch, links. Independent of Kubernetes.
 //!
-//! The kernel is the database: what is here in memory is a reading of it, kept true by events, and
-//! may be thrown away and read again at any time.
+//! The kernel is the database: the state in memory is a cache of it, updated by events, and can be dropped
+//! and read again at any time.
 
-/// Steps applied: the only place where links are made, changed and removed.
+/// Applies steps: the only place where links are created, changed and removed.
 pub mod apply;
-/// Namespaces that only their number leads to.
+/// Namespaces that are reachable only by nsid.
 mod detached_netns;
-/// What the kernel tells unasked.
+/// Sockets for kernel notifications.
 pub mod event_socket;
 /// The filter that lets only peers into a tunnel.
 pub mod filter;
-/// What of ours is on host ends in the node's namespace.
+/// Our addresses and routes on host ends in the node's namespace.
 mod host_end_l3;
-/// What the kernel told, taken in and told on.
+/// Kernel events: cache updates, and events for the reconciler.
 mod kernel_events;
-/// One link as the kernel shows it.
+/// A decoded link.
 pub mod link_info;
 /// Links, wanted and present, and their netlink messages; pure.
 pub mod links;
@@ -23,27 +23,27 @@ pub mod links;
 pub mod netlink;
 /// Which networks a kernel knows in one namespace.
 pub mod networks;
-/// Which host ends are whose.
+/// The owners of host ends.
 mod ownership;
-/// Which links of ours a pod has.
+/// The links of ours in a pod.
 pub mod present;
-/// Whether somebody on the wire has an address already.
+/// Address conflict detection (RFC 5227).
 pub mod probe;
-/// Network settings that netlink does not know.
+/// Network sysctls, which netlink does not cover.
 pub mod procfs;
-/// Links taken away, in sets.
+/// Batched removal of links.
 pub mod remove;
-/// A visit to one pod.
+/// Access to one pod's namespace.
 pub mod sandbox;
-/// What segments are on, and what belongs to them.
+/// Segments: devices, VTEP peers, node addresses.
 mod segments;
 /// podconfig's own network namespace on this node.
 pub mod switch;
-/// The machine given back.
+/// Removes an installation's kernel state.
 mod teardown;
-/// A namespace that somebody only spoke of.
+/// Verification of a namespace from an unverified source.
 pub mod verify_netns;
-/// A namespace that the daemon lives beside for good.
+/// A permanently watched namespace.
 pub mod watched_netns;
 
 use std::{
@@ -74,7 +74,7 @@ use self::{
     watched_netns::WatchedNetns,
 };
 
-/// Everything through which the daemon touches this machine.
+/// All access of the daemon to this node's kernel.
 pub struct Machine {
     pub installation: String,
     pub changes: Changes,
@@ -86,39 +86,39 @@ pub struct Machine {
     boot_id: String,
     /// Bridges in the switch by name.
     bridges: HashMap<String, u32>,
-    /// Whose the host ends are.
+    /// The owners of host ends.
     ownership: Ownership,
     /// Pinned entries of the forwarding tables: port and MAC address.
     pinned: HashSet<(HostNetns, u32, [u8; 6])>,
-    /// What of ours is on host ends in the node's namespace; `None`: it is to be read.
+    /// Our addresses and routes on host ends in the node's namespace; `None`: to be read.
     host_end_l3: Option<HostEndL3>,
-    /// Host ends that were seen to have lost something when that was read again.
+    /// Host ends whose addresses or routes were found missing at the last read.
     losers: Vec<u32>,
-    /// Host ends whose ingress filter was just written, and is still to be told of.
+    /// Host ends whose ingress filter was just written; the kernel's notification is pending.
     expected_filters: HashSet<(HostNetns, u32)>,
     pub filter: Filter,
     /// Devices of segments, in the switch, by name.
     devices: HashMap<String, u32>,
     /// The other ends of tunnels in the switch, by the number of the device.
     peers: HashMap<u32, BTreeSet<IpAddr>>,
-    /// The node's own addresses and the numbers of their links; `None`: nobody has asked yet.
+    /// The node's own addresses and the ifindexes of their links; `None`: not read yet.
     own_addresses: Option<Vec<(u32, IpAddr)>>,
-    /// Links of the node that somebody took to another namespace, by name.
+    /// Links of the node that were moved to another namespace, by name.
     moved: HashSet<String>,
-    /// EventSocket were lost, and what is known was not read again since.
+    /// Events were lost and the cache was not rebuilt since.
     is_behind: bool,
-    /// Links that could not be finished; they go together, when the pass has tried them all.
+    /// Links whose setup failed; removed together at the end of the pass.
     pub unfinished: Vec<(HostNetns, u32)>,
-    /// Bridges in the switch whose way out was made, raised or led to more ends in this pass.
+    /// Bridges in the switch whose uplink was created, raised or extended in this pass.
     pub uplink_changes: Vec<(u32, UplinkChange)>,
 }
 
-/// What has become of the way out of a segment.
+/// A change of a segment's uplink.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UplinkChange {
-    /// Those behind it may have found the pods elsewhere meanwhile, or not at all.
+    /// Remote neighbours may have stale entries for the pods, or none.
     Opened,
-    /// It leads to more ends than before.
+    /// It reaches more VTEPs than before.
     Extended,
 }
 
@@ -172,14 +172,14 @@ impl Machine {
         Ok(machine)
     }
 
-    /// Whether a recorded pod's namespace is there, without a visit.
+    /// Checks whether a recorded pod's namespace exists, without entering it.
     pub fn find(&self, record: &Record) -> Result<(), Unreachable> {
         let left_behind = || {
             let opened = self.folders.open(&record.netns);
             opened.is_err_and(|error| error.is_gone())
         };
         match sandbox::open(&self.folders, record, &self.boot_id) {
-            // A runtime that was killed at it has left the file that the namespace was mounted on.
+            // A runtime that was killed may leave the file that the namespace was mounted on.
             Err(Unreachable::Untrusted(why)) if left_behind() => Err(Unreachable::Gone(why)),
             found => found.map(drop),
         }
@@ -193,20 +193,20 @@ impl Machine {
             .map_err(|error| Unreachable::Untrusted(error.to_string()))
     }
 
-    /// Opens a recorded pod's namespace and makes sure that its events are heard.
+    /// Opens a recorded pod's namespace and assigns it an nsid in the switch, so that its events arrive
+    /// there.
     pub fn visit(&mut self, record: &Record) -> Result<Sandbox, Unreachable> {
         let netns = sandbox::open(&self.folders, record, &self.boot_id)?;
         let in_switch = self.switch.number_of(&netns)?;
         Ok(Sandbox::new(netns, in_switch, &self.procfs, &self.changes)?)
     }
 
-    /// Whether a host end shows the mark that it was given.
+    /// Whether a host end still has the alias that it was given.
     pub fn is_marked(&self, place: HostNetns, row: &LinkInfo) -> bool {
         self.ownership.is_marked(place, row)
     }
 
-    /// Reads all that is kept in memory anew, and says whether anything of what no event tells is
-    /// otherwise than it was left.
+    /// Rebuilds the cache; returns whether state without events has drifted.
     pub fn check(&mut self) -> Result<bool, Error> {
         let host_end_l3 = self.host_end_l3.clone();
         let before = (self.pinned.clone(), self.peers.clone(), self.ports());
@@ -218,7 +218,7 @@ impl Machine {
         Ok(l3_differs || before != (self.pinned.clone(), self.peers.clone(), self.ports()))
     }
 
-    /// What of ours is on host ends in the node's namespace.
+    /// Our addresses and routes on host ends in the node's namespace.
     pub(super) fn read_host_end_l3(&mut self) -> Result<&HostEndL3, Error> {
         if self
             .host_end_l3
@@ -227,7 +227,7 @@ impl Machine {
         {
             let now = HostEndL3::read(&mut self.node.socket)?;
             let before = self.host_end_l3.replace(now);
-            // Whose loss is still to be told, it would be no news by then.
+            // Losses must be kept: the next comparison would not show them.
             let losers = before.zip(self.host_end_l3.as_ref());
             self.losers
                 .extend(losers.iter().flat_map(|(before, now)| before.lost(now)));
@@ -235,14 +235,14 @@ impl Machine {
         Ok(self.host_end_l3.get_or_insert_default())
     }
 
-    /// A link that is gone has lost all that was on it, and the kernel says nothing of it.
+    /// The addresses and routes of a deleted link are gone without a notification of their own.
     fn forget_gone(&mut self, before: Option<&LinkInfo>, now: Option<&LinkInfo>) {
         if let (Some(before), None, Some(host_end_l3)) = (before, now, &mut self.host_end_l3) {
             host_end_l3.forget(before.index);
         }
     }
 
-    /// What each port of the switch does with frames.
+    /// The flags of each bridge port in the switch.
     fn ports(&self) -> HashMap<u32, Option<Port>> {
         let ports = self
             .switch
@@ -252,7 +252,7 @@ impl Machine {
         ports.map(|row| (row.index, row.port)).collect()
     }
 
-    /// Reads all that is kept in memory anew.
+    /// Reads everything again and rebuilds the cache.
     pub fn read_again(&mut self) -> Result<(), Error> {
         self.switch.read_all()?;
         self.node.read_all()?;
@@ -260,7 +260,7 @@ impl Machine {
         self.rebuild_cache()
     }
 
-    /// Keeps what is known by heart true to what was heard.
+    /// Updates the cache with one link event.
     pub(crate) fn update_cache(
         &mut self,
         place: HostNetns,
@@ -294,7 +294,7 @@ impl Machine {
             self.bridges.insert(row.name.clone(), row.index);
         }
         if let (Some(row), None) = (before.filter(|row| row.is_kind("bridge")), now) {
-            // Of a burst the last words are known, and by then another may have the name.
+            // Events are coalesced: another link may have the name by now.
             if self.bridges.get(&row.name) == Some(&row.index) {
                 self.bridges.remove(&row.name);
             }
@@ -339,7 +339,7 @@ impl Machine {
         self.bridges.get(name).copied()
     }
 
-    /// Makes the switch's own settings, its bridges and its pin hold.
+    /// Enforces the switch's settings, the state of its bridges, and its pin.
     pub fn ensure_switch(&mut self, thoroughly: bool) -> io::Result<PinState> {
         if thoroughly {
             self.pin.enforce(&self.procfs)?;
@@ -361,13 +361,13 @@ impl Machine {
     }
 }
 
-/// How the switch's pin is.
+/// The state of the switch's pin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PinState {
     Pinned,
-    /// It was not, and is now.
+    /// It was missing and was restored.
     Repinned,
-    /// It is not, and to pin it is another program's.
+    /// It is missing, and another program is responsible for it.
     Unpinned,
 }
 

@@ -1,4 +1,4 @@
-//! Steps applied: the only place where links are made and changed. What is sent is decided elsewhere.
+//! Applies steps: the only place where links are created and changed. The planner decides what is sent.
 
 use std::{
     fmt,
@@ -22,20 +22,20 @@ use super::{
     watched_netns::WatchedNetns,
 };
 
-/// A link that is there, changed in place.
+/// Changes an existing link in place.
 mod change;
 /// A vlan or a vxlan in a pod.
 mod device;
-/// Whether what a pod sends gets through.
+/// Waits until a pod's frames are forwarded.
 mod path;
-/// What pods of the node share beyond it.
+/// Segment devices that several pods share.
 mod segment;
 
-/// Numbers that others took between our look and our message.
+/// Retries if the chosen ifindex was taken meanwhile.
 const INDEX_TRIES: u32 = 8;
 
 impl Machine {
-    /// Makes a link, whole or not at all; the pod end's number.
+    /// Creates a link, completely or not at all; returns its ifindexes.
     pub fn create(
         &mut self,
         sandbox: &mut Sandbox,
@@ -106,9 +106,9 @@ impl Machine {
         unreachable!("the loop ends with its attempts")
     }
 
-    /// In the switch nobody else makes links, so the number is free and all goes in one send: where
-    /// the first message fails, the others find no link. In the node's namespace somebody may have
-    /// taken the number, and the others must wait for the first to succeed.
+    /// Only this program creates links in the switch, so the ifindex is free and all messages go in one send:
+    /// if the first fails, the others find no link. In the node's namespace the ifindex may be taken, so the
+    /// others are sent after the first has succeeded.
     fn create_host_side(
         &mut self,
         (want, veth): (&Want, &Veth),
@@ -130,7 +130,7 @@ impl Machine {
             }
             HostNetns::Node => {
                 self.node.socket.change(create).map_err(Refused::Create)?;
-                // Alone: without it the host end must not come up in the node's namespace.
+                // Sent separately: without it the host end must not come up in the node's namespace.
                 self.quieten(want, veth)
                     .and_then(|()| first_error(self.node.socket.batch(&filter)))
                     .and_then(|()| first_error(self.node.socket.batch(&follow)))
@@ -140,14 +140,14 @@ impl Machine {
         let followed = followed.and_then(|()| self.forget_elsewhere(veth, mac));
         self.expected_filters.insert((place, index));
         if followed.is_err() {
-            // The first error is the one to tell; what this one leaves, the next pass finds.
+            // The first error is reported; the next pass removes what this one leaves behind.
             let _ = self.remove(&[(place, index)]);
         }
         followed.map_err(Refused::Follow)
     }
 
-    /// The MAC address that was asked for, or one of the link's own, if no other link has it on that bridge:
-    /// another tenant's may ask for it.
+    /// The requested MAC address, or a derived one, if no other link on that bridge has it: another tenant's
+    /// link may request it.
     fn free_mac(
         &self,
         (want, veth): (&Want, &Veth),
@@ -180,13 +180,14 @@ impl Machine {
                             row.name != want.host_name
                                 && self.pinned.contains(&(place, row.index, mac))
                         }
-                        // The bridge's own, or an uplink's: with it a pod would take the node's traffic.
+                        // The bridge's own address or an uplink's: with it a pod would receive the node's
+                        // traffic.
                         on_it => (on_it || Some(row.index) == bridge) && row.mac == Some(mac),
                     }
                 })
     }
 
-    /// A link that was just made is known before its echo is heard.
+    /// Adds a created link to the cache before its event arrives.
     fn expect(
         &mut self,
         (place, index): (HostNetns, u32),
@@ -222,7 +223,7 @@ impl Machine {
             .map_err(|e| Error::io(format!("set {path}"), &e))
     }
 
-    /// The pod's side of a new link.
+    /// Sets up the pod end of a new link.
     fn finish(sandbox: &mut Sandbox, want: &Want, index: u32) -> Result<(), Error> {
         let link = &want.link;
         let messages = pod_side_requests(want, index);
@@ -230,13 +231,13 @@ impl Machine {
         first_error(answers)
     }
 
-    /// Rules belong to the pod and to no link: they are what makes a table be asked.
+    /// Rules belong to the pod, not to a link: they select routing tables.
     pub fn apply_rules(sandbox: &mut Sandbox, requests: &[Request]) -> Result<(), Error> {
         first_error(sandbox.apply(&[], requests)?)
     }
 
-    /// The number of the bridge that the link's host end belongs on; a namespace's bridge is made
-    /// here with its first link.
+    /// The ifindex of the bridge for the link's host end; a namespace's bridge is created with its first
+    /// link.
     fn bridge_for(&mut self, want: &Want, veth: &Veth) -> Result<Option<u32>, Error> {
         match &veth.host_end {
             HostEnd::Routed => Ok(None),
@@ -246,7 +247,7 @@ impl Machine {
         }
     }
 
-    /// The number of a bridge in the switch, which is made if it is not there.
+    /// The ifindex of a bridge in the switch, which is created if missing.
     fn bridge(&mut self, name: &str, stands_for: &str) -> Result<u32, Error> {
         if let Some(index) = self.bridge_index(name) {
             return Ok(index);
@@ -283,7 +284,7 @@ impl Machine {
     }
 }
 
-/// The numbers of a link's parts.
+/// The ifindexes and MAC address of a created or changed link.
 #[derive(Clone, Copy, Debug)]
 pub struct Made {
     /// `None`: the link is in the pod as a whole.
@@ -293,20 +294,20 @@ pub struct Made {
     pub mac: [u8; 6],
 }
 
-/// Which message of a link's making the kernel refused.
+/// The message that the kernel refused when a link was created.
 enum Refused {
     Create(Error),
     Follow(Error),
 }
 
 impl Refused {
-    /// Whether another number may help.
+    /// Whether another ifindex may succeed.
     fn is_index(&self) -> bool {
         matches!(self, Self::Create(error) if matches!(error.errno, Errno::EBUSY | Errno::EEXIST))
     }
 }
 
-/// The plan found what the link or the segment is on, or it would not be made.
+/// Unexpected: the planner checks that the parent exists.
 fn no_parent(what: &impl fmt::Display) -> Error {
     Error {
         op: format!("find what {what} is on"),

@@ -1,4 +1,4 @@
-//! What the kernel tells unasked: one socket per namespace that is watched.
+//! Sockets for kernel notifications, one per watched namespace.
 //!
 //! The kernel queues an event before the change that caused it is acknowledged, so a drained socket
 //! is never behind what this process has done.
@@ -20,7 +20,7 @@ use nix::{
 
 use super::netlink::messages;
 
-/// Which messages are let into a socket's queue.
+/// The filter of a socket's receive queue.
 mod filter;
 use filter::{Accept, When};
 
@@ -55,20 +55,20 @@ const NFNLGRP_NFTABLES: u32 = 7;
 /// NFNL_SUBSYS_NFTABLES and the message's own number in it.
 const NFT_MSG_NEWGEN: u16 = 10 << 8 | 15;
 
-/// The links of a namespace, without what a bridge says of its ports in a family of its own.
+/// The links of a namespace, without the AF_BRIDGE notifications of ports.
 const LINKS: [Accept; 3] = [
     Accept(RTM_NEWLINK, When::NotBridge),
     Accept(RTM_DELLINK, When::NotBridge),
     Accept(RTM_DELNSID, When::Always),
 ];
-/// What pods lose. No additions: a pod with a full BGP table must not be able to drown the daemon.
+/// Deletions in pods. No additions: a pod with a full BGP table must not flood the daemon.
 const LOSSES: [Accept; 4] = [
     Accept(RTM_DELADDR, When::Always),
     Accept(RTM_DELROUTE, When::Ours),
     Accept(RTM_DELRULE, When::Always),
     Accept(RTM_DELNEIGH, When::Pinned),
 ];
-/// The tables around the host ends.
+/// The tables of host ends.
 const TABLES: [Accept; 11] = [
     Accept(RTM_NEWLINK, When::Bridge),
     Accept(RTM_NEWNEIGH, When::Pinned),
@@ -83,7 +83,7 @@ const TABLES: [Accept; 11] = [
     Accept(RTM_NEWNETCONF, When::Always),
 ];
 
-/// Room for a burst: 200 pods of three links each bring some ten thousand events.
+/// Sized for a burst: 200 pods of three links each cause about ten thousand events.
 const RECEIVE_BUFFER: usize = 16 << 20;
 const MOST_AT_ONCE: usize = 50_000;
 /// The protocol number that our routes, rules and addresses carry.
@@ -101,8 +101,8 @@ impl EventSocket {
         Self::open(&[RTNLGRP_LINK], &LINKS)
     }
 
-    /// EventSocket of this namespace and of every one that has a number (nsid) in it. Does not keep those
-    /// namespaces alive. Needs CAP_NET_BROADCAST.
+    /// Events of this namespace and of every one that has an nsid in it. Does not keep those namespaces
+    /// alive. Needs CAP_NET_BROADCAST.
     pub fn of_all_netns() -> io::Result<Self> {
         let groups = [
             RTNLGRP_LINK,
@@ -123,9 +123,9 @@ impl EventSocket {
         Ok(events)
     }
 
-    /// What this namespace has around its links: bridge ports, forwarding entries, traffic control
-    /// filters, and where there is IP (`has_ip`) our routes, addresses and the settings of links. On a socket
-    /// of its own, because these groups of a pod are the pod's own business.
+    /// The tables of this namespace: bridge ports, forwarding entries, traffic control filters, and with IP
+    /// (`has_ip`) our routes, addresses and the settings of links. A separate socket, because these groups
+    /// are not watched in pods.
     pub fn of_tables(has_ip: bool) -> io::Result<Self> {
         let mut groups = vec![RTNLGRP_LINK, RTNLGRP_NEIGH, RTNLGRP_TC];
         if has_ip {
@@ -140,7 +140,7 @@ impl EventSocket {
         Self::open(&groups, &TABLES)
     }
 
-    /// That any nf_tables table of this namespace has changed: one message per transaction.
+    /// Changes of any nf_tables table of this namespace: one message per transaction.
     pub fn of_nftables() -> io::Result<Self> {
         let events = Self::open_unfiltered(NETLINK_NETFILTER)?;
         let generation = [Accept(NFT_MSG_NEWGEN, When::Always)];
@@ -149,7 +149,8 @@ impl EventSocket {
         Ok(events)
     }
 
-    /// That addresses and routes of this namespace change; what is heard is a bell and is not read.
+    /// Changes of addresses and routes of this namespace. The messages only trigger a read and are not
+    /// parsed.
     pub fn of_networks() -> io::Result<Self> {
         let events = Self::open_unfiltered(NETLINK_ROUTE)?;
         let groups = [
@@ -181,11 +182,11 @@ impl EventSocket {
         })
     }
 
-    /// Hands over all that is queued: the namespace's number (`None`: this one), type, body. Says
-    /// whether the queue had overflowed, so that everything must be read again.
+    /// Passes all queued messages to `each`: nsid (`None`: this namespace), type, body. Returns whether the
+    /// queue had overflowed, so that everything must be read again.
     pub fn drain(&mut self, mut each: impl FnMut(Option<i32>, u16, &[u8])) -> io::Result<bool> {
         let mut overrun = false;
-        // What is left is heard the next time: somebody who talks without end must not be listened to so.
+        // The rest is read the next time: a continuous stream of events must not block the caller.
         for _ in 0..MOST_AT_ONCE {
             match self.receive(&mut each) {
                 Ok(()) => (),

@@ -1,9 +1,9 @@
-//! Only peers send into a tunnel: one nft table of this installation in the node's namespace.
+//! The peer filter of tunnels: one nft table of this installation in the node's namespace.
 //!
-//! A vxlan device takes a frame from whoever reaches its UDP port. The table drops what does not come
-//! from a peer, by the link that leads to the peers, if it is for this node or goes on to a peer.
-//! Every change replaces the whole table in one transaction, so that there is no moment between two
-//! tables; the table itself is the memory from which a later daemon goes on.
+//! A vxlan device accepts frames from every sender that reaches its UDP port. The table drops frames for this
+//! node, or forwarded to a peer, that do not come from a peer by the link towards the peers. Every change
+//! replaces the whole table in one transaction, so there is no gap; a restarted daemon restores its state
+//! from the table.
 //!
 //! An operator sees (`nft list table inet podconfig-default`):
 //!
@@ -79,26 +79,26 @@ use self::{
     state::State,
 };
 
-/// Attributes as nf_tables has them.
+/// Attributes of nf_tables.
 mod attribute;
-/// What a rule is made of.
+/// Expressions of rules.
 mod expression;
-/// What the table must hold.
+/// The wanted content of the table.
 pub mod layout;
 /// The table's netlink messages.
 pub mod message;
-/// What tables, chains and sets are called.
+/// Names of tables, chains and sets.
 mod name;
-/// The table as the kernel shows it.
+/// Reads the table from the kernel.
 mod reading;
-/// Sources of frames, and the elements of a set.
+/// Source networks and set elements.
 mod source;
-/// What the filter was told.
+/// The desired state of the filter.
 pub mod state;
 #[cfg(test)]
 mod tests;
 
-/// At most a tenth of the time goes into looking at the table.
+/// At most a tenth of the time is spent on reading the table.
 const TIMES_PAUSE: u32 = 9;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -107,36 +107,36 @@ pub struct Tunnel {
     pub port: u16,
 }
 
-/// Who may send into a tunnel.
+/// The allowed senders of a tunnel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerFilter {
-    /// The link of the node by which frames must come. Not one of a VRF: what comes by such a link is
-    /// seen as of the VRF, and dropped.
+    /// The link of the node by which frames must arrive. Not a member of a VRF: its frames have the VRF as
+    /// input device and are dropped.
     pub underlay: u32,
-    /// From where, of one family or both. From nowhere, where there are none.
+    /// Allowed source networks of one or both families. Empty: none.
     pub sources: BTreeSet<IpNetwork>,
 }
 
 pub struct Filter {
     table: String,
-    /// None where the kernel has no nf_tables.
+    /// `None` if the kernel has no nf_tables.
     socket: Option<Socket>,
-    /// How the kernel said so.
+    /// The kernel's error for that.
     lack: String,
     state: State,
-    /// The generation at which the table was as it should be.
+    /// The nft generation at which the table was verified.
     seen: Option<u32>,
-    /// Tells that some table of the namespace has changed.
+    /// Notifications that some table of the namespace has changed.
     events: Option<EventSocket>,
-    /// That was told, and not looked at yet.
+    /// A change was notified and the table was not verified since.
     is_unsure: bool,
-    /// Others may change their tables all the time: ours is not read more often than this.
+    /// Rate limit: other programs may change their tables continuously.
     not_before: Option<Instant>,
 }
 
 impl Filter {
-    /// Opens a socket in the calling thread's namespace and reads what an earlier daemon left, without
-    /// changing it. A kernel without nf_tables is no error before something is to be guarded.
+    /// Opens a socket in the calling thread's namespace and reads the table of an earlier daemon, without
+    /// changing it. A kernel without nf_tables is an error only when a filter is set.
     pub fn open(installation: &str, changes: &Changes) -> Result<Self, Error> {
         let mut filter = Self {
             table: name::table(installation),
@@ -162,12 +162,12 @@ impl Filter {
         self.socket.is_some()
     }
 
-    /// Lets into the tunnel what the guard says, and nothing else. Sends nothing where this is so.
+    /// Sets the peer filter of a tunnel. Sends nothing if it is set already.
     pub fn set(&mut self, tunnel: Tunnel, peer_filter: PeerFilter) -> Result<(), Error> {
         self.set_all([(tunnel, peer_filter)])
     }
 
-    /// The same for many tunnels, in one transaction.
+    /// Sets the peer filters of many tunnels in one transaction.
     pub fn set_all(
         &mut self,
         peer_filters: impl IntoIterator<Item = (Tunnel, PeerFilter)>,
@@ -180,11 +180,10 @@ impl Filter {
         self.turn_into(wanted)
     }
 
-    /// Closes a port of ours to what comes for this node by any other link than these, whatever its
-    /// VNI; `None` opens it again. Guards alone cannot keep out the bursts of this node's own pods
-    /// (`filter/layout.rs` says why), so every port is to be closed to all links but its tunnels'
-    /// underlays and those by which tunnels of others on the same port are reached, if these are known.
-    /// Lasts as long as there is a tunnel of ours on the port.
+    /// Closes a port of ours for packets to this node by links other than these, for all VNIs; `None` opens
+    /// it again. Peer filters alone cannot stop bursts of this node's own pods (see `filter/layout.rs`), so
+    /// every port is closed to all links except its tunnels' underlays and those of other tunnels on the same
+    /// port, if these are known. In effect while a tunnel of ours uses the port.
     pub fn close(&mut self, port: u16, links: Option<BTreeSet<u32>>) -> Result<(), Error> {
         let mut wanted = self.state.clone();
         match links {
@@ -194,19 +193,19 @@ impl Filter {
         self.turn_into(wanted)
     }
 
-    /// Guards no other tunnels any more. With the last one the table goes.
+    /// Removes the filters of all other tunnels. The table is deleted with the last one.
     pub fn retain(&mut self, keep: impl Fn(&Tunnel) -> bool) -> Result<(), Error> {
         let mut wanted = self.state.clone();
         wanted.tunnels.retain(|tunnel, _| keep(tunnel));
         self.turn_into(wanted)
     }
 
-    /// What is guarded now; sources in the fewest networks that say the same.
+    /// The current peer filters; sources are aggregated to the fewest networks.
     pub fn tunnels(&self) -> &BTreeMap<Tunnel, PeerFilter> {
         &self.state.tunnels
     }
 
-    /// The ports that are closed, and the links by which they are reached.
+    /// The closed ports and the links that may reach them.
     pub fn closed(&self) -> &BTreeMap<u16, BTreeSet<u32>> {
         &self.state.closed
     }
@@ -216,12 +215,12 @@ impl Filter {
         self.events.as_ref()
     }
 
-    /// Looks at the table if some table of the namespace has changed; whether it was written again.
+    /// Verifies the table if some table of the namespace has changed; returns whether it was rewritten.
     pub fn verify_if_notified(&mut self) -> Result<bool, Error> {
         let events = self.events.iter_mut();
         for events in events {
-            let told = events.drain(|_, _, _| self.is_unsure = true);
-            self.is_unsure |= told.map_err(|e| Error::io("listen to nf_tables", &e))?;
+            let drained = events.drain(|_, _, _| self.is_unsure = true);
+            self.is_unsure |= drained.map_err(|e| Error::io("read nf_tables notifications", &e))?;
         }
         let started = Instant::now();
         if !self.is_unsure || self.not_before.is_some_and(|at| at > started) {
@@ -232,8 +231,8 @@ impl Filter {
         written
     }
 
-    /// Writes the table again if somebody changed it, and says whether. Costs one question while nobody
-    /// changes any table of the namespace.
+    /// Rewrites the table if it was changed; returns whether. Costs one request while no table of the
+    /// namespace changes.
     pub fn verify(&mut self) -> Result<bool, Error> {
         self.is_unsure = false;
         let Some(socket) = &mut self.socket else {
@@ -256,7 +255,7 @@ impl Filter {
 impl Filter {
     fn begin(&mut self, changes: &Changes) -> Result<(), Error> {
         let op = || format!("open nft table {}", self.table);
-        // Before the table is read, or a change between is not told.
+        // Opened before the table is read, so that no change is missed.
         let events = EventSocket::of_nftables().map_err(|error| Error::io(op(), &error))?;
         self.events = Some(events);
         let socket = Socket::open_for(NETLINK_NETFILTER, changes)
@@ -274,7 +273,7 @@ impl Filter {
         Ok(())
     }
 
-    /// Asks the kernel whether it has all that a table of ours is made of.
+    /// Checks by a dry run whether the kernel supports all parts of our table.
     fn dry_run(&mut self) -> Result<(), Error> {
         let tunnel = Tunnel { vni: 1, port: 4789 };
         let everywhere = ["0.0.0.0/0", "::/0"];
@@ -297,7 +296,7 @@ impl Filter {
     fn turn_into(&mut self, mut wanted: State) -> Result<(), Error> {
         wanted.forget_unused();
         if wanted == self.state {
-            // Said before; what was found wrong meanwhile, or may be, is looked at again.
+            // No change; the table is only verified if it is in doubt.
             return match self.seen {
                 Some(_) => Ok(()),
                 None => self.verify().map(drop),
@@ -306,7 +305,7 @@ impl Filter {
         self.write(wanted)
     }
 
-    /// Replaces the table. A refused transaction leaves it as it was.
+    /// Replaces the table. A refused transaction changes nothing.
     fn write(&mut self, wanted: State) -> Result<(), Error> {
         let op = format!("write nft table {}", self.table);
         let Some(socket) = &mut self.socket else {
@@ -321,14 +320,14 @@ impl Filter {
         socket.transaction(&op, SUBSYSTEM, &requests)?;
         self.state = wanted;
         let after = reading::generation(socket).ok().flatten();
-        // Only if nobody else changed anything meanwhile is it known how all is now.
+        // The table is known only if there was no concurrent change by others.
         let alone = before.map(|before| before.wrapping_add(1)) == after;
         self.seen = after.filter(|_| alone);
         Ok(())
     }
 }
 
-/// How a kernel says that it does not have nf_tables, the table's family, or a part of its rules.
+/// The errnos of a kernel without nf_tables, the table's family, or an expression of its rules.
 fn is_lack(errno: Errno) -> bool {
     matches!(
         errno,

@@ -1,6 +1,6 @@
-//! What of ours is on the host ends in the node's namespace: addresses, and the node's routes to pods. Read as a
-//! whole once and then kept true by events, because the kernel walks the whole routing table to find ours:
-//! on a node that speaks BGP that takes milliseconds.
+//! Cache of our addresses and routes on host ends in the node's namespace. Read completely once and then
+//! updated by events, because the kernel walks the whole routing table to find ours: on a node with BGP that
+//! takes milliseconds.
 
 use std::collections::{BTreeSet, HashMap, hash_map::Entry};
 
@@ -13,12 +13,12 @@ use super::{
     sandbox::{read_addresses, read_routes},
 };
 
-/// By the number of the link.
+/// By ifindex.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HostEndL3 {
     addresses: HashMap<u32, BTreeSet<IpNetwork>>,
     routes: HashMap<u32, BTreeSet<Route>>,
-    /// Something may have gone that the kernel does not tell of: to be read again before it is used.
+    /// Something may be gone without a notification: to be read again before use.
     pub is_stale: bool,
 }
 
@@ -56,7 +56,7 @@ impl HostEndL3 {
         }
     }
 
-    /// Whether it was there.
+    /// Returns whether it was there.
     pub fn remove_address(&mut self, index: u32, network: &IpNetwork) -> bool {
         take(&mut self.addresses, index, network)
     }
@@ -70,8 +70,8 @@ impl HostEndL3 {
         take(&mut self.routes, index, route)
     }
 
-    /// Removes what a route has replaced, whatever it leads through: the kernel knows one of a network,
-    /// metric and table. The links that have lost one.
+    /// Removes the route that a new one has replaced, on any link: the kernel has one per network, metric and
+    /// table. Returns the links that lost one.
     pub fn replaced(&mut self, by: &Route) -> Vec<u32> {
         let key = |route: &Route| (route.to, route.metric, route.table);
         let mut losers = Vec::new();
@@ -84,7 +84,7 @@ impl HostEndL3 {
         losers
     }
 
-    /// The links that have something here and not all of it there.
+    /// The links that lack addresses or routes in `now`.
     pub fn lost(&self, now: &Self) -> Vec<u32> {
         let addresses = missing(&self.addresses, &now.addresses);
         addresses
@@ -92,14 +92,14 @@ impl HostEndL3 {
             .collect()
     }
 
-    /// The link is gone, and all of it with it.
+    /// Removes all entries of a deleted link.
     pub fn forget(&mut self, index: u32) {
         self.addresses.remove(&index);
         self.routes.remove(&index);
     }
 }
 
-/// Takes one item off a link; whether it was there. A link without any has no entry.
+/// Removes one item of a link; returns whether it was there. A link without items has no entry.
 fn take<T: Ord>(all: &mut HashMap<u32, BTreeSet<T>>, index: u32, item: &T) -> bool {
     let Entry::Occupied(mut of_link) = all.entry(index) else {
         return false;
@@ -111,7 +111,7 @@ fn take<T: Ord>(all: &mut HashMap<u32, BTreeSet<T>>, index: u32, item: &T) -> bo
     was_there
 }
 
-/// The links that do not have all of what they had before.
+/// The links that lack items that they had before.
 fn missing<T: Ord>(
     before: &HashMap<u32, BTreeSet<T>>,
     now: &HashMap<u32, BTreeSet<T>>,
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_loss_is_told_once_and_only_of_what_was_there() {
+    fn a_loss_is_reported_once_and_only_of_what_was_there() {
         let mut host_end_l3 = HostEndL3::default();
         host_end_l3.add_route(7, to("10.1.0.1/32", None));
         assert!(!host_end_l3.remove_route(8, &to("10.1.0.1/32", None)));
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_lost_unheard_is_found_when_it_is_read_again() {
+    fn a_loss_without_an_event_is_found_by_the_next_read() {
         let (mut before, mut now) = (HostEndL3::default(), HostEndL3::default());
         for index in [7, 8] {
             before.add_route(index, to("10.1.0.1/32", Some(index)));

@@ -1,12 +1,11 @@
-//! What the kernel told, taken in: the machine's own reading is kept true, and whoever decides gets
-//! to know what happened, of each link only how it is now.
+//! Drains kernel notifications: updates the cache and returns events for the reconciler, coalesced per link.
 
 use std::{
     collections::BTreeSet,
     os::fd::{AsFd, BorrowedFd},
 };
 
-/// What a burst of events comes to.
+/// Coalescing of bursts.
 mod coalesce;
 
 use ipnetwork::IpNetwork;
@@ -26,46 +25,46 @@ use super::{
 /// Bridge ports, forwarding entries, routes and addresses around host ends.
 mod tables;
 
-/// What an event says to the one who decides.
+/// A change in the kernel, as the reconciler sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KernelEvent {
-    /// What is around a host end, or the device of a segment, is otherwise than it was left.
+    /// Drift in a table entry of a host end or of a segment's device.
     Table {
         place: HostNetns,
         index: u32,
         what: &'static str,
     },
-    /// Something is otherwise in the pod whose namespace has this number in the switch.
+    /// A change in the pod whose namespace has this nsid in the switch.
     InPod { number: i32, what: NetnsEvent },
-    /// A namespace has ended, and its number is free.
+    /// A namespace has ended and its nsid is free.
     PodGone(i32),
-    /// A host end, or what was one.
+    /// A host end, or a former one.
     HostEnd {
         place: HostNetns,
         before: Option<LinkInfo>,
         now: Option<LinkInfo>,
     },
-    /// A link of the node that is no host end of ours: a bridge that came or went, say.
+    /// A link of the node that is not a host end of ours, such as a bridge.
     NodeLink {
         before: Option<LinkInfo>,
         now: Option<LinkInfo>,
-        /// It has gone to another namespace.
+        /// It was moved to another namespace.
         moved: bool,
     },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NetnsEvent {
-    /// A link as it is now.
+    /// The current state of a link.
     Link(Box<LinkInfo>),
     LinkGone(u32),
-    /// It has gone to another namespace, as the pod counts them, and has that number there.
+    /// It was moved to another namespace: the pod's nsid of it, and the ifindex there.
     LinkLeft {
         index: u32,
         netns: i32,
         there: u32,
     },
-    /// An address of the link with this number is gone.
+    /// An address of the link with this ifindex is gone.
     AddressGone {
         index: u32,
         network: IpNetwork,
@@ -74,20 +73,20 @@ pub enum NetnsEvent {
     RouteGone,
     /// A rule of ours is gone.
     RuleGone,
-    /// An end of the tunnel with this number is gone.
+    /// A peer of the tunnel with this ifindex is gone.
     PeerGone(u32),
 }
 
 impl Machine {
-    /// Readable when the kernel has something to tell.
+    /// The sockets to poll for kernel notifications.
     pub fn events(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         let watched = [&self.switch, &self.node].into_iter();
         let sockets = watched.flat_map(|watched| [watched.events.as_fd(), watched.tables.as_fd()]);
         sockets.chain(self.filter.events().map(AsFd::as_fd))
     }
 
-    /// Takes in all that the kernel has told. `Ok(None)`: events were lost, everything was read again
-    /// and everything must be looked at.
+    /// Processes all queued notifications. `Ok(None)`: events were lost, everything was read again and all
+    /// pods must be reconciled.
     pub fn drain_events(&mut self) -> Result<Option<Vec<KernelEvent>>, Error> {
         let mut events = Vec::new();
         let lost = self.drain_switch(&mut events)?
@@ -97,24 +96,24 @@ impl Machine {
         if !self.is_behind {
             return Ok(Some(events));
         }
-        // Until that goes through, everything that is known may be otherwise.
+        // Until this succeeds, the whole cache may be stale.
         self.read_again()?;
         self.is_behind = false;
         Ok(None)
     }
 
     fn drain_switch(&mut self, out: &mut Vec<KernelEvent>) -> Result<bool, Error> {
-        // Read where it lies: the messages of a burst are a hundred times as large as what they say.
+        // Parsed in the buffer: the messages of a burst are a hundred times as large as their content.
         let mut latest = Coalescer::of_switch();
         let lost = self.switch.events.drain(|number, kind, body| {
             SocketMessage::read(number, kind, body)
                 .into_iter()
-                .for_each(|heard| latest.push(heard));
+                .for_each(|message| latest.push(message));
         });
-        for word in latest.into_messages() {
-            match word {
-                SocketMessage::Own(word) => {
-                    if let Some((before, now)) = self.switch.hear(word) {
+        for event in latest.into_messages() {
+            match event {
+                SocketMessage::Own(event) => {
+                    if let Some((before, now)) = self.switch.hear(event) {
                         self.update_cache(HostNetns::Switch, before.as_ref(), now.as_ref());
                         out.push(KernelEvent::HostEnd {
                             place: HostNetns::Switch,
@@ -126,26 +125,26 @@ impl Machine {
                 SocketMessage::Other(event) => out.push(*event),
             }
         }
-        lost.map_err(|e| Error::io("listen in the switch", &e))
+        lost.map_err(|e| Error::io("read events of the switch", &e))
     }
 
     fn drain_node(&mut self, out: &mut Vec<KernelEvent>) -> Result<bool, Error> {
         let (mut latest, mut lowered) = (Coalescer::of_node(), BTreeSet::new());
         let lost = self.node.events.drain(|_, kind, body| {
-            let word = LinkEvent::read(kind, body);
-            if let Some(LinkEvent::Link(row)) = &word {
+            let event = LinkEvent::read(kind, body);
+            if let Some(LinkEvent::Link(row)) = &event {
                 lowered.extend((!row.up).then_some(row.index));
             }
-            let heard = word.map(SocketMessage::Own);
-            heard.into_iter().for_each(|heard| latest.push(heard));
+            let message = event.map(SocketMessage::Own);
+            message.into_iter().for_each(|message| latest.push(message));
         });
         self.was_lowered(lowered, out);
-        for heard in latest.into_messages() {
-            let SocketMessage::Own(word) = heard else {
+        for message in latest.into_messages() {
+            let SocketMessage::Own(event) = message else {
                 continue;
             };
-            let moved = matches!(word, LinkEvent::Gone { moved: true, .. });
-            if let Some((before, now)) = self.node.hear(word) {
+            let moved = matches!(event, LinkEvent::Gone { moved: true, .. });
+            if let Some((before, now)) = self.node.hear(event) {
                 let index = before.as_ref().or(now.as_ref()).map(|row| row.index);
                 let is_ours = |machine: &Self| {
                     index.is_some_and(|index| machine.ownership.has(HostNetns::Node, index))
@@ -162,7 +161,7 @@ impl Machine {
                 });
             }
         }
-        lost.map_err(|e| Error::io("listen in the node's namespace", &e))
+        lost.map_err(|e| Error::io("read events of the node's namespace", &e))
     }
 }
 
@@ -207,7 +206,7 @@ fn in_pod(kind: u16, body: &[u8]) -> Option<NetnsEvent> {
         RTM_DELROUTE => Some(NetnsEvent::RouteGone),
         RTM_DELRULE => links::route::read_rule(body).map(|_| NetnsEvent::RuleGone),
         RTM_DELNEIGH => {
-            let entry = links::device::peers::read(body).filter(Entry::is_for_everybody);
+            let entry = links::device::peers::read(body).filter(Entry::is_default);
             entry.map(|entry| NetnsEvent::PeerGone(entry.index))
         }
         _ => None,

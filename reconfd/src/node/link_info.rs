@@ -1,13 +1,13 @@
-//! One link as a namespace's kernel shows it: the few attributes that podconfig looks at.
+//! A link decoded from rtnetlink: the few attributes that podconfig uses.
 //!
-//! Read by hand from the attribute list: a burst of 200 pods brings thousands of link events, and
-//! the typed message parses forty attributes of each.
+//! Decoded by hand from the attribute list: a burst of 200 pods causes thousands of link events, and the
+//! typed message parses forty attributes of each.
 
 use netlink_packet_core::{NlaBuffer, NlasIterator};
 
 use super::links::OwnershipMark;
 
-/// What a vlan or a vxlan says of itself.
+/// The data of a vlan or vxlan.
 mod data;
 pub use data::LinkData;
 
@@ -37,21 +37,21 @@ const IFLA_BRPORT_UNICAST_FLOOD: u16 = 9;
 const IFLA_BRPORT_LOCKED: u16 = 39;
 const AF_INET6: u16 = 10;
 const IFLA_INET6_CONF: u16 = 2;
-/// Their places in the array of IPv6 settings.
+/// Indexes in the array of IPv6 settings.
 const DEVCONF_ACCEPT_RA: usize = 3;
 const DEVCONF_DISABLE_IPV6: usize = 26;
 const IFF_UP: u32 = 1;
 const IFF_RUNNING: u32 = 0x40;
 const HEADER: usize = 16;
 
-/// A link of some namespace.
+/// A link in a namespace.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LinkInfo {
     pub index: u32,
     pub name: String,
     pub altnames: Vec<String>,
     pub up: bool,
-    /// The link has a carrier and the kernel has taken note of it: what is sent gets through.
+    /// IFF_RUNNING: the link has a carrier and can send.
     pub running: bool,
     pub mtu: u32,
     pub mac: Option<[u8; 6]>,
@@ -59,23 +59,23 @@ pub struct LinkInfo {
     pub alias: Option<String>,
     /// The other end's index, for a veth; the parent's, for a vlan.
     pub peer: Option<u32>,
-    /// Where the other end is, in this namespace's own numbering; `None`: here.
+    /// The nsid of the other end's namespace; `None`: this namespace.
     pub peer_netns: Option<i32>,
     pub master: Option<u32>,
-    /// The master is a VRF, which only routes for it.
+    /// The master is a VRF.
     pub in_vrf: bool,
     pub kind: Option<String>,
     /// For a vlan or a vxlan.
     pub data: Option<LinkData>,
-    /// For a bridge's port: what it does with frames.
+    /// For a bridge port: its flags.
     pub port: Option<Port>,
-    /// For a bridge's port: the bridge forwards its frames.
+    /// For a bridge port: it is in forwarding state.
     pub forwarding: bool,
-    /// Of a link that is gone from here to another namespace: the namespace's number, and the link's there.
+    /// Of a link that was moved to another namespace: its nsid and the ifindex there.
     pub left_for: Option<(i32, u32)>,
-    /// The setting of that name; 0 ignores router advertisements.
+    /// The sysctl; 0 ignores router advertisements.
     pub accept_ra: Option<i32>,
-    /// The setting of that name.
+    /// The sysctl.
     pub disable_ipv6: Option<i32>,
 }
 
@@ -83,12 +83,12 @@ pub struct LinkInfo {
 pub struct Port {
     pub learning: bool,
     pub flood: bool,
-    /// Takes frames only from addresses that the forwarding table has for this port.
+    /// Accepts only source addresses that the forwarding table has for this port.
     pub locked: bool,
 }
 
 impl LinkInfo {
-    /// From everything behind the netlink header of RTM_NEWLINK or RTM_DELLINK.
+    /// Decodes the payload of RTM_NEWLINK or RTM_DELLINK.
     pub fn read(bytes: &[u8]) -> Option<Self> {
         let header = bytes.first_chunk::<HEADER>()?;
         let flags = u32::from_ne_bytes([header[8], header[9], header[10], header[11]]);
@@ -138,7 +138,7 @@ impl LinkInfo {
         }
     }
 
-    /// The kernel names the kind before it tells its data.
+    /// The kernel sends the kind before its data.
     fn take_info(&mut self, info: &[u8]) {
         for attribute in NlasIterator::new(info).flatten() {
             let value = attribute.value();
@@ -155,7 +155,7 @@ impl LinkInfo {
         }
     }
 
-    /// Whose it is, where its alias says so.
+    /// The ownership mark in its alias, if there is one.
     pub fn mark(&self) -> Option<OwnershipMark> {
         self.alias.as_deref()?.parse().ok()
     }
@@ -164,7 +164,7 @@ impl LinkInfo {
         self.kind.as_deref() == Some(kind)
     }
 
-    /// Whether all that it hears is somebody else's: a bridge's, a bond's.
+    /// Whether its frames belong to a master, such as a bridge or a bond.
     pub fn is_port(&self) -> bool {
         self.master.is_some() && !self.in_vrf
     }
@@ -174,7 +174,7 @@ impl LinkInfo {
     }
 }
 
-/// The port that a bridge tells of in its own family, and what it does with frames.
+/// The port of an AF_BRIDGE message, and its flags.
 pub fn read_port(bytes: &[u8]) -> Option<(u32, Port)> {
     let header = bytes.first_chunk::<HEADER>()?;
     let index = u32::from_ne_bytes([header[4], header[5], header[6], header[7]]);

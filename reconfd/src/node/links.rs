@@ -1,5 +1,5 @@
-//! Links: one type for what is wanted and what is present, so that a plan is equality and set
-//! difference. Everything in this folder is pure: links ↔ netlink messages.
+//! Links: one type for wanted and present links, so that planning is equality and set difference. Everything
+//! in this folder is pure: links ↔ netlink messages.
 
 /// Addresses ↔ messages.
 pub mod address;
@@ -7,17 +7,17 @@ pub mod address;
 pub mod bridge;
 /// vlan and vxlan ↔ messages.
 pub mod device;
-/// What must change to make a present link the wanted one.
+/// The edits from a present link to the wanted one.
 pub mod edit;
-/// What a pod may not send: the tc ingress filter of a host end.
+/// The tc ingress filter of a host end.
 pub mod ingress_filter;
 /// The kinds of links, and where their other ends are.
 pub mod kind;
-/// The MAC addresses that are a link's own.
+/// Derived MAC addresses.
 pub mod mac;
 /// A pod's neighbours ↔ messages.
 pub mod neighbour;
-/// Whose a link is.
+/// The ownership mark.
 pub mod ownership_mark;
 /// Edits → messages.
 pub mod requests;
@@ -52,14 +52,14 @@ pub struct Link {
     /// The interface name in the pod.
     pub name: String,
     pub kind: LinkKind,
-    /// Bytes; `None`: what the device below can carry.
+    /// Bytes; `None`: the maximum of the parent device.
     pub mtu: Option<u32>,
-    /// `None`: one that is the link's own by what it holds.
+    /// `None`: derived from the link's addresses or name.
     pub mac: Option<[u8; 6]>,
-    /// In the order of the object: the first IPv4 one gives a new link its MAC address.
+    /// In the order of the object: the MAC address of a new link is derived from the first IPv4 one.
     pub addresses: Vec<IpNetwork>,
     pub routes: BTreeSet<Route>,
-    /// Whether router advertisements are taken.
+    /// Whether router advertisements are accepted.
     pub slaac: bool,
 }
 
@@ -72,73 +72,73 @@ pub struct Route {
     pub table: Option<u32>,
 }
 
-/// A link that is to be, with its owner and the name of its host end.
+/// A wanted link, with its owner and the name of its host end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Want {
     pub link: Link,
-    /// The MAC addresses of which it has one, where none is asked for.
+    /// The candidates for its MAC address, if none is requested.
     pub derived: mac::Derived,
     pub mark: OwnershipMark,
     pub host_name: String,
     /// The host end's MTU: on a bridge of the node the bridge's own, or a small port would pull down
     /// the MTU of the whole bridge.
     pub host_mtu: u32,
-    /// Bytes: what the link says, or the device below it.
+    /// Bytes: of the link, or of the parent device.
     pub mtu: u32,
-    /// What is known of a vlan or a vxlan before its surroundings are looked at.
+    /// The policy for a vlan or vxlan.
     pub policy: Option<DevicePolicy>,
-    /// What it needs of a vlan or a vxlan, once they were.
+    /// The wanted vlan or vxlan device, after its parent was found.
     pub device: Option<WantDevice>,
 }
 
-/// What is decided about a vlan or a vxlan, whatever it stands on.
+/// The policy for a vlan or vxlan, independent of its parent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DevicePolicy {
-    /// The namespace that has the segment.
+    /// The namespace that owns the segment.
     pub owner: String,
     /// The parent may be a port of a bridge or a bond.
     pub on_port: bool,
-    /// The tunnel may be there without a filter.
+    /// The tunnel may exist without a peer filter.
     pub unfiltered: bool,
-    /// Other pods of the node have the segment as well, and rules of their own.
+    /// Other pods of the node use the segment as well, with their own rules.
     pub is_shared: bool,
-    /// The other ends, without the addresses of the end itself.
+    /// The peers, without the VTEP's own addresses.
     pub peers: BTreeSet<IpAddr>,
-    /// Where frames of a tunnel may come from whose ends are not written down one by one.
+    /// Allowed sources of a tunnel whose peers are not listed.
     pub sources: Vec<IpNetwork>,
 }
 
-/// A vlan or a vxlan that is to be, with its surroundings as they were found.
+/// A wanted vlan or vxlan device, with its parent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WantDevice {
     /// The parent's number, on the node or in the pod.
     pub parent: u32,
-    /// The MAC address of a parent whose own the device has.
+    /// The MAC address of the parent, if the device uses it.
     pub parent_mac: Option<[u8; 6]>,
     pub mtu: u32,
-    /// The parent is up, and so may the device be.
+    /// The parent is up, so the device may be up.
     pub up: bool,
     /// The namespace that has the segment.
     pub owner: String,
-    /// The other ends, without the node's own addresses.
+    /// The peers, without the node's own addresses.
     pub peers: BTreeSet<IpAddr>,
-    /// Who may send into the tunnel; `None`: no filter is needed, or none is to be had.
+    /// The peer filter of the tunnel; `None`: not needed or not available.
     pub peer_filter: Option<PeerFilter>,
 }
 
 /// A vlan or a vxlan of ours in a pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PresentDevice {
-    /// `None`: somebody stripped it, or the device is half made.
+    /// `None`: the mark was removed, or the device is incomplete.
     pub mark: Option<OwnershipMark>,
     pub pod: PodSide,
     pub peers: BTreeSet<IpAddr>,
 }
 
-/// A link of ours as the kernel has it, both ends.
+/// A present link of ours, both ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Present {
-    /// From the host end's alias; `None`: the link is half made.
+    /// From the host end's alias; `None`: the link is incomplete.
     pub mark: Option<OwnershipMark>,
     pub place: HostNetns,
     pub host: HostSide,
@@ -146,29 +146,29 @@ pub struct Present {
     pub pod: Option<PodSide>,
 }
 
-/// The end that a tenant can not reach, and so the one that is believed.
+/// The end that a tenant cannot change, and so the trusted one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostSide {
     pub index: u32,
     pub name: String,
-    /// Whether its alias is the mark that it was given.
+    /// Whether its alias is still its ownership mark.
     pub is_marked: bool,
     pub up: bool,
     pub mtu: u32,
     pub own_mac: [u8; 6],
-    /// The pod end's MAC address, as it was given: the host end's own tells it, and where all of these are
-    /// one, the bridge's forwarding table. `None`: somebody took it from there.
+    /// The assigned MAC address of the pod end: derived from the host end's own, or, if all host ends have
+    /// the same one, from the bridge's forwarding table. `None`: the entry was removed.
     pub mac: Option<[u8; 6]>,
     /// The bridge's number.
     pub master: Option<u32>,
     pub port: Option<Port>,
-    /// The MAC addresses that the bridge's forwarding table has for this port for good.
+    /// The static entries of the bridge's forwarding table for this port.
     pub pins: BTreeSet<[u8; 6]>,
     /// The program of its tc ingress filter; empty where there is none.
     pub ingress: Vec<Instruction>,
-    /// Whether other filters are asked as early as ours, and so could pass what ours drops.
+    /// Whether other filters run as early as ours, and so could accept what ours drops.
     pub is_ingress_shared: bool,
-    /// In the node's namespace: its sysctls, as far as the kernel has them.
+    /// In the node's namespace: its sysctls, if the kernel has them.
     pub settings: BTreeMap<Setting, String>,
     /// Routed: gateway addresses on it, and routes to the pod through it.
     pub addresses: Vec<IpNetwork>,
@@ -183,16 +183,16 @@ pub struct PodSide {
     pub up: bool,
     pub mtu: u32,
     pub mac: Option<[u8; 6]>,
-    /// `None`: the link speaks no IPv6, because of its MTU or because the kernel has none.
+    /// `None`: the link has no IPv6, because of its MTU or the kernel.
     pub slaac: Option<bool>,
-    /// Somebody has switched IPv6 off: for this link, or for all of the pod's.
+    /// IPv6 is disabled by sysctl, for this link or for all links of the pod.
     pub has_ipv6_off: bool,
     pub addresses: Vec<address::PresentAddress>,
     pub routes: BTreeSet<Route>,
 }
 
 impl Link {
-    /// Whether it needs IPv6: what a pod has switched off for all of its links is switched on for this one.
+    /// Whether it needs IPv6, which is then enabled on this link even if it is disabled for the pod.
     pub fn speaks_ipv6(&self) -> bool {
         let mut routes = self.routes.iter();
         self.slaac
@@ -202,7 +202,7 @@ impl Link {
 }
 
 impl Want {
-    /// The MAC address that the link is to have; `now`: the one that it has, if it is there.
+    /// The wanted MAC address; `now`: the present one, if the link exists.
     pub fn mac(&self, now: Option<[u8; 6]>) -> [u8; 6] {
         let own = || now.map_or(self.derived.first(), |now| self.derived.after(now));
         self.link.mac.unwrap_or_else(own)

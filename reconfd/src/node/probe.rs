@@ -1,5 +1,5 @@
-//! Whether somebody on the wire has an address already: asked before it is put on a link, by ARP and by
-//! neighbour discovery, in the pod's own namespace and from its own MAC address.
+//! Address conflict detection (RFC 5227): before an address is put on a link, ARP probes or neighbour
+//! solicitations are sent in the pod's namespace, from its own MAC address.
 
 use std::{
     io,
@@ -23,75 +23,75 @@ use nix::{
 
 use super::netlink::Error;
 
-/// What goes over the wire.
+/// The frames.
 mod frame;
 
-/// Who asks once may not be heard.
-const ASKED: [Duration; 3] = [
+/// Probes are repeated, because one may be lost.
+const SEND_AT: [Duration; 3] = [
     Duration::ZERO,
     Duration::from_millis(150),
     Duration::from_millis(300),
 ];
-/// Who has the address answers within this.
-const LISTENED: Duration = Duration::from_millis(450);
+/// How long replies are waited for.
+const TIMEOUT: Duration = Duration::from_millis(450);
 
-/// What is asked.
+/// The addresses to probe for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProbeRequest {
-    /// The number of the link in the pod.
+    /// The ifindex of the link in the pod.
     pub index: u32,
     pub mac: [u8; 6],
     pub addresses: Vec<IpAddr>,
 }
 
-/// An address that somebody has, and the MAC address that answers for it.
+/// A conflicting address and the MAC address of its owner.
 pub type ProbeReply = (IpAddr, [u8; 6]);
 
-/// Who answers for these addresses. Takes half a second.
-pub fn find_conflicts(netns: &Netns, question: &ProbeRequest) -> Result<Vec<ProbeReply>, Error> {
-    let entered = netns.enter(|| open(question.index));
-    let failed = |error: io::Error| Error::io("ask on the wire who has an address", &error);
-    let wire = entered.map_err(|error| failed(io::Error::other(error.to_string())))?;
-    listen(&wire.map_err(|errno| failed(errno.into()))?, question)
+/// Probes for these addresses and returns the conflicts. Takes half a second.
+pub fn find_conflicts(netns: &Netns, request: &ProbeRequest) -> Result<Vec<ProbeReply>, Error> {
+    let entered = netns.enter(|| open(request.index));
+    let failed = |error: io::Error| Error::io("probe for address conflicts", &error);
+    let socket = entered.map_err(|error| failed(io::Error::other(error.to_string())))?;
+    exchange(&socket.map_err(|errno| failed(errno.into()))?, request)
         .map_err(|errno| failed(errno.into()))
 }
 
-fn listen(wire: &OwnedFd, question: &ProbeRequest) -> nix::Result<Vec<ProbeReply>> {
-    let (started, mut asked, mut answers) = (Instant::now(), 0, Vec::new());
+fn exchange(socket: &OwnedFd, request: &ProbeRequest) -> nix::Result<Vec<ProbeReply>> {
+    let (started, mut sent, mut answers) = (Instant::now(), 0, Vec::new());
     let mut buffer = [0; 256];
-    while started.elapsed() < LISTENED && answers.len() < question.addresses.len() {
-        if ASKED.get(asked).is_some_and(|at| started.elapsed() >= *at) {
-            asked += 1;
-            for address in &question.addresses {
-                let frame = frame::question(*address, question.mac);
-                send(wire.as_raw_fd(), &frame, MsgFlags::empty())?;
+    while started.elapsed() < TIMEOUT && answers.len() < request.addresses.len() {
+        if SEND_AT.get(sent).is_some_and(|at| started.elapsed() >= *at) {
+            sent += 1;
+            for address in &request.addresses {
+                let frame = frame::question(*address, request.mac);
+                send(socket.as_raw_fd(), &frame, MsgFlags::empty())?;
             }
         }
-        let heard = match recv(wire.as_raw_fd(), &mut buffer, MsgFlags::empty()) {
+        let received = match recv(socket.as_raw_fd(), &mut buffer, MsgFlags::empty()) {
             Ok(length) => frame::read(&buffer[..length]),
             Err(Errno::EAGAIN | Errno::EINTR) => None,
             Err(errno) => return Err(errno),
         };
-        let strange = heard.filter(|(address, mac)| {
-            *mac != question.mac
-                && question.addresses.contains(address)
+        let foreign = received.filter(|(address, mac)| {
+            *mac != request.mac
+                && request.addresses.contains(address)
                 && !answers.iter().any(|(known, _)| known == address)
         });
-        answers.extend(strange);
+        answers.extend(foreign);
     }
     Ok(answers)
 }
 
 fn open(index: u32) -> nix::Result<OwnedFd> {
-    let wire = socket(
+    let socket = socket(
         AddressFamily::Packet,
         SockType::Raw,
         SockFlag::SOCK_CLOEXEC,
         SockProtocol::EthAll,
     )?;
-    setsockopt(&wire, sockopt::ReceiveTimeout, &TimeVal::milliseconds(20))?;
-    bind(wire.as_raw_fd(), &link_address(index)?)?;
-    Ok(wire)
+    setsockopt(&socket, sockopt::ReceiveTimeout, &TimeVal::milliseconds(20))?;
+    bind(socket.as_raw_fd(), &link_address(index)?)?;
+    Ok(socket)
 }
 
 #[allow(unsafe_code)]

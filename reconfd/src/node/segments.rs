@@ -133,10 +133,10 @@ impl Machine {
 
     fn read_own_addresses(&mut self) -> Result<Vec<(u32, IpAddr)>, Error> {
         let addresses = read_addresses(&mut self.node.socket)?;
-        let told = addresses.iter().map(|a| (a.index, a.network.ip()));
-        let mut told: Vec<(u32, IpAddr)> = told.collect();
-        told.sort_by_key(|(_, address)| address.is_ipv6());
-        Ok(told)
+        let addresses = addresses.iter().map(|a| (a.index, a.network.ip()));
+        let mut addresses: Vec<(u32, IpAddr)> = addresses.collect();
+        addresses.sort_by_key(|(_, address)| address.is_ipv6());
+        Ok(addresses)
     }
 
     /// Devices whose parent is not in the node's namespace any more: a vlan goes on where its parent is.
@@ -242,7 +242,7 @@ fn peers_of(socket: &mut Socket) -> Result<Peers, Error> {
         "list the ends of tunnels",
         &peers::list(),
         |all: &mut Peers, _, body| {
-            if let Some(entry) = peers::read(body).filter(Entry::is_for_everybody) {
+            if let Some(entry) = peers::read(body).filter(Entry::is_default) {
                 all.entry(entry.index).or_default().insert(entry.peer);
             }
         },
@@ -255,7 +255,7 @@ pub fn ends_of_tunnel(socket: &mut Socket, index: u32) -> Result<BTreeSet<IpAddr
         "list the ends of a tunnel",
         &peers::list_of(index),
         |all: &mut BTreeSet<IpAddr>, _, body| {
-            let entry = peers::read(body).filter(Entry::is_for_everybody);
+            let entry = peers::read(body).filter(Entry::is_default);
             all.extend(
                 entry
                     .filter(|entry| entry.index == index)

@@ -154,7 +154,7 @@ impl Pin {
 
     /// Pins the namespace at its path; again, if somebody unmounted it.
     pub fn pin(&self) -> io::Result<()> {
-        let told = |e: io::Error| {
+        let with_context = |e: io::Error| {
             io::Error::new(
                 e.kind(),
                 format!("pin the switch at {}: {e}", self.path.display()),
@@ -165,7 +165,7 @@ impl Pin {
             .create(true)
             .truncate(false)
             .open(&self.path)
-            .map_err(told)?;
+            .map_err(with_context)?;
         let source = format!("/proc/self/fd/{}", self.netns.as_fd().as_raw_fd());
         mount(
             Some(source.as_str()),
@@ -174,12 +174,12 @@ impl Pin {
             MsFlags::MS_BIND,
             None::<&str>,
         )
-        .map_err(|errno| told(errno.into()))
+        .map_err(|errno| with_context(errno.into()))
     }
 
     /// Takes the pin away; the namespace goes with its last holder. Another namespace at that path stays.
     pub fn unpin(&self) -> io::Result<()> {
-        let told = |op: &str, error: io::Error| {
+        let with_context = |op: &str, error: io::Error| {
             io::Error::new(
                 error.kind(),
                 format!("{op} {}: {error}", self.path.display()),
@@ -188,13 +188,15 @@ impl Pin {
         // It may have been mounted over itself.
         while self.holds()? {
             umount2(&self.path, MntFlags::MNT_DETACH)
-                .map_err(|errno| told("unmount the switch at", errno.into()))?;
+                .map_err(|errno| with_context("unmount the switch at", errno.into()))?;
         }
         if is_mounted(&self.path)? {
             return Ok(());
         }
         match fs::remove_file(&self.path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(told("remove", error)),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(with_context("remove", error))
+            }
             _ => Ok(()),
         }
     }

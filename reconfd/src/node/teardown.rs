@@ -1,15 +1,15 @@
-//! The machine given back: what is left of an installation when its pods' links are gone.
+//! Removes what is left of an installation after its pods' links are gone.
 
 use std::io;
 
 use super::{Machine, links::HostNetns, netlink::Error};
 
-/// `lo`, which no namespace is without.
+/// `lo`, which every namespace has.
 const LO: u32 = 1;
 
 impl Machine {
-    /// Takes away what is still in the switch, the peer filter, and the switch's pin. The namespace itself
-    /// goes with this value.
+    /// Removes all links in the switch, the peer filter, and the switch's pin. The namespace is released when
+    /// this value is dropped.
     pub fn close(mut self) -> io::Result<()> {
         self.read_again().map_err(io::Error::other)?;
         self.remove_ends().map_err(io::Error::other)?;
@@ -18,7 +18,7 @@ impl Machine {
         self.pin.unpin()
     }
 
-    /// The host ends of pods that could not be visited; the other ends go with them.
+    /// Removes the host ends of pods that could not be entered; the kernel deletes the other ends with them.
     fn remove_ends(&mut self) -> Result<(), Error> {
         let pods = self.pods_with_links();
         let ends = pods.iter().flat_map(|uid| self.ends_of(uid));
@@ -26,7 +26,7 @@ impl Machine {
         self.remove(&links)
     }
 
-    /// All that is in the switch is ours.
+    /// All links in the switch are ours.
     fn empty_switch(&mut self) -> Result<(), Error> {
         let indexes = self.switch.links.keys().filter(|index| **index != LO);
         let links: Vec<_> = indexes.map(|index| (HostNetns::Switch, *index)).collect();

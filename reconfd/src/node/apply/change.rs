@@ -1,4 +1,4 @@
-//! A link that is there, changed in place: the host side, the pod's side, and the mark last.
+//! Changes an existing link in place: the host side, the pod side, and the mark last.
 
 use std::os::fd::{AsFd, AsRawFd};
 
@@ -19,7 +19,7 @@ use crate::node::{
 };
 
 impl Machine {
-    /// Changes a link that is there, in place.
+    /// Changes an existing link in place.
     pub fn change(
         &mut self,
         sandbox: &mut Sandbox,
@@ -76,7 +76,7 @@ impl Machine {
         })
     }
 
-    /// Each alone and before all else: what comes next must not be without it.
+    /// Applied one by one and before all other edits, which must not take effect without them.
     fn harden(
         &mut self,
         place: HostNetns,
@@ -119,7 +119,7 @@ impl Machine {
             first_error(sandbox.apply(&[], &mtu)?)?;
         }
         let settings = pod_settings(pod, want, edits);
-        // Without a gap: the kernel announces the new MAC address as it takes it.
+        // Without a gap: the kernel announces the new MAC address when it is set.
         let is_announced = edits.iter().any(|edit| matches!(edit, Edit::PodMac(_)));
         let answers = match is_announced && pod.name == want.link.name {
             true => sandbox.apply_and_announce(&settings, (pod.index, &pod.name), &requests)?,
@@ -130,7 +130,7 @@ impl Machine {
             sandbox.forget_neighbours(pod.index)?;
         }
         match &refused {
-            // Before Linux 6.2 a link that is up can not be renamed.
+            // Before Linux 6.2 a link that is up cannot be renamed.
             Err(Error {
                 errno: Errno::EBUSY,
                 ..
@@ -150,7 +150,7 @@ impl Machine {
         }
     }
 
-    /// A bridge tells of a port's flags only in messages that are not listened to.
+    /// Notifications of port flags come in the AF_BRIDGE family, which the link socket filters out.
     fn remember_port(&mut self, edits: &[Edit], place: HostNetns, index: u32) {
         let set = edits.iter().find_map(|edit| match edit {
             Edit::Port(port) => Some(*port),
@@ -161,8 +161,8 @@ impl Machine {
         }
     }
 
-    /// Before Linux 6.2 a link that is up can not be renamed; what it loses when it is lowered, the next pass
-    /// puts back.
+    /// Before Linux 6.2 a link that is up cannot be renamed; the next pass restores what it loses when it is
+    /// set down.
     fn rename_host_end(&mut self, present: &Present, want: &Want) -> Result<(), Error> {
         let index = present.host.index;
         let link = || LinkUnspec::new_with_index(index);
@@ -185,12 +185,12 @@ impl Machine {
         }
     }
 
-    /// Takes the host end to the other namespace; its number there.
+    /// Moves the host end to the other namespace; returns its ifindex there.
     fn move_host_end(&mut self, present: &Present, to: HostNetns) -> Result<u32, Error> {
         let index = self.host_netns_mut(to).take_index();
         let fd = self.host_netns_mut(to).netns.as_fd().as_raw_fd();
         let group = if to == HostNetns::Node { GROUP } else { 0 };
-        // Down before it leaves: it must not speak in the node's namespace before its settings hold.
+        // Set down before the move: it must not send in the node's namespace before its settings hold.
         let mut away = LinkUnspec::new_with_index(present.host.index)
             .down()
             .link_group(group)
@@ -208,7 +208,8 @@ impl Machine {
         Ok(index)
     }
 
-    /// What was taken away on purpose is nobody's loss when its echo is heard.
+    /// Removes deliberately deleted addresses and routes from the cache, so that their events are not taken
+    /// for drift.
     fn remember_losses(&mut self, edits: &[Edit], index: u32) {
         let Some(host_end_l3) = &mut self.host_end_l3 else {
             return;
@@ -243,10 +244,10 @@ impl Machine {
     }
 }
 
-/// The settings that the edits are about, by the name that the link has now.
+/// The sysctls of the edits, by the current name of the link.
 fn pod_settings(pod: &PodSide, want: &Want, edits: &[Edit]) -> Vec<(String, &'static str)> {
     let of = |edit: &Edit| match edit {
-        // A link that grows beyond 1280 begins to speak IPv6, with the settings of a new link.
+        // A link whose MTU grows beyond 1280 gets IPv6, with the settings of a new link.
         Edit::PodMtu => settings(&pod.name, &want.link),
         Edit::Slaac(accept) => slaac(&pod.name, *accept),
         Edit::Ipv6On => vec![ipv6_on(&pod.name)],

@@ -1,5 +1,4 @@
-//! A vlan or a vxlan that is in the pod as a whole: on a device of the node, for this pod alone, or on
-//! another link of the pod.
+//! A vlan or vxlan device in the pod: exclusive on a device of the node, or on another link of the pod.
 
 use std::os::fd::{AsFd, AsRawFd};
 
@@ -39,7 +38,7 @@ impl Machine {
             }
         }
         if let Err(error) = Self::finish_device(sandbox, want, index).map_err(in_use) {
-            // The first error is the one to tell; what this one leaves, the next pass finds.
+            // The first error is reported; the next pass removes what this one leaves behind.
             let _ = sandbox.apply(&[], &[device::delete(&want.link.name, index)]);
             return Err(error);
         }
@@ -58,7 +57,7 @@ impl Machine {
         }
     }
 
-    /// One on a device of the node is made by a message to the node's namespace, straight in the pod.
+    /// A device on a parent of the node is created through the node's namespace, directly in the pod.
     fn send_device(
         &mut self,
         sandbox: &mut Sandbox,
@@ -91,7 +90,7 @@ impl Machine {
         sent.map_err(Refused::Create)
     }
 
-    /// The mark last: it says that the device is done.
+    /// The mark comes last: it means that the device is complete.
     fn finish_device(sandbox: &mut Sandbox, want: &Want, index: u32) -> Result<(), Error> {
         let mut requests = pod_side_requests(want, index);
         requests.push(device_mark(index, want));
@@ -107,7 +106,7 @@ impl Machine {
         parent.and_then(|row| row.mac).unwrap_or_default()
     }
 
-    /// Changes a device that is there, in place.
+    /// Changes an existing device in place.
     pub fn change_device(
         &mut self,
         sandbox: &mut Sandbox,
@@ -134,7 +133,7 @@ impl Machine {
         })
     }
 
-    /// Takes devices out of a pod; one that is gone already is removed.
+    /// Removes devices from a pod; missing ones count as removed.
     pub fn remove_devices(sandbox: &mut Sandbox, devices: &[(u32, String)]) -> Result<(), Error> {
         let requests: Vec<Request> = devices
             .iter()
@@ -143,7 +142,7 @@ impl Machine {
         first_error(sandbox.apply(&[], &requests)?)
     }
 
-    /// Removes devices that a pod has taken to other namespaces, by the pod's own numbers of these.
+    /// Removes devices that a pod has moved to other namespaces, by the pod's nsids of these.
     pub fn remove_hidden(sandbox: &mut Sandbox, hidden: &[(i32, u32)]) -> Result<(), Error> {
         if hidden.is_empty() {
             return Ok(());
@@ -152,13 +151,13 @@ impl Machine {
             .iter()
             .map(|(netns, index)| device::delete_in(*netns, *index));
         let delete: Vec<Request> = delete.collect();
-        // One that has gone on from there is out of reach.
+        // A device that was moved again is out of reach.
         let _ = sandbox.apply(&[], &delete)?;
         Ok(())
     }
 }
 
-/// A vlan on a link of the pod keeps that link's address: the bridge behind it forwards to no other.
+/// A vlan on a link of the pod keeps that link's MAC address: the bridge behind it forwards to no other.
 fn mac_of(want: &Want, device: &Device) -> Option<[u8; 6]> {
     match device {
         Device::Inside {

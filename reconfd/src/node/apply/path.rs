@@ -18,8 +18,8 @@ const LONGEST_WAIT: Duration = Duration::from_millis(20);
 const BETWEEN: Duration = Duration::from_micros(200);
 
 impl Machine {
-    /// The links that must run and forward before a frame of the pod gets anywhere: its host end, and the device
-    /// of its segment.
+    /// The links that must be running and forwarding before a frame of the pod is delivered: its host end,
+    /// and the device of its segment.
     pub fn path_of(&self, link: &Link, host: Option<(HostNetns, u32)>) -> Vec<(HostNetns, u32)> {
         let way_out = match &link.kind {
             LinkKind::Veth(veth) => match &veth.host_end {
@@ -32,7 +32,7 @@ impl Machine {
         host.into_iter().chain(way_out).collect()
     }
 
-    /// Waits a moment until all of it gets frames through.
+    /// Waits shortly until the whole path forwards frames.
     pub fn await_path(&mut self, path: &[(HostNetns, u32)]) {
         let until = Instant::now() + LONGEST_WAIT;
         for (place, index) in path {
@@ -42,8 +42,7 @@ impl Machine {
         }
     }
 
-    /// Whether a link forwards what comes in by it. One that is gone, or can not be looked at, is nothing to
-    /// wait for.
+    /// Whether a link forwards incoming frames. A link that is gone or unreadable is not waited for.
     fn gets_through(&mut self, place: HostNetns, index: u32) -> bool {
         let found = read_link(&mut self.host_netns_mut(place).socket, index);
         let row: Option<LinkInfo> = found.ok().flatten();

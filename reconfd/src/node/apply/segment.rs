@@ -1,5 +1,5 @@
-//! What pods of the node share beyond it: a bridge in the switch, and on it a vlan or a vxlan whose
-//! parent stays in the node's namespace. Made with the first pod, kept true by every pod's pass.
+//! Shared segments: a bridge in the switch, and on it a vlan or vxlan whose parent stays in the node's
+//! namespace. Created with the first pod, reconciled in every pod's pass.
 
 use std::{
     collections::BTreeSet,
@@ -25,10 +25,10 @@ use crate::node::{
     segments::{learned, read_peers},
 };
 
-static NOBODY: BTreeSet<IpAddr> = BTreeSet::new();
+static NO_PEERS: BTreeSet<IpAddr> = BTreeSet::new();
 
 impl Machine {
-    /// A segment as it is in the switch.
+    /// The present state of a segment in the switch.
     pub fn shared_device(&self, segment: &Segment) -> shared::PresentSegment<'_> {
         let bridge = self.bridge_index(&segment.name);
         let name = segment.device_name();
@@ -39,11 +39,11 @@ impl Machine {
             device: row(device),
             peers: device
                 .and_then(|index| self.peers.get(&index))
-                .unwrap_or(&NOBODY),
+                .unwrap_or(&NO_PEERS),
         }
     }
 
-    /// Makes the segment's bridge and device what they shall be; the bridge's number.
+    /// Reconciles the segment's bridge and device; returns the bridge's ifindex.
     pub fn segment(&mut self, segment: &Segment, want: &Want) -> Result<u32, Error> {
         let Some(device) = &want.device else {
             return Err(no_parent(segment));
@@ -67,7 +67,7 @@ impl Machine {
         Ok(bridge)
     }
 
-    /// Lets only peers into a tunnel, before there is anything that they could send into.
+    /// Restricts a tunnel to its peers, before its device exists.
     pub(super) fn admit(&mut self, data: &device::Data, want: &WantDevice) -> Result<(), Error> {
         let (device::Data::Vxlan(vxlan), Some(peer_filter)) = (data, &want.peer_filter) else {
             return Ok(());
@@ -75,8 +75,8 @@ impl Machine {
         self.filter.set(vxlan.tunnel(), peer_filter.clone())
     }
 
-    /// The parent is in the node's namespace, and so the message is sent there; the device is in the
-    /// switch from its first moment.
+    /// The message is sent in the node's namespace, where the parent is; the device is created directly in
+    /// the switch.
     fn make_shared(
         &mut self,
         segment: &Segment,
@@ -119,7 +119,7 @@ impl Machine {
         made
     }
 
-    /// Changes the device of a segment, on which pods may have been for long.
+    /// Changes the device of a segment, which may have pods already.
     fn edit_shared(
         &mut self,
         segment: &Segment,
@@ -160,7 +160,7 @@ impl Machine {
             done = self.forget_ends(segment, index, edits);
         }
         if done.is_err() {
-            // How much of it was done, only the kernel knows.
+            // The edits may be partially applied: read the state again.
             self.peers = read_peers(&mut self.switch)?;
             return done;
         }
@@ -172,7 +172,7 @@ impl Machine {
         Ok(())
     }
 
-    /// What was learned to be behind an end that is none any more would be sent there for minutes.
+    /// Learned entries for a removed peer would direct frames there for minutes.
     fn forget_ends(
         &mut self,
         segment: &Segment,
@@ -191,8 +191,8 @@ impl Machine {
         self.forget(segment, index, is_behind)
     }
 
-    /// With a new end, pods may be behind it that were behind another before, and announced themselves while
-    /// their new node was not let in here. What is not known is sent to all ends, and learned again.
+    /// Pods behind a new peer may have been behind another before and announced themselves while frames of
+    /// their new node were filtered here. Unknown addresses are flooded to all peers and learned again.
     fn forget_learned(&mut self, segment: &Segment, index: u32) -> Result<(), Error> {
         self.forget(segment, index, |_| true)
     }
@@ -210,8 +210,8 @@ impl Machine {
         first_error(self.switch.socket.batch(&forget))
     }
 
-    /// A MAC address that has come to this node is behind no other end of its tunnel any more. As long as it
-    /// is here the bridge knows better; when it has gone on, the old entry would lead back.
+    /// A MAC address that moved to this node is not behind another VTEP any more. While it is here the
+    /// bridge's entry wins; after it has moved on, the stale entry would direct frames back.
     pub(super) fn forget_elsewhere(&mut self, veth: &Veth, mac: [u8; 6]) -> Result<(), Error> {
         let HostEnd::Segment(segment) = &veth.host_end else {
             return Ok(());
@@ -225,7 +225,7 @@ impl Machine {
         self.switch.socket.change(forget)
     }
 
-    /// What was just changed is known before its echo is heard.
+    /// Updates the cache with an applied edit before its event arrives.
     fn expect_shared(
         &mut self,
         segment: &Segment,
@@ -260,8 +260,8 @@ impl Machine {
     }
 }
 
-/// The kernel knows one device of that parent and id, or of that identifier and port, on all of the
-/// node; and somebody who is no tunnel may have the port.
+/// The kernel allows one device per parent and id, or per VNI and port, on the whole node; and another
+/// program may have bound the port.
 pub(super) fn in_use(error: Error) -> Error {
     let why = match error.errno {
         Errno::EEXIST => "there is one on the node already",

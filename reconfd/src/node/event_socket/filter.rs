@@ -1,7 +1,7 @@
-//! The classic BPF program of an event socket: which messages are let into its queue. Pure.
+//! The classic BPF program of an event socket, which filters its receive queue. Pure.
 //!
-//! What is dropped here costs no memory and no wake-up: a full BGP table, the neighbours of a busy node,
-//! or the addresses that a bridge learns.
+//! Dropped messages cost no memory and no wake-up: a full BGP table, the neighbours of a busy node, or the
+//! addresses that a bridge learns.
 
 use nix::libc::{self, sock_filter};
 
@@ -16,37 +16,36 @@ const AF_BRIDGE: u32 = 7;
 /// In `struct rtmsg`.
 const PREFIX_LENGTH: u32 = NLMSG_HDR + 1;
 const ROUTE_PROTOCOL: u32 = NLMSG_HDR + 5;
-/// In `struct ndmsg`: NUD_NOARP or NUD_PERMANENT, which no entry has that was learned.
+/// In `struct ndmsg`: NUD_NOARP or NUD_PERMANENT, which learned entries never have.
 const STATE: u32 = NLMSG_HDR + 8;
 const PINNED: u16 = 0x40 | 0x80;
 
-/// A message type, and when a message of it is let in.
+/// A message type and the condition for accepting it.
 #[derive(Clone, Copy, Debug)]
 pub struct Accept(pub u16, pub When);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum When {
     Always,
-    /// Said by a bridge of its port.
+    /// Sent by a bridge about its port.
     Bridge,
     NotBridge,
     /// A route with our protocol number.
     Ours,
-    /// That, or one to a single address that has taken the place of another: the kernel says nothing more of
-    /// the route that it replaces.
+    /// That, or a host route that replaces another: the kernel sends no deletion for the replaced route.
     OursOrReplacesHost,
-    /// An entry of a forwarding table that somebody has written.
+    /// A static entry of a forwarding table.
     Pinned,
 }
 
-/// One block per type; what no block lets in is dropped.
+/// One block per type; messages that no block accepts are dropped.
 pub fn program(accepted: &[Accept]) -> Vec<sock_filter> {
     let mut program: Vec<sock_filter> = accepted.iter().flat_map(block).collect();
     program.push(end(0));
     program
 }
 
-/// If the type is another, on to the next block.
+/// For other types it jumps to the next block.
 fn block(Accept(kind, when): &Accept) -> Vec<sock_filter> {
     let mut body = condition(*when);
     body.push(end(0));
@@ -58,7 +57,7 @@ fn block(Accept(kind, when): &Accept) -> Vec<sock_filter> {
     block
 }
 
-/// Ends with an acceptance, or falls through.
+/// Accepts, or falls through.
 fn condition(when: When) -> Vec<sock_filter> {
     let accept = end(u32::MAX);
     let family = load(libc::BPF_B, FAMILY);
@@ -93,7 +92,7 @@ fn condition(when: When) -> Vec<sock_filter> {
     }
 }
 
-/// Classic BPF loads in network byte order, netlink writes in the machine's.
+/// Classic BPF loads in network byte order; netlink uses host byte order.
 fn native(value: u16) -> u32 {
     u32::from(u16::from_be_bytes(value.to_ne_bytes()))
 }

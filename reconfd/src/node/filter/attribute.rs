@@ -1,4 +1,4 @@
-//! Attributes as nf_tables has them: a tree, numbers in network order. Pure.
+//! Attributes of nf_tables: a tree, numbers in network byte order. Pure.
 
 const NLA_F_NESTED: u16 = 1 << 15;
 
@@ -36,8 +36,8 @@ impl Attribute {
         out.resize(out.len().next_multiple_of(4), 0);
     }
 
-    /// Whether the kernel's description says this too. It may say more, and in another order: both
-    /// differ between kernels.
+    /// Whether the kernel's dump contains this attribute. It may contain more, in another order: both differ
+    /// between kernels.
     pub fn is_in(&self, dumped: &[u8]) -> bool {
         let says = |found: &[u8]| match self {
             Self::Leaf(_, value) => found == value,

@@ -1,7 +1,7 @@
-//! What a rule of nf_tables is made of. Pure.
+//! The expressions of nf_tables rules. Pure.
 //!
-//! Every expression loads into one register or looks at what is in it; one that cannot load (a header
-//! that is not there, or in another fragment) ends the rule, as if it did not match.
+//! Every expression loads into one register or evaluates it. If a load fails (the header is missing or in
+//! another fragment), the rule does not match.
 
 use super::{
     attribute::{Attribute, each, find, find_text},
@@ -52,7 +52,7 @@ impl Expression {
     }
 }
 
-/// Whether these are the expressions of a rule that the kernel described.
+/// Whether a dumped rule has exactly these expressions.
 pub fn are(expressions: &[Expression], dumped: &[u8]) -> bool {
     let found: Vec<&[u8]> = each(dumped).map(|(_, expression)| expression).collect();
     found.len() == expressions.len()
@@ -74,7 +74,7 @@ pub fn compare(how: Compare, value: &[u8]) -> Expression {
     Expression::new("cmp", data)
 }
 
-/// Keeps the bits of the mask alone.
+/// Applies a bit mask.
 pub fn mask(bits: [u8; 2]) -> Expression {
     let mut data = numbered(&[NFT_REG_1, NFT_REG_1, bits.len() as u32]);
     data.extend([value_of(4, &bits), value_of(5, &[0; 2])]);
@@ -96,13 +96,13 @@ pub fn is_of(family: Family) -> [Expression; 2] {
     [meta(NFT_META_NFPROTO), compare(Compare::Equal, &[number])]
 }
 
-/// Loads the number of the link by which the packet came.
+/// Loads the ifindex of the input link.
 pub fn link() -> Expression {
     const NFT_META_IIF: u32 = 4;
     meta(NFT_META_IIF)
 }
 
-/// The packet leaves by some link. Not so in `input`: there a kernel loads 0, or an older one nothing.
+/// The packet has an output link. In `input` the kernel loads 0, an older one nothing.
 pub fn goes_on() -> [Expression; 2] {
     const NFT_META_OIF: u32 = 5;
     [meta(NFT_META_OIF), compare(Compare::Unequal, &[0; 4])]
@@ -126,7 +126,7 @@ pub fn goes_to(family: Family, set: &str, wanted: bool) -> [Expression; 2] {
     [load(Header::Network, offset, length), is_in(set, wanted)]
 }
 
-/// What is loaded is in the set, or is not.
+/// The loaded value is in the set, or is not.
 pub fn is_in(set: &str, wanted: bool) -> Expression {
     let data = vec![
         Attribute::text(1, set),
@@ -136,7 +136,7 @@ pub fn is_in(set: &str, wanted: bool) -> Expression {
     Expression::new("lookup", data)
 }
 
-/// Loads from IPv6's fragment header, or whether there is one.
+/// Loads from the IPv6 fragment header, or whether there is one.
 pub fn fragment_header(offset: u32, length: u32, present: bool) -> Expression {
     const FRAGMENT: u8 = 44;
     let data = vec![
@@ -157,7 +157,7 @@ pub fn accept() -> Expression {
     verdict(1, None)
 }
 
-/// Back to the chain that jumped here.
+/// Returns to the calling chain.
 pub fn back() -> Expression {
     verdict(-5, None)
 }
@@ -166,7 +166,7 @@ pub fn jump(chain: &str) -> Expression {
     verdict(-3, Some(chain))
 }
 
-/// As a jump, but never to come back here.
+/// A jump without return.
 pub fn goto(chain: &str) -> Expression {
     verdict(-4, Some(chain))
 }

@@ -1,9 +1,9 @@
-//! What the table must hold: chains, their rules, and sets. Pure.
+//! The wanted content of the table: chains, rules, and sets. Pure.
 //!
-//! What only passes the node, between others with tunnels of the same numbers, is not ours to judge;
-//! what goes on to a peer is: he would take it for ours if it left under this node's address.
+//! Packets that the node forwards between other hosts with tunnels of the same VNI and port are not filtered;
+//! packets forwarded to a peer are: with this node's address as source the peer would accept them as ours.
 //!
-//! How a frame could come past, and why it does not:
+//! Possible bypasses, and why they fail:
 //!
 //! * *Hidden in a later fragment.* Only the first fragment has the ports, and only as much of the
 //!   VXLAN header as its sender put there; the kernel takes no overlapping ones, and no fragments of
@@ -22,12 +22,12 @@
 //!   it in `forward`, if it guards the tunnel and the frame goes to an address that is a peer's here.
 //!   To another address of a peer, on the same link, it passes: nothing tells it from a stranger's.
 //! * *In a tunnel, or through IPsec.* What was unpacked enters the stack by the link that unpacked it.
-//! * *As UDP-Lite*: a vxlan socket takes UDP alone. A checksum of zero changes nothing here. The node's
-//!   own processes come by `lo`, which is nobody's underlay; those that send to others are trusted.
-//! * *Behind another frame.* A pod of this node may send a burst (`UDP_SEGMENT`), which passes here as
-//!   one packet with one VXLAN header to be seen, and is cut at the socket. If the first frame is of a
-//!   VNI that nobody guards, the others come with it. No rule can see a burst: see `Filter::close`,
-//!   which helps in `input` alone; one that is masqueraded on its way to a peer passes.
+//! * *As UDP-Lite*: a vxlan socket takes UDP alone. A checksum of zero changes nothing here. The node's own
+//!   processes come by `lo`, which is no underlay; those that send to others are trusted.
+//! * *Behind another frame.* A pod of this node may send a burst (`UDP_SEGMENT`), which passes here as one
+//!   packet with one VXLAN header to be seen, and is cut at the socket. If the first frame has an unfiltered
+//!   VNI, the others pass with it. No rule can see a burst: see `Filter::close`, which helps in `input`
+//!   alone; one that is masqueraded on its way to a peer passes.
 
 use std::collections::BTreeSet;
 
@@ -55,7 +55,7 @@ pub struct NftChain {
     pub rules: Vec<NftRule>,
 }
 
-/// Where in a packet's way a chain is run.
+/// The netfilter hook of a base chain.
 #[derive(Clone, Copy, Debug)]
 pub struct Hook {
     pub number: u32,
@@ -65,7 +65,7 @@ pub struct Hook {
 #[derive(Debug)]
 pub struct NftRule {
     pub expressions: Vec<Expression>,
-    /// For people.
+    /// For operators.
     pub comment: Option<&'static str>,
 }
 
@@ -121,14 +121,14 @@ fn base_chains(state: &State, ports: &BTreeSet<u16>) -> [NftChain; 2] {
         let elsewhere = [link(), is_in(&link_set(*port), false), drop()];
         rule([&to(*port)[..], &elsewhere]).saying("comes by no link of this port")
     });
-    // 200 is after all that translates in `input`. Nothing may follow what accepts.
+    // 200 is after all translation in `input`. No rule may follow the accepting ones.
     [
         base("forward", 2, -300, Vec::new()),
         base("input", 1, 200, closed.chain(hidden_ports()).collect()),
     ]
 }
 
-/// Nobody but an attacker divides a packet before the ports.
+/// Only an attacker fragments a packet before the ports.
 fn hidden_ports() -> [NftRule; 2] {
     let seen = [load(Header::Transport, 0, 4), any::<4>(), accept()];
     let hidden = [
@@ -161,7 +161,7 @@ fn port_rules(port: u16, peer_filters: &[(&Tunnel, &PeerFilter)]) -> NftChain {
     }
 }
 
-/// Whoever is no peer of any tunnel may be sent fragments in which no VNI can be read.
+/// Fragments without a readable VNI may be forwarded to hosts that are not peers of any tunnel.
 fn hidden_vni(peer_filters: &[(&Tunnel, &PeerFilter)]) -> Vec<NftRule> {
     let hides = "hides its VNI";
     let sets = peer_filters
@@ -177,7 +177,7 @@ fn hidden_vni(peer_filters: &[(&Tunnel, &PeerFilter)]) -> Vec<NftRule> {
     sets.map(to_peer).chain([passes, here]).collect()
 }
 
-/// What is divided, or might be. Later fragments do not come so far: they have no port.
+/// Matches first fragments. Later fragments do not get here: they have no port.
 fn in_fragments(family: Family) -> Vec<Expression> {
     let is_divided: &[Expression] = match family {
         Family::V4 => &[
@@ -220,13 +220,13 @@ fn peers(tunnel: Tunnel, peer_filter: &PeerFilter) -> impl Iterator<Item = NftSe
     })
 }
 
-/// What a tunnel's sets are called.
+/// The names of a tunnel's sets.
 fn sets(tunnel: Tunnel, peer_filter: &PeerFilter) -> impl Iterator<Item = (Family, String)> {
     families(peer_filter)
         .map(move |family| (family, peer_set(tunnel, peer_filter.underlay, family)))
 }
 
-/// Those with sources; where there are none, an empty set says what the guard is.
+/// The families with sources; without sources, an empty set stores the filter.
 fn families(peer_filter: &PeerFilter) -> impl Iterator<Item = Family> {
     let is_there = |family| {
         let sources = &peer_filter.sources;
@@ -258,7 +258,7 @@ fn to(port: u16) -> [Expression; 4] {
     [protocol, is_udp, load(Header::Transport, 2, 2), is_port]
 }
 
-/// True of all that could be loaded.
+/// Matches every value that could be loaded.
 fn any<const LENGTH: usize>() -> Expression {
     compare(Compare::AtLeast, &[0; LENGTH])
 }

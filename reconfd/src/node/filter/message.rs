@@ -1,4 +1,4 @@
-//! The table's netlink messages, and whether what the kernel shows is what was asked for. Pure.
+//! The table's netlink messages, and the comparison of the kernel's dump with the wanted layout. Pure.
 
 use std::collections::BTreeSet;
 
@@ -35,7 +35,7 @@ pub fn body(kind: u16, attributes: &[Attribute]) -> Body {
     Body::Raw(u16::from(SUBSYSTEM) << 8 | kind, body)
 }
 
-/// Puts the layout where the table was, whatever was in it. Without chains no table stays.
+/// Replaces the table, whatever its content. Without chains the table is deleted.
 pub fn replacement(table: &str, layout: &Layout) -> Vec<Request> {
     let mut requests = removal(table);
     if layout.chains.is_empty() {
@@ -73,7 +73,7 @@ pub fn replacement(table: &str, layout: &Layout) -> Vec<Request> {
     requests
 }
 
-/// Takes the table away, be it there or not: it is made first.
+/// Deletes the table, which need not exist: it is created first.
 fn removal(table: &str) -> Vec<Request> {
     let name = [Attribute::text(1, table)];
     let (make, delete) = (body(NEWTABLE, &name), body(DELTABLE, &name));
@@ -144,7 +144,7 @@ fn of_chain(chain: &NftChain) -> Vec<Attribute> {
     ]
 }
 
-/// Flags, type of the key (a number that nft alone looks at) and its length.
+/// Flags, key type (a number that only nft uses) and key length.
 fn of_set(set: &NftSet) -> Vec<Attribute> {
     const NFT_SET_INTERVAL: u32 = 4;
     let (kind, length) = match set.kind {
@@ -157,7 +157,7 @@ fn of_set(set: &NftSet) -> Vec<Attribute> {
     flags.into_iter().chain(key).collect()
 }
 
-/// What nft notes of a set: whether its keys are in the machine's order or the network's.
+/// nft's user data of a set: whether keys are in host or network byte order.
 fn note_of_set(set: &NftSet) -> Attribute {
     let order: u32 = if set.kind == SetKind::Links { 1 } else { 2 };
     Attribute::Leaf(13, note(0, &order.to_ne_bytes()))
@@ -188,7 +188,7 @@ fn of_element(element: &Element, is_open: bool) -> Attribute {
         inner.push(Attribute::number(3, NFT_SET_ELEM_INTERVAL_END));
     }
     if is_open {
-        // What nft notes of a range up to the last address.
+        // nft's user data of a range up to the last address.
         inner.push(Attribute::Leaf(6, note(1, &1u32.to_ne_bytes())));
     }
     Attribute::Nest(1, inner)
@@ -209,7 +209,7 @@ fn comment(kind: u16, text: &str) -> Attribute {
     Attribute::Leaf(kind, note(0, &[text.as_bytes(), b"\0"].concat()))
 }
 
-/// What nft keeps beside an object for itself: type, length, value.
+/// nft's user data of an object: type, length, value.
 fn note(kind: u8, value: &[u8]) -> Vec<u8> {
     [&[kind, value.len() as u8], value].concat()
 }

@@ -1,5 +1,5 @@
-//! What tables, chains and sets are called. The names of sets say what they are for, so that a later
-//! daemon reads from them what an earlier one was told. Pure.
+//! The names of tables, chains and sets. The names of sets encode their tunnel, so that a restarted daemon
+//! restores its state from them. Pure.
 
 use super::{Tunnel, source::Family};
 
@@ -39,7 +39,7 @@ pub fn read_peer_set(name: &str) -> Option<(Tunnel, u32, Family)> {
         "6" => Family::V6,
         _ => return None,
     };
-    // What is written otherwise (`vni007`) is not ours.
+    // Another spelling (`vni007`) is not ours.
     (peer_set(tunnel, underlay, family) == name).then_some((tunnel, underlay, family))
 }
 

@@ -1,4 +1,4 @@
-//! The table as the kernel shows it.
+//! Reads the table from the kernel.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,7 +23,7 @@ const HEADER: usize = 4;
 
 #[derive(Debug, Default)]
 pub struct FoundTable {
-    /// Somebody switched the whole table off.
+    /// The whole table was switched off (dormant).
     pub is_dormant: bool,
     pub chains: BTreeMap<String, FoundChain>,
     pub sets: BTreeMap<String, FoundSet>,
@@ -42,17 +42,17 @@ pub struct FoundSet {
     pub elements: BTreeSet<Element>,
 }
 
-/// The number that the kernel gives to the present state of all tables of the namespace.
+/// The kernel's generation id of all tables of the namespace.
 pub fn generation(socket: &mut Socket) -> Result<Option<u32>, Error> {
     let read = |message: &[u8]| find_number(attributes(message), 1);
     socket.get("ask for the nft generation", &body(GETGEN, &[]), read)
 }
 
-/// Reads the table, where there is one.
+/// Reads the table, if it exists.
 pub fn read(socket: &mut Socket, table: &str) -> Result<Option<FoundTable>, Error> {
     let op = format!("read nft table {table}");
     match read_all(socket, table, &op) {
-        // It went away meanwhile.
+        // It was deleted meanwhile.
         Err(error) if error.errno == Errno::ENOENT => Ok(None),
         found => found,
     }
@@ -115,7 +115,7 @@ fn read_sets(
     })
 }
 
-/// All objects of a kind in the table by their names. Some kernels answer with other tables' too.
+/// All objects of a kind in the table, by name. Some kernels return those of other tables too.
 fn named<T>(
     socket: &mut Socket,
     table: &str,

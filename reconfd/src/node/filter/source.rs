@@ -59,8 +59,8 @@ impl Family {
     }
 }
 
-/// What networks of one family cover, in order, no two of them overlapping or adjacent: the kernel
-/// refuses overlapping ones.
+/// The networks of one family as sorted ranges, merged if overlapping or adjacent: the kernel refuses
+/// overlapping ones.
 pub fn ranges(sources: &BTreeSet<IpNetwork>, family: Family) -> Vec<Range> {
     let of_family = |network: &&IpNetwork| Family::of(network.ip()) == family;
     merged(sources.iter().filter(of_family).map(range).collect())
@@ -100,7 +100,7 @@ pub fn networks(ranges: &[Range], family: Family) -> BTreeSet<IpNetwork> {
 fn split((mut first, last): Range, family: Family) -> Vec<IpNetwork> {
     let mut found = Vec::new();
     loop {
-        // As large as its place and the rest of the range allow.
+        // The largest network that its alignment and the rest of the range allow.
         let room = (last - first).checked_add(1).map_or(128, u128::ilog2);
         let free = first.trailing_zeros().min(room).min(family.bits().into());
         let prefix = family.bits() - free as u8;
@@ -113,8 +113,8 @@ fn split((mut first, last): Range, family: Family) -> Vec<IpNetwork> {
     }
 }
 
-/// A range begins with one element and ends before another; one that reaches the last address has no
-/// end. As nft does, the part before the first range is ended too.
+/// A range starts at one element and ends before another; a range up to the last address has no end element.
+/// As in nft, an end element precedes the first range.
 pub fn elements(ranges: &[Range], family: Family) -> BTreeSet<Element> {
     let element = |number, is_end| Element {
         key: family.key(number),
@@ -131,7 +131,7 @@ pub fn elements(ranges: &[Range], family: Family) -> BTreeSet<Element> {
     all
 }
 
-/// The ranges that a set's elements say.
+/// The ranges of a set's elements.
 pub fn read_ranges(elements: &BTreeSet<Element>, family: Family) -> Vec<Range> {
     let numbers = |is_end| -> BTreeSet<u128> {
         let wanted = elements.iter().filter(|element| element.is_end == is_end);

@@ -1,4 +1,4 @@
-//! What the filter was told, and how a later daemon reads it from the table. Pure.
+//! The desired state of the filter, and its restoration from the table after a restart. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,12 +12,12 @@ use super::{
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct State {
     pub tunnels: BTreeMap<Tunnel, PeerFilter>,
-    /// Ports that are reached by these links alone.
+    /// Ports that only these links may reach.
     pub closed: BTreeMap<u16, BTreeSet<u32>>,
 }
 
 impl State {
-    /// What the sets of a table say.
+    /// Restores the state from the sets of a table.
     pub fn of(found: &FoundTable) -> Self {
         let mut state = Self::default();
         for (name, set) in &found.sets {
@@ -39,7 +39,7 @@ impl State {
         state
     }
 
-    /// A port without tunnels is not ours to close.
+    /// Drops closed ports without tunnels.
     pub fn forget_unused(&mut self) {
         let used = self.ports();
         self.closed.retain(|port, _| used.contains(port));
@@ -51,8 +51,8 @@ impl State {
 }
 
 impl PeerFilter {
-    /// The same sources said in the one way in which they are read back: in the fewest networks. What
-    /// is compared with `Filter::tunnels` must be said so, or equal guards look different.
+    /// The same sources in canonical form, as they are read back: the fewest networks. Compare only
+    /// normalized filters with `Filter::tunnels`.
     pub fn normalized(self) -> Self {
         let families = Family::BOTH.into_iter();
         let sources = families.flat_map(|family| networks(&ranges(&self.sources, family), family));

@@ -1,19 +1,18 @@
-//! Pure: what a burst of events comes to. Of all that was told of one link only how it is now is kept, while
-//! it is read: on its way there it passes through states, such as being down, that nobody brought about on
-//! purpose, and all of them together would take many times the memory.
+//! Pure: coalesces a burst of events while it is read. Only the last state of each link is kept: intermediate
+//! states, such as being down, are side effects, and all of them together would take many times the memory.
 
 use std::collections::HashMap;
 
 use super::{KernelEvent, NetnsEvent, SocketMessage};
 use crate::node::{links::ownership_mark::is_host_end_name, watched_netns::LinkEvent};
 
-/// The namespace, `None` for the one that is listened to, and the link's number there.
+/// The nsid, `None` for the socket's own namespace, and the ifindex there.
 type Key = (Option<i32>, u32);
 
 pub struct Coalescer {
-    heard: Vec<SocketMessage>,
+    message: Vec<SocketMessage>,
     places: HashMap<Key, usize>,
-    /// Of links that are no host ends every word counts.
+    /// Only host ends are coalesced; every event of other links counts.
     of_host_ends: bool,
 }
 
@@ -30,32 +29,32 @@ impl Coalescer {
 
     fn new(of_host_ends: bool) -> Self {
         Self {
-            heard: Vec::new(),
+            message: Vec::new(),
             places: HashMap::new(),
             of_host_ends,
         }
     }
 
-    pub fn push(&mut self, heard: SocketMessage) {
-        let key = key_of(&heard);
+    pub fn push(&mut self, message: SocketMessage) {
+        let key = key_of(&message);
         if let Some(at) = key.and_then(|key| self.places.get(&key)) {
-            self.heard[*at] = heard;
+            self.message[*at] = message;
             return;
         }
-        let is_merged = !self.of_host_ends || is_of_host_end(&heard);
+        let is_merged = !self.of_host_ends || is_of_host_end(&message);
         if let Some(key) = key.filter(|_| is_merged) {
-            self.places.insert(key, self.heard.len());
+            self.places.insert(key, self.message.len());
         }
-        self.heard.push(heard);
+        self.message.push(message);
     }
 
     pub fn into_messages(self) -> impl Iterator<Item = SocketMessage> {
-        self.heard.into_iter()
+        self.message.into_iter()
     }
 }
 
-fn key_of(heard: &SocketMessage) -> Option<Key> {
-    match heard {
+fn key_of(message: &SocketMessage) -> Option<Key> {
+    match message {
         SocketMessage::Own(LinkEvent::Link(row)) => Some((None, row.index)),
         SocketMessage::Own(LinkEvent::Gone { index, .. }) => Some((None, *index)),
         SocketMessage::Other(event) => match &**event {
@@ -76,8 +75,8 @@ fn index_of(what: &NetnsEvent) -> Option<u32> {
     }
 }
 
-fn is_of_host_end(heard: &SocketMessage) -> bool {
-    matches!(heard, SocketMessage::Own(LinkEvent::Link(row)) if is_host_end_name(&row.name))
+fn is_of_host_end(message: &SocketMessage) -> bool {
+    matches!(message, SocketMessage::Own(LinkEvent::Link(row)) if is_host_end_name(&row.name))
 }
 
 #[cfg(test)]
@@ -103,49 +102,52 @@ mod tests {
         SocketMessage::Own(LinkEvent::Gone { index, moved: true })
     }
 
-    fn words(mut latest: Coalescer, heard: impl IntoIterator<Item = SocketMessage>) -> Vec<String> {
-        heard.into_iter().for_each(|heard| latest.push(heard));
-        let word = |heard| match heard {
+    fn messages(
+        mut latest: Coalescer,
+        message: impl IntoIterator<Item = SocketMessage>,
+    ) -> Vec<String> {
+        message.into_iter().for_each(|message| latest.push(message));
+        let event = |message| match message {
             SocketMessage::Own(LinkEvent::Link(row)) => {
                 format!("{} {} {}", row.index, row.name, row.up)
             }
             SocketMessage::Own(LinkEvent::Gone { index, moved }) => format!("{index} gone {moved}"),
             SocketMessage::Other(event) => format!("{event:?}"),
         };
-        latest.into_messages().map(word).collect()
+        latest.into_messages().map(event).collect()
     }
 
     #[test]
-    fn of_a_link_that_was_told_of_again_and_again_one_word_is_kept() {
+    fn of_many_events_of_a_link_only_the_last_is_kept() {
         let burst = (0..1000).map(|n| link(n % 3, "a", n % 2 == 0));
-        let kept = words(Coalescer::of_switch(), burst);
+        let kept = messages(Coalescer::of_switch(), burst);
         assert_eq!(kept, ["0 a false", "1 a false", "2 a true"]);
     }
 
     #[test]
     fn a_number_is_another_link_in_another_namespace() {
-        let heard = [
+        let message = [
             link(7, "a", true),
             in_pod(1, NetnsEvent::LinkGone(7)),
             in_pod(2, NetnsEvent::LinkGone(7)),
             gone(7),
         ];
-        let kept = words(Coalescer::of_switch(), heard);
+        let kept = messages(Coalescer::of_switch(), message);
         assert_eq!(kept.len(), 3, "{kept:?}");
         assert_eq!(kept[0], "7 gone true");
     }
 
     #[test]
-    fn what_is_no_link_is_told_each_time() {
-        let heard = (0..3).map(|_| in_pod(1, NetnsEvent::RouteGone));
-        assert_eq!(words(Coalescer::of_switch(), heard).len(), 3);
+    fn other_events_are_not_coalesced() {
+        let message = (0..3).map(|_| in_pod(1, NetnsEvent::RouteGone));
+        assert_eq!(messages(Coalescer::of_switch(), message).len(), 3);
     }
 
     /// That a parent was away for a moment matters, though it is back.
     #[test]
     fn of_the_nodes_own_links_every_word_counts() {
         let end = host_end_name("sandbox", "data0");
-        let heard = || {
+        let message = || {
             [
                 link(7, "eth1", true),
                 gone(7),
@@ -153,7 +155,7 @@ mod tests {
                 gone(8),
             ]
         };
-        assert_eq!(words(Coalescer::of_node(), heard()).len(), 3);
-        assert_eq!(words(Coalescer::of_switch(), heard()).len(), 2);
+        assert_eq!(messages(Coalescer::of_node(), message()).len(), 3);
+        assert_eq!(messages(Coalescer::of_switch(), message()).len(), 2);
     }
 }

@@ -1,6 +1,6 @@
-//! What is around the host ends and is no link: bridge ports, forwarding entries, ends of tunnels, our routes
-//! and addresses on the node. EventSocket keep the reading true, and say where it has become another than it was
-//! left: what this program does is in the reading before its echo is heard.
+//! Table events of host ends: bridge ports, forwarding entries, tunnel peers, our routes and addresses on the
+//! node. They update the cache and reveal drift: changes by this program are in the cache before their events
+//! arrive.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,13 +21,13 @@ use super::KernelEvent;
 
 const NETCONFA_IFINDEX: u16 = 1;
 const NETCONFA_RP_FILTER: u16 = 3;
-/// Of `conf.all`, which counts for each link.
+/// The index of `conf.all`, which applies to each link.
 const OF_ALL: i32 = -1;
 /// `struct netconfmsg`, padded.
 const NETCONFMSG: usize = 4;
 
 impl Machine {
-    /// Takes in what was told of the tables of both namespaces; whether events were lost.
+    /// Processes the table events of both namespaces; returns whether events were lost.
     pub(super) fn drain_tables(&mut self, out: &mut Vec<KernelEvent>) -> Result<bool, Error> {
         let mut lost = false;
         let losers = std::mem::take(&mut self.losers).into_iter();
@@ -38,7 +38,7 @@ impl Machine {
         }));
         for place in [HostNetns::Switch, HostNetns::Node] {
             let mut events: Vec<(u16, Vec<u8>)> = Vec::new();
-            // Of each link only the last: a new one has the kernel's defaults for a moment.
+            // Only the last state of each link counts: a new one has the kernel's defaults for a moment.
             let mut ports: BTreeMap<u32, Port> = BTreeMap::new();
             let mut rp_filters: BTreeMap<i32, i32> = BTreeMap::new();
             let drained = self
@@ -49,29 +49,28 @@ impl Machine {
                     RTM_NEWNETCONF => rp_filters.extend(read_rp_filter(body)),
                     _ => events.push((kind, body.to_vec())),
                 });
-            lost |= drained.map_err(|e| Error::io("listen to tables", &e))?;
-            let mut tell = |index, what| out.push(KernelEvent::Table { place, index, what });
+            lost |= drained.map_err(|e| Error::io("read table events", &e))?;
+            let mut report = |index, what| out.push(KernelEvent::Table { place, index, what });
             for (index, port) in ports {
                 if self.port_changed(place, index, port) {
-                    tell(index, "bridge port flags");
+                    report(index, "bridge port flags");
                 }
             }
             for (index, value) in rp_filters {
                 for (index, what) in self.rp_filter_changed(index, value) {
-                    tell(index, what);
+                    report(index, what);
                 }
             }
             for (kind, body) in events {
                 for (index, what) in self.take_in(place, kind, &body) {
-                    tell(index, what);
+                    report(index, what);
                 }
             }
         }
         Ok(lost)
     }
 
-    /// A host end that was down, if only for a moment, has lost its IPv4 routes, and the kernel says nothing of
-    /// them.
+    /// A host end that was down, if only for a moment, has lost its IPv4 routes without a notification.
     pub(super) fn was_lowered(&mut self, indexes: BTreeSet<u32>, out: &mut Vec<KernelEvent>) {
         let Some(host_end_l3) = &mut self.host_end_l3 else {
             return;
@@ -86,7 +85,7 @@ impl Machine {
         }));
     }
 
-    /// The links around which something is otherwise now, and what it is.
+    /// The links whose tables have drifted, and the kind of entry.
     fn take_in(&mut self, place: HostNetns, kind: u16, body: &[u8]) -> Vec<(u32, &'static str)> {
         match kind {
             RTM_NEWNEIGH | RTM_DELNEIGH => self.entry_changed(place, kind == RTM_NEWNEIGH, body),
@@ -100,15 +99,14 @@ impl Machine {
         }
     }
 
-    /// Whether a port is otherwise now than it was left. Before it is known as a port there is nothing that
-    /// it could differ from.
+    /// Whether the flags of a port have drifted. A port without known flags cannot drift.
     fn port_changed(&mut self, place: HostNetns, index: u32, port: Port) -> bool {
         let row = self.host_netns_mut(place).links.get_mut(&index);
         let before = row.and_then(|row| row.port.replace(port));
         before.is_some_and(|before| before != port)
     }
 
-    /// An entry of a bridge's forwarding table, or an end of a tunnel.
+    /// An entry of a bridge's forwarding table, or a tunnel peer.
     fn entry_changed(
         &mut self,
         place: HostNetns,
@@ -116,7 +114,7 @@ impl Machine {
         body: &[u8],
     ) -> Vec<(u32, &'static str)> {
         if let Some(entry) = peers::read(body) {
-            if place == HostNetns::Node || !entry.is_for_everybody() {
+            if place == HostNetns::Node || !entry.is_default() {
                 return Vec::new();
             }
             let is_device = self.devices.values().any(|index| *index == entry.index);
@@ -142,7 +140,7 @@ impl Machine {
         };
         let mut differing = Vec::new();
         if is_there {
-            // One that has gone to another port of the bridge is told of as there alone.
+            // An entry that moved to another port of the bridge is notified only with the new port.
             let master = |index| {
                 self.host_netns(place)
                     .links
@@ -179,7 +177,7 @@ impl Machine {
         if !host_end_l3.remove_address(address.index, &address.network) {
             return Vec::new();
         }
-        // With the last of a link the kernel drops its IPv4 routes, and says nothing of them.
+        // With the last IPv4 address of a link the kernel drops its IPv4 routes without a notification.
         host_end_l3.is_stale = true;
         vec![(address.index, "gateway address")]
     }
@@ -194,7 +192,7 @@ impl Machine {
                 host_end_l3.add_route(index, found.route);
                 Vec::new()
             }
-            // Let in because it has taken the place of another.
+            // Accepted by the socket filter because it replaces another route.
             _ => {
                 let replaced = host_end_l3.replaced(&found.route);
                 replaced
@@ -217,7 +215,7 @@ impl Machine {
             .collect()
     }
 
-    /// What comes behind our filter can not bypass it; and nobody here deletes one but with its link.
+    /// Later filters cannot bypass ours; this program deletes a filter only with its link.
     fn filter_changed(
         &mut self,
         place: HostNetns,
@@ -238,7 +236,7 @@ impl Machine {
             .collect()
     }
 
-    /// The host ends that have another `rp_filter` now than they were left with.
+    /// The host ends whose `rp_filter` has drifted.
     fn rp_filter_changed(&self, index: i32, value: i32) -> Vec<(u32, &'static str)> {
         let on_node = self.ownership.all();
         let on_node = on_node
@@ -246,7 +244,7 @@ impl Machine {
             .map(|(_, index)| index);
         match (index, u32::try_from(index)) {
             (OF_ALL, _) => on_node.map(|index| (index, "conf.all.rp_filter")).collect(),
-            // As it is left.
+            // The wanted value.
             (_, Ok(_)) if value == 1 => Vec::new(),
             (_, Ok(index)) => on_node
                 .filter(|other| *other == index)
@@ -257,8 +255,7 @@ impl Machine {
     }
 }
 
-/// The number of a link and its `rp_filter`: of the sysctls of links the kernel tells of a few, and of these
-/// this one is ours.
+/// The ifindex and its `rp_filter`: the only sysctl of ours that the kernel notifies.
 fn read_rp_filter(body: &[u8]) -> Option<(i32, i32)> {
     let attributes = || NlasIterator::new(body.get(NETCONFMSG..).unwrap_or_default()).flatten();
     let number = |kind: u16| {

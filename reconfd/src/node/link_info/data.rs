@@ -1,4 +1,4 @@
-//! What a vlan or a vxlan says of itself: the numbers that the kernel tells them apart by.
+//! The data of a vlan or vxlan: the ids that identify it in the kernel.
 
 use std::net::IpAddr;
 
@@ -16,7 +16,7 @@ const IFLA_VXLAN_LOCAL6: u16 = 17;
 const IFLA_VXLAN_COLLECT_METADATA: u16 = 25;
 const ETH_P_8021Q: u16 = 0x8100;
 
-/// The identity of a device as its kernel tells it.
+/// The identity of a device in the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LinkData {
     Vlan {
@@ -25,13 +25,13 @@ pub enum LinkData {
     Vxlan {
         vni: u32,
         port: u16,
-        /// The number of the underlay, where it was made.
+        /// The ifindex of the underlay, in the namespace where the device was created.
         underlay: Option<u32>,
         /// The default destination: a group, or one peer.
         group: Option<IpAddr>,
-        /// The address that it sends from, where it is not left to the routes.
+        /// The source address, if it is not left to routing.
         own: Option<IpAddr>,
-        /// Takes every identifier that nobody else has on its port (`external`).
+        /// Accepts all VNIs that no other device has on its port (`external`).
         takes_all: bool,
     },
 }
@@ -46,7 +46,7 @@ impl LinkData {
         }
     }
 
-    /// Whether both claim the same frames on one parent or one node.
+    /// Whether both receive the same frames on one parent or one node.
     pub fn meets(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Vlan { id }, Self::Vlan { id: other }) => id == other,
@@ -110,7 +110,7 @@ fn vxlan(data: &[u8]) -> LinkData {
     }
 }
 
-/// `None`: none is told, or the one that stands for none.
+/// `None`: missing or unspecified.
 fn address(value: &[u8]) -> Option<IpAddr> {
     let address = match value.len() {
         4 => <[u8; 4]>::try_from(value).ok().map(IpAddr::from),

@@ -1,5 +1,4 @@
-//! vlan and vxlan devices ↔ netlink messages, pure: the one of a segment, in the switch, and one that
-//! is in a pod.
+//! vlan and vxlan devices ↔ netlink messages, pure: shared devices in the switch and devices in a pod.
 
 use std::{
     collections::BTreeSet,
@@ -22,39 +21,38 @@ use crate::node::{
     netlink::{Request, in_netns},
 };
 
-/// The other ends of a tunnel ↔ messages.
+/// Tunnel peers ↔ messages.
 pub mod peers;
-/// The device of a segment, in the switch.
+/// The shared device of a segment in the switch.
 pub mod shared;
 
-/// Every hop of a node's network, and no more: what `ip` gives to what it sends.
+/// The usual TTL of Linux.
 const TTL: u8 = 64;
-/// So many addresses may be learned behind a tunnel: who floods it must not eat the node's memory.
+/// Limit of learned addresses per tunnel, to bound memory under flooding.
 const MOST_LEARNED: u32 = 8192;
-/// What a tunnel puts in front of each packet: the outer IP and UDP headers, its own, and the inner
-/// Ethernet header.
+/// The encapsulation overhead: outer IP and UDP headers, VXLAN header, and inner Ethernet header.
 const OVERHEAD_V4: u32 = 50;
 const OVERHEAD_V6: u32 = 70;
 
 pub const VLAN: &str = "vlan";
 pub const VXLAN: &str = "vxlan";
 
-/// What reaches beyond the node: a device on one of the node's, and the pods that share it.
+/// A segment: a vlan or vxlan on a device of the node.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Segment {
-    /// The bridge's name in the switch, computed from what tells the segment from all others.
+    /// The bridge's name in the switch, computed from the segment's identity.
     pub name: String,
     /// The device of the node that carries it, by name or altname.
     pub parent: String,
     pub data: Data,
 }
 
-/// A device that is in the pod itself.
+/// A device in the pod itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Device {
     /// On a device of the node, for this pod alone.
     Exclusive(Segment),
-    /// On a link of the pod, of this name; in another namespace the same name is another network.
+    /// On the link of the pod with this name; in another namespace the same name is another network.
     Inside {
         namespace: String,
         carrier: String,
@@ -62,7 +60,7 @@ pub enum Device {
     },
 }
 
-/// What a device is.
+/// The type and ids of a device.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Data {
     /// The id in the 802.1Q tag.
@@ -77,29 +75,29 @@ pub struct Vxlan {
     pub remotes: Remotes,
 }
 
-/// Where the other ends of a tunnel are.
+/// The remote VTEPs of a tunnel.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Remotes {
     Peers(BTreeSet<IpAddr>),
     Group(IpAddr),
-    /// Found from time to time, and so no part of the wish. The device is made with the address that it
-    /// sends from, so that it is the one that the others let in; `None`: not looked for yet, or not there.
+    /// Discovered at run time, and so not part of the spec. The device has a fixed source address, the one
+    /// that the peers accept; `None`: not determined yet, or missing.
     Discovered(Option<IpAddr>),
 }
 
-/// Where a device is made.
+/// The parameters for creating a device.
 pub struct Site<'a> {
     pub name: &'a str,
     pub index: u32,
-    /// The parent's number, where the sender of the message is.
+    /// The parent's ifindex, in the sender's namespace.
     pub parent: u32,
-    /// Where the device shall be; `None`: where the sender is.
+    /// The namespace of the device; `None`: the sender's.
     pub netns: Option<RawFd>,
     pub mtu: u32,
     pub mac: Option<[u8; 6]>,
     /// The bridge's number.
     pub bridge: Option<u32>,
-    /// Whether it carries the project's link group: everywhere but in the switch.
+    /// Whether it is in the project's link group: everywhere except in the switch.
     pub grouped: bool,
 }
 
@@ -142,7 +140,7 @@ impl Data {
         }
     }
 
-    /// What the device can carry on a parent of that MTU.
+    /// The device's MTU on a parent of that MTU.
     pub fn mtu_on(&self, parent: u32) -> u32 {
         match self {
             Self::Vlan(_) => parent,
@@ -151,7 +149,7 @@ impl Data {
         }
     }
 
-    /// As the kernel would tell it, on a parent of that number.
+    /// As decoded from the kernel, on the parent with that ifindex.
     pub fn as_link_data(&self, parent: u32) -> LinkData {
         match self {
             Self::Vlan(id) => LinkData::Vlan { id: *id },
@@ -169,7 +167,7 @@ impl Data {
         }
     }
 
-    /// The other ends that are written down one by one, without the end's own addresses.
+    /// The listed peers, without the VTEP's own addresses.
     pub fn peers(&self, own: &BTreeSet<IpAddr>) -> BTreeSet<IpAddr> {
         match self {
             Self::Vxlan(vxlan) => vxlan.remotes.peers(own),
@@ -177,7 +175,7 @@ impl Data {
         }
     }
 
-    /// The tunnel whose other ends are found.
+    /// The tunnel, if its peers are discovered.
     pub fn found(&self) -> Option<Tunnel> {
         match self {
             Self::Vxlan(vxlan) if matches!(vxlan.remotes, Remotes::Discovered(_)) => {
@@ -187,7 +185,7 @@ impl Data {
         }
     }
 
-    /// The end here of a tunnel whose ends are found.
+    /// The local VTEP address of a tunnel with discovered peers.
     pub fn own(&self) -> Option<IpAddr> {
         match self {
             Self::Vxlan(vxlan) => vxlan.remotes.own(),
@@ -195,7 +193,7 @@ impl Data {
         }
     }
 
-    /// Whether a device that has these ends can have the wanted ones: it speaks one family for life.
+    /// Whether a device with these peers can have the wanted ones: its family is fixed.
     pub fn suits(&self, ends: &BTreeSet<IpAddr>) -> bool {
         match self {
             Self::Vxlan(vxlan) => ends
@@ -220,7 +218,7 @@ impl Data {
 }
 
 impl Vxlan {
-    /// What the filter knows it by.
+    /// The key of its peer filter.
     pub fn tunnel(&self) -> Tunnel {
         Tunnel {
             vni: self.vni,
@@ -236,7 +234,7 @@ impl Vxlan {
             InfoVxlan::Ttl(TTL),
             InfoVxlan::Learning(true),
             InfoVxlan::Limit(MOST_LEARNED),
-            // A checksum in the outer packet, over both families: a broken one is noticed.
+            // UDP checksums in both families, so that corruption is detected.
             InfoVxlan::UDPCsum(true),
             InfoVxlan::UDPZeroCsumTX(false),
             InfoVxlan::UDPZeroCsumRX(false),
@@ -244,7 +242,7 @@ impl Vxlan {
         match self.remotes {
             Remotes::Group(IpAddr::V4(group)) => info.push(InfoVxlan::Group(group)),
             Remotes::Group(IpAddr::V6(group)) => info.push(InfoVxlan::Group6(group)),
-            // Says nothing but the family.
+            // Sets only the family.
             Remotes::Peers(_) if self.remotes.is_ipv6() => {
                 info.push(InfoVxlan::Group6(Ipv6Addr::UNSPECIFIED));
             }
@@ -265,7 +263,7 @@ impl Remotes {
         }
     }
 
-    /// The end here, where it is known by its address.
+    /// The local VTEP address, if it is fixed.
     pub fn own(&self) -> Option<IpAddr> {
         match self {
             Self::Discovered(own) => *own,
@@ -273,7 +271,7 @@ impl Remotes {
         }
     }
 
-    /// The peers that are written down one by one, without the node's own addresses.
+    /// The listed peers, without the node's own addresses.
     pub fn peers(&self, own: &BTreeSet<IpAddr>) -> BTreeSet<IpAddr> {
         match self {
             Self::Peers(peers) => peers.difference(own).copied().collect(),
@@ -282,7 +280,8 @@ impl Remotes {
     }
 }
 
-/// The device, straight in its namespace with name, MTU, MAC address, group and bridge, in one message.
+/// Creates the device directly in its namespace with name, MTU, MAC address, group and bridge, in one
+/// message.
 pub fn create(data: &Data, site: &Site<'_>) -> Request {
     let (kind, info) = data.info(site.parent);
     let mut device = LinkMessageBuilder::<()>::new_with_info_kind(kind)
@@ -290,7 +289,7 @@ pub fn create(data: &Data, site: &Site<'_>) -> Request {
         .index(site.index)
         .mtu(site.mtu)
         .set_info_data(info);
-    // A vxlan names its underlay in its own data.
+    // A vxlan has its underlay in IFLA_INFO_DATA.
     if let Data::Vlan(_) = data {
         device = device.link(site.parent);
     }
@@ -321,7 +320,7 @@ pub fn delete(name: &str, index: u32) -> Request {
     )
 }
 
-/// Deletes a device in another namespace, by the number that the sender's has for it.
+/// Deletes a device in another namespace, by nsid.
 pub fn delete_in(netns: i32, index: u32) -> Request {
     let op = format!("delete link number {index} in namespace {netns} of the pod's count");
     Request::of_body(op, 0, in_netns::delete_link(netns, index))

@@ -47,7 +47,7 @@ impl NetworkWatch {
     /// for every change.
     pub fn start(
         matters: NetworkFilter,
-        tell: impl Fn(NetworksResult) + Send + 'static,
+        notify: impl Fn(NetworksResult) + Send + 'static,
     ) -> io::Result<Self> {
         let stop = Arc::new(EventFd::from_flags(EfdFlags::EFD_CLOEXEC)?);
         let events = EventSocket::of_networks()?;
@@ -57,13 +57,13 @@ impl NetworkWatch {
             socket,
             stop: stop.clone(),
             matters,
-            told: None,
+            reported: None,
             took: Duration::ZERO,
         };
         // At once, so that nobody who starts now finds nothing known.
-        watcher.say(&tell);
+        watcher.report(&notify);
         let thread = Builder::new().name("networks".into());
-        let thread = thread.spawn(move || watcher.run(tell))?;
+        let thread = thread.spawn(move || watcher.run(notify))?;
         Ok(Self {
             stop,
             thread: Some(thread),
@@ -76,7 +76,7 @@ impl Drop for NetworkWatch {
         // The thread holds its own end: it is there to hear this.
         let _ = self.stop.write(1);
         if let Some(thread) = self.thread.take() {
-            // A panic of its own has been told by the panic hook.
+            // A panic of its own has been reported by the panic hook.
             let _ = thread.join();
         }
     }
@@ -87,32 +87,32 @@ struct Watcher {
     socket: Socket,
     stop: Arc<EventFd>,
     matters: NetworkFilter,
-    told: Option<NetworksResult>,
+    reported: Option<NetworksResult>,
     took: Duration,
 }
 
 impl Watcher {
-    fn run(mut self, tell: impl Fn(NetworksResult)) {
+    fn run(mut self, notify: impl Fn(NetworksResult)) {
         loop {
-            self.say(&tell);
+            self.report(&notify);
             if !self.wait() {
                 return;
             }
             sleep(CALM.max((self.took * 10).min(LONGEST_CALM)));
-            // What was said meanwhile is read with the rest; what is lost as well.
+            // What was result meanwhile is read with the rest; what is lost as well.
             let _ = self.events.drain(|_, _, _| ());
         }
     }
 
-    fn say(&mut self, tell: impl Fn(NetworksResult)) {
-        let said = self.look();
-        if self.told.as_ref() != Some(&said) {
-            self.told = Some(said.clone());
-            tell(said);
+    fn report(&mut self, notify: impl Fn(NetworksResult)) {
+        let result = self.read_networks();
+        if self.reported.as_ref() != Some(&result) {
+            self.reported = Some(result.clone());
+            notify(result);
         }
     }
 
-    fn look(&mut self) -> NetworksResult {
+    fn read_networks(&mut self) -> NetworksResult {
         let started = Instant::now();
         let links = read_links(&mut self.socket)?;
         let is_ours = |index| {
@@ -127,7 +127,7 @@ impl Watcher {
 
     /// Until something is heard; whether the watch goes on.
     fn wait(&self) -> bool {
-        let timeout = match &self.told {
+        let timeout = match &self.reported {
             Some(Err(_)) => PollTimeout::from(u16::try_from(AGAIN.as_millis()).unwrap_or(u16::MAX)),
             _ => PollTimeout::NONE,
         };

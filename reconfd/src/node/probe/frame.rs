@@ -118,7 +118,7 @@ mod tests {
     const OTHER: [u8; 6] = [2, 0, 0, 0, 0, 1];
 
     #[test]
-    fn who_asks_for_the_same_address_at_the_same_time_is_heard() {
+    fn a_simultaneous_probe_for_the_same_address_is_a_conflict() {
         for address in ["10.99.0.10", "fd99::10"] {
             let address: IpAddr = address.parse().unwrap();
             assert_eq!(read(&question(address, OTHER)), Some((address, OTHER)));
@@ -133,11 +133,7 @@ mod tests {
         assert_eq!(read(&reply), Some(("10.99.0.7".parse().unwrap(), OTHER)));
         let mut advertisement = question("fd99::10".parse().unwrap(), OTHER);
         advertisement[22..38].copy_from_slice(&"fd99::10".parse::<Ipv6Addr>().unwrap().octets());
-        assert_eq!(
-            read(&advertisement),
-            None,
-            "somebody who has it asks for it"
-        );
+        assert_eq!(read(&advertisement), None, "an owner sends a solicitation");
         advertisement[54] = ADVERTISEMENT;
         assert_eq!(
             read(&advertisement),
@@ -155,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn rubbish_is_nobodys_answer() {
+    fn garbage_is_no_reply() {
         for length in 0..80 {
             let mut frame = vec![0xff; length];
             assert_eq!(read(&frame), None);

@@ -1,5 +1,5 @@
-//! The other ends of a tunnel ↔ netlink messages, pure. Each is an entry for everybody (the MAC address
-//! of zeros) in the device's own forwarding table: what is for all is sent to each of them.
+//! Tunnel peers ↔ netlink messages, pure. Each peer is an all-zeros MAC entry in the device's forwarding
+//! table: broadcast and unknown frames are sent to each of them.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -18,29 +18,29 @@ const NTF_SELF: u8 = 2;
 const NDA_DST: u16 = 1;
 const NDA_LLADDR: u16 = 2;
 const HEADER: usize = 12;
-const EVERYBODY: [u8; 6] = [0; 6];
+const ALL_ZEROS: [u8; 6] = [0; 6];
 
 pub fn add(name: &str, index: u32, peer: IpAddr) -> Request {
     Request::of_body(
         format!("add peer {peer} to {name}"),
         NLM_F_CREATE | NLM_F_APPEND,
-        Body::Raw(RTM_NEWNEIGH, written(for_everybody(index, peer))),
+        Body::Raw(RTM_NEWNEIGH, written(default_entry(index, peer))),
     )
 }
 
 pub fn delete(name: &str, index: u32, peer: IpAddr) -> Request {
     let op = format!("delete peer {peer} from {name}");
-    deletion(op, for_everybody(index, peer))
+    deletion(op, default_entry(index, peer))
 }
 
-/// Takes away what was learned to be behind a peer, which would be sent there for minutes.
+/// Deletes an entry learned behind a peer, which would stay for minutes.
 pub fn forget(name: &str, learned: Entry) -> Request {
     deletion(format!("forget what is behind a peer of {name}"), learned)
 }
 
-/// Takes away what was learned of a MAC address, whichever end it was behind.
+/// Deletes a learned MAC address, behind whichever peer.
 pub fn forget_everywhere(name: &str, index: u32, mac: [u8; 6], is_ipv6: bool) -> Request {
-    // No address stands for each of them.
+    // The unspecified address matches every peer.
     let peer = match is_ipv6 {
         true => Ipv6Addr::UNSPECIFIED.into(),
         false => Ipv4Addr::UNSPECIFIED.into(),
@@ -55,10 +55,10 @@ fn deletion(op: String, entry: Entry) -> Request {
     }
 }
 
-fn for_everybody(index: u32, peer: IpAddr) -> Entry {
+fn default_entry(index: u32, peer: IpAddr) -> Entry {
     Entry {
         index,
-        mac: EVERYBODY,
+        mac: ALL_ZEROS,
         peer,
     }
 }
@@ -88,12 +88,12 @@ fn head(index: u32, state: u16, flags: u8) -> Vec<u8> {
     bytes
 }
 
-/// The question for the forwarding tables of all bridges and tunnels of a namespace.
+/// Dump request for the forwarding tables of all bridges and tunnels of a namespace.
 pub fn list() -> Body {
     list_of(0)
 }
 
-/// The question for that of one tunnel: what else is in a pod, a tenant may make as long as it likes.
+/// Dump request for one tunnel: other tables in a pod may have any size.
 pub fn list_of(index: u32) -> Body {
     Body::Raw(RTM_GETNEIGH, head(index, 0, 0))
 }
@@ -101,27 +101,27 @@ pub fn list_of(index: u32) -> Body {
 /// An entry of a tunnel's forwarding table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// The device's number.
+    /// The device's ifindex.
     pub index: u32,
     pub mac: [u8; 6],
-    /// The other end that it is behind.
+    /// The peer that it is behind.
     pub peer: IpAddr,
 }
 
 impl Entry {
-    /// Whether it says where what is for everybody goes. A group that the device was made with is no
-    /// entry that anybody wrote.
-    pub fn is_for_everybody(&self) -> bool {
-        self.mac == EVERYBODY && !self.peer.is_multicast()
+    /// Whether it is the default destination of a peer. The multicast group of the device is not a written
+    /// entry.
+    pub fn is_default(&self) -> bool {
+        self.mac == ALL_ZEROS && !self.peer.is_multicast()
     }
 }
 
-/// An entry that the tunnel found out by itself; `None`: somebody wrote it, or it is of a bridge.
+/// A learned entry; `None`: it is static, or of a bridge.
 pub fn read_learned(body: &[u8]) -> Option<Entry> {
     let header = body.first_chunk::<HEADER>()?;
     let state = u16::from_ne_bytes([header[8], header[9]]);
     let is_written = state & (NUD_NOARP | NUD_PERMANENT) != 0;
-    read(body).filter(|entry| !is_written && !entry.is_for_everybody())
+    read(body).filter(|entry| !is_written && !entry.is_default())
 }
 
 /// `None`: the entry is of a bridge.
@@ -157,15 +157,15 @@ mod tests {
     fn a_peer_is_read_as_it_was_written() {
         for peer in ["10.77.0.2", "fd77::2"] {
             let peer: IpAddr = peer.parse().expect("an address");
-            let entry = for_everybody(7, peer);
+            let entry = default_entry(7, peer);
             assert_eq!(read(&written(entry)), Some(entry));
-            assert!(entry.is_for_everybody());
+            assert!(entry.is_default());
         }
         assert_eq!(read(&[0; 4]), None, "what is torn is nothing");
     }
 
     #[test]
-    fn what_somebody_wrote_was_not_learned() {
+    fn a_static_entry_was_not_learned() {
         let peer = "10.77.0.2".parse().expect("an address");
         let mac = [2, 0, 0, 0, 0, 1];
         let entry = Entry {
@@ -181,7 +181,7 @@ mod tests {
 
     #[test]
     fn the_group_of_a_tunnel_is_no_peer() {
-        let group = for_everybody(7, "239.1.1.1".parse().expect("an address"));
-        assert!(!group.is_for_everybody());
+        let group = default_entry(7, "239.1.1.1".parse().expect("an address"));
+        assert!(!group.is_default());
     }
 }

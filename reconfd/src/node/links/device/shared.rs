@@ -1,4 +1,4 @@
-//! Pure: what must change to make a segment's device in the switch the wanted one.
+//! Pure: the edits from a segment's present device in the switch to the wanted one.
 
 use std::{collections::BTreeSet, net::IpAddr};
 
@@ -12,14 +12,14 @@ use crate::node::{
     netlink::Request,
 };
 
-/// The way out of a segment: unknown addresses are behind it, and known ones are remembered.
+/// The port flags of a segment's uplink: it learns, and unknown destinations are flooded to it.
 pub const UPLINK_PORT: Port = Port {
     learning: true,
     flood: true,
     locked: false,
 };
 
-/// A segment as it is in the switch.
+/// The present state of a segment in the switch.
 #[derive(Clone, Copy, Debug)]
 pub struct PresentSegment<'a> {
     pub bridge: Option<&'a LinkInfo>,
@@ -30,7 +30,7 @@ pub struct PresentSegment<'a> {
 /// One change to a segment's device. Each may be repeated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SegmentEdit {
-    /// The bridge says who has the segment.
+    /// The bridge's alias names the owner of the segment.
     Owner,
     Mtu,
     /// The device joins the bridge.
@@ -41,7 +41,7 @@ pub enum SegmentEdit {
     AddPeer(IpAddr),
 }
 
-/// What the bridge's alias says: who has the segment, and what it is.
+/// The content of the bridge's alias: the owner and the segment.
 pub fn stands_for(segment: &Segment, owner: &str) -> String {
     format!("{owner}/{segment}")
 }
@@ -51,7 +51,7 @@ pub fn alias(segment: &Segment, owner: &str, installation: &str) -> String {
     ownership_mark::bridge_alias(installation, &stands_for(segment, owner))
 }
 
-/// The edits to the wanted device, none if all is right; `None`: it must be made, or made anew.
+/// The edits to the wanted device, empty if it is correct; `None`: it must be created or recreated.
 pub fn edits(
     present: PresentSegment<'_>,
     segment: &Segment,
@@ -74,7 +74,7 @@ pub fn edits(
         joins || device.port != Some(UPLINK_PORT) || !is_up,
         SegmentEdit::Port,
     );
-    // What comes, comes before what goes: a segment is never without any of its ends.
+    // Additions before deletions: a segment is never without a peer.
     edits.extend(
         want.peers
             .difference(present.peers)
@@ -91,7 +91,7 @@ pub fn edits(
     Some(edits)
 }
 
-/// Whether the device is the one that is wanted, on the parent that is wanted.
+/// Whether the device has the wanted identity and parent.
 fn is_same(device: &LinkInfo, segment: &Segment, want: &WantDevice) -> bool {
     let is_on_parent = match &segment.data {
         super::Data::Vlan(_) => device.peer == Some(want.parent),
@@ -100,7 +100,7 @@ fn is_same(device: &LinkInfo, segment: &Segment, want: &WantDevice) -> bool {
     is_on_parent && device.data == Some(segment.data.as_link_data(want.parent))
 }
 
-/// The messages of an edit, for the device and the bridge with these numbers.
+/// The request of an edit, for the device and the bridge with these ifindexes.
 pub fn requests(
     edit: &SegmentEdit,
     segment: &Segment,
@@ -129,7 +129,7 @@ pub fn requests(
     }
 }
 
-/// What the device needs behind the message that makes it.
+/// The edits after the creation of the device.
 pub fn follow(want: &WantDevice) -> Vec<SegmentEdit> {
     let peers = want.peers.iter().copied().map(SegmentEdit::AddPeer);
     peers.chain([SegmentEdit::Port]).collect()
