@@ -18,7 +18,7 @@ fn the_first_repairs_follow_at_once_and_later_ones_wait_longer_and_longer() {
 }
 
 #[test]
-fn a_wait_is_told_once() {
+fn a_wait_is_reported_once() {
     let (mut applied, now) = (AppliedState::default(), Instant::now());
     (0..=FREE_REPAIRS).for_each(|_| applied.repaired(now));
     assert!(applied.may_observe(now));
@@ -52,7 +52,7 @@ fn a_pod_that_plays_with_its_links_is_looked_at_less_and_less() {
 }
 
 #[test]
-fn the_echo_of_our_own_doing_disturbs_nobody() {
+fn events_of_own_changes_need_no_observation() {
     let mut applied = AppliedState::default();
     let end = AppliedPodEnd {
         name: "data0".into(),

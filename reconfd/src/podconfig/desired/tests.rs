@@ -83,9 +83,9 @@ fn refused(wanted: &Desired) -> Vec<(&str, &str, Reason)> {
 
 #[test]
 fn a_link_comes_out_as_the_node_understands_it() {
-    let wish = json!([{"name": "data0", "veth": {"bridge": "blue"}, "addresses": ["10.99.0.10/24", "FD99:0::10/64"],
+    let request = json!([{"name": "data0", "veth": {"bridge": "blue"}, "addresses": ["10.99.0.10/24", "FD99:0::10/64"],
         "routes": [{"to": "172.20.0.0/16", "via": "10.99.0.1", "metric": 100, "table": 7}, {"to": "fd00::/8", "metric": 0, "table": 254}]}]);
-    let wanted = of(&[config("a", 0, wish)]);
+    let wanted = of(&[config("a", 0, request)]);
     let granted = &wanted.granted[0];
     let network = |text: &str| text.parse::<IpNetwork>().unwrap();
     assert_eq!(
@@ -184,7 +184,7 @@ fn every_operator_of_a_selector_counts() {
 }
 
 #[test]
-fn a_selector_that_makes_no_sense_selects_no_pod_and_is_told() {
+fn a_selector_that_makes_no_sense_selects_no_pod_and_is_reported() {
     let odd = json!({"matchExpressions": [{"key": "app", "operator": "NotIn", "values": []}]});
     let config = selecting("a", 0, odd, json!([veth("data0", "blue")]));
     let wanted = of(std::slice::from_ref(&config));
@@ -208,7 +208,7 @@ fn without_a_policy_every_link_is_refused() {
 }
 
 #[test]
-fn the_older_podconfig_has_the_name_and_the_other_is_told_who() {
+fn the_older_podconfig_has_the_name_and_the_other_names_it() {
     let young = config(
         "a",
         2,
@@ -385,9 +385,12 @@ fn what_the_schema_should_have_caught_is_caught_again() {
 
 #[test]
 fn an_address_asked_for_twice_is_there_once() {
-    let wish = json!([{"name": "data0", "veth": {"bridge": "blue"}, "addresses": ["fd99::10/64", "fd99:0:0::10/64"]}]);
+    let request = json!([{"name": "data0", "veth": {"bridge": "blue"}, "addresses": ["fd99::10/64", "fd99:0:0::10/64"]}]);
     assert_eq!(
-        of(&[config("a", 0, wish)]).granted[0].link.addresses.len(),
+        of(&[config("a", 0, request)]).granted[0]
+            .link
+            .addresses
+            .len(),
         1
     );
 }

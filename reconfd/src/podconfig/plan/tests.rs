@@ -53,11 +53,11 @@ impl NodeView for Node {
     }
 
     fn shared(&self, _: &Segment) -> shared::PresentSegment<'_> {
-        static NOBODY: BTreeSet<std::net::IpAddr> = BTreeSet::new();
+        static NO_PEERS: BTreeSet<std::net::IpAddr> = BTreeSet::new();
         shared::PresentSegment {
             bridge: self.bridge.as_ref(),
             device: self.device.as_ref(),
-            peers: &NOBODY,
+            peers: &NO_PEERS,
         }
     }
 
@@ -271,7 +271,7 @@ fn a_link_that_was_undone_is_changed_in_place() {
 }
 
 #[test]
-fn a_link_that_nobody_asks_for_any_more_goes_and_the_other_stays() {
+fn a_link_that_is_no_longer_requested_goes_and_the_other_stays() {
     let plan = Pod {
         granted: vec![on_lan("data0")],
         present: vec![made(&on_lan("old0"), 8), made(&on_lan("data0"), 7)],
@@ -469,7 +469,7 @@ fn a_pod_end_that_leads_nowhere_goes_and_does_not_stand_in_the_links_way() {
 }
 
 #[test]
-fn without_ipv6_in_the_kernel_the_rest_of_a_link_is_made_and_what_is_left_out_is_told() {
+fn without_ipv6_in_the_kernel_the_rest_of_a_link_is_made_and_what_is_left_out_is_reported() {
     let mut both = on_lan("data0");
     let four: ipnetwork::IpNetwork = "10.9.0.5/24".parse().unwrap();
     both.link.addresses = vec![four, "fd99::5/64".parse().unwrap()];

@@ -20,11 +20,11 @@ fn a_file_that_is_no_record_is_held_against_the_others_only_while_it_is_there() 
         let (root, mut pods) = folder();
         let name = OsStr::from_bytes(name);
         fs::write(root.path().join(name), "hello").unwrap();
-        let told = name.to_string_lossy();
-        pods.read(&told);
-        assert!(pods.has_invalid_records(), "{told}");
+        let file = name.to_string_lossy();
+        pods.read(&file);
+        assert!(pods.has_invalid_records(), "{file}");
         fs::remove_file(root.path().join(name)).unwrap();
-        pods.read(&told);
-        assert!(!pods.has_invalid_records(), "{told}");
+        pods.read(&file);
+        assert!(!pods.has_invalid_records(), "{file}");
     }
 }

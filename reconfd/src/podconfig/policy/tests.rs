@@ -332,7 +332,7 @@ fn a_namespace_is_selected_by_its_labels() {
 }
 
 #[test]
-fn a_selector_that_makes_no_sense_selects_nothing_and_is_told() {
+fn a_selector_that_makes_no_sense_selects_nothing_and_is_reported() {
     for odd in [
         json!({"key": "tier", "operator": "NotIn"}),
         json!({"key": "tier", "operator": "NotIn", "values": []}),

@@ -115,7 +115,7 @@ fn condition<'a>(conditions: &'a [Condition], type_: &str) -> &'a Condition {
         .unwrap()
 }
 
-fn told(conditions: &[Condition]) -> Vec<(&str, &str, &str)> {
+fn summaries(conditions: &[Condition]) -> Vec<(&str, &str, &str)> {
     conditions
         .iter()
         .map(|c| (c.type_.as_str(), c.status.as_str(), c.reason.as_str()))
@@ -189,7 +189,7 @@ fn a_report_says_what_the_pod_has() {
             "hostInterface": "pcabcdefghijklm", "bridge": "pcbabcdefghijkl", "lastChange": "2026-01-01T00:00:00Z"})
     );
     assert_eq!(
-        told(&status.conditions),
+        summaries(&status.conditions),
         [
             ("Ready", "False", "NotAllowed"),
             ("Progressing", "True", "BridgeNotFound"),
@@ -212,7 +212,7 @@ fn a_pod_with_all_its_links_is_ready() {
         at(0),
     );
     assert_eq!(
-        told(&status.conditions),
+        summaries(&status.conditions),
         [
             ("Ready", "True", "LinkReady"),
             ("Progressing", "False", "LinkReady"),
@@ -321,7 +321,7 @@ fn a_podconfig_is_ready_when_every_selected_pod_has_its_links() {
 }
 
 #[test]
-fn a_podconfig_that_selects_nobody_is_ready() {
+fn a_podconfig_that_selects_no_pod_is_ready() {
     let mut elsewhere = (*pod("web-0")).clone();
     elsewhere.namespace = "tenant-b".into();
     let elsewhere = PodOutcome {
@@ -337,7 +337,7 @@ fn a_podconfig_that_selects_nobody_is_ready() {
     let status = status(&[elsewhere, unlabelled]);
     assert_eq!(status.selected, 0);
     assert_eq!(
-        told(&status.conditions),
+        summaries(&status.conditions),
         [
             ("Ready", "Unknown", "NoPodsSelected"),
             ("Progressing", "False", "NoPodsSelected"),
@@ -368,7 +368,7 @@ fn one_reason_for_all_failures_is_the_reason() {
 }
 
 #[test]
-fn failures_of_several_kinds_are_told_as_failed_pods_and_the_first_five_are_shown() {
+fn failures_of_several_kinds_are_reported_as_failed_pods_and_the_first_five_are_shown() {
     let mut outcomes: Vec<PodOutcome> = (0..8)
         .map(|n| {
             outcome(
@@ -513,7 +513,7 @@ fn a_pass_ends_with_the_worst_of_its_reasons() {
 }
 
 #[test]
-fn a_selector_that_makes_no_sense_is_told_in_the_status() {
+fn a_selector_that_makes_no_sense_is_reported_in_the_status() {
     let odd =
         config(json!({"matchExpressions": [{"key": "app", "operator": "NotIn", "values": []}]}));
     let status = config_status(
@@ -549,11 +549,11 @@ fn no_message_is_longer_than_a_condition_should_be() {
 }
 
 #[test]
-fn a_tenant_with_too_many_wishes_still_gets_a_report() {
-    let wishes = (0..2000)
+fn a_tenant_with_too_many_requests_still_gets_a_report() {
+    let requests = (0..2000)
         .map(|n| failed(&format!("n{n}"), Reason::TooManyLinks, "no"))
         .collect();
-    let status = pod_status(&outcome("web-0", wishes), "node-1", None, at(0));
+    let status = pod_status(&outcome("web-0", requests), "node-1", None, at(0));
     assert_eq!(
         (status.links.len(), status.summary.links.as_str()),
         (1024, "0/2000")

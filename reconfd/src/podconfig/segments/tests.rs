@@ -68,7 +68,7 @@ fn who_may_not_share_does_not_drive_out_those_who_do() {
     assert_eq!(reason, Reason::SegmentInUse);
     assert!(message.contains("belongs to namespace b"), "{message}");
     assert!(segments.took(&sharing("p3", &ours)).is_ok());
-    // The rule that let the first pod share is withdrawn: the others must go, and are told.
+    // The rule that let the first pod share is withdrawn: the others must go, and are enqueued.
     assert_eq!(
         segments.took(&registration("p1", &ours, &segment)),
         Ok(set(&["p2"]))
@@ -93,7 +93,7 @@ fn a_segment_belongs_to_the_namespace_that_used_it_first() {
     assert_eq!(
         segments.retain("p1", &set(&[])),
         set(&["p2"]),
-        "who waits is told"
+        "waiting pods are enqueued"
     );
     assert_eq!(
         segments.took(&registration("p2", &theirs, &segment)),
@@ -141,7 +141,7 @@ fn with_its_last_pod_an_owner_leaves_the_segment_to_who_is_left() {
 }
 
 #[test]
-fn of_two_podconfigs_that_differ_the_older_wins_whoever_came_first() {
+fn of_two_podconfigs_that_differ_the_older_wins_in_any_order() {
     let mut segments = Segments::default();
     let (older, younger) = (member("a", "older", 2019), member("a", "younger", 2020));
     let (one, other) = (tunnel(&["10.0.0.1"]), tunnel(&["10.0.0.2"]));
@@ -186,7 +186,7 @@ fn an_edit_of_one_podconfig_is_news_to_all_of_its_pods() {
 }
 
 #[test]
-fn mode_exclusive_shares_with_nobody() {
+fn mode_exclusive_allows_no_other_user() {
     let mut segments = Segments::default();
     let member = member("a", "ours", 2020);
     let segment = tunnel(&["10.0.0.1"]);
@@ -219,20 +219,20 @@ fn over_a_restart_a_segment_stays_with_who_had_it() {
     let (ours, theirs) = (member("a", "ours", 2020), member("b", "theirs", 2019));
     let segment = tunnel(&["10.0.0.1"]);
     segments.restore("pcbtunnel".into(), "a".into());
-    segments.restore("pcbnobody".into(), "c".into());
+    segments.restore("pcbunused".into(), "c".into());
     segments
         .took(&registration("p2", &theirs, &segment))
         .unwrap_err();
     segments.took(&registration("p1", &ours, &segment)).unwrap();
     assert_eq!(segments.forget_unclaimed(), set(&["p2"]));
-    assert_eq!(segments.owner("pcbnobody"), None);
+    assert_eq!(segments.owner("pcbunused"), None);
     segments
         .took(&registration("p2", &theirs, &segment))
         .unwrap_err();
 }
 
 #[test]
-fn who_is_refused_what_it_had_stands_in_nobodys_way() {
+fn a_pod_that_loses_its_segment_blocks_no_other() {
     let mut segments = Segments::default();
     let (older, younger, youngest) = (
         member("a", "older", 2019),

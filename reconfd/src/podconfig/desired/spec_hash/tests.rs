@@ -271,7 +271,7 @@ fn every_other_route_is_another_hash() {
     ]);
 }
 
-/// It changes with the nodes, and nobody has asked for anything else.
+/// It changes with the nodes, and the specification stays the same.
 #[test]
 fn what_is_found_is_not_in_the_hash() {
     for make in [shared, exclusive] {

@@ -69,7 +69,7 @@ proptest! {
     }
 
     #[test]
-    fn names_and_segments_are_unique_and_every_wish_is_answered(configs in any_configs()) {
+    fn names_and_segments_are_unique_and_every_request_is_answered(configs in any_configs()) {
         let wanted = desired(&pod(), 0, &configs, &any_policies(), "i");
         let names: BTreeSet<_> = wanted.granted.iter().map(|g| &g.link.name).collect();
         prop_assert_eq!(names.len(), wanted.granted.len());
@@ -84,8 +84,8 @@ proptest! {
         let all: Vec<&PodConfigPolicy> = policies.iter().map(Arc::as_ref).collect();
         for granted in desired(&pod(), 0, &configs, &policies, "i").granted {
             let config = configs.iter().find(|c| name_of(c) == granted.podconfig).unwrap();
-            let alone = |wish: &&podconfig::Link| wish.name == granted.link.name && policy::evaluate(wish, &all).is_ok();
-            prop_assert!(config.spec.links.iter().any(|wish| alone(&wish)));
+            let alone = |request: &&podconfig::Link| request.name == granted.link.name && policy::evaluate(request, &all).is_ok();
+            prop_assert!(config.spec.links.iter().any(|request| alone(&request)));
         }
     }
 }

@@ -28,8 +28,8 @@ fn vxlan(name: &str, vxlan: Value) -> Value {
 }
 
 /// The kind of the one link, which is granted.
-fn kind(wish: Value) -> LinkKind {
-    let mut wanted = of_links(json!([wish]));
+fn kind(request: Value) -> LinkKind {
+    let mut wanted = of_links(json!([request]));
     assert_eq!(wanted.refused, []);
     wanted.granted.remove(0).link.kind
 }
@@ -81,16 +81,16 @@ fn to(addresses: &[&str]) -> Value {
 #[test]
 fn a_vlan_comes_out_as_the_node_understands_it() {
     let on_trunk = || segment("trunk0", Data::Vlan(100));
-    let wish = |more: Value| {
-        let mut wish = vlan("v", json!({"parent": "trunk0", "id": 100}));
-        let fields = wish["vlan"].as_object_mut().unwrap();
+    let request = |more: Value| {
+        let mut request = vlan("v", json!({"parent": "trunk0", "id": 100}));
+        let fields = request["vlan"].as_object_mut().unwrap();
         fields.extend(more.as_object().unwrap().clone());
-        wish
+        request
     };
-    assert_eq!(kind(wish(json!({}))), shared(on_trunk()));
-    assert_eq!(kind(wish(json!({"mode": "Shared"}))), shared(on_trunk()));
+    assert_eq!(kind(request(json!({}))), shared(on_trunk()));
+    assert_eq!(kind(request(json!({"mode": "Shared"}))), shared(on_trunk()));
     assert_eq!(
-        kind(wish(json!({"mode": "Exclusive"}))),
+        kind(request(json!({"mode": "Exclusive"}))),
         exclusive(on_trunk())
     );
     let sub = vlan("data0.200", json!({"parentLink": "data0", "id": 200}));
@@ -100,36 +100,39 @@ fn a_vlan_comes_out_as_the_node_understands_it() {
 #[test]
 fn a_vxlan_comes_out_as_the_node_understands_it() {
     let two = || peers(&["10.77.0.2", "10.77.0.3"]);
-    let wish = |more: Value| {
-        let mut wish = vxlan(
+    let request = |more: Value| {
+        let mut request = vxlan(
             "x",
             json!({"underlay": "u0", "vni": 10042, "peers": to(&["10.77.0.3", "10.77.0.2"])}),
         );
-        let fields = wish["vxlan"].as_object_mut().unwrap();
+        let fields = request["vxlan"].as_object_mut().unwrap();
         fields.extend(more.as_object().unwrap().clone());
-        wish
+        request
     };
     let usual = || segment("u0", tunnel(10042, 4789, two()));
-    assert_eq!(kind(wish(json!({}))), shared(usual()));
+    assert_eq!(kind(request(json!({}))), shared(usual()));
     assert_eq!(
-        kind(wish(json!({"port": 8472}))),
+        kind(request(json!({"port": 8472}))),
         shared(segment("u0", tunnel(10042, 8472, two())))
     );
-    assert_eq!(kind(wish(json!({"mode": "Exclusive"}))), exclusive(usual()));
+    assert_eq!(
+        kind(request(json!({"mode": "Exclusive"}))),
+        exclusive(usual())
+    );
     let group: IpAddr = "ff05::100".parse().unwrap();
     assert_eq!(
-        kind(wish(json!({"peers": {"group": "ff05::100"}}))),
+        kind(request(json!({"peers": {"group": "ff05::100"}}))),
         shared(segment("u0", tunnel(10042, 4789, Remotes::Group(group))))
     );
     assert_eq!(
-        kind(wish(json!({"peers": {"auto": {}}}))),
+        kind(request(json!({"peers": {"auto": {}}}))),
         shared(segment(
             "u0",
             tunnel(10042, 4789, Remotes::Discovered(None))
         ))
     );
     assert_eq!(
-        kind(wish(json!({"peers": {"auto": {}}, "mode": "Exclusive"}))),
+        kind(request(json!({"peers": {"auto": {}}, "mode": "Exclusive"}))),
         exclusive(segment(
             "u0",
             tunnel(10042, 4789, Remotes::Discovered(None))
@@ -164,7 +167,7 @@ fn a_peer_is_one_however_it_is_spelled() {
 
 #[test]
 fn a_link_above_a_device_has_the_mtu_that_the_device_can_carry() {
-    let wishes = |mtu: Value| {
+    let requests = |mtu: Value| {
         let all = json!([
             vlan("a", json!({"parent": "trunk0", "id": 1})),
             vlan(
@@ -192,8 +195,8 @@ fn a_link_above_a_device_has_the_mtu_that_the_device_can_carry() {
         let mtus = wanted.granted.iter().map(|granted| granted.link.mtu);
         mtus.collect::<Vec<_>>()
     };
-    assert_eq!(wishes(Value::Null), [None; 5]);
-    assert_eq!(wishes(json!(1400)), [Some(1400); 5]);
+    assert_eq!(requests(Value::Null), [None; 5]);
+    assert_eq!(requests(json!(1400)), [Some(1400); 5]);
 }
 
 #[test]
@@ -239,7 +242,7 @@ fn a_pod_has_one_link_on_a_segment() {
 }
 
 #[test]
-fn the_kind_of_a_refused_link_is_told() {
+fn the_kind_of_a_refused_link_is_reported() {
     let links = json!([
         vlan("v", json!({"parent": "eth0", "id": 1})),
         vxlan(

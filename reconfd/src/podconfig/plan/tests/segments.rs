@@ -168,7 +168,7 @@ fn a_port_that_a_rule_names_and_a_member_of_a_vrf_are_parents_like_any_other() {
 }
 
 #[test]
-fn a_parent_that_is_down_is_told_and_nothing_is_taken_away() {
+fn a_parent_that_is_down_is_reported_and_nothing_is_taken_away() {
     let down = LinkInfo {
         up: false,
         ..trunk()
@@ -246,7 +246,7 @@ fn without_an_end_here_a_tunnel_waits_and_nothing_goes_on_in_its_name() {
     );
 }
 
-/// Of a link that is the device: what was found is no wish, and to follow it mends nothing.
+/// Of a link that is the device: what was found is no request, and to follow it mends nothing.
 #[test]
 fn the_aim_of_a_device_in_the_pod_is_what_was_found_and_that_of_a_veth_is_not() {
     let other = "10.77.0.2".parse().unwrap();
@@ -332,7 +332,7 @@ fn a_device_that_is_as_wanted_is_left_alone() {
 }
 
 #[test]
-fn a_device_without_its_mark_is_known_by_what_nobody_in_the_pod_can_make() {
+fn a_device_without_its_mark_is_known_by_what_the_pod_cannot_make() {
     let want = exclusive();
     let mut stripped = candidate(&want, PARENT, 100);
     stripped.present.mark = None;
@@ -344,7 +344,7 @@ fn a_device_without_its_mark_is_known_by_what_nobody_in_the_pod_can_make() {
         panic!("{:?}", plan.steps);
     };
     assert_eq!(edits[..], [Edit::Mark]);
-    // Where nobody asks for it, without a mark it may be anybody's.
+    // If it is not requested, without a mark its owner is unknown.
     let mut pod = with_candidate(want, stripped);
     pod.granted.clear();
     assert!(pod.plan().is_quiet());
@@ -363,7 +363,7 @@ fn a_device_with_another_id_makes_place_for_the_wanted_one() {
         "{:?}",
         plan.steps
     );
-    assert_eq!(reasons(&plan), [], "what goes is in nobody's way");
+    assert_eq!(reasons(&plan), [], "what is deleted blocks nothing");
 }
 
 #[test]
@@ -421,7 +421,7 @@ fn a_link_that_leads_out_of_the_node_carries_no_tags_of_the_pods_own() {
             ..Pod::default()
         }
         .plan();
-        let told = plan.blocked.iter().find(|blocked| blocked.link == "net0");
-        assert_eq!(told.unwrap().reason, Reason::NotAllowed);
+        let blocked_link = plan.blocked.iter().find(|blocked| blocked.link == "net0");
+        assert_eq!(blocked_link.unwrap().reason, Reason::NotAllowed);
     }
 }

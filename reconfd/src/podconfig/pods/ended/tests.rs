@@ -120,14 +120,14 @@ fn an_earlier_sandbox_is_a_suspect_as_long_as_the_later_one_is_there() {
     node.pods.mark_gone("c1.eth0.json");
     assert!(
         node.suspects().is_empty(),
-        "which of them comes back nobody knows"
+        "which of them comes back is unknown"
     );
     node.pods.is_there("c2.eth0.json");
     assert_eq!(node.suspects(), ["c1"]);
 }
 
 #[test]
-fn sandboxes_without_a_pods_uid_are_told_apart_by_the_pods_name() {
+fn sandboxes_without_a_pods_uid_are_distinguished_by_the_pods_name() {
     let without_uid = |container, second, cookie| Record {
         pod_uid: None,
         ..record(container, second, cookie)
@@ -219,7 +219,7 @@ fn what_was_gone_for_a_while_starts_anew_when_it_is_seen_again_or_written_anew()
 }
 
 #[test]
-fn each_change_of_pods_is_told_once_and_by_namespace() {
+fn each_change_of_pods_is_reported_once_and_by_namespace() {
     let mut node = Node::new(&[record("c1", 1, 77)]);
     assert_eq!(
         node.pods.take_changed().into_iter().collect::<Vec<_>>(),

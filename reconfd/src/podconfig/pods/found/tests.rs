@@ -82,7 +82,7 @@ impl Node {
         self.pods.read(&name);
     }
 
-    /// The container of the record that counts, and who told of it.
+    /// The container of the record that counts, and its source.
     fn known(&self) -> Option<(String, RecordSource)> {
         let known = self.pods.recorded(UID, &self.stores)?;
         assert_eq!(known.trouble, None);
@@ -211,9 +211,9 @@ fn a_pod_whose_containers_have_ended_is_not_looked_for() {
 }
 
 #[test]
-fn an_address_that_every_namespace_has_tells_none_from_another() {
+fn an_address_that_every_namespace_has_distinguishes_none_from_another() {
     let mut pod = object();
-    let told = [
+    let addresses = [
         "127.0.0.1",
         "::1",
         "0.0.0.0",
@@ -229,7 +229,9 @@ fn an_address_that_every_namespace_has_tells_none_from_another() {
         "10.88.0.7",
         "fd00::7",
     ];
-    pod.status.pod_ips = told.map(|ip| source::pod::PodIp { ip: ip.into() }).into();
+    pod.status.pod_ips = addresses
+        .map(|ip| source::pod::PodIp { ip: ip.into() })
+        .into();
     let stated: Vec<String> = stated_addresses(&pod)
         .iter()
         .map(ToString::to_string)

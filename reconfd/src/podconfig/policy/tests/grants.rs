@@ -86,8 +86,8 @@ fn there_is_one_grant_for_each_rule_that_allows_the_link_and_none_of_the_others(
         rule(10042, "AcrossNamespaces", "Denied"),
         {"veth": {"routed": {}}},
     ]);
-    let wish = tunnel(None, json!({"addresses": ["10.77.0.2"]}));
-    let permit = check(&wish, allow).unwrap();
+    let request = tunnel(None, json!({"addresses": ["10.77.0.2"]}));
+    let permit = check(&request, allow).unwrap();
     let (within, across) = (
         Grant {
             unfiltered: true,
@@ -140,19 +140,19 @@ fn no_two_grants_together_let_a_segment_be_shared() {
 #[test]
 fn frames_of_a_group_come_from_the_peers_of_the_first_rule_that_allows_it() {
     let rule = |group: &str, peers: Value| json!({"vxlan": {"underlays": ["u0"], "vnis": [{"min": 10042, "max": 10042}], "groups": [group], "peers": peers}});
-    let wish = tunnel(None, json!({"group": "239.1.1.1"}));
+    let request = tunnel(None, json!({"group": "239.1.1.1"}));
     let other = rule("239.2.0.0/16", json!(["0.0.0.0/0"]));
     let first = rule("239.1.0.0/16", json!(["10.77.0.0/24", "fd77::/64"]));
     let second = rule("239.0.0.0/8", json!(["10.0.0.0/8"]));
-    let permit = check(&wish, json!([other, first, second])).unwrap();
+    let permit = check(&request, json!([other, first, second])).unwrap();
     assert_eq!(permit.sources[0], networks(&["10.77.0.0/24", "fd77::/64"]));
-    let permit = check(&wish, json!([second, first])).unwrap();
+    let permit = check(&request, json!([second, first])).unwrap();
     assert_eq!(permit.sources[0], networks(&["10.0.0.0/8"]));
     let (a, z) = (
         policy("a", json!({"namespaceSelector": {}, "allow": [first]})),
         policy("z", json!({"namespaceSelector": {}, "allow": [second]})),
     );
-    let permit = evaluate(&wish, &[&a, &z]).unwrap();
+    let permit = evaluate(&request, &[&a, &z]).unwrap();
     assert_eq!(permit.sources[0], networks(&["10.77.0.0/24", "fd77::/64"]));
 }
 

@@ -46,13 +46,13 @@ fn no_two_make_one(link: &Link, whole: &Value, others: &[(&str, Value)]) {
 
 #[test]
 fn the_parent_of_one_rule_and_the_id_of_another_make_no_link() {
-    let mut wish = trunk();
-    wish.vlan.as_mut().unwrap().mode = Some(crds::podconfig::Mode::Exclusive);
-    wish.addresses = vec!["10.99.0.10/24".parse().unwrap()];
+    let mut request = trunk();
+    request.vlan.as_mut().unwrap().mode = Some(crds::podconfig::Mode::Exclusive);
+    request.addresses = vec!["10.99.0.10/24".parse().unwrap()];
     let whole = json!({"vlan": {"parents": ["trunk0"], "ids": [{"min": 100, "max": 199}], "modes": ["Exclusive"]},
         "addresses": ["10.99.0.0/16"]});
     no_two_make_one(
-        &wish,
+        &request,
         &whole,
         &[
             ("vlan.parents", json!(["trunk1"])),
@@ -108,10 +108,10 @@ fn a_rule_for_another_kind_allows_nothing_of_this_one() {
         refused(&trunk(), all),
         "vlan needs a rule with vlan, which is not there (policy telco, rule 1)"
     );
-    let wish = tunnel(None, json!({"addresses": ["10.77.0.2"]}));
+    let request = tunnel(None, json!({"addresses": ["10.77.0.2"]}));
     assert_eq!(
         refused(
-            &wish,
+            &request,
             json!([{"vlan": {"parents": ["u0"], "ids": [{"min": 1, "max": 4094}]}}])
         ),
         "vxlan needs a rule with vxlan, which is not there (policy telco, rule 1)"
@@ -136,19 +136,19 @@ fn where_a_rule_names_no_mode_a_device_is_shared() {
             ),
         ]
     };
-    for wish in in_mode("Shared") {
-        assert!(check(&wish, rule(json!([]))).is_ok());
-        assert!(check(&wish, rule(json!(["Exclusive", "Shared"]))).is_ok());
+    for request in in_mode("Shared") {
+        assert!(check(&request, rule(json!([]))).is_ok());
+        assert!(check(&request, rule(json!(["Exclusive", "Shared"]))).is_ok());
         assert!(
-            refused(&wish, rule(json!(["Exclusive"])))
+            refused(&request, rule(json!(["Exclusive"])))
                 .starts_with("mode Shared is not among [Exclusive]")
         );
     }
-    for wish in in_mode("Exclusive") {
+    for request in in_mode("Exclusive") {
         assert!(
-            refused(&wish, rule(json!([]))).starts_with("mode Exclusive is not among [Shared]")
+            refused(&request, rule(json!([]))).starts_with("mode Exclusive is not among [Shared]")
         );
-        assert!(check(&wish, rule(json!(["Exclusive"]))).is_ok());
+        assert!(check(&request, rule(json!(["Exclusive"]))).is_ok());
     }
     assert!(check(&trunk(), rule(json!(["Shared"]))).is_ok());
     assert!(refused(&trunk(), rule(json!(["Exclusive"]))).starts_with("mode Shared"));
@@ -187,15 +187,15 @@ fn a_range_holds_its_ends_and_a_reversed_one_holds_nothing() {
         ]
     };
     for number in [100, 150, 199] {
-        for wish in with(number) {
-            assert!(check(&wish, rule(100, 199)).is_ok(), "{number}");
-            assert!(refused(&wish, rule(199, 100)).contains("is not among [199-100]"));
+        for request in with(number) {
+            assert!(check(&request, rule(100, 199)).is_ok(), "{number}");
+            assert!(refused(&request, rule(199, 100)).contains("is not among [199-100]"));
         }
     }
     for number in [-1, 0, 99, 200, 4095] {
-        for wish in with(number) {
+        for request in with(number) {
             assert!(
-                refused(&wish, rule(100, 199))
+                refused(&request, rule(100, 199))
                     .contains(&format!("{number} is not among [100-199]"))
             );
         }
@@ -206,9 +206,9 @@ fn a_range_holds_its_ends_and_a_reversed_one_holds_nothing() {
 fn a_device_is_allowed_by_the_very_name_that_is_written() {
     let rule = json!([{"vlan": {"parents": ["trunk0"], "ids": [{"min": 100, "max": 100}]}}]);
     for name in ["trunk", "trunk00", "TRUNK0", "trunk0 ", "", "trunk0\n", "*"] {
-        let wish = vlan(json!({"parent": name, "id": 100}));
+        let request = vlan(json!({"parent": name, "id": 100}));
         assert_eq!(
-            refused(&wish, rule.clone()),
+            refused(&request, rule.clone()),
             format!("vlan.parent {name:?} is not among [trunk0] (policy telco, rule 1)")
         );
     }
@@ -216,17 +216,17 @@ fn a_device_is_allowed_by_the_very_name_that_is_written() {
 
 #[test]
 fn a_link_of_the_pod_needs_no_device_but_the_id() {
-    let wish = vlan(json!({"parentLink": "data0", "id": 200}));
+    let request = vlan(json!({"parentLink": "data0", "id": 200}));
     assert!(
         check(
-            &wish,
+            &request,
             json!([{"vlan": {"ids": [{"min": 200, "max": 200}]}}])
         )
         .is_ok()
     );
     assert!(
         check(
-            &wish,
+            &request,
             json!([{"vlan": {"ids": [{"min": 200, "max": 200}], "modes": ["Exclusive"]}}])
         )
         .is_ok(),
@@ -234,7 +234,7 @@ fn a_link_of_the_pod_needs_no_device_but_the_id() {
     );
     assert_eq!(
         refused(
-            &wish,
+            &request,
             json!([{"vlan": {"parents": ["data0"], "ids": [{"min": 1, "max": 199}]}}])
         ),
         "vlan.id 200 is not among [1-199] (policy telco, rule 1)"
@@ -243,12 +243,12 @@ fn a_link_of_the_pod_needs_no_device_but_the_id() {
 
 #[test]
 fn a_tunnel_over_a_link_of_the_pod_needs_vni_port_and_peers_all_the_same() {
-    let wish = vxlan(
+    let request = vxlan(
         json!({"underlayLink": "eth0", "vni": 7, "port": 8472, "peers": {"addresses": ["10.244.3.4"]}}),
     );
     let whole = json!({"vxlan": {"vnis": [{"min": 7, "max": 7}], "ports": [{"min": 8472, "max": 8472}], "peers": ["10.244.0.0/16"]}});
     no_two_make_one(
-        &wish,
+        &request,
         &whole,
         &[
             ("vxlan.vnis", json!([{"min": 8, "max": 8}])),
@@ -283,34 +283,34 @@ fn every_peer_must_be_in_a_listed_network_of_its_own_family() {
 
 #[test]
 fn a_group_is_allowed_by_groups_and_not_by_peers() {
-    let wish = tunnel(None, json!({"group": "239.1.1.1"}));
+    let request = tunnel(None, json!({"group": "239.1.1.1"}));
     let rule = json!({"underlays": ["u0"], "vnis": [{"min": 10042, "max": 10042}], "peers": ["0.0.0.0/0"]});
     assert_eq!(
-        refused(&wish, json!([{"vxlan": rule}])),
+        refused(&request, json!([{"vxlan": rule}])),
         "vxlan.peers.group 239.1.1.1 is not allowed: the rule lists none (policy telco, rule 1)"
     );
     let mut rule = rule;
     rule["groups"] = json!(["239.1.0.0/16"]);
-    assert!(check(&wish, json!([{"vxlan": rule}])).is_ok());
+    assert!(check(&request, json!([{"vxlan": rule}])).is_ok());
 }
 
 #[test]
 fn the_message_names_the_first_objection_of_the_nearest_rule() {
-    let mut wish = trunk();
-    wish.addresses = vec!["10.99.0.10/24".parse().unwrap()];
+    let mut request = trunk();
+    request.addresses = vec!["10.99.0.10/24".parse().unwrap()];
     let allow = json!([
         {"vxlan": {"vnis": [{"min": 1, "max": 1}], "peers": ["10.0.0.0/8"]}, "addresses": ["10.99.0.0/16"]},
         {"vlan": {"parents": ["eth1"], "ids": [{"min": 1, "max": 99}]}},
         {"vlan": {"parents": ["trunk0"], "ids": [{"min": 1, "max": 99}, {"min": 200, "max": 200}]}, "addresses": ["10.99.0.0/16"]},
     ]);
     assert_eq!(
-        refused(&wish, allow.clone()),
+        refused(&request, allow.clone()),
         "vlan.id 100 is not among [1-99, 200] (policy telco, rule 3)"
     );
-    wish.vlan.as_mut().unwrap().id = 50;
-    wish.addresses = vec!["192.168.0.1/24".parse().unwrap()];
+    request.vlan.as_mut().unwrap().id = 50;
+    request.addresses = vec!["192.168.0.1/24".parse().unwrap()];
     assert_eq!(
-        refused(&wish, allow),
+        refused(&request, allow),
         "addresses 192.168.0.1/24 is not among [10.99.0.0/16] (policy telco, rule 3)"
     );
 }
@@ -331,11 +331,11 @@ fn no_device_and_no_peer_can_break_or_flood_a_message() {
         "\u{202e}0knurt",
         "\u{1b}[2J",
     ] {
-        for wish in [
+        for request in [
             vlan(json!({"parent": name, "id": 4001})),
             vxlan(json!({"underlay": name, "vni": 2, "peers": {"addresses": ["11.0.0.1"]}})),
         ] {
-            let message = refused(&wish, rule.clone());
+            let message = refused(&request, rule.clone());
             assert!(message.len() <= 500, "{} bytes", message.len());
             assert!(
                 !message.chars().any(|c| c.is_control() || c == '\u{202e}'),
@@ -363,10 +363,10 @@ fn a_vlan_or_a_vxlan_that_makes_no_sense_is_invalid_whatever_is_allowed() {
         json!({"vlan": {"parent": "p", "id": 1}, "veth": {"bridge": "blue"}}),
         json!({"vlan": {"parent": "p", "id": 1}, "vxlan": {"underlay": "p", "vni": 1, "peers": peers}}),
     ] {
-        let mut wish = odd;
-        wish["name"] = json!("x");
-        let rejection = check(&link(wish.clone()), all.clone()).unwrap_err();
-        assert_eq!(rejection.reason, Reason::Invalid, "{wish}");
+        let mut request = odd;
+        request["name"] = json!("x");
+        let rejection = check(&link(request.clone()), all.clone()).unwrap_err();
+        assert_eq!(rejection.reason, Reason::Invalid, "{request}");
     }
 }
 
@@ -394,14 +394,14 @@ fn the_policy_among_the_samples_allows_the_links_among_them() {
     assert!(links >= 10, "only {links} links were seen");
 }
 
-/// Which nodes they are is not in the wish: the rule says where they may be, whenever one is found.
+/// Which nodes they are is not in the request: the rule says where they may be, whenever one is found.
 #[test]
 fn ends_that_are_found_need_underlay_vni_and_port_and_no_more() {
-    let wish = tunnel(Some(8472), json!({"auto": {}}));
+    let request = tunnel(Some(8472), json!({"auto": {}}));
     let whole = json!({"vxlan": {"underlays": ["u0"], "vnis": [{"min": 10000, "max": 10999}],
         "ports": [{"min": 8472, "max": 8472}], "peers": ["10.77.0.0/24"]}});
     no_two_make_one(
-        &wish,
+        &request,
         &whole,
         &[
             ("vxlan.underlays", json!(["u1"])),

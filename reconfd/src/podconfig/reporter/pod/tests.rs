@@ -28,7 +28,7 @@ fn a_pod_is_ready_only_with_all_of_its_links() {
 }
 
 #[test]
-fn a_pod_that_nobody_selects_waits_and_is_told_so() {
+fn a_pod_without_a_podconfig_waits_and_its_status_says_so() {
     let gate = gate(&outcome(Vec::new()));
     assert_eq!(
         (gate.is_ready, gate.reason.as_str()),

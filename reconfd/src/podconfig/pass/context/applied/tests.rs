@@ -120,7 +120,7 @@ fn an_edit_that_waits_for_its_claim_is_no_repair_once_it_is_through() {
     assert_eq!(applied_hash(&applied), hash_of("10.99.0.10/24"));
     let none: Vec<String> = Vec::new();
     assert_eq!(repairs(&changing("10.99.0.33/24"), &applied.hashes), none);
-    // Put back to what it was, it is what somebody undid.
+    // Put back to what it was, it has drifted.
     let put_back = repairs(&changing("10.99.0.10/24"), &applied.hashes);
     assert_eq!(put_back, ["data0"]);
 }
