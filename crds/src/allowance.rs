@@ -1,5 +1,5 @@
-//! `PodConfigAllowance`: what the PodConfigs of one namespace may use, all policies taken together. The
-//! tenant's answer to "what may I use?", and what admission judges by.
+//! `PodConfigAllowance`: the effective policy of one namespace. It shows tenants what they may use, and the
+//! admission policy evaluates it.
 
 // Each printer column has a type, and the lint takes that for a repetition.
 #![allow(clippy::duplicated_attributes)]
@@ -10,12 +10,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::policy::{Limits, NetAdmin, Rule};
 
-/// The name of the one allowance that a namespace has.
+/// The name of a namespace's only effective allowance.
 pub const EFFECTIVE: &str = "effective";
-/// How many rules an allowance holds.
+/// Maximum number of rules in an allowance.
 pub const MOST_RULES: usize = 256;
 
-/// What the policies that select this namespace allow.
+/// Union of the policies that select the namespace.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "podconfig.dev",
@@ -24,8 +24,8 @@ pub const MOST_RULES: usize = 256;
     namespaced,
     shortname = "podcfgallowance",
     category = "podconfig-dev",
-    doc = "Tells what the PodConfigs of this namespace may use: all policies that select it, taken \
-           together. The one that counts is named `effective`. Written by the controller alone.",
+    doc = "What the PodConfigs of this namespace may use: the union of all policies that select it. \
+           Only the object named `effective` applies. Written by the controller only.",
     printcolumn(
         name = "Policies",
         type_ = "string",
@@ -41,11 +41,11 @@ pub const MOST_RULES: usize = 256;
 )]
 #[serde(rename_all = "camelCase")]
 pub struct PodConfigAllowanceSpec {
-    /// The installation of podconfig that serves the namespace.
+    /// The podconfig installation that serves the namespace.
     #[serde(default)]
     #[schemars(length(max = 20))]
     pub installation: String,
-    /// The policies that select the namespace, by name, at most 256.
+    /// Names of the policies that select the namespace, at most 256.
     #[serde(default)]
     #[schemars(
         length(max = 256),
@@ -53,33 +53,33 @@ pub struct PodConfigAllowanceSpec {
         extend("x-kubernetes-list-type" = "atomic")
     )]
     pub policies: Vec<String>,
-    /// The rules of all of them, at most 256; one single rule must allow the whole link. None: no links.
+    /// The rules of these policies, at most 256. A single rule must allow the whole link. Empty: no links.
     #[serde(default)]
     #[schemars(length(max = 256), extend("x-kubernetes-list-type" = "atomic"))]
     pub allow: Vec<Rule>,
-    /// Of several policies, the highest of each limit.
+    /// The highest value of each limit in these policies.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<Limits>,
-    /// `UserNamespace`: a pod that may administer its network has links only with `hostUsers: false`.
+    /// `UserNamespace`: a pod that may administer its network gets links only with `hostUsers: false`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub net_admin: Option<NetAdmin>,
-    /// Whether admission can judge by the rules above. `false`: there are more rules than it can hold or
-    /// weigh, and a PodConfig is judged by the nodes alone.
+    /// Whether the admission policy can evaluate the rules above. `false`: there are too many rules, and only the
+    /// nodes evaluate PodConfigs.
     #[serde(default)]
     pub complete: bool,
-    /// The whole in a few words.
+    /// Short summary.
     #[serde(default)]
     pub summary: AllowanceSummary,
 }
 
-/// What the columns of `kubectl get` show.
+/// Columns of `kubectl get`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct AllowanceSummary {
-    /// The names of the policies, commas between; at most 1024 characters.
+    /// Names of the policies, comma-separated; at most 1024 characters.
     #[serde(default)]
     #[schemars(length(max = 1024))]
     pub policies: String,
-    /// How many rules there are: 0 to 16384.
+    /// Number of rules: 0 to 16384.
     #[serde(default)]
     #[schemars(range(min = 0, max = 16384))]
     pub rules: i32,

@@ -1,5 +1,5 @@
-//! `AddressClaim`: the right of one link of one pod to one IP address. Its name is its address, so that its
-//! creation is the lock: nobody else can have another of that name.
+//! `AddressClaim`: assigns an IP address to one link of one pod. The name is derived from the address, so that its
+//! creation acts as the lock: the API server rejects a second object with that name.
 
 // Each printer column has a type, and the lint takes that for a repetition.
 #![allow(clippy::duplicated_attributes)]
@@ -13,13 +13,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::shape;
 
-/// The domain of a link that names none.
+/// Default routing domain of a link.
 pub const DEFAULT_DOMAIN: &str = "cluster";
 
-/// An address stays in its namespace for good.
+/// A claim never moves to another namespace.
 const SAME_NAMESPACE: [(&str, &str); 1] = [("self == oldSelf", NOT_TAKEN_OVER)];
-/// Who takes a claim over: a pod of the same name for the same link, the pod itself for another of its links, and
-/// a successor, once the address was given back or to whom it is handed over.
+/// A claim may be taken over by a pod of the same name for the same link, by the pod itself for another of its
+/// links, and by a successor after a release or a hand-over.
 const TAKEN_OVER: &str = "\
     self.spec.pod.name == oldSelf.spec.pod.name && \
     (self.spec.link == oldSelf.spec.link || self.spec.pod.uid == oldSelf.spec.pod.uid) || \
@@ -29,7 +29,7 @@ const TAKEN_OVER: &str = "\
 const NOT_TAKEN_OVER: &str = "a claim is taken over by a pod of the same namespace and name for the same link, or by a \
     successor: a pod of the same controller, when the address was given back or is handed over to it";
 
-/// Who has an address.
+/// Holder of an address.
 #[derive(CustomResource, Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "podconfig.dev",
@@ -37,8 +37,8 @@ const NOT_TAKEN_OVER: &str = "a claim is taken over by a pod of the same namespa
     kind = "AddressClaim",
     category = "podconfig-dev",
     selectable = ".spec.node",
-    doc = "Tells which link of which pod has an IP address. Written by the daemon of the pod's node; the \
-           address is free when it is gone.",
+    doc = "Assigns an IP address to one link of one pod. Written by the daemon on the pod's node. The \
+           address is free after its deletion.",
     printcolumn(name = "Address", type_ = "string", json_path = ".spec.address"),
     printcolumn(name = "Namespace", type_ = "string", json_path = ".spec.pod.namespace"),
     printcolumn(name = "Pod", type_ = "string", json_path = ".spec.pod.name"),
@@ -60,13 +60,13 @@ const NOT_TAKEN_OVER: &str = "a claim is taken over by a pod of the same namespa
 )]
 #[serde(rename_all = "camelCase")]
 pub struct AddressClaimSpec {
-    /// The domain inside which the address is one pod's alone: 1 to 63 lower-case letters, digits and `-`.
+    /// The routing domain in which the address is unique: 1 to 63 lower-case letters, digits and `-`.
     #[schemars(schema_with = "shape::domain")]
     pub domain: String,
-    /// The address, as short as it can be written.
+    /// The address in its shortest form.
     #[schemars(schema_with = "shape::claimed_address")]
     pub address: IpAddr,
-    /// The pod that has it.
+    /// The pod that holds it.
     pub pod: ClaimPod,
     /// The name of the link in that pod.
     #[schemars(length(min = 1, max = 15))]
@@ -74,20 +74,21 @@ pub struct AddressClaimSpec {
     /// The name of the node that the pod runs on.
     #[schemars(length(min = 1, max = 253))]
     pub node: String,
-    /// The installation of podconfig that made the claim.
+    /// The podconfig installation that created the claim.
     #[serde(default)]
     #[schemars(length(max = 20))]
     pub installation: String,
-    /// When the link gave the address back. It rests for a while, before others may have it; the pod itself has
-    /// it back at once, for any of its links. Absent: the link has it.
+    /// When the link released the address. It is then quarantined before other pods may get it; the same pod may
+    /// reuse it at once for any of its links. Absent: the link holds it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub released: Option<Time>,
-    /// What made the pod, such as `Deployment/web`: another pod of it may succeed this one. Absent: none may.
+    /// The controller of the pod, such as `Deployment/web`: another of its pods may become the successor. Absent: none
+    /// may.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 320))]
     pub controller: String,
-    /// The pod of the same controller that waits for the address. It is handed over as soon as the pod that has it
-    /// ends and its link is gone; during a rollout already when the successor lacks nothing else to be ready.
+    /// The pod of the same controller that waits for the address. It gets the address when the holder has terminated
+    /// and its link is removed; during a rollout, already when the successor needs nothing else to become ready.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub successor: Option<ClaimSuccessor>,
 }
@@ -95,7 +96,7 @@ pub struct AddressClaimSpec {
 /// A pod that waits for the address of another pod of its controller.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ClaimSuccessor {
-    /// The pod that waits.
+    /// The waiting pod.
     pub pod: ClaimPod,
     /// The name of the link in that pod.
     #[schemars(length(min = 1, max = 15))]
@@ -103,19 +104,19 @@ pub struct ClaimSuccessor {
     /// The name of the node that it runs on.
     #[schemars(length(min = 1, max = 253))]
     pub node: String,
-    /// What the pod was made from, such as the name of a ReplicaSet.
+    /// Revision of the pod's controller, such as the name of a ReplicaSet.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 253))]
     pub revision: String,
     /// When the pod was created.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created: Option<Time>,
-    /// Whether its containers are ready, and only the readiness gate of podconfig keeps it from being so.
+    /// Whether its containers are ready and only podconfig's readiness gate keeps the pod from being ready.
     #[serde(default)]
     pub waits: bool,
 }
 
-/// The pod that has an address.
+/// The pod that holds an address.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub struct ClaimPod {
     /// The pod's namespace.
@@ -127,12 +128,12 @@ pub struct ClaimPod {
     /// The pod's name.
     #[schemars(length(min = 1, max = 253))]
     pub name: String,
-    /// The uid of the pod: another one is another pod of the same name.
+    /// The UID of the pod; it distinguishes pods of the same name.
     #[schemars(length(min = 1, max = 64))]
     pub uid: String,
 }
 
-/// A forged name would go round the lock.
+/// The name must match the address: another name would bypass the lock.
 fn name_rule() -> String {
     let digits = "self.metadata.name.substring(size(self.spec.domain) + 1).replace('.', ':')";
     let of_ipv6 = format!(
@@ -144,12 +145,12 @@ fn name_rule() -> String {
     )
 }
 
-/// The name of the claim to an address.
+/// The name of the claim of an address.
 pub fn claim_name(domain: &str, address: IpAddr) -> String {
     format!("{domain}.{}", address_word(address))
 }
 
-/// An address as names and labels can have it.
+/// An address in a form that is valid in names and labels.
 pub fn address_word(address: IpAddr) -> String {
     match address {
         IpAddr::V4(address) => address.to_string(),

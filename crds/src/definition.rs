@@ -1,5 +1,5 @@
-//! The CustomResourceDefinitions as they are published: what the derive makes of the types, and what
-//! it cannot say. The YAML files, the cluster and the offline check all come from here.
+//! The published CustomResourceDefinitions: the derived ones plus what the derive cannot express. The YAML files,
+//! the cluster and the offline validation use them.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
@@ -19,7 +19,7 @@ pub fn pod_config_policy() -> CustomResourceDefinition {
     published(PodConfigPolicy::crd())
 }
 
-/// One write tells everything, so a report's status is no subresource.
+/// A report has no status subresource, so that one request writes all of it.
 pub fn pod_report() -> CustomResourceDefinition {
     let mut crd = published(PodReport::crd());
     for version in &mut crd.spec.versions {
@@ -28,8 +28,8 @@ pub fn pod_report() -> CustomResourceDefinition {
     crd
 }
 
-/// Its rules have been judged in the policies that they come from; here they would be judged 256 at a
-/// time, which an apiserver does not grant.
+/// Without CEL rules: the rules were already validated in their policies, and validating 256 of them at once exceeds
+/// the cost budget of the API server.
 pub fn pod_config_allowance() -> CustomResourceDefinition {
     let mut crd = published(PodConfigAllowance::crd());
     for_every_schema(&mut crd, &mut |schema| {
@@ -50,7 +50,7 @@ pub fn reserved_networks() -> CustomResourceDefinition {
     published(ReservedNetworks::crd())
 }
 
-/// Every definition with the name of its file.
+/// All definitions with their file names.
 pub fn all() -> [(&'static str, CustomResourceDefinition); 7] {
     [
         ("podconfigs.yaml", pod_config()),
@@ -92,9 +92,8 @@ fn for_every_schema(
     }
 }
 
-/// The derive lets every optional field be `null`. A field that is not wanted is left out; `null` is
-/// a slip (`podSelector:` with nothing behind it) and must not pass for a wish. And it keeps the line
-/// breaks of the source, which `kubectl explain` would show.
+/// The derive makes every optional field nullable, but `null` is a mistake (`podSelector:` without a value) and must
+/// not count as a value. It also keeps the line breaks of the source, which `kubectl explain` would show.
 fn tidy(schema: &mut JSONSchemaProps) {
     schema.nullable = None;
     if let Some(choices) = &mut schema.enum_ {
@@ -214,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_somebody_else_writes_has_a_status_subresource() {
+    fn only_kinds_that_users_write_have_a_status_subresource() {
         for (name, crd) in all() {
             let status = crd.spec.versions[0]
                 .subresources

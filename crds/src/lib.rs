@@ -1,29 +1,29 @@
 //! The API of podconfig, group `podconfig.dev`: types only, no I/O.
 //!
-//! What a tenant writes is [`podconfig`], what an administrator allows is [`policy`], what was done
-//! to one pod is [`report`]. Every word that a condition can carry is in [`reason`].
+//! Tenants write [`podconfig`], administrators write [`policy`], and [`report`] is the observed state of one pod.
+//! [`reason`] lists all condition reasons.
 
-/// `PodConfigAllowance`: what the PodConfigs of one namespace may use.
+/// `PodConfigAllowance`: the effective policy of one namespace.
 pub mod allowance;
-/// `AddressClaim`: who has an IP address.
+/// `AddressClaim`: the holder of an IP address.
 pub mod claim;
-/// The CustomResourceDefinitions as they are published.
+/// The published CustomResourceDefinitions.
 pub mod definition;
-/// IP prefixes, interface addresses and MAC addresses as the API spells them.
+/// Parsed IP prefixes, interface addresses and MAC addresses.
 pub mod network;
-/// `PeerSlice`: the nodes that a tunnel leads to.
+/// `PeerSlice`: the peer nodes of a VXLAN segment.
 pub mod peers;
-/// `PodConfig`: which pods, which links.
+/// `PodConfig`: desired links of selected pods.
 pub mod podconfig;
-/// `PodConfigPolicy`: what the PodConfigs of which namespaces may use.
+/// `PodConfigPolicy`: what the PodConfigs of selected namespaces may use.
 pub mod policy;
 /// The closed list of reasons.
 pub mod reason;
-/// `PodReport`: everything that podconfig did to one pod.
+/// `PodReport`: observed state of the links of one pod.
 pub mod report;
-/// `ReservedNetworks`: what no link may overlap.
+/// `ReservedNetworks`: networks that no link may overlap.
 pub mod reserved;
-/// Bounds and rules that the derive cannot make by itself.
+/// Schemas that the derive cannot express.
 mod shape;
 
 pub use allowance::{PodConfigAllowance, PodConfigAllowanceSpec};

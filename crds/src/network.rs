@@ -1,5 +1,5 @@
-//! IP prefixes, interface addresses and MAC addresses as the API spells them: parsed once, at the
-//! door, so that nothing behind it holds an unparsed string.
+//! IP prefixes, interface addresses and MAC addresses, parsed during deserialization, so that no other code handles
+//! unparsed strings.
 
 use std::{borrow::Cow, fmt, net::IpAddr, str::FromStr};
 
@@ -19,13 +19,13 @@ pub struct Cidr(IpNetwork);
 #[serde(try_from = "String", into = "String")]
 pub struct InterfaceAddress(IpNetwork);
 
-/// An Ethernet address: six bytes in hexadecimal, colons between, lower case.
+/// A MAC address: six bytes in lower-case hexadecimal, separated by colons.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Mac(pub [u8; 6]);
 
 impl Cidr {
-    /// The network that this address and prefix length are in.
+    /// The network of this address and prefix length.
     pub fn of(network: IpNetwork) -> Self {
         Self(IpNetwork::new(network.network(), network.prefix()).unwrap_or(network))
     }
@@ -33,7 +33,7 @@ impl Cidr {
     pub fn network(self) -> IpNetwork {
         self.0
     }
-    /// Whether all of `other` lies in this network.
+    /// Whether this network contains all of `other`.
     pub fn holds(self, other: IpNetwork) -> bool {
         self.0.is_ipv4() == other.is_ipv4()
             && self.0.prefix() <= other.prefix()
@@ -83,7 +83,7 @@ fn parse_network(text: &str) -> Result<IpNetwork, String> {
     let network: IpNetwork = text.parse().map_err(|_| wrong())?;
     match network {
         IpNetwork::V6(v6) if v6.ip().to_ipv4_mapped().is_some() => Err(format!(
-            "{text} is an IPv4 address in IPv6 clothes; write it as IPv4"
+            "{text} is an IPv4-mapped IPv6 address; write it as IPv4"
         )),
         network => Ok(network),
     }
@@ -108,7 +108,7 @@ impl FromStr for Mac {
             return Err(format!("{text} is a multicast address"));
         }
         if bytes == [0; 6] {
-            return Err(format!("{text} is no address"));
+            return Err(format!("{text} is the zero address"));
         }
         Ok(Self(bytes))
     }
@@ -152,8 +152,8 @@ impl fmt::Display for Mac {
     }
 }
 
-/// What is never right in an interface's address: rule and message of each. Padding with zeros is
-/// ruled out by itself, since not every parser refuses it: some read 010 as eight.
+/// Rules for interface addresses, each with its message. Zero padding is refused explicitly, because not every parser
+/// refuses it: some read 010 as eight.
 const ADDRESS_RULES: [(&str, &str); 5] = [
     (
         "isCIDR(self) && !self.matches('(^|[./])0[0-9]+([./]|$)')",
@@ -171,7 +171,8 @@ const ADDRESS_RULES: [(&str, &str); 5] = [
         "!isCIDR(self) || cidr(self).prefixLength() >= (self.contains(':') ? 127 : 31) || !(cidr(self) == cidr(self).masked())",
         "this is the network itself; write an address in it, such as 10.99.0.10/24",
     ),
-    // CEL has no bits: the last address of a network is one less than a multiple of its size, of /8 to /30 these.
+    // CEL has no bit operations: the last address of a network is one less than a multiple of its size, listed for /8
+    // to /30.
     (
         "!isCIDR(self) || self.contains(':') || cidr(self).prefixLength() < 8 || cidr(self).prefixLength() > 30 \
          || [self.split('/')[0].split('.').map(n, int(n))].all(n, (n[0] * 16777216 + n[1] * 65536 + n[2] * 256 + n[3] + 1) \
@@ -253,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn a_network_with_host_bits_is_told_its_name() {
+    fn the_error_for_host_bits_names_the_network() {
         let error = "10.99.0.1/16".parse::<Cidr>().unwrap_err();
         assert_eq!(
             error,

@@ -1,5 +1,5 @@
-//! `PeerSlice`: the nodes that a tunnel with `peers: {auto: {}}` leads to. Many small objects instead of
-//! one large one, so that a node that comes or goes changes one of them.
+//! `PeerSlice`: the peer nodes of a VXLAN segment with `peers: {auto: {}}`. Split into small objects, so that adding
+//! or removing a node changes one of them.
 
 // Each printer column has a type, and the lint takes that for a repetition.
 #![allow(clippy::duplicated_attributes)]
@@ -12,10 +12,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::shape;
 
-/// How many peers one slice holds.
+/// Maximum number of peers in a slice.
 pub const MOST_PEERS: usize = 100;
 
-/// Some of the nodes that run pods of this namespace on one VNI and port.
+/// Some of the nodes that run pods of this namespace on a VNI and port.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "podconfig.dev",
@@ -23,8 +23,8 @@ pub const MOST_PEERS: usize = 100;
     kind = "PeerSlice",
     namespaced,
     category = "podconfig-dev",
-    doc = "Names nodes that run pods of this namespace on one VXLAN segment, for tunnels with \
-           `peers: {auto: {}}`. Written by the controller alone, from the reports of the nodes.",
+    doc = "Nodes that run pods of this namespace on one VXLAN segment, for tunnels with \
+           `peers: {auto: {}}`. Written by the controller only, from the reports of the nodes.",
     printcolumn(name = "VNI", type_ = "integer", json_path = ".spec.vni"),
     printcolumn(name = "Port", type_ = "integer", json_path = ".spec.port"),
     printcolumn(
@@ -49,7 +49,7 @@ pub struct PeerSliceSpec {
     pub peers: Vec<Peer>,
 }
 
-/// One other end of a tunnel.
+/// A tunnel peer.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub struct Peer {
     /// The name of the node.

@@ -1,4 +1,4 @@
-//! `PodConfig`: a tenant's wish, which pods of the namespace get which links.
+//! `PodConfig`: the desired links of selected pods of a namespace, written by tenants.
 
 // Each printer column has a type, and the lint takes that for a repetition.
 #![allow(clippy::duplicated_attributes)]
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Cidr, InterfaceAddress, Mac, Reason, shape};
 
-/// `ipam`: addresses that podconfig chooses.
+/// `ipam`: address allocation.
 pub mod ipam;
 /// `vlan`: 802.1Q.
 pub mod vlan;
@@ -23,7 +23,7 @@ pub use ipam::{Ipam, Range};
 pub use vlan::{Mode, Vlan};
 pub use vxlan::{AutoPeers, Peers, Vxlan};
 
-/// What the namespace wants: which of its pods, and which links they get.
+/// The selected pods and their links.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "podconfig.dev",
@@ -33,8 +33,8 @@ pub use vxlan::{AutoPeers, Peers, Vxlan};
     status = "PodConfigStatus",
     shortname = "podcfg",
     category = "podconfig-dev",
-    doc = "Gives running pods of its namespace more network links, and takes them away again when \
-           it is deleted. A PodConfigPolicy must allow every link.",
+    doc = "Adds network links to running pods of its namespace, and removes them when it is deleted. A \
+           PodConfigPolicy must allow every link.",
     printcolumn(
         name = "Ready",
         type_ = "string",
@@ -100,10 +100,10 @@ pub use vxlan::{AutoPeers, Peers, Vxlan};
 )]
 #[serde(rename_all = "camelCase")]
 pub struct PodConfigSpec {
-    /// Which pods of this namespace, by their labels. `{}` is every pod of the namespace.
+    /// Selects pods of this namespace by label. `{}` selects all.
     #[schemars(schema_with = "shape::label_selector")]
     pub pod_selector: LabelSelector,
-    /// The links that each selected pod gets: 1 to 32, each name once.
+    /// The links of each selected pod: 1 to 32, with unique names.
     #[schemars(
         length(min = 1, max = 32),
         extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"])
@@ -111,9 +111,9 @@ pub struct PodConfigSpec {
     pub links: Vec<Link>,
 }
 
-/// As the kernel sees it: a gateway is on the link if an address of the link, or a route without a gateway, says so.
-/// 169.254.1.1 is where routed links lead. What a router advertisement brings is known to the pod alone, and so is
-/// what it gives itself where the link has no address of that family.
+/// The kernel's rule: a gateway is on-link if a network of the link's addresses or a route without a gateway contains
+/// it. 169.254.1.1 is the gateway of routed links. Addresses from router advertisements, and those that the pod
+/// configures itself where the link has none of that family, are known only inside the pod.
 const VIA_IS_NEAR: &str = "!has(self.routes) || has(self.veth) && has(self.veth.routed) \
     || self.routes.all(r, !has(r.via) || !isIP(r.via) || r.via == '169.254.1.1' \
     || r.via.contains(':') && (ip(r.via).isLinkLocalUnicast() || has(self.slaac) && self.slaac == 'Accept') \
@@ -123,7 +123,7 @@ const VIA_IS_NEAR: &str = "!has(self.routes) || has(self.veth) && has(self.veth.
     || !(has(self.addresses) && self.addresses.exists(a, a.contains(':') == r.via.contains(':'))) \
     && !(has(self.ipam) && has(self.ipam.ranges) && self.ipam.ranges.exists(n, n.cidr.contains(':') == r.via.contains(':'))))";
 
-/// One network interface in the pod. Exactly one kind.
+/// A network interface in the pod, of exactly one kind.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = shape::rules(&[
@@ -170,52 +170,49 @@ const VIA_IS_NEAR: &str = "!has(self.routes) || has(self.veth) && has(self.veth.
     ),
 ])))]
 pub struct Link {
-    /// The name of the interface in the pod, and of the link here: 1 to 15 letters, digits, `.`, `_` and `-`.
-    /// Not `lo`, `eth0`, `all` or `default`.
+    /// Name of the link and of its interface in the pod: 1 to 15 letters, digits, `.`, `_` and `-`. Not `lo`, `eth0`,
+    /// `all` or `default`.
     #[schemars(schema_with = "shape::link_name")]
     pub name: String,
-    /// A pair of virtual Ethernet devices: one end in the pod, the other on a bridge or routed.
+    /// A veth pair: one end in the pod, the other on a bridge or routed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub veth: Option<Veth>,
-    /// An 802.1Q network of the node's surroundings, or a sub-interface of a link in the pod.
+    /// An 802.1Q VLAN on a device of the node, or on a link in the pod.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vlan: Option<Vlan>,
-    /// A tunnel to other nodes, or over a link in the pod.
+    /// A VXLAN tunnel to other nodes, or over a link in the pod.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vxlan: Option<Vxlan>,
-    /// The largest packet, in bytes: 68 to 65535, with IPv6 at least 1280. Default: what the device
-    /// below can carry, and that anew when it changes; 1500 where there is none. A vxlan carries 50
-    /// bytes less than its underlay, over IPv6 70.
+    /// MTU in bytes: 68 to 65535, with IPv6 at least 1280. Default: follows the MTU of the underlying device; 1500
+    /// without one. The MTU of a vxlan is 50 bytes less than that of its underlay, over IPv6 70.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 68, max = 65535))]
     pub mtu: Option<i32>,
-    /// The Ethernet address, such as `0a:58:0a:63:00:0a`; only where the policy says `macs: Any`.
-    /// One that goes with an IP address, as this one with 10.99.0.10, is for the link with that address.
-    /// Default: derived from an address of the link, the first IPv4 one when the link is made, and as
-    /// long as the link has that address.
+    /// MAC address, such as `0a:58:0a:63:00:0a`; requires `macs: Any` in the policy. One that is derived from an IP
+    /// address, as this one from 10.99.0.10, is allowed only on the link with that address. Default: derived from an
+    /// address of the link, the first IPv4 one at creation, and kept as long as the link has that address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mac: Option<Mac>,
-    /// IP addresses of the interface, each with the prefix length of its network: at most 8, none
-    /// twice. Several pods cannot hold one address: the first gets it, the others report AddressTaken.
-    /// Default: none but the IPv6 link-local one.
+    /// IP addresses of the interface, each with the prefix length of its network: at most 8, without duplicates. Only
+    /// one pod can hold an address: the first gets it, the others report AddressTaken. Default: only the IPv6
+    /// link-local address.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8), extend("x-kubernetes-list-type" = "set"))]
     pub addresses: Vec<InterfaceAddress>,
-    /// Addresses that podconfig chooses: each pod gets a free one of each range, beside those that are listed.
-    /// Default: none.
+    /// Allocated addresses: each pod gets a free one from each range, in addition to `addresses`. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ipam: Option<Ipam>,
     /// Routes of the pod through this link, at most 16. Default: only the networks of its addresses.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "atomic"))]
     pub routes: Vec<Route>,
-    /// What the interface does with IPv6 router advertisements: `Ignore` or `Accept`, the latter only
-    /// where the policy allows it. Default: Ignore, since one advertisement gives the pod a route and an address.
+    /// IPv6 router advertisements: `Ignore`, or `Accept` where the policy allows it. Default: Ignore, because one
+    /// advertisement gives the pod a route and an address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slaac: Option<Slaac>,
 }
 
-/// A pair of virtual Ethernet devices, one end in the pod. Exactly one place for the other end.
+/// A veth pair with one end in the pod and exactly one place for the other end.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = shape::rules(&[(
@@ -223,21 +220,21 @@ pub struct Link {
     "a veth has exactly one place for its other end: bridge, hostBridge or routed",
 )])))]
 pub struct Veth {
-    /// A bridge of this namespace, made on demand and gone with its last link: 1 to 63 lower-case
-    /// letters, digits and `-`. The same name in another namespace is another bridge.
+    /// A bridge of this namespace, created on demand and deleted with its last link: 1 to 63 lower-case letters,
+    /// digits and `-`. The same name in another namespace is a different bridge.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "shape::bridge_name")]
     pub bridge: Option<String>,
-    /// A Linux bridge of the node, by its interface name (at most 15 bytes); only one that the policy names.
+    /// A Linux bridge of the node, by its interface name (at most 15 bytes); the policy must list it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "shape::node_interface")]
     pub host_bridge: Option<String>,
-    /// `{}`: no bridge. The node routes, and the gateway of the pod is the host end.
+    /// `{}`: no bridge. The node routes, and the host end is the pod's gateway.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub routed: Option<Routed>,
 }
 
-/// Nothing to choose yet.
+/// No options yet.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Routed {}
 
@@ -249,20 +246,20 @@ pub struct Routed {}
     "via and to are of one family: both IPv4 or both IPv6",
 )])))]
 pub struct Route {
-    /// The destination: a network with no host bits, such as `172.20.0.0/16`; `0.0.0.0/0` and `::/0` are everything.
+    /// Destination network without host bits, such as `172.20.0.0/16`; `0.0.0.0/0` and `::/0` are default routes.
     pub to: Cidr,
-    /// The gateway, an IP address of the family of `to`, in a network of the link or on a route of it that has no
-    /// gateway; an IPv6 link-local one is always there. Default: the gateway of the link's first range of that
-    /// family; without one the destination is on the link itself (on a routed veth: the host end).
+    /// Gateway address of the same family as `to`, in a network of the link or in the destination of its route without
+    /// gateway; an IPv6 link-local one is always accepted. Default: the gateway of the link's first range of that
+    /// family; without one the destination is on-link (on a routed veth: via the host end).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "shape::gateway")]
     pub via: Option<IpAddr>,
-    /// The lower is preferred: 0 to 4294967295. Default: the kernel's, 0 for IPv4 and 1024 for IPv6.
+    /// Route metric, lower is preferred: 0 to 4294967295. Default: the kernel's, 0 for IPv4 and 1024 for IPv6.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 4_294_967_295_u32))]
     pub metric: Option<i64>,
-    /// A routing table of the pod, consulted for what leaves from this link's addresses: 1 to 4294967295
-    /// without the kernel's own 253, 254 and 255; only one that the policy lists. Default: the main table.
+    /// Routing table of the pod, used for packets from this link's addresses: 1 to 4294967295 without the kernel's own
+    /// 253, 254 and 255; the policy must list it. Default: the main table.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(
         range(min = 1, max = 4_294_967_295_u32),
@@ -274,54 +271,53 @@ pub struct Route {
     pub table: Option<i64>,
 }
 
-/// Whether the interface takes router advertisements.
+/// Whether the interface accepts router advertisements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Slaac {
     Ignore,
     Accept,
 }
 
-/// What became of the wish, over all pods.
+/// Observed state of the links over all selected pods.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PodConfigStatus {
-    /// The generation of the spec that this status speaks of.
+    /// The spec generation that this status reflects.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// The pod selector as a string, as `kubectl get pods -l` takes it.
+    /// The pod selector as a string for `kubectl get pods -l`.
     #[serde(default)]
     pub selector: String,
-    /// The names of the links, commas between.
+    /// Names of the links, comma-separated.
     #[serde(default)]
     pub links: String,
-    /// `Ready`, `Progressing` and `Degraded`, and `AddressConflict` where there is one; each with one reason
-    /// of a closed list.
+    /// `Ready`, `Progressing` and `Degraded`, and `AddressConflict` while one exists; each reason is from a closed list.
     #[serde(default)]
     #[schemars(schema_with = "shape::conditions")]
     pub conditions: Vec<Condition>,
-    /// How many pods the selector selects.
+    /// Number of selected pods.
     #[serde(default)]
     pub selected: i32,
-    /// How many of them have all of the links.
+    /// Number of selected pods that have all links.
     #[serde(default)]
     pub configured: i32,
-    /// How many of them lack a link for a reason that does not pass by itself.
+    /// Number of selected pods that lack a link for a reason that does not resolve itself.
     #[serde(default)]
     pub failed: i32,
-    /// The first few failures, at most 16; each pod's PodReport has all of its own.
+    /// The first failures, at most 16; the PodReport of each pod lists all of its own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub failures: Vec<Failure>,
-    /// How full the ranges of the links are, in the order of the spec, at most 128.
+    /// Usage of the address ranges, in the order of the spec, at most 128.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 128))]
     pub ranges: Vec<RangeUse>,
-    /// The columns of `kubectl get` for the same.
+    /// The same for the columns of `kubectl get`.
     #[serde(default)]
     pub addresses: AddressUse,
 }
 
-/// How full one range is, whoever has its addresses.
+/// Usage of one address range by all pods.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RangeUse {
     /// The name of the link.
@@ -330,13 +326,13 @@ pub struct RangeUse {
     pub domain: String,
     /// The network.
     pub cidr: Cidr,
-    /// How many of the addresses that may be given out are claimed, resting ones included.
+    /// Number of allocatable addresses that are claimed, including quarantined ones.
     pub used: i64,
-    /// How many more may be given out; as a string, for an IPv6 network has more than a number here holds.
+    /// Number of free addresses; a string, because an IPv6 network may exceed the integer type.
     pub free: String,
 }
 
-/// How full the ranges are, a number for each, commas between.
+/// Usage of the ranges, one number per range, comma-separated.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct AddressUse {
     /// Claimed addresses.
@@ -347,7 +343,7 @@ pub struct AddressUse {
     pub free: String,
 }
 
-/// One link that one pod lacks.
+/// A link that a pod lacks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Failure {
@@ -355,8 +351,8 @@ pub struct Failure {
     pub pod: String,
     /// The name of the link.
     pub link: String,
-    /// The reason, one word of a closed list.
+    /// The reason, from a closed list.
     pub reason: Reason,
-    /// What happened, in words; the kernel's own where the kernel refused.
+    /// Message; the kernel's error text if the kernel refused.
     pub message: String,
 }

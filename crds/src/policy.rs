@@ -1,4 +1,4 @@
-//! `PodConfigPolicy`: an administrator's word. No policy, no links.
+//! `PodConfigPolicy`: what administrators allow. Without a policy there are no links.
 
 // Each printer column has a type, and the lint takes that for a repetition.
 #![allow(clippy::duplicated_attributes)]
@@ -18,7 +18,7 @@ pub mod segment;
 pub use address::{MayOverlap, OnConflict};
 pub use segment::{IdRange, PortRange, Sharing, Unfiltered, VlanRule, VniRange, VxlanRule};
 
-/// For which namespaces, what their links may use, and how many.
+/// The selected namespaces, what their links may use, and limits.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "podconfig.dev",
@@ -28,8 +28,8 @@ pub use segment::{IdRange, PortRange, Sharing, Unfiltered, VlanRule, VniRange, V
     shortname = "podcfgpolicy",
     category = "podconfig-dev",
     status = "PodConfigPolicyStatus",
-    doc = "Says what the PodConfigs of some namespaces may use. What no policy allows is refused: \
-           without a policy, no links. A policy that is withdrawn takes the links with it.",
+    doc = "Allows the PodConfigs of selected namespaces to use certain links. Everything else is refused: \
+           without a policy there are no links. Deleting a policy removes the links that depend on it.",
     printcolumn(name = "In Use By", type_ = "string", json_path = ".status.inUseBy"),
     printcolumn(
         name = "Age",
@@ -39,50 +39,49 @@ pub use segment::{IdRange, PortRange, Sharing, Unfiltered, VlanRule, VniRange, V
 )]
 #[serde(rename_all = "camelCase")]
 pub struct PodConfigPolicySpec {
-    /// The namespaces that this policy speaks of, by their labels; `{}` is every namespace.
+    /// Selects namespaces by label; `{}` selects all.
     #[schemars(schema_with = "shape::label_selector")]
     pub namespace_selector: LabelSelector,
-    /// The rules, at most 64. Those of all policies add up; one single rule must allow the whole link.
+    /// The rules, at most 64. The rules of all policies are combined; a single rule must allow the whole link.
     /// Default: none.
     #[serde(default)]
     #[schemars(length(max = 64), extend("x-kubernetes-list-type" = "atomic"))]
     pub allow: Vec<Rule>,
-    /// How much a pod and a namespace may have. Default: no limit of this policy's.
+    /// Limits per pod and namespace. Default: none in this policy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<Limits>,
-    /// What becomes of a link when a network of the cluster appears that it overlaps: `Keep` (it stays, and its
-    /// PodConfig says `AddressConflict`) or `Detach`. Of several policies, Detach counts. Default: Keep.
+    /// What happens to a link when a cluster network appears that it overlaps: `Keep` (it stays, and its PodConfig gets
+    /// the condition `AddressConflict`) or `Detach`. With several policies, Detach wins. Default: Keep.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_conflict: Option<OnConflict>,
-    /// Whether pods that may administer their network have links: `Any`, or `UserNamespace` (a pod with the
-    /// capability NET_ADMIN in any container, or a privileged one, needs `hostUsers: false`, or its links are
-    /// refused). Without a user namespace such a pod may administer the node's network as well, whatever
-    /// podconfig does. Of several policies, UserNamespace counts. Default: Any.
+    /// Whether pods that may administer their network get links: `Any`, or `UserNamespace` (a pod with the capability
+    /// NET_ADMIN in any container, or a privileged one, needs `hostUsers: false`, or its links are refused). Without a
+    /// user namespace such a pod may administer the node's network as well, and podconfig cannot prevent that. With
+    /// several policies, UserNamespace wins. Default: Any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub net_admin: Option<NetAdmin>,
-    /// Networks that no link of these namespaces may overlap, at most 64, whatever the rules say. Default: none
-    /// but those of the cluster itself, which always hold.
+    /// Networks that no link of these namespaces may overlap, at most 64, regardless of the rules. Default: only those of
+    /// the cluster, which always apply.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), extend("x-kubernetes-list-type" = "atomic"))]
     pub reserved: Vec<Cidr>,
 }
 
-/// Which pods that may administer their network have links.
+/// Which pods that may administer their network get links.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum NetAdmin {
-    /// All of them.
+    /// All pods.
     Any,
-    /// Those in a user namespace of their own.
+    /// Pods with their own user namespace.
     UserNamespace,
 }
 
-/// Whether links depend on the policy; written by the controller alone.
+/// Use of the policy; written by the controller only.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PodConfigPolicyStatus {
-    /// The installations of podconfig that serve a PodConfig in a namespace that the policy selects, by name.
-    /// As long as there is one, the policy is deleted only with the annotation
-    /// `podconfig.dev/allow-deletion: "true"`.
+    /// Names of the podconfig installations that serve a PodConfig in a selected namespace. While there is one, the
+    /// policy can be deleted only with the annotation `podconfig.dev/allow-deletion: "true"`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = 64),
@@ -92,7 +91,7 @@ pub struct PodConfigPolicyStatus {
     pub in_use_by: Vec<String>,
 }
 
-/// What one link may use. A member that is absent allows nothing of its kind.
+/// What a link may use. An absent field allows nothing of its kind.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = shape::rules(&[(
@@ -100,45 +99,45 @@ pub struct PodConfigPolicyStatus {
     "a rule without a kind of link allows nothing; add veth, vlan or vxlan",
 )])))]
 pub struct Rule {
-    /// Allows veths, to the places that it names. Default: no veth.
+    /// Allows veths to the listed places. Default: no veth.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub veth: Option<VethRule>,
-    /// Allows vlans, as far as it says. Default: no vlan.
+    /// Allows the vlans that it describes. Default: no vlan.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vlan: Option<VlanRule>,
-    /// Allows vxlans, as far as it says. Default: no vxlan.
+    /// Allows the vxlans that it describes. Default: no vxlan.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vxlan: Option<VxlanRule>,
-    /// Networks that the addresses and ranges of the link must lie in, at most 16. Default: no address.
+    /// Networks that must contain the addresses and ranges of the link, at most 16. Default: no address.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "atomic"))]
     pub addresses: Vec<Cidr>,
-    /// Routing domains that the link's addresses may be in, DNS labels, at most 16. Default: `cluster` alone.
+    /// Routing domains that the link may use, DNS labels, at most 16. Default: only `cluster`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "shape::domains")]
     pub domains: Vec<String>,
-    /// Networks of others that the link may overlap, at most 16. Default: none.
+    /// Reserved networks that the link may overlap, at most 16. Default: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "atomic"))]
     pub may_overlap: Vec<MayOverlap>,
-    /// Networks that the destinations of the link's routes must lie in, at most 16. Default: no route.
+    /// Networks that must contain the destinations of the link's routes, at most 16. Default: no route.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "atomic"))]
     pub routes: Vec<Cidr>,
-    /// Routing tables that routes may be in, at most 16 ranges. Default: the main table alone.
+    /// Routing tables that routes may use, at most 16 ranges. Default: only the main table.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "atomic"))]
     pub tables: Vec<TableRange>,
-    /// Whose Ethernet address the link has: `Assigned` (podconfig gives it, and the bridge forwards
-    /// to no other) or `Any` (the link may name its own and use further ones). Default: Assigned.
+    /// MAC addresses of the link: `Assigned` (podconfig assigns one, and the bridge forwards to no other) or `Any` (the
+    /// link may specify its own and use further ones). Default: Assigned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub macs: Option<Macs>,
-    /// Whether a link may say `slaac: Accept`: `Denied` or `Allowed`. Default: Denied.
+    /// Whether `slaac: Accept` is allowed: `Denied` or `Allowed`. Default: Denied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slaac: Option<SlaacRule>,
 }
 
-/// The places that the other end of a veth may be in.
+/// Allowed places of the other end of a veth.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = shape::rules(&[(
@@ -146,30 +145,30 @@ pub struct Rule {
     "a veth rule without a place allows nothing; add bridges, hostBridges or routed",
 )])))]
 pub struct VethRule {
-    /// `Own`: bridges of the PodConfig's own namespace. Default: none.
+    /// `Own`: bridges of the PodConfig's namespace. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bridges: Option<Bridges>,
-    /// Linux bridges of the node by their interface names (at most 15 bytes each), at most 64. Default: none.
+    /// Linux bridges of the node by interface name (at most 15 bytes each), at most 64. Default: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "shape::node_interfaces")]
     pub host_bridges: Vec<String>,
-    /// `{}`: veths that the node routes. Default: none.
+    /// `{}`: routed veths. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub routed: Option<RoutedRule>,
 }
 
-/// Whose bridges.
+/// Allowed bridges.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Bridges {
-    /// Bridges of the PodConfig's own namespace.
+    /// Bridges of the PodConfig's namespace.
     Own,
 }
 
-/// Nothing to choose yet.
+/// No options yet.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RoutedRule {}
 
-/// Routing tables from `min` to `max`, both included.
+/// Routing tables from `min` to `max`, inclusive.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[schemars(extend("x-kubernetes-validations" = shape::rules(&[(
     "self.min <= self.max",
@@ -179,36 +178,36 @@ pub struct TableRange {
     /// The first table: 1 to 4294967295.
     #[schemars(range(min = 1, max = 4_294_967_295_u32))]
     pub min: i64,
-    /// The last table, itself included: 1 to 4294967295.
+    /// The last table, inclusive: 1 to 4294967295.
     #[schemars(range(min = 1, max = 4_294_967_295_u32))]
     pub max: i64,
 }
 
-/// Whose Ethernet addresses.
+/// Allowed MAC addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Macs {
-    /// podconfig gives the address; the bridge forwards to no other.
+    /// podconfig assigns the address; the bridge forwards to no other.
     Assigned,
-    /// The link may name its own, and the bridge learns.
+    /// The link may specify its own, and the bridge learns addresses.
     Any,
 }
 
-/// Whether router advertisements may be taken.
+/// Whether router advertisements may be accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum SlaacRule {
     Denied,
     Allowed,
 }
 
-/// How much. Of several policies, the highest of each. Absent: no limit of this policy's.
+/// Limits. With several policies, the highest value of each applies. Absent: no limit in this policy.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Limits {
-    /// How many links one pod may have from all PodConfigs: 0 to 1024.
+    /// Maximum number of links per pod from all PodConfigs: 0 to 1024.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 1024))]
     pub links_per_pod: Option<i32>,
-    /// How many pods of one namespace may have links: 0 to 100000.
+    /// Maximum number of pods with links per namespace: 0 to 100000.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 100_000))]
     pub pods_per_namespace: Option<i32>,

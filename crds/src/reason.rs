@@ -1,27 +1,26 @@
-//! The closed list of reasons: the reason of a condition, of a link in a report and of an Event, and
-//! the label of the metric, all the same word.
+//! The closed list of reasons, used in conditions, in the links of reports, in Events and as metric label.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Why something is as it is.
+/// Reason of a state.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
 )]
 pub enum Reason {
-    /// The link is as wanted.
+    /// The link is in the desired state.
     LinkReady,
     /// Every selected pod has all of its links.
     AllPodsConfigured,
-    /// The selector selects no pod here.
+    /// The selector matches no pod in the namespace.
     NoPodsSelected,
     /// Some selected pods lack links.
     PodsFailed,
-    /// The node of a pod does not answer, so nobody can say what its pods have.
+    /// The node of a pod is unreachable, so the state of its links is unknown.
     NodeUnreachable,
-    /// Work is under way.
+    /// Work is in progress.
     Reconciling,
-    /// The object does not pass the schema; the last good version stays in force.
+    /// The object does not match the schema; the last valid version stays in force.
     Invalid,
     /// No policy selects the namespace.
     NoPolicy,
@@ -31,15 +30,15 @@ pub enum Reason {
     TooManyLinks,
     /// More pods than the policies allow for the namespace.
     TooManyPods,
-    /// An older PodConfig wants the same interface name in the same pod.
+    /// An older PodConfig requests the same interface name in the same pod.
     LinkNameTaken,
-    /// A link of that name is there and is not ours.
+    /// A foreign link of that name exists.
     ForeignLink,
     /// The pod has another link on the same segment.
     SameSegment,
     /// Another pod holds the address.
     AddressTaken,
-    /// The claim to an address is not through yet.
+    /// The address claim is pending.
     ClaimPending,
     /// The range has no free address.
     RangeFull,
@@ -47,61 +46,61 @@ pub enum Reason {
     NetworkReserved,
     /// A network has appeared that the link overlaps.
     AddressConflict,
-    /// Nobody can say which networks the cluster has, so no new address is given out.
+    /// The networks of the cluster are not fully known, so no new addresses are allocated.
     ClusterNetworksUnknown,
-    /// Somebody who is no pod of podconfig answers for the address.
+    /// A host outside of podconfig answers for the address.
     AddressInUse,
-    /// The host bridge is not there.
+    /// The host bridge does not exist.
     BridgeNotFound,
-    /// The link of that name is no bridge, or one that is not for pods.
+    /// The device of that name is not a bridge, or not one for pods.
     NotABridge,
-    /// The MTU is more than the device below can carry.
+    /// The MTU exceeds that of the underlying device.
     MTUTooLarge,
-    /// Somebody else has the segment: another namespace, another pod, or the node itself.
+    /// Another namespace, another pod or the node itself uses the segment.
     SegmentInUse,
-    /// An older PodConfig wants the same segment with other peers or another underlay.
+    /// An older PodConfig requests the same segment with other peers or another underlay.
     SegmentDiffers,
-    /// The device that carries the segment is not there.
+    /// The parent device does not exist.
     ParentNotFound,
-    /// The device that carries the segment is down.
+    /// The parent device is down.
     ParentDown,
-    /// The device that carries the segment has left the node's namespace.
+    /// The parent device has left the node's network namespace.
     ParentMoved,
-    /// The device that carries the segment is a port of a bridge or a bond.
+    /// The parent device is a port of a bridge or bond.
     ParentIsPort,
-    /// The kernel has no nf_tables, so nothing would keep strangers out of the tunnel.
+    /// The kernel has no nf_tables, so the tunnel would accept frames from any host.
     NoPeerFilter,
-    /// The device that carries the tunnel has no address where the rule lets the peers be.
+    /// The underlay has no address inside the rule's `peers`.
     NoTunnelAddress,
-    /// No record says where the pod's network namespace is.
+    /// There is no record of the pod's network namespace.
     NoRecord,
-    /// The record's namespace is gone or is not the recorded one.
+    /// The recorded network namespace is gone or is not the recorded one.
     NamespaceGone,
-    /// The record cannot be trusted or read.
+    /// The record is not trustworthy or cannot be read.
     BadRecord,
-    /// The pod undoes the link faster than it may be repaired.
+    /// The link is changed inside the pod repeatedly; repair is rate-limited.
     BackingOff,
-    /// The switch is not where it should be.
+    /// The switch namespace is not pinned at its path.
     SwitchUnpinned,
-    /// The kernel refused.
+    /// The kernel refused an operation.
     KernelRefused,
-    /// The pod may administer the node's network, and a policy gives such pods no links.
+    /// The pod may administer the node's network, and a policy denies links to such pods.
     NetAdminPod,
-    /// The pod uses the node's own network, or its runtime would not show it the link.
+    /// The pod uses the host network, or its runtime would not expose the link to it.
     Unsupported,
-    /// No PodConfig selects the pod, which waits for one.
+    /// No PodConfig selects the pod, although it waits for links.
     NotSelected,
-    /// Another installation of podconfig serves the namespace.
+    /// Another podconfig installation serves the namespace.
     ServedTwice,
-    /// podconfig was uninstalled; nothing keeps the object up to date.
+    /// podconfig was uninstalled; the object is no longer updated.
     Uninstalled,
-    /// An Event: the pod got the link.
+    /// Event: the link was added.
     LinkAdded,
-    /// An Event: the link was changed as its PodConfig was.
+    /// Event: the link was changed after a change of its PodConfig.
     LinkChanged,
-    /// An Event: the link was taken away.
+    /// Event: the link was removed.
     LinkRemoved,
-    /// An Event: somebody had undone the link, and it was made whole again.
+    /// Event: another program had changed the link, and it was repaired.
     LinkRepaired,
 }
 
@@ -157,7 +156,7 @@ impl Reason {
         Self::LinkRepaired,
     ];
 
-    /// The word itself.
+    /// The reason as a string.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::LinkReady => "LinkReady",

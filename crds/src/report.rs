@@ -1,4 +1,4 @@
-//! `PodReport`: everything that podconfig did to one pod, the single object to look at.
+//! `PodReport`: observed state of the links of one pod.
 
 // Each printer column has a type, and the lint takes that for a repetition.
 #![allow(clippy::duplicated_attributes)]
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{InterfaceAddress, Mac, Reason, shape};
 
-/// Nothing to ask for: a report is written by the daemon alone.
+/// Empty: a report has only a status, written by the daemon.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "podconfig.dev",
@@ -22,8 +22,8 @@ use crate::{InterfaceAddress, Mac, Reason, shape};
     status = "PodReportStatus",
     category = "podconfig-dev",
     selectable = ".status.node",
-    doc = "Tells everything that podconfig did to the pod of the same name. Written by the daemon \
-           of the pod's node, and gone with the pod.",
+    doc = "Reports the links of the pod of the same name. Written by the daemon on the pod's node, and \
+           deleted with the pod.",
     printcolumn(name = "Node", type_ = "string", json_path = ".status.node"),
     printcolumn(name = "Links", type_ = "string", json_path = ".status.summary.links"),
     printcolumn(
@@ -72,11 +72,11 @@ use crate::{InterfaceAddress, Mac, Reason, shape};
 )]
 pub struct PodReportSpec {}
 
-/// All of the report; it stands under `status` so that `kubectl wait` finds its conditions.
+/// The whole report; it is under `status` so that `kubectl wait` finds its conditions.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PodReportStatus {
-    /// The uid of the pod: another one is another pod of the same name.
+    /// The UID of the pod; it distinguishes pods of the same name.
     #[serde(default, rename = "podUID")]
     pub pod_uid: String,
     /// The name of the node that the pod runs on.
@@ -85,94 +85,94 @@ pub struct PodReportStatus {
     /// The container id of the pod's sandbox.
     #[serde(default)]
     pub sandbox: String,
-    /// Who told where the pod's network namespace is: `Plugin`, as it should be; `Cache` or `CRI` for a pod
-    /// that was started without the plugin in the chain. Nobody did where this is missing.
+    /// Source of the record of the pod's network namespace: normally `Plugin`; `Cache` or `CRI` for a pod that was
+    /// started without the plugin in the chain. Absent: there is no record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recorded_by: Option<RecordSource>,
-    /// What is wrong with the pod as a whole: its record, its network namespace.
+    /// Trouble of the whole pod, such as with its record or network namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<PodTrouble>,
-    /// Every link that a PodConfig asks for in this pod, granted or not.
+    /// All links that PodConfigs request in this pod, granted or not.
     #[serde(default)]
     #[schemars(length(max = 1024))]
     pub links: Vec<LinkReport>,
-    /// `Ready`: whether the pod has every link that is asked for. `NetAdmin`, where it is so: the pod may
-    /// administer the node's network, since it has the capability NET_ADMIN without a user namespace.
+    /// `Ready`: whether the pod has all requested links. `NetAdmin`, if true: the pod may administer the node's network,
+    /// because it has the capability NET_ADMIN without a user namespace.
     #[serde(default)]
     #[schemars(schema_with = "shape::conditions")]
     pub conditions: Vec<Condition>,
-    /// The whole in a few words.
+    /// Short summary.
     #[serde(default)]
     pub summary: Summary,
 }
 
-/// What became of one link.
+/// Observed state of one link.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LinkReport {
     /// The interface name in the pod.
     pub name: String,
-    /// The name of the PodConfig that asks for it.
+    /// Name of the PodConfig that requests it.
     pub pod_config: String,
-    /// The uid of that PodConfig: another one is another object of the same name.
+    /// The UID of that PodConfig; it distinguishes objects of the same name.
     #[serde(default, rename = "podConfigUID")]
     pub pod_config_uid: String,
-    /// The generation of the PodConfig that this was judged by.
+    /// The generation of the PodConfig that this reflects.
     #[serde(default)]
     pub observed_generation: i64,
     /// The kind of link: `veth`, `vlan` or `vxlan`.
     pub kind: String,
-    /// `Ready`, `Pending` (comes by itself once something outside changes) or `Failed`.
+    /// `Ready`, `Pending` (resolves itself after an external change) or `Failed`.
     pub state: LinkState,
-    /// Why it is so, one word of a closed list.
+    /// Reason of the state, from a closed list.
     pub reason: Reason,
-    /// Why it is so, in words; the kernel's own where the kernel refused.
+    /// Message; the kernel's error text if the kernel refused.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub message: String,
-    /// The Ethernet address that the interface has.
+    /// MAC address of the interface.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub mac: Option<Mac>,
-    /// The largest packet that the interface takes, in bytes.
+    /// MTU of the interface in bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mtu: Option<i32>,
-    /// The addresses that the interface has.
+    /// Addresses of the interface.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "Vec<String>")]
     pub addresses: Vec<InterfaceAddress>,
-    /// The routing domain that these addresses are claimed in.
+    /// The routing domain in which these addresses are claimed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub domain: Option<String>,
-    /// What the link overlaps since it was made, in words. It stays, or goes, as the policy says.
+    /// Message about a network that appeared after the link and overlaps it. The policy decides whether the link stays.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conflict: Option<String>,
     /// The name of the host end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host_interface: Option<String>,
-    /// The name of the bridge, as the node has it.
+    /// The name of the bridge on the node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bridge: Option<String>,
-    /// With `peers: {auto: {}}`: the end of the tunnel on this node, that the others send to.
+    /// With `peers: {auto: {}}`: the tunnel endpoint of this node, to which its peers send.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tunnel: Option<Tunnel>,
-    /// When podconfig last changed something of this link.
+    /// When podconfig last changed this link.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_change: Option<Time>,
 }
 
-/// Why a pod cannot have what is asked for in it, whatever that is.
+/// Trouble that affects all links of a pod.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PodTrouble {
-    /// `Pending` (passes by itself) or `Failed`.
+    /// `Pending` (resolves itself) or `Failed`.
     pub state: LinkState,
-    /// Why it is so, one word of a closed list.
+    /// Reason of the state, from a closed list.
     pub reason: Reason,
-    /// Why it is so, in words.
+    /// Message.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub message: String,
 }
 
-/// One end of a tunnel.
+/// A tunnel endpoint.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
 )]
@@ -186,16 +186,16 @@ pub struct Tunnel {
     pub address: IpAddr,
 }
 
-/// Who told where a pod's network namespace is.
+/// Source of the record of a pod's network namespace.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
 )]
 pub enum RecordSource {
     /// The plugin in the node's CNI chain, when the pod was started.
     Plugin,
-    /// The result cache that the container runtime's CNI library keeps.
+    /// The result cache of the container runtime's CNI library.
     Cache,
-    /// The container runtime itself, asked over its CRI socket.
+    /// The container runtime, queried over its CRI socket.
     #[serde(rename = "CRI")]
     Cri,
 }
@@ -204,28 +204,28 @@ impl RecordSource {
     pub const ALL: [Self; 3] = [Self::Plugin, Self::Cache, Self::Cri];
 }
 
-/// How a link stands.
+/// State of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum LinkState {
-    /// As wanted.
+    /// In the desired state.
     Ready,
-    /// Will come by itself once something outside changes.
+    /// Resolves itself after an external change.
     Pending,
     /// Refused or failed.
     Failed,
 }
 
-/// Strings for the columns of `kubectl get`.
+/// Columns of `kubectl get`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Summary {
-    /// `2/3`: ready of wanted.
+    /// `2/3`: ready links of all requested ones.
     #[serde(default)]
     pub links: String,
-    /// All addresses of all links, commas between.
+    /// All addresses of all links, comma-separated.
     #[serde(default)]
     pub addresses: String,
-    /// The PodConfigs that ask for the links, commas between.
+    /// The PodConfigs that request the links, comma-separated.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub pod_configs: String,
 }

@@ -1,5 +1,5 @@
-//! `ReservedNetworks`: the networks of the cluster that no link may overlap, each with where it was read.
-//! Published by the controller, so that no node has to watch what every network plugin keeps.
+//! `ReservedNetworks`: the networks of the cluster that no link may overlap, each with its origin. Published by the
+//! controller, so that nodes need not watch the objects of every network plugin.
 
 // Each printer column has a type, and the lint takes that for a repetition.
 #![allow(clippy::duplicated_attributes)]
@@ -13,10 +13,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::Cidr;
 
-/// How many networks one object holds.
+/// Maximum number of networks in one object.
 pub const MOST_NETWORKS: usize = 500;
 
-/// Some of the networks that links may not overlap, and how complete the knowledge of them is.
+/// Some of the networks that links may not overlap, and the states of their sources.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "podconfig.dev",
@@ -24,8 +24,8 @@ pub const MOST_NETWORKS: usize = 500;
     kind = "ReservedNetworks",
     plural = "reservednetworks",
     category = "podconfig-dev",
-    doc = "Tells which networks of the cluster no link of podconfig may overlap, and where each was \
-           read. Written by the controller alone; each node adds its own.",
+    doc = "Networks of the cluster that no link of podconfig may overlap, each with its origin. Written \
+           by the controller only; each node adds its own networks.",
     printcolumn(
         name = "Networks",
         type_ = "integer",
@@ -40,19 +40,18 @@ pub const MOST_NETWORKS: usize = 500;
 )]
 #[serde(rename_all = "camelCase")]
 pub struct ReservedNetworksSpec {
-    /// The installation of podconfig that this is for.
+    /// The podconfig installation that this belongs to.
     #[serde(default)]
     #[schemars(length(max = 20))]
     pub installation: String,
-    /// When the controller last said that this is how it is; in the object of the sources alone.
+    /// When the controller last confirmed this; only in the object with the sources.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub renewed: Option<Time>,
-    /// Which namespaces the installation serves; in the object of the sources alone. Of two that serve the same
-    /// namespace, the later one leaves it to the other.
+    /// The namespaces that the installation serves; only in the object with the sources. If two installations serve the
+    /// same namespace, the later one ignores it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub serves: Option<Serves>,
-    /// Everything that is asked where networks are, and whether it could be read; in one object alone, the
-    /// one without networks.
+    /// All sources of networks and whether they could be read; only in the one object without networks.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), extend("x-kubernetes-list-type" = "atomic"))]
     pub sources: Vec<SourceState>,
@@ -60,16 +59,16 @@ pub struct ReservedNetworksSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 500), extend("x-kubernetes-list-type" = "atomic"))]
     pub networks: Vec<ReservedNetwork>,
-    /// The whole in a few words.
+    /// Short summary.
     #[serde(default)]
     pub summary: ReservedSummary,
 }
 
-/// Which namespaces an installation serves: all, if nothing is said.
+/// The namespaces that an installation serves; all if both lists are empty.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Serves {
-    /// These alone, at most 4096.
+    /// Only these, at most 4096.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = 4096),
@@ -77,7 +76,7 @@ pub struct Serves {
         extend("x-kubernetes-list-type" = "atomic")
     )]
     pub namespaces: Vec<String>,
-    /// All but these, at most 4096.
+    /// All except these, at most 4096.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = 4096),
@@ -85,34 +84,34 @@ pub struct Serves {
         extend("x-kubernetes-list-type" = "atomic")
     )]
     pub except_namespaces: Vec<String>,
-    /// Since when it serves them, or more.
+    /// Since when it serves these, or more.
     pub since: Time,
 }
 
-/// What the columns of `kubectl get` show.
+/// Columns of `kubectl get`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ReservedSummary {
-    /// How many networks there are: 0 to 1000000.
+    /// Number of networks: 0 to 1000000.
     #[serde(default)]
     #[schemars(range(min = 0, max = 1_000_000))]
     pub networks: i32,
-    /// The sources that could not be read, commas between; at most 1024 characters.
+    /// Sources that could not be read, comma-separated; at most 1024 characters.
     #[serde(default)]
     #[schemars(length(max = 1024))]
     pub unknown: String,
 }
 
-/// One kind of object, or one object, that says where networks are.
+/// A kind, or a single object, that lists networks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SourceState {
-    /// Whose networks it speaks of.
+    /// Origin of the networks.
     pub source: Source,
-    /// What is asked: a kind such as `IPPool.crd.projectcalico.org`, or one object of it.
+    /// What is read: a kind such as `IPPool.crd.projectcalico.org`, or one object of it.
     #[schemars(length(max = 512))]
     pub asked: String,
-    /// `Read`, `Absent` (there is no such thing, and nothing is missing) or `Unknown`.
+    /// `Read`, `Absent` (does not exist, and nothing is missing) or `Unknown`.
     pub state: ReadState,
-    /// Why it is unknown, in words; at most 512 characters.
+    /// Why it is unknown; at most 512 characters.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 512))]
     pub message: String,
@@ -123,11 +122,11 @@ pub struct SourceState {
     Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
 )]
 pub enum ReadState {
-    /// It was read as a whole.
+    /// It was read completely.
     Read,
-    /// There is no such thing in this cluster.
+    /// It does not exist in this cluster.
     Absent,
-    /// It is there and cannot be read, or nobody knows: no new address is given out.
+    /// It exists and cannot be read, or its existence is unknown: no new addresses are allocated.
     Unknown,
 }
 
@@ -136,22 +135,22 @@ pub enum ReadState {
 pub struct ReservedNetwork {
     /// The network.
     pub prefix: Cidr,
-    /// What it is for.
+    /// Purpose of the network.
     #[serde(rename = "use")]
     pub usage: Usage,
-    /// Whose it is: the name by which a policy lets links overlap it.
+    /// Origin of the network, by which policies refer to it.
     pub source: Source,
-    /// The kind of the object that says so, with its group.
+    /// Kind and group of the object that lists it.
     #[schemars(length(max = 253))]
     pub kind: String,
-    /// The object's name, in a namespace with that and a slash before it.
+    /// Name of the object, prefixed with its namespace and a slash if it has one.
     #[schemars(length(max = 317))]
     pub object: String,
-    /// The field of the object that says so.
+    /// Field of the object.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 253))]
     pub field: String,
-    /// Since when this is known.
+    /// When the network was first observed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Time>,
 }
@@ -165,19 +164,19 @@ pub enum Usage {
     Pods,
     /// Addresses of services.
     Services,
-    /// What the network plugin uses for itself: join, transit and masquerade networks.
+    /// Internal networks of the network plugin: join, transit and masquerade networks.
     Internal,
-    /// Addresses of the machines that the nodes are.
+    /// Addresses of the machines on which the nodes run.
     Machines,
-    /// A network that an interface of the node is in.
+    /// Connected network of a node's interface.
     Connected,
-    /// What an administrator reserved.
+    /// Reserved by an administrator.
     Reserved,
-    /// What no interface may have at all: loopback, link-local, multicast.
+    /// Never valid on an interface: loopback, link-local, multicast.
     Special,
-    /// Addresses that somebody else gives out: of those none is taken, and the network around may be used.
+    /// Addresses that another program allocates: none of them is allocated, but the surrounding network may be used.
     Pool,
-    /// One address that somebody has: it is not taken, and the network around may be used.
+    /// A single address in use: it is not allocated, but the surrounding network may be used.
     Address,
 }
 
@@ -187,12 +186,12 @@ impl Usage {
         !matches!(self, Self::Pods | Self::Services | Self::Special)
     }
 
-    /// Whether its addresses alone are taken, and not the network as a whole.
+    /// Whether only its addresses are reserved, and not the network as a whole.
     pub fn is_of_addresses(self) -> bool {
         matches!(self, Self::Pool | Self::Address)
     }
 
-    /// As it stands in a sentence: `the pod network of`.
+    /// The usage in a sentence: `the pod network of`.
     pub fn words(self) -> &'static str {
         match self {
             Self::Pods => "the pod network of",
@@ -208,7 +207,7 @@ impl Usage {
     }
 }
 
-/// Whose networks: the closed list of names by which a policy speaks of them.
+/// Origin of networks: the closed list of names that policies use.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
 )]
@@ -223,9 +222,9 @@ pub enum Source {
     Nodes,
     /// Addresses of nodes, in Node objects and in the kernel.
     NodeAddresses,
-    /// The connected networks of the node, and routes of network plugins, as its kernel has them.
+    /// Connected networks of the node and routes of network plugins, from its kernel.
     NodeRoutes,
-    /// The addresses and routes that the pod has otherwise.
+    /// Other addresses and routes of the pod.
     PodRoutes,
     /// kubeadm's configuration.
     Kubeadm,
@@ -245,14 +244,14 @@ pub enum Source {
     NetworkAttachments,
     OVNKubernetes,
     Whereabouts,
-    /// The lists of this installation and of policies.
+    /// Lists in this installation's settings and in policies.
     Administrator,
-    /// What no interface may have in any network.
+    /// Addresses that are never valid on an interface.
     Protocol,
 }
 
-/// What tenants write: the kind, and how the field begins. Whatever such an object says, it concerns the links
-/// of its own namespace alone, or one tenant could keep the others from having addresses.
+/// Objects that tenants write: kind and prefix of the field. Their networks apply only to links of their own namespace,
+/// otherwise one tenant could keep the others from getting addresses.
 const OF_TENANTS: [(&str, &str); 4] = [
     ("NetworkAttachmentDefinition.k8s.cni.cncf.io", ""),
     ("UserDefinedNetwork.k8s.ovn.org", ""),
@@ -261,7 +260,7 @@ const OF_TENANTS: [(&str, &str); 4] = [
 ];
 
 impl ReservedNetwork {
-    /// The same, whenever it became known: what tells it from all others.
+    /// The network without its time, as its identity.
     pub fn undated(&self) -> Self {
         Self {
             since: None,
@@ -269,13 +268,13 @@ impl ReservedNetwork {
         }
     }
 
-    /// Whether links of pods in this namespace must keep away from it.
+    /// Whether links of pods in this namespace must not overlap it.
     pub fn concerns(&self, namespace: &str) -> bool {
         self.tenant().is_none_or(|tenant| tenant == namespace)
     }
 
-    /// The namespace of the tenant who said so. What lies in a namespace that the cluster has for itself was
-    /// written by an administrator, and concerns everybody.
+    /// The namespace of the tenant that listed it. Objects in namespaces of the cluster itself are written by
+    /// administrators and apply to all namespaces.
     pub fn tenant(&self) -> Option<&str> {
         let is_written =
             |(kind, field): &(&str, &str)| *kind == self.kind && self.field.starts_with(field);
@@ -410,8 +409,8 @@ mod tests {
                 field: field.into(),
                 since: None,
             };
-            let told = ["tenant-a", "tenant-b"].map(|namespace| network.concerns(namespace));
-            assert_eq!(told, concerns, "{kind} {object} {field}");
+            let applies = ["tenant-a", "tenant-b"].map(|namespace| network.concerns(namespace));
+            assert_eq!(applies, concerns, "{kind} {object} {field}");
         }
     }
 

@@ -1,5 +1,5 @@
-//! Schemas that the derive cannot make by itself: bounds, list kinds and CEL rules. Every rule is
-//! written in functions that an apiserver from 1.31 and the offline check evaluate alike.
+//! Schemas that the derive cannot express: bounds, list kinds and CEL rules. The rules use only functions that an API
+//! server from 1.31 and the offline validation evaluate identically.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use schemars::{JsonSchema as _, Schema, SchemaGenerator, json_schema};

@@ -1,4 +1,4 @@
-//! `ipam`: addresses that podconfig chooses, one for each pod.
+//! `ipam`: address allocation, one address per pod and range.
 
 use std::net::IpAddr;
 
@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Cidr, claim::DEFAULT_DOMAIN, shape};
 
-// An apiserver's estimate knows what `==` of networks costs, and takes `!=` for boundless: hence `!(a == b)`.
+// The API server's cost estimate knows `==` of networks, but treats `!=` as unbounded: hence `!(a == b)`.
 
-/// Which addresses the link gets, beside those that are listed.
+/// Address allocation, in addition to `addresses`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[schemars(extend("x-kubernetes-validations" = shape::rules(&[
     (
@@ -23,19 +23,19 @@ use crate::{Cidr, claim::DEFAULT_DOMAIN, shape};
     ),
 ])))]
 pub struct Ipam {
-    /// The domain inside which an address is one pod's alone: 1 to 63 lower-case letters, digits and `-`; only one
-    /// that the policy lists. Pods that may ever meet are in one domain. Default: `cluster`.
+    /// Routing domain in which addresses are unique: 1 to 63 lower-case letters, digits and `-`; the policy must list
+    /// it. Pods that may be connected must use the same domain. Default: `cluster`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "shape::domain")]
     pub domain: Option<String>,
-    /// Each pod gets one free address of each range: at most 4, IPv4, IPv6 or both, none overlapping another.
-    /// Default: none, only the addresses that are listed.
+    /// Each pod gets one free address from each range: at most 4, IPv4, IPv6 or both, not overlapping. Default: none,
+    /// only `addresses`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 4), extend("x-kubernetes-list-type" = "atomic"))]
     pub ranges: Vec<Range>,
 }
 
-/// Addresses of one network, of which each pod gets a free one.
+/// A range of addresses, from which each pod gets a free one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[schemars(extend("x-kubernetes-validations" = shape::rules(&[
     (
@@ -46,7 +46,7 @@ pub struct Ipam {
         "!has(self.end) || !isIP(self.end) || !isCIDR(self.cidr) || cidr(self.cidr).containsIP(self.end)",
         "end is an address of cidr",
     ),
-    // There is no order of addresses in CEL. IPv4 is written in numbers; of IPv6 the nodes say the same.
+    // CEL cannot compare addresses. IPv4 is converted to numbers; the nodes check IPv6.
     (
         "!has(self.start) || !has(self.end) || !isIP(self.start) || !isIP(self.end) || self.start.contains(':') || self.end.contains(':') \
          || [[self.start, self.end].map(a, a.split('.').map(n, int(n))).map(n, n[0] * 16777216 + n[1] * 65536 + n[2] * 256 + n[3])] \
@@ -73,32 +73,31 @@ pub struct Ipam {
     ),
 ])))]
 pub struct Range {
-    /// The network that the addresses are in, with no host bits, such as `192.168.100.0/24` or `fd99:9::/64`: a pod's
-    /// address has this prefix length. Its first address and, in IPv4, its last are not given out.
+    /// Network of the addresses without host bits, such as `192.168.100.0/24` or `fd99:9::/64`; the pods' addresses have
+    /// its prefix length. Its first address and, in IPv4, its last are not allocated.
     #[schemars(schema_with = "shape::range_network")]
     pub cidr: Cidr,
-    /// The first address that is given out. Default: the first of the network.
+    /// First address to allocate. Default: the first of the network.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "shape::range_address")]
     pub start: Option<IpAddr>,
-    /// The last address that is given out. Default: the last of the network.
+    /// Last address to allocate. Default: the last of the network.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "shape::range_address")]
     pub end: Option<IpAddr>,
-    /// The router of the network: never given out, and what routes of this family go through that name no
-    /// `via`. Default: none.
+    /// Router of the network: never allocated, and the gateway of routes of this family without `via`. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "shape::gateway")]
     pub gateway: Option<IpAddr>,
-    /// Networks inside of cidr that are not given out, at most 16, such as `192.168.100.0/28`; one address is a `/32`
-    /// or `/128`. Networks of the cluster need no mention. Default: none.
+    /// Networks inside cidr that are not allocated, at most 16, such as `192.168.100.0/28`; a single address is a `/32` or
+    /// `/128`. Networks of the cluster are excluded automatically. Default: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "atomic"))]
     pub exclude: Vec<Cidr>,
 }
 
 impl super::Link {
-    /// The domain that the link's addresses are in.
+    /// The routing domain of the link's addresses.
     pub fn domain(&self) -> &str {
         let named = self.ipam.as_ref().and_then(|ipam| ipam.domain.as_deref());
         named.unwrap_or(DEFAULT_DOMAIN)

@@ -1,11 +1,11 @@
-//! `vlan`: a link that reaches an 802.1Q network beyond the node, or a sub-interface inside the pod.
+//! `vlan`: a link to an 802.1Q network outside of the node, or a sub-interface inside the pod.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::shape;
 
-/// An 802.1Q network, by the device that carries it and its id. Exactly one carrier.
+/// An 802.1Q network, by its parent device and id. Exactly one parent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = shape::rules(&[
@@ -19,17 +19,17 @@ use crate::shape;
     ),
 ])))]
 pub struct Vlan {
-    /// The device of the node that carries the network, by its name or altname (at most 15 bytes); only
-    /// one that the policy names. It may appear later and go away at any time.
+    /// Parent device on the node, by its name or altname (at most 15 bytes); the policy must list it. It may appear
+    /// later and disappear at any time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "shape::node_interface")]
     pub parent: Option<String>,
-    /// A link inside the pod that carries the network: another link of podconfig's, or any other by its name
-    /// there. Nothing of the node is touched.
+    /// Parent link inside the pod: another podconfig link, or any other interface by its name in the pod. The node is
+    /// not changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "shape::node_interface")]
     pub parent_link: Option<String>,
-    /// The id in the 802.1Q tag: 1 to 4094.
+    /// The 802.1Q VLAN id: 1 to 4094.
     #[schemars(range(min = 1, max = 4094))]
     pub id: i32,
     /// `Shared`: the pod gets a veth on a bridge that all pods of the node on this network share.
@@ -38,11 +38,11 @@ pub struct Vlan {
     pub mode: Option<Mode>,
 }
 
-/// Who has the device.
+/// Where the device is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum Mode {
-    /// The node has it; the pods have veths on its bridge.
+    /// On the node; pods have veths on its bridge.
     Shared,
-    /// One pod has it.
+    /// In one pod.
     Exclusive,
 }

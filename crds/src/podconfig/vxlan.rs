@@ -1,4 +1,4 @@
-//! `vxlan`: a link that reaches pods of other nodes through a tunnel.
+//! `vxlan`: a link to pods on other nodes through a tunnel.
 
 use std::net::IpAddr;
 
@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 use super::vlan::Mode;
 use crate::shape;
 
-/// The port that IANA has given to VXLAN.
+/// The VXLAN port assigned by IANA.
 pub const VXLAN_PORT: u16 = 4789;
 
-/// A VXLAN segment. Exactly one device that its outer packets leave by.
+/// A VXLAN segment with exactly one underlay.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = shape::rules(&[
@@ -29,12 +29,12 @@ pub const VXLAN_PORT: u16 = 4789;
     ),
 ])))]
 pub struct Vxlan {
-    /// The device of the node that the tunnel is on, by its name or altname (at most 15 bytes); only one
-    /// that the policy names. Outer packets are taken from it alone, and leave as the node routes to the peers.
+    /// Underlay device on the node, by its name or altname (at most 15 bytes); the policy must list it. Outer packets
+    /// are accepted only from it, and are sent along the node's routes to the peers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "shape::node_interface")]
     pub underlay: Option<String>,
-    /// A link inside the pod that the outer packets leave by: `eth0`, say. Nothing of the node is touched.
+    /// Underlay link inside the pod, such as `eth0`. The node is not changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "shape::node_interface")]
     pub underlay_link: Option<String>,
@@ -46,44 +46,44 @@ pub struct Vxlan {
     #[schemars(range(min = 1, max = 65535))]
     pub port: Option<i32>,
     /// `Shared`: the pod gets a veth on a bridge that all pods of the node on this segment share.
-    /// `Exclusive`: the vxlan device itself moves into this one pod, where the policy allows that; root
-    /// there can then send to any VNI as the node. Default: Shared.
+    /// `Exclusive`: the vxlan device itself moves into this one pod, where the policy allows that; root in the pod can
+    /// then send to any VNI as the node. Default: Shared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<Mode>,
-    /// Where the other ends of the tunnel are.
+    /// The tunnel peers.
     pub peers: Peers,
 }
 
-/// The other ends of a tunnel: found, one by one, or as a multicast group. Exactly one of the three.
+/// Tunnel peers: discovered, listed, or a multicast group. Exactly one of the three.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = shape::rules(&[(
     "[has(self.auto), has(self.addresses), has(self.group)].exists_one(way, way)",
-    "peers are told in exactly one way: auto, addresses or group",
+    "peers have exactly one of auto, addresses or group",
 )])))]
 pub struct Peers {
-    /// `{}`: the nodes that run pods of this namespace on this VNI and port, found and kept current as pods
-    /// come, move and go. Of their addresses only those that the policy's `peers` hold.
+    /// `{}`: the nodes that run pods of this namespace on this VNI and port, discovered and kept current as pods start,
+    /// move and stop. Only addresses inside the policy's `peers` are used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auto: Option<AutoPeers>,
-    /// IP addresses of the other ends, all of one family, at most 64; the node's own are left out. What is
-    /// for all of the segment is sent to each of them, and only from them frames are taken.
+    /// IP addresses of the peers, all of one family, at most 64; the node's own are ignored. Broadcast and multicast
+    /// frames are sent to each peer, and frames are accepted only from peers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "shape::peer_addresses")]
     pub addresses: Option<Vec<IpAddr>>,
-    /// A multicast address that all ends join, such as `239.1.1.1`; the underlay must carry it. Frames are
-    /// taken only from the networks that the policy lists as `peers`.
+    /// Multicast address that all endpoints join, such as `239.1.1.1`; the underlay must support it. Frames are accepted
+    /// only from the networks in the policy's `peers`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "shape::multicast_group")]
     pub group: Option<IpAddr>,
 }
 
-/// Nothing to choose yet.
+/// No options yet.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct AutoPeers {}
 
 impl Vxlan {
-    /// The UDP port, the usual one where none is asked for; `None`: what is asked for is no port.
+    /// The UDP port, by default the standard one; `None`: not a valid port.
     pub fn port(&self) -> Option<u16> {
         self.port
             .map_or(Some(VXLAN_PORT), |port| u16::try_from(port).ok())

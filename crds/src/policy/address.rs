@@ -1,4 +1,4 @@
-//! What a rule says about addresses beside where they are.
+//! Address overlaps and conflicts in a policy.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -7,32 +7,32 @@ use crate::{Cidr, claim::DEFAULT_DOMAIN, reserved::Source, shape};
 
 use super::Rule;
 
-/// A network that links may be in although it is somebody's.
+/// A network in which links may overlap reserved networks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(extend("x-kubernetes-validations" = shape::rules(&[(
     "!self.sources.exists(source, source in ['ServiceCIDR', 'Protocol'])",
     "nothing may overlap service networks, loopback, link-local and multicast; leave ServiceCIDR and Protocol out",
 )])))]
 pub struct MayOverlap {
-    /// The network: what lies in it may overlap what the sources say.
+    /// The network: links inside it may overlap networks from the sources.
     pub prefix: Cidr,
-    /// Whose networks may be overlapped, 1 to 16, such as `NodeRoutes` for pods on the node's own subnet. Pod
-    /// and service networks never are, whoever tells of them; addresses that are in use are not given out.
+    /// Sources whose networks may be overlapped, 1 to 16, such as `NodeRoutes` for pods on the node's own subnet. Pod and
+    /// service networks may never be overlapped, whatever their source; addresses in use are not allocated.
     #[schemars(length(min = 1, max = 16), extend("x-kubernetes-list-type" = "set"))]
     pub sources: Vec<Source>,
 }
 
-/// What becomes of a link when a network appears that it overlaps.
+/// What happens to a link when a network appears that it overlaps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum OnConflict {
-    /// It stays, and the PodConfig says so.
+    /// The link stays, and the PodConfig reports the conflict.
     Keep,
-    /// It is taken away until there is no conflict any more.
+    /// The link is removed until the conflict is gone.
     Detach,
 }
 
 impl Rule {
-    /// Whether links may be in this routing domain.
+    /// Whether links may use this routing domain.
     pub fn allows_domain(&self, domain: &str) -> bool {
         match self.domains.as_slice() {
             [] => domain == DEFAULT_DOMAIN,

@@ -181,22 +181,22 @@ const PEERS: &[Case] = &[
     (
         peers,
         "{}",
-        &["spec.links[0].vxlan.peers: peers are told in exactly one way: auto, addresses or group"],
+        &["spec.links[0].vxlan.peers: peers have exactly one of auto, addresses or group"],
     ),
     (
         peers,
         "{addresses: [10.77.0.2], group: 239.1.1.1}",
-        &["spec.links[0].vxlan.peers: peers are told in exactly one way: auto, addresses or group"],
+        &["spec.links[0].vxlan.peers: peers have exactly one of auto, addresses or group"],
     ),
     (
         peers,
         "{auto: {}, addresses: [10.77.0.2]}",
-        &["spec.links[0].vxlan.peers: peers are told in exactly one way: auto, addresses or group"],
+        &["spec.links[0].vxlan.peers: peers have exactly one of auto, addresses or group"],
     ),
     (
         peers,
         "{auto: {}, group: 239.1.1.1}",
-        &["spec.links[0].vxlan.peers: peers are told in exactly one way: auto, addresses or group"],
+        &["spec.links[0].vxlan.peers: peers have exactly one of auto, addresses or group"],
     ),
     (
         peers,
