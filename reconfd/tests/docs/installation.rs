@@ -1,0 +1,150 @@
+//! install/README.md lists the rights, admission policies, containers and capabilities of the chart.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::{Names, in_code, listed, read, rows};
+
+/// The objects in a file of the installation.
+fn objects(path: &str) -> Vec<Value> {
+    let text = read(path);
+    let parts = text.split("\n---\n").filter(|part| part.contains("kind:"));
+    let parsed = parts.map(|part| serde_saphyr::from_str::<Value>(part).unwrap());
+    let flat = parsed.flat_map(|object| match object["kind"] == "List" {
+        true => object["items"].as_array().cloned().unwrap_or_default(),
+        false => vec![object],
+    });
+    flat.collect()
+}
+
+fn name(object: &Value) -> String {
+    object["metadata"]["name"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned()
+}
+
+fn named(objects: &[Value], kind: &str) -> Names {
+    let of_kind = objects.iter().filter(|object| object["kind"] == kind);
+    of_kind.map(name).collect()
+}
+
+fn strings(list: &Value) -> Vec<&str> {
+    let items = list.as_array().into_iter().flatten();
+    items.filter_map(Value::as_str).collect()
+}
+
+#[test]
+fn every_admission_policy_is_listed() {
+    let chart = named(
+        &objects("install/install.yaml"),
+        "ValidatingAdmissionPolicy",
+    );
+    assert_eq!(listed("install/README.md", "Admission policies"), chart);
+}
+
+/// `verb resource[.group][ named NAME]`, one for each right. podconfig's own group and the core group are left out.
+fn granted(files: &[&str], role: &str) -> Names {
+    let mut rights = Names::new();
+    let objects: Vec<Value> = files.iter().flat_map(|file| objects(file)).collect();
+    let roles = objects.iter().filter(|object| {
+        let kind = object["kind"].as_str().unwrap_or_default();
+        let cluster = format!("{role}-cluster");
+        ["Role", "ClusterRole"].contains(&kind) && [role, &cluster].contains(&&*name(object))
+    });
+    for rule in roles.flat_map(|role| role["rules"].as_array().cloned().unwrap()) {
+        for group in strings(&rule["apiGroups"]) {
+            for resource in strings(&rule["resources"]) {
+                let resource = match group {
+                    "" | "podconfig.dev" => resource.to_owned(),
+                    _ => format!("{resource}.{group}"),
+                };
+                let names = strings(&rule["resourceNames"]);
+                let resources: Vec<String> = match names.is_empty() {
+                    true => vec![resource],
+                    false => names
+                        .iter()
+                        .map(|name| format!("{resource} named {name}"))
+                        .collect(),
+                };
+                for verb in strings(&rule["verbs"]) {
+                    rights.extend(resources.iter().map(|of| format!("{verb} {of}")));
+                }
+            }
+        }
+    }
+    rights
+}
+
+fn listed_rights(rows: &[Vec<String>]) -> Names {
+    let cells = |cell: &str| -> Vec<String> {
+        let words = cell.split(", ");
+        words.map(|word| word.replace('`', "")).collect()
+    };
+    let pairs = rows.iter().flat_map(|row| {
+        let (verbs, resources) = (cells(&row[0]), cells(&row[1]));
+        verbs.into_iter().flat_map(move |verb| {
+            let each = resources.iter().map(|of| format!("{verb} {of}"));
+            each.collect::<Vec<_>>()
+        })
+    });
+    pairs.collect()
+}
+
+#[test]
+fn every_right_is_listed() {
+    let files = ["install/install.yaml", "install/uninstall.yaml"];
+    let mut roles = Names::new();
+    for file in files {
+        roles.extend(named(&objects(file), "Role"));
+        roles.extend(named(&objects(file), "ClusterRole"));
+    }
+    for role in &roles {
+        let of = role.trim_end_matches("-cluster");
+        let rows = rows("install/README.md", of);
+        assert_eq!(listed_rights(&rows), granted(&files, of), "{of}");
+    }
+    assert!(roles.len() > 7, "{roles:?}");
+}
+
+#[test]
+fn containers_and_capabilities_are_listed() {
+    let (mut privileged, mut capabilities) = (BTreeMap::new(), Names::new());
+    let daemon = objects("install/install.yaml")
+        .into_iter()
+        .find(|object| object["kind"] == "DaemonSet")
+        .unwrap();
+    let spec = &daemon["spec"]["template"]["spec"];
+    for list in [&spec["initContainers"], &spec["containers"]] {
+        for container in list.as_array().unwrap() {
+            let security = &container["securityContext"];
+            let is_privileged = security["privileged"] == true;
+            privileged.insert(
+                container["name"].as_str().unwrap().to_owned(),
+                is_privileged,
+            );
+            let added = strings(&security["capabilities"]["add"]);
+            capabilities.extend(added.into_iter().map(ToOwned::to_owned));
+        }
+    }
+    let page = "install/README.md";
+    let rows = rows(page, "What runs where");
+    for (container, is_privileged) in privileged {
+        let row = rows
+            .iter()
+            .find(|row| in_code(&row[0]).first() == Some(&container));
+        let row = row.unwrap_or_else(|| panic!("{page} has no row for the container {container}"));
+        let expected = if is_privileged { "yes" } else { "no" };
+        assert!(row[2].trim_matches('*').starts_with(expected), "{row:?}");
+    }
+    // One that the chart gives on request only.
+    capabilities.insert("NET_RAW".to_owned());
+    let is_capability = |word: &String| word.chars().all(|c| c.is_ascii_uppercase() || c == '_');
+    let listed: Names = rows
+        .iter()
+        .flat_map(|row| in_code(&row[0]))
+        .filter(is_capability)
+        .collect();
+    assert_eq!(listed, capabilities);
+}
