@@ -1,4 +1,4 @@
-//! The README's quick start, word by word, as somebody does who has never seen podconfig.
+//! The README's quick start, command by command, as a new user runs it.
 
 use std::{fs, path::Path, process::Command};
 
@@ -31,7 +31,7 @@ fn the_quick_start_works_word_by_word() {
         said += &format!("$ {command}\n{text}");
         assert!(output.status.success(), "{said}");
     }
-    // What a newcomer looks for in it.
+    // The results that a new user checks.
     for sight in [
         "podconfig.podconfig.dev/cnf-0 condition met",
         "192.168.100.10/24",

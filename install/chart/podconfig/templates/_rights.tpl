@@ -51,7 +51,7 @@ what is cluster-wide: with `namespaces` the former is given in these alone.
 {{- end -}}
 
 {{- define "podconfig.controller.inNamespaces" -}}
-# Which pods a PodConfig selects, and on which node each of them is.
+# The pods that a PodConfig selects, and their nodes.
 - apiGroups: [""]
   resources: [pods]
   verbs: [get, list, watch]
@@ -87,15 +87,15 @@ what is cluster-wide: with `namespaces` the former is given in these alone.
 - apiGroups: [podconfig.dev]
   resources: [podconfigpolicies/status]
   verbs: [patch]
-# Counts the addresses that are in use, and frees those of a node that is gone.
+# Counts the addresses in use, and frees those of nodes that are gone.
 - apiGroups: [podconfig.dev]
   resources: [addressclaims]
   verbs: [get, list, watch, delete]
-# Which namespaces a policy selects, and which nodes are gone.
+# The namespaces that a policy selects, and the nodes that are gone.
 - apiGroups: [""]
   resources: [namespaces, nodes]
   verbs: [get, list, watch]
-# Publishes which networks of the cluster no link may overlap. `publish`: as for allowances.
+# Publishes the networks of the cluster that no link may overlap. `publish`: as for allowances.
 - apiGroups: [podconfig.dev]
   resources: [reservednetworks]
   verbs: [get, list, watch, create, update, patch, delete, publish]
@@ -103,11 +103,11 @@ what is cluster-wide: with `namespaces` the former is given in these alone.
 {{- end -}}
 
 {{- define "podconfig.controller.sources" -}}
-# Where networks are: read, and nothing else, whatever of it the cluster has. Nodes are in the list above.
+# Sources of cluster networks, read only, as far as the cluster has them. Nodes are in the list above.
 - apiGroups: [""]
   resources: [services]
   verbs: [get, list, watch]
-# The ConfigMaps of this name alone; its namespace may not be there yet, and a Role would need it.
+# Only ConfigMaps of this name; the namespace may not exist yet, and a Role would need it.
 - apiGroups: [""]
   resources: [configmaps]
   resourceNames: [kube-flannel-cfg]
@@ -148,7 +148,7 @@ what is cluster-wide: with `namespaces` the former is given in these alone.
 {{- end -}}
 
 {{- define "podconfig.controller.settings" -}}
-# In kube-system: what the cluster was set up with, by name and no other ConfigMap; and the flags of its
+# In kube-system: the settings of the cluster, only ConfigMaps with these names; and the flags of its
 # control plane.
 - apiGroups: [""]
   resources: [configmaps]
