@@ -34,7 +34,7 @@ pub enum Program {
 
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
 pub struct ControllerConfig {
-    /// Tells several installations in one cluster apart: a DNS label of at most 20 characters
+    /// Name of this installation, to run several in one cluster: a DNS label of at most 20 characters
     #[arg(long, env = "PODCONFIG_INSTALLATION", value_name = "NAME", default_value = "default", value_parser = installation)]
     pub installation: String,
 

@@ -80,12 +80,12 @@ pub struct Config {
     )]
     pub unsupported_runtime_classes: Vec<String>,
 
-    /// The folder for reports; by default that of the manifests with "-reports" behind its name
+    /// The folder for reports; by default that of the manifests with the suffix "-reports"
     #[arg(long, env = "PODCONFIG_REPORTS", value_name = "PATH")]
     pub reports: Option<PathBuf>,
 
     /// The folder for address claims, with a folder of manifests; daemons that share it never allocate the same
-    /// address. By default that of the manifests with "-claims" behind its name
+    /// address. By default that of the manifests with the suffix "-claims"
     #[arg(long, env = "PODCONFIG_CLAIMS", value_name = "PATH")]
     pub claims: Option<PathBuf>,
 
@@ -234,7 +234,7 @@ impl FromStr for ObjectSource {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
         match text.split_once(':') {
-            Some(("directory", "")) => Err("directory: needs a path behind the colon".to_owned()),
+            Some(("directory", "")) => Err("directory: needs a path after the colon".to_owned()),
             Some(("directory", path)) => Ok(Self::Directory(path.into())),
             None if text == "cluster" => Ok(Self::Cluster),
             Some(("cluster", _)) => Err(

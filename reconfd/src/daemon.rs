@@ -155,11 +155,11 @@ fn watch_networks(
     let file = SnapshotFile::create(&config.run_dir, &config.installation);
     let networks = networks.with_file(file.context("open the file of known networks")?);
     let events = events.clone();
-    let tell = move |said| {
-        *node.lock().unwrap_or_else(PoisonError::into_inner) = Some(said);
+    let notify = move |networks| {
+        *node.lock().unwrap_or_else(PoisonError::into_inner) = Some(networks);
         events.send(Trigger::NodeNetworks);
     };
-    let watch = networks::NetworkWatch::start(kernel::matters_on_node, tell);
+    let watch = networks::NetworkWatch::start(kernel::matters_on_node, notify);
     Ok((networks, watch.context("watch the networks of this node")?))
 }
 

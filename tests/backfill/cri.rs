@@ -136,7 +136,7 @@ fn a_runtime_that_is_not_there_yet_is_asked_again() {
     unproved(&pod, "no record");
     eventually("the log says why", || {
         let log = daemon.log();
-        seen(log.contains("ask the container runtime"), log)
+        seen(log.contains("query the container runtime"), log)
     });
     let runtime = node.runtime();
     runtime.runs(&pod);

@@ -137,7 +137,7 @@ impl Poller {
     fn warn_once(&mut self, last_error: &str) {
         if self.last_error.as_deref() != Some(last_error) {
             let socket = self.socket.display();
-            tracing::warn!("ask the container runtime at {socket}: {last_error}");
+            tracing::warn!("cannot query the container runtime at {socket}: {last_error}");
             self.last_error = Some(last_error.into());
         }
     }

@@ -44,7 +44,7 @@ PREFIX      USE   SOURCE  KIND                          OBJECT   FIELD      SINC
 10.0.0.0/8  Pods  Calico  IPPool.crd.projectcalico.org  default  spec.cidr  1970-01-01T00:00:00Z
 fd00::/8    Pods  Calico  IPPool.crd.projectcalico.org  default  spec.cidr  1970-01-01T00:00:00Z
 
-Unknown, so that no new address is given out:
+Unknown; no new address is given out:
   IPAddressPool.metallb.io: 403
 ";
     assert_eq!(table::of(&snapshot), expected);

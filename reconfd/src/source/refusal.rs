@@ -23,15 +23,15 @@ pub struct Refusal {
 
 impl Refusal {
     /// The position, without the object: `a.yaml, document 2, line 7`.
-    pub fn place(&self) -> String {
-        let mut place = self.file.clone();
+    pub fn position(&self) -> String {
+        let mut position = self.file.clone();
         if let Some(document) = self.document {
-            place += &format!(", document {document}");
+            position += &format!(", document {document}");
         }
         if let Some(line) = self.line {
-            place += &format!(", line {line}");
+            position += &format!(", line {line}");
         }
-        place
+        position
     }
 
     /// Field and message: `spec.links[0].mtu: too large`.
@@ -45,7 +45,7 @@ impl Refusal {
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: ", self.place())?;
+        write!(f, "{}: ", self.position())?;
         if let Some(object) = &self.object {
             write!(f, "{object}: ")?;
         }

@@ -29,7 +29,7 @@ use super::{LinkPolicy, UninstallConfig};
 use crate::source::cluster::client;
 
 const UNINSTALL: &str = "podconfig-uninstall";
-const LOOK: Duration = Duration::from_secs(1);
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 pub async fn uninstall(config: &UninstallConfig) -> anyhow::Result<()> {
     let client = client::connect().await?;
@@ -80,7 +80,7 @@ async fn wait_for_nodes(config: &UninstallConfig, client: &Client) -> anyhow::Re
     let start = Instant::now();
     let mut logged = String::new();
     loop {
-        let progress = look(config, client).await?;
+        let progress = progress_of(config, client).await?;
         if progress.is_complete() {
             return Ok(());
         }
@@ -92,7 +92,7 @@ async fn wait_for_nodes(config: &UninstallConfig, client: &Client) -> anyhow::Re
             tracing::info!("waiting: {summary}");
             logged = summary;
         }
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 
@@ -107,7 +107,7 @@ fn give_up(progress: &Progress, summary: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn look(config: &UninstallConfig, client: &Client) -> anyhow::Result<Progress> {
+async fn progress_of(config: &UninstallConfig, client: &Client) -> anyhow::Result<Progress> {
     let namespace = &config.namespace;
     let sets: Api<DaemonSet> = Api::namespaced(client.clone(), namespace);
     let set = sets.get(UNINSTALL).await.with_context(|| {
@@ -126,7 +126,7 @@ async fn look(config: &UninstallConfig, client: &Client) -> anyhow::Result<Progr
 }
 
 /// The namespaces to list objects in: each served one, or `None` for all.
-fn places(config: &UninstallConfig) -> Vec<Option<&str>> {
+fn namespaces(config: &UninstallConfig) -> Vec<Option<&str>> {
     match config.scope.is_limited() {
         true => {
             let names = config.scope.namespaces.iter();
@@ -146,12 +146,12 @@ where
 {
     let kind = K::plural(&());
     let mut removed = 0;
-    for namespace in places(config) {
-        let place: Api<K> = match namespace {
+    for namespace in namespaces(config) {
+        let api: Api<K> = match namespace {
             Some(name) => Api::namespaced(client.clone(), name),
             None => Api::all(client.clone()),
         };
-        let found = match place.list_metadata(&ListParams::default()).await {
+        let found = match api.list_metadata(&ListParams::default()).await {
             // No such kind: its definition is gone, and all objects with it.
             Err(kube::Error::Api(status)) if status.code == 404 => return Ok(()),
             found => found.with_context(|| format!("list {kind}"))?,

@@ -220,7 +220,7 @@ impl File {
                 .refused
                 .iter()
                 .filter(|(key, _)| key.as_ref() == wanted);
-            of.map(|(_, refusal)| format!("{}: {}", refusal.place(), refusal.detail()))
+            of.map(|(_, refusal)| format!("{}: {}", refusal.position(), refusal.detail()))
                 .collect()
         };
         let own = errors(Some(key));

@@ -51,7 +51,7 @@ impl FileSink {
 
     pub fn write_pod_report(&self, report: &PodReport) {
         let metadata = &report.metadata;
-        let Some(page) = report_path(
+        let Some(path) = report_path(
             "podreport",
             metadata.namespace.as_deref(),
             metadata.name.as_deref(),
@@ -62,12 +62,12 @@ impl FileSink {
         if let Some(members) = value.as_object_mut() {
             members.remove("spec");
         }
-        self.files().write(page, &value);
+        self.reports().write(path, &value);
     }
 
     pub fn remove_pod_report(&self, namespace: &str, name: &str) {
-        if let Some(page) = report_path("podreport", Some(namespace), Some(name)) {
-            self.files().files.remove(page);
+        if let Some(path) = report_path("podreport", Some(namespace), Some(name)) {
+            self.reports().files.remove(path);
         }
     }
 
@@ -77,23 +77,23 @@ impl FileSink {
             return tracing::error!(?metadata, "PodConfig without a name; not written");
         };
         let id = (namespace.clone(), name.clone());
-        let mut files = self.files();
-        files.statuses.insert(id.clone(), (podconfig, status));
-        files.render(&id);
+        let mut reports = self.reports();
+        reports.statuses.insert(id.clone(), (podconfig, status));
+        reports.render(&id);
     }
 
     pub fn remove_podconfig(&self, namespace: &str, name: &str) {
         let id = (namespace.to_owned(), name.to_owned());
-        let mut files = self.files();
-        files.statuses.remove(&id);
-        files.render(&id);
+        let mut reports = self.reports();
+        reports.statuses.remove(&id);
+        reports.render(&id);
     }
 
     pub fn write_refusals(&self, refusals: &[Refusal]) {
-        let mut files = self.files();
+        let mut reports = self.reports();
         match yaml(&json!({ "refused": refusals })) {
-            _ if refusals.is_empty() => files.files.remove(REFUSED.into()),
-            Some(text) => files
+            _ if refusals.is_empty() => reports.files.remove(REFUSED.into()),
+            Some(text) => reports
                 .files
                 .write(REFUSED.into(), format!("{REFUSED_HEAD}{text}")),
             None => {}
@@ -112,35 +112,35 @@ impl FileSink {
         let podconfigs = podconfigs
             .into_iter()
             .filter_map(|(ns, name)| report_path("podconfig", Some(ns), Some(name)));
-        let mut files = self.files();
-        let faulty = files
+        let mut reports = self.reports();
+        let faulty = reports
             .manifests
             .iter()
-            .filter(|(_, (note, _))| note.error.is_some());
+            .filter(|(_, (manifest, _))| manifest.error.is_some());
         let faulty =
             faulty.filter_map(|((ns, name), _)| report_path("podconfig", Some(ns), Some(name)));
         let kept: BTreeSet<PathBuf> = pods.chain(podconfigs).chain(faulty).collect();
-        for page in files.files.present() {
-            if is_ours(&page) && !kept.contains(&page) {
-                files.files.remove(page);
+        for path in reports.files.present() {
+            if is_ours(&path) && !kept.contains(&path) {
+                reports.files.remove(path);
             }
         }
     }
 
     /// Retries writes that failed on a full or read-only disk; true if none is left.
     pub fn retry(&self) -> bool {
-        self.files().files.retry()
+        self.reports().files.retry()
     }
 
     pub fn folder(&self) -> PathBuf {
-        self.files().files.root().to_owned()
+        self.reports().files.root().to_owned()
     }
 
     /// Sets origin and errors of a PodConfig's manifest.
     pub(super) fn set_manifest_status(&self, namespace: &str, name: &str, status: ManifestStatus) {
         let id = (namespace.to_owned(), name.to_owned());
-        let mut files = self.files();
-        let before = files.manifests.get(&id).cloned();
+        let mut reports = self.reports();
+        let before = reports.manifests.get(&id).cloned();
         let (before, since) = before
             .map_or((ManifestStatus::default(), None), |(status, since)| {
                 (status, Some(since))
@@ -151,21 +151,21 @@ impl FileSink {
         // A file that the controller is about to write or remove is not written for its origin alone.
         let shown = before.error != status.error
             || status.origin.is_some()
-            || !files.statuses.contains_key(&id);
+            || !reports.statuses.contains_key(&id);
         if status == ManifestStatus::default() {
-            files.manifests.remove(&id);
+            reports.manifests.remove(&id);
         } else {
             let since = since
                 .filter(|_| before.error.is_some())
                 .unwrap_or_else(|| Time(Timestamp::now()));
-            files.manifests.insert(id.clone(), (status, since));
+            reports.manifests.insert(id.clone(), (status, since));
         }
         if shown {
-            files.render(&id);
+            reports.render(&id);
         }
     }
 
-    fn files(&self) -> MutexGuard<'_, ReportFiles> {
+    fn reports(&self) -> MutexGuard<'_, ReportFiles> {
         // State is replaced as a whole, so a panic in between leaves no partial update.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -173,7 +173,7 @@ impl FileSink {
 
 impl ReportFiles {
     fn render(&mut self, id: &Id) {
-        let Some(page) = report_path("podconfig", Some(&id.0), Some(&id.1)) else {
+        let Some(path) = report_path("podconfig", Some(&id.0), Some(&id.1)) else {
             return tracing::error!(?id, "PodConfig without a valid name; not written");
         };
         let manifest = self.manifests.get(id);
@@ -188,14 +188,14 @@ impl ReportFiles {
             (None, None) => None,
         };
         match value {
-            Some(value) => self.write(page, &value),
-            None => self.files.remove(page),
+            Some(value) => self.write(path, &value),
+            None => self.files.remove(path),
         }
     }
 
-    fn write(&mut self, page: PathBuf, value: &Value) {
+    fn write(&mut self, path: PathBuf, value: &Value) {
         if let Some(text) = yaml(value) {
-            self.files.write(page, text);
+            self.files.write(path, text);
         }
     }
 }
@@ -266,8 +266,8 @@ fn report_path(kind: &str, namespace: Option<&str>, name: Option<&str>) -> Optio
     Some(Path::new(namespace).join(file))
 }
 
-fn is_ours(page: &Path) -> bool {
-    let name = page.file_name().unwrap_or_default().to_string_lossy();
+fn is_ours(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
     (name.starts_with("podreport-") || name.starts_with("podconfig-")) && name.ends_with(".yaml")
 }
 

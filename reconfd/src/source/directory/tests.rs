@@ -30,11 +30,11 @@ pub struct Stage {
     root: TempDir,
     pub stores: Stores,
     pub sink: FileSink,
-    pub changes: Receiver<Trigger>,
+    pub triggers: Receiver<Trigger>,
     source: Option<Directory>,
 }
 
-/// Enough of an API server for these stories.
+/// Enough of an API server for these tests.
 pub fn admit(kind: &str, value: Value) -> Result<Value, Vec<(String, String)>> {
     let links = value.pointer("/spec/links").and_then(Value::as_array);
     let mut faults = Vec::new();
@@ -71,14 +71,14 @@ impl Stage {
 
     fn on(root: TempDir) -> Self {
         let options = options(&root);
-        let (tell, changes) = channel();
+        let (tell, triggers) = channel();
         let notify = move |trigger| drop(tell.send(trigger));
         let (stores, sink, source) = Directory::start(&options, Box::new(admit), notify).unwrap();
         Self {
             root,
             stores,
             sink,
-            changes,
+            triggers,
             source: Some(source),
         }
     }
@@ -117,11 +117,14 @@ impl Stage {
     }
 
     pub fn next(&self) -> Trigger {
-        self.changes.recv_timeout(SOON).unwrap()
+        self.triggers.recv_timeout(SOON).unwrap()
     }
     pub fn silence(&self) {
-        let told = self.changes.recv_timeout(QUIET);
-        assert!(told.is_err(), "nothing should have changed, but: {told:?}");
+        let trigger = self.triggers.recv_timeout(QUIET);
+        assert!(
+            trigger.is_err(),
+            "nothing should have changed, but: {trigger:?}"
+        );
     }
 
     pub fn mtu(&self, namespace: &str, name: &str) -> Option<i32> {
@@ -134,7 +137,7 @@ impl Stage {
             .map(ToString::to_string)
             .collect()
     }
-    /// Waits until somebody is refused with these words.
+    /// Waits for an error with these words.
     pub fn refused(&self, words: &str) -> String {
         until(
             || {
@@ -142,10 +145,10 @@ impl Stage {
                     .into_iter()
                     .find(|refusal| refusal.contains(words))
             },
-            || format!("nobody was refused with {words:?}: {:?}", self.refusals()),
+            || format!("no error with {words:?}: {:?}", self.refusals()),
         )
     }
-    pub fn nobody_refused(&self) {
+    pub fn nothing_refused(&self) {
         until(
             || self.refusals().is_empty().then_some(()),
             || format!("{:?}", self.refusals()),
@@ -153,13 +156,13 @@ impl Stage {
     }
 }
 
-pub fn until<T>(look: impl Fn() -> Option<T>, told: impl Fn() -> String) -> T {
+pub fn until<T>(look: impl Fn() -> Option<T>, failure: impl Fn() -> String) -> T {
     let start = Instant::now();
     loop {
         if let Some(found) = look() {
             return found;
         }
-        assert!(start.elapsed() < SOON, "{}", told());
+        assert!(start.elapsed() < SOON, "{}", failure());
         std::thread::sleep(Duration::from_millis(2));
     }
 }
@@ -187,7 +190,7 @@ pub fn pod(namespace: &str, name: &str, app: &str) -> String {
     )
 }
 
-pub fn told(name: &str) -> Trigger {
+pub fn changed(name: &str) -> Trigger {
     Trigger::PodConfig {
         namespace: "t".into(),
         name: name.into(),
@@ -272,5 +275,5 @@ fn the_source_ends_when_it_is_dropped() {
     drop(stage.source.take());
     assert!(start.elapsed() < Duration::from_secs(1));
     stage.put("a.yaml", &podconfig("t", "x", 1500));
-    assert!(stage.changes.recv_timeout(QUIET).is_err());
+    assert!(stage.triggers.recv_timeout(QUIET).is_err());
 }

@@ -57,7 +57,7 @@ impl NetAdmin {
                  hostUsers: false"
             )),
             (Self::Claimed(_) | Self::Unknown, false) => Self::No,
-            (said, _) => said,
+            (answer, _) => answer,
         }
     }
 }

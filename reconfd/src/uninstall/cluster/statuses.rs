@@ -10,19 +10,19 @@ use kube::{
     api::{ApiResource, DynamicObject, ListParams},
 };
 
-use super::{LinkPolicy, UninstallConfig, places};
+use super::{LinkPolicy, UninstallConfig, namespaces};
 use crate::{conditions::podconfig, controller::apply};
 
 pub async fn write(config: &UninstallConfig, client: &Client) -> anyhow::Result<()> {
     let mut written = 0;
-    for namespace in places(config) {
+    for namespace in namespaces(config) {
         // Untyped: an object that cannot be parsed here has a status all the same.
         let kind = ApiResource::erase::<PodConfig>(&());
-        let place: Api<DynamicObject> = match namespace {
+        let api: Api<DynamicObject> = match namespace {
             Some(name) => Api::namespaced_with(client.clone(), name, &kind),
             None => Api::all_with(client.clone(), &kind),
         };
-        let found = match place.list(&ListParams::default()).await {
+        let found = match api.list(&ListParams::default()).await {
             // No such kind: its definition is gone, and all objects with it.
             Err(kube::Error::Api(status)) if status.code == 404 => return Ok(()),
             found => found.context("list podconfigs")?,

@@ -22,7 +22,7 @@ fn a_file_written_in_place_counts_when_it_is_closed() {
     assert_eq!(stage.mtu("t", "x"), Some(1500));
     file.write_all(&text.as_bytes()[text.len() - 3..]).unwrap();
     drop(file);
-    assert_eq!(stage.next(), told("x"));
+    assert_eq!(stage.next(), changed("x"));
     assert_eq!(stage.mtu("t", "x"), Some(1400));
 }
 
@@ -35,7 +35,7 @@ fn a_new_file_written_slowly_is_not_read_before_its_end() {
     file.write_all(podconfig("t", "x", 1400).as_bytes())
         .unwrap();
     drop(file);
-    assert_eq!(stage.next(), told("x"));
+    assert_eq!(stage.next(), changed("x"));
 }
 
 #[test]
@@ -44,7 +44,7 @@ fn an_editor_that_moves_the_old_file_aside_does_not_make_the_object_flap() {
     fs::rename(stage.path("a.yaml"), stage.path("a.yaml~")).unwrap();
     stage.write("a.yaml", &podconfig("t", "x", 1400));
     fs::remove_file(stage.path("a.yaml~")).unwrap();
-    assert_eq!(stage.next(), told("x"));
+    assert_eq!(stage.next(), changed("x"));
     assert_eq!(stage.mtu("t", "x"), Some(1400));
     stage.silence();
 }
@@ -55,7 +55,7 @@ fn a_checkout_that_deletes_and_writes_anew_does_not_make_the_object_flap() {
     for mtu in 1300..1310 {
         stage.remove("a.yaml");
         stage.write("a.yaml", &podconfig("t", "x", mtu));
-        assert_eq!(stage.next(), told("x"));
+        assert_eq!(stage.next(), changed("x"));
         assert_eq!(stage.mtu("t", "x"), Some(i32::try_from(mtu).unwrap()));
     }
     stage.silence();
@@ -66,7 +66,7 @@ fn a_hard_link_is_a_whole_file_at_once() {
     let stage = Stage::new(&[]);
     stage.write("a.txt", &podconfig("t", "x", 1500));
     fs::hard_link(stage.path("a.txt"), stage.path("a.yaml")).unwrap();
-    assert_eq!(stage.next(), told("x"));
+    assert_eq!(stage.next(), changed("x"));
 }
 
 #[test]
@@ -83,7 +83,7 @@ fn a_kubernetes_volume_is_swapped_as_a_whole() {
     fs::write(folder.join("..2/a.yaml"), podconfig("t", "x", 1400)).unwrap();
     symlink("..2", folder.join("..data_tmp")).unwrap();
     fs::rename(folder.join("..data_tmp"), folder.join("..data")).unwrap();
-    assert_eq!(stage.next(), told("x"));
+    assert_eq!(stage.next(), changed("x"));
     assert_eq!(stage.mtu("t", "x"), Some(1400));
     fs::remove_dir_all(folder.join("..1")).unwrap();
     stage.silence();
@@ -95,8 +95,8 @@ fn a_symlink_inside_the_folder_follows_what_it_leads_to() {
     symlink("real.txt", stage.path("a.yaml")).unwrap();
     stage.refused("a.yaml: is a dangling symlink");
     stage.put("real.txt", &podconfig("t", "x", 1500));
-    assert_eq!(stage.next(), told("x"));
+    assert_eq!(stage.next(), changed("x"));
     stage.put("real.txt", &podconfig("t", "x", 1400));
-    assert_eq!(stage.next(), told("x"));
+    assert_eq!(stage.next(), changed("x"));
     assert_eq!(stage.mtu("t", "x"), Some(1400));
 }

@@ -18,9 +18,9 @@ pub fn unharmed(stage: &Stage) {
         (stage.mtu("t", "x"), stage.mtu("t", "good")),
         (Some(1500), Some(1500))
     );
-    assert!(stage.changes.try_recv().is_err());
+    assert!(stage.triggers.try_recv().is_err());
     stage.put("good.yaml", &podconfig("t", "good", 1400));
-    assert_eq!(stage.next(), told("good"));
+    assert_eq!(stage.next(), changed("good"));
     assert_eq!(stage.mtu("t", "x"), Some(1500));
 }
 
@@ -176,7 +176,7 @@ fn what_belongs_to_others_hides_nothing_of_ours() {
     let stage = Stage::new(&[("a.yaml", &both)]);
     stage.refused("\"Service\" of \"v1\" is not supported here");
     stage.put("a.yaml", service);
-    assert_eq!(stage.next(), told("x"));
+    assert_eq!(stage.next(), changed("x"));
 }
 
 #[test]

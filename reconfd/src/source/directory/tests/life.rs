@@ -12,7 +12,7 @@ fn a_manifest_renamed_into_the_folder_is_told_within_milliseconds() {
         fs::write(&temporary, text).unwrap();
         let start = Instant::now();
         fs::rename(temporary, stage.path("x.yaml")).unwrap();
-        assert_eq!(stage.next(), told("x"));
+        assert_eq!(stage.next(), changed("x"));
         times.push(start.elapsed());
         assert_eq!(
             stage.mtu("t", "x"),
@@ -99,7 +99,7 @@ fn a_slice_that_speaks_of_another_tunnel_is_news_to_both() {
 fn a_removed_manifest_takes_its_objects_with_it() {
     let stage = Stage::new(&[("a.yaml", &podconfig("t", "x", 1500))]);
     stage.remove("a.yaml");
-    assert_eq!(stage.next(), told("x"));
+    assert_eq!(stage.next(), changed("x"));
     assert!(stage.stores.podconfig("t", "x").is_none());
 }
 
@@ -108,7 +108,7 @@ fn an_object_taken_out_of_its_manifest_is_gone() {
     let both = [podconfig("t", "x", 1500), podconfig("t", "w", 1500)].join("---\n");
     let stage = Stage::new(&[("a.yaml", &both)]);
     stage.put("a.yaml", &podconfig("t", "x", 1500));
-    assert_eq!(stage.next(), told("w"));
+    assert_eq!(stage.next(), changed("w"));
     stage.silence();
 }
 
@@ -129,9 +129,9 @@ fn an_object_that_moves_to_another_file_is_no_change() {
         fs::rename(stage.path(from), stage.path(to)).unwrap();
         stage.silence();
         assert_eq!(stage.mtu("t", "x"), Some(1500));
-        stage.nobody_refused();
+        stage.nothing_refused();
         stage.remove(to);
-        assert_eq!(stage.next(), told("x"));
+        assert_eq!(stage.next(), changed("x"));
     }
 }
 
@@ -174,9 +174,9 @@ fn of_two_manifests_of_one_object_the_first_file_counts() {
         "{refusal}"
     );
     stage.remove("a.yaml");
-    assert_eq!(stage.next(), told("x"));
+    assert_eq!(stage.next(), changed("x"));
     assert_eq!(stage.mtu("t", "x"), Some(1002));
-    stage.nobody_refused();
+    stage.nothing_refused();
 }
 
 #[test]
@@ -201,12 +201,12 @@ fn an_invalid_version_leaves_the_last_good_one_in_force() {
     assert_eq!(stage.mtu("t", "x"), Some(1500));
     stage.silence();
     stage.put("a.yaml", &podconfig("t", "x", 1400));
-    assert_eq!(stage.next(), told("x"));
-    stage.nobody_refused();
+    assert_eq!(stage.next(), changed("x"));
+    stage.nothing_refused();
     stage.put("a.yaml", &podconfig("t", "x", 70000));
     stage.refused("70000");
     stage.remove("a.yaml");
-    assert_eq!(stage.next(), told("x"));
+    assert_eq!(stage.next(), changed("x"));
     assert!(stage.stores.podconfig("t", "x").is_none());
 }
 
@@ -228,7 +228,7 @@ fn a_broken_document_does_not_stop_its_neighbour() {
         "a.yaml",
         &[podconfig("t", "x", 1400), "kind: [\n".into()].join("---\n"),
     );
-    assert_eq!(stage.next(), told("x"));
+    assert_eq!(stage.next(), changed("x"));
     assert_eq!(
         (stage.mtu("t", "x"), stage.mtu("t", "w")),
         (Some(1400), Some(1500))
@@ -264,17 +264,17 @@ fn a_folder_that_goes_keeps_its_objects_and_is_read_anew_when_it_comes_back() {
     stage.silence();
     fs::remove_file(aside.join("b.yaml")).unwrap();
     fs::rename(&aside, &folder).unwrap();
-    assert_eq!(stage.next(), told("w"));
-    stage.nobody_refused();
+    assert_eq!(stage.next(), changed("w"));
+    stage.nothing_refused();
     stage.put("a.yaml", &podconfig("t", "x", 1400));
-    assert_eq!(stage.next(), told("x"));
+    assert_eq!(stage.next(), changed("x"));
 }
 
 #[test]
 fn a_folder_removed_with_all_in_it_takes_the_objects() {
     let stage = Stage::new(&[("a.yaml", &podconfig("t", "x", 1500))]);
     fs::remove_dir_all(stage.path("")).unwrap();
-    assert_eq!(stage.next(), told("x"));
+    assert_eq!(stage.next(), changed("x"));
     assert!(stage.stores.podconfig("t", "x").is_none());
 }
 
@@ -328,9 +328,9 @@ fn a_burst_that_overflows_the_kernels_queue_loses_nothing() {
     fs::write(path("b.yaml"), podconfig("t", "b", 1500)).unwrap();
     fs::remove_file(path("a.yaml")).unwrap();
     drop(go);
-    let told_all = || stores.podconfig("t", "b").is_some() && stores.podconfig("t", "a").is_none();
+    let all_read = || stores.podconfig("t", "b").is_some() && stores.podconfig("t", "a").is_none();
     until(
-        || told_all().then_some(()),
+        || all_read().then_some(()),
         || "the overflow went unnoticed".into(),
     );
     let changes: Vec<Trigger> = std::iter::from_fn(|| told.recv_timeout(QUIET).ok()).collect();

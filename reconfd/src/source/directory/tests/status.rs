@@ -25,14 +25,14 @@ fn conditions(stage: &Stage) -> Vec<(String, String, String)> {
 }
 
 fn wait_for(stage: &Stage, wanted: &[(&str, &str, &str)]) {
-    let told = || conditions(stage);
+    let read = || conditions(stage);
     let wanted: Vec<_> = wanted
         .iter()
         .map(|(a, b, c)| ((*a).into(), (*b).into(), (*c).into()))
         .collect();
     until(
-        || (told() == wanted).then_some(()),
-        || format!("{:?}", told()),
+        || (read() == wanted).then_some(()),
+        || format!("{:?}", read()),
     );
 }
 
