@@ -197,13 +197,13 @@ impl Machine {
     /// there.
     pub fn visit(&mut self, record: &Record) -> Result<Sandbox, Unreachable> {
         let netns = sandbox::open(&self.folders, record, &self.boot_id)?;
-        let in_switch = self.switch.number_of(&netns)?;
+        let in_switch = self.switch.nsid_of(&netns)?;
         Ok(Sandbox::new(netns, in_switch, &self.procfs, &self.changes)?)
     }
 
     /// Whether a host end still has the alias that it was given.
-    pub fn is_marked(&self, place: HostNetns, row: &LinkInfo) -> bool {
-        self.ownership.is_marked(place, row)
+    pub fn is_marked(&self, place: HostNetns, info: &LinkInfo) -> bool {
+        self.ownership.is_marked(place, info)
     }
 
     /// Rebuilds the cache; returns whether state without events has drifted.
@@ -248,8 +248,8 @@ impl Machine {
             .switch
             .links
             .values()
-            .filter(|row| row.master.is_some());
-        ports.map(|row| (row.index, row.port)).collect()
+            .filter(|info| info.master.is_some());
+        ports.map(|info| (info.index, info.port)).collect()
     }
 
     /// Reads everything again and rebuilds the cache.
@@ -268,14 +268,14 @@ impl Machine {
         now: Option<&LinkInfo>,
     ) {
         match (before, now) {
-            (_, Some(row)) => self.ownership.see(place, row, &self.installation),
-            (Some(row), None) => self.ownership.forget(place, row.index),
+            (_, Some(info)) => self.ownership.see(place, info, &self.installation),
+            (Some(info), None) => self.ownership.forget(place, info.index),
             (None, None) => (),
         }
-        if let (Some(row), None) = (before, now) {
+        if let (Some(info), None) = (before, now) {
             self.pinned
-                .retain(|(at, index, _)| (*at, *index) != (place, row.index));
-            self.expected_filters.remove(&(place, row.index));
+                .retain(|(at, index, _)| (*at, *index) != (place, info.index));
+            self.expected_filters.remove(&(place, info.index));
         }
         match place {
             HostNetns::Switch => {
@@ -290,13 +290,13 @@ impl Machine {
     }
 
     fn update_bridge(&mut self, before: Option<&LinkInfo>, now: Option<&LinkInfo>) {
-        if let Some(row) = now.filter(|row| row.is_kind("bridge")) {
-            self.bridges.insert(row.name.clone(), row.index);
+        if let Some(info) = now.filter(|info| info.is_kind("bridge")) {
+            self.bridges.insert(info.name.clone(), info.index);
         }
-        if let (Some(row), None) = (before.filter(|row| row.is_kind("bridge")), now) {
+        if let (Some(info), None) = (before.filter(|info| info.is_kind("bridge")), now) {
             // Events are coalesced: another link may have the name by now.
-            if self.bridges.get(&row.name) == Some(&row.index) {
-                self.bridges.remove(&row.name);
+            if self.bridges.get(&info.name) == Some(&info.index) {
+                self.bridges.remove(&info.name);
             }
         }
     }
@@ -313,15 +313,20 @@ impl Machine {
         });
         self.bridges.clear();
         self.devices.clear();
-        let rows: Vec<(HostNetns, LinkInfo)> = [
+        let infos: Vec<(HostNetns, LinkInfo)> = [
             (HostNetns::Switch, &self.switch),
             (HostNetns::Node, &self.node),
         ]
         .into_iter()
-        .flat_map(|(place, watched)| watched.links.values().map(move |row| (place, row.clone())))
+        .flat_map(|(place, watched)| {
+            watched
+                .links
+                .values()
+                .map(move |info| (place, info.clone()))
+        })
         .collect();
-        for (place, row) in rows {
-            self.update_cache(place, None, Some(&row));
+        for (place, info) in infos {
+            self.update_cache(place, None, Some(&info));
         }
         let pins = |place, watched: &mut WatchedNetns| -> Result<HashSet<_>, Error> {
             Ok(read_pins(watched)?
@@ -348,9 +353,9 @@ impl Machine {
             .switch
             .links
             .values()
-            .filter(|row| row.is_kind("bridge") && !row.up);
+            .filter(|info| info.is_kind("bridge") && !info.up);
         let raise: Vec<_> = lowered
-            .map(|row| requests::raise(&row.name, row.index))
+            .map(|info| requests::raise(&info.name, info.index))
             .collect();
         apply::first_error(self.switch.socket.batch(&raise)).map_err(io::Error::other)?;
         match (self.pin.holds()?, self.pin.maker()) {

@@ -173,16 +173,16 @@ impl Machine {
         let is_port_of_node = mac == PORT_OF_NODE && place == HostNetns::Node;
         is_port_of_node
             || bridge.is_some()
-                && watched.links.values().any(|row| {
-                    let is_ours = row.is_kind(VETH) && is_host_end_name(&row.name);
-                    match row.master == bridge {
+                && watched.links.values().any(|info| {
+                    let is_ours = info.is_kind(VETH) && is_host_end_name(&info.name);
+                    match info.master == bridge {
                         true if is_ours => {
-                            row.name != want.host_name
-                                && self.pinned.contains(&(place, row.index, mac))
+                            info.name != want.host_name
+                                && self.pinned.contains(&(place, info.index, mac))
                         }
                         // The bridge's own address or an uplink's: with it a pod would receive the node's
                         // traffic.
-                        on_it => (on_it || Some(row.index) == bridge) && row.mac == Some(mac),
+                        on_it => (on_it || Some(info.index) == bridge) && info.mac == Some(mac),
                     }
                 })
     }
@@ -195,7 +195,7 @@ impl Machine {
         bridge: Option<u32>,
         mac: [u8; 6],
     ) {
-        let row = LinkInfo {
+        let info = LinkInfo {
             index,
             name: want.host_name.clone(),
             up: true,
@@ -206,7 +206,7 @@ impl Machine {
             kind: Some(VETH.into()),
             ..LinkInfo::default()
         };
-        self.host_netns_mut(place).links.insert(index, row);
+        self.host_netns_mut(place).links.insert(index, info);
     }
 
     /// The sysctls of a new host end. Before it is up.
@@ -242,7 +242,7 @@ impl Machine {
         match &veth.host_end {
             HostEnd::Routed => Ok(None),
             HostEnd::Segment(segment) => self.segment(segment, want).map(Some),
-            HostEnd::HostBridge(name) => Ok(self.node.link_called(name).map(|row| row.index)),
+            HostEnd::HostBridge(name) => Ok(self.node.link_called(name).map(|info| info.index)),
             HostEnd::Bridge { name, stands_for } => self.bridge(name, stands_for).map(Some),
         }
     }
@@ -257,7 +257,7 @@ impl Machine {
         let create = bridge::create(name, index, &alias);
         first_error(self.switch.socket.batch(&create))?;
         self.bridges.insert(name.to_owned(), index);
-        let row = LinkInfo {
+        let info = LinkInfo {
             index,
             name: name.to_owned(),
             up: true,
@@ -265,7 +265,7 @@ impl Machine {
             kind: Some("bridge".into()),
             ..LinkInfo::default()
         };
-        self.switch.links.insert(index, row);
+        self.switch.links.insert(index, info);
         Ok(index)
     }
 
@@ -310,7 +310,7 @@ impl Refused {
 /// Unexpected: the planner checks that the parent exists.
 fn no_parent(what: &impl fmt::Display) -> Error {
     Error {
-        op: format!("find what {what} is on"),
+        op: format!("find the parent of {what}"),
         errno: Errno::ENODEV,
         text: String::new(),
     }

@@ -1,5 +1,5 @@
-//! Network namespaces that no path leads to any more, or none that is known: reached by the number
-//! (nsid) that the switch has for them, which they keep as long as they live.
+//! Network namespaces without a known path: reached by their nsid in the switch, which they keep as long as
+//! they exist.
 
 use std::collections::HashMap;
 
@@ -11,30 +11,29 @@ use super::{
     links::{GROUP, OwnershipMark, device},
     netlink::{Error, Socket, in_netns},
     segments::is_device,
-    watched_netns::ask_number,
+    watched_netns::get_nsid,
 };
 
 impl Machine {
-    /// The numbers of all namespaces that the switch knows, but for the node's own.
+    /// The nsids of all namespaces in the switch, except the node's own.
     pub fn netns_ids(&mut self) -> Result<Vec<i32>, Error> {
-        let node = ask_number(&mut self.switch.socket, &self.node.netns)?;
+        let node = get_nsid(&mut self.switch.socket, &self.node.netns)?;
         let all = self.switch.netns_ids()?.into_iter();
         Ok(all.filter(|id| *id >= 0 && Some(*id) != node).collect())
     }
 
-    /// Vlans and vxlans in a namespace, with the marks of this installation that are on them: whoever put
-    /// them there.
+    /// Vlans and vxlans in a namespace, with this installation's marks, which the tenant may have written.
     pub fn devices_in(&mut self, netns: i32) -> Result<Vec<(u32, Option<OwnershipMark>)>, Error> {
-        let rows = read_links_in(&mut self.switch.socket, netns)?;
-        let devices = rows.into_values().filter(is_device);
-        let mark_of = |row: &LinkInfo| {
-            let mark = row.mark().filter(|_| row.group == GROUP);
+        let infos = read_links_in(&mut self.switch.socket, netns)?;
+        let devices = infos.into_values().filter(is_device);
+        let mark_of = |info: &LinkInfo| {
+            let mark = info.mark().filter(|_| info.group == GROUP);
             mark.filter(|mark| mark.installation == self.installation)
         };
-        Ok(devices.map(|row| (row.index, mark_of(&row))).collect())
+        Ok(devices.map(|info| (info.index, mark_of(&info))).collect())
     }
 
-    /// Removes links from a namespace. One that is gone already is removed.
+    /// Removes links from a namespace. Missing ones count as removed.
     pub fn remove_in(&mut self, netns: i32, links: &[u32]) -> Result<(), Error> {
         for index in links {
             match self.switch.socket.change(device::delete_in(netns, *index)) {
@@ -46,15 +45,15 @@ impl Machine {
     }
 }
 
-/// The link, or its namespace, which the kernel then calls an invalid argument.
+/// The link is gone, or its namespace, for which the kernel returns EINVAL.
 fn is_gone(error: &Error) -> bool {
     matches!(error.errno, Errno::ENODEV | Errno::EINVAL)
 }
 
-/// All links of a namespace; none, where it is gone.
+/// All links of a namespace; empty if it is gone.
 fn read_links_in(socket: &mut Socket, netns: i32) -> Result<HashMap<u32, LinkInfo>, Error> {
     let list = |links: &mut HashMap<u32, LinkInfo>, _, bytes: &[u8]| {
-        links.extend(LinkInfo::read(bytes).map(|row| (row.index, row)));
+        links.extend(LinkInfo::read(bytes).map(|info| (info.index, info)));
     };
     match socket.dump(
         "list links of a namespace",

@@ -19,7 +19,7 @@ use super::{
     link_info::LinkInfo,
     links::{self, HostNetns, device::peers::Entry},
     netlink::Error,
-    watched_netns::{LinkEvent, read_number},
+    watched_netns::{LinkEvent, read_nsid},
 };
 
 /// Bridge ports, forwarding entries, routes and addresses around host ends.
@@ -132,8 +132,8 @@ impl Machine {
         let (mut latest, mut lowered) = (Coalescer::of_node(), BTreeSet::new());
         let lost = self.node.events.drain(|_, kind, body| {
             let event = LinkEvent::read(kind, body);
-            if let Some(LinkEvent::Link(row)) = &event {
-                lowered.extend((!row.up).then_some(row.index));
+            if let Some(LinkEvent::Link(info)) = &event {
+                lowered.extend((!info.up).then_some(info.index));
             }
             let message = event.map(SocketMessage::Own);
             message.into_iter().for_each(|message| latest.push(message));
@@ -145,7 +145,7 @@ impl Machine {
             };
             let moved = matches!(event, LinkEvent::Gone { moved: true, .. });
             if let Some((before, now)) = self.node.hear(event) {
-                let index = before.as_ref().or(now.as_ref()).map(|row| row.index);
+                let index = before.as_ref().or(now.as_ref()).map(|info| info.index);
                 let is_ours = |machine: &Self| {
                     index.is_some_and(|index| machine.ownership.has(HostNetns::Node, index))
                 };
@@ -175,7 +175,7 @@ impl SocketMessage {
     fn read(number: Option<i32>, kind: u16, body: &[u8]) -> Option<Self> {
         match (number, kind) {
             (_, RTM_DELNSID) => {
-                read_number(body).map(|number| Self::Other(Box::new(KernelEvent::PodGone(number))))
+                read_nsid(body).map(|number| Self::Other(Box::new(KernelEvent::PodGone(number))))
             }
             (None, _) => LinkEvent::read(kind, body).map(Self::Own),
             (Some(number), kind) => in_pod(kind, body)
@@ -184,20 +184,20 @@ impl SocketMessage {
     }
 }
 
-fn gone(row: LinkInfo) -> NetnsEvent {
-    match row.left_for {
+fn gone(info: LinkInfo) -> NetnsEvent {
+    match info.left_for {
         Some((netns, there)) => NetnsEvent::LinkLeft {
-            index: row.index,
+            index: info.index,
             netns,
             there,
         },
-        None => NetnsEvent::LinkGone(row.index),
+        None => NetnsEvent::LinkGone(info.index),
     }
 }
 
 fn in_pod(kind: u16, body: &[u8]) -> Option<NetnsEvent> {
     match kind {
-        RTM_NEWLINK => LinkInfo::read(body).map(|row| NetnsEvent::Link(Box::new(row))),
+        RTM_NEWLINK => LinkInfo::read(body).map(|info| NetnsEvent::Link(Box::new(info))),
         RTM_DELLINK => LinkInfo::read(body).map(gone),
         RTM_DELADDR => links::address::read(body).map(|address| NetnsEvent::AddressGone {
             index: address.index,

@@ -92,16 +92,16 @@ impl LinkInfo {
     pub fn read(bytes: &[u8]) -> Option<Self> {
         let header = bytes.first_chunk::<HEADER>()?;
         let flags = u32::from_ne_bytes([header[8], header[9], header[10], header[11]]);
-        let mut row = Self {
+        let mut info = Self {
             index: u32::from_ne_bytes([header[4], header[5], header[6], header[7]]),
             up: flags & IFF_UP != 0,
             running: flags & IFF_RUNNING != 0,
             ..Self::default()
         };
         for attribute in NlasIterator::new(&bytes[HEADER..]).flatten() {
-            row.take(&attribute);
+            info.take(&attribute);
         }
-        Some(row)
+        Some(info)
     }
 
     fn take(&mut self, attribute: &NlaBuffer<&[u8]>) {

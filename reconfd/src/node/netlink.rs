@@ -1,5 +1,5 @@
-//! rtnetlink by hand: requests, the kernel's answers, and the walk through a datagram. The socket
-//! that carries them is blocking.
+//! A small netlink client: requests, the kernel's responses, and iteration over a datagram. Its socket is
+//! blocking.
 
 use std::{
     borrow::Cow,
@@ -19,10 +19,10 @@ pub use socket::Socket;
 
 const NLMSG_HDR: usize = 16;
 
-/// How many messages that change something were sent: a restart must send none.
+/// The number of change requests sent: a restart must send none.
 pub type Changes = Arc<AtomicU64>;
 
-/// What the kernel answered to one request.
+/// The kernel's error for one request.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{op}: {}", self.cause())]
 pub struct Error {
@@ -66,7 +66,7 @@ pub struct Request {
 #[derive(Clone, Debug)]
 pub enum Body {
     Route(RouteNetlinkMessage),
-    /// What the typed messages do not know: the message type and everything behind the header.
+    /// Messages without a typed representation: the message type and the payload.
     Raw(u16, Vec<u8>),
 }
 
@@ -84,7 +84,7 @@ impl Request {
         }
     }
 
-    /// Something that is made, or is there already.
+    /// A creation that succeeds if the object exists already.
     pub fn repeatable(op: impl Into<Cow<'static, str>>, flags: u16, body: Body) -> Self {
         Self {
             ignorable: &[Errno::EEXIST],
@@ -92,7 +92,7 @@ impl Request {
         }
     }
 
-    /// A deletion, which may be repeated.
+    /// An idempotent deletion.
     pub fn deletion(op: impl Into<Cow<'static, str>>, message: RouteNetlinkMessage) -> Self {
         Self {
             ignorable: &[
@@ -145,7 +145,7 @@ impl Body {
     }
 }
 
-/// Walks the messages of one datagram: type, flags, sequence, body.
+/// Iterates over the messages of one datagram: type, flags, sequence, body.
 pub fn messages(mut bytes: &[u8], mut each: impl FnMut(u16, u16, u32, &[u8])) {
     while let Some(header) = bytes.first_chunk::<NLMSG_HDR>() {
         let length = u32::from_ne_bytes([header[0], header[1], header[2], header[3]]) as usize;

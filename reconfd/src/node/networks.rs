@@ -1,5 +1,5 @@
-//! Which networks a kernel knows in one namespace: addresses and routes as they are, all tables. What they
-//! mean for links is said elsewhere.
+//! The networks that a kernel knows in one namespace: addresses and routes of all tables, without
+//! interpretation.
 
 use std::{collections::HashMap, net::IpAddr};
 
@@ -19,14 +19,14 @@ use super::{
     sandbox::no_such_family,
 };
 
-/// The node's own, kept current.
+/// Watches the node's own networks.
 mod watch;
 pub use watch::{NetworkFilter, NetworkWatch, NetworksResult};
 
-/// A pod that speaks BGP may have more; such a table says nothing that could be checked in time.
+/// A pod with BGP may have more; such a table cannot be checked in time.
 const MOST: usize = 20_000;
 
-/// Where `struct rtmsg` has them.
+/// Offsets in `struct rtmsg`.
 const PREFIX_LENGTH: usize = 1;
 const ROUTE_PROTOCOL: usize = 5;
 const ROUTE_TYPE: usize = 7;
@@ -35,40 +35,39 @@ const BLACKHOLE: u8 = 6;
 const UNREACHABLE: u8 = 7;
 const PROHIBIT: u8 = 8;
 
-/// A network as one address or route of the kernel says it.
+/// The network of one address or route.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct KernelNetwork {
-    /// Of an address: the address with the length of its network.
+    /// For an address: the address with its prefix length.
     pub prefix: IpNetwork,
     pub by: By,
-    /// The name of the link; empty for a route that leads to none.
+    /// The name of the link; empty for a route without one.
     pub link: String,
 }
 
-/// What says so.
+/// The source of a network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum By {
     Address,
-    /// A route, by the number of the protocol that made it.
+    /// A route, with its protocol number.
     Route {
         has_gateway: bool,
         protocol: u8,
     },
-    /// A route that drops or refuses.
+    /// A blackhole, unreachable or prohibit route.
     Dead {
         protocol: u8,
     },
 }
 
-/// All networks of the socket's namespace, but what is on links of ours, what leads everywhere, and what
-/// does not matter.
+/// All relevant networks of the socket's namespace, except those on links of ours and default routes.
 pub fn read(
     socket: &mut Socket,
     links: &HashMap<u32, LinkInfo>,
     is_ours: impl Fn(u32) -> bool,
     matters: impl Fn(&KernelNetwork) -> bool,
 ) -> Result<Vec<KernelNetwork>, Error> {
-    let name = |index: u32| links.get(&index).map(|row| row.name.clone());
+    let name = |index: u32| links.get(&index).map(|info| info.name.clone());
     let mut found = Vec::new();
     for address in super::sandbox::read_addresses(socket)? {
         if !address.ours && !is_ours(address.index) {
@@ -76,7 +75,7 @@ pub fn read(
         }
     }
     let take = |(index, mut network): (Option<u32>, KernelNetwork)| {
-        // A link that went, or came, while all this was read: whoever keeps it current hears of it.
+        // A link that vanished or appeared during the read: the watch gets an event for it.
         network.link = match index {
             Some(index) => name(index)?,
             None => String::new(),
@@ -125,8 +124,7 @@ fn read_routes(
     }
 }
 
-/// A network that a route leads to, and the number of the link. Most of what a large table has is told by
-/// the header alone.
+/// The destination of a route and its ifindex. Most routes of a large table are skipped by the header alone.
 fn of_route(body: &[u8]) -> Option<(Option<u32>, KernelNetwork)> {
     let header = |at: usize| body.get(at).copied().unwrap_or_default();
     let protocol = header(ROUTE_PROTOCOL);

@@ -1,6 +1,6 @@
-//! Which host ends are whose. A link is known by its mark when it is first seen; from then on by its number,
-//! which the kernel gives to no other link while it stands. So a host end that another program has renamed,
-//! or whose alias it has taken away, is still ours and can be put right in place.
+//! The owners of host ends. A link is identified by its mark when it is first seen, then by its ifindex,
+//! which is unique while the link exists. So a host end that another program has renamed, or whose alias was
+//! removed, is still ours and can be repaired in place.
 
 use std::collections::{HashMap, HashSet};
 
@@ -10,7 +10,7 @@ use super::{
     present,
 };
 
-/// A host end as it was marked and named.
+/// The mark and name that a host end was given.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Owned {
     mark: OwnershipMark,
@@ -25,16 +25,16 @@ pub struct Ownership {
 }
 
 impl Ownership {
-    /// Takes in a link as it is now: the first mark that it is seen with counts.
-    pub fn see(&mut self, place: HostNetns, row: &LinkInfo, installation: &str) {
-        if let Some(mark) = present::mark_of(row, installation)
-            && !self.has(place, row.index)
+    /// Adds a link if it has a mark: the first mark seen counts.
+    pub fn see(&mut self, place: HostNetns, info: &LinkInfo, installation: &str) {
+        if let Some(mark) = present::mark_of(info, installation)
+            && !self.has(place, info.index)
         {
-            self.mark(place, row.index, mark, &row.name);
+            self.mark(place, info.index, mark, &info.name);
         }
     }
 
-    /// The link was marked and named by this program.
+    /// Records a link that this program marked and named.
     pub fn mark(&mut self, place: HostNetns, index: u32, mark: OwnershipMark, name: &str) {
         self.forget(place, index);
         let of_pod = self.by_pod.entry(mark.pod_uid.clone()).or_default();
@@ -55,12 +55,12 @@ impl Ownership {
         }
     }
 
-    /// Keeps what is still the link that was seen, after events were lost: a veth with its name or its mark.
+    /// After lost events: keeps the links that are still a veth with the recorded name or mark.
     pub fn retain_seen(&mut self, links: impl Fn(HostNetns, u32) -> Option<LinkInfo>) {
         let is_same = |place: HostNetns, index: u32, owned: &Owned| {
-            links(place, index).is_some_and(|row| {
-                let is_marked = row.alias.as_deref() == Some(&owned.mark.to_string());
-                row.is_kind(VETH) && (row.name == owned.name || is_marked)
+            links(place, index).is_some_and(|info| {
+                let is_marked = info.alias.as_deref() == Some(&owned.mark.to_string());
+                info.is_kind(VETH) && (info.name == owned.name || is_marked)
             })
         };
         let ends = self.ends.iter();
@@ -78,10 +78,10 @@ impl Ownership {
         self.ends.get(&(place, index)).map(|owned| &owned.mark)
     }
 
-    /// Whether the link shows the mark that it was given. One that is not known may show anything.
-    pub fn is_marked(&self, place: HostNetns, row: &LinkInfo) -> bool {
-        let mark = self.mark_of(place, row.index);
-        mark.is_none_or(|mark| row.alias.as_deref() == Some(&mark.to_string()))
+    /// Whether the link has the mark that it was given. True for unknown links.
+    pub fn is_marked(&self, place: HostNetns, info: &LinkInfo) -> bool {
+        let mark = self.mark_of(place, info.index);
+        mark.is_none_or(|mark| info.alias.as_deref() == Some(&mark.to_string()))
     }
 
     pub fn of_pod(&self, uid: &str) -> impl Iterator<Item = (HostNetns, u32)> {
@@ -105,7 +105,7 @@ mod tests {
     const NAME: &str = "pcabcdefghijklm";
     const ALIAS: &str = "podconfig:v1:default:uid-1:config-1:data0:hash";
 
-    fn row(name: &str, alias: Option<&str>) -> LinkInfo {
+    fn info(name: &str, alias: Option<&str>) -> LinkInfo {
         LinkInfo {
             index: 7,
             name: name.into(),
@@ -117,7 +117,7 @@ mod tests {
 
     fn seen() -> Ownership {
         let mut ownership = Ownership::default();
-        ownership.see(HostNetns::Node, &row(NAME, Some(ALIAS)), "default");
+        ownership.see(HostNetns::Node, &info(NAME, Some(ALIAS)), "default");
         ownership
     }
 
@@ -125,9 +125,9 @@ mod tests {
     fn a_host_end_that_lost_its_alias_or_its_name_is_still_the_pods() {
         let forged = ALIAS.replace("uid-1", "uid-2");
         for changed in [
-            row(NAME, None),
-            row("other0", Some(ALIAS)),
-            row(NAME, Some(&forged)),
+            info(NAME, None),
+            info("other0", Some(ALIAS)),
+            info(NAME, Some(&forged)),
         ] {
             let mut ownership = seen();
             ownership.see(HostNetns::Node, &changed, "default");
@@ -135,17 +135,17 @@ mod tests {
             assert_eq!(of_pod, [(HostNetns::Node, 7)]);
             assert_eq!(ownership.of_pod("uid-2").count(), 0);
         }
-        assert!(seen().is_marked(HostNetns::Node, &row("other0", Some(ALIAS))));
-        assert!(!seen().is_marked(HostNetns::Node, &row(NAME, None)));
-        assert!(!seen().is_marked(HostNetns::Node, &row(NAME, Some(&forged))));
+        assert!(seen().is_marked(HostNetns::Node, &info("other0", Some(ALIAS))));
+        assert!(!seen().is_marked(HostNetns::Node, &info(NAME, None)));
+        assert!(!seen().is_marked(HostNetns::Node, &info(NAME, Some(&forged))));
     }
 
     #[test]
     fn a_link_of_that_number_that_is_another_is_not_taken_for_it_after_events_were_lost() {
         let mut ownership = seen();
-        ownership.retain_seen(|_, _| Some(row(NAME, None)));
+        ownership.retain_seen(|_, _| Some(info(NAME, None)));
         assert!(ownership.has(HostNetns::Node, 7));
-        ownership.retain_seen(|_, _| Some(row("veth0", None)));
+        ownership.retain_seen(|_, _| Some(info("veth0", None)));
         assert!(!ownership.has(HostNetns::Node, 7));
         assert!(ownership.pods().is_empty());
     }

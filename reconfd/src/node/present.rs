@@ -1,5 +1,5 @@
-//! Which links of ours a pod has: host ends by their marks, pod ends by the number that the host end
-//! names. What a tenant can write, a name, an alias, a group, is never asked.
+//! The present links of ours in a pod: host ends by their marks, pod ends by the peer ifindex of the host
+//! end. Attributes that a tenant can write, such as name, alias and group of the pod end, are never trusted.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -19,41 +19,41 @@ use super::{
     segments::is_device,
 };
 
-/// Devices that are in the pod as a whole.
+/// Devices in the pod.
 mod devices;
 /// Pod ends without a host end.
 mod stranded;
 pub use devices::Candidate;
 pub use stranded::Stranded;
 
-/// The links of ours that a pod has, and host ends of a sandbox that it had before.
+/// The present links of ours in a pod, and stale host ends of its earlier sandbox.
 pub type PresentLinks = (Vec<Present>, Vec<(HostNetns, u32)>);
 
-/// The mark of a host end of this installation, which has our form of name or, where another program has
-/// renamed it, our group. Another link is not ours, whatever its alias says.
-pub fn mark_of(row: &LinkInfo, installation: &str) -> Option<OwnershipMark> {
-    if !row.is_kind(VETH) || !(is_host_end_name(&row.name) || row.group == GROUP) {
+/// The mark of a host end of this installation. It must have the form of our names or, if another program has
+/// renamed it, our group. No other link is ours, even with such an alias.
+pub fn mark_of(info: &LinkInfo, installation: &str) -> Option<OwnershipMark> {
+    if !info.is_kind(VETH) || !(is_host_end_name(&info.name) || info.group == GROUP) {
         return None;
     }
-    row.mark().filter(|mark| mark.installation == installation)
+    info.mark().filter(|mark| mark.installation == installation)
 }
 
-/// What a crash left between a link's first message and its mark. All that is in the switch is ours: one
-/// that is not known by its name and mark there is nobody's.
-fn is_half_made(row: &LinkInfo, place: HostNetns, installation: &str) -> bool {
+/// Whether a crash left the link between its creation and its mark. All links in the switch are ours: a veth
+/// there without name and mark is orphaned.
+fn is_half_made(info: &LinkInfo, place: HostNetns, installation: &str) -> bool {
     match place {
-        HostNetns::Switch => row.is_kind(VETH) && mark_of(row, installation).is_none(),
+        HostNetns::Switch => info.is_kind(VETH) && mark_of(info, installation).is_none(),
         HostNetns::Node => {
-            row.is_kind(VETH)
-                && !row.alias.as_deref().is_some_and(is_alias)
-                && row.group == GROUP
-                && is_host_end_name(&row.name)
+            info.is_kind(VETH)
+                && !info.alias.as_deref().is_some_and(is_alias)
+                && info.group == GROUP
+                && is_host_end_name(&info.name)
         }
     }
 }
 
 impl Machine {
-    /// The uids of all pods that a host end's mark names.
+    /// The uids of all pods with host ends.
     pub fn pods_with_links(&self) -> Vec<String> {
         self.ownership.pods()
     }
@@ -62,21 +62,21 @@ impl Machine {
     pub fn ends_of(&self, pod_uid: &str) -> Vec<(HostNetns, LinkInfo, OwnershipMark)> {
         let ends = self.ownership.of_pod(pod_uid);
         ends.filter_map(|(place, index)| {
-            let row = self.host_netns(place).links.get(&index)?.clone();
+            let info = self.host_netns(place).links.get(&index)?.clone();
             let mark = self.ownership.mark_of(place, index)?.clone();
-            Some((place, row, mark))
+            Some((place, info, mark))
         })
         .collect()
     }
 
-    /// Links that nobody finished and nobody will.
+    /// Incomplete links of a crashed daemon.
     pub fn half_made(&self) -> Vec<(HostNetns, u32)> {
-        let of = |place: HostNetns, rows: &std::collections::HashMap<u32, LinkInfo>| {
-            let half = rows
+        let of = |place: HostNetns, infos: &std::collections::HashMap<u32, LinkInfo>| {
+            let half = infos
                 .values()
-                .filter(|row| is_half_made(row, place, &self.installation))
-                .filter(|row| !self.ownership.has(place, row.index));
-            half.map(|row| (place, row.index)).collect::<Vec<_>>()
+                .filter(|info| is_half_made(info, place, &self.installation))
+                .filter(|info| !self.ownership.has(place, info.index));
+            half.map(|info| (place, info.index)).collect::<Vec<_>>()
         };
         [
             of(HostNetns::Switch, &self.switch.links),
@@ -85,17 +85,17 @@ impl Machine {
         .concat()
     }
 
-    /// Bridges in the switch that have no port, once `going` is gone.
+    /// Bridges in the switch without ports, after `going` is removed.
     pub fn idle_bridges(&self, going: &HashSet<(HostNetns, u32)>) -> Vec<(String, u32)> {
-        let stays = |row: &&LinkInfo| !going.contains(&(HostNetns::Switch, row.index));
+        let stays = |info: &&LinkInfo| !going.contains(&(HostNetns::Switch, info.index));
         let used: BTreeSet<u32> = self
             .switch
             .links
             .values()
             .filter(stays)
-            // The way out of a segment uses its bridge for nobody.
-            .filter(|row| !is_device(row))
-            .filter_map(|row| row.master)
+            // The uplink of a segment does not count as a user of its bridge.
+            .filter(|info| !is_device(info))
+            .filter_map(|info| info.master)
             .collect();
         self.bridges
             .iter()
@@ -117,22 +117,22 @@ impl Machine {
         if ends.iter().any(|(place, ..)| *place == HostNetns::Node) {
             self.read_host_end_l3()?;
         }
-        for (place, row, mark) in ends {
+        for (place, info, mark) in ends {
             let number = match place {
                 HostNetns::Switch => sandbox.in_switch,
-                HostNetns::Node => self.node.number_of(&sandbox.netns)?,
+                HostNetns::Node => self.node.nsid_of(&sandbox.netns)?,
             };
-            let is_here = row.peer_netns == Some(number);
-            // One that leads into the pod as it is now was only renamed.
-            if !is_here && row.name != host_end_name(id, &mark.link) {
-                stale.push((place, row.index));
+            let is_here = info.peer_netns == Some(number);
+            // A host end whose peer is in the present sandbox was only renamed.
+            if !is_here && info.name != host_end_name(id, &mark.link) {
+                stale.push((place, info.index));
                 continue;
             }
-            let pod = row
+            let pod = info
                 .peer
                 .filter(|_| is_here)
                 .and_then(|peer| pod_side(inside, peer));
-            let host = self.host_side(place, &row)?;
+            let host = self.host_side(place, &info)?;
             present.push(Present {
                 mark: Some(mark),
                 place,
@@ -149,16 +149,16 @@ impl Machine {
         pins.map(|(.., mac)| *mac).collect()
     }
 
-    fn host_side(&mut self, place: HostNetns, row: &LinkInfo) -> Result<HostSide, Error> {
-        let own_mac = row.mac.unwrap_or_default();
-        let pins = self.pins_on(place, row.index);
+    fn host_side(&mut self, place: HostNetns, info: &LinkInfo) -> Result<HostSide, Error> {
+        let own_mac = info.mac.unwrap_or_default();
+        let pins = self.pins_on(place, info.index);
         let mac = match own_mac == PORT_OF_NODE {
-            // Two of them are what a crash left between.
+            // Two entries are left by a crash.
             true => pins.first().filter(|_| pins.len() == 1).copied(),
             false => Some(other_end(own_mac)),
         };
         let (ingress, is_ingress_shared) =
-            read_ingress(&mut self.host_netns_mut(place).socket, row.index)?;
+            read_ingress(&mut self.host_netns_mut(place).socket, info.index)?;
         let here = self
             .host_end_l3
             .as_ref()
@@ -166,25 +166,25 @@ impl Machine {
         Ok(HostSide {
             ingress,
             is_ingress_shared,
-            settings: self.settings_of(place, &row.name)?,
-            index: row.index,
-            name: row.name.clone(),
-            is_marked: self.ownership.is_marked(place, row),
-            up: row.up,
-            mtu: row.mtu,
+            settings: self.settings_of(place, &info.name)?,
+            index: info.index,
+            name: info.name.clone(),
+            is_marked: self.ownership.is_marked(place, info),
+            up: info.up,
+            mtu: info.mtu,
             own_mac,
             mac,
-            master: row.master,
-            port: row.port,
+            master: info.master,
+            port: info.port,
             pins,
             addresses: here
-                .map(|here| here.addresses(row.index))
+                .map(|here| here.addresses(info.index))
                 .unwrap_or_default(),
-            routes: here.map(|here| here.routes(row.index)).unwrap_or_default(),
+            routes: here.map(|here| here.routes(info.index)).unwrap_or_default(),
         })
     }
 
-    /// What no event tells of a host end that is where others set sysctls.
+    /// The sysctls of a host end in the node's namespace, which have no events.
     fn settings_of(
         &self,
         place: HostNetns,
@@ -201,8 +201,8 @@ impl Machine {
     }
 }
 
-/// The program of our filter at a host end's ingress, and whether others are asked as early. What comes
-/// behind it is not ours to judge.
+/// The program of our ingress filter at a host end, and whether other filters run as early. Later filters do
+/// not matter.
 fn read_ingress(socket: &mut Socket, index: u32) -> Result<(Vec<Instruction>, bool), Error> {
     let op = "list the tc filters of a host end";
     let filters = socket.dump(
@@ -211,12 +211,12 @@ fn read_ingress(socket: &mut Socket, index: u32) -> Result<(Vec<Instruction>, bo
         |all: &mut Vec<_>, _, body| {
             let at = ingress_filter::Location::read(body).filter(|at| at.is_of_own_priority());
             let found = at.and_then(|at| Some((at, ingress_filter::read(body)?)));
-            // Of another kind than ours it has no program.
+            // A filter of another kind has no program.
             all.extend(found.map(|(at, program)| (at.is_own() && !program.is_empty(), program)));
         },
     );
     let filters = match filters {
-        // It went while it was looked at.
+        // The link was deleted meanwhile.
         Err(error) if error.errno == Errno::ENODEV => Vec::new(),
         filters => filters?,
     };
@@ -229,7 +229,7 @@ fn read_ingress(socket: &mut Socket, index: u32) -> Result<(Vec<Instruction>, bo
 }
 
 pub(super) fn pod_side(inside: &NetnsState, index: u32) -> Option<PodSide> {
-    let row = inside.links.get(&index)?;
+    let info = inside.links.get(&index)?;
     let routes: BTreeSet<Route> = inside
         .routes
         .iter()
@@ -238,12 +238,12 @@ pub(super) fn pod_side(inside: &NetnsState, index: u32) -> Option<PodSide> {
         .collect();
     Some(PodSide {
         index,
-        name: row.name.clone(),
-        up: row.up,
-        mtu: row.mtu,
-        mac: row.mac,
-        slaac: row.accept_ra.map(|accept| accept != 0),
-        has_ipv6_off: row.disable_ipv6.is_some_and(|disabled| disabled != 0),
+        name: info.name.clone(),
+        up: info.up,
+        mtu: info.mtu,
+        mac: info.mac,
+        slaac: info.accept_ra.map(|accept| accept != 0),
+        has_ipv6_off: info.disable_ipv6.is_some_and(|disabled| disabled != 0),
         addresses: inside
             .addresses
             .iter()

@@ -57,13 +57,13 @@ pub fn find_conflicts(netns: &Netns, request: &ProbeRequest) -> Result<Vec<Probe
 }
 
 fn exchange(socket: &OwnedFd, request: &ProbeRequest) -> nix::Result<Vec<ProbeReply>> {
-    let (started, mut sent, mut answers) = (Instant::now(), 0, Vec::new());
+    let (started, mut sent, mut replies) = (Instant::now(), 0, Vec::new());
     let mut buffer = [0; 256];
-    while started.elapsed() < TIMEOUT && answers.len() < request.addresses.len() {
+    while started.elapsed() < TIMEOUT && replies.len() < request.addresses.len() {
         if SEND_AT.get(sent).is_some_and(|at| started.elapsed() >= *at) {
             sent += 1;
             for address in &request.addresses {
-                let frame = frame::question(*address, request.mac);
+                let frame = frame::probe(*address, request.mac);
                 send(socket.as_raw_fd(), &frame, MsgFlags::empty())?;
             }
         }
@@ -75,11 +75,11 @@ fn exchange(socket: &OwnedFd, request: &ProbeRequest) -> nix::Result<Vec<ProbeRe
         let foreign = received.filter(|(address, mac)| {
             *mac != request.mac
                 && request.addresses.contains(address)
-                && !answers.iter().any(|(known, _)| known == address)
+                && !replies.iter().any(|(known, _)| known == address)
         });
-        answers.extend(foreign);
+        replies.extend(foreign);
     }
-    Ok(answers)
+    Ok(replies)
 }
 
 fn open(index: u32) -> nix::Result<OwnedFd> {

@@ -1,5 +1,5 @@
-//! Network settings that netlink does not know, through a procfs of our own: in a container the
-//! ordinary `/proc/sys` is read-only. `sys/net` shows the namespace of the thread that opens a file.
+//! Network sysctls, through a private procfs mount: in a container the ordinary `/proc/sys` is read-only.
+//! `sys/net` shows the namespace of the thread that opens a file.
 
 use std::{
     fs::File,
@@ -16,8 +16,8 @@ use rustix::{
 pub struct Procfs(OwnedFd);
 
 impl Procfs {
-    /// A detached mount that ends with the process; the ordinary `/proc` where the kernel or its
-    /// keepers refuse one.
+    /// A detached mount that ends with the process; the ordinary `/proc` if the kernel or a security policy
+    /// refuses one.
     pub fn open() -> io::Result<Self> {
         let detached = || {
             let fs = fsopen("proc", FsOpenFlags::FSOPEN_CLOEXEC)?;
@@ -41,8 +41,8 @@ impl Procfs {
             .map_err(|e| with_context("write", name, &e))
     }
 
-    /// Makes sure of a setting that need not exist (a module that is not loaded); says whether it was
-    /// otherwise.
+    /// Ensures the value of a setting, which need not exist (module not loaded); returns whether it was
+    /// changed.
     pub fn ensure(&self, name: &str, value: &str) -> io::Result<bool> {
         match self.get(name)? {
             Some(now) if now != value => self.set(name, value).map(|()| true),
@@ -50,7 +50,7 @@ impl Procfs {
         }
     }
 
-    /// A setting of the calling thread's network namespace; `None` where the kernel has it not.
+    /// A setting of the calling thread's network namespace; `None` if it does not exist.
     pub fn get(&self, name: &str) -> io::Result<Option<String>> {
         let mut now = String::new();
         match self.file(name, OFlags::RDONLY) {
@@ -60,8 +60,8 @@ impl Procfs {
         Ok(Some(now.trim().to_owned()))
     }
 
-    /// The settings that the links of the calling thread's network namespace have for a family (`ipv4`,
-    /// `ipv6`), for whichever thread uses them later; `None` where the kernel has no such family.
+    /// A handle of the link settings of a family (`ipv4`, `ipv6`) in the calling thread's network namespace,
+    /// usable from any thread; `None` if the kernel has no such family.
     pub fn link_settings(&self, family: &str) -> io::Result<Option<LinkSettings>> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         match open_at(&self.0, &format!("sys/net/{family}/conf"), flags) {
@@ -85,7 +85,7 @@ impl Procfs {
     }
 }
 
-/// A folder of settings that stays that of its namespace, wherever its holder goes.
+/// The settings folder of one namespace, bound to it independent of the thread.
 pub struct LinkSettings(OwnedFd);
 
 impl LinkSettings {
@@ -93,7 +93,7 @@ impl LinkSettings {
     pub fn set(&self, name: &str, value: &str) -> io::Result<()> {
         let flags = OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         let file = match open_at(&self.0, name, flags) {
-            // Below an MTU of 1280 a link speaks no IPv6 and has no settings for it.
+            // Below an MTU of 1280 a link has no IPv6 and no settings for it.
             Err(rustix::io::Errno::NOENT) => return Ok(()),
             file => file,
         };
@@ -104,7 +104,7 @@ impl LinkSettings {
             .map_err(|e| with_context("write", name, &e))
     }
 
-    /// Sets `<link>/<setting>`; the value that it had, where that was another.
+    /// Sets `<link>/<setting>`; returns the previous value if it differed.
     pub fn replace(&self, name: &str, value: &str) -> io::Result<Option<String>> {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         let file = match open_at(&self.0, name, flags) {

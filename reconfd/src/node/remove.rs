@@ -1,5 +1,5 @@
-//! Links taken away, in sets: one deletion waits out a grace period of the kernel, about 16 ms, and
-//! one deletion of a whole group waits it out once.
+//! Batched removal of links: each deletion waits for an RCU grace period, about 16 ms; the deletion of a
+//! whole group waits once.
 
 use std::collections::HashSet;
 
@@ -17,11 +17,11 @@ use super::{
     watched_netns::{WatchedNetns, read_links},
 };
 
-/// Link groups that a set of victims is gathered in; the first that no link is in.
+/// Temporary link groups for batched deletion; the first unused one is taken.
 const SCRATCH_GROUPS: std::ops::Range<u32> = 0x7063_7000..0x7063_7fff;
 
 impl Machine {
-    /// Removes links by number. One that is gone already is removed.
+    /// Removes links by ifindex. Missing ones count as removed.
     pub fn remove(&mut self, links: &[(HostNetns, u32)]) -> Result<(), Error> {
         for place in [HostNetns::Switch, HostNetns::Node] {
             let of_place = links.iter().filter(|(at, _)| *at == place);
@@ -38,7 +38,7 @@ impl Machine {
                 [index] => one(watched, index)?,
                 _ => set(watched, &indexes)?,
             }
-            // Known to be gone before it is heard.
+            // Removed from the cache before the event arrives.
             for index in indexes {
                 let gone = self.host_netns_mut(place).links.remove(&index);
                 self.update_cache(place, gone.as_ref(), None);
@@ -48,15 +48,14 @@ impl Machine {
     }
 }
 
-/// In the node's namespace others make links as well, and a number whose link has just gone may be
-/// theirs by now.
+/// In the node's namespace other programs create links as well and may have reused an ifindex.
 fn keep_ours(watched: &mut WatchedNetns, indexes: &mut Vec<u32>) -> Result<(), Error> {
     let now = read_links(&mut watched.socket)?;
     let is_same = |index: &u32| {
-        now.get(index).is_some_and(|row| {
-            let is_ours = is_host_end_name(&row.name) || row.group == GROUP;
+        now.get(index).is_some_and(|info| {
+            let is_ours = is_host_end_name(&info.name) || info.group == GROUP;
             let known = watched.links.get(index);
-            is_ours && known.is_none_or(|known| known.name == row.name)
+            is_ours && known.is_none_or(|known| known.name == info.name)
         })
     };
     indexes.retain(is_same);
@@ -68,19 +67,19 @@ fn one(watched: &mut WatchedNetns, index: u32) -> Result<(), Error> {
     let name = watched
         .links
         .get(&index)
-        .map_or_else(|| format!("number {index}"), |row| row.name.clone());
+        .map_or_else(|| format!("number {index}"), |info| info.name.clone());
     watched.socket.change(Request::deletion(
         format!("delete link {name}"),
         RouteNetlinkMessage::DelLink(message),
     ))
 }
 
-/// A group deletion takes whatever is in the group, so the group must hold the victims and no other:
-/// it is empty before, and its members are read again after they were gathered.
+/// A group deletion removes all members of the group, so it must contain only the given links: it is unused
+/// before, and its members are verified after they were added.
 fn set(watched: &mut WatchedNetns, indexes: &[u32]) -> Result<(), Error> {
     let taken: HashSet<u32> = read_links(&mut watched.socket)?
         .values()
-        .map(|row| row.group)
+        .map(|info| info.group)
         .collect();
     let Some(group) = SCRATCH_GROUPS
         .into_iter()
@@ -93,7 +92,7 @@ fn set(watched: &mut WatchedNetns, indexes: &[u32]) -> Result<(), Error> {
         .map(|index| {
             let message = LinkUnspec::new_with_index(*index).link_group(group).build();
             Request::deletion(
-                format!("gather link number {index}"),
+                format!("group link {index}"),
                 RouteNetlinkMessage::SetLink(message),
             )
         })
@@ -101,8 +100,8 @@ fn set(watched: &mut WatchedNetns, indexes: &[u32]) -> Result<(), Error> {
     first_error(watched.socket.batch(&gather))?;
     let gathered: HashSet<u32> = read_links(&mut watched.socket)?
         .values()
-        .filter(|row| row.group == group)
-        .map(|row| row.index)
+        .filter(|info| info.group == group)
+        .map(|info| info.index)
         .collect();
     if !gathered.iter().all(|index| indexes.contains(index)) {
         return indexes.iter().try_for_each(|index| one(watched, *index));

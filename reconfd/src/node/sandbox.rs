@@ -1,5 +1,5 @@
-//! A visit to one pod: its namespace opened by its record and proved, what is in it read, what must
-//! change in it changed. Open, act, close: a descriptor that is kept would keep a dead pod's links.
+//! Access to one pod's namespace: it is opened by its record and verified, read, changed, and closed. A
+//! descriptor that stays open would keep a dead pod's links.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -21,15 +21,15 @@ use super::{
     netlink::{Changes, Error, Request, Socket, in_netns},
     networks::{self, KernelNetwork, NetworkFilter},
     procfs::{LinkSettings, Procfs},
-    segments::{ends_of_tunnel, is_device, learned},
-    watched_netns::{ask_number, read_links},
+    segments::{is_device, learned, tunnel_peers},
+    watched_netns::{get_nsid, read_links},
 };
 
-/// Addresses announced on the wire.
+/// Announcement of addresses.
 mod announce;
 pub use announce::Extent;
 
-/// Why a pod can not be visited.
+/// Why a pod's namespace cannot be entered.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unreachable {
     #[error("the network namespace {0} is gone")]
@@ -43,16 +43,16 @@ pub enum Unreachable {
 /// A pod's namespace, open.
 pub struct Sandbox {
     pub netns: Netns,
-    /// Its number as the switch counts.
+    /// Its nsid in the switch.
     pub in_switch: i32,
-    /// Stays in the pod's namespace, whichever thread uses it.
+    /// Bound to the pod's namespace, independent of the thread.
     socket: Socket,
-    /// So do these. `None`: the kernel has no such family.
+    /// Bound likewise. `None`: the kernel has no such family.
     ipv4: Option<LinkSettings>,
     ipv6: Option<LinkSettings>,
 }
 
-/// How much of a pod is read beside its links.
+/// What is read of a pod beside its links.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Depth {
     pub addresses: bool,
@@ -60,19 +60,19 @@ pub struct Depth {
     pub rules: bool,
 }
 
-/// What is in a pod's namespace, as far as podconfig looks.
+/// The state of a pod's namespace, as far as podconfig reads it.
 #[derive(Clone, Debug, Default)]
 pub struct NetnsState {
     pub links: HashMap<u32, LinkInfo>,
     pub addresses: Vec<address::PresentAddress>,
     /// The kernel has IPv6.
     pub has_ipv6: bool,
-    /// Ours alone, by the number of their link.
+    /// Only ours, by ifindex.
     pub routes: Vec<(u32, Route)>,
     pub rules: BTreeSet<route::RoutingRule>,
 }
 
-/// Opens the namespace that a record names, if it is still that one.
+/// Opens the namespace of a record, if it is still the recorded one.
 pub fn open(folders: &NetnsFolders, record: &Record, boot_id: &str) -> Result<Netns, Unreachable> {
     let path = record.netns.display().to_string();
     if record.boot_id != boot_id {
@@ -93,7 +93,7 @@ pub fn open(folders: &NetnsFolders, record: &Record, boot_id: &str) -> Result<Ne
     Ok(netns)
 }
 
-/// A pod that only could not be looked at still has all of its links, and what they hold.
+/// A transient error says nothing about the pod: its links and claims stay.
 fn not_opened(error: NetnsError) -> Unreachable {
     match error.kind.transient() {
         None => Unreachable::Untrusted(error.to_string()),
@@ -106,7 +106,7 @@ fn not_opened(error: NetnsError) -> Unreachable {
 }
 
 impl Sandbox {
-    /// One thread visits the namespace, brings back what stays there, and dies.
+    /// A short-lived thread enters the namespace and opens the socket and settings there.
     pub fn new(
         netns: Netns,
         in_switch: i32,
@@ -133,7 +133,7 @@ impl Sandbox {
         })
     }
 
-    /// Reads the pod's links, and what else is asked for.
+    /// Reads the pod's links, and what `depth` selects.
     pub fn read(&mut self, depth: Depth) -> Result<NetnsState, Error> {
         let socket = &mut self.socket;
         let mut inside = NetnsState {
@@ -141,7 +141,7 @@ impl Sandbox {
             has_ipv6: self.ipv6.is_some(),
             ..NetnsState::default()
         };
-        // Whose a vlan or a vxlan is, its addresses tell as well.
+        // The ownership of a vlan or vxlan also depends on its addresses.
         if depth.addresses || inside.links.values().any(is_device) {
             inside.addresses = read_addresses(socket)?;
         }
@@ -157,7 +157,7 @@ impl Sandbox {
         Ok(inside)
     }
 
-    /// The networks that the pod has otherwise: by links that are not ours.
+    /// The pod's networks on links that are not ours.
     pub fn networks(
         &mut self,
         links: &HashMap<u32, LinkInfo>,
@@ -169,26 +169,26 @@ impl Sandbox {
         found
     }
 
-    /// The number that another namespace has in the pod's; `None`: no link leads there.
-    pub fn number_of(&mut self, other: &Netns) -> Result<Option<i32>, Error> {
-        ask_number(&mut self.socket, other)
+    /// The nsid of another namespace in the pod's; `None`: it has none.
+    pub fn nsid_of(&mut self, other: &Netns) -> Result<Option<i32>, Error> {
+        get_nsid(&mut self.socket, other)
     }
 
-    /// A link of another namespace, by that one's number as the pod counts.
+    /// A link of another namespace, by the pod's nsid of it.
     pub fn link_in(&mut self, netns: i32, index: u32) -> Option<LinkInfo> {
-        let op = "look at the other end of a link";
+        let op = "get the other end of a link";
         let found = self
             .socket
             .get(op, &in_netns::get_link(netns, index), LinkInfo::read);
         found.ok().flatten()
     }
 
-    /// The other ends of one of the pod's tunnels.
+    /// The peers of one of the pod's tunnels.
     pub fn peers(&mut self, index: u32) -> Result<BTreeSet<IpAddr>, Error> {
-        ends_of_tunnel(&mut self.socket, index)
+        tunnel_peers(&mut self.socket, index)
     }
 
-    /// Forgets what the pod has learned of its neighbours on a link; what it has set itself stays.
+    /// Deletes the learned neighbours of a link; static ones stay.
     pub fn forget_neighbours(&mut self, index: u32) -> Result<(), Error> {
         let list = neighbour::list();
         let learned = self
@@ -200,14 +200,14 @@ impl Sandbox {
         first_error(self.socket.batch(&forget))
     }
 
-    /// With a new end of a tunnel, what was learned to be behind the others may be behind it.
+    /// With a new tunnel peer, learned entries of the other peers may be stale.
     pub fn forget_learned(&mut self, index: u32, name: &str) -> Result<(), Error> {
         let entries = learned(&mut self.socket, index)?.into_iter();
         let forget: Vec<Request> = entries.map(|entry| peers::forget(name, entry)).collect();
         first_error(self.socket.batch(&forget))
     }
 
-    /// Sends a batch inside the pod, behind the settings of its links; one answer per request.
+    /// Applies link settings and then a batch of requests in the pod; returns one result per request.
     pub fn apply(
         &mut self,
         settings: &[(String, &str)],
@@ -257,7 +257,7 @@ fn read_rules(
     no_such_family(found)
 }
 
-/// A kernel without IPv6, or without rules, has none.
+/// Empty if the kernel has no IPv6 or no rules.
 pub(super) fn no_such_family<T: Default>(found: Result<T, Error>) -> Result<T, Error> {
     match found {
         Err(Error {

@@ -1,5 +1,5 @@
-//! What segments are on and what belongs to them: devices in the switch, the other ends of tunnels, the
-//! node's own addresses, and links of the node that somebody took away.
+//! Segments on the node: devices in the switch, tunnel peers, the node's own addresses, and links of the node
+//! that were moved to another namespace.
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
@@ -23,87 +23,87 @@ use super::{
     watched_netns::WatchedNetns,
 };
 
-/// The other ends of tunnels, by the number of the device.
+/// Tunnel peers, by ifindex of the device.
 pub type Peers = HashMap<u32, BTreeSet<IpAddr>>;
 
-pub fn is_device(row: &LinkInfo) -> bool {
-    row.is_kind(VLAN) || row.is_kind(VXLAN)
+pub fn is_device(info: &LinkInfo) -> bool {
+    info.is_kind(VLAN) || info.is_kind(VXLAN)
 }
 
 impl Machine {
     pub(super) fn update_device(&mut self, before: Option<&LinkInfo>, now: Option<&LinkInfo>) {
-        if let Some(row) = now.filter(|row| is_device(row)) {
-            self.devices.insert(row.name.clone(), row.index);
+        if let Some(info) = now.filter(|info| is_device(info)) {
+            self.devices.insert(info.name.clone(), info.index);
         }
-        if let (Some(row), None) = (before.filter(|row| is_device(row)), now) {
-            self.peers.remove(&row.index);
-            if self.devices.get(&row.name) == Some(&row.index) {
-                self.devices.remove(&row.name);
+        if let (Some(info), None) = (before.filter(|info| is_device(info)), now) {
+            self.peers.remove(&info.index);
+            if self.devices.get(&info.name) == Some(&info.index) {
+                self.devices.remove(&info.name);
             }
         }
     }
 
-    /// A link that comes is no longer one that has left.
+    /// A link that appears is not a moved one any more.
     pub(super) fn update_leaving(&mut self, before: Option<&LinkInfo>, now: Option<&LinkInfo>) {
         match (before, now) {
-            (_, Some(row)) => self.moved.retain(|name| !row.is_called(name)),
-            (Some(row), None) => {
-                self.moved.remove(&row.name);
+            (_, Some(info)) => self.moved.retain(|name| !info.is_called(name)),
+            (Some(info), None) => {
+                self.moved.remove(&info.name);
             }
             (None, None) => (),
         }
     }
 
-    /// Remembers that a link has left for another namespace. Of links that somebody's link is on alone:
-    /// with every pod that starts some leave.
-    pub fn record_moved(&mut self, row: &LinkInfo) {
-        self.moved.insert(row.name.clone());
-        self.moved.extend(row.altnames.iter().cloned());
+    /// Records that a link was moved to another namespace. Only for parents of our links: with every pod that
+    /// starts, some links are moved.
+    pub fn record_moved(&mut self, info: &LinkInfo) {
+        self.moved.insert(info.name.clone());
+        self.moved.extend(info.altnames.iter().cloned());
     }
 
-    /// Whether a link of that name has left the node's namespace for another.
+    /// Whether a link of that name was moved from the node's namespace.
     pub fn has_moved(&self, name: &str) -> bool {
         self.moved.contains(name)
     }
 
-    /// Bridges in the switch, and the namespaces that have them.
+    /// Bridges in the switch, and the namespaces that own them.
     pub fn segment_owners(&self) -> Vec<(String, String)> {
-        let rows = self
+        let infos = self
             .switch
             .links
             .values()
-            .filter(|row| row.is_kind("bridge"));
-        let owned = rows.filter_map(|row| {
-            let owner = bridge_owner(row.alias.as_deref()?, &self.installation)?;
-            Some((row.name.clone(), owner.to_owned()))
+            .filter(|info| info.is_kind("bridge"));
+        let owned = infos.filter_map(|info| {
+            let owner = bridge_owner(info.alias.as_deref()?, &self.installation)?;
+            Some((info.name.clone(), owner.to_owned()))
         });
         owned.collect()
     }
 
-    /// Devices in the switch that stand on none of the bridges that stay.
+    /// Devices in the switch that are on no remaining bridge.
     pub fn idle_devices(&self, idle_bridges: &HashSet<u32>) -> Vec<(HostNetns, u32)> {
-        let is_idle = |row: &&LinkInfo| {
-            is_device(row)
-                && row
+        let is_idle = |info: &&LinkInfo| {
+            is_device(info)
+                && info
                     .master
                     .is_none_or(|bridge| idle_bridges.contains(&bridge))
         };
         let idle = self.switch.links.values().filter(is_idle);
-        idle.map(|row| (HostNetns::Switch, row.index)).collect()
+        idle.map(|info| (HostNetns::Switch, info.index)).collect()
     }
 
-    /// A link of the node, not ours, that takes the same frames as a device with this data would.
+    /// A link of the node, not ours, that receives the same frames as a device with this data.
     pub fn conflicting_device(&self, parent: u32, data: &LinkData) -> Option<&LinkInfo> {
-        self.node.links.values().find(|row| {
+        self.node.links.values().find(|info| {
             let same_parent = match data {
-                LinkData::Vlan { .. } => row.peer == Some(parent) && row.peer_netns.is_none(),
+                LinkData::Vlan { .. } => info.peer == Some(parent) && info.peer_netns.is_none(),
                 LinkData::Vxlan { .. } => true,
             };
-            same_parent && row.data.is_some_and(|other| other.meets(data))
+            same_parent && info.data.is_some_and(|other| other.meets(data))
         })
     }
 
-    /// The node's own addresses and the numbers of their links, as the kernel tells them, IPv4 first.
+    /// The node's own addresses and their ifindexes, in the kernel's order, IPv4 first.
     pub fn own_addresses(&mut self) -> Result<&[(u32, IpAddr)], Error> {
         if self.own_addresses.is_none() {
             self.own_addresses = Some(self.read_own_addresses()?);
@@ -111,18 +111,18 @@ impl Machine {
         Ok(self.own_addresses.get_or_insert_default())
     }
 
-    /// Those of one link of the node, by name or altname.
+    /// The addresses of one link of the node, by name or altname.
     pub fn addresses_of(&mut self, link: &str) -> Result<Vec<IpAddr>, Error> {
-        let index = self.node.link_called(link).map(|row| row.index);
+        let index = self.node.link_called(link).map(|info| info.index);
         let all = self.own_addresses()?.iter();
         let of_link = all.filter(|(on, _)| Some(*on) == index);
         Ok(of_link.map(|(_, address)| *address).collect())
     }
 
-    /// Asks for the node's addresses again; whether they are others than before.
+    /// Reads the node's addresses again; returns whether they have changed.
     pub fn own_addresses_differ(&mut self) -> Result<bool, Error> {
         let Some(before) = self.own_addresses.clone() else {
-            // Nobody has asked yet.
+            // Not in use yet.
             return Ok(false);
         };
         let now = self.read_own_addresses()?;
@@ -139,30 +139,31 @@ impl Machine {
         Ok(addresses)
     }
 
-    /// Devices whose parent is not in the node's namespace any more: a vlan goes on where its parent is.
+    /// Devices whose parent is not in the node's namespace any more: a vlan follows its parent.
     pub fn stray_devices(&self) -> Vec<(HostNetns, u32)> {
-        let is_stray = |row: &&LinkInfo| match row.data {
-            Some(LinkData::Vlan { .. }) => row
+        let is_stray = |info: &&LinkInfo| match info.data {
+            Some(LinkData::Vlan { .. }) => info
                 .peer
                 .is_none_or(|parent| !self.node.links.contains_key(&parent)),
             Some(LinkData::Vxlan { .. }) | None => false,
         };
         let stray = self.switch.links.values().filter(is_stray);
-        stray.map(|row| (HostNetns::Switch, row.index)).collect()
+        stray.map(|info| (HostNetns::Switch, info.index)).collect()
     }
 
-    /// The bridges that the devices among these links are on.
+    /// The bridges of the devices among these links.
     pub fn bridges_of_devices(&self, links: &[(HostNetns, u32)]) -> BTreeSet<u32> {
         let in_switch = links
             .iter()
             .filter(|(place, _)| *place == HostNetns::Switch);
-        let rows = in_switch.filter_map(|(_, index)| self.switch.links.get(index));
-        rows.filter(|row| is_device(row))
-            .filter_map(|row| row.master)
+        let infos = in_switch.filter_map(|(_, index)| self.switch.links.get(index));
+        infos
+            .filter(|info| is_device(info))
+            .filter_map(|info| info.master)
             .collect()
     }
 
-    /// Looks for nf_tables again, where there were none; whether there are now.
+    /// Opens the filter again if nf_tables was missing; returns whether it is available.
     pub fn open_filter(&mut self) -> Result<bool, Error> {
         let filter = Filter::open(&self.installation, &self.changes)?;
         let is_available = filter.is_available();
@@ -172,7 +173,7 @@ impl Machine {
         Ok(is_available)
     }
 
-    /// The filter keeps what has a device, and what is claimed.
+    /// Keeps the peer filters of tunnels that have a device or are claimed.
     pub fn retain_peer_filters(
         &mut self,
         is_claimed: impl Fn(u32, u16) -> bool,
@@ -182,7 +183,7 @@ impl Machine {
             .switch
             .links
             .values()
-            .filter_map(|row| match row.data {
+            .filter_map(|info| match info.data {
                 Some(LinkData::Vxlan { vni, port, .. }) => Some((vni, port)),
                 _ => None,
             })
@@ -195,10 +196,9 @@ impl Machine {
         })
     }
 
-    /// What comes for a port of ours by a link that no tunnel on it is on, is nobody's frame: a burst of
-    /// this node's own pods could carry one for us behind one for nobody. Where somebody else has a
-    /// tunnel on the port that may be on any link, all links stay open; and where ours does not come up,
-    /// the port may be that of a service.
+    /// Closes ports to links that no tunnel uses: a burst from this node's own pods could carry a frame for
+    /// us behind one with an unused VNI. If another program's tunnel on the port may use any link, all links
+    /// stay open; if our device does not exist, the port may belong to a service.
     fn close_ports(&mut self, stands: impl Fn(&Tunnel) -> bool) -> Result<(), Error> {
         let mut links: HashMap<u16, BTreeSet<u32>> = HashMap::new();
         let tunnels = self.filter.tunnels().iter();
@@ -213,7 +213,7 @@ impl Machine {
             self.filter.close(port, None)?;
         }
         for (port, mut ours) in links {
-            let others = self.node.links.values().filter_map(|row| match row.data {
+            let others = self.node.links.values().filter_map(|info| match info.data {
                 Some(LinkData::Vxlan {
                     port: other,
                     underlay,
@@ -232,14 +232,14 @@ impl Machine {
     }
 }
 
-/// The other ends of the tunnels of a namespace.
+/// The peers of all tunnels of a namespace.
 pub fn read_peers(watched: &mut WatchedNetns) -> Result<Peers, Error> {
     peers_of(&mut watched.socket)
 }
 
 fn peers_of(socket: &mut Socket) -> Result<Peers, Error> {
     socket.dump(
-        "list the ends of tunnels",
+        "list tunnel peers",
         &peers::list(),
         |all: &mut Peers, _, body| {
             if let Some(entry) = peers::read(body).filter(Entry::is_default) {
@@ -249,10 +249,10 @@ fn peers_of(socket: &mut Socket) -> Result<Peers, Error> {
     )
 }
 
-/// The other ends of one tunnel.
-pub fn ends_of_tunnel(socket: &mut Socket, index: u32) -> Result<BTreeSet<IpAddr>, Error> {
+/// The peers of one tunnel.
+pub fn tunnel_peers(socket: &mut Socket, index: u32) -> Result<BTreeSet<IpAddr>, Error> {
     socket.dump(
-        "list the ends of a tunnel",
+        "list the peers of a tunnel",
         &peers::list_of(index),
         |all: &mut BTreeSet<IpAddr>, _, body| {
             let entry = peers::read(body).filter(Entry::is_default);
@@ -265,10 +265,10 @@ pub fn ends_of_tunnel(socket: &mut Socket, index: u32) -> Result<BTreeSet<IpAddr
     )
 }
 
-/// What a tunnel has learned to be behind its ends.
+/// The learned entries of a tunnel.
 pub fn learned(socket: &mut Socket, index: u32) -> Result<Vec<Entry>, Error> {
     socket.dump(
-        "list what is behind the ends of a tunnel",
+        "list learned entries of a tunnel",
         &peers::list_of(index),
         |all: &mut Vec<Entry>, _, body| {
             let entry = peers::read_learned(body);

@@ -1,4 +1,4 @@
-//! The switch: podconfig's own network namespace on this node, where the tenants' segments meet.
+//! The switch: podconfig's own network namespace on this node, with the bridges of the tenants' segments.
 //!
 //! It forwards nothing, has no address and its loopback stays down, so that a pod on a segment
 //! reaches the other pods of the segment and nothing of the node.
@@ -26,7 +26,7 @@ use super::{
     watched_netns::read_links,
 };
 
-/// What must hold inside, whatever the node's own settings are: a new namespace inherits some.
+/// The sysctls inside: a new namespace inherits some from the node.
 const SETTINGS: [(&str, &str); 7] = [
     ("ipv4/ip_forward", "0"),
     ("ipv6/conf/all/forwarding", "0"),
@@ -37,16 +37,16 @@ const SETTINGS: [(&str, &str); 7] = [
     ("bridge/bridge-nf-call-arptables", "0"),
 ];
 
-/// How long a switch that somebody else pins is waited for.
+/// How long to wait for a switch that another program pins.
 const PATIENCE: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Who makes the switch and pins it.
+/// The program that creates and pins the switch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Maker {
     /// This program.
     Itself,
-    /// Another one: this one may not mount, and never builds in a second switch.
+    /// Another one: this one may not mount, and never creates a second switch.
     Other,
 }
 
@@ -59,7 +59,7 @@ pub struct Pin {
 }
 
 impl Pin {
-    /// The installation's switch, by whoever makes it.
+    /// Opens or creates the installation's switch, depending on the maker.
     pub fn open(
         folder: &Path,
         installation: &str,
@@ -73,7 +73,7 @@ impl Pin {
         }
     }
 
-    /// The installation's switch: found again, or made and pinned.
+    /// Opens the installation's switch, or creates and pins it.
     pub fn find_or_make(
         folder: &Path,
         installation: &str,
@@ -135,14 +135,14 @@ impl Pin {
         &self.path
     }
 
-    /// Makes the settings hold again, should somebody have loaded a module or changed them.
+    /// Enforces the settings again, in case a module was loaded or they were changed.
     pub fn enforce(&self, procfs: &Procfs) -> io::Result<()> {
         self.netns
             .enter(|| enforce(procfs))
             .map_err(io::Error::other)?
     }
 
-    /// Whether the path still leads to this very namespace. A path that cannot be looked at may.
+    /// Whether the path still leads to this namespace. An unreadable path is an error.
     pub fn holds(&self) -> io::Result<bool> {
         use std::os::unix::fs::MetadataExt;
         match fs::metadata(&self.path) {
@@ -152,7 +152,7 @@ impl Pin {
         }
     }
 
-    /// Pins the namespace at its path; again, if somebody unmounted it.
+    /// Pins the namespace at its path, also after it was unmounted.
     pub fn pin(&self) -> io::Result<()> {
         let with_context = |e: io::Error| {
             io::Error::new(
@@ -177,7 +177,7 @@ impl Pin {
         .map_err(|errno| with_context(errno.into()))
     }
 
-    /// Takes the pin away; the namespace goes with its last holder. Another namespace at that path stays.
+    /// Removes the pin; the namespace ends with its last reference. Another namespace at that path stays.
     pub fn unpin(&self) -> io::Result<()> {
         let with_context = |op: &str, error: io::Error| {
             io::Error::new(
@@ -185,7 +185,7 @@ impl Pin {
                 format!("{op} {}: {error}", self.path.display()),
             )
         };
-        // It may have been mounted over itself.
+        // It may be mounted several times.
         while self.holds()? {
             umount2(&self.path, MntFlags::MNT_DETACH)
                 .map_err(|errno| with_context("unmount the switch at", errno.into()))?;
@@ -202,8 +202,8 @@ impl Pin {
     }
 }
 
-/// Waits for the switch that somebody else pins. Before anything that would tell that somebody that a daemon
-/// already lives in one.
+/// Waits for the switch that another program pins. Must precede everything that would signal to that program
+/// that a daemon already uses one.
 pub fn await_pin(folder: &Path, installation: &str) -> io::Result<()> {
     let (path, start) = (path_in(folder, installation), Instant::now());
     while open(folder, &path)?.is_none() {
@@ -229,7 +229,7 @@ fn path_in(folder: &Path, installation: &str) -> PathBuf {
     }
 }
 
-/// As `ip netns` does: what is mounted below the folder must be seen by everybody.
+/// As `ip netns` does: mounts below the folder must propagate to all mount namespaces.
 fn share_mounts(folder: &Path) -> io::Result<()> {
     fs::create_dir_all(folder)?;
     let share = || {
@@ -254,7 +254,7 @@ fn share_mounts(folder: &Path) -> io::Result<()> {
     share().map_err(io::Error::from)
 }
 
-/// The namespace at the path; `None` if there is none, also if an unmounted file is all that is left.
+/// The namespace at the path; `None` if there is none, also if only an unmounted file is left.
 fn open(folder: &Path, path: &Path) -> io::Result<Option<Netns>> {
     if !path.try_exists()? {
         return Ok(None);
@@ -279,7 +279,7 @@ fn is_mounted(path: &Path) -> io::Result<bool> {
         .any(|line| line.split(' ').nth(4) == Some(&*at)))
 }
 
-/// A namespace of that name that somebody else made is left alone.
+/// Refuses a namespace of that name that another program created.
 fn check(netns: Netns, path: &Path, alias: &str, changes: &Changes) -> io::Result<Netns> {
     let links = netns.enter(|| Socket::open(changes).map(|mut socket| read_links(&mut socket)));
     let links = links
@@ -294,7 +294,7 @@ fn check(netns: Netns, path: &Path, alias: &str, changes: &Changes) -> io::Resul
     )))
 }
 
-/// Ready before it is pinned, so that a crash leaves either nothing or a whole switch.
+/// Set up before it is pinned, so that a crash leaves either nothing or a complete switch.
 fn make(alias: &str, procfs: &Procfs, changes: &Changes) -> io::Result<Netns> {
     let made = std::thread::scope(|scope| {
         let builder = std::thread::Builder::new().name("make-switch".into());

@@ -22,7 +22,7 @@ impl Machine {
     fn remove_ends(&mut self) -> Result<(), Error> {
         let pods = self.pods_with_links();
         let ends = pods.iter().flat_map(|uid| self.ends_of(uid));
-        let links: Vec<_> = ends.map(|(place, row, _)| (place, row.index)).collect();
+        let links: Vec<_> = ends.map(|(place, info, _)| (place, info.index)).collect();
         self.remove(&links)
     }
 

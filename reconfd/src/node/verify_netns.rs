@@ -1,5 +1,5 @@
-//! A namespace that somebody only spoke of, verified before anything is done in it: opened through the
-//! same door as a recorded one, not the node's own, and with one of the pod's addresses inside.
+//! Verification of a namespace from an unverified source, before anything is changed in it: it is opened like
+//! a recorded one, is not the node's own, and has one of the pod's addresses.
 
 use std::{collections::BTreeSet, net::IpAddr, path::Path};
 
@@ -8,11 +8,11 @@ use ipnetwork::IpNetwork;
 
 use super::{Machine, netlink::Socket, sandbox::read_addresses};
 
-/// What was found at a path.
+/// The verified namespace at a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifiedNetns {
     pub identity: Identity,
-    /// Those of the pod's addresses that are in it, with their prefix lengths.
+    /// The pod's addresses that it has, with their prefix lengths.
     pub addresses: Vec<IpNetwork>,
 }
 
@@ -23,14 +23,13 @@ pub enum VerifyError {
     Refused(String),
     #[error("has none of the pod's addresses")]
     NoPodAddress,
-    /// Another time may bring another answer.
+    /// A transient error; a retry may succeed.
     #[error("{0}")]
     Retry(String),
 }
 
 impl Machine {
-    /// Looks at what is at the path now. The answer holds for that namespace and no other: whoever comes
-    /// back compares the identity.
+    /// Verifies the namespace that is at the path now. Later users must compare the identity.
     pub fn verify_netns(
         &self,
         path: &Path,
@@ -49,7 +48,7 @@ impl Machine {
         }
     }
 
-    /// The addresses in a namespace that podconfig has not put there itself.
+    /// The addresses in a namespace that are not podconfig's.
     fn own_addresses_of(&self, netns: &Netns) -> Result<Vec<IpNetwork>, VerifyError> {
         let later = |error: &dyn std::fmt::Display| VerifyError::Retry(error.to_string());
         let socket = netns.enter(|| Socket::open(&self.changes));

@@ -1,5 +1,5 @@
-//! A namespace that the daemon lives beside for good, the switch or the node's own: a socket to
-//! change it, a socket that hears of changes, and its links kept true by what is heard.
+//! A permanently watched namespace, the switch or the node's own: a request socket, event sockets, and a
+//! cache of its links.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -26,13 +26,13 @@ const NETNSA_NSID: u16 = 1;
 const NETNSA_FD: u16 = 3;
 const RTM_NEWNSID: u16 = 88;
 
-/// What one link event says.
+/// A decoded link event.
 #[derive(Clone, Debug)]
 pub enum LinkEvent {
     Link(Box<LinkInfo>),
     Gone {
         index: u32,
-        /// To another namespace.
+        /// Moved to another namespace.
         moved: bool,
     },
 }
@@ -40,10 +40,10 @@ pub enum LinkEvent {
 impl LinkEvent {
     pub fn read(kind: u16, body: &[u8]) -> Option<Self> {
         match kind {
-            RTM_NEWLINK => LinkInfo::read(body).map(|row| Self::Link(Box::new(row))),
-            RTM_DELLINK => LinkInfo::read(body).map(|row| Self::Gone {
-                index: row.index,
-                moved: row.left_for.is_some(),
+            RTM_NEWLINK => LinkInfo::read(body).map(|info| Self::Link(Box::new(info))),
+            RTM_DELLINK => LinkInfo::read(body).map(|info| Self::Gone {
+                index: info.index,
+                moved: info.left_for.is_some(),
             }),
             _ => None,
         }
@@ -54,15 +54,15 @@ pub struct WatchedNetns {
     pub netns: Netns,
     pub socket: Socket,
     pub events: EventSocket,
-    /// What is around the links.
+    /// Events of the tables.
     pub tables: EventSocket,
     pub links: HashMap<u32, LinkInfo>,
-    /// Numbers are never given twice, so that a late message can not hit a newer link.
+    /// Ifindexes are never reused, so that a late request cannot hit a newer link.
     next_index: u32,
 }
 
 impl WatchedNetns {
-    /// `events` must have been opened before the links are read, or a change between is lost.
+    /// `events` must be opened before the links are read, or changes are missed.
     pub fn open(
         netns: Netns,
         changes: &Changes,
@@ -92,7 +92,7 @@ impl WatchedNetns {
         Ok(())
     }
 
-    /// A free interface number.
+    /// A free ifindex.
     pub fn take_index(&mut self) -> u32 {
         let index = self.next_index;
         self.next_index += 1;
@@ -100,31 +100,30 @@ impl WatchedNetns {
     }
 
     pub fn link_called(&self, name: &str) -> Option<&LinkInfo> {
-        self.links.values().find(|row| row.is_called(name))
+        self.links.values().find(|info| info.is_called(name))
     }
 
-    /// Takes in one link event of this namespace; the link as it was before and is now, where the
-    /// event says anything.
+    /// Updates the cache with a link event; returns the link before and after, if it has changed.
     pub fn hear(&mut self, word: LinkEvent) -> Option<(Option<LinkInfo>, Option<LinkInfo>)> {
         match word {
-            LinkEvent::Link(row) => {
-                self.next_index = self.next_index.max(row.index + 1);
-                let before = self.links.insert(row.index, (*row).clone());
-                Some((before, Some(*row)))
+            LinkEvent::Link(info) => {
+                self.next_index = self.next_index.max(info.index + 1);
+                let before = self.links.insert(info.index, (*info).clone());
+                Some((before, Some(*info)))
             }
             LinkEvent::Gone { index, .. } => Some((self.links.remove(&index), None)),
         }
     }
 
-    /// The number that `netns` has in this namespace; one is given to it where it has none.
-    pub fn number_of(&mut self, netns: &Netns) -> Result<i32, Error> {
-        if let Some(number) = ask_number(&mut self.socket, netns)? {
+    /// The nsid of `netns` in this namespace; assigns one if it has none.
+    pub fn nsid_of(&mut self, netns: &Netns) -> Result<i32, Error> {
+        if let Some(number) = get_nsid(&mut self.socket, netns)? {
             return Ok(number);
         }
         let body = Body::Raw(RTM_NEWNSID, nsid_message(netns, true));
-        let request = Request::of_body("number the pod's namespace", 0, body);
+        let request = Request::of_body("assign an nsid to the pod's namespace", 0, body);
         match self.socket.change(request) {
-            // Somebody was quicker: a veth between the two gives a number as well.
+            // Assigned concurrently: a veth between the two namespaces assigns one as well.
             Ok(())
             | Err(Error {
                 errno: Errno::EEXIST,
@@ -133,29 +132,29 @@ impl WatchedNetns {
             Err(error) => return Err(error),
         }
         let missing = || Error {
-            op: "number the pod's namespace".into(),
+            op: "assign an nsid to the pod's namespace".into(),
             errno: Errno::ENOENT,
             text: String::new(),
         };
-        ask_number(&mut self.socket, netns)?.ok_or_else(missing)
+        get_nsid(&mut self.socket, netns)?.ok_or_else(missing)
     }
 
-    /// The ids that namespaces have in this one.
+    /// The nsids in this namespace.
     pub fn netns_ids(&mut self) -> Result<HashSet<i32>, Error> {
         let body = Body::Raw(RTM_GETNSID, vec![0; 4]);
-        let add = |used: &mut HashSet<i32>, _, bytes: &[u8]| used.extend(read_number(bytes));
-        self.socket.dump("list the ids of namespaces", &body, add)
+        let add = |used: &mut HashSet<i32>, _, bytes: &[u8]| used.extend(read_nsid(bytes));
+        self.socket.dump("list nsids", &body, add)
     }
 }
 
-/// The number that a namespace has in the socket's own.
-pub fn ask_number(socket: &mut Socket, netns: &Netns) -> Result<Option<i32>, Error> {
+/// The nsid of a namespace in the socket's own.
+pub fn get_nsid(socket: &mut Socket, netns: &Netns) -> Result<Option<i32>, Error> {
     let body = Body::Raw(RTM_GETNSID, nsid_message(netns, false));
-    let number = socket.get("ask the number of a namespace", &body, read_number)?;
+    let number = socket.get("get the nsid of a namespace", &body, read_nsid)?;
     Ok(number.filter(|number| *number >= 0))
 }
 
-/// `struct rtgenmsg`, padded, and the namespace by descriptor; "any number" where one is to be given.
+/// `struct rtgenmsg`, padded, and the namespace by descriptor; with `give` the kernel chooses the nsid.
 fn nsid_message(netns: &Netns, give: bool) -> Vec<u8> {
     use std::os::fd::AsRawFd;
     let mut bytes = vec![0; 4];
@@ -171,14 +170,14 @@ fn nsid_message(netns: &Netns, give: bool) -> Vec<u8> {
     bytes
 }
 
-/// The number that a message about a namespace names.
-pub fn read_number(body: &[u8]) -> Option<i32> {
+/// The nsid in a message about a namespace.
+pub fn read_nsid(body: &[u8]) -> Option<i32> {
     let attributes = NlasIterator::new(body.get(4..)?);
     let number = attributes.flatten().find(|a| a.kind() == NETNSA_NSID)?;
     Some(i32::from_ne_bytes(number.value().try_into().ok()?))
 }
 
-/// One link of the namespace that the socket is in, as it is now; `None`: there is none of that number.
+/// Reads one link of the socket's namespace; `None`: there is none with that ifindex.
 pub fn read_link(socket: &mut Socket, index: u32) -> Result<Option<LinkInfo>, Error> {
     let mut message = LinkMessage::default();
     message.header.index = index;
@@ -186,10 +185,10 @@ pub fn read_link(socket: &mut Socket, index: u32) -> Result<Option<LinkInfo>, Er
         .attributes
         .push(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]));
     let body = Body::Route(RouteNetlinkMessage::GetLink(message));
-    socket.get("look at a link", &body, LinkInfo::read)
+    socket.get("get a link", &body, LinkInfo::read)
 }
 
-/// All links of the namespace that the socket is in, without their counters.
+/// All links of the socket's namespace, without statistics.
 pub fn read_links(socket: &mut Socket) -> Result<HashMap<u32, LinkInfo>, Error> {
     let mut message = LinkMessage::default();
     message
@@ -200,8 +199,8 @@ pub fn read_links(socket: &mut Socket) -> Result<HashMap<u32, LinkInfo>, Error> 
         "list links",
         &body,
         |links: &mut HashMap<u32, LinkInfo>, _, bytes| {
-            if let Some(row) = LinkInfo::read(bytes) {
-                links.insert(row.index, row);
+            if let Some(info) = LinkInfo::read(bytes) {
+                links.insert(info.index, info);
             }
         },
     )

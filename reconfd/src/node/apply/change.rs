@@ -156,8 +156,8 @@ impl Machine {
             Edit::Port(port) => Some(*port),
             _ => None,
         });
-        if let (Some(port), Some(row)) = (set, self.host_netns_mut(place).links.get_mut(&index)) {
-            row.port = Some(port);
+        if let (Some(port), Some(info)) = (set, self.host_netns_mut(place).links.get_mut(&index)) {
+            info.port = Some(port);
         }
     }
 
@@ -167,7 +167,7 @@ impl Machine {
         let index = present.host.index;
         let link = || LinkUnspec::new_with_index(index);
         let set = |message| {
-            let op = format!("name {} {} again", present.host.name, want.host_name);
+            let op = format!("rename {} to {}", present.host.name, want.host_name);
             Request::new(op, 0, RouteNetlinkMessage::SetLink(message))
         };
         let rename = || set(link().name(want.host_name.clone()).build());

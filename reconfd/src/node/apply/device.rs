@@ -103,7 +103,7 @@ impl Machine {
             Device::Exclusive(_) => self.node.links.get(&want.parent),
             Device::Inside { .. } => None,
         };
-        parent.and_then(|row| row.mac).unwrap_or_default()
+        parent.and_then(|info| info.mac).unwrap_or_default()
     }
 
     /// Changes an existing device in place.

@@ -45,7 +45,7 @@ impl Machine {
     /// Whether a link forwards incoming frames. A link that is gone or unreadable is not waited for.
     fn gets_through(&mut self, place: HostNetns, index: u32) -> bool {
         let found = read_link(&mut self.host_netns_mut(place).socket, index);
-        let row: Option<LinkInfo> = found.ok().flatten();
-        row.is_none_or(|row| row.running && (row.forwarding || !row.is_port()))
+        let info: Option<LinkInfo> = found.ok().flatten();
+        info.is_none_or(|info| info.running && (info.forwarding || !info.is_port()))
     }
 }

@@ -33,10 +33,10 @@ impl Machine {
         let bridge = self.bridge_index(&segment.name);
         let name = segment.device_name();
         let device = self.devices.get(&name).copied();
-        let row = |index: Option<u32>| self.switch.links.get(&index?);
+        let info = |index: Option<u32>| self.switch.links.get(&index?);
         shared::PresentSegment {
-            bridge: row(bridge),
-            device: row(device),
+            bridge: info(bridge),
+            device: info(device),
             peers: device
                 .and_then(|index| self.peers.get(&index))
                 .unwrap_or(&NO_PEERS),
@@ -51,7 +51,7 @@ impl Machine {
         let bridge = self.bridge(&segment.name, &shared::stands_for(segment, &device.owner))?;
         self.admit(&segment.data, device)?;
         let present = self.shared_device(segment);
-        let found = present.device.map(|row| row.index);
+        let found = present.device.map(|info| info.index);
         match (
             shared::edits(present, segment, device, &self.installation),
             found,
@@ -97,19 +97,19 @@ impl Machine {
         };
         let create = device::create(&segment.data, &site);
         self.node.socket.change(create).map_err(in_use)?;
-        let row = LinkInfo {
+        let info = LinkInfo {
             index,
             name: name.clone(),
             up: false,
             mtu: want.mtu,
-            mac: self.node.links.get(&want.parent).and_then(|row| row.mac),
+            mac: self.node.links.get(&want.parent).and_then(|info| info.mac),
             peer: Some(want.parent),
             master: Some(bridge),
             kind: Some(segment.data.kind().into()),
             data: Some(segment.data.as_link_data(want.parent)),
             ..LinkInfo::default()
         };
-        self.switch.links.insert(index, row);
+        self.switch.links.insert(index, info);
         self.devices.insert(name, index);
         let made = self.apply_shared(segment, want, index, bridge, &shared::follow(want));
         match made {
@@ -239,20 +239,20 @@ impl Machine {
             SegmentEdit::DeletePeer(peer) => drop(peers.remove(peer)),
             SegmentEdit::Owner => {
                 let alias = shared::alias(segment, &want.owner, &self.installation);
-                if let Some(row) = self.switch.links.get_mut(&bridge) {
-                    row.alias = Some(alias);
+                if let Some(info) = self.switch.links.get_mut(&bridge) {
+                    info.alias = Some(alias);
                 }
             }
             SegmentEdit::Mtu | SegmentEdit::Join | SegmentEdit::Port => {
-                let Some(row) = self.switch.links.get_mut(&index) else {
+                let Some(info) = self.switch.links.get_mut(&index) else {
                     return;
                 };
                 match edit {
-                    SegmentEdit::Mtu => row.mtu = want.mtu,
-                    SegmentEdit::Join => row.master = Some(bridge),
+                    SegmentEdit::Mtu => info.mtu = want.mtu,
+                    SegmentEdit::Join => info.master = Some(bridge),
                     _ => {
-                        row.port = Some(shared::UPLINK_PORT);
-                        row.up |= want.up;
+                        info.port = Some(shared::UPLINK_PORT);
+                        info.up |= want.up;
                     }
                 }
             }

@@ -45,7 +45,7 @@ pub struct FoundSet {
 /// The kernel's generation id of all tables of the namespace.
 pub fn generation(socket: &mut Socket) -> Result<Option<u32>, Error> {
     let read = |message: &[u8]| find_number(attributes(message), 1);
-    socket.get("ask for the nft generation", &body(GETGEN, &[]), read)
+    socket.get("get the nft generation", &body(GETGEN, &[]), read)
 }
 
 /// Reads the table, if it exists.
@@ -70,10 +70,10 @@ fn read_all(socket: &mut Socket, table: &str, op: &str) -> Result<Option<FoundTa
         sets: read_sets(socket, table, op)?,
     };
     for (name, set) in &mut found.sets {
-        let question = [Attribute::text(1, table), Attribute::text(2, name)];
+        let request = [Attribute::text(1, table), Attribute::text(2, name)];
         set.elements = socket.dump(
             op,
-            &body(GETSETELEM, &question),
+            &body(GETSETELEM, &request),
             |all: &mut BTreeSet<_>, _, message| all.extend(read_elements(attributes(message))),
         )?;
     }
@@ -90,8 +90,8 @@ fn read_chains(
             described,
             rules: Vec::new(),
         })?;
-    let question = body(GETRULE, &[Attribute::text(1, table)]);
-    let rules = socket.dump(op, &question, |all: &mut Vec<_>, _, message| {
+    let request = body(GETRULE, &[Attribute::text(1, table)]);
+    let rules = socket.dump(op, &request, |all: &mut Vec<_>, _, message| {
         let rule = attributes(message);
         if is_of(rule, table) {
             let expressions = find(rule, 4).unwrap_or_default().to_vec();
@@ -120,12 +120,12 @@ fn named<T>(
     socket: &mut Socket,
     table: &str,
     op: &str,
-    question: u16,
+    request: u16,
     name: u16,
     make: impl Fn(Vec<u8>) -> T,
 ) -> Result<BTreeMap<String, T>, Error> {
-    let question = body(question, &[Attribute::text(1, table)]);
-    let described = socket.dump(op, &question, |all: &mut Vec<Vec<u8>>, _, message| {
+    let request = body(request, &[Attribute::text(1, table)]);
+    let described = socket.dump(op, &request, |all: &mut Vec<Vec<u8>>, _, message| {
         all.extend(is_of(attributes(message), table).then(|| attributes(message).to_vec()));
     })?;
     let named = described.into_iter();

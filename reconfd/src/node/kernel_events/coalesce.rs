@@ -55,7 +55,7 @@ impl Coalescer {
 
 fn key_of(message: &SocketMessage) -> Option<Key> {
     match message {
-        SocketMessage::Own(LinkEvent::Link(row)) => Some((None, row.index)),
+        SocketMessage::Own(LinkEvent::Link(info)) => Some((None, info.index)),
         SocketMessage::Own(LinkEvent::Gone { index, .. }) => Some((None, *index)),
         SocketMessage::Other(event) => match &**event {
             KernelEvent::InPod { number, what } => Some((Some(*number), index_of(what)?)),
@@ -66,7 +66,7 @@ fn key_of(message: &SocketMessage) -> Option<Key> {
 
 fn index_of(what: &NetnsEvent) -> Option<u32> {
     match what {
-        NetnsEvent::Link(row) => Some(row.index),
+        NetnsEvent::Link(info) => Some(info.index),
         NetnsEvent::LinkGone(index) | NetnsEvent::LinkLeft { index, .. } => Some(*index),
         NetnsEvent::AddressGone { .. }
         | NetnsEvent::RouteGone
@@ -76,7 +76,7 @@ fn index_of(what: &NetnsEvent) -> Option<u32> {
 }
 
 fn is_of_host_end(message: &SocketMessage) -> bool {
-    matches!(message, SocketMessage::Own(LinkEvent::Link(row)) if is_host_end_name(&row.name))
+    matches!(message, SocketMessage::Own(LinkEvent::Link(info)) if is_host_end_name(&info.name))
 }
 
 #[cfg(test)]
@@ -85,13 +85,13 @@ mod tests {
     use crate::node::{link_info::LinkInfo, links::ownership_mark::host_end_name};
 
     fn link(index: u32, name: &str, up: bool) -> SocketMessage {
-        let row = LinkInfo {
+        let info = LinkInfo {
             index,
             name: name.into(),
             up,
             ..LinkInfo::default()
         };
-        SocketMessage::Own(LinkEvent::Link(Box::new(row)))
+        SocketMessage::Own(LinkEvent::Link(Box::new(info)))
     }
 
     fn in_pod(number: i32, what: NetnsEvent) -> SocketMessage {
@@ -108,8 +108,8 @@ mod tests {
     ) -> Vec<String> {
         message.into_iter().for_each(|message| latest.push(message));
         let event = |message| match message {
-            SocketMessage::Own(LinkEvent::Link(row)) => {
-                format!("{} {} {}", row.index, row.name, row.up)
+            SocketMessage::Own(LinkEvent::Link(info)) => {
+                format!("{} {} {}", info.index, info.name, info.up)
             }
             SocketMessage::Own(LinkEvent::Gone { index, moved }) => format!("{index} gone {moved}"),
             SocketMessage::Other(event) => format!("{event:?}"),

@@ -101,8 +101,8 @@ impl Machine {
 
     /// Whether the flags of a port have drifted. A port without known flags cannot drift.
     fn port_changed(&mut self, place: HostNetns, index: u32, port: Port) -> bool {
-        let row = self.host_netns_mut(place).links.get_mut(&index);
-        let before = row.and_then(|row| row.port.replace(port));
+        let info = self.host_netns_mut(place).links.get_mut(&index);
+        let before = info.and_then(|info| info.port.replace(port));
         before.is_some_and(|before| before != port)
     }
 
@@ -145,7 +145,7 @@ impl Machine {
                 self.host_netns(place)
                     .links
                     .get(&index)
-                    .and_then(|row| row.master)
+                    .and_then(|info| info.master)
             };
             let moved = self.pinned.iter().filter(|(at, other, address)| {
                 (*at, *address) == (place, mac)

@@ -115,7 +115,7 @@ fn message(index: u32, network: IpNetwork) -> AddressMessage {
     message
 }
 
-/// The question for all addresses of a namespace.
+/// The request for all addresses of a namespace.
 pub fn list() -> Body {
     Body::Route(RouteNetlinkMessage::GetAddress(AddressMessage::default()))
 }

@@ -114,7 +114,7 @@ fn neighbour(index: u32, mac: [u8; 6]) -> NeighbourMessage {
     message
 }
 
-/// The question for the forwarding tables of all bridges.
+/// The request for the forwarding tables of all bridges.
 pub fn list_macs() -> Body {
     let mut message = NeighbourMessage::default();
     message.header.family = AddressFamily::Bridge;

@@ -322,6 +322,6 @@ pub fn delete(name: &str, index: u32) -> Request {
 
 /// Deletes a device in another namespace, by nsid.
 pub fn delete_in(netns: i32, index: u32) -> Request {
-    let op = format!("delete link number {index} in namespace {netns} of the pod's count");
+    let op = format!("delete link number {index} in namespace {netns} by the pod's nsid");
     Request::of_body(op, 0, in_netns::delete_link(netns, index))
 }

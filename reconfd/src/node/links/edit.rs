@@ -1,4 +1,4 @@
-//! Pure: what must change to make a present link the wanted one, in place and in order.
+//! Pure: the ordered in-place edits from a present link to the wanted one.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -9,39 +9,40 @@ use super::{
 };
 use crate::node::link_info::Port;
 
-/// The end that is in no pod.
+/// The host end.
 mod host;
-/// The end in the pod.
+/// The pod end.
 mod pod;
 use host::host_side;
 use pod::pod_side;
 
-/// One change to a link that is there. Each may be repeated.
+/// One change to an existing link. All are idempotent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Edit {
-    /// The host end goes to the other namespace; everything on the host side is set anew behind it.
+    /// Moves the host end to the other namespace; everything on the host side is set again afterwards.
     Move(HostNetns),
-    /// The host end gets its own name back.
+    /// Restores the host end's name.
     RenameHost,
-    /// Nothing passes until it is raised again.
+    /// Sets the host end down until `RaiseHost`.
     LowerHost,
     /// A sysctl of the host end.
     HostSetting(Setting, &'static str),
-    /// Filters of others that are asked before ours, or in its place, go.
+    /// Removes filters of others that run before ours, or in its place.
     ClearIngress,
-    /// What the pod sends is filtered at the host end, before it is up or on a bridge.
+    /// Sets the ingress filter of the host end, before it is up or on a bridge.
     Ingress,
-    /// The host end joins the bridge that the link names, or leaves the one that it is on.
+    /// The host end joins the link's bridge, or leaves its present one.
     Join,
     /// The bridge port's flags, and the host end up.
     Port(Port),
     RaiseHost,
     /// The forwarding entry that makes a MAC address the port's.
     Pin([u8; 6]),
-    /// Behind the change in the pod, which announces the new address: until then neighbours send to the old.
+    /// After the change in the pod, which announces the new address: until then neighbours send to the old
+    /// one.
     Unpin([u8; 6]),
     HostMtu,
-    /// The host end's own, which is not the pod's.
+    /// The MAC address of the host end itself.
     HostMac([u8; 6]),
     AddHostAddress(IpNetwork),
     DeleteHostAddress(IpNetwork),
@@ -56,18 +57,18 @@ pub enum Edit {
     RaisePod,
     AddAddress(IpNetwork, PrefixRoute),
     DeleteAddress(IpNetwork),
-    /// The link-local one of the link's MAC address, as the kernel would make it.
+    /// The link-local address that the kernel derives from the MAC address.
     AddLinkLocal(Ipv6Addr),
     AddRoute(Route),
-    /// Makes sure of a route that an earlier edit may have taken along.
+    /// Ensures a route that an earlier edit may have removed implicitly.
     KeepRoute(Route),
     DeleteRoute(Route),
-    /// The link leads elsewhere: who answered behind it answers no more, or is another by that address.
+    /// The link has another bridge or namespace: its neighbour entries are stale.
     ForgetNeighbours,
-    /// Of a tunnel that is in the pod.
+    /// Of a tunnel in the pod.
     AddPeer(IpAddr),
     DeletePeer(IpAddr),
-    /// Last: a mark that says "done" must be true.
+    /// Last: the mark means that the link is complete.
     Mark,
 }
 
@@ -77,7 +78,7 @@ impl Edit {
         matches!(self, Self::Move(_) | Self::Join)
     }
 
-    /// What is changed, in words for logs and Events.
+    /// The name of the change for logs and Events.
     pub fn what(&self) -> &'static str {
         match self {
             Self::Move(_) => "namespace of the host end",
@@ -106,7 +107,7 @@ impl Edit {
         }
     }
 
-    /// Whether the link stays as it is, and only leads elsewhere.
+    /// Whether only tunnel peers change.
     pub fn is_of_ends(&self) -> bool {
         matches!(self, Self::AddPeer(_) | Self::DeletePeer(_))
     }
@@ -115,7 +116,7 @@ impl Edit {
         matches!(self, Self::Move(_) | Self::Join)
     }
 
-    /// Whether it says what may pass at the host end: such edits come before all others on that side.
+    /// Whether it restricts traffic at the host end: such edits come before all others on that side.
     pub fn hardens(&self) -> bool {
         matches!(
             self,
@@ -123,7 +124,7 @@ impl Edit {
         )
     }
 
-    /// Whether the link's neighbours would look for it in another place than before, or did not find it.
+    /// Whether neighbours may have stale entries for the link's addresses.
     pub fn moves_addresses(&self) -> bool {
         use Edit as E;
         matches!(
@@ -139,8 +140,8 @@ impl Edit {
         )
     }
 
-    /// Whether a change on the host side comes behind those in the pod: until it is done, the host end tells
-    /// what the pod had before. On a bridge that it joins, the host end has its MAC address first.
+    /// Whether a host-side change comes after those in the pod: until then the host end stores the pod's
+    /// previous MAC address. On a bridge that it joins, the host end's MAC address is set first.
     pub fn is_late(&self, all: &[Self]) -> bool {
         match self {
             Self::Unpin(_) => true,
@@ -149,7 +150,7 @@ impl Edit {
         }
     }
 
-    /// Whether the change is made on the pod's side.
+    /// Whether the change is on the pod side.
     pub fn in_pod(&self) -> bool {
         use Edit as E;
         matches!(
@@ -173,8 +174,8 @@ impl Edit {
     }
 }
 
-/// The edits from `present` to `want`, none if all is right; `bridge` is the number of the bridge
-/// that the link names, where there is one. `None`: it can not be mended, only made anew.
+/// The edits from `present` to `want`, empty if nothing differs; `bridge` is the ifindex of the link's
+/// bridge, if it exists. `None`: the link must be recreated.
 pub fn edits(
     present: &Present,
     want: &Want,
@@ -201,7 +202,7 @@ pub fn edits(
     Some(edits)
 }
 
-/// The MAC address that a device in the pod shall have.
+/// The wanted MAC address of a device in the pod.
 pub fn device_mac(present: &PresentDevice, want: &Want) -> [u8; 6] {
     let of_parent = want.device.as_ref().and_then(|device| device.parent_mac);
     let asked = want.link.mac.or(of_parent);
@@ -216,7 +217,7 @@ pub fn device_edits(present: &PresentDevice, want: &Want) -> Vec<Edit> {
         let (wanted, now) = (&device.peers, &present.peers);
         edits.extend(wanted.difference(now).copied().map(Edit::AddPeer));
         edits.extend(now.difference(wanted).copied().map(Edit::DeletePeer));
-        // A device whose parent is down can not be up, and has no routes.
+        // A device whose parent is down cannot be up, and has no routes.
         let waits = |edit: &Edit| {
             matches!(
                 edit,
@@ -231,8 +232,8 @@ pub fn device_edits(present: &PresentDevice, want: &Want) -> Vec<Edit> {
     edits
 }
 
-/// The MAC address that the link shall have: the one it was made with, as long as it is its own, unless one
-/// is asked for.
+/// The wanted MAC address of the link: the requested one, or its present one while that is one of its derived
+/// ones.
 fn wanted_mac(present: &Present, want: &Want) -> [u8; 6] {
     want.mac(present.host.mac)
 }

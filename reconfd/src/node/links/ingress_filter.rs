@@ -1,14 +1,13 @@
 //! The tc ingress filter of a host end ↔ netlink messages, pure.
 //!
-//! On a bridge it drops what a pod may not say to one: a bridge that speaks no spanning tree hands on the
-//! protocol frames of others, and one of the node is not ours to change.
+//! On a bridge it drops protocol frames of the pod: a bridge without spanning tree forwards them, and a
+//! bridge of the node is not ours to configure.
 //!
-//! A protocol frame of a pod that left by an uplink would make the switch behind it shut the port, or
-//! change its tree. And a frame with a tag of the pod's own would be in whatever vlan it names: on a
-//! plain uplink at once, and behind the tag of the pod's vlan where a switch takes the first tag off as
-//! its native vlan's. No rule lists these vlans.
+//! A protocol frame that leaves by an uplink could make the physical switch shut the port or change its tree.
+//! A frame tagged by the pod would enter any vlan: on an untagged uplink directly, and behind the pod's vlan
+//! tag if the switch removes the first tag as its native vlan. No policy rule allows these vlans.
 //!
-//! A routed host end takes what comes from the link's own addresses.
+//! A routed host end accepts packets from the link's own addresses only.
 
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, NlasIterator};
 
@@ -16,7 +15,7 @@ use nix::errno::Errno;
 
 use crate::node::netlink::{Body, Request};
 
-/// What the filter does.
+/// The BPF program of the filter.
 pub mod program;
 use program::Instruction;
 
@@ -40,9 +39,9 @@ const ETH_P_ALL: u16 = 3;
 const TCMSG: usize = 20;
 const INSTRUCTION: usize = 8;
 
-/// Puts the program at the host end, in place of the one that is there: at no time is there none.
+/// Sets or replaces the program at the host end, atomically.
 pub fn attach(name: &str, index: u32, program: &[Instruction]) -> [Request; 2] {
-    let op = || format!("filter what the pod sends to {name}");
+    let op = || format!("set the ingress filter of {name}");
     let mut place = message(index, CLSACT_HANDLE, CLSACT, 0);
     attribute(&mut place, TCA_KIND, b"clsact\0");
     let protocol = u32::from(ETH_P_ALL.to_be());
@@ -59,22 +58,22 @@ pub fn attach(name: &str, index: u32, program: &[Instruction]) -> [Request; 2] {
     ]
 }
 
-/// Takes away all filters that are asked as early as ours, and ours.
+/// Removes all filters of our priority, and ours.
 pub fn clear(name: &str, index: u32) -> Request {
     let body = Body::Raw(RTM_DELTFILTER, message(index, 0, INGRESS, PRIORITY << 16));
     Request {
         ignorable: &[Errno::ENOENT, Errno::EINVAL],
-        ..Request::of_body(format!("take away other filters of {name}"), 0, body)
+        ..Request::of_body(format!("remove other filters of {name}"), 0, body)
     }
 }
 
-/// The question for the filters at the ingress of a link.
+/// Dump request for the ingress filters of a link.
 pub fn list(index: u32) -> Body {
     Body::Raw(RTM_GETTFILTER, message(index, 0, INGRESS, 0))
 }
 
-/// The program of a filter, from everything behind the netlink header. Empty for one of another kind.
-/// The kernel first tells of a priority and then of each filter in it: the former has no options.
+/// The program of a filter, from a message payload. Empty for another kind. The kernel first lists a priority
+/// and then each filter in it: the former has no options.
 pub fn read(body: &[u8]) -> Option<Vec<Instruction>> {
     let attributes = || NlasIterator::new(body.get(TCMSG..).unwrap_or_default()).flatten();
     let options = attributes().find(|a| a.kind() == TCA_OPTIONS)?;
@@ -93,10 +92,10 @@ fn instruction(bytes: &[u8]) -> Instruction {
     (u16::from_ne_bytes([at(0), at(1)]), at(2), at(3), value)
 }
 
-/// Where a qdisc or a filter is: `struct tcmsg`.
+/// The location of a qdisc or filter: `struct tcmsg`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Location {
-    /// The link's number.
+    /// The link's ifindex.
     pub index: u32,
     handle: u32,
     parent: u32,
@@ -123,12 +122,12 @@ impl Location {
         self.handle == CLSACT_HANDLE
     }
 
-    /// A filter that is asked as early as ours, or before it.
+    /// A filter that runs as early as ours, or before it.
     pub fn is_of_own_priority(self) -> bool {
         self.parent == INGRESS && self.priority <= PRIORITY
     }
 
-    /// The place of our own filter.
+    /// The location of our own filter.
     pub fn is_own(self) -> bool {
         self.is_of_own_priority() && self.handle == 1
     }

@@ -1,4 +1,4 @@
-//! The kinds of links, and where the ends are that are in no pod.
+//! The kinds of links, and the places of host ends.
 
 use std::net::IpAddr;
 
@@ -7,15 +7,15 @@ use super::{
     ownership_mark::{PORT_OF_NODE, other_end},
 };
 
-/// What the kernel and people call a veth; every link that has a host end is one.
+/// The kernel's name of the veth kind; every link with a host end is one.
 pub const VETH: &str = "veth";
 
-/// The closed set of link kinds.
+/// The kind of a link.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LinkKind {
     /// A pair: one end in the pod, the other out of the tenant's reach.
     Veth(Veth),
-    /// A vlan or a vxlan in the pod itself.
+    /// A vlan or vxlan device in the pod itself.
     Device(Device),
 }
 
@@ -26,16 +26,16 @@ pub struct Veth {
     pub learning: bool,
 }
 
-/// Where the end that is not in the pod is.
+/// The place of the host end.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum HostEnd {
-    /// On a bridge in the switch; the name on the node and what it stands for, `<namespace>/<bridge>`.
+    /// On a bridge in the switch; its name and what it represents, `<namespace>/<bridge>`.
     Bridge { name: String, stands_for: String },
     /// On a bridge of the node, by name or altname.
     HostBridge(String),
     /// In the node's namespace, with the gateway addresses on it.
     Routed,
-    /// On the bridge in the switch that a vlan or a vxlan is on as well.
+    /// On the bridge of a segment in the switch.
     Segment(Segment),
 }
 
@@ -49,7 +49,7 @@ impl HostEnd {
     }
 }
 
-/// The two namespaces that a host end can be in.
+/// The namespace of a host end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum HostNetns {
     Switch,
@@ -60,7 +60,7 @@ impl LinkKind {
     /// The names of all kinds.
     pub const NAMES: [&'static str; 3] = [VETH, VLAN, VXLAN];
 
-    /// The kind that was asked for, whatever the kernel makes of it.
+    /// The requested kind, which may differ from the kernel's kind.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Veth(veth) => match &veth.host_end {
@@ -71,7 +71,7 @@ impl LinkKind {
         }
     }
 
-    /// What the link reaches beyond the node, shared or for itself.
+    /// The segment of the link, shared or exclusive.
     pub fn segment(&self) -> Option<&Segment> {
         match self {
             Self::Veth(veth) => match &veth.host_end {
@@ -83,7 +83,7 @@ impl LinkKind {
         }
     }
 
-    /// Of a tunnel whose ends are found: the end here is this.
+    /// Sets the local VTEP address of a tunnel with discovered peers.
     pub fn starts_at(&mut self, own: Option<IpAddr>) {
         let segment = match self {
             Self::Veth(Veth {
@@ -100,7 +100,7 @@ impl LinkKind {
         }
     }
 
-    /// The device that the link is, or is on.
+    /// The vlan or vxlan of the link.
     pub fn data(&self) -> Option<&Data> {
         match self {
             Self::Device(device) => Some(device.data()),
@@ -127,7 +127,7 @@ impl LinkKind {
         }
     }
 
-    /// Whether it is in the pod as a whole, without a host end.
+    /// Whether it is a device in the pod, without a host end.
     pub fn is_device(&self) -> bool {
         matches!(self, Self::Device(_))
     }
@@ -153,7 +153,7 @@ impl LinkKind {
 }
 
 impl Veth {
-    /// Whether what the pod sends may leave the node as it is: a tag in it would choose a vlan there.
+    /// Whether the pod's frames may leave the node unencapsulated: a tag in them would select a vlan there.
     pub fn leads_to_vlans(&self) -> bool {
         match &self.host_end {
             HostEnd::HostBridge(_) => true,

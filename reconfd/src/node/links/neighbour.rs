@@ -1,4 +1,4 @@
-//! A pod's neighbours ↔ netlink messages, pure: those that it has learned, and those that it wrote itself.
+//! A pod's neighbour entries ↔ netlink messages, pure: learned entries, and those that the pod wrote.
 
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_REPLACE, Parseable};
 use netlink_packet_route::{
@@ -8,14 +8,14 @@ use netlink_packet_route::{
 
 use crate::node::netlink::{Body, Request};
 
-/// The question for the neighbours of both families.
+/// Dump request for the neighbours of both families.
 pub fn list() -> Body {
     Body::Route(RouteNetlinkMessage::GetNeighbour(
         NeighbourMessage::default(),
     ))
 }
 
-/// A neighbour on a link that the kernel has learned by itself, from everything behind the netlink header.
+/// A learned neighbour on a link, from a message payload.
 pub fn read_learned(body: &[u8], index: u32) -> Option<NeighbourMessage> {
     let message = NeighbourMessage::parse(body).ok()?;
     let is_set = matches!(
@@ -29,12 +29,12 @@ pub fn forget(mut neighbour: NeighbourMessage) -> Request {
     let is_destination = |a: &NeighbourAttribute| matches!(a, NeighbourAttribute::Destination(_));
     neighbour.attributes.retain(is_destination);
     Request::deletion(
-        "forget a neighbour",
+        "delete a learned neighbour",
         RouteNetlinkMessage::DelNeighbour(neighbour),
     )
 }
 
-/// The questions for the neighbours on one link, one for each family.
+/// Dump requests for the neighbours on one link, one for each family.
 pub fn list_on(index: u32) -> [Body; 2] {
     [AddressFamily::Inet, AddressFamily::Inet6].map(|family| {
         let mut message = NeighbourMessage::default();
@@ -44,8 +44,8 @@ pub fn list_on(index: u32) -> [Body; 2] {
     })
 }
 
-/// The message that brings a neighbour back which the pod, or a routing daemon in it, has written: with each
-/// change of a link's MAC address, also to the same one, the kernel drops all of the link.
+/// The request that restores a neighbour entry written by the pod or a routing daemon in it: with each change
+/// of a link's MAC address, also to the same one, the kernel drops all entries of the link.
 pub fn kept(body: &[u8], index: u32) -> Option<Request> {
     let mut message = NeighbourMessage::parse(body).ok()?;
     let header = &mut message.header;
@@ -64,7 +64,7 @@ pub fn kept(body: &[u8], index: u32) -> Option<Request> {
         )
     });
     Some(Request::new(
-        "write a neighbour entry of the pod again",
+        "restore a neighbour entry of the pod",
         NLM_F_CREATE | NLM_F_REPLACE,
         RouteNetlinkMessage::NewNeighbour(message),
     ))

@@ -1,5 +1,5 @@
-//! Whose a link is: the alias of its host end, and the names and MAC addresses that are computed
-//! again after a restart instead of being remembered.
+//! The ownership mark of a link (the alias of its host end), and names and MAC addresses that are computed
+//! instead of stored, so that a restart finds them again.
 
 use std::{fmt, str::FromStr};
 
@@ -9,14 +9,14 @@ use super::device::Data;
 
 const PREFIX: &str = "podconfig:v1";
 
-/// Whose a link is: the text of its alias.
+/// The ownership mark of a link, stored in its alias.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct OwnershipMark {
     pub installation: String,
     pub pod_uid: String,
     pub podconfig_uid: String,
     pub link: String,
-    /// Of everything in the link that was asked for.
+    /// Hash of the link's spec.
     pub spec_hash: String,
 }
 
@@ -57,23 +57,23 @@ impl FromStr for OwnershipMark {
     }
 }
 
-/// Whether a link with this alias is podconfig's, of whichever installation.
+/// Whether an alias is podconfig's, of any installation.
 pub fn is_alias(alias: &str) -> bool {
     let rest = alias.strip_prefix(PREFIX);
     rest.is_some_and(|rest| rest.starts_with(':'))
 }
 
-/// The alias of a bridge in the switch, for people who look at it.
+/// The alias of a bridge in the switch, for operators.
 pub fn bridge_alias(installation: &str, stands_for: &str) -> String {
     format!("{PREFIX}:{installation}:bridge:{stands_for}")
 }
 
-/// The alias of `lo` in the switch: how a restarted daemon knows its own.
+/// The alias of `lo` in the switch, by which a restarted daemon recognizes it.
 pub fn switch_alias(installation: &str) -> String {
     format!("{PREFIX}:{installation}:switch")
 }
 
-/// The name of the host end of a link: `pc` and 13 characters, computed from what a restart knows.
+/// The name of the host end of a link: `pc` and 13 characters, computed from sandbox id and link.
 pub fn host_end_name(sandbox: &str, link: &str) -> String {
     format!("pc{}", base32(&[sandbox.as_bytes(), link.as_bytes()], 13))
 }
@@ -93,18 +93,18 @@ pub fn bridge_name(installation: &str, namespace: &str, bridge: &str) -> String 
     )
 }
 
-/// The name of a segment's bridge in the switch: `pcb` and 12 characters, of what tells the segment from
-/// all others on the node.
+/// The name of a segment's bridge in the switch: `pcb` and 12 characters, from the segment's identity on the
+/// node.
 pub fn segment_name(installation: &str, data: &Data, parent: &str) -> String {
     let what = match data {
         Data::Vlan(id) => format!("vlan {id} on {parent}"),
         Data::Vxlan(vxlan) => format!("vxlan {} port {}", vxlan.vni, vxlan.port),
     };
-    // No namespace has an empty name: no bridge of a tenant comes to the same one.
+    // No namespace has an empty name, so a tenant's bridge never gets the same name.
     bridge_name(installation, "", &what)
 }
 
-/// Who has the bridge of that alias.
+/// The owner of the bridge with this alias.
 pub fn bridge_owner<'a>(alias: &'a str, installation: &str) -> Option<&'a str> {
     let stands_for = alias.strip_prefix(&bridge_alias(installation, ""))?;
     stands_for.split_once('/').map(|(owner, _)| owner)
@@ -124,13 +124,13 @@ pub fn hashed_mac(parts: &[&[u8]]) -> [u8; 6] {
     [0x0a, hash[0], hash[1], hash[2], hash[3], hash[4]]
 }
 
-/// The MAC address of all host ends on bridges of the node. Such a bridge has the lowest MAC address of its
-/// ports for its own, unless an administrator gave it one: with one for all of ours, higher than that of any
-/// device, no pod that comes or goes changes the bridge's, which others have learned.
+/// The MAC address of all host ends on bridges of the node. Such a bridge takes the lowest MAC address of its
+/// ports, unless an administrator set one: with a common one that is higher than that of any device, pods
+/// never change the bridge's address, which others have learned.
 pub const PORT_OF_NODE: [u8; 6] = [0xfe, 0xff, 0xff, 0xff, 0xff, 0xff];
 
-/// The host end's own MAC address tells the pod end's, in a place that the tenant can not write: the
-/// same with some bits turned, so that `0a` becomes `fe`.
+/// The host end's MAC address encodes the pod end's, where the tenant cannot write: some bits are flipped, so
+/// that `0a` becomes `fe`.
 pub fn other_end(mut mac: [u8; 6]) -> [u8; 6] {
     mac[0] ^= 0xf4;
     mac

@@ -1,5 +1,5 @@
-//! Edits → netlink messages, pure: what is sent for each change to a link, and for a new one behind
-//! the message that makes it.
+//! Edits → netlink messages, pure: the requests of each edit, and of a new link after the message that
+//! creates it.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::node::netlink::Request;
 
-/// All that a new host end needs behind the message that makes it and its filter.
+/// The requests of a new host end after its creation and its filter.
 pub fn host_side_requests(want: &Want, veth: &Veth, index: u32, mac: [u8; 6]) -> Vec<Request> {
     let mut requests = vec![mark(index, want)];
     match veth.host_end {
@@ -38,14 +38,13 @@ pub fn host_side_requests(want: &Want, veth: &Veth, index: u32, mac: [u8; 6]) ->
     requests
 }
 
-/// The filter of what the pod sends, before the host end is up: a bridge, or the node, must not hear what
-/// it drops.
+/// The ingress filter, set before the host end is up, so that nothing passes unfiltered.
 pub fn ingress(want: &Want, veth: &Veth, index: u32) -> [Request; 2] {
     let program = ingress_filter::program::of(veth, &want.link);
     ingress_filter::attach(&want.host_name, index, &program)
 }
 
-/// A change on the host side; none where the edit is of the pod's side.
+/// The requests of a host-side edit; empty for pod-side edits.
 pub fn host_edit(
     edit: &Edit,
     index: u32,
@@ -85,7 +84,7 @@ pub fn host_edit(
     }
 }
 
-/// A change on the pod's side; none where the edit is of the host side.
+/// The requests of a pod-side edit; empty for host-side edits.
 pub fn pod_edit(edit: &Edit, index: u32, want: &Want) -> Vec<Request> {
     let name = &want.link.name;
     let link = || LinkUnspec::new_with_index(index);
@@ -93,7 +92,7 @@ pub fn pod_edit(edit: &Edit, index: u32, want: &Want) -> Vec<Request> {
         |op: String, message| vec![Request::new(op, 0, RouteNetlinkMessage::SetLink(message))];
     match edit {
         Edit::Rename => set(
-            format!("name the link {name} again"),
+            format!("rename the link to {name}"),
             link().name(name.clone()).build(),
         ),
         Edit::PodMtu => set(
@@ -119,7 +118,7 @@ pub fn pod_edit(edit: &Edit, index: u32, want: &Want) -> Vec<Request> {
     }
 }
 
-/// Says whose a device in the pod is: the group that it was made with, and the mark.
+/// Sets the ownership mark and the link group of a device in the pod.
 pub fn device_mark(index: u32, want: &Want) -> Request {
     let mark = LinkUnspec::new_with_index(index)
         .alias(want.mark.to_string())
@@ -132,8 +131,7 @@ pub fn device_mark(index: u32, want: &Want) -> Request {
     )
 }
 
-/// All that a link needs in the pod behind the message that makes it: the other ends of a tunnel, up,
-/// addresses, routes.
+/// The requests in the pod after a link's creation: tunnel peers, up, addresses, routes.
 pub fn pod_side_requests(want: &Want, index: u32) -> Vec<Request> {
     let (link, device) = (&want.link, want.device.as_ref());
     let in_pod = device.filter(|_| link.kind.is_device());
@@ -154,7 +152,7 @@ pub fn pod_side_requests(want: &Want, index: u32) -> Vec<Request> {
     requests
 }
 
-/// Says whose the link is, and that it is done.
+/// Sets the ownership mark, which also means that the link is complete.
 pub fn mark(index: u32, want: &Want) -> Request {
     let alias = LinkUnspec::new_with_index(index)
         .alias(want.mark.to_string())
@@ -171,21 +169,21 @@ pub fn raise(name: &str, index: u32) -> Request {
     Request::new(format!("raise {name}"), 0, RouteNetlinkMessage::SetLink(up))
 }
 
-/// Ways to a gateway before the ways through it.
+/// Routes to a gateway before routes through it.
 pub fn in_order(routes: &BTreeSet<Route>) -> Vec<&Route> {
     let (direct, through): (Vec<_>, Vec<_>) = routes.iter().partition(|r| r.via.is_none());
     direct.into_iter().chain(through).collect()
 }
 
-/// The IPv6 settings of a link in the pod: whether router advertisements are taken, and IPv6 itself, which
-/// the pod's defaults may switch off. Last: it comes up with the others.
+/// The IPv6 sysctls of a link in the pod: router advertisements, and IPv6 itself, which the pod's defaults
+/// may disable. IPv6 last: it comes up with the others.
 pub fn settings(name: &str, link: &Link) -> Vec<(String, &'static str)> {
     let mut settings = slaac(name, link.slaac);
     settings.extend(link.speaks_ipv6().then(|| ipv6_on(name)));
     settings
 }
 
-/// The settings that say whether router advertisements are taken.
+/// The sysctls for accepting router advertisements.
 pub fn slaac(name: &str, accept: bool) -> Vec<(String, &'static str)> {
     let value = if accept { "1" } else { "0" };
     ["accept_ra", "autoconf"]

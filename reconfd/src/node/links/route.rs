@@ -1,4 +1,4 @@
-//! Routes and rules ↔ netlink messages, pure. What is ours carries our protocol number.
+//! Routes and rules ↔ netlink messages, pure. Ours carry our protocol number.
 
 use std::net::IpAddr;
 
@@ -21,9 +21,9 @@ use crate::node::{
     netlink::{Body, Request},
 };
 
-/// What the kernel gives an IPv6 route that asks for no metric.
+/// The kernel's default metric of IPv6 routes.
 const IPV6_DEFAULT_METRIC: u32 = 1024;
-/// Before the main table (32766), behind what administrators usually choose.
+/// Before the main table (32766), after the usual choices of administrators.
 const RULE_PRIORITY: u32 = 30_000;
 
 /// `from <address> lookup <table>`.
@@ -33,7 +33,7 @@ pub struct RoutingRule {
     pub table: u32,
 }
 
-/// The same route in one spelling: what the kernel would fill in by itself is left out.
+/// The canonical form of a route: the kernel's defaults are left out.
 pub fn plain(mut route: Route) -> Route {
     let default = if route.to.is_ipv6() {
         IPV6_DEFAULT_METRIC
@@ -58,7 +58,7 @@ pub fn add(index: u32, route: &Route) -> Request {
     )
 }
 
-/// Adds a route that may still be there.
+/// Adds a route that may still exist.
 pub fn keep(index: u32, route: &Route) -> Request {
     Request {
         ignorable: &[Errno::EEXIST],
@@ -71,7 +71,7 @@ pub fn delete(index: u32, route: &Route) -> Request {
     Request::deletion(op, RouteNetlinkMessage::DelRoute(message(index, route)))
 }
 
-/// As `ip route` says it.
+/// In the syntax of `ip route`.
 pub fn describe(route: &Route) -> String {
     let mut text = format!("route {}", route.to);
     for (word, value) in [
@@ -96,7 +96,7 @@ fn message(index: u32, route: &Route) -> RouteMessage {
         .protocol(RouteProtocol::Other(PROTOCOL))
         .scope(scope);
     if route.via == Some(GATEWAY_V4.into()) {
-        // Through this link, whatever other way there is to a gateway of that address.
+        // Through this link, even if there is another route to the gateway's address.
         builder = builder.onlink();
     }
     if let Some(metric) = route.metric {
@@ -125,8 +125,8 @@ fn family(network: &IpNetwork) -> AddressFamily {
     }
 }
 
-/// The question for all routes of ours in one family; the kernel leaves out the others, however many
-/// a pod that speaks BGP may have.
+/// Dump request for our routes in one family; the kernel skips all others, of which a pod with BGP may have
+/// many.
 pub fn list(family: AddressFamily) -> Body {
     let mut message = RouteMessage::default();
     message.header.address_family = family;
@@ -134,16 +134,16 @@ pub fn list(family: AddressFamily) -> Body {
     Body::Route(RouteNetlinkMessage::GetRoute(message))
 }
 
-/// A route of anybody.
+/// A route, ours or not.
 pub struct FoundRoute {
     /// Carries our protocol number.
     pub is_ours: bool,
-    /// The number of the link, where it is one alone.
+    /// The ifindex, if the route has a single link.
     pub index: Option<u32>,
     pub route: Route,
 }
 
-/// The number of the link and the route, where it is ours.
+/// The ifindex and the route, if it is ours.
 pub fn read(body: &[u8]) -> Option<(u32, Route)> {
     let found = read_any(body).filter(|found| found.is_ours)?;
     Some((found.index?, found.route))
@@ -226,14 +226,14 @@ fn rule_message(rule: &RoutingRule) -> RuleMessage {
     message
 }
 
-/// The question for all rules of one family.
+/// Dump request for all rules of one family.
 pub fn list_rules(family: AddressFamily) -> Body {
     let mut message = RuleMessage::default();
     message.header.family = family;
     Body::Route(RouteNetlinkMessage::GetRule(message))
 }
 
-/// A rule that is ours.
+/// A rule of ours.
 pub fn read_rule(body: &[u8]) -> Option<RoutingRule> {
     let message = RuleMessage::parse(body).ok()?;
     let (mut from, mut table, mut ours) = (None, u32::from(message.header.table), false);

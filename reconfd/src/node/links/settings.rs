@@ -1,5 +1,5 @@
-//! Pure: the sysctls of a host end in the node's namespace, as part of what a link is. `sysctl --system`
-//! and udev write the node's own choice to each interface after it was made.
+//! Pure: the sysctls of a host end in the node's namespace, which are part of the link. `sysctl --system` and
+//! udev write the node's own values to each new interface.
 
 use super::HostEnd;
 
@@ -11,7 +11,7 @@ pub struct Setting {
 }
 
 impl Setting {
-    /// Where it is below `/proc/sys/net`.
+    /// The path below `/proc/sys/net`.
     pub fn path(self, interface: &str) -> String {
         format!("{}/conf/{interface}/{}", self.family, self.name)
     }
@@ -33,7 +33,7 @@ const fn ipv6(name: &'static str) -> Setting {
 
 pub const DISABLE_IPV6: Setting = ipv6("disable_ipv6");
 
-/// A pod tells the node no routes, and sends neither as another nor to the node's loopback.
+/// A pod must not set routes of the node, spoof addresses, or reach the node's loopback.
 const STRICT: [(Setting, &str); 7] = [
     (ipv4("rp_filter"), "1"),
     (ipv4("accept_redirects"), "0"),
@@ -52,9 +52,8 @@ const fn with(setting: Setting, value: &'static str) -> [(Setting, &'static str)
     [a, b, c, d, e, f, g, (setting, value)]
 }
 
-/// What a host end's sysctls must be; in the switch there is nothing that they would be for. On a bridge
-/// of the node it speaks no IPv6 of its own; a routed one has the gateway's address, also where the
-/// node's default is to have none.
+/// The wanted sysctls of a host end; none in the switch, which has no IP. On a bridge of the node it has no
+/// IPv6 itself; a routed one has the gateway's address, also if IPv6 is disabled by default on the node.
 pub fn of(host_end: &HostEnd) -> &'static [(Setting, &'static str)] {
     match host_end {
         HostEnd::Routed => &ROUTED,
@@ -63,7 +62,7 @@ pub fn of(host_end: &HostEnd) -> &'static [(Setting, &'static str)] {
     }
 }
 
-/// All sysctls that are of any host end.
+/// The sysctls of all host ends.
 pub fn all() -> impl Iterator<Item = Setting> {
     ROUTED.iter().map(|(setting, _)| *setting)
 }

@@ -20,22 +20,22 @@ use super::{
 };
 use crate::node::netlink::Request;
 
-/// The gateway of every routed link, on its host end: link-local, so that it collides with nothing.
+/// The gateway of every routed link, on its host end: link-local, so that it conflicts with no network.
 pub const GATEWAY_V4: Ipv4Addr = Ipv4Addr::new(169, 254, 1, 1);
 pub const GATEWAY_V6: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
 
-/// The two ends of a veth that is to be made.
+/// The two ends of a new veth pair.
 pub struct Endpoints {
     pub host_index: u32,
     pub place: HostNetns,
-    /// The bridge's number.
+    /// The bridge's ifindex.
     pub bridge: Option<u32>,
     pub pod_index: u32,
     pub pod_netns: RawFd,
     pub mac: [u8; 6],
 }
 
-/// Both ends in their namespaces with name, MTU, MAC address and group, in one message: a conflict at
+/// Creates both ends in their namespaces with name, MTU, MAC address and group, in one message: a conflict at
 /// either end leaves nothing behind.
 pub fn create((want, veth): (&Want, &Veth), ends: &Endpoints) -> Request {
     let link = &want.link;
@@ -68,8 +68,8 @@ pub fn create((want, veth): (&Want, &Veth), ends: &Endpoints) -> Request {
     )
 }
 
-/// Whether the kernel shall make the route to an address's network: behind a routed link nobody
-/// answers for it but the gateway.
+/// Whether the kernel creates the route to an address's network: behind a routed link only the gateway
+/// answers.
 pub fn prefix_route(kind: &LinkKind) -> PrefixRoute {
     match is_routed(kind) {
         true => PrefixRoute::Not,
@@ -81,8 +81,8 @@ fn is_routed(kind: &LinkKind) -> bool {
     matches!(kind, LinkKind::Veth(veth) if veth.host_end == HostEnd::Routed)
 }
 
-/// The routes in the pod: those asked for, and behind a routed link the way to the gateway and
-/// through it to the addresses' networks.
+/// The routes in the pod: the requested ones, and for a routed link the routes to the gateway and through it
+/// to the addresses' networks.
 pub fn pod_routes(link: &Link) -> BTreeSet<Route> {
     if !is_routed(&link.kind) {
         return link.routes.iter().cloned().map(route::plain).collect();
@@ -96,9 +96,9 @@ pub fn pod_routes(link: &Link) -> BTreeSet<Route> {
     let mut routes = BTreeSet::new();
     for address in &link.addresses {
         let gateway = gateway(address);
-        // An IPv6 gateway is link-local and needs no way to it.
+        // An IPv6 gateway is link-local and needs no route.
         if address.is_ipv4() {
-            // A metric of its own: another routed link, or Calico's eth0, has the same gateway.
+            // A unique metric: another routed link, or Calico's eth0, has the same gateway.
             let hash = ownership_mark::hashed_mac(&[link.name.as_bytes()]);
             let metric = u32::from_be_bytes([0, hash[1], hash[2], hash[3]]) | 1 << 24;
             routes.insert(Route {

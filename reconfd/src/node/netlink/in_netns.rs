@@ -12,12 +12,12 @@ const RTEXT_FILTER_SKIP_STATS: u32 = 8;
 /// `struct ifinfomsg`.
 const IFINFOMSG: usize = 16;
 
-/// The question for one link.
+/// The request for one link.
 pub fn get_link(nsid: i32, index: u32) -> Body {
     Body::Raw(RTM_GETLINK, message(nsid, index))
 }
 
-/// The question for all links.
+/// The request for all links.
 pub fn list_links(nsid: i32) -> Body {
     let mut body = message(nsid, 0);
     let mask = RTEXT_FILTER_SKIP_STATS.to_ne_bytes();

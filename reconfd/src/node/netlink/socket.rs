@@ -1,7 +1,7 @@
 //! A blocking rtnetlink socket: batches of changes in one send, and dumps.
 //!
-//! The kernel does all the work of a request inside `send`, so there is nothing here to await; the
-//! socket lives on the controller's own thread, or on one that dies with the visit to a pod.
+//! The kernel processes a request inside `send`, so there is nothing to await; the socket is used on the
+//! reconciler's own thread, or on a short-lived thread.
 
 use std::{
     io,
@@ -35,19 +35,19 @@ const NLM_F_CAPPED: u16 = 0x100;
 const NLM_F_ACK_TLVS: u16 = 0x200;
 const NLMSGERR_ATTR_MSG: u16 = 1;
 const NLM_F_DUMP_INTR: u16 = 0x10;
-/// A dump's answers come in pieces of at most 32 KiB.
+/// The kernel sends dumps in parts of at most 32 KiB.
 const BUFFER: usize = 32 * 1024;
-/// If each of so many is refused, the refusals still fit into the socket's queue.
+/// The errors of this many requests fit into the receive queue.
 const MOST_AT_ONCE: usize = 64;
-/// The kernel answers before `send` returns: an answer that is not there then was lost.
+/// The kernel responds before `send` returns: a response that is missing then was lost.
 const PATIENCE: i64 = 5;
-/// A dump that the kernel calls torn is asked again this often.
+/// Retries of a dump with NLM_F_DUMP_INTR.
 const DUMP_RETRIES: usize = 5;
 const PAUSE: Duration = Duration::from_millis(2);
-/// An answer is there at once: what fails before has not waited for one.
+/// Distinguishes EAGAIN of the call itself from the receive timeout.
 const EARLY: Duration = Duration::from_secs(1);
 
-/// A socket in the network namespace of the thread that opened it, wherever it is used later.
+/// A socket in the network namespace of the thread that opened it, also if another thread uses it.
 pub struct Socket {
     socket: netlink_sys::Socket,
     sequence: u32,
@@ -81,15 +81,15 @@ impl Socket {
         })
     }
 
-    /// Sends all requests in as few system calls as may be; the kernel takes them in order and a failed
-    /// one stops no other. One answer per request, in their order.
+    /// Sends all requests in as few system calls as possible; the kernel processes them in order, and a
+    /// failed one does not stop the others. Returns one result per request, in order.
     pub fn batch(&mut self, requests: &[Request]) -> Vec<Result<(), Error>> {
         self.changes
             .fetch_add(requests.len() as u64, Ordering::Relaxed);
         self.prompt(requests)
     }
 
-    /// The same for what leaves everything as it is, and makes the kernel do something. It is not counted.
+    /// As `batch`, for requests that change no state but have an effect, such as announcements. Not counted.
     pub fn prompt(&mut self, requests: &[Request]) -> Vec<Result<(), Error>> {
         let parts = requests.chunks(MOST_AT_ONCE);
         parts.flat_map(|part| self.send(part)).collect()
@@ -103,7 +103,7 @@ impl Socket {
         let first = self.sequence.wrapping_add(1);
         let mut out = Vec::with_capacity(256 * requests.len());
         for (place, request) in requests.iter().enumerate() {
-            // Failures answer unasked: only the last needs to say that it is through.
+            // Errors are always sent: only the last request needs an ack.
             let ack = if place == last { NLM_F_ACK } else { 0 };
             self.sequence = self.sequence.wrapping_add(1);
             request
@@ -117,7 +117,7 @@ impl Socket {
                 .collect();
         }
         if let Err(error) = self.collect(first, &mut answers, requests) {
-            // Which of them were refused is not known: none of them is taken for done.
+            // It is unknown which of them failed: all are treated as failed.
             let unknown = answers.iter_mut().zip(requests);
             unknown
                 .filter(|(answer, _)| answer.is_ok())
@@ -126,7 +126,7 @@ impl Socket {
         answers
     }
 
-    /// Sends one request and waits for the kernel's word.
+    /// Sends one request and waits for its result.
     pub fn change(&mut self, request: Request) -> Result<(), Error> {
         self.batch(&[request]).pop().unwrap_or(Ok(()))
     }
@@ -155,9 +155,8 @@ impl Socket {
         }
     }
 
-    /// Asks for all objects of a kind; `each` gets every answer's type and everything behind the
-    /// netlink header. A dump that changes under the reader is read again from the start, after
-    /// `restart`.
+    /// Dumps all objects of a kind; `each` gets the type and payload of every message. An interrupted dump is
+    /// repeated from the start.
     pub fn dump<T: Default>(
         &mut self,
         op: &str,
@@ -169,7 +168,7 @@ impl Socket {
             match self.dump_once(op, body, |kind, bytes| each(&mut found, kind, bytes)) {
                 Ok(true) => return Ok(found),
                 Ok(false) => (),
-                // Or the rest of an earlier dump, which broke off, had to be read first.
+                // EBUSY: the rest of an earlier interrupted dump had to be read first.
                 Err(error)
                     if attempt < DUMP_RETRIES
                         && (is_transient(error.errno) || error.errno == Errno::EBUSY) =>
@@ -182,7 +181,7 @@ impl Socket {
         Err(Error {
             op: op.into(),
             errno: Errno::EINTR,
-            text: "the table changes faster than it can be read".into(),
+            text: "dump was interrupted by concurrent changes too often".into(),
         })
     }
 
@@ -206,7 +205,7 @@ impl Socket {
                 }
                 whole &= flags & NLM_F_DUMP_INTR == 0;
                 match kind {
-                    // A dump that strict checking refuses says so inside of DONE.
+                    // Strict checking reports a refused dump inside of DONE.
                     NLMSG_DONE | NLMSG_ERROR => {
                         done = true;
                         refused = refusal(kind, flags, body);
@@ -226,7 +225,7 @@ impl Socket {
         }
     }
 
-    /// Asks for one object; `None` where the kernel has none of that name or number.
+    /// Requests one object; `None` if it does not exist.
     pub fn get<T>(
         &mut self,
         op: &str,
@@ -263,23 +262,23 @@ impl Socket {
         }
     }
 
-    /// Where the send itself fails the kernel has seen nothing of it, so it may be repeated.
+    /// If the send itself fails the kernel has seen nothing, so it may be repeated.
     fn send_bytes(&self, bytes: &[u8]) -> io::Result<usize> {
         retry(|| self.socket.send(bytes, 0), errno_of)
     }
 
-    /// Gives back what only a conversation needs; hundreds of sockets may wait for their next one.
+    /// Frees the receive buffer; hundreds of sockets may be idle.
     pub fn rest(&mut self) {
         self.buffer = Vec::new();
     }
 
-    /// Reads one datagram and hands over its messages: type, flags, sequence, body.
+    /// Reads one datagram and passes its messages to `each`: type, flags, sequence, body.
     fn receive(&mut self, each: impl FnMut(u16, u16, u32, &[u8])) -> io::Result<()> {
         self.buffer.clear();
         self.buffer.reserve(BUFFER);
         let (socket, buffer) = (&self.socket, &mut self.buffer);
         let started = Instant::now();
-        // The wait for an answer that was lost ends with EAGAIN as well, but late.
+        // The receive timeout ends with EAGAIN as well, but later.
         let passes = |error: &io::Error| errno_of(error).filter(|_| started.elapsed() < EARLY);
         retry(|| socket.recv(buffer, 0), passes)?;
         messages(&self.buffer, each);

@@ -1,5 +1,5 @@
-//! The networks of the node's own namespace, kept current on a thread of their own: a node with a full
-//! routing table must not hold up anybody's links.
+//! Watches the networks of the node's own namespace on a separate thread: a full routing table must not delay
+//! links.
 
 use std::{
     io,
@@ -22,17 +22,17 @@ use crate::node::{
     watched_netns::read_links,
 };
 
-/// What comes in so short a time is read at once.
+/// Debounce time: changes within it are read together.
 const CALM: Duration = Duration::from_millis(20);
-/// A table that takes long to read is read less often: at most a tenth of the time goes into it.
+/// A large table is read less often: at most a tenth of the time is spent on it.
 const LONGEST_CALM: Duration = Duration::from_secs(10);
-/// After a failure it is tried again so soon, whatever is heard.
+/// Retry interval after a failure, independent of events.
 const AGAIN: Duration = Duration::from_secs(2);
 
-/// What the kernel knows, or why that can not be had.
+/// The networks, or why they could not be read.
 pub type NetworksResult = Result<Arc<[KernelNetwork]>, Error>;
 
-/// Which of the networks anybody wants to know of.
+/// The predicate of relevant networks.
 pub type NetworkFilter = fn(&KernelNetwork) -> bool;
 
 /// The running watch; it ends when it is dropped.
@@ -43,8 +43,8 @@ pub struct NetworkWatch {
 }
 
 impl NetworkWatch {
-    /// Of the namespace of the calling thread, as far as it matters. `tell` is called once at first, and then
-    /// for every change.
+    /// Watches the namespace of the calling thread. `notify` is called once at first, and then for every
+    /// change.
     pub fn start(
         matters: NetworkFilter,
         notify: impl Fn(NetworksResult) + Send + 'static,
@@ -60,7 +60,7 @@ impl NetworkWatch {
             reported: None,
             took: Duration::ZERO,
         };
-        // At once, so that nobody who starts now finds nothing known.
+        // Synchronously, so that the networks are known when this returns.
         watcher.report(&notify);
         let thread = Builder::new().name("networks".into());
         let thread = thread.spawn(move || watcher.run(notify))?;
@@ -73,10 +73,10 @@ impl NetworkWatch {
 
 impl Drop for NetworkWatch {
     fn drop(&mut self) {
-        // The thread holds its own end: it is there to hear this.
+        // The thread holds its own reference, so the write reaches it.
         let _ = self.stop.write(1);
         if let Some(thread) = self.thread.take() {
-            // A panic of its own has been reported by the panic hook.
+            // A panic of the thread was reported by the panic hook.
             let _ = thread.join();
         }
     }
@@ -99,7 +99,7 @@ impl Watcher {
                 return;
             }
             sleep(CALM.max((self.took * 10).min(LONGEST_CALM)));
-            // What was result meanwhile is read with the rest; what is lost as well.
+            // Pending and lost events are covered by the next read.
             let _ = self.events.drain(|_, _, _| ());
         }
     }
@@ -116,7 +116,7 @@ impl Watcher {
         let started = Instant::now();
         let links = read_links(&mut self.socket)?;
         let is_ours = |index| {
-            let alias = links.get(&index).and_then(|row| row.alias.as_deref());
+            let alias = links.get(&index).and_then(|info| info.alias.as_deref());
             alias.is_some_and(is_alias)
         };
         let found = read(&mut self.socket, &links, is_ours, self.matters);
@@ -125,7 +125,7 @@ impl Watcher {
         found.map(Into::into)
     }
 
-    /// Until something is heard; whether the watch goes on.
+    /// Waits for an event; returns whether the watch goes on.
     fn wait(&self) -> bool {
         let timeout = match &self.reported {
             Some(Err(_)) => PollTimeout::from(u16::try_from(AGAIN.as_millis()).unwrap_or(u16::MAX)),

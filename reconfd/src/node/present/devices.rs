@@ -1,5 +1,5 @@
-//! Vlans and vxlans that are in a pod as a whole. They have no host end that could be believed, so what
-//! the tenant can write is held against what the kernel says of the device.
+//! vlan and vxlan devices in a pod. They have no trusted host end, so attributes that the tenant can write
+//! are checked against the kernel's own.
 
 use std::{collections::BTreeSet, net::IpAddr};
 
@@ -13,22 +13,22 @@ use crate::node::{
     segments::is_device,
 };
 
-/// A vlan or a vxlan in a pod that may be ours.
+/// A vlan or vxlan in a pod that may be ours.
 #[derive(Clone, Debug)]
 pub struct Candidate {
     pub info: LinkInfo,
     pub present: PresentDevice,
-    /// Made by a message to the node's namespace: nobody in the pod can do that.
+    /// Created through the node's namespace, which is impossible from inside the pod.
     pub on_node: bool,
-    /// Has a mark of ours for this pod, whoever put it there.
+    /// Has a mark of ours for this pod; the tenant may have written it.
     pub marked: bool,
-    /// In the project's link group, as it was from its first moment, unless the tenant took it out.
+    /// In the project's link group, as when it was created, unless the tenant changed it.
     pub grouped: bool,
 }
 
 impl Machine {
-    /// The vlans and vxlans of a pod, but for those that carry its primary addresses: whatever mark a
-    /// tenant puts on such a one, it is not ours.
+    /// The vlans and vxlans of a pod, except those with its primary addresses: these are never ours, even
+    /// with a mark.
     pub fn candidates(
         &self,
         sandbox: &mut Sandbox,
@@ -36,28 +36,32 @@ impl Machine {
         inside: &NetnsState,
         primary: &BTreeSet<IpAddr>,
     ) -> Result<Vec<Candidate>, Error> {
-        let rows: Vec<&LinkInfo> = inside.links.values().filter(|row| is_device(row)).collect();
-        if rows.is_empty() {
+        let infos: Vec<&LinkInfo> = inside
+            .links
+            .values()
+            .filter(|info| is_device(info))
+            .collect();
+        if infos.is_empty() {
             return Ok(Vec::new());
         }
-        let node = sandbox.number_of(&self.node.netns)?;
-        let is_primary = |row: &LinkInfo| {
+        let node = sandbox.nsid_of(&self.node.netns)?;
+        let is_primary = |info: &LinkInfo| {
             let mut addresses = inside.addresses.iter();
-            addresses.any(|a| a.index == row.index && primary.contains(&a.network.ip()))
+            addresses.any(|a| a.index == info.index && primary.contains(&a.network.ip()))
         };
         let ours = |mark: &OwnershipMark| {
             mark.installation == self.installation && mark.pod_uid == pod_uid
         };
-        let mut candidate = |row: &LinkInfo| {
-            let (mark, grouped) = (row.mark().filter(ours), row.group == GROUP);
-            let on_node = node.is_some() && row.peer_netns == node;
-            // A tenant's own may have as many entries as it likes: nobody asks for them.
-            let is_asked = row.is_kind(VXLAN) && (on_node || grouped || mark.is_some());
+        let mut candidate = |info: &LinkInfo| {
+            let (mark, grouped) = (info.mark().filter(ours), info.group == GROUP);
+            let on_node = node.is_some() && info.peer_netns == node;
+            // A tenant's own device may have any number of entries: they are not read.
+            let is_asked = info.is_kind(VXLAN) && (on_node || grouped || mark.is_some());
             let peers = match is_asked {
-                true => sandbox.peers(row.index)?,
+                true => sandbox.peers(info.index)?,
                 false => BTreeSet::new(),
             };
-            let Some(pod) = pod_side(inside, row.index) else {
+            let Some(pod) = pod_side(inside, info.index) else {
                 return Ok(None);
             };
             Ok(Some(Candidate {
@@ -69,12 +73,12 @@ impl Machine {
                     peers,
                 },
                 on_node,
-                info: row.clone(),
+                info: info.clone(),
             }))
         };
-        let others = rows.into_iter().filter(|row| !is_primary(row));
+        let others = infos.into_iter().filter(|info| !is_primary(info));
         others
-            .filter_map(|row| candidate(row).transpose())
+            .filter_map(|info| candidate(info).transpose())
             .collect()
     }
 }

@@ -1,5 +1,5 @@
-//! Pod ends whose host end is neither in the switch nor in the node's namespace: somebody took it to
-//! another one, or it is going this very moment.
+//! Pod ends whose host end is neither in the switch nor in the node's namespace: it was moved to another one,
+//! or is being deleted.
 
 use std::collections::HashSet;
 
@@ -11,19 +11,20 @@ use crate::node::{
     sandbox::{NetnsState, Sandbox},
 };
 
-/// What is left of a link in the pod.
+/// A pod end without its host end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stranded {
     pub index: u32,
-    /// What it is called in the pod.
+    /// Its name in the pod.
     pub name: String,
-    /// The link that it was.
+    /// The name of the link.
     pub link: String,
 }
 
 impl Machine {
-    /// Whose a pod end is, its host end says, wherever that is but in the pod; or this daemon has seen it in
-    /// this sandbox before. The group alone says nothing: another installation uses the same.
+    /// A pod end is identified by its host end in any namespace except the pod's, or by its ifindex if this
+    /// daemon knows it from this sandbox. The group alone is not sufficient: another installation uses the
+    /// same.
     pub fn stranded(
         &self,
         sandbox: &mut Sandbox,
@@ -35,25 +36,25 @@ impl Machine {
             let mut pods = present.iter().filter_map(|link| link.pod.as_ref());
             pods.any(|pod| pod.index == index)
         };
-        let is_pod_end = |row: &&LinkInfo| row.is_kind(VETH) && row.group == GROUP;
-        let rows = inside.links.values().filter(is_pod_end);
-        let left = rows.filter(|row| !has_host_end(row.index));
-        let mut stranded = |row: &LinkInfo| {
-            let host_end = other_end(sandbox, row);
+        let is_pod_end = |info: &&LinkInfo| info.is_kind(VETH) && info.group == GROUP;
+        let infos = inside.links.values().filter(is_pod_end);
+        let left = infos.filter(|info| !has_host_end(info.index));
+        let mut stranded = |info: &LinkInfo| {
+            let host_end = other_end(sandbox, info);
             let mark = host_end.and_then(|host_end| mark_of(&host_end, &self.installation));
             let mark = mark.filter(|mark| mark.pod_uid == pod_uid);
-            let is_known = known.contains(&row.index);
+            let is_known = known.contains(&info.index);
             (mark.is_some() || is_known).then(|| Stranded {
-                index: row.index,
-                name: row.name.clone(),
-                link: mark.map_or_else(|| row.name.clone(), |mark| mark.link),
+                index: info.index,
+                name: info.name.clone(),
+                link: mark.map_or_else(|| info.name.clone(), |mark| mark.link),
             })
         };
         left.filter_map(&mut stranded).collect()
     }
 }
 
-/// One that cannot be seen tells nothing, and neither does one in the pod: there, the tenant writes the marks.
-fn other_end(sandbox: &mut Sandbox, row: &LinkInfo) -> Option<LinkInfo> {
-    sandbox.link_in(row.peer_netns?, row.peer?)
+/// The host end; `None` if it is unreachable or in the pod, where the tenant can write marks.
+fn other_end(sandbox: &mut Sandbox, info: &LinkInfo) -> Option<LinkInfo> {
+    sandbox.link_in(info.peer_netns?, info.peer?)
 }

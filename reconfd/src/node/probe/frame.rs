@@ -1,5 +1,5 @@
-//! Pure: the question who has an address, and what says that somebody has. As RFC 5227 and RFC 4862 ask:
-//! from no address, so that nobody learns it from the question.
+//! Pure: ARP probes and neighbour solicitations, and the frames that reveal a conflict. By RFC 5227 and RFC
+//! 4862 probes have an unspecified source, so that no neighbour learns the address.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -12,19 +12,19 @@ const ARP_REQUEST: [u8; 2] = [0, 1];
 const ICMPV6: u8 = 58;
 const SOLICITATION: u8 = 135;
 const ADVERTISEMENT: u8 = 136;
-/// Neighbour discovery that came through a router is none.
+/// Neighbour discovery must not have passed a router.
 const HOPS: u8 = 255;
-/// What is checked and targeted of a solicitation, without options.
+/// The length of a solicitation without options.
 const LENGTH: u8 = 24;
 
-pub fn question(address: IpAddr, mac: [u8; 6]) -> Vec<u8> {
+pub fn probe(address: IpAddr, mac: [u8; 6]) -> Vec<u8> {
     match address {
         IpAddr::V4(address) => arp(address, mac),
         IpAddr::V6(address) => solicitation(address, mac),
     }
 }
 
-/// Whose address somebody has or is about to take, and that somebody.
+/// The address that a host has or probes for, and the host's MAC address.
 pub fn read(frame: &[u8]) -> Option<(IpAddr, [u8; 6])> {
     let protocol = frame.get(12..14)?;
     if protocol == ARP {
@@ -56,9 +56,9 @@ fn read_arp(packet: &[u8]) -> Option<(IpAddr, [u8; 6])> {
     if packet[..6] != ARP_HEAD {
         return None;
     }
-    // From no address: somebody asks for the same one at the same time.
-    let is_question = sender.is_unspecified() && packet[6..8] == ARP_REQUEST;
-    let address = if is_question { target } else { sender };
+    // An unspecified sender: a simultaneous probe for the same address.
+    let is_probe = sender.is_unspecified() && packet[6..8] == ARP_REQUEST;
+    let address = if is_probe { target } else { sender };
     Some((address.into(), mac))
 }
 
@@ -82,7 +82,7 @@ fn solicitation(address: Ipv6Addr, mac: [u8; 6]) -> Vec<u8> {
     frame
 }
 
-/// Over the message and what stands for its IPv6 header, from the unspecified address.
+/// Over the message and the IPv6 pseudo-header with the unspecified source.
 fn checksum(to: &[u8; 16], message: &[u8]) -> [u8; 2] {
     let words = to.chunks(2).chain(message.chunks(2));
     let words = words.map(|word| u32::from(u16::from_be_bytes([word[0], word[1]])));
@@ -121,17 +121,17 @@ mod tests {
     fn a_simultaneous_probe_for_the_same_address_is_a_conflict() {
         for address in ["10.99.0.10", "fd99::10"] {
             let address: IpAddr = address.parse().unwrap();
-            assert_eq!(read(&question(address, OTHER)), Some((address, OTHER)));
+            assert_eq!(read(&probe(address, OTHER)), Some((address, OTHER)));
         }
     }
 
     #[test]
     fn an_answer_is_read_and_another_question_is_none() {
-        let mut reply = question("10.99.0.10".parse().unwrap(), OTHER);
+        let mut reply = probe("10.99.0.10".parse().unwrap(), OTHER);
         reply[20..22].copy_from_slice(&[0, 2]);
         reply[28..32].copy_from_slice(&[10, 99, 0, 7]);
         assert_eq!(read(&reply), Some(("10.99.0.7".parse().unwrap(), OTHER)));
-        let mut advertisement = question("fd99::10".parse().unwrap(), OTHER);
+        let mut advertisement = probe("fd99::10".parse().unwrap(), OTHER);
         advertisement[22..38].copy_from_slice(&"fd99::10".parse::<Ipv6Addr>().unwrap().octets());
         assert_eq!(read(&advertisement), None, "an owner sends a solicitation");
         advertisement[54] = ADVERTISEMENT;
@@ -145,7 +145,7 @@ mod tests {
 
     #[test]
     fn a_solicitation_has_the_sum_that_the_kernel_checks() {
-        let frame = question("fd99::10".parse().unwrap(), MAC);
+        let frame = probe("fd99::10".parse().unwrap(), MAC);
         let (group, message) = (frame[38..54].first_chunk().unwrap(), &frame[54..]);
         assert_eq!(checksum(group, message), [0, 0]);
     }

@@ -1,10 +1,9 @@
-//! A pod's addresses announced on the wire, so that its neighbours, switches and tunnels learn at once
-//! where they are: gratuitous ARP for IPv4 and unsolicited neighbour advertisements for IPv6.
+//! Announces a pod's addresses, so that neighbours, switches and tunnels learn them at once: gratuitous ARP
+//! for IPv4 and unsolicited neighbour advertisements for IPv6.
 //!
-//! The kernel sends both by itself when the MAC address of a link is set, also to the one that it has
-//! (NETDEV_CHANGEADDR), for all addresses of the link, if `arp_notify` and `ndisc_notify` say so. They do
-//! so for that moment alone, and then are what the pod had them be. No packet socket is needed, and so
-//! not CAP_NET_RAW.
+//! The kernel sends both when the MAC address of a link is set, also to the same one (NETDEV_CHANGEADDR), for
+//! all addresses of the link, if `arp_notify` and `ndisc_notify` are on. They are on only for that moment and
+//! are then restored. This needs no packet socket, and so not CAP_NET_RAW.
 
 use ipnetwork::IpNetwork;
 use netlink_packet_route::RouteNetlinkMessage;
@@ -18,16 +17,16 @@ use crate::node::{
     watched_netns::read_link,
 };
 
-/// So many of a pod's own neighbour entries are brought back: how many there are, the tenant says.
+/// Limit of restored neighbour entries of a pod: the tenant controls their number.
 const MOST_KEPT: usize = 1024;
 
-/// What an announcement of a link has to reach, and to spare. Each one is flooded to all ports of the bridge.
+/// The scope of an announcement. Each one is flooded to all ports of the bridge.
 #[derive(Clone, Copy, Debug)]
 pub struct Extent {
-    /// Whether its IPv6 addresses are announced. A link-local address alone follows from the MAC address: no
-    /// neighbour knows it by another, and the announcement of an IPv4 address leads frames to the new place.
+    /// Whether IPv6 addresses are announced. A link-local address alone is derived from the MAC address, so
+    /// no neighbour has a stale entry, and the announcement of an IPv4 address updates the forwarding tables.
     pub ipv6: bool,
-    /// Whether the pod may have written neighbour entries on the link. On one that was just made there are none.
+    /// Whether the pod may have written neighbour entries on the link. A new link has none.
     pub may_have_neighbours: bool,
 }
 
@@ -37,7 +36,7 @@ impl Extent {
         may_have_neighbours: true,
     };
 
-    /// Of a link with these addresses of ours.
+    /// The scope for a link with these addresses of ours.
     pub fn of(addresses: &[IpNetwork], is_new: bool) -> Self {
         let has_ipv4 = addresses.iter().any(IpNetwork::is_ipv4);
         Self {
@@ -48,12 +47,12 @@ impl Extent {
 }
 
 impl Sandbox {
-    /// Announces the addresses of a link. One that is gone or down has none to announce.
+    /// Announces the addresses of a link, unless it is gone or down.
     pub fn announce(&mut self, index: u32, extent: Extent) -> Result<(), Error> {
-        let row = read_link(&mut self.socket, index)?;
-        let Some((row, mac)) = row.filter(|row| row.up).and_then(|row| {
-            let mac = row.mac?;
-            Some((row, mac))
+        let info = read_link(&mut self.socket, index)?;
+        let Some((info, mac)) = info.filter(|info| info.up).and_then(|info| {
+            let mac = info.mac?;
+            Some((info, mac))
         }) else {
             return Ok(());
         };
@@ -61,18 +60,18 @@ impl Sandbox {
             .address(mac.to_vec())
             .build();
         let announce = Request::new(
-            format!("announce the addresses of {}", row.name),
+            format!("announce the addresses of {}", info.name),
             0,
             RouteNetlinkMessage::SetLink(same),
         );
-        let answers = self.announcing((index, &row.name), extent, |socket| {
+        let answers = self.announcing((index, &info.name), extent, |socket| {
             socket.prompt(&[announce])
         })?;
         self.socket.rest();
         answers.into_iter().collect()
     }
 
-    /// Sends a batch like [`Self::apply`]; a change of the link's MAC address in it is announced as it is made.
+    /// Sends a batch like [`Self::apply`]; a change of the link's MAC address in it is announced.
     pub fn apply_and_announce(
         &mut self,
         settings: &[(String, &str)],
@@ -103,13 +102,13 @@ impl Sandbox {
         Ok(answers)
     }
 
-    /// The entries that an announcement takes away, and that nobody but the pod would write again.
+    /// The entries that an announcement deletes and that only the pod would restore.
     fn neighbours_to_keep(&mut self, index: u32) -> Result<Vec<Request>, Error> {
         let mut kept = Vec::new();
-        for question in neighbour::list_on(index) {
+        for request in neighbour::list_on(index) {
             let found = self.socket.dump(
                 "list the pod's neighbour entries",
-                &question,
+                &request,
                 |all: &mut Vec<Request>, _, body| {
                     if all.len() < MOST_KEPT {
                         all.extend(neighbour::kept(body, index));
@@ -122,7 +121,7 @@ impl Sandbox {
     }
 }
 
-/// A setting that was changed for a moment.
+/// A temporarily changed setting.
 struct Changed<'s> {
     settings: &'s LinkSettings,
     name: String,

@@ -35,7 +35,10 @@ pub fn delete(name: &str, index: u32, peer: IpAddr) -> Request {
 
 /// Deletes an entry learned behind a peer, which would stay for minutes.
 pub fn forget(name: &str, learned: Entry) -> Request {
-    deletion(format!("forget what is behind a peer of {name}"), learned)
+    deletion(
+        format!("delete an entry learned behind a peer of {name}"),
+        learned,
+    )
 }
 
 /// Deletes a learned MAC address, behind whichever peer.

@@ -114,7 +114,7 @@ pub fn requests(
         SegmentEdit::Owner => {
             let alias = alias(segment, &want.owner, installation);
             set(
-                format!("say who has {segment}"),
+                format!("set the owner of {segment}"),
                 LinkUnspec::new_with_index(bridge).alias(alias).build(),
             )
         }

@@ -1,4 +1,4 @@
-//! Pure: the edits to the end that is in no pod.
+//! Pure: the edits to the host end.
 
 use std::collections::BTreeSet;
 
@@ -22,7 +22,7 @@ pub(super) fn host_side(
         edits.push(Edit::Move(veth.host_end.place()));
     }
     let is_on_bridge = veth.host_end != HostEnd::Routed;
-    // A bridge without a number is yet to be made.
+    // A bridge without an ifindex does not exist yet.
     let joins = is_on_bridge && (moved || bridge_index.is_none() || host.master != bridge_index);
     let leaves = !is_on_bridge && host.master.is_some();
     hardened(host, want, veth, (moved, joins || leaves), edits);
@@ -51,13 +51,13 @@ pub(super) fn host_side(
     if joins || !host.pins.contains(&mac) {
         edits.push(Edit::Pin(mac));
     }
-    // A port that leaves its bridge leaves all of them behind.
+    // The kernel deletes the entries of a port that leaves its bridge.
     let strays = host.pins.iter().filter(|pin| !joins && **pin != mac);
     edits.extend(strays.copied().map(Edit::Unpin));
 }
 
-/// Sysctls and filter, before the host end leads elsewhere. One that must not pass what it passed before
-/// is down in between: neither filter is right for both places.
+/// Sysctls and filter, before the host end gets another bridge. If its filter changes too, it is down in
+/// between: neither filter is right for both places.
 fn hardened(
     host: &HostSide,
     want: &Want,
@@ -81,7 +81,7 @@ fn hardened(
     edits.extend((is_shared || !is_filtered).then_some(Edit::Ingress));
 }
 
-/// Gateway addresses and routes. What was on the host end stays behind when it moves.
+/// Gateway addresses and routes. The kernel drops them when the host end is moved.
 fn routed(
     host: &HostSide,
     moved: bool,

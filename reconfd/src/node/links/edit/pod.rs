@@ -1,4 +1,4 @@
-//! Pure: the edits to the end in the pod.
+//! Pure: the edits to the pod end.
 
 use std::{collections::BTreeSet, net::IpAddr};
 
@@ -31,7 +31,7 @@ pub(super) fn pod_side(pod: &PodSide, want: &Want, mac: [u8; 6], edits: &mut Vec
     let obsolete: Vec<Edit> = obsolete.map(Edit::DeleteRoute).collect();
     let gone = match has_other_prefix_routes(pod, want) {
         true => {
-            // A route of ours to the network would be in the way of the kernel's own.
+            // A route of ours to the network would conflict with the kernel's own.
             edits.extend(obsolete);
             all_addresses(pod, want, edits)
         }
@@ -41,8 +41,8 @@ pub(super) fn pod_side(pod: &PodSide, want: &Want, mac: [u8; 6], edits: &mut Vec
             gone
         }
     };
-    // With the last IPv4 address of a link the kernel drops all of its IPv4 routes, and where
-    // secondaries are not promoted, that may be so for a moment.
+    // With the last IPv4 address of a link the kernel drops all of its IPv4 routes; without promotion of
+    // secondaries this may happen in between.
     let is_dropped = |route: &&Route| route.to.is_ipv4() && gone.iter().any(IpNetwork::is_ipv4);
     let kept = routes.intersection(&pod.routes).filter(is_dropped);
     let missing = routes.difference(&pod.routes);
@@ -50,20 +50,20 @@ pub(super) fn pod_side(pod: &PodSide, want: &Want, mac: [u8; 6], edits: &mut Vec
         .map(|route| (route, Edit::AddRoute(route.clone())))
         .chain(kept.map(|route| (route, Edit::KeepRoute(route.clone()))))
         .collect();
-    // Ways to a gateway before the ways through it.
+    // Routes to a gateway before routes through it.
     coming.sort_by_key(|(route, _)| route.via.is_some());
     edits.extend(coming.into_iter().map(|(_, edit)| edit));
 }
 
-/// Whether the link was routed and is not any more, or the other way round. No kernel changes that of an
-/// IPv4 address that is there.
+/// Whether the link changes to or from routed. No kernel changes the prefix route flag of an existing IPv4
+/// address.
 fn has_other_prefix_routes(pod: &PodSide, want: &Want) -> bool {
     let wanted = veth::prefix_route(&want.link.kind);
     let mut ours = pod.addresses.iter().filter(|address| address.ours);
     ours.any(|address| address.prefix_route != wanted)
 }
 
-/// All addresses anew, in their order; those that go.
+/// Replaces all addresses, in order; returns the deleted ones.
 fn all_addresses(pod: &PodSide, want: &Want, edits: &mut Vec<Edit>) -> Vec<IpNetwork> {
     let ours = pod.addresses.iter().filter(|address| address.ours);
     let gone: Vec<IpNetwork> = ours.map(|address| address.network).collect();
@@ -74,8 +74,7 @@ fn all_addresses(pod: &PodSide, want: &Want, edits: &mut Vec<Edit>) -> Vec<IpNet
     gone
 }
 
-/// What comes, comes before what goes: an address that stays must never be alone with neither. Those
-/// that go.
+/// Additions before deletions, so that the link always has an address. Returns the deleted ones.
 fn addresses(pod: &PodSide, want: &Want, edits: &mut Vec<Edit>) -> Vec<IpNetwork> {
     let wanted = &want.link.addresses;
     let prefix_route = veth::prefix_route(&want.link.kind);
@@ -89,7 +88,7 @@ fn addresses(pod: &PodSide, want: &Want, edits: &mut Vec<Edit>) -> Vec<IpNetwork
         .map(|a| a.network);
     let gone: Vec<IpNetwork> = gone.collect();
     edits.extend(gone.iter().copied().map(Edit::DeleteAddress));
-    // Where secondaries are not promoted, the kernel takes them away with the first of their subnet.
+    // Without promotion the kernel deletes secondaries with the primary of their subnet.
     let is_taken_along =
         |kept: &&IpNetwork| kept.is_ipv4() && gone.iter().any(|gone| same_subnet(gone, kept));
     let kept = wanted.iter().filter(is_taken_along);
@@ -97,8 +96,9 @@ fn addresses(pod: &PodSide, want: &Want, edits: &mut Vec<Edit>) -> Vec<IpNetwork
     gone
 }
 
-/// What the kernel made of a MAC address that goes, goes with it, or the next who gets that MAC address could
-/// not have it. The link-local one comes back, the others with the next router advertisement.
+/// Addresses that the kernel derived from the old MAC address are deleted, or they would conflict with those
+/// of the MAC address's next owner. The link-local one is added for the new MAC address, the others come with
+/// the next router advertisement.
 fn link_local(pod: &PodSide, mac: [u8; 6]) -> Vec<Edit> {
     let Some(old) = pod.mac.filter(|old| *old != mac) else {
         return Vec::new();

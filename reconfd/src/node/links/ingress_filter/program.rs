@@ -1,12 +1,12 @@
-//! Pure: the classic BPF program that runs over every frame that a pod sends, at the tc ingress hook of
-//! the host end.
+//! Pure: the classic BPF program at the tc ingress hook of the host end, which runs for every frame of the
+//! pod.
 //!
-//! A host end on a bridge drops what is not for the pod to say to a bridge. A routed host end passes IP
-//! and ARP from the link's own addresses and nothing else: `rp_filter` holds IPv4 alone, and only where
-//! neither `conf.all` nor a later `sysctl --system` loosens it.
+//! A host end on a bridge drops protocol frames. A routed host end passes only IP and ARP from the link's own
+//! addresses: `rp_filter` covers only IPv4, and only if neither `conf.all` nor a later `sysctl --system`
+//! loosens it.
 //!
-//! A load beyond the end of a frame ends the program with a verdict that lets the frame pass, so each
-//! load is behind a check of the length.
+//! A load beyond the end of a frame ends the program with an accepting verdict, so each load is preceded by a
+//! length check.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -29,16 +29,16 @@ const RETURN: u16 = 0x06;
 
 /// TC_ACT_SHOT.
 const DROP: Instruction = (RETURN, 0, 0, 2);
-/// TC_ACT_UNSPEC: filters behind this one are asked as well.
+/// TC_ACT_UNSPEC: later filters run as well.
 const PASS: Instruction = (RETURN, 0, 0, u32::MAX);
 
-/// SKF_AD_VLAN_TAG_PRESENT: whether the kernel has taken a tag off the frame and remembers it.
+/// SKF_AD_VLAN_TAG_PRESENT: whether the kernel has moved a tag from the frame into its metadata.
 const TAG_PRESENT: u32 = 0xffff_f030;
 const ETHER_TYPE: u32 = 12;
 const IPV4: u32 = 0x0800;
 const ARP: u32 = 0x0806;
 const IPV6: u32 = 0x86dd;
-/// Where a frame has what is looked at, and where that ends.
+/// Offsets of the inspected fields.
 const ARP_SENDER: u32 = 28;
 const IPV4_SOURCE: u32 = 26;
 const IPV6_NEXT_HEADER: u32 = 20;
@@ -62,8 +62,7 @@ const PROTOCOLS: [Instruction; 10] = [
     DROP,
 ];
 
-/// Frames with a tag: one that the kernel has taken off and remembers, and one that still stands in the
-/// frame, of 802.1Q, 802.1ad or their forerunner.
+/// Tagged frames: with a tag in the metadata, or still in the frame, of 802.1Q, 802.1ad or their predecessor.
 const TAGS: [Instruction; 7] = [
     (LOAD_BYTE, 0, 0, TAG_PRESENT),
     (JUMP_IF_EQUAL, 0, 4, 0),
@@ -74,8 +73,8 @@ const TAGS: [Instruction; 7] = [
     DROP,
 ];
 
-/// The program of a link's host end. It is part of what a link is: of two links that are alike it is the
-/// same, and an edit of the addresses makes it another.
+/// The program of a link's host end. It is part of the link: equal links have equal programs, and a change of
+/// addresses changes it.
 pub fn of(veth: &Veth, link: &Link) -> Vec<Instruction> {
     match veth.host_end {
         HostEnd::Routed => own_sources(&link.addresses),
@@ -85,7 +84,7 @@ pub fn of(veth: &Veth, link: &Link) -> Vec<Instruction> {
     }
 }
 
-/// Of a host end on a bridge: what no part drops passes.
+/// The program of a host end on a bridge: frames that no part drops pass.
 pub fn of_bridge(leads_to_vlans: bool) -> Vec<Instruction> {
     let tags: &[Instruction] = match leads_to_vlans {
         true => &TAGS,
@@ -94,8 +93,8 @@ pub fn of_bridge(leads_to_vlans: bool) -> Vec<Instruction> {
     [&PROTOCOLS[..], tags, &[PASS]].concat()
 }
 
-/// Passes IPv4, IPv6 and ARP from these addresses. A tag is dropped: the kernel takes off any number of
-/// tags with the id 0, and the program sees the first one off alone.
+/// Passes IPv4, IPv6 and ARP from these addresses. Tagged frames are dropped: the kernel removes any number
+/// of tags with id 0, and the program sees only the removal of the first.
 fn own_sources(addresses: &[IpNetwork]) -> Vec<Instruction> {
     let v4: Vec<Ipv4Addr> = addresses.iter().filter_map(v4).collect();
     let v6: Vec<Ipv6Addr> = addresses.iter().filter_map(v6).collect();
@@ -106,7 +105,7 @@ fn own_sources(addresses: &[IpNetwork]) -> Vec<Instruction> {
         (LOAD_HALF, 0, 0, ETHER_TYPE),
     ];
     program.extend(frames_of(IPV4, &from_ipv4(IPV4_SOURCE, &v4)));
-    // Who asks whether an address is free has none yet (RFC 5227).
+    // ARP probes have an unspecified sender (RFC 5227).
     let probing = [&v4[..], &[Ipv4Addr::UNSPECIFIED]].concat();
     program.extend(frames_of(ARP, &from_ipv4(ARP_SENDER, &probing)));
     program.extend(frames_of(IPV6, &from_ipv6(&v6)));
@@ -128,14 +127,14 @@ fn v6(address: &IpNetwork) -> Option<Ipv6Addr> {
     }
 }
 
-/// Runs `verdict`, which ends in one, over frames of an Ethernet type, which the accumulator has.
+/// Runs `verdict` for frames of an Ethernet type, which is in the accumulator. `verdict` must end in one.
 fn frames_of(ether_type: u32, verdict: &[Instruction]) -> Vec<Instruction> {
     let length = verdict.len() as u32;
     let skip = [(JUMP_IF_EQUAL, 1, 0, ether_type), (JUMP, 0, 0, length)];
     [&skip, verdict].concat()
 }
 
-/// Drops a frame that ends before `end`.
+/// Drops frames shorter than `end`.
 fn reaches(end: u32) -> [Instruction; 3] {
     [(LOAD_LENGTH, 0, 0, 0), (JUMP_IF_AT_LEAST, 1, 0, end), DROP]
 }
@@ -150,9 +149,9 @@ fn from_ipv4(at: u32, addresses: &[Ipv4Addr]) -> Vec<Instruction> {
     program
 }
 
-/// Beside the link's addresses those of the link itself, which no router forwards: any but the gateway's,
-/// for the kernel takes packets from an address of its own. And the question whether an address is free,
-/// which comes from none.
+/// Passes the link's addresses and link-local ones, which no router forwards, except the gateway's: the
+/// kernel accepts packets from its own address. Also passes duplicate address detection, which has the
+/// unspecified source.
 fn from_ipv6(addresses: &[Ipv6Addr]) -> Vec<Instruction> {
     let mut program = reaches(ICMPV6_TYPE).to_vec();
     for address in addresses {
@@ -179,7 +178,7 @@ fn from_ipv6(addresses: &[Ipv6Addr]) -> Vec<Instruction> {
     program
 }
 
-/// Runs `verdict`, which ends in one, over packets from an address.
+/// Runs `verdict` for packets from an address. `verdict` must end in one.
 fn if_source_is(address: Ipv6Addr, verdict: &[Instruction]) -> Vec<Instruction> {
     let [a, b, c, d] = words(address);
     let length = verdict.len() as u8;

@@ -1,4 +1,4 @@
-//! Batches of which the kernel takes all or nothing (nfnetlink).
+//! Transactional batches (nfnetlink).
 
 use std::{io, sync::atomic::Ordering};
 
@@ -20,12 +20,12 @@ use super::{NLMSG_ERROR, Socket, refusal};
 
 const NFNL_MSG_BATCH_BEGIN: u16 = 0x10;
 const NFNL_MSG_BATCH_END: u16 = 0x11;
-/// What a refusal takes of the socket's queue, with room to spare.
+/// The receive queue space of one error, with reserve.
 const REFUSAL: usize = 2048;
 
 impl Socket {
-    /// Sends all requests in one transaction of a netfilter subsystem: all of them happen at one
-    /// moment, or none does. Says the first refusal.
+    /// Sends all requests in one transaction of a netfilter subsystem: all take effect atomically, or none.
+    /// Returns the first error.
     pub fn transaction(
         &mut self,
         op: &str,
@@ -37,7 +37,7 @@ impl Socket {
         self.transact(op, subsystem, requests, true)
     }
 
-    /// Asks whether the kernel would take the requests; nothing happens.
+    /// Checks whether the kernel would accept the requests, without effect.
     pub fn dry_run(&mut self, op: &str, subsystem: u8, requests: &[Request]) -> Result<(), Error> {
         self.transact(op, subsystem, requests, false)
     }
@@ -57,7 +57,7 @@ impl Socket {
         self.verdict(op, first, requests)
     }
 
-    /// The whole batch. Without its end the kernel tries all of it and takes it back.
+    /// The encoded batch. Without its end message the kernel validates all of it and rolls back.
     fn written(&mut self, subsystem: u8, requests: &[Request], finished: bool) -> Vec<u8> {
         let mut out = Vec::new();
         let mut append = |body: &Body, flags| {
@@ -66,7 +66,7 @@ impl Socket {
         };
         append(&boundary(NFNL_MSG_BATCH_BEGIN, subsystem), 0);
         for (place, request) in requests.iter().enumerate() {
-            // Refusals answer unasked: only the last needs to say that it is through.
+            // Errors are always sent: only the last request needs an ack.
             let ack = if place + 1 == requests.len() {
                 NLM_F_ACK
             } else {
@@ -80,8 +80,8 @@ impl Socket {
         out
     }
 
-    /// A batch must fit into one datagram, and a refusal of each message into the queue. Where this is
-    /// not allowed, the system's own limits hold.
+    /// A batch must fit into one datagram, and an error for each message into the queue. Without the
+    /// privilege, the system's limits apply.
     fn make_room(&self, length: usize, requests: usize) {
         const USUAL: usize = 208 << 10;
         let socket = borrow(&self.socket);
@@ -89,8 +89,8 @@ impl Socket {
         let _ = setsockopt(&socket, RcvBufForce, &USUAL.max(requests * REFUSAL));
     }
 
-    /// Waits for the first refusal or for the last message's answer. What still comes then is of
-    /// numbers that nobody waits for.
+    /// Waits for the first error or for the last message's ack. Later responses have sequence numbers that
+    /// are ignored.
     fn verdict(&mut self, op: &str, first: u32, requests: &[Request]) -> Result<(), Error> {
         let mut answer = None;
         while answer.is_none() {
@@ -99,7 +99,7 @@ impl Socket {
                 if kind != NLMSG_ERROR || place > requests.len() || answer.is_some() {
                     return;
                 }
-                // A refusal of the beginning is one of the whole.
+                // An error of the begin message applies to the whole batch.
                 let refused = place.checked_sub(1).map_or(op, |at| &requests[at].op);
                 match refusal(kind, flags, body) {
                     Some((errno, text)) => {
@@ -114,7 +114,7 @@ impl Socket {
                 }
             });
             match received {
-                // Answers were lost, but never the first ones.
+                // Responses were lost, but never the first ones.
                 Err(error) if is_overrun(&error) => (),
                 received => received.map_err(|error| Error::io(op, &error))?,
             }
