@@ -219,7 +219,7 @@ impl ClaimAllocator {
 
     /// Runs due operations on a synchronous backend; the pod `key` is not notified.
     pub fn run_due(&self, key: Option<&str>) {
-        let Some(tell) = &self.0.backend.sync else {
+        let Some(execute) = &self.0.backend.sync else {
             return;
         };
         // A concurrent caller waits here; its operations are done by the time it gets the lock.
@@ -231,7 +231,7 @@ impl ClaimAllocator {
             }
             for (id, mut operation) in due {
                 let outcome = loop {
-                    if let Some(outcome) = operation.handle(tell(&operation.next())) {
+                    if let Some(outcome) = operation.handle(execute(&operation.next())) {
                         break outcome;
                     }
                 };

@@ -18,7 +18,7 @@ use crate::{node::networks::NetworksResult, source::freshness::VALID_FOR};
 
 /// What the controller has published.
 #[derive(Clone, Debug, Default)]
-pub struct PublishedNetworks {
+pub struct ClusterNetworks {
     pub objects: Vec<Arc<ReservedNetworks>>,
     /// When they were last confirmed.
     pub confirmed: Option<Instant>,
@@ -81,7 +81,7 @@ impl NetworkInventory {
     pub fn update(
         &mut self,
         node: Option<&NetworksResult>,
-        cluster: Option<&PublishedNetworks>,
+        cluster: Option<&ClusterNetworks>,
         (now, time): (Instant, Time),
     ) -> InventoryUpdate {
         let unknown = unknown_reason(node, cluster, &self.installation, now);
@@ -146,7 +146,7 @@ fn not_in<'a>(
 /// Why there may be further, unknown networks.
 fn unknown_reason(
     node: Option<&NetworksResult>,
-    cluster: Option<&PublishedNetworks>,
+    cluster: Option<&ClusterNetworks>,
     installation: &str,
     now: Instant,
 ) -> Option<String> {
@@ -205,7 +205,7 @@ mod tests {
         Arc::new(ReservedNetworks::new("default", spec))
     }
 
-    fn published(state: ReadState, confirmed: Instant) -> PublishedNetworks {
+    fn published(state: ReadState, confirmed: Instant) -> ClusterNetworks {
         let source = SourceState {
             source: Source::Calico,
             asked: "IPPool.crd.projectcalico.org".into(),
@@ -227,7 +227,7 @@ mod tests {
             networks: vec![network.clone()],
             ..ReservedNetworksSpec::default()
         };
-        PublishedNetworks {
+        ClusterNetworks {
             objects: vec![object(of("default")), object(of("another"))],
             confirmed: Some(confirmed),
         }
@@ -292,7 +292,7 @@ mod tests {
         );
         inventory.update(
             Some(&node),
-            Some(&PublishedNetworks::default()),
+            Some(&ClusterNetworks::default()),
             (later, at(3)),
         );
         assert!(

@@ -23,7 +23,7 @@ use super::{
     action::{Action, OrphanReport},
     objects::ClaimInfo,
 };
-use crate::source::{Pod, cluster::client::words};
+use crate::source::{Pod, cluster::client::error_text};
 
 /// Field manager of server-side apply.
 pub const FIELD_MANAGER: &str = "podconfig-controller";
@@ -247,7 +247,7 @@ impl From<kube::Error> for ApplyError {
         };
         let seconds = seconds.filter(|seconds| *seconds > 0);
         Self {
-            message: words(&error),
+            message: error_text(&error),
             retry_after: seconds.map(|seconds| Duration::from_secs(seconds.into())),
         }
     }

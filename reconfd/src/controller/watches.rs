@@ -29,7 +29,7 @@ use crate::{
     source::{
         NamespaceMeta, Pod,
         cluster::{
-            client::words,
+            client::error_text,
             watch::{KnownKeys, ObjectEvent, WatchResult, key, objects},
         },
     },
@@ -280,7 +280,7 @@ pub(super) fn error_message(error: &Error) -> String {
     match error {
         Error::InitialListFailed(error)
         | Error::WatchStartFailed(error)
-        | Error::WatchFailed(error) => words(error),
+        | Error::WatchFailed(error) => error_text(error),
         Error::WatchError(status) => status.message.clone(),
         Error::NoResourceVersion => error.to_string(),
     }

@@ -11,7 +11,7 @@ use crds::Cidr;
 use super::NodeReconciler;
 use crate::{
     address::{
-        inventory::{InventoryUpdate, NetworkInventory, PublishedNetworks},
+        inventory::{ClusterNetworks, InventoryUpdate, NetworkInventory},
         reserved::Reserved,
     },
     conditions,
@@ -62,7 +62,7 @@ impl Networks {
     fn take(&mut self, stores: &Stores) -> InventoryUpdate {
         let node = self.node.lock();
         let node = node.unwrap_or_else(PoisonError::into_inner).clone();
-        let cluster = self.is_in_cluster.then(|| PublishedNetworks {
+        let cluster = self.is_in_cluster.then(|| ClusterNetworks {
             objects: stores.reserved_networks(),
             confirmed: stores.networks_confirmed(),
         });

@@ -75,10 +75,10 @@ impl Cluster {
         let writer = StoreWriter::of_api();
         let (stores, queue) = (writer.stores(), WriteQueue::default());
         let records = Records::watch(&options.records, notify.clone())?;
-        let bell = Arc::new(Notify::new());
+        let wakeup = Arc::new(Notify::new());
         let claims = ClaimAllocator::new(
             allocator_state(&options),
-            claim_backend(&bell, notify.clone()),
+            claim_backend(&wakeup, notify.clone()),
         );
         let (stop, stopped) = oneshot::channel();
         let (complete, wait) = mpsc::channel();
@@ -87,7 +87,7 @@ impl Cluster {
             health,
             metrics,
             queue: queue.clone(),
-            claims: (claims.clone(), bell),
+            claims: (claims.clone(), wakeup),
             complete,
         };
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -109,11 +109,14 @@ fn allocator_state(options: &Options) -> AllocatorState {
     AllocatorState::new(&options.node, &options.installation, options.address_rest)
 }
 
-fn claim_backend(bell: &Arc<Notify>, notify: impl Fn(Trigger) + Send + Sync + 'static) -> Backend {
-    let bell = bell.clone();
+fn claim_backend(
+    wakeup: &Arc<Notify>,
+    notify: impl Fn(Trigger) + Send + Sync + 'static,
+) -> Backend {
+    let wakeup = wakeup.clone();
     Backend {
         sync: None,
-        wake: Box::new(move || bell.notify_one()),
+        wake: Box::new(move || wakeup.notify_one()),
         notify: Box::new(notify),
     }
 }

@@ -126,8 +126,8 @@ impl AllocatorState {
     }
 
     pub fn allocate(&mut self, key: &LinkKey, request: &AddressRequest, now: &Now) -> Allocation {
-        if let Some(words) = self.yields(key, request) {
-            return Allocation::Refused(Reason::AddressTaken, words);
+        if let Some(message) = self.yields(key, request) {
+            return Allocation::Refused(Reason::AddressTaken, message);
         }
         let allocation = self.assign(key, request);
         let missing = match allocation {
@@ -150,13 +150,13 @@ impl AllocatorState {
         }
         if !self.is_synced {
             self.early_pods.insert(key.uid.clone());
-            let words = "the claims of this node are not synced yet";
-            return Allocation::Pending(words.to_owned());
+            let message = "the claims of this node are not synced yet";
+            return Allocation::Pending(message.to_owned());
         }
         if let Some(address) = self.releasing_for(key, request, &wanted) {
             self.link(key).awaits_release = true;
-            let words = format!("{address} is being released, and is acquired again afterwards");
-            return Allocation::Pending(words);
+            let message = format!("{address} is being released, and is acquired again afterwards");
+            return Allocation::Pending(message);
         }
         let missing = self.prefer_lost(key, request, wanted);
         self.acquire_missing(key, request, missing, now);
@@ -274,7 +274,7 @@ impl AllocatorState {
         if let Some((reason, message)) = waiting.iter().find_map(|one| one.refused.clone()) {
             return Allocation::Refused(reason, message);
         }
-        let words = waiting.iter().map(|one| {
+        let message = waiting.iter().map(|one| {
             let wanted = match &one.what {
                 AddressOrRange::Address(address) => address.to_string(),
                 AddressOrRange::Range(range) => format!("an address of {range}"),
@@ -284,8 +284,8 @@ impl AllocatorState {
                 None => wanted,
             }
         });
-        let words: Vec<String> = words.collect();
-        Allocation::Pending(format!("requested {}", words.join(", ")))
+        let message: Vec<String> = message.collect();
+        Allocation::Pending(format!("requested {}", message.join(", ")))
     }
 
     fn link(&mut self, key: &LinkKey) -> &mut Link {

@@ -23,7 +23,7 @@ use tokio::time::timeout;
 
 use crate::{
     address::sources::{ALL, SourceKind},
-    source::cluster::client::words,
+    source::cluster::client::error_text,
 };
 
 const ALL_KINDS: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
@@ -73,7 +73,10 @@ impl Discovery {
             request = request.header(IF_NONE_MATCH, tag);
         }
         let request = request.body(Body::empty()).map_err(|e| e.to_string())?;
-        let response = client.send(request).await.map_err(|error| words(&error))?;
+        let response = client
+            .send(request)
+            .await
+            .map_err(|error| error_text(&error))?;
         match response.status() {
             StatusCode::NOT_MODIFIED => Ok(None),
             StatusCode::OK => read_body(response).await.map(Some),

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use crate::{
     controller::{apply::FIELD_MANAGER, metrics::Metrics},
-    source::cluster::client::words,
+    source::cluster::client::error_text,
 };
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -60,7 +60,7 @@ async fn record<T>(
 ) -> Result<(), String> {
     let started = Instant::now();
     let result = match timeout(REQUEST_TIMEOUT, write).await {
-        Ok(result) => result.map(drop).map_err(|error| words(&error)),
+        Ok(result) => result.map(drop).map_err(|error| error_text(&error)),
         Err(_) => Err(format!("no response within {REQUEST_TIMEOUT:?}")),
     };
     metrics.wrote(KIND, result.is_ok(), started.elapsed());

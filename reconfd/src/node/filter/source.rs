@@ -8,7 +8,7 @@ use std::{
 use ipnetwork::IpNetwork;
 
 /// First and last address.
-pub type Range = (u128, u128);
+pub type AddressSpan = (u128, u128);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Family {
@@ -61,14 +61,14 @@ impl Family {
 
 /// The networks of one family as sorted ranges, merged if overlapping or adjacent: the kernel refuses
 /// overlapping ones.
-pub fn ranges(sources: &BTreeSet<IpNetwork>, family: Family) -> Vec<Range> {
+pub fn ranges(sources: &BTreeSet<IpNetwork>, family: Family) -> Vec<AddressSpan> {
     let of_family = |network: &&IpNetwork| Family::of(network.ip()) == family;
     merged(sources.iter().filter(of_family).map(range).collect())
 }
 
-pub fn merged(mut all: Vec<Range>) -> Vec<Range> {
+pub fn merged(mut all: Vec<AddressSpan>) -> Vec<AddressSpan> {
     all.sort_unstable();
-    let mut merged: Vec<Range> = Vec::with_capacity(all.len());
+    let mut merged: Vec<AddressSpan> = Vec::with_capacity(all.len());
     for (first, last) in all {
         match merged.last_mut() {
             Some(before) if first <= before.1.saturating_add(1) => before.1 = before.1.max(last),
@@ -78,7 +78,7 @@ pub fn merged(mut all: Vec<Range>) -> Vec<Range> {
     merged
 }
 
-fn range(network: &IpNetwork) -> Range {
+fn range(network: &IpNetwork) -> AddressSpan {
     let family = Family::of(network.ip());
     let first = match network.network() {
         IpAddr::V4(address) => u32::from(address).into(),
@@ -92,12 +92,12 @@ fn range(network: &IpNetwork) -> Range {
 }
 
 /// The fewest networks that cover just these ranges.
-pub fn networks(ranges: &[Range], family: Family) -> BTreeSet<IpNetwork> {
+pub fn networks(ranges: &[AddressSpan], family: Family) -> BTreeSet<IpNetwork> {
     let parts = ranges.iter().flat_map(|range| split(*range, family));
     parts.collect()
 }
 
-fn split((mut first, last): Range, family: Family) -> Vec<IpNetwork> {
+fn split((mut first, last): AddressSpan, family: Family) -> Vec<IpNetwork> {
     let mut found = Vec::new();
     loop {
         // The largest network that its alignment and the rest of the range allow.
@@ -115,7 +115,7 @@ fn split((mut first, last): Range, family: Family) -> Vec<IpNetwork> {
 
 /// A range starts at one element and ends before another; a range up to the last address has no end element.
 /// As in nft, an end element precedes the first range.
-pub fn elements(ranges: &[Range], family: Family) -> BTreeSet<Element> {
+pub fn elements(ranges: &[AddressSpan], family: Family) -> BTreeSet<Element> {
     let element = |number, is_end| Element {
         key: family.key(number),
         is_end,
@@ -132,7 +132,7 @@ pub fn elements(ranges: &[Range], family: Family) -> BTreeSet<Element> {
 }
 
 /// The ranges of a set's elements.
-pub fn read_ranges(elements: &BTreeSet<Element>, family: Family) -> Vec<Range> {
+pub fn read_ranges(elements: &BTreeSet<Element>, family: Family) -> Vec<AddressSpan> {
     let numbers = |is_end| -> BTreeSet<u128> {
         let wanted = elements.iter().filter(|element| element.is_end == is_end);
         wanted.map(|element| number(&element.key)).collect()

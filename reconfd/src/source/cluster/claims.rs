@@ -18,7 +18,7 @@ use tokio::{
     time::{sleep_until, timeout},
 };
 
-use super::client::words;
+use super::client::error_text;
 use crate::{
     address::claims::{
         ClaimAllocator, TaskId,
@@ -169,7 +169,7 @@ fn readable(claim: DeserializeGuard<AddressClaim>) -> Option<Arc<AddressClaim>> 
 /// The response for an error.
 fn failure(request: &ClaimRequest, error: &Error) -> ClaimResponse {
     let Error::Api(status) = error else {
-        return ClaimResponse::Failed(words(error));
+        return ClaimResponse::Failed(error_text(error));
     };
     match (request, status.code, status.reason.as_str()) {
         (ClaimRequest::Create(_), 409, "AlreadyExists") => ClaimResponse::Exists,
@@ -178,9 +178,10 @@ fn failure(request: &ClaimRequest, error: &Error) -> ClaimResponse {
         (ClaimRequest::Replace(_) | ClaimRequest::Delete(_), 404, _) if names_claim(status) => {
             ClaimResponse::NotFound
         }
-        (_, code, _) => {
-            ClaimResponse::Failed(format!("the API server returned {code}: {}", words(error)))
-        }
+        (_, code, _) => ClaimResponse::Failed(format!(
+            "the API server returned {code}: {}",
+            error_text(error)
+        )),
     }
 }
 
@@ -193,7 +194,7 @@ fn names_claim(status: &kube::core::Status) -> bool {
 mod tests {
     use super::*;
 
-    fn says(request: &ClaimRequest, code: u16, reason: &str, name: &str) -> ClaimResponse {
+    fn respond(request: &ClaimRequest, code: u16, reason: &str, name: &str) -> ClaimResponse {
         let status = serde_json::json!({
             "status": "Failure", "code": code, "reason": reason, "message": "no", "details": {"name": name},
         });
@@ -210,16 +211,16 @@ mod tests {
     fn a_taken_name_is_distinguished_from_other_conflicts() {
         let create = ClaimRequest::Create(claim());
         assert!(matches!(
-            says(&create, 409, "AlreadyExists", "n"),
+            respond(&create, 409, "AlreadyExists", "n"),
             ClaimResponse::Exists
         ));
         assert!(matches!(
-            says(&create, 409, "Conflict", "n"),
+            respond(&create, 409, "Conflict", "n"),
             ClaimResponse::Failed(_)
         ));
         let replace = ClaimRequest::Replace(claim());
         assert!(matches!(
-            says(&replace, 409, "Conflict", "n"),
+            respond(&replace, 409, "Conflict", "n"),
             ClaimResponse::Conflict
         ));
     }
@@ -228,11 +229,11 @@ mod tests {
     fn a_kind_that_is_not_installed_is_no_claim_that_is_gone() {
         let delete = ClaimRequest::Delete(claim());
         assert!(matches!(
-            says(&delete, 404, "NotFound", "n"),
+            respond(&delete, 404, "NotFound", "n"),
             ClaimResponse::NotFound
         ));
         assert!(matches!(
-            says(&delete, 404, "NotFound", ""),
+            respond(&delete, 404, "NotFound", ""),
             ClaimResponse::Failed(_)
         ));
     }

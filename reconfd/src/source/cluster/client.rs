@@ -24,10 +24,10 @@ pub async fn connect() -> anyhow::Result<Client> {
 pub async fn check_version(client: &Client, mut waiting: impl FnMut(&str)) -> anyhow::Result<()> {
     loop {
         match client.apiserver_version().await {
-            Ok(info) => return judge(&info),
+            Ok(info) => return check_supported(&info),
             Err(error) => waiting(&format!(
                 "cannot get the version of the API server: {}",
-                words(&error)
+                error_text(&error)
             )),
         }
         tokio::time::sleep(RETRY_INTERVAL).await;
@@ -35,7 +35,7 @@ pub async fn check_version(client: &Client, mut waiting: impl FnMut(&str)) -> an
 }
 
 /// The message of the API server; for any other error, the whole chain of causes.
-pub fn words(error: &kube::Error) -> String {
+pub fn error_text(error: &kube::Error) -> String {
     if let kube::Error::Api(status) = error {
         return status.message.clone();
     }
@@ -59,7 +59,7 @@ pub fn refusal(error: &kube::Error) -> String {
     }
 }
 
-fn judge(info: &Info) -> anyhow::Result<()> {
+fn check_supported(info: &Info) -> anyhow::Result<()> {
     let number = |text: &str| {
         let digits: String = text.chars().take_while(char::is_ascii_digit).collect();
         digits.parse().unwrap_or(0)
@@ -90,11 +90,16 @@ mod tests {
     #[test]
     fn an_old_api_server_is_refused_in_words() {
         for (major, minor) in [("1", "30"), ("1", "9+"), ("0", "99"), ("", "")] {
-            let refused = judge(&info(major, minor)).expect_err(minor).to_string();
+            let refused = check_supported(&info(major, minor))
+                .expect_err(minor)
+                .to_string();
             assert!(refused.contains("1.31 or newer"), "{refused}");
         }
         for (major, minor) in [("1", "31"), ("1", "36+"), ("2", "0")] {
-            assert!(judge(&info(major, minor)).is_ok(), "{major}.{minor}");
+            assert!(
+                check_supported(&info(major, minor)).is_ok(),
+                "{major}.{minor}"
+            );
         }
     }
 }

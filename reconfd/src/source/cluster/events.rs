@@ -17,7 +17,7 @@ use kube::{
 use serde_json::json;
 
 use super::api_writer::WriteError;
-use series::{Placement, Series, SeriesEvent};
+use series::{EventSeries, Placement, SeriesEvent};
 
 /// Pure: assigns an occurrence to an Event.
 mod series;
@@ -44,7 +44,7 @@ pub struct Notice {
 pub struct Events {
     client: Client,
     node: String,
-    series: Mutex<Series>,
+    series: Mutex<EventSeries>,
 }
 
 impl Events {
@@ -100,7 +100,7 @@ impl Events {
         Api::namespaced(self.client.clone(), namespace.unwrap_or("default"))
     }
 
-    fn series(&self) -> MutexGuard<'_, Series> {
+    fn series(&self) -> MutexGuard<'_, EventSeries> {
         // Every change is atomic, so a panic leaves no partial state.
         self.series.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -108,9 +108,9 @@ impl Events {
 
 /// The first Event of a series, or the only one.
 fn event(notice: &Notice, note: &str, node: &str, now: Timestamp) -> Event {
-    let about = notice.regarding.name.as_deref().unwrap_or(CONTROLLER);
-    let about: String = about.chars().take(MAX_NAME).collect();
-    let about = about.trim_end_matches(|c: char| !c.is_ascii_alphanumeric());
+    let subject = notice.regarding.name.as_deref().unwrap_or(CONTROLLER);
+    let subject: String = subject.chars().take(MAX_NAME).collect();
+    let subject = subject.trim_end_matches(|c: char| !c.is_ascii_alphanumeric());
     let kind = match notice.is_warning {
         true => "Warning",
         false => "Normal",
@@ -118,7 +118,7 @@ fn event(notice: &Notice, note: &str, node: &str, now: Timestamp) -> Event {
     Event {
         metadata: ObjectMeta {
             namespace: notice.regarding.namespace.clone(),
-            name: Some(format!("{about}.{:x}", now.as_nanosecond())),
+            name: Some(format!("{subject}.{:x}", now.as_nanosecond())),
             ..ObjectMeta::default()
         },
         event_time: Some(MicroTime(now)),

@@ -170,8 +170,8 @@ impl Service {
             }
             match states.unsynced() {
                 // An initial list in progress is not worth a warning.
-                Some(missing) if states.failing.is_empty() => drop(self.health.wait_for(&missing)),
-                Some(missing) => self.wait(&missing),
+                Some(lists) if states.failing.is_empty() => drop(self.health.wait_for(&lists)),
+                Some(lists) => self.wait(&lists),
                 None => {
                     is_complete = true;
                     self.health.clear_wait();

@@ -260,10 +260,10 @@ fn is_same_pod(old: &Pod, new: &Pod) -> bool {
         let annotations = pod.metadata.annotations.as_ref();
         annotations.and_then(|all| all.get(NETWORK_STATUS).cloned())
     };
-    let waits = |pod: &Pod| pod.has_gate() && pod.has_ready_containers();
-    let looked_at = |pod: &Pod| {
+    let awaits_gate = |pod: &Pod| pod.has_gate() && pod.has_ready_containers();
+    let used_fields = |pod: &Pod| {
         let gate = pod.gate().cloned();
-        (gate, pod.has_ended(), annotation(pod), waits(pod))
+        (gate, pod.has_ended(), annotation(pod), awaits_gate(pod))
     };
     let is_going = |pod: &Pod| pod.metadata.deletion_timestamp.is_some();
     old.metadata.uid == new.metadata.uid
@@ -271,7 +271,7 @@ fn is_same_pod(old: &Pod, new: &Pod) -> bool {
         && old.spec == new.spec
         && old.status.pod_ips == new.status.pod_ips
         && is_going(old) == is_going(new)
-        && looked_at(old) == looked_at(new)
+        && used_fields(old) == used_fields(new)
 }
 
 #[cfg(test)]

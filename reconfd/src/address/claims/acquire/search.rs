@@ -130,10 +130,10 @@ impl Search {
         self.listed += 1;
         self.stale_hits = 0;
         self.taken = taken;
-        let concerned = claims
+        let relevant = claims
             .iter()
             .filter(|claim| self.whole.contains(claim.spec.address));
-        for claim in concerned {
+        for claim in relevant {
             self.usage.add(claim);
         }
     }
@@ -171,21 +171,21 @@ impl Search {
         let usage = std::mem::take(&mut self.usage);
         let seen = std::mem::take(&mut self.listed);
         let (total, free) = (self.whole.count(), self.range.count());
-        let mut words = format!(
+        let mut message = format!(
             "{} is full: {} of {total} in use, {} resting",
             self.whole, usage.used, usage.resting
         );
         if total > free {
-            words += &format!(", {} used by others in the cluster", total - free);
+            message += &format!(", {} used by others in the cluster", total - free);
         }
         if !self.is_only && self.all_blocks() > u128::from(seen) {
-            words += &format!("; {seen} blocks of 4096 addresses were checked, more follow");
+            message += &format!("; {seen} blocks of 4096 addresses were checked, more follow");
         }
         if let Some((made, pod)) = usage.oldest {
             let (whose, age) = (claimant.describe_pod(&pod), age(&made, now));
-            words += &format!("; the oldest claim is that of {whose}, {age} old");
+            message += &format!("; the oldest claim is that of {whose}, {age} old");
         }
-        words
+        message
     }
 
     fn by_hash(&self, claimant: &Claimant, attempt: u32) -> Option<IpAddr> {

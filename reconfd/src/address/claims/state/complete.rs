@@ -53,7 +53,7 @@ impl AllocatorState {
         outcome: ClaimOutcome,
         now: &Now,
     ) -> BTreeSet<String> {
-        let is_news = match outcome {
+        let is_changed = match outcome {
             ClaimOutcome::Held(claim) => {
                 self.acquired(id, (&uid, &link), claim, now);
                 true
@@ -77,7 +77,7 @@ impl AllocatorState {
             | ClaimOutcome::PodExists
             | ClaimOutcome::PodGone => false,
         };
-        is_news.then_some(uid).into_iter().collect()
+        is_changed.then_some(uid).into_iter().collect()
     }
 
     fn acquired(
@@ -126,7 +126,7 @@ impl AllocatorState {
         &mut self,
         id: TaskId,
         (uid, link): (&str, &str),
-        news: impl FnOnce(&mut Waiting) -> bool,
+        update: impl FnOnce(&mut Waiting) -> bool,
     ) -> bool {
         let of_pod = self.links.get_mut(uid);
         let link = of_pod.and_then(|links| links.get_mut(link));
@@ -134,7 +134,7 @@ impl AllocatorState {
             let mut waiting = link.waiting.iter_mut();
             waiting.find(|waiting| waiting.id == id)
         });
-        waiting.is_some_and(news)
+        waiting.is_some_and(update)
     }
 
     /// `as_known`: the claim as the operation knew it. Since then another pod or this one may have acquired it.
@@ -178,8 +178,8 @@ impl AllocatorState {
             | ClaimOutcome::Failed(_) => (),
         }
         let is_otherwise = self.claims.get(name).map(|entry| entry.state) != Some(state);
-        let is_news = is_otherwise && self.is_news(&uid, state);
-        is_news.then_some(uid).into_iter().collect()
+        let is_changed = is_otherwise && self.needs_reconcile(&uid, state);
+        is_changed.then_some(uid).into_iter().collect()
     }
 
     /// The claim was written during its release and is still held: releases the current version.
@@ -231,7 +231,7 @@ impl AllocatorState {
                 link.lost.insert(name.address);
             }
         }
-        self.is_news(&uid, state)
+        self.needs_reconcile(&uid, state)
             .then_some(uid)
             .into_iter()
             .collect()
@@ -239,7 +239,7 @@ impl AllocatorState {
 
     /// Whether the pod must be reconciled after a claim of it has left this state. The end of a release matters only
     /// if a link waits for it.
-    fn is_news(&self, uid: &str, before: State) -> bool {
+    fn needs_reconcile(&self, uid: &str, before: State) -> bool {
         let links = self.links.get(uid);
         links.is_some_and(|links| {
             before == State::Held || links.values().any(|link| link.awaits_release)

@@ -64,8 +64,8 @@ impl AllocatorState {
     pub fn sweep(&mut self, live: &BTreeSet<String>, is_authoritative: bool, now: &Now) {
         self.deleted_versions
             .retain(|_, (_, since)| now.instant.duration_since(*since) < TOMBSTONE_TTL);
-        let asked = self.links.keys().filter(|uid| !live.contains(*uid));
-        for uid in asked.cloned().collect::<Vec<_>>() {
+        let requested = self.links.keys().filter(|uid| !live.contains(*uid));
+        for uid in requested.cloned().collect::<Vec<_>>() {
             let links = self.links.remove(&uid).unwrap_or_default();
             let waiting = links.into_values().flat_map(|link| link.waiting);
             self.cancel(waiting.collect());
@@ -140,8 +140,8 @@ impl AllocatorState {
                 entry.state = State::Releasing;
                 self.tasks.cancel_all(&task_key);
                 self.tasks.drop_idle(&TaskKey::Verify(name.clone()));
-                let farewell = Release::mark(claim, now.time.clone());
-                let operation = ClaimOperation::Release(Box::new(farewell));
+                let release = Release::mark(claim, now.time.clone());
+                let operation = ClaimOperation::Release(Box::new(release));
                 self.tasks.add(task_key, operation, now.instant);
             }
             State::Quarantined if !self.tasks.has(&task_key) => self.schedule_delete(&claim, now),

@@ -30,7 +30,7 @@ impl AllocatorState {
         let successor = before.and_then(|entry| entry.claim.spec.successor.as_ref());
         let next = claim.spec.successor.as_ref();
         let has_successor = next.is_some() && next != successor;
-        let is_news = match &was {
+        let is_changed = match &was {
             // The release goes on, whatever the watch reports.
             Some((uid, State::Releasing)) => *uid != claim.spec.pod.uid,
             Some((uid, state)) => {
@@ -42,7 +42,7 @@ impl AllocatorState {
         };
         let mut affected: BTreeSet<String> = was.into_iter().map(|(uid, _)| uid).collect();
         affected.insert(claim.spec.pod.uid.clone());
-        match is_news {
+        match is_changed {
             true => self.upsert(claim, now),
             false => {
                 if let Some(entry) = self.claims.get_mut(&name) {
@@ -50,7 +50,11 @@ impl AllocatorState {
                 }
             }
         }
-        if is_news { affected } else { BTreeSet::new() }
+        if is_changed {
+            affected
+        } else {
+            BTreeSet::new()
+        }
     }
 
     /// Applies a deletion.
@@ -151,10 +155,10 @@ impl AllocatorState {
     }
 
     fn is_stale(&self, name: &ClaimName, claim: &AddressClaim) -> bool {
-        let said = version(claim);
+        let reported = version(claim);
         let known = self.claims.get(name).map(|entry| version(&entry.claim));
         let gone = self.deleted_versions.get(name).map(|(version, _)| *version);
-        known.into_iter().chain(gone).any(|known| known >= said)
+        known.into_iter().chain(gone).any(|known| known >= reported)
     }
 }
 

@@ -65,9 +65,9 @@ pub struct Placement {
 
 /// Series that may continue.
 #[derive(Debug, Default)]
-pub struct Series(HashMap<Subject, HashMap<String, SeriesEvent>>);
+pub struct EventSeries(HashMap<Subject, HashMap<String, SeriesEvent>>);
 
-impl Series {
+impl EventSeries {
     pub fn place(&mut self, notice: &Notice, now: Instant) -> Placement {
         self.remove_ended(now);
         let subject = Subject {
@@ -126,7 +126,7 @@ mod tests {
     }
 
     /// Writes it, and says under which note and as which of its series.
-    fn write(series: &mut Series, notice: &Notice, now: Instant) -> (String, i32) {
+    fn write(series: &mut EventSeries, notice: &Notice, now: Instant) -> (String, i32) {
         let place = series.place(notice, now);
         let name = format!("event of {}", place.note);
         let known = match &place.known {
@@ -140,7 +140,7 @@ mod tests {
 
     #[test]
     fn an_event_goes_on_only_for_what_says_the_same() {
-        let (mut series, now) = (Series::default(), Instant::now());
+        let (mut series, now) = (EventSeries::default(), Instant::now());
         for count in 1..=3 {
             let written = write(&mut series, &notice("data0 10.99.0.33/24"), now);
             assert_eq!(written, ("data0 10.99.0.33/24".into(), count));
@@ -151,7 +151,7 @@ mod tests {
 
     #[test]
     fn objects_and_reasons_do_not_meet() {
-        let (mut series, now) = (Series::default(), Instant::now());
+        let (mut series, now) = (EventSeries::default(), Instant::now());
         let first = notice("data0");
         assert_eq!(write(&mut series, &first, now).1, 1);
         let mut other = first.clone();
@@ -165,7 +165,7 @@ mod tests {
 
     #[test]
     fn what_changes_all_the_time_ends_in_one_event() {
-        let (mut series, now) = (Series::default(), Instant::now());
+        let (mut series, now) = (EventSeries::default(), Instant::now());
         let mut notes = std::collections::HashSet::new();
         let mut last = (String::new(), 0);
         for number in 0..1000 {
@@ -183,7 +183,7 @@ mod tests {
 
     #[test]
     fn a_series_ends_in_time_and_is_forgotten() {
-        let (mut series, now) = (Series::default(), Instant::now());
+        let (mut series, now) = (EventSeries::default(), Instant::now());
         write(&mut series, &notice("data0"), now);
         let later = now + SERIES_TTL;
         assert_eq!(write(&mut series, &notice("data0"), later).1, 1);
