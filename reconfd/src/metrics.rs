@@ -15,16 +15,16 @@ use crate::{address::claims::Counts, http::Encode};
 /// The series with their labels, names and help texts.
 mod series;
 use series::{
-    ClaimLabels, ClaimRequestLabels, ErrnoLabels, KindLabels, LinkLabels, OperationLabels,
-    OperationResultLabels, ReasonLabels, ReconcileLabels, RecordSourceLabels, ResourceLabels,
-    Series,
+    ClaimLabels, ClaimRequestLabels, DaemonSeries, ErrnoLabels, KindLabels, LinkLabels,
+    OperationLabels, OperationResultLabels, ReasonLabels, ReconcileLabels, RecordSourceLabels,
+    ResourceLabels,
 };
 
 /// Clones share the same series.
 #[derive(Clone, Debug)]
 pub struct Metrics {
     registry: Arc<Registry>,
-    series: Series,
+    series: DaemonSeries,
 }
 
 /// An operation on a link.
@@ -37,7 +37,7 @@ pub enum Op {
 
 impl Default for Metrics {
     fn default() -> Self {
-        let series = Series::new();
+        let series = DaemonSeries::new();
         let mut registry = Registry::with_prefix("reconfd");
         series.register_work(&mut registry);
         series.register_state(&mut registry);

@@ -38,7 +38,7 @@ mod policies;
 mod ranges;
 use claims::ClaimIndex;
 use namespace::NamespaceState;
-use networks::PublishedNetworks;
+use networks::ReservedIndex;
 use ranges::ClaimedAddresses;
 
 /// An object, or why it cannot be parsed.
@@ -81,7 +81,7 @@ pub struct ClusterIndex {
     claims: ClaimIndex,
     claimed: ClaimedAddresses,
     installation: String,
-    reserved: PublishedNetworks,
+    reserved: ReservedIndex,
     /// The scope of each installation.
     served: ServedScopes,
     earlier: Earlier,
@@ -92,7 +92,7 @@ impl ClusterIndex {
         Self {
             scope,
             installation: installation.to_owned(),
-            reserved: PublishedNetworks::default(),
+            reserved: ReservedIndex::default(),
             served: ServedScopes::new(),
             earlier: Earlier::default(),
             namespaces: HashMap::new(),

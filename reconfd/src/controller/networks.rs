@@ -19,7 +19,7 @@ use tokio::time::sleep_until;
 use self::{
     discovery::{Discovery, KindStatus},
     merge::{DatedNetworks, merge},
-    packing::{Lists, head, list, name, number, pack},
+    packing::{NetworkLists, head, list, name, number, pack},
     schedule::{DISCOVERY_INTERVAL, Schedule, TICK_INTERVAL},
     sources::{SourceEvent, SourceStates},
     watches::SourceWatches,
@@ -69,9 +69,9 @@ pub struct NetworkPublisher {
 pub async fn publish(client: Client, installation: &str, scope: &Scope, metrics: Metrics) {
     let api: Api<Guarded> = Api::all(client.clone());
     let mut own = std::pin::pin!(objects(api, Config::default()));
-    let (mut ledger, mut present) = (KnownKeys::default(), BTreeMap::new());
+    let (mut known, mut present) = (KnownKeys::default(), BTreeMap::new());
     let mut logged = String::new();
-    while !ledger.is_synced() {
+    while !known.is_synced() {
         let Some(result) = own.next().await else {
             return;
         };
@@ -81,16 +81,16 @@ pub async fn publish(client: Client, installation: &str, scope: &Scope, metrics:
             logged = error.to_string();
             tracing::warn!("cannot list ReservedNetworks: {logged}");
         }
-        take_own(installation, &mut ledger, &mut present, result);
+        take_own(installation, &mut known, &mut present, result);
     }
     let networks = NetworkPublisher::new(client, (installation, scope), metrics, present);
-    networks.run(own, ledger).await;
+    networks.run(own, known).await;
 }
 
 /// Applies an event to the own objects. Returns whether one of them changed.
 fn take_own(
     installation: &str,
-    ledger: &mut KnownKeys,
+    known: &mut KnownKeys,
     present: &mut BTreeMap<String, ReservedNetworksSpec>,
     result: WatchResult<Guarded>,
 ) -> bool {
@@ -98,7 +98,7 @@ fn take_own(
         return false;
     };
     let mut is_changed = false;
-    for news in ledger.take(event) {
+    for news in known.take(event) {
         let ((_, called), spec) = match news {
             ObjectEvent::Applied(object) => (
                 key(object.as_ref()),
@@ -149,7 +149,7 @@ impl NetworkPublisher {
     async fn run(
         mut self,
         mut own: impl Stream<Item = WatchResult<Guarded>> + Unpin,
-        mut ledger: KnownKeys,
+        mut known: KnownKeys,
     ) {
         loop {
             let next = self.next();
@@ -157,7 +157,7 @@ impl NetworkPublisher {
                 Some((at, event)) = self.watches.events.next() => self.handle(at, event),
                 Some(result) = own.next() => {
                     let present = &mut self.present;
-                    self.schedule.is_changed |= take_own(&self.installation, &mut ledger, present, result);
+                    self.schedule.is_changed |= take_own(&self.installation, &mut known, present, result);
                 }
                 () = sleep_until(next.into()) => (),
             }
@@ -276,7 +276,7 @@ impl NetworkPublisher {
         self.warnings = warnings;
     }
 
-    fn lists(&self) -> Lists {
+    fn lists(&self) -> NetworkLists {
         let lists = self.present.iter().filter_map(|(called, spec)| {
             let number = number(&self.installation, called)?;
             Some((number, spec.networks.clone()))
@@ -285,7 +285,12 @@ impl NetworkPublisher {
     }
 
     /// Writes the lists first, then the head object that declares them complete, and deletes unused lists last.
-    async fn put(&mut self, wanted: Lists, networks: usize, time: Time) -> Result<(), String> {
+    async fn put(
+        &mut self,
+        wanted: NetworkLists,
+        networks: usize,
+        time: Time,
+    ) -> Result<(), String> {
         let installation = self.installation.clone();
         let mut kept = BTreeSet::from([installation.clone()]);
         for (number, networks) in wanted {

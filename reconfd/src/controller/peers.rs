@@ -8,16 +8,16 @@ use std::{
 use crds::{PodConfigPolicy, podconfig::vxlan::VXLAN_PORT, policy::VxlanRule, report::Tunnel};
 use ipnetwork::IpNetwork;
 
-use super::reconcile_key::Segment;
+use super::reconcile_key::SegmentKey;
 
 /// Packs peers into PeerSlices.
 pub mod packing;
 
 /// Tunnel endpoints of one namespace by segment, node and address, with the number of pods that report each.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TunnelEndpoints(BTreeMap<Segment, BTreeMap<(String, IpAddr), usize>>);
+pub struct TunnelEndpoints(BTreeMap<SegmentKey, BTreeMap<(String, IpAddr), usize>>);
 
-impl From<Tunnel> for Segment {
+impl From<Tunnel> for SegmentKey {
     fn from(tunnel: Tunnel) -> Self {
         Self {
             vni: tunnel.vni,
@@ -33,7 +33,7 @@ impl TunnelEndpoints {
     }
 
     pub fn remove(&mut self, node: &str, tunnel: Tunnel) {
-        let (segment, endpoint) = (Segment::from(tunnel), endpoint(node, tunnel));
+        let (segment, endpoint) = (SegmentKey::from(tunnel), endpoint(node, tunnel));
         let Some(endpoints) = self.0.get_mut(&segment) else {
             return;
         };
@@ -48,12 +48,12 @@ impl TunnelEndpoints {
         }
     }
 
-    pub fn segments(&self) -> impl Iterator<Item = Segment> {
+    pub fn segments(&self) -> impl Iterator<Item = SegmentKey> {
         self.0.keys().copied()
     }
 
     /// Whether a pod on that node reports an endpoint of the segment.
-    pub fn has(&self, segment: Segment, node: &str) -> bool {
+    pub fn has(&self, segment: SegmentKey, node: &str) -> bool {
         let first = (node.to_owned(), IpAddr::V4(Ipv4Addr::UNSPECIFIED));
         let endpoints = self.0.get(&segment);
         let next = endpoints.and_then(|endpoints| endpoints.range(first..).next());
@@ -64,7 +64,7 @@ impl TunnelEndpoints {
     /// allows as a peer are ignored.
     pub fn peers(
         &self,
-        segment: Segment,
+        segment: SegmentKey,
         policies: &[&PodConfigPolicy],
     ) -> BTreeMap<String, IpAddr> {
         let mut peers = BTreeMap::new();
@@ -83,13 +83,17 @@ fn endpoint(node: &str, tunnel: Tunnel) -> (String, IpAddr) {
 }
 
 /// Whether a rule of the namespace's policies allows this address as a peer.
-pub fn is_allowed_peer(segment: Segment, address: IpAddr, policies: &[&PodConfigPolicy]) -> bool {
+pub fn is_allowed_peer(
+    segment: SegmentKey,
+    address: IpAddr,
+    policies: &[&PodConfigPolicy],
+) -> bool {
     let rules = policies.iter().flat_map(|policy| &policy.spec.allow);
     let mut rules = rules.filter_map(|rule| rule.vxlan.as_ref());
     rules.any(|rule| allows(rule, segment, IpNetwork::from(address)))
 }
 
-fn allows(rule: &VxlanRule, segment: Segment, address: IpNetwork) -> bool {
+fn allows(rule: &VxlanRule, segment: SegmentKey, address: IpNetwork) -> bool {
     let port = match &rule.ports[..] {
         [] => segment.port == i32::from(VXLAN_PORT),
         ports => ports.iter().any(|range| range.holds(segment.port)),
@@ -105,7 +109,7 @@ mod tests {
 
     use super::*;
 
-    const SEGMENT: Segment = Segment { vni: 7, port: 4789 };
+    const SEGMENT: SegmentKey = SegmentKey { vni: 7, port: 4789 };
 
     fn tunnel(address: &str) -> Tunnel {
         Tunnel {

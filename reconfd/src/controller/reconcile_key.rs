@@ -19,7 +19,7 @@ pub enum ObjectKind {
 
 /// A VXLAN segment of a namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Segment {
+pub struct SegmentKey {
     pub vni: i32,
     pub port: i32,
 }
@@ -37,7 +37,7 @@ pub enum ReconcileKey {
     },
     Peers {
         namespace: String,
-        segment: Segment,
+        segment: SegmentKey,
     },
     /// `inUseBy` of a policy.
     PolicyUse {
@@ -87,7 +87,7 @@ impl ReconcileKey {
         }
     }
 
-    pub fn peers(namespace: &str, segment: Segment) -> Self {
+    pub fn peers(namespace: &str, segment: SegmentKey) -> Self {
         Self::Peers {
             namespace: namespace.to_owned(),
             segment,
@@ -221,7 +221,7 @@ impl fmt::Display for ReconcileKey {
             }
             Self::Peers {
                 namespace,
-                segment: Segment { vni, port },
+                segment: SegmentKey { vni, port },
             } => write!(
                 f,
                 "write the PeerSlices of vni {vni} and port {port} in {namespace}"

@@ -180,8 +180,8 @@ impl Watches {
         let id = WatchId { kind, namespace };
         self.ids.push(id.clone());
         let updates = watched(api, Config::default())
-            .scan(KnownKeys::default(), move |ledger, said| {
-                let words = take(ledger, said, change);
+            .scan(KnownKeys::default(), move |known, result| {
+                let words = take(known, result, change);
                 std::future::ready(Some(stream::iter(words)))
             })
             .flatten();
@@ -213,26 +213,26 @@ where
     };
     let first = start(Duration::ZERO);
     stream::unfold((first, start), |(mut watch, start)| async move {
-        let said = watch.next().await?;
-        let is_over = said
+        let result = watch.next().await?;
+        let is_over = result
             .as_ref()
             .is_err_and(|error| is_lost(error) && !matches!(error, Error::InitialListFailed(_)));
         if is_over {
             watch = start(RELIST_DELAY);
         }
-        Some((said, (watch, start)))
+        Some((result, (watch, start)))
     })
 }
 
 fn take<K>(
-    ledger: &mut KnownKeys,
-    said: WatchResult<K>,
+    known: &mut KnownKeys,
+    result: WatchResult<K>,
     change: fn(Option<K>) -> ObjectChange,
 ) -> Vec<WatchUpdate>
 where
     K: Resource,
 {
-    let event = match said {
+    let event = match result {
         Ok(event) => event,
         Err(error) => {
             return vec![WatchUpdate::Failed {
@@ -242,7 +242,7 @@ where
         }
     };
     let is_synced = matches!(event, Event::InitDone);
-    let updates = ledger.take(event).into_iter().map(|news| {
+    let updates = known.take(event).into_iter().map(|news| {
         let ((namespace, name), object) = match news {
             ObjectEvent::Applied(object) => (key(object.as_ref()), Some(*object)),
             ObjectEvent::Deleted(key) => (key, None),

@@ -16,7 +16,7 @@ use prometheus_client::{
 
 /// All series of the daemon.
 #[derive(Clone, Debug)]
-pub struct Series {
+pub struct DaemonSeries {
     pub reconciles: Family<ReconcileLabels, Counter>,
     pub reconcile_duration: Histogram,
     pub operations: Family<OperationResultLabels, Counter>,
@@ -100,7 +100,7 @@ pub struct ResourceLabels {
     pub resource: &'static str,
 }
 
-impl Series {
+impl DaemonSeries {
     pub fn new() -> Self {
         Self {
             reconciles: Family::default(),

@@ -19,7 +19,7 @@ use crate::{
     },
     controller::{
         objects::{PodInfo, ReportInfo},
-        reconcile_key::Segment,
+        reconcile_key::SegmentKey,
         status_summary::{self, PodState, StatusSummary},
     },
     podconfig::policy,
@@ -98,7 +98,7 @@ impl ConfigState {
     }
 
     /// Whether it may request an endpoint of this segment in the pod. One that cannot be parsed may.
-    pub fn may_request(&self, segment: Segment, pod: &PodInfo) -> bool {
+    pub fn may_request(&self, segment: SegmentKey, pod: &PodInfo) -> bool {
         let links = self.object.spec.links.iter();
         let tunnels = links.filter_map(|link| link.vxlan.as_ref());
         let mut found = tunnels.filter(|vxlan| vxlan.peers.auto.is_some());

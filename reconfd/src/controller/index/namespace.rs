@@ -19,7 +19,7 @@ use crate::{
         gc::is_orphan,
         objects::{PodInfo, ReportInfo},
         peers::TunnelEndpoints,
-        reconcile_key::{Delay, ObjectKind, ReconcileKey, Requeue, Segment},
+        reconcile_key::{Delay, ObjectKind, ReconcileKey, Requeue, SegmentKey},
     },
     podconfig::policy,
 };
@@ -175,7 +175,7 @@ impl NamespaceState {
         let allowance = ReconcileKey::allowance(&self.name).after(delay);
         let slices = self.slices.iter();
         let slices = slices.filter_map(|(name, spec)| segment_of(name, spec.as_ref()));
-        let segments: BTreeSet<Segment> = self.endpoints.segments().chain(slices).collect();
+        let segments: BTreeSet<SegmentKey> = self.endpoints.segments().chain(slices).collect();
         let peers = segments.into_iter();
         let peers = peers.map(|segment| ReconcileKey::peers(&self.name, segment).after(Delay::Now));
         std::iter::once(allowance).chain(peers).collect()

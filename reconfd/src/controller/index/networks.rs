@@ -15,12 +15,12 @@ use crate::{
 
 /// Networks that this controller has published.
 #[derive(Debug, Default)]
-pub struct PublishedNetworks {
+pub struct ReservedIndex {
     objects: BTreeMap<String, Vec<ReservedNetwork>>,
     reserved: Reserved,
 }
 
-impl PublishedNetworks {
+impl ReservedIndex {
     /// Updates one of the objects. Returns whether the networks changed.
     pub fn update(&mut self, name: &str, spec: Option<ReservedNetworksSpec>) -> bool {
         let networks = spec.map(|spec| spec.networks).unwrap_or_default();
@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn overlaps_of_a_podconfig_are_reported_before_there_is_a_pod() {
-        let (mut published, policy) = (PublishedNetworks::default(), policy());
+        let (mut published, policy) = (ReservedIndex::default(), policy());
         assert!(published.update(
             "default-0",
             spec(pods("10.244.0.0/16", "2026-01-01T00:00:00Z"))
@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn an_equal_update_is_no_change_and_a_deletion_is() {
-        let mut published = PublishedNetworks::default();
+        let mut published = ReservedIndex::default();
         let first = "2026-01-01T00:00:00Z";
         assert!(published.update("default-0", spec(pods("10.244.0.0/16", first))));
         assert!(!published.update(

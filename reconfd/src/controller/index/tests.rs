@@ -6,7 +6,7 @@ use crds::{PodConfigStatus, Reason, report::LinkState};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::controller::{objects::ReportedLink, reconcile_key::Segment};
+use crate::controller::{objects::ReportedLink, reconcile_key::SegmentKey};
 
 /// What an allowance and slices come to.
 mod objects;
@@ -250,7 +250,7 @@ fn all_of_it_is_looked_at_when_a_list_has_become_whole() {
         ..ready()
     };
     fixture.report("a", Some(report("a", tunnel)));
-    let segment = Segment { vni: 7, port: 4789 };
+    let segment = SegmentKey { vni: 7, port: 4789 };
     let requeues = fixture.index.all();
     for requeue in [
         ReconcileKey::status("t", "data").after(Delay::Now),

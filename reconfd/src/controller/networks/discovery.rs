@@ -61,7 +61,11 @@ impl Discovery {
             return Err("the discovery response is empty".to_owned());
         }
         self.tag = tag;
-        Ok(Some(ALL.iter().map(|asked| find(asked, &list)).collect()))
+        Ok(Some(
+            ALL.iter()
+                .map(|source_kind| find(source_kind, &list))
+                .collect(),
+        ))
     }
 
     async fn request(
@@ -93,16 +97,16 @@ async fn read_body(response: Response<Body>) -> Result<(Option<HeaderValue>, Byt
 }
 
 /// Finds the kind in the first version that serves it. The server lists its preferred version first.
-fn find(asked: &SourceKind, list: &APIGroupDiscoveryList) -> KindStatus {
-    if asked.group.is_empty() {
-        return KindStatus::Served(resource(asked, "v1", asked.plural));
+fn find(source_kind: &SourceKind, list: &APIGroupDiscoveryList) -> KindStatus {
+    if source_kind.group.is_empty() {
+        return KindStatus::Served(resource(source_kind, "v1", source_kind.plural));
     }
     let is_it = |group: &&APIGroupDiscovery| {
         let name = group
             .metadata
             .as_ref()
             .and_then(|meta| meta.name.as_deref());
-        name == Some(asked.group)
+        name == Some(source_kind.group)
     };
     let Some(group) = list.items.iter().find(is_it) else {
         return KindStatus::Absent;
@@ -110,7 +114,7 @@ fn find(asked: &SourceKind, list: &APIGroupDiscoveryList) -> KindStatus {
     let mut served = group
         .versions
         .iter()
-        .filter_map(|version| in_version(asked, version));
+        .filter_map(|version| in_version(source_kind, version));
     let is_stale = |version: &APIVersionDiscovery| version.freshness.as_deref() == Some("Stale");
     match served.next() {
         Some(resource) => KindStatus::Served(resource),
@@ -119,19 +123,19 @@ fn find(asked: &SourceKind, list: &APIGroupDiscoveryList) -> KindStatus {
     }
 }
 
-fn in_version(asked: &SourceKind, version: &APIVersionDiscovery) -> Option<ApiResource> {
+fn in_version(source_kind: &SourceKind, version: &APIVersionDiscovery) -> Option<ApiResource> {
     let mut resources = version.resources.iter();
     let found = resources.find(|resource| {
         let kind = resource.response_kind.as_ref();
-        kind.and_then(|kind| kind.kind.as_deref()) == Some(asked.kind)
+        kind.and_then(|kind| kind.kind.as_deref()) == Some(source_kind.kind)
             && resource.verbs.iter().any(|verb| verb == "list")
     })?;
     let plural = found.resource.as_deref()?;
-    Some(resource(asked, version.version.as_deref()?, plural))
+    Some(resource(source_kind, version.version.as_deref()?, plural))
 }
 
-fn resource(asked: &SourceKind, version: &str, plural: &str) -> ApiResource {
-    let kind = GroupVersionKind::gvk(asked.group, version, asked.kind);
+fn resource(source_kind: &SourceKind, version: &str, plural: &str) -> ApiResource {
+    let kind = GroupVersionKind::gvk(source_kind.group, version, source_kind.kind);
     ApiResource::from_gvk_with_plural(&kind, plural)
 }
 
@@ -155,8 +159,10 @@ mod tests {
 
     fn kind(kind: &str, groups: &serde_json::Value) -> Option<KindStatus> {
         let list = serde_json::from_value(json!({"items": groups})).ok()?;
-        let asked = ALL.iter().find(|asked| asked.kind_and_group() == kind)?;
-        Some(find(asked, &list))
+        let source_kind = ALL
+            .iter()
+            .find(|source_kind| source_kind.kind_and_group() == kind)?;
+        Some(find(source_kind, &list))
     }
 
     #[test]

@@ -9,8 +9,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::merge::DatedNetworks;
 use crate::controller::packing;
 
-/// Lists of networks by number.
-pub type Lists = packing::Lists<ReservedNetwork>;
+/// NetworkLists of networks by number.
+pub type NetworkLists = packing::Lists<ReservedNetwork>;
 
 /// Name of the object with this number. Installation names contain no dot, so it is unique.
 pub fn name(installation: &str, number: usize) -> String {
@@ -25,7 +25,7 @@ pub fn number(installation: &str, text: &str) -> Option<usize> {
 }
 
 /// The desired lists, with minimal changes to the present ones.
-pub fn pack(present: &Lists, wanted: DatedNetworks) -> Lists {
+pub fn pack(present: &NetworkLists, wanted: DatedNetworks) -> NetworkLists {
     let dated = |(network, since)| ReservedNetwork {
         since: Some(since),
         ..network

@@ -104,12 +104,14 @@ impl SourceStates {
                 source.relisted = Some(BTreeSet::new());
                 false
             }
-            SourceEvent::Object(key, said) => {
+            SourceEvent::Object(key, extracted) => {
                 source.outage = None;
-                let relisted = source.relisted.as_mut().filter(|_| said.is_some());
+                let relisted = source.relisted.as_mut().filter(|_| extracted.is_some());
                 relisted.map(|keys| keys.insert(key.clone()));
-                match said.filter(|said| *said != Extracted::default()) {
-                    Some(said) => source.objects.insert(key, said.clone()) != Some(said),
+                match extracted.filter(|extracted| *extracted != Extracted::default()) {
+                    Some(extracted) => {
+                        source.objects.insert(key, extracted.clone()) != Some(extracted)
+                    }
                     None => source.objects.remove(&key).is_some(),
                 }
             }
@@ -165,11 +167,11 @@ impl SourceStates {
 
     pub fn states(&self, now: Instant) -> Vec<SourceState> {
         let sources = ALL.iter().zip(&self.sources);
-        let state = |(asked, source): (&SourceKind, &Source)| {
-            let (state, message) = source.state(asked, self.long_discovery_error(now), now);
+        let state = |(source_kind, source): (&SourceKind, &Source)| {
+            let (state, message) = source.state(source_kind, self.long_discovery_error(now), now);
             SourceState {
-                source: asked.source,
-                asked: asked.describe(),
+                source: source_kind.source,
+                asked: source_kind.describe(),
                 state,
                 message: message.chars().take(MAX_MESSAGE).collect(),
             }
@@ -185,31 +187,36 @@ impl SourceStates {
 
     /// Messages about skipped objects.
     pub fn remarks(&self) -> impl Iterator<Item = &String> {
-        let said = self
+        let extracted = self
             .sources
             .iter()
             .flat_map(|source| source.objects.values());
-        said.flat_map(|said| &said.warnings)
+        extracted.flat_map(|extracted| &extracted.warnings)
     }
 
     /// The networks of all sources, each with its kind of writer.
     pub fn networks(&self) -> impl Iterator<Item = (&ReservedNetwork, Writer)> {
         let sources = ALL.iter().zip(&self.sources);
-        sources.flat_map(|(asked, source)| {
-            let said = source.objects.values().flat_map(|said| &said.networks);
+        sources.flat_map(|(source_kind, source)| {
+            let extracted = source
+                .objects
+                .values()
+                .flat_map(|extracted| &extracted.networks);
             let is_unsynced = source.is_served != Some(false) && !source.is_synced;
             let before = self.inherited.iter().filter(move |_| is_unsynced);
-            let before = before.filter(|network| is_of(network, asked));
-            said.chain(before).map(|network| (network, asked.writer))
+            let before = before.filter(|network| is_of(network, source_kind));
+            extracted
+                .chain(before)
+                .map(|network| (network, source_kind.writer))
         })
     }
 }
 
 impl Source {
-    fn of(asked: &SourceKind) -> Self {
+    fn of(source_kind: &SourceKind) -> Self {
         Self {
             // Core kinds always exist.
-            is_served: asked.group.is_empty().then_some(true),
+            is_served: source_kind.group.is_empty().then_some(true),
             ..Self::default()
         }
     }
@@ -231,7 +238,7 @@ impl Source {
 
     fn state(
         &self,
-        asked: &SourceKind,
+        source_kind: &SourceKind,
         discovery_error: Option<&str>,
         now: Instant,
     ) -> (ReadState, String) {
@@ -254,31 +261,38 @@ impl Source {
                 why.unwrap_or_else(|| "not read yet".into()),
             );
         }
-        let mut faults = self.objects.values().flat_map(|said| &said.errors);
-        if let Some(first) = faults.next() {
-            let more = match faults.count() {
+        let mut errors = self
+            .objects
+            .values()
+            .flat_map(|extracted| &extracted.errors);
+        if let Some(first) = errors.next() {
+            let more = match errors.count() {
                 0 => String::new(),
                 more => format!("; and {more} more"),
             };
             return (ReadState::Unknown, format!("{first}{more}"));
         }
-        if self.objects.is_empty() && matches!(asked.selector, Selector::Named(..)) {
+        if self.objects.is_empty() && matches!(source_kind.selector, Selector::Named(..)) {
             return (ReadState::Absent, String::new());
         }
-        let remark = self.objects.values().flat_map(|said| &said.warnings).next();
-        (ReadState::Read, remark.cloned().unwrap_or_default())
+        let warning = self
+            .objects
+            .values()
+            .flat_map(|extracted| &extracted.warnings)
+            .next();
+        (ReadState::Read, warning.cloned().unwrap_or_default())
     }
 }
 
 /// Whether this source provides such a network.
-fn is_of(network: &ReservedNetwork, asked: &SourceKind) -> bool {
-    let is_object = match asked.selector {
+fn is_of(network: &ReservedNetwork, source_kind: &SourceKind) -> bool {
+    let is_object = match source_kind.selector {
         Selector::All => true,
         Selector::Named("", name) => network.object == name,
         Selector::Named(namespace, name) => network.object == format!("{namespace}/{name}"),
-        Selector::Labelled(..) => network.source == asked.source,
+        Selector::Labelled(..) => network.source == source_kind.source,
     };
-    is_object && network.kind == asked.kind_and_group()
+    is_object && network.kind == source_kind.kind_and_group()
 }
 
 #[cfg(test)]

@@ -85,13 +85,13 @@ impl SourceWatches {
 
 fn events(
     client: &Client,
-    asked: &'static SourceKind,
+    source_kind: &'static SourceKind,
     resource: &ApiResource,
 ) -> BoxStream<'static, SourceEvent> {
-    let (api, selection) = selection(client, asked, resource);
+    let (api, selection) = selection(client, source_kind, resource);
     let events = watched(api, selection)
-        .scan(KnownKeys::default(), move |ledger, said| {
-            ready(Some(stream::iter(take(asked, ledger, said))))
+        .scan(KnownKeys::default(), move |known, result| {
+            ready(Some(stream::iter(take(source_kind, known, result))))
         })
         .flatten();
     stream::iter([SourceEvent::Restarted]).chain(events).boxed()
@@ -99,7 +99,7 @@ fn events(
 
 fn selection(
     client: &Client,
-    asked: &SourceKind,
+    source_kind: &SourceKind,
     resource: &ApiResource,
 ) -> (Api<DynamicObject>, Config) {
     let client = client.clone();
@@ -108,7 +108,7 @@ fn selection(
         Config::default().timeout(WATCH_TIMEOUT),
     );
     let named = |name: &str| whole.clone().fields(&format!("metadata.name={name}"));
-    match asked.selector {
+    match source_kind.selector {
         Selector::All => (all(client), whole),
         Selector::Named("", name) => (all(client), named(name)),
         Selector::Named(namespace, name) => (
@@ -123,26 +123,26 @@ fn selection(
 }
 
 fn take(
-    asked: &SourceKind,
-    ledger: &mut KnownKeys,
-    said: WatchResult<DynamicObject>,
+    source_kind: &SourceKind,
+    known: &mut KnownKeys,
+    result: WatchResult<DynamicObject>,
 ) -> Vec<SourceEvent> {
-    let event = match said {
+    let event = match result {
         Ok(event) => event,
         Err(error) => {
             let code = code_of(&error);
             return vec![SourceEvent::Failed {
-                why: describe_error(asked, &error_message(&error), code),
+                why: describe_error(source_kind, &error_message(&error), code),
                 code,
             }];
         }
     };
     let is_synced = matches!(event, Event::InitDone);
-    let news = ledger.take(event).into_iter();
+    let news = known.take(event).into_iter();
     let objects = news.map(|news| match news {
         ObjectEvent::Applied(object) => {
-            let (key, said) = read_object(asked, *object);
-            SourceEvent::Object(key, Some(said))
+            let (key, extracted) = read_object(source_kind, *object);
+            SourceEvent::Object(key, Some(extracted))
         }
         ObjectEvent::Deleted(key) => SourceEvent::Object(key, None),
     });
@@ -152,20 +152,20 @@ fn take(
 }
 
 /// Reads the networks of an object and drops the rest.
-fn read_object(asked: &SourceKind, object: DynamicObject) -> (ObjectKey, Extracted) {
+fn read_object(source_kind: &SourceKind, object: DynamicObject) -> (ObjectKey, Extracted) {
     let key = key(&object);
     let mut value = object.data;
     if let Some(fields) = value.as_object_mut() {
         let metadata = json!({"namespace": key.0, "name": key.1});
         fields.insert("metadata".into(), metadata);
     }
-    let said = read(asked, &value);
-    (key, said)
+    let extracted = read(source_kind, &value);
+    (key, extracted)
 }
 
 /// Error message with the permission that is missing.
-fn describe_error(asked: &SourceKind, message: &str, code: u16) -> String {
-    let place = match asked.selector {
+fn describe_error(source_kind: &SourceKind, message: &str, code: u16) -> String {
+    let place = match source_kind.selector {
         Selector::Named(namespace, _) | Selector::Labelled(namespace, _)
             if !namespace.is_empty() =>
         {
@@ -173,9 +173,9 @@ fn describe_error(asked: &SourceKind, message: &str, code: u16) -> String {
         }
         _ => String::new(),
     };
-    let resource = match asked.group {
-        "" => asked.plural.to_owned(),
-        group => format!("{}.{group}", asked.plural),
+    let resource = match source_kind.group {
+        "" => source_kind.plural.to_owned(),
+        group => format!("{}.{group}", source_kind.plural),
     };
     let grant = match code {
         401 | 403 => format!("; grant the controller list and watch of {resource}{place}"),

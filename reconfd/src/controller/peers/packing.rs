@@ -4,19 +4,19 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 use crds::{Peer, peers::MOST_PEERS};
 
-use crate::controller::{packing, reconcile_key::Segment};
+use crate::controller::{packing, reconcile_key::SegmentKey};
 
 /// Slices by number.
 pub type Slices = packing::Lists<Peer>;
 
-pub fn name(segment: Segment, number: usize) -> String {
+pub fn name(segment: SegmentKey, number: usize) -> String {
     format!("vxlan-{}-{}-{number}", segment.vni, segment.port)
 }
 
 /// Parses such a name.
-pub fn parse(text: &str) -> Option<(Segment, usize)> {
+pub fn parse(text: &str) -> Option<(SegmentKey, usize)> {
     let mut words = text.strip_prefix("vxlan-")?.splitn(3, '-');
-    let segment = Segment {
+    let segment = SegmentKey {
         vni: words.next()?.parse().ok()?,
         port: words.next()?.parse().ok()?,
     };
@@ -86,7 +86,7 @@ mod tests {
 
     #[test]
     fn a_name_says_its_segment_and_number_and_nothing_else_is_one() {
-        let segment = Segment {
+        let segment = SegmentKey {
             vni: 10042,
             port: 4789,
         };

@@ -36,7 +36,7 @@ fn what_is_away_or_busy_comes_back_and_what_is_known_stays_known() {
 
 #[test]
 fn an_object_that_cannot_be_read_is_told_with_the_others() {
-    let mut ledger = KnownKeys::default();
+    let mut known = KnownKeys::default();
     let slice = |name: &str, vni: serde_json::Value| {
         let object = serde_json::json!({"metadata": {"name": name, "namespace": "t"},
             "spec": {"vni": vni, "port": 4789}});
@@ -50,7 +50,7 @@ fn an_object_that_cannot_be_read_is_told_with_the_others() {
         Event::InitDone,
     ] {
         for update in take(
-            &mut ledger,
+            &mut known,
             Ok(event),
             |slice: Option<Guarded<PeerSlice>>| {
                 ObjectChange::PeerSlice(slice.map(|slice| read(slice).map(|slice| slice.spec)))

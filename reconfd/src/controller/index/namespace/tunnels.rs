@@ -8,14 +8,14 @@ use super::NamespaceState;
 use crate::controller::{
     action::Action,
     peers::{self, packing},
-    reconcile_key::{Delay, ReconcileKey, Requeue, Segment},
+    reconcile_key::{Delay, ReconcileKey, Requeue, SegmentKey},
 };
 
 impl NamespaceState {
     /// The update of a segment's slices, if one is needed. `nodes`: all nodes, if synced.
     pub fn packed<'a>(
         &self,
-        of: Segment,
+        of: SegmentKey,
         policies: impl Iterator<Item = &'a PodConfigPolicy>,
         nodes: Option<&HashSet<String>>,
     ) -> Option<Action> {
@@ -65,7 +65,7 @@ impl NamespaceState {
     }
 
     /// Whether a pod on that node without a report may have an endpoint of the segment.
-    fn may_have_endpoint(&self, of: Segment, node: &str) -> bool {
+    fn may_have_endpoint(&self, of: SegmentKey, node: &str) -> bool {
         let mut here = self.pods.iter().filter(|(name, pod)| {
             let report = self.reports.get(*name);
             pod.node.as_deref() == Some(node)
@@ -108,11 +108,11 @@ impl NamespaceState {
         let mut segments = BTreeSet::new();
         for (node, tunnel) in before.iter().flat_map(flat) {
             self.endpoints.remove(node, tunnel);
-            segments.insert(Segment::from(tunnel));
+            segments.insert(SegmentKey::from(tunnel));
         }
         for (node, tunnel) in tunnels.iter().flat_map(flat) {
             self.endpoints.add(node, tunnel);
-            segments.insert(Segment::from(tunnel));
+            segments.insert(SegmentKey::from(tunnel));
         }
         self.pod_tunnels
             .extend(tunnels.map(|tunnels| (name.to_owned(), tunnels)));
@@ -126,8 +126,8 @@ fn flat((node, tunnels): &(String, Vec<Tunnel>)) -> impl Iterator<Item = (&str, 
 }
 
 /// The segment of a slice, from its name or else from its spec.
-pub(super) fn segment_of(name: &str, spec: Option<&PeerSliceSpec>) -> Option<Segment> {
-    let in_spec = spec.map(|spec| Segment {
+pub(super) fn segment_of(name: &str, spec: Option<&PeerSliceSpec>) -> Option<SegmentKey> {
+    let in_spec = spec.map(|spec| SegmentKey {
         vni: spec.vni,
         port: spec.port,
     });

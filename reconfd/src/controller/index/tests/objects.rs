@@ -2,7 +2,7 @@ use crds::{Peer, report::Tunnel};
 
 use super::*;
 
-const SEGMENT: Segment = Segment { vni: 7, port: 4789 };
+const SEGMENT: SegmentKey = SegmentKey { vni: 7, port: 4789 };
 
 fn everywhere(more: Value) -> Value {
     json!({"namespaceSelector": {"matchLabels": {"tier": "cnf"}}, "allow": [more]})

@@ -25,13 +25,13 @@ fn wanted(numbers: impl IntoIterator<Item = u32>) -> DatedNetworks {
     dated.collect()
 }
 
-fn sizes(lists: &Lists) -> Vec<(usize, usize)> {
+fn sizes(lists: &NetworkLists) -> Vec<(usize, usize)> {
     lists.iter().map(|(n, list)| (*n, list.len())).collect()
 }
 
 #[test]
 fn an_object_holds_five_hundred() {
-    let lists = pack(&Lists::new(), wanted(0..1100));
+    let lists = pack(&NetworkLists::new(), wanted(0..1100));
     assert_eq!(sizes(&lists), [(0, 500), (1, 500), (2, 100)]);
     let fewer = pack(&lists, wanted(500..1100));
     assert_eq!(sizes(&fewer), [(1, 500), (2, 100)]);
@@ -84,7 +84,7 @@ proptest! {
 
     #[test]
     fn every_network_is_in_exactly_one_object_and_none_is_too_large(first in numbers(), then in numbers()) {
-        let lists = pack(&pack(&Lists::new(), wanted(first)), wanted(then.clone()));
+        let lists = pack(&pack(&NetworkLists::new(), wanted(first)), wanted(then.clone()));
         let all: Vec<&ReservedNetwork> = lists.values().flatten().collect();
         prop_assert_eq!(all.len(), then.len());
         prop_assert!(lists.values().all(|list| (1..=MOST_NETWORKS).contains(&list.len())));
@@ -93,7 +93,7 @@ proptest! {
 
     #[test]
     fn a_network_that_comes_or_goes_changes_one_object(first in numbers(), then in numbers(), n in 0u32..2000) {
-        let lists = pack(&pack(&Lists::new(), wanted(first)), wanted(then.clone()));
+        let lists = pack(&pack(&NetworkLists::new(), wanted(first)), wanted(then.clone()));
         let mut other = then;
         if !other.remove(&n) {
             other.insert(n);
