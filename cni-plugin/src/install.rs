@@ -80,7 +80,7 @@ fn install(options: &Options) -> Result<(), InstallError> {
                 changed: false,
             }) => {
                 if !ever_changed {
-                    say(format_args!(
+                    log(format_args!(
                         "nothing to change, {} has the entry",
                         placed.path.display()
                     ));
@@ -154,7 +154,7 @@ fn restore(options: &Options, going: impl Fn(&str) -> bool) -> Result<bool, Inst
 fn uninstall(options: &Options) -> Result<(), InstallError> {
     let changed = take_out(options)?;
     if !changed {
-        say(format_args!("no entry in {}", options.conf_dir.display()));
+        log(format_args!("no entry in {}", options.conf_dir.display()));
     }
     staged_file::sweep(&options.bin_dir)?;
     let binary = options.bin_dir.join(crate::PLUGIN_TYPE);
@@ -171,7 +171,7 @@ fn uninstall(options: &Options) -> Result<(), InstallError> {
     let Some(why) = cache::reason_to_keep(&options.cache_dir) else {
         return binary::remove(&binary);
     };
-    say(format_args!(
+    log(format_args!(
         "leaving {}: {why}, so a runtime may still call it; it changes no pod. When those pods have ended, \
          run this again, or remove the file by hand",
         binary.display()
@@ -224,7 +224,7 @@ fn stays_out(options: &Options) -> Result<(), InstallError> {
 }
 
 /// Writes one line to stdout; a closed pipe does not abort the run.
-fn say(line: impl Display) {
+fn log(line: impl Display) {
     let _ = writeln!(std::io::stdout(), "{}: {line}", crate::PLUGIN_TYPE);
 }
 

@@ -99,7 +99,7 @@ pub struct Machine {
     pub filter: Filter,
     /// Devices of segments, in the switch, by name.
     devices: HashMap<String, u32>,
-    /// The other ends of tunnels in the switch, by the number of the device.
+    /// Tunnel peers in the switch, by ifindex of the device.
     peers: HashMap<u32, BTreeSet<IpAddr>>,
     /// The node's own addresses and the ifindexes of their links; `None`: not read yet.
     own_addresses: Option<Vec<(u32, IpAddr)>>,

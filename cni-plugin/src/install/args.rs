@@ -87,7 +87,7 @@ exit codes: 0 the entry is removed (the binary too, unless reported), 1 failed o
 
 /// Reads `install …` or `uninstall …`.
 pub fn parse(args: &[String]) -> Result<InstallCommand, String> {
-    let (verb, flags) = args.split_first().ok_or("say install or uninstall")?;
+    let (verb, flags) = args.split_first().ok_or("expected install or uninstall")?;
     let (help, known): (_, &[&str]) = match verb.as_str() {
         "install" => (
             INSTALL_HELP,
@@ -106,7 +106,11 @@ pub fn parse(args: &[String]) -> Result<InstallCommand, String> {
             UNINSTALL_HELP,
             &["--conf-dir", "--bin-dir", "--records", "--cache-dir"],
         ),
-        other => return Err(format!("unknown verb {other:?}: say install or uninstall")),
+        other => {
+            return Err(format!(
+                "unknown verb {other:?}: expected install or uninstall"
+            ));
+        }
     };
     if flags.iter().any(|flag| flag == "--help" || flag == "-h") {
         return Ok(InstallCommand::Help(help));
@@ -188,7 +192,7 @@ fn set(options: &mut Options, flag: &str, value: &str) -> Result<(), String> {
 
 fn mode(value: &str) -> Result<Mode, String> {
     let known = Mode::ALL.into_iter().find(|mode| mode.word() == value);
-    known.ok_or_else(|| format!("unknown mode {value:?}: say inline, owned or drop-in"))
+    known.ok_or_else(|| format!("unknown mode {value:?}: expected inline, owned or drop-in"))
 }
 
 /// The name of a file in the conf folder that a runtime would load.
@@ -266,7 +270,7 @@ mod tests {
 
     #[test]
     fn nonsense_is_reported_and_never_guessed() {
-        for (line, said) in [
+        for (line, part) in [
             ("remove", "unknown verb"),
             ("install --conf", "unknown flag"),
             ("install extra", "unknown flag"),
@@ -287,7 +291,7 @@ mod tests {
             ("uninstall --mode inline", "unknown flag"),
         ] {
             let text = parsed(line).unwrap_err();
-            assert!(text.contains(said), "{line}: {text}");
+            assert!(text.contains(part), "{line}: {text}");
         }
     }
 }

@@ -6,7 +6,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use super::error::InstallError;
-use super::say;
+use super::log;
 use super::staged_file::{Owner, StagedFile, sync_folder_of};
 
 const MODE: u32 = 0o755;
@@ -47,7 +47,7 @@ pub fn install(folder: &Path, wanted: Wanted) -> Result<(), InstallError> {
         },
     )?
     .commit()?;
-    say(format_args!("binary written to {}", target.display()));
+    log(format_args!("binary written to {}", target.display()));
     Ok(())
 }
 
@@ -58,7 +58,7 @@ pub fn remove(binary: &Path) -> Result<(), InstallError> {
             Err(InstallError::io("remove", binary, &error))
         }
         _ => {
-            say(format_args!("binary removed from {}", binary.display()));
+            log(format_args!("binary removed from {}", binary.display()));
             sync_folder_of(binary)
         }
     }

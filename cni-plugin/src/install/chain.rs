@@ -240,7 +240,7 @@ fn object(text: &str) -> Result<Members<'_>, InstallError> {
     })?;
     match members.repeated() {
         Some(key) => Err(InstallError::refused(format!(
-            "it says {key:?} twice, and readers differ in which one counts"
+            "it has the key {key:?} twice, and readers differ in which one counts"
         ))),
         None => Ok(members),
     }
@@ -284,7 +284,7 @@ fn judge_versions(members: &Members<'_>) -> Result<(), InstallError> {
     match named.find(|version| !SUPPORTED_VERSIONS.contains(version)) {
         None => Ok(()),
         Some(version) => Err(InstallError::refused(format!(
-            "its cniVersion {version:?} is none of those that {PLUGIN_TYPE} speaks ({})",
+            "its cniVersion {version:?} is not supported by {PLUGIN_TYPE} ({})",
             SUPPORTED_VERSIONS.join(", ")
         ))),
     }

@@ -82,7 +82,7 @@ impl Folder {
         let path = entry.path();
         let kind = entry
             .file_type()
-            .map_err(|error| InstallError::io("look at", &path, &error))?;
+            .map_err(|error| InstallError::io("stat", &path, &error))?;
         let name = entry.file_name();
         if kind.is_dir() {
             // Runtimes skip folders of any name.

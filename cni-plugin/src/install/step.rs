@@ -7,7 +7,7 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use super::error::{InstallError, InstallErrorKind};
-use super::say;
+use super::log;
 use super::staged_file::{Owner, StagedFile, Version, sync_folder_of};
 
 #[derive(Debug)]
@@ -89,7 +89,7 @@ pub fn commit(ready: Vec<Ready>) -> Result<(), InstallError> {
     ready.into_iter().try_for_each(|step| match step {
         Ready::Staged(staged, path, why) => {
             staged.commit()?;
-            say(format_args!("{why} {}", path.display()));
+            log(format_args!("{why} {}", path.display()));
             Ok(())
         }
         Ready::Step(step) => act(step),
@@ -109,7 +109,7 @@ fn act(step: Step) -> Result<(), InstallError> {
                 ),
                 _ => InstallError::io("rename", &from, &error),
             })?;
-            say(format_args!(
+            log(format_args!(
                 "{} renamed to {}",
                 from.display(),
                 to.display()
@@ -119,7 +119,7 @@ fn act(step: Step) -> Result<(), InstallError> {
         Step::Remove(path) => {
             forgiving(fs::remove_file(&path))
                 .map_err(|error| InstallError::io("remove", &path, &error))?;
-            say(format_args!("{} removed", path.display()));
+            log(format_args!("{} removed", path.display()));
             sync_folder_of(&path)
         }
         Step::RemoveFolder(path) => match fs::remove_dir(&path) {

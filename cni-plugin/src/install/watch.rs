@@ -16,7 +16,7 @@ use super::binary::Wanted;
 use super::error::{InstallError, InstallErrorKind};
 use super::folder::PARKED;
 use super::mode::Placed;
-use super::{Pass, pass, say, warn};
+use super::{Pass, log, pass, warn};
 
 /// It gives up after this many reverted repairs within this time.
 const REPAIRS: usize = 3;
@@ -55,7 +55,7 @@ pub fn run(options: &Options) -> Result<(), InstallError> {
             Err(failure) => return Err(failure),
         };
         if watch.wait(rest)? == WatchEvent::Shutdown {
-            say("terminated; the entry and the binary stay");
+            log("terminated; the entry and the binary stay");
             return Ok(());
         }
     }

@@ -113,7 +113,7 @@ impl Machine {
         for event in latest.into_messages() {
             match event {
                 SocketMessage::Own(event) => {
-                    if let Some((before, now)) = self.switch.hear(event) {
+                    if let Some((before, now)) = self.switch.apply_event(event) {
                         self.update_cache(HostNetns::Switch, before.as_ref(), now.as_ref());
                         out.push(KernelEvent::HostEnd {
                             place: HostNetns::Switch,
@@ -144,7 +144,7 @@ impl Machine {
                 continue;
             };
             let moved = matches!(event, LinkEvent::Gone { moved: true, .. });
-            if let Some((before, now)) = self.node.hear(event) {
+            if let Some((before, now)) = self.node.apply_event(event) {
                 let index = before.as_ref().or(now.as_ref()).map(|info| info.index);
                 let is_ours = |machine: &Self| {
                     index.is_some_and(|index| machine.ownership.has(HostNetns::Node, index))

@@ -111,7 +111,7 @@ pub struct DevicePolicy {
 /// A wanted vlan or vxlan device, with its parent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WantDevice {
-    /// The parent's number, on the node or in the pod.
+    /// The parent's ifindex, on the node or in the pod.
     pub parent: u32,
     /// The MAC address of the parent, if the device uses it.
     pub parent_mac: Option<[u8; 6]>,
@@ -159,7 +159,7 @@ pub struct HostSide {
     /// The assigned MAC address of the pod end: derived from the host end's own, or, if all host ends have
     /// the same one, from the bridge's forwarding table. `None`: the entry was removed.
     pub mac: Option<[u8; 6]>,
-    /// The bridge's number.
+    /// The bridge's ifindex.
     pub master: Option<u32>,
     pub port: Option<Port>,
     /// The static entries of the bridge's forwarding table for this port.

@@ -104,8 +104,11 @@ impl WatchedNetns {
     }
 
     /// Updates the cache with a link event; returns the link before and after, if it has changed.
-    pub fn hear(&mut self, word: LinkEvent) -> Option<(Option<LinkInfo>, Option<LinkInfo>)> {
-        match word {
+    pub fn apply_event(
+        &mut self,
+        event: LinkEvent,
+    ) -> Option<(Option<LinkInfo>, Option<LinkInfo>)> {
+        match event {
             LinkEvent::Link(info) => {
                 self.next_index = self.next_index.max(info.index + 1);
                 let before = self.links.insert(info.index, (*info).clone());

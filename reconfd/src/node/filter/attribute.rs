@@ -39,11 +39,11 @@ impl Attribute {
     /// Whether the kernel's dump contains this attribute. It may contain more, in another order: both differ
     /// between kernels.
     pub fn is_in(&self, dumped: &[u8]) -> bool {
-        let says = |found: &[u8]| match self {
+        let matches = |found: &[u8]| match self {
             Self::Leaf(_, value) => found == value,
             Self::Nest(_, inner) => inner.iter().all(|attribute| attribute.is_in(found)),
         };
-        find(dumped, self.kind()).is_some_and(says)
+        find(dumped, self.kind()).is_some_and(matches)
     }
 
     fn kind(&self) -> u16 {

@@ -5,29 +5,29 @@
 //!
 //! Possible bypasses, and why they fail:
 //!
-//! * *Hidden in a later fragment.* Only the first fragment has the ports, and only as much of the
-//!   VXLAN header as its sender put there; the kernel takes no overlapping ones, and no fragments of
-//!   fragments. IPv4 is whole again before `input`. Else a fragment in which the VNI of a port of ours
-//!   cannot be read is dropped, if it is for this node or a peer of any tunnel of the port. IPv6 may
-//!   hide even the ports, behind extension headers that go on in the next fragment; the kernel catches
-//!   most of these, not all, so a first fragment without ports is dropped in `input` whatever it is
-//!   for, as RFC 8200 wants, and by the peers' filters there. Where something on the node reassembles
-//!   before us (connection tracking, and so all translation), there is nothing to hide.
-//! * *Behind options and extension headers.* The kernel finds the transport header by walking them;
-//!   `th` is behind them all. Only an authentication header ends the walk: what is behind one enters
-//!   the stack again when it was found true, without it.
-//! * *Under another port, translated on the way* (DNAT, a Service). It is looked at after the
-//!   translation: in `forward`, and in `input` behind IPVS too, which translates there.
-//! * *By way of another node*, whose address it then has (masquerading). That node's own filter drops
-//!   it in `forward`, if it guards the tunnel and the frame goes to an address that is a peer's here.
-//!   To another address of a peer, on the same link, it passes: nothing tells it from a stranger's.
-//! * *In a tunnel, or through IPsec.* What was unpacked enters the stack by the link that unpacked it.
+//! * *Hidden in a later fragment.* Only the first fragment has the ports, and only as much of the VXLAN
+//!   header as its sender put there; the kernel accepts neither overlapping fragments nor fragments of
+//!   fragments. IPv4 is reassembled before `input`. Otherwise a fragment to a port of ours without a readable
+//!   VNI is dropped, if it is for this node or a peer of any tunnel of the port. IPv6 may hide even the
+//!   ports, behind extension headers that continue in the next fragment; the kernel drops most of these, not
+//!   all, so every first fragment without ports is dropped in `input`, as RFC 8200 requires, and likewise on
+//!   the peers. If the node reassembles before this table (connection tracking, and so all translation),
+//!   nothing is hidden.
+//! * *Behind options and extension headers.* The kernel walks them to the transport header, so `th` is after
+//!   all of them. Only an authentication header ends the walk: its payload enters the stack again, without
+//!   the header, after verification.
+//! * *Under another port, translated on the way* (DNAT, a Service). It is filtered after the translation: in
+//!   `forward`, and in `input` behind IPVS too, which translates there.
+//! * *By way of another node*, whose address it then has (masquerading). That node's own filter drops it in
+//!   `forward`, if it filters the tunnel and the destination is a peer's address there. To another address of
+//!   a peer, on the same link, it passes: it is indistinguishable from foreign traffic.
+//! * *In a tunnel, or through IPsec.* Decapsulated packets enter the stack by the decapsulating link.
 //! * *As UDP-Lite*: a vxlan socket takes UDP alone. A checksum of zero changes nothing here. The node's own
 //!   processes come by `lo`, which is no underlay; those that send to others are trusted.
-//! * *Behind another frame.* A pod of this node may send a burst (`UDP_SEGMENT`), which passes here as one
-//!   packet with one VXLAN header to be seen, and is cut at the socket. If the first frame has an unfiltered
-//!   VNI, the others pass with it. No rule can see a burst: see `Filter::close`, which helps in `input`
-//!   alone; one that is masqueraded on its way to a peer passes.
+//! * *Behind another frame.* A pod of this node may send a burst (`UDP_SEGMENT`), which is one packet with
+//!   one visible VXLAN header here, and is segmented at the socket. If the first frame has an unfiltered VNI,
+//!   the others pass with it. No rule can detect a burst: see `Filter::close`, which helps only in `input`;
+//!   one that is masqueraded on its way to a peer passes.
 
 use std::collections::BTreeSet;
 

@@ -1,5 +1,5 @@
 //! Addresses of a link ↔ netlink messages, pure. They must go through a socket of the link's own
-//! namespace: the kernel ignores a target namespace here and hits the sender's link of that number.
+//! namespace: the kernel ignores a target namespace here and hits the sender's link of that ifindex.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -18,26 +18,26 @@ use crate::node::{
     netlink::{Body, Request},
 };
 
-/// Bits of a link-local address that are the network's.
+/// The prefix length of link-local addresses.
 const LINK_LOCAL_LENGTH: u8 = 64;
 
-/// An address as the kernel has it.
+/// A present address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PresentAddress {
-    /// The link's number.
+    /// The link's ifindex.
     pub index: u32,
     pub network: IpNetwork,
-    /// Carries our protocol number: put there by this project and not by the pod.
+    /// Carries our protocol number: added by this project and not by the pod.
     pub ours: bool,
     pub prefix_route: PrefixRoute,
 }
 
-/// Whether the kernel makes the route to the address's network by itself.
+/// Whether the kernel creates the route to the address's network.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PrefixRoute {
     #[default]
     Kernel,
-    /// The node answers for the network: the pod must not look for it on the wire.
+    /// The node answers for the network: the pod must not resolve its addresses on the link.
     Not,
 }
 
@@ -67,7 +67,7 @@ pub fn add(index: u32, network: IpNetwork, prefix_route: PrefixRoute) -> Request
     )
 }
 
-/// A link-local address as the kernel makes it, and none of ours.
+/// A link-local address as the kernel creates it, without our protocol number.
 pub fn add_link_local(index: u32, address: Ipv6Addr) -> Request {
     let network = IpNetwork::new(address.into(), LINK_LOCAL_LENGTH);
     let network = network.unwrap_or_else(|_| IpAddr::from(address).into());
@@ -115,12 +115,12 @@ fn message(index: u32, network: IpNetwork) -> AddressMessage {
     message
 }
 
-/// The request for all addresses of a namespace.
+/// Dump request for all addresses of a namespace.
 pub fn list() -> Body {
     Body::Route(RouteNetlinkMessage::GetAddress(AddressMessage::default()))
 }
 
-/// From everything behind the netlink header.
+/// Decodes a message payload.
 pub fn read(body: &[u8]) -> Option<PresentAddress> {
     let message = AddressMessage::parse(body).ok()?;
     let (mut local, mut address, mut ours) = (None, None, false);

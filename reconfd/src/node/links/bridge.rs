@@ -14,12 +14,12 @@ use crate::node::{
     netlink::{Body, Request},
 };
 
-/// So many addresses may be learned on a bridge, where the kernel can count them (Linux 6.7): who floods
-/// it must not eat the node's memory, nor make its tables too long to read.
+/// Limit of learned addresses per bridge, where the kernel supports it (Linux 6.7), to bound memory and table
+/// size under flooding.
 const MOST_LEARNED: u32 = 8192;
 
-/// Makes a bridge under a number of the caller's choice. `alias` is for people. It sends multicast to
-/// every port: snooping would believe a pod that plays the querier, and take the others' groups away.
+/// Creates a bridge with the given ifindex. `alias` is for operators. Multicast is flooded to every port:
+/// with snooping, a pod could act as querier and remove the others' groups.
 pub fn create(name: &str, index: u32, alias: &str) -> Vec<Request> {
     let bridge = LinkBridge::new(name)
         .index(index)
@@ -42,9 +42,9 @@ pub fn create(name: &str, index: u32, alias: &str) -> Vec<Request> {
     ]
 }
 
-/// What a port of ours must be: nothing is learned from a pod, nothing unknown goes to it, and what it
-/// sends under another address than its own goes nowhere, on this node or beyond. So a pod can take no
-/// other's traffic, unless a policy lets it have any address (`macs: Any`).
+/// The flags of a port of ours: nothing is learned from a pod, nothing unknown is flooded to it, and frames
+/// from other addresses than its own are dropped. So a pod cannot receive another's traffic, unless a policy
+/// allows any address (`macs: Any`).
 pub fn port(learning: bool) -> Port {
     Port {
         learning,
@@ -53,7 +53,7 @@ pub fn port(learning: bool) -> Port {
     }
 }
 
-/// Sets a port's flags and raises it, if it shall be up, in this order: no frame passes before the flags hold.
+/// Sets a port's flags, then raises it if it shall be up, so that no frame passes before the flags hold.
 pub fn set_port(name: &str, index: u32, port: Port, up: bool) -> Request {
     let flags = vec![
         InfoBridgePort::Learning(port.learning),
@@ -74,7 +74,7 @@ pub fn set_port(name: &str, index: u32, port: Port, up: bool) -> Request {
     )
 }
 
-/// Puts a link on a bridge.
+/// Adds a link to a bridge.
 pub fn join(name: &str, index: u32, bridge: u32) -> Request {
     let message: LinkMessage = LinkUnspec::new_with_index(index).controller(bridge).build();
     Request::new(
@@ -84,8 +84,8 @@ pub fn join(name: &str, index: u32, bridge: u32) -> Request {
     )
 }
 
-/// The forwarding entry that makes a MAC address the port's alone. Sticky: a frame that comes with that
-/// address by a port that learns must not take the entry there.
+/// The static forwarding entry of a port's MAC address. Sticky: frames with that address on a learning port
+/// do not move the entry.
 pub fn pin_mac(name: &str, index: u32, mac: [u8; 6]) -> Request {
     let message = neighbour(index, mac);
     let op = format!("pin the MAC address of {name}");
@@ -114,7 +114,7 @@ fn neighbour(index: u32, mac: [u8; 6]) -> NeighbourMessage {
     message
 }
 
-/// The request for the forwarding tables of all bridges.
+/// Dump request for the forwarding tables of all bridges.
 pub fn list_macs() -> Body {
     let mut message = NeighbourMessage::default();
     message.header.family = AddressFamily::Bridge;
@@ -127,7 +127,7 @@ pub fn read_mac(body: &[u8]) -> Option<(u32, [u8; 6])> {
     is_pinned.then_some((index, mac))
 }
 
-/// Port and MAC address of an entry, and whether it is pinned there.
+/// Port and MAC address of an entry, and whether it is pinned.
 pub fn read_entry(body: &[u8]) -> Option<(u32, [u8; 6], bool)> {
     let message = NeighbourMessage::parse(body).ok()?;
     let is_pinned = message.header.state == NeighbourState::Noarp;

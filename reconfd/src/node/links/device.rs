@@ -95,7 +95,7 @@ pub struct Site<'a> {
     pub netns: Option<RawFd>,
     pub mtu: u32,
     pub mac: Option<[u8; 6]>,
-    /// The bridge's number.
+    /// The bridge's ifindex.
     pub bridge: Option<u32>,
     /// Whether it is in the project's link group: everywhere except in the switch.
     pub grouped: bool,

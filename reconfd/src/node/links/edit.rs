@@ -205,8 +205,8 @@ pub fn edits(
 /// The wanted MAC address of a device in the pod.
 pub fn device_mac(present: &PresentDevice, want: &Want) -> [u8; 6] {
     let of_parent = want.device.as_ref().and_then(|device| device.parent_mac);
-    let asked = want.link.mac.or(of_parent);
-    asked.unwrap_or_else(|| want.mac(present.pod.mac))
+    let requested = want.link.mac.or(of_parent);
+    requested.unwrap_or_else(|| want.mac(present.pod.mac))
 }
 
 /// The edits to a device that is in the pod.

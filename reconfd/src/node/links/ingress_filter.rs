@@ -133,7 +133,7 @@ impl Location {
     }
 }
 
-/// `struct tcmsg`: family and padding, number, handle, parent, info.
+/// `struct tcmsg`: family and padding, ifindex, handle, parent, info.
 fn message(index: u32, handle: u32, parent: u32, info: u32) -> Vec<u8> {
     [0, index, handle, parent, info]
         .iter()

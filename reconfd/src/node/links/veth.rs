@@ -111,11 +111,11 @@ pub fn pod_routes(link: &Link) -> BTreeSet<Route> {
             routes.extend(network.map(|network| plain(network, Some(gateway))));
         }
     }
-    routes.extend(link.routes.iter().map(|asked| {
-        let via = asked.via.or(Some(gateway(&asked.to)));
+    routes.extend(link.routes.iter().map(|requested| {
+        let via = requested.via.or(Some(gateway(&requested.to)));
         route::plain(Route {
             via,
-            ..asked.clone()
+            ..requested.clone()
         })
     }));
     routes

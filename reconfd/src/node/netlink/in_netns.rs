@@ -1,5 +1,5 @@
-//! Pure: messages about links of another network namespace than the socket's, by the id (nsid) that it has
-//! there (IFLA_TARGET_NETNSID).
+//! Pure: messages about links of another network namespace than the socket's, by its nsid
+//! (IFLA_TARGET_NETNSID).
 
 use super::Body;
 
@@ -7,17 +7,17 @@ const RTM_DELLINK: u16 = 17;
 const RTM_GETLINK: u16 = 18;
 const IFLA_EXT_MASK: u16 = 29;
 const IFLA_TARGET_NETNSID: u16 = 46;
-/// Without counters.
+/// Without statistics.
 const RTEXT_FILTER_SKIP_STATS: u32 = 8;
 /// `struct ifinfomsg`.
 const IFINFOMSG: usize = 16;
 
-/// The request for one link.
+/// Request for one link.
 pub fn get_link(nsid: i32, index: u32) -> Body {
     Body::Raw(RTM_GETLINK, message(nsid, index))
 }
 
-/// The request for all links.
+/// Dump request for all links.
 pub fn list_links(nsid: i32) -> Body {
     let mut body = message(nsid, 0);
     let mask = RTEXT_FILTER_SKIP_STATS.to_ne_bytes();

@@ -97,7 +97,7 @@ impl Sandbox {
         let ndisc = notify(ipv6, format!("{name}/ndisc_notify"));
         let mut answers = change(&mut self.socket);
         answers.extend(self.socket.prompt(&kept));
-        let restored = [Ok(arp), ndisc].map(|changed| changed?.map_or(Ok(()), Changed::undo));
+        let restored = [Ok(arp), ndisc].map(|changed| changed?.map_or(Ok(()), Changed::restore));
         answers.extend(restored);
         Ok(answers)
     }
@@ -129,7 +129,7 @@ struct Changed<'s> {
 }
 
 impl Changed<'_> {
-    fn undo(self) -> Result<(), Error> {
+    fn restore(self) -> Result<(), Error> {
         let Self {
             settings,
             name,
