@@ -1,5 +1,5 @@
-//! Nodes with their kernels and daemons, and the one place where claims are. What an API server promises is
-//! kept, and nothing more.
+//! Model of several nodes with their kernels and daemons, and one store of claims, which guarantees what an API
+//! server guarantees, and nothing more.
 
 use std::collections::HashMap;
 
@@ -11,20 +11,20 @@ pub const LINKS: [&str; 2] = ["data0", "data1"];
 const LINK: &str = LINKS[0];
 
 #[derive(Clone, Debug)]
-pub enum Deed {
+pub enum Action {
     /// A pod comes to be on a node, with the name of an earlier one if that has ended.
     Start {
         node: usize,
         pod: usize,
         is_static: bool,
     },
-    /// A pod ends, and its links with it; its daemon hears of it, or misses it.
+    /// A pod ends with its links; its daemon may miss it.
     End {
         pod: usize,
         is_missed: bool,
     },
     /// The pod is to have this one of its two links, or none: a label, a policy or the link's name changed.
-    Ask {
+    Select {
         pod: usize,
         link: Option<usize>,
     },
@@ -41,26 +41,26 @@ pub enum Deed {
     Step {
         node: usize,
         which: prop::sample::Index,
-        fate: Fate,
+        delivery: Delivery,
     },
     /// One event of the daemon's watch.
-    Hear(usize),
+    Watch(usize),
     Wait(u64),
     Sweep(usize),
     /// The daemon is killed, and another one started.
     Kill(usize),
 }
 
-/// What becomes of a request.
+/// How a request is delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
+pub enum Delivery {
     Done,
-    /// It is done, and nobody hears so.
+    /// Executed, but the response is lost.
     Lost,
     Undone,
 }
 
-pub struct World {
+pub struct Model {
     store: Store,
     nodes: Vec<Node>,
     pods: HashMap<usize, Pod>,
@@ -70,7 +70,7 @@ pub struct World {
     excluded: Vec<IpNetwork>,
     begun: Now,
     passed: Duration,
-    /// Somebody deletes claims under links that stand.
+    /// Claims of present links are deleted by another program.
     is_tampered: bool,
 }
 
@@ -86,7 +86,7 @@ struct Store {
 struct Node {
     state: AllocatorState,
     running: Vec<(TaskId, ClaimOperation)>,
-    heard: usize,
+    watched: usize,
     /// The addresses on the links, by pod uid and by name.
     kernel: BTreeMap<String, BTreeMap<String, BTreeSet<IpAddr>>>,
 }
@@ -100,15 +100,15 @@ struct Pod {
     request: AddressRequest,
 }
 
-impl World {
+impl Model {
     pub fn new(nodes: usize, range: Range, excluded: Vec<IpNetwork>) -> Self {
         let nodes = (0..nodes).map(|node| Node {
             state: allocator_state(node),
             running: Vec::new(),
-            heard: 0,
+            watched: 0,
             kernel: BTreeMap::new(),
         });
-        let mut world = Self {
+        let mut model = Self {
             store: Store::default(),
             nodes: nodes.collect(),
             pods: HashMap::new(),
@@ -119,11 +119,11 @@ impl World {
             passed: Duration::ZERO,
             is_tampered: false,
         };
-        world
+        model
             .nodes
             .iter_mut()
             .for_each(|node| drop(node.state.set_synced()));
-        world
+        model
     }
 
     pub fn claims(&self) -> Vec<ClaimName> {
@@ -141,27 +141,31 @@ impl World {
         }
     }
 
-    pub fn suffer(&mut self, deed: &Deed) {
-        match *deed {
-            Deed::Start {
+    pub fn apply(&mut self, action: &Action) {
+        match *action {
+            Action::Start {
                 node,
                 pod,
                 is_static,
             } => self.start(node, pod, is_static),
-            Deed::End { pod, is_missed } => self.end(pod, is_missed),
-            Deed::Ask { pod, link } => self.ask(pod, link),
-            Deed::Terminate(pod) => self.turn(pod, |lineage| lineage.is_ending = true),
-            Deed::LacksLink(pod) => self.turn(pod, |lineage| lineage.waits = true),
-            Deed::Pass { node, pod } => {
+            Action::End { pod, is_missed } => self.end(pod, is_missed),
+            Action::Select { pod, link } => self.select(pod, link),
+            Action::Terminate(pod) => self.turn(pod, |lineage| lineage.is_ending = true),
+            Action::LacksLink(pod) => self.turn(pod, |lineage| lineage.waits = true),
+            Action::Pass { node, pod } => {
                 if self.pods.get(&pod).is_some_and(|pod| pod.node == node) {
                     self.pass(node, pod);
                 }
             }
-            Deed::Step { node, which, fate } => self.step(node, Some(which), fate),
-            Deed::Hear(node) => drop(self.hear(node)),
-            Deed::Wait(seconds) => self.passed += Duration::from_secs(seconds),
-            Deed::Sweep(node) => self.sweep(node),
-            Deed::Kill(node) => self.kill(node),
+            Action::Step {
+                node,
+                which,
+                delivery,
+            } => self.step(node, Some(which), delivery),
+            Action::Watch(node) => drop(self.watch(node)),
+            Action::Wait(seconds) => self.passed += Duration::from_secs(seconds),
+            Action::Sweep(node) => self.sweep(node),
+            Action::Kill(node) => self.kill(node),
         }
         self.check_owners();
     }
@@ -175,7 +179,7 @@ impl World {
         self.pass(node, number);
     }
 
-    fn ask(&mut self, number: usize, link: Option<usize>) {
+    fn select(&mut self, number: usize, link: Option<usize>) {
         let Some(pod) = self.pods.get_mut(&number) else {
             return;
         };
@@ -327,7 +331,7 @@ impl World {
         }
     }
 
-    fn step(&mut self, node: usize, which: Option<prop::sample::Index>, fate: Fate) {
+    fn step(&mut self, node: usize, which: Option<prop::sample::Index>, delivery: Delivery) {
         let now = self.now();
         let daemon = &mut self.nodes[node];
         let due = daemon.state.take_due(now.instant, 4);
@@ -337,10 +341,10 @@ impl World {
         }
         let at = which.map_or(0, |which| which.index(daemon.running.len()));
         let request = daemon.running[at].1.next();
-        let response = match fate {
-            Fate::Undone => ClaimResponse::Failed("no answer".into()),
-            Fate::Done => self.store.execute(&request, &now),
-            Fate::Lost => {
+        let response = match delivery {
+            Delivery::Undone => ClaimResponse::Failed("no answer".into()),
+            Delivery::Done => self.store.execute(&request, &now),
+            Delivery::Lost => {
                 self.store.execute(&request, &now);
                 ClaimResponse::Failed("no answer".into())
             }
@@ -362,14 +366,14 @@ impl World {
         }
     }
 
-    /// Whether there was anything to hear.
-    fn hear(&mut self, node: usize) -> bool {
+    /// Whether there was a watch event.
+    fn watch(&mut self, node: usize) -> bool {
         let now = self.now();
         let daemon = &mut self.nodes[node];
-        let Some((name, before, after)) = self.store.log.get(daemon.heard).cloned() else {
+        let Some((name, before, after)) = self.store.log.get(daemon.watched).cloned() else {
             return false;
         };
-        daemon.heard += 1;
+        daemon.watched += 1;
         let is_here = |claim: &AddressClaim| claim.spec.node == name_of(node);
         let concerned = match after.filter(is_here) {
             Some(claim) => daemon.state.applied(Arc::new(claim), &now),
@@ -395,7 +399,7 @@ impl World {
         let daemon = &mut self.nodes[node];
         daemon.running.clear();
         daemon.state = allocator_state(node);
-        daemon.heard = self.store.log.len();
+        daemon.watched = self.store.log.len();
         for claim in self.store.claims.values() {
             if claim.spec.node == name_of(node) {
                 daemon.state.applied(Arc::new(claim.clone()), &now);
@@ -411,21 +415,21 @@ impl World {
         self.concern(node, &uids);
     }
 
-    /// Everything that is due now is done, and heard.
+    /// Everything that is due now is done, and watched.
     pub fn work(&mut self) {
         for _ in 0..1000 {
             let now = self.now();
             for node in 0..self.nodes.len() {
-                while self.hear(node) {}
+                while self.watch(node) {}
                 let is_due = |node: &Node| {
                     !node.running.is_empty()
                         || node.state.next_due().is_some_and(|due| due <= now.instant)
                 };
                 while is_due(&self.nodes[node]) {
-                    self.step(node, None, Fate::Done);
+                    self.step(node, None, Delivery::Done);
                 }
             }
-            let is_quiet = |node: &Node| node.heard == self.store.log.len();
+            let is_quiet = |node: &Node| node.watched == self.store.log.len();
             if self.nodes.iter().all(is_quiet) {
                 return;
             }
@@ -514,7 +518,7 @@ impl World {
         self.claim_for(name, pod);
     }
 
-    /// Somebody elsewhere has this address.
+    /// Another node has this address.
     pub fn fill(&mut self, address: IpAddr) {
         let domain = "cluster".to_owned();
         self.claim_for(&ClaimName { domain, address }, &format!("of-{address}"));
@@ -597,7 +601,7 @@ impl Store {
     fn if_same(
         &mut self,
         claim: &AddressClaim,
-        deed: impl FnOnce(&mut Self) -> ClaimResponse,
+        action: impl FnOnce(&mut Self) -> ClaimResponse,
     ) -> ClaimResponse {
         let edition = |claim: &AddressClaim| {
             (
@@ -608,7 +612,7 @@ impl Store {
         match self.claims.get(&ClaimName::of(claim)) {
             None => ClaimResponse::NotFound,
             Some(now) if edition(now) != edition(claim) => ClaimResponse::Conflict,
-            Some(_) => deed(self),
+            Some(_) => action(self),
         }
     }
 
