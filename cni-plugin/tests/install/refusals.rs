@@ -22,14 +22,14 @@ fn odd_lists_are_refused_in_every_mode_and_stay_as_they_are() {
         (format!("{FLANNEL}{FLANNEL}"), "half-written"),
         ("[]".to_owned(), "not what a runtime expects"),
         ("null".to_owned(), "not what a runtime expects"),
-        (list(&[("1.0.0", "1.2.0")]), "none of those"),
-        (list(&[("1.0.0", "0.2.0")]), "none of those"),
-        (list(&[("1.0.0", "1.0.00")]), "none of those"),
+        (list(&[("1.0.0", "1.2.0")]), "is not supported by"),
+        (list(&[("1.0.0", "0.2.0")]), "is not supported by"),
+        (list(&[("1.0.0", "1.0.00")]), "is not supported by"),
         (list(&[("\"1.0.0\"", "1.0")]), "cniVersion is not a string"),
         (list(&[("\"cniVersion\":\"1.0.0\",", "")]), "no cniVersion"),
         (
             list(&[("\"name\"", "\"cniVersions\":[\"1.0.0\",\"1.2.0\"],\"name\"")]),
-            "none of those",
+            "is not supported by",
         ),
         (
             list(&[("\"name\"", "\"cniVersions\":\"1.0.0\",\"name\"")]),
@@ -96,7 +96,7 @@ fn a_conf_whose_copys_name_is_taken_is_refused() {
     node.refuses(
         &["--conf-file", "10-a.conf"],
         1,
-        "there already and not ours",
+        "exists already and is not ours",
     );
 }
 
@@ -191,7 +191,7 @@ fn a_drop_in_of_the_same_name_that_is_not_ours_is_left_alone() {
     node.refuses(&["--mode", "drop-in"], 1, "not ours");
     let node = Node::with("1.conflist", FLANNEL);
     node.write("cbr0", "a file");
-    node.refuses(&["--mode", "drop-in"], 1, "no folder");
+    node.refuses(&["--mode", "drop-in"], 1, "not a folder");
 }
 
 #[test]
