@@ -14,9 +14,8 @@ use crds::{
 use super::{Read, config::ConfigState, ranges::ClaimedAddresses};
 use crate::{
     controller::{
-        action::{Action, OrphanReport},
+        action::Action,
         allowance::effective,
-        gc::is_orphan,
         objects::{PodInfo, ReportInfo},
         peers::TunnelEndpoints,
         reconcile_key::{Delay, ObjectKind, ReconcileKey, Requeue, SegmentKey},
@@ -24,6 +23,8 @@ use crate::{
     podconfig::policy,
 };
 
+/// Orphaned reports.
+mod orphans;
 /// Messages of PodConfigs without trouble.
 mod remarks;
 /// Tunnel endpoints and PeerSlices.
@@ -195,17 +196,6 @@ impl NamespaceState {
         requeues.chain(statuses).chain(deletions).collect()
     }
 
-    pub fn reports_of(&self, node: &str) -> Vec<Requeue> {
-        let reports = self
-            .reports
-            .iter()
-            .filter(|(_, report)| report.node == node);
-        let requeue = |(pod, _): (&String, _)| {
-            ReconcileKey::orphan_report(&self.name, pod).after(Delay::OrphanGrace)
-        };
-        reports.map(requeue).collect()
-    }
-
     pub fn count(&self, kind: ObjectKind) -> usize {
         match kind {
             ObjectKind::Namespace => usize::from(self.labels.is_some()),
@@ -295,20 +285,6 @@ impl NamespaceState {
         (!is_up_to_date).then(|| Action::ApplyAllowance {
             namespace: self.name.clone(),
             spec: spec.into(),
-        })
-    }
-
-    pub fn orphan(&self, pod: &str, nodes: Option<&HashSet<String>>) -> Option<Action> {
-        let report = self.reports.get(pod)?;
-        is_orphan(report, self.pods.get(pod), nodes).then(|| {
-            Action::DeleteReport(OrphanReport {
-                namespace: self.name.clone(),
-                pod: pod.to_owned(),
-                pod_uid: report.pod_uid.clone(),
-                node: report.node.clone(),
-                uid: report.uid.clone(),
-                version: report.version.clone(),
-            })
         })
     }
 

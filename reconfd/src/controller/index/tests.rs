@@ -8,18 +8,18 @@ use serde_json::{Value, json};
 use super::*;
 use crate::controller::{objects::ReportedLink, reconcile_key::SegmentKey};
 
-/// What an allowance and slices come to.
+/// Allowances, slices and policy use.
 mod objects;
-/// However facts come, the same is made of them.
+/// The order of events does not matter.
 mod order;
-/// What the status of a PodConfig comes to.
+/// The status of a PodConfig.
 mod status;
 
 pub(super) fn at(seconds: u64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(1_767_225_600 + seconds)
 }
 
-/// A cluster, as far as it was fixture of.
+/// A cluster index and the last requeues.
 pub(super) struct Fixture {
     pub index: ClusterIndex,
     pub requeues: Vec<Requeue>,
@@ -84,7 +84,7 @@ impl Fixture {
         }
     }
 
-    /// The deed is done, and its echo fixture.
+    /// Applies the action and observes the resulting event.
     pub fn write_status(&mut self) {
         let status = self.status().unwrap();
         let mut object = config(1);

@@ -16,7 +16,7 @@ fn allowance(fixture: &Fixture) -> Option<Action> {
     fixture.decide(&ReconcileKey::allowance("t"))
 }
 
-/// What was decided is there.
+/// Applies the allowance.
 fn observe_allowance(fixture: &mut Fixture) {
     let Some(Action::ApplyAllowance { spec, .. }) = allowance(fixture) else {
         panic!("nothing to write");
@@ -218,7 +218,7 @@ fn a_node_stays_a_peer_while_the_report_of_its_pod_is_missing() {
     fixture.report("a", None).report("b", None);
     assert!(
         pack(&mut fixture).is_empty(),
-        "nobody said that they are gone"
+        "a missing report is no deletion"
     );
     // Nor does a controller that starts anew take them away: it has the slices and the pods.
     let Action::ApplySlices { put, .. } = tunnel_of_two_nodes_from_nothing() else {

@@ -2,7 +2,7 @@ use proptest::{collection::vec, prelude::*, sample::select};
 
 use super::*;
 
-/// Something that may be fixture of one of a few pods, or of the PodConfig.
+/// An event of one of a few pods, or of the PodConfig.
 #[derive(Clone, Debug)]
 enum Event {
     Pod(usize, Option<PodInfo>),
@@ -69,8 +69,8 @@ fn observe(fixture: &mut Fixture, event: Event) {
     };
 }
 
-/// The last word about each object alone.
-fn last_words(events: &[Event]) -> Vec<Event> {
+/// Only the last event of each object.
+fn last_events(events: &[Event]) -> Vec<Event> {
     let key = |event: &Event| match event {
         Event::Config(_) => (0, 0),
         Event::Pod(n, _) => (1, *n),
@@ -90,7 +90,7 @@ proptest! {
         for event in events.clone() {
             observe(&mut whole, event);
         }
-        for event in last_words(&events) {
+        for event in last_events(&events) {
             observe(&mut last, event);
         }
         prop_assert_eq!(whole.status(), last.status());

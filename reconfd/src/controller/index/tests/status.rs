@@ -1,6 +1,6 @@
 use super::*;
 
-fn said(status: &PodConfigStatus, type_: &str) -> (String, String, String) {
+fn condition_of(status: &PodConfigStatus, type_: &str) -> (String, String, String) {
     let mut conditions = status.conditions.iter();
     let condition = conditions.find(|c| c.type_ == type_).unwrap();
     (
@@ -11,10 +11,10 @@ fn said(status: &PodConfigStatus, type_: &str) -> (String, String, String) {
 }
 
 fn ready_says(fixture: &Fixture) -> (String, String, String) {
-    said(&fixture.status().unwrap(), "Ready")
+    condition_of(&fixture.status().unwrap(), "Ready")
 }
 
-fn word(status: &str, reason: &str, message: &str) -> (String, String, String) {
+fn condition(status: &str, reason: &str, message: &str) -> (String, String, String) {
     (status.into(), reason.into(), message.into())
 }
 
@@ -36,7 +36,7 @@ fn without_pods_nobody_can_say_that_it_is_ready() {
     let none = "no pod has app=cnf";
     assert_eq!(
         ready_says(&fixture),
-        word("Unknown", "NoPodsSelected", none)
+        condition("Unknown", "NoPodsSelected", none)
     );
     let status = fixture.status().unwrap();
     assert_eq!((&*status.selector, &*status.links), ("app=cnf", "data0"));
@@ -49,11 +49,17 @@ fn it_is_ready_when_every_pods_node_has_told_so() {
     fixture.config(config(1));
     fixture.pod("a", Some(pod("a"))).pod("b", Some(pod("b")));
     let untold = "(1 of 2) pod a: no report from node n0 yet";
-    assert_eq!(ready_says(&fixture), word("False", "Reconciling", untold));
+    assert_eq!(
+        ready_says(&fixture),
+        condition("False", "Reconciling", untold)
+    );
     assert_eq!(counts(&fixture), (2, 0, 0));
     fixture.report("a", Some(report("a", ready())));
     fixture.report("b", Some(report("b", ready())));
-    assert_eq!(ready_says(&fixture), word("True", "AllPodsConfigured", ""));
+    assert_eq!(
+        ready_says(&fixture),
+        condition("True", "AllPodsConfigured", "")
+    );
     assert_eq!(counts(&fixture), (2, 2, 0));
 }
 
@@ -166,7 +172,10 @@ fn a_pod_that_is_not_scheduled_is_waited_for_and_one_that_ends_is_not() {
     };
     fixture.pod("a", Some(nowhere));
     let message = "pod a: the pod is not scheduled yet";
-    assert_eq!(ready_says(&fixture), word("False", "Reconciling", message));
+    assert_eq!(
+        ready_says(&fixture),
+        condition("False", "Reconciling", message)
+    );
     let ending = PodInfo {
         is_active: false,
         ..pod("a")
@@ -206,7 +215,7 @@ fn what_pods_have_on_a_node_that_does_not_answer_is_unknown() {
     let said = "pod a: node n0 is unreachable since 12:05; the state of its links is unknown";
     assert_eq!(
         ready_says(&fixture),
-        word("Unknown", "NodeUnreachable", said)
+        condition("Unknown", "NodeUnreachable", said)
     );
     assert_eq!(counts(&fixture), (1, 0, 0));
     // A pod that comes meanwhile is no better, and what fails elsewhere counts more.
@@ -220,7 +229,10 @@ fn what_pods_have_on_a_node_that_does_not_answer_is_unknown() {
     assert_eq!(ready_says(&fixture).0, "False");
     fixture.pod("b", None).pod("c", None);
     fixture.observe("", "n0", ObjectChange::Node(Some(NodeInfo::default())));
-    assert_eq!(ready_says(&fixture), word("True", "AllPodsConfigured", ""));
+    assert_eq!(
+        ready_says(&fixture),
+        condition("True", "AllPodsConfigured", "")
+    );
 }
 
 #[test]
@@ -299,8 +311,11 @@ fn failures_are_told_with_pod_link_and_reason_and_the_first_five_are_shown() {
     assert_eq!(pods, ["web-0", "web-1", "web-2", "web-3", "web-4"]);
     assert_eq!(status.failures[0].link, "data0");
     let message = "(1 of 8) pod web-0, link \"data0\": no PodConfigPolicy selects the namespace";
-    assert_eq!(said(&status, "Degraded"), word("True", "NoPolicy", message));
-    assert_eq!(said(&status, "Progressing").0, "False");
+    assert_eq!(
+        condition_of(&status, "Degraded"),
+        condition("True", "NoPolicy", message)
+    );
+    assert_eq!(condition_of(&status, "Progressing").0, "False");
 }
 
 #[test]
@@ -316,7 +331,10 @@ fn what_is_wrong_with_the_whole_pod_is_a_failure_though_its_links_only_wait() {
     fixture.report("a", Some(report));
     assert_eq!(counts(&fixture), (1, 0, 1));
     let message = "pod a: no record says where it is";
-    assert_eq!(ready_says(&fixture), word("False", "NoRecord", message));
+    assert_eq!(
+        ready_says(&fixture),
+        condition("False", "NoRecord", message)
+    );
 }
 
 #[test]
@@ -344,7 +362,7 @@ fn a_selector_that_makes_no_sense_is_told() {
         json!({"matchExpressions": [{"key": "app", "operator": "NotIn", "values": []}]});
     fixture.config(object);
     let message = "podSelector NotIn of key \"app\" needs values";
-    assert_eq!(ready_says(&fixture), word("False", "Invalid", message));
+    assert_eq!(ready_says(&fixture), condition("False", "Invalid", message));
     assert_eq!(counts(&fixture), (0, 0, 0));
 }
 
@@ -365,7 +383,7 @@ fn an_object_that_cannot_be_read_is_told_so_once() {
     };
     observe_invalid(&mut fixture);
     let message = "the object cannot be read: invalid prefix";
-    assert_eq!(ready_says(&fixture), word("False", "Invalid", message));
+    assert_eq!(ready_says(&fixture), condition("False", "Invalid", message));
     let action = fixture.decide(&ReconcileKey::status("t", "data")).unwrap();
     fixture.index.written(&action);
     observe_invalid(&mut fixture);

@@ -5,8 +5,8 @@ use crds::reserved::{Source, Usage};
 use super::*;
 
 fn at(kind: &str) -> usize {
-    let told = |asked: &SourceKind| asked.describe() == kind;
-    ALL.iter().position(told).unwrap()
+    let is_kind = |source_kind: &SourceKind| source_kind.describe() == kind;
+    ALL.iter().position(is_kind).unwrap()
 }
 
 const POOLS: &str = "IPPool.crd.projectcalico.org";
@@ -118,7 +118,7 @@ fn what_went_while_nobody_could_ask_is_gone_when_the_list_is_whole_again() {
     let mut sources = read(now);
     sources.update(at(POOLS), failed(500), now);
     sources.update(at(POOLS), SourceEvent::Restarted, now);
-    assert_eq!(prefixes(&sources), ["10.244.0.0/16"], "nobody knows yet");
+    assert_eq!(prefixes(&sources), ["10.244.0.0/16"], "not synced yet");
     let key = |name: &str| (String::new(), name.to_owned());
     sources.update(
         at(POOLS),
