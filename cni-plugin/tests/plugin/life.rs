@@ -221,7 +221,7 @@ fn gc_never_takes_the_record_of_a_living_namespace() {
         .config(KEY, "null")
         .run()
         .prints_nothing()
-        .says("its namespace is there");
+        .says("its namespace still exists");
     assert!(node.record().is_some());
 }
 
