@@ -208,11 +208,11 @@ impl Machine {
 
     /// Rebuilds the cache; returns whether state without events has drifted.
     pub fn check(&mut self) -> Result<bool, Error> {
-        let host_end_l3 = self.host_end_l3.clone();
+        let l3 = self.host_end_l3.clone();
         let before = (self.pinned.clone(), self.peers.clone(), self.ports());
         self.read_again()?;
-        let l3_differs = match host_end_l3 {
-            Some(host_end_l3) if !host_end_l3.is_stale => *self.read_host_end_l3()? != host_end_l3,
+        let l3_differs = match l3 {
+            Some(l3) if !l3.is_stale => *self.read_host_end_l3()? != l3,
             _ => false,
         };
         Ok(l3_differs || before != (self.pinned.clone(), self.peers.clone(), self.ports()))
@@ -220,11 +220,7 @@ impl Machine {
 
     /// Our addresses and routes on host ends in the node's namespace.
     pub(super) fn read_host_end_l3(&mut self) -> Result<&HostEndL3, Error> {
-        if self
-            .host_end_l3
-            .as_ref()
-            .is_none_or(|host_end_l3| host_end_l3.is_stale)
-        {
+        if self.host_end_l3.as_ref().is_none_or(|l3| l3.is_stale) {
             let now = HostEndL3::read(&mut self.node.socket)?;
             let before = self.host_end_l3.replace(now);
             // Losses must be kept: the next comparison would not show them.
@@ -237,8 +233,8 @@ impl Machine {
 
     /// The addresses and routes of a deleted link are gone without a notification of their own.
     fn forget_gone(&mut self, before: Option<&LinkInfo>, now: Option<&LinkInfo>) {
-        if let (Some(before), None, Some(host_end_l3)) = (before, now, &mut self.host_end_l3) {
-            host_end_l3.forget(before.index);
+        if let (Some(before), None, Some(l3)) = (before, now, &mut self.host_end_l3) {
+            l3.forget(before.index);
         }
     }
 
@@ -304,12 +300,12 @@ impl Machine {
     fn rebuild_cache(&mut self) -> Result<(), Error> {
         let (switch, node) = (&self.switch, &self.node);
         self.ownership.retain_seen(|place, index| {
-            let watched = if place == HostNetns::Switch {
+            let ns = if place == HostNetns::Switch {
                 switch
             } else {
                 node
             };
-            watched.links.get(&index).cloned()
+            ns.links.get(&index).cloned()
         });
         self.bridges.clear();
         self.devices.clear();
@@ -318,18 +314,13 @@ impl Machine {
             (HostNetns::Node, &self.node),
         ]
         .into_iter()
-        .flat_map(|(place, watched)| {
-            watched
-                .links
-                .values()
-                .map(move |info| (place, info.clone()))
-        })
+        .flat_map(|(place, ns)| ns.links.values().map(move |info| (place, info.clone())))
         .collect();
         for (place, info) in infos {
             self.update_cache(place, None, Some(&info));
         }
-        let pins = |place, watched: &mut WatchedNetns| -> Result<HashSet<_>, Error> {
-            Ok(read_pins(watched)?
+        let pins = |place, ns: &mut WatchedNetns| -> Result<HashSet<_>, Error> {
+            Ok(read_pins(ns)?
                 .into_iter()
                 .map(|(index, mac)| (place, index, mac))
                 .collect())
@@ -376,8 +367,8 @@ pub enum PinState {
     Unpinned,
 }
 
-fn read_pins(watched: &mut WatchedNetns) -> Result<Vec<(u32, [u8; 6])>, Error> {
-    watched.socket.dump(
+fn read_pins(ns: &mut WatchedNetns) -> Result<Vec<(u32, [u8; 6])>, Error> {
+    ns.socket.dump(
         "list forwarding entries",
         &bridge::list_macs(),
         |all: &mut Vec<_>, _, body| {
