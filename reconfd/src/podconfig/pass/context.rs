@@ -350,14 +350,6 @@ impl PodContext {
         !self.was_observed && matches!(self.trouble, Some((Reason::KernelRefused, _)))
     }
 
-    /// Whether the pod could not be observed, or a link that is no longer requested could not be
-    /// deleted, and it may succeed later.
-    pub fn failed(&self) -> bool {
-        let is_asked = |link: &String| self.granted.iter().any(|g| g.link.name == *link);
-        matches!(self.trouble, Some((Reason::KernelRefused, _)))
-            || !self.errors.keys().all(is_asked)
-    }
-
     pub fn errors(&self) -> impl Iterator<Item = &Error> {
         self.errors.values()
     }

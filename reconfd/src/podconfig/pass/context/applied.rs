@@ -5,6 +5,8 @@ use std::{
     time::Instant,
 };
 
+use crds::Reason;
+
 use super::{PodContext, outcomes};
 use crate::podconfig::{
     applied::{self, AppliedState},
@@ -39,6 +41,14 @@ impl PodContext {
             true => applied.failed(now),
             false => applied.succeeded(),
         }
+    }
+
+    /// Whether the pod could not be observed, or a link that is no longer requested could not be
+    /// deleted, and it may succeed later.
+    fn failed(&self) -> bool {
+        let is_asked = |link: &String| self.granted.iter().any(|g| g.link.name == *link);
+        matches!(self.trouble, Some((Reason::KernelRefused, _)))
+            || !self.errors.keys().all(is_asked)
     }
 
     /// A rejected change is retried when it is due, or when its target changes.
