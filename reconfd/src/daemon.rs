@@ -1,9 +1,10 @@
 //! Start and end of the daemon and its threads. Links stay as they are when it ends.
 
 use std::{
+    io,
     path::Path,
     sync::{PoisonError, mpsc},
-    thread,
+    thread::{self, JoinHandle},
 };
 
 use anyhow::{Context, anyhow, bail};
@@ -80,12 +81,11 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
     let pods = pods(config);
     let backfill = start_backfill(config, &events)?;
     let (networks, _watch) = watch_networks(config, &events)?;
+    let probes = config.probe_addresses;
     let addressing = Addressing {
         networks,
         claims: opened.claims,
-        probes: config
-            .probe_addresses
-            .then(|| AddressProbes::new(events.clone())),
+        probes: probes.then(|| AddressProbes::new(events.clone())),
     };
     let reconciler = NodeReconciler::new(
         machine,
@@ -103,16 +103,12 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
     let node = config.node_name.clone();
     let reporter = Reporter::new((stores, sink), metrics.clone(), node, options);
     let (ended, end) = oneshot::channel();
-    let reporter = thread::Builder::new()
-        .name("reporter".into())
-        .spawn(move || reporter.run(&tellings))?;
-    let reconciler = thread::Builder::new()
-        .name("reconciler".into())
-        .spawn(move || {
-            let result = reconciler.run_once(&opened.complete);
-            let _ = ended.send(());
-            result
-        })?;
+    let reporter = spawn("reporter", move || reporter.run(&tellings))?;
+    let reconciler = spawn("reconciler", move || {
+        let result = reconciler.run_once(&opened.complete);
+        let _ = ended.send(());
+        result
+    })?;
     wait_for_the_end(config, (health, metrics), end)?;
     events.stop();
     let result = reconciler
@@ -124,6 +120,13 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
     // Last, so that the final reports are written.
     drop(opened.running);
     result
+}
+
+fn spawn<T: Send + 'static>(
+    name: &str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> io::Result<JoinHandle<T>> {
+    thread::Builder::new().name(name.into()).spawn(work)
 }
 
 fn pods(config: &Config) -> Pods {

@@ -69,6 +69,13 @@ pub fn watches(
         ids: Vec::new(),
         streams: SelectAll::new(),
     };
+    watch_cluster(&mut watches);
+    watch_namespaces(&mut watches);
+    (watches.ids, watches.streams)
+}
+
+/// The kinds that are watched over the whole cluster.
+fn watch_cluster(watches: &mut Watches) {
     watches.of_cluster(ObjectKind::Namespace, |namespace: Option<NamespaceMeta>| {
         let live = namespace.filter(|n| n.metadata.deletion_timestamp.is_none());
         ObjectChange::Namespace(live.map(|n| n.metadata.labels.unwrap_or_default()))
@@ -82,6 +89,23 @@ pub fn watches(
             ObjectChange::Policy(policy.map(|policy| Box::new(read(policy))))
         },
     );
+    watches.of_cluster(
+        ObjectKind::AddressClaim,
+        |claim: Option<Guarded<AddressClaim>>| {
+            ObjectChange::Claim(claim.and_then(|claim| read(claim).ok()).map(Into::into))
+        },
+    );
+    watches.of_cluster(
+        ObjectKind::ReservedNetworks,
+        |networks: Option<Guarded<ReservedNetworks>>| {
+            let spec = networks.and_then(|networks| read(networks).ok());
+            ObjectChange::Networks(spec.map(|networks| Box::new(networks.spec)))
+        },
+    );
+}
+
+/// The kinds that are watched in the served namespaces.
+fn watch_namespaces(watches: &mut Watches) {
     watches.of_namespaces(ObjectKind::Pod, |pod: Option<Pod>| {
         ObjectChange::Pod(pod.map(Into::into))
     });
@@ -111,20 +135,6 @@ pub fn watches(
             ObjectChange::PeerSlice(slice.map(|slice| read(slice).map(|slice| slice.spec)))
         },
     );
-    watches.of_cluster(
-        ObjectKind::AddressClaim,
-        |claim: Option<Guarded<AddressClaim>>| {
-            ObjectChange::Claim(claim.and_then(|claim| read(claim).ok()).map(Into::into))
-        },
-    );
-    watches.of_cluster(
-        ObjectKind::ReservedNetworks,
-        |networks: Option<Guarded<ReservedNetworks>>| {
-            let spec = networks.and_then(|networks| read(networks).ok());
-            ObjectChange::Networks(spec.map(|networks| Box::new(networks.spec)))
-        },
-    );
-    (watches.ids, watches.streams)
 }
 
 /// An object that fails to deserialize does not fail the whole list.

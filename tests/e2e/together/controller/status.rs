@@ -43,7 +43,7 @@ fn it_is_ready_when_the_nodes_of_all_pods_say_so_and_nobody_else() {
     assert!(
         ready(&space)["message"]
             .as_str()
-            .is_some_and(|message| message.contains("the daemon of node nowhere-0 has not told"))
+            .is_some_and(|message| message.contains("no report from node nowhere-0 yet"))
     );
     space.report("a", &uids[0], "nowhere-0", &nothing());
     counts(&space, 2, 1);
