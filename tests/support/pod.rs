@@ -219,9 +219,11 @@ impl TestPod<'_> {
         found.cloned().map(settled)
     }
 
-    /// The MAC address of a link that is there.
+    /// The MAC address of a link. Waits for it: a link can be deleted and created again for a moment.
     pub fn mac_of(&self, link: &str) -> Mac {
-        let found = self.find(link).expect("the link is there");
+        let found = eventually(&format!("{link} exists"), || {
+            self.find(link).ok_or_else(|| self.told())
+        });
         mac(found["address"].as_str().expect("a MAC address"))
     }
 

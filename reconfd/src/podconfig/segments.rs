@@ -262,11 +262,10 @@ impl OwnerState {
             Some((_, user)) => Err((
                 Reason::SegmentDiffers,
                 format!(
-                    "the older podconfig {} uses {} {}, and this one says {}",
+                    "the older podconfig {} has {}, and this one has {}",
                     user.member.name,
-                    user.segment,
-                    way(&user.segment),
-                    way(registration.segment)
+                    settings(&user.segment),
+                    settings(registration.segment)
                 ),
             )),
             None => Ok(()),
@@ -341,19 +340,17 @@ fn is_same_way(one: &Segment, other: &Segment) -> bool {
     one.parent == other.parent && one.data == other.data
 }
 
-/// The settings in which two requests for one segment can differ.
-fn way(segment: &Segment) -> String {
+/// A segment with the settings in which two requests for it can differ.
+fn settings(segment: &Segment) -> String {
     match &segment.data {
-        Data::Vlan(_) => format!("on {}", segment.parent),
+        Data::Vlan(_) => segment.to_string(),
         Data::Vxlan(vxlan) => match &vxlan.remotes {
-            Remotes::Group(group) => format!("on {} with the group {group}", segment.parent),
+            Remotes::Group(group) => format!("{segment} with the group {group}"),
             Remotes::Peers(peers) => {
                 let peers: Vec<String> = peers.iter().map(ToString::to_string).collect();
-                format!("on {} with the peers {}", segment.parent, peers.join(", "))
+                format!("{segment} with the peers {}", peers.join(", "))
             }
-            Remotes::Discovered(_) => {
-                format!("on {} with discovered peers", segment.parent)
-            }
+            Remotes::Discovered(_) => format!("{segment} with discovered peers"),
         },
     }
 }

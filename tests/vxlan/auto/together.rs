@@ -55,7 +55,7 @@ fn ends_that_are_found_differ_from_ends_that_are_written_down() {
     let told = b.reason("overlay", "SegmentDiffers");
     let message = told["message"].as_str().unwrap();
     assert!(
-        message.contains("found") && message.contains("10.77.0.2"),
+        message.contains("discovered") && message.contains("10.77.0.2"),
         "{message}"
     );
     born(2022, "c", AUTO, "10.5.0.3/24");
