@@ -22,8 +22,10 @@ pub mod acquire;
 pub mod claim_meta;
 /// Pure: which pod takes an address over from which.
 pub mod lineage;
-/// Pure: requests to the claim backend, and the operations that consist of them.
+/// Pure: operations on claims, as state machines.
 pub mod operation;
+/// Pure: requests to the backend and its responses.
+pub mod protocol;
 /// Pure: state machine that releases a claim.
 mod release;
 /// Pure: the claims that this node holds, acquires and releases.
@@ -33,7 +35,8 @@ mod verify;
 
 use self::claim_meta::ClaimName;
 use self::lineage::Lineage;
-use self::operation::{ClaimOperation, ClaimOutcome, ClaimRequest, ClaimResponse};
+use self::operation::ClaimOperation;
+use self::protocol::{ClaimOutcome, ClaimRequest, ClaimResponse};
 pub use self::state::{AllocatorState, Counts, Now, TaskId};
 
 /// Number of operations started together.

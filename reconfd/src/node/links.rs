@@ -9,6 +9,8 @@ pub mod bridge;
 pub mod device;
 /// The edits from a present link to the wanted one.
 pub mod edit;
+/// The gateway addresses of routed links.
+pub mod gateway;
 /// The tc ingress filter of a host end.
 pub mod ingress_filter;
 /// The kinds of links, and where their other ends are.

@@ -6,6 +6,7 @@ mod api_writer;
 pub mod claims;
 /// Connection to the API server.
 pub mod client;
+mod deadline;
 mod events;
 mod own_reports;
 mod pods;
@@ -17,6 +18,7 @@ mod stores;
 /// Watch of one kind of object.
 pub mod watch;
 mod watch_state;
+mod write_error;
 mod write_queue;
 
 use std::{

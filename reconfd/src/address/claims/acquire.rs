@@ -7,7 +7,7 @@ use crds::{AddressClaim, ClaimPod, Reason};
 
 use super::{
     claim_meta::{ClaimName, Claimant},
-    operation::{ClaimOutcome, ClaimRequest, ClaimResponse},
+    protocol::{ClaimOutcome, ClaimRequest, ClaimResponse},
 };
 use crate::address::range::Range;
 

@@ -9,7 +9,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::{
     claim_meta::{self, ClaimName},
-    operation::{ClaimOutcome, ClaimRequest, ClaimResponse},
+    protocol::{ClaimOutcome, ClaimRequest, ClaimResponse},
 };
 
 #[derive(Clone, Debug)]

@@ -6,7 +6,7 @@ use crds::AddressClaim;
 
 use super::{
     claim_meta::ClaimName,
-    operation::{ClaimOutcome, ClaimRequest, ClaimResponse},
+    protocol::{ClaimOutcome, ClaimRequest, ClaimResponse},
 };
 
 #[derive(Clone, Debug)]

@@ -15,7 +15,7 @@ use netlink_packet_route::{
 use nix::errno::Errno;
 use rtnetlink::RouteMessageBuilder;
 
-use super::{Route, veth::GATEWAY_V4};
+use super::{Route, gateway::GATEWAY_V4};
 use crate::node::{
     event_socket::PROTOCOL,
     netlink::{Body, Request},

@@ -1,10 +1,6 @@
 //! veth ↔ netlink messages, pure.
 
-use std::{
-    collections::BTreeSet,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
-    os::fd::RawFd,
-};
+use std::{collections::BTreeSet, net::IpAddr, os::fd::RawFd};
 
 use ipnetwork::IpNetwork;
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
@@ -15,14 +11,12 @@ use netlink_packet_route::{
 use rtnetlink::{LinkMessageBuilder, LinkUnspec, LinkVeth};
 
 use super::{
-    GROUP, HostEnd, HostNetns, Link, LinkKind, Route, Veth, Want, address::PrefixRoute,
+    GROUP, HostEnd, HostNetns, Link, LinkKind, Route, Veth, Want,
+    address::PrefixRoute,
+    gateway::{GATEWAY_V4, GATEWAY_V6},
     ownership_mark, route,
 };
 use crate::node::netlink::Request;
-
-/// The gateway of every routed link, on its host end: link-local, so that it conflicts with no network.
-pub const GATEWAY_V4: Ipv4Addr = Ipv4Addr::new(169, 254, 1, 1);
-pub const GATEWAY_V6: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
 
 /// The two ends of a new veth pair.
 pub struct Endpoints {

@@ -23,7 +23,8 @@ use crate::{
     address::claims::{
         ClaimAllocator, TaskId,
         claim_meta::{ClaimName, DOMAIN, OWNER, placeholder},
-        operation::{ClaimOperation, ClaimOutcome, ClaimRequest, ClaimResponse},
+        operation::ClaimOperation,
+        protocol::{ClaimOutcome, ClaimRequest, ClaimResponse},
     },
     metrics::Metrics,
     source::Pod,

@@ -16,7 +16,7 @@ use kube::{
 };
 use serde_json::json;
 
-use super::api_writer::WriteError;
+use super::write_error::WriteError;
 use series::{EventSeries, Placement, SeriesEvent};
 
 /// Pure: assigns an occurrence to an Event.

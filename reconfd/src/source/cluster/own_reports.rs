@@ -8,8 +8,8 @@
 use std::{collections::BTreeMap, future::pending, time::Instant};
 
 use super::{
+    deadline::until,
     reports::NODE_FIELD,
-    serve::until,
     watch::{self, KnownKeys, ObjectEvent, ObjectKey, WatchResult},
     watch_state::why,
     write_queue::WriteQueue,

@@ -10,7 +10,7 @@ use kube::{
 };
 use serde_json::{Value, json};
 
-use super::api_writer::WriteError;
+use super::write_error::WriteError;
 use crate::source::{
     Pod,
     pod::{NETWORK_STATUS, READINESS_GATE},

@@ -9,7 +9,7 @@ use kube::{
 };
 use serde_json::{Value, json};
 
-use super::{api_writer::WriteError, watch::ObjectKey};
+use super::{watch::ObjectKey, write_error::WriteError};
 use crate::scope::Scope;
 
 /// The field manager.

@@ -3,7 +3,6 @@
 use std::{
     collections::BTreeMap,
     fmt::Debug,
-    future::pending,
     pin::Pin,
     sync::{Arc, mpsc},
     time::{Duration, Instant},
@@ -16,7 +15,7 @@ use kube::{Api, Client, Resource, core::PartialObjectMeta, runtime::watcher};
 use serde::de::DeserializeOwned;
 use tokio::{
     sync::{Notify, oneshot},
-    time::{sleep, sleep_until, timeout},
+    time::{sleep, timeout},
 };
 
 use super::{
@@ -25,6 +24,7 @@ use super::{
     apis,
     claims::Driver,
     client,
+    deadline::until,
     events::Events,
     own_reports::OwnReports,
     reports,
@@ -243,14 +243,6 @@ impl Service {
             failing: BTreeMap::new(),
         };
         (streams, states)
-    }
-}
-
-/// Sleeps until then; without a time, forever.
-pub async fn until(time: Option<Instant>) {
-    match time {
-        Some(time) => sleep_until(time.into()).await,
-        None => pending().await,
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crds::{AddressClaim, claim::ClaimSuccessor};
 
 use super::{
-    super::operation::{ClaimOutcome, ClaimResponse},
+    super::protocol::{ClaimOutcome, ClaimResponse},
     Acquire, State,
 };
 

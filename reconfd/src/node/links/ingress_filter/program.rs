@@ -12,7 +12,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnetwork::IpNetwork;
 
-use crate::node::links::{HostEnd, Link, Veth, veth::GATEWAY_V6};
+use crate::node::links::{HostEnd, Link, Veth, gateway::GATEWAY_V6};
 
 /// `struct sock_filter`: code, jump if true, jump if false, value.
 pub type Instruction = (u16, u8, u8, u32);

@@ -21,7 +21,7 @@ use nix::fcntl::{Flock, FlockArg};
 use super::file::{file_of, name_of, parse, yaml};
 use crate::address::claims::{
     claim_meta::{ClaimName, OWNER, placeholder},
-    operation::{ClaimRequest, ClaimResponse},
+    protocol::{ClaimRequest, ClaimResponse},
 };
 
 const LOCK: &str = ".lock";
