@@ -13,6 +13,8 @@ pub mod event_socket;
 pub mod filter;
 /// Our addresses and routes on host ends in the node's namespace.
 mod host_end_l3;
+/// Dumps of a namespace's IP tables.
+mod ip_dump;
 /// Kernel events: cache updates, and events for the reconciler.
 mod kernel_events;
 /// A decoded link.
@@ -25,6 +27,8 @@ pub mod netlink;
 pub mod networks;
 /// The owners of host ends.
 mod ownership;
+/// What a bridge does with the frames of a port.
+pub mod port;
 /// The links of ours in a pod.
 pub mod present;
 /// Address conflict detection (RFC 5227).
@@ -64,10 +68,11 @@ use self::{
     event_socket::EventSocket,
     filter::Filter,
     host_end_l3::HostEndL3,
-    link_info::{LinkInfo, Port},
+    link_info::LinkInfo,
     links::{HostNetns, bridge, requests},
     netlink::{Changes, Error},
     ownership::Ownership,
+    port::Port,
     procfs::Procfs,
     sandbox::{Sandbox, Unreachable},
     switch::{Maker, Pin},
@@ -348,7 +353,7 @@ impl Machine {
         let raise: Vec<_> = lowered
             .map(|info| requests::raise(&info.name, info.index))
             .collect();
-        apply::first_error(self.switch.socket.batch(&raise)).map_err(io::Error::other)?;
+        netlink::first_error(self.switch.socket.batch(&raise)).map_err(io::Error::other)?;
         match (self.pin.holds()?, self.pin.maker()) {
             (true, _) => Ok(PinState::Pinned),
             (false, Maker::Itself) => self.pin.pin().map(|()| PinState::Repinned),

@@ -17,7 +17,7 @@ use super::{
         settings::{self, Setting},
         veth,
     },
-    netlink::{Error, Request},
+    netlink::{Error, Request, first_error},
     sandbox::Sandbox,
     watched_netns::WatchedNetns,
 };
@@ -323,9 +323,4 @@ fn taken(mac: [u8; 6]) -> Error {
         errno: Errno::EADDRINUSE,
         text: "another port of the bridge, or the bridge itself, has it".into(),
     }
-}
-
-/// The first failure in the order of the messages; later ones often only follow from it.
-pub fn first_error(answers: Vec<Result<(), Error>>) -> Result<(), Error> {
-    answers.into_iter().collect()
 }

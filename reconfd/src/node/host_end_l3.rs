@@ -8,9 +8,9 @@ use ipnetwork::IpNetwork;
 use netlink_packet_route::AddressFamily;
 
 use super::{
+    ip_dump::{read_addresses, read_routes},
     links::{Route, address},
     netlink::{Error, Socket},
-    sandbox::{read_addresses, read_routes},
 };
 
 /// By ifindex.

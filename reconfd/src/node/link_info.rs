@@ -5,7 +5,7 @@
 
 use netlink_packet_core::{NlaBuffer, NlasIterator};
 
-use super::links::OwnershipMark;
+use super::{links::OwnershipMark, port::Port};
 
 /// The data of a vlan or vxlan.
 mod data;
@@ -77,14 +77,6 @@ pub struct LinkInfo {
     pub accept_ra: Option<i32>,
     /// The sysctl.
     pub disable_ipv6: Option<i32>,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Port {
-    pub learning: bool,
-    pub flood: bool,
-    /// Accepts only source addresses that the forwarding table has for this port.
-    pub locked: bool,
 }
 
 impl LinkInfo {

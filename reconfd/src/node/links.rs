@@ -43,7 +43,7 @@ pub use kind::{HostEnd, HostNetns, LinkKind, VETH, Veth};
 pub use ownership_mark::OwnershipMark;
 use settings::Setting;
 
-use super::{filter::PeerFilter, link_info::Port};
+use super::{filter::PeerFilter, port::Port};
 
 /// The link group of everything of ours outside of the switch ("pcfg").
 pub const GROUP: u32 = 0x7063_6667;

@@ -159,3 +159,8 @@ pub fn messages(mut bytes: &[u8], mut each: impl FnMut(u16, u16, u32, &[u8])) {
         bytes = &bytes[length.next_multiple_of(4).min(bytes.len())..];
     }
 }
+
+/// The first failure in the order of the messages; later ones often only follow from it.
+pub fn first_error(answers: Vec<Result<(), Error>>) -> Result<(), Error> {
+    answers.into_iter().collect()
+}

@@ -13,10 +13,10 @@ use nix::errno::Errno;
 
 use super::{
     event_socket::PROTOCOL,
+    ip_dump::{no_such_family, read_addresses},
     link_info::LinkInfo,
     links::address,
     netlink::{Body, Error, Socket},
-    sandbox::no_such_family,
 };
 
 /// Watches the node's own networks.
@@ -69,7 +69,7 @@ pub fn read(
 ) -> Result<Vec<KernelNetwork>, Error> {
     let name = |index: u32| links.get(&index).map(|info| info.name.clone());
     let mut found = Vec::new();
-    for address in super::sandbox::read_addresses(socket)? {
+    for address in read_addresses(socket)? {
         if !address.ours && !is_ours(address.index) {
             found.extend(of_address(&address, name(address.index)));
         }

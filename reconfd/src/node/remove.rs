@@ -11,9 +11,8 @@ use rtnetlink::LinkUnspec;
 
 use super::{
     Machine,
-    apply::first_error,
     links::{GROUP, HostNetns, ownership_mark::is_host_end_name},
-    netlink::{Error, Request},
+    netlink::{Error, Request, first_error},
     watched_netns::{WatchedNetns, read_links},
 };
 

@@ -15,10 +15,10 @@ use netlink_packet_route::AddressFamily;
 use nix::errno::Errno;
 
 use super::{
-    apply::first_error,
+    ip_dump::{read_addresses, read_routes, read_rules},
     link_info::LinkInfo,
     links::{Route, address, device::peers, neighbour, route},
-    netlink::{Changes, Error, Request, Socket, in_netns},
+    netlink::{Changes, Error, Request, Socket, first_error, in_netns},
     networks::{self, KernelNetwork, NetworkFilter},
     procfs::{LinkSettings, Procfs},
     segments::{is_device, learned, tunnel_peers},
@@ -221,49 +221,5 @@ impl Sandbox {
             }
         }
         Ok(self.socket.batch(requests))
-    }
-}
-
-/// All addresses of the socket's namespace.
-pub fn read_addresses(socket: &mut Socket) -> Result<Vec<address::PresentAddress>, Error> {
-    socket.dump(
-        "list addresses",
-        &address::list(),
-        |all: &mut Vec<_>, _, body| {
-            all.extend(address::read(body));
-        },
-    )
-}
-
-/// Routes of ours in one family.
-pub fn read_routes(socket: &mut Socket, family: AddressFamily) -> Result<Vec<(u32, Route)>, Error> {
-    let found = socket.dump(
-        "list routes",
-        &route::list(family),
-        |all: &mut Vec<_>, _, body| all.extend(route::read(body)),
-    );
-    no_such_family(found)
-}
-
-fn read_rules(
-    socket: &mut Socket,
-    family: AddressFamily,
-) -> Result<Vec<route::RoutingRule>, Error> {
-    let found = socket.dump(
-        "list rules",
-        &route::list_rules(family),
-        |all: &mut Vec<_>, _, body| all.extend(route::read_rule(body)),
-    );
-    no_such_family(found)
-}
-
-/// Empty if the kernel has no IPv6 or no rules.
-pub(super) fn no_such_family<T: Default>(found: Result<T, Error>) -> Result<T, Error> {
-    match found {
-        Err(Error {
-            errno: Errno::EAFNOSUPPORT | Errno::EOPNOTSUPP | Errno::ENOENT,
-            ..
-        }) => Ok(T::default()),
-        found => found,
     }
 }

@@ -9,6 +9,7 @@ use std::{
 use super::{
     Machine,
     filter::{Filter, Tunnel},
+    ip_dump::read_addresses,
     link_info::{LinkData, LinkInfo},
     links::{
         HostNetns,
@@ -19,7 +20,6 @@ use super::{
         ownership_mark::bridge_owner,
     },
     netlink::{Error, Socket},
-    sandbox::read_addresses,
     watched_netns::WatchedNetns,
 };
 

@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, net::IpAddr, path::Path};
 use cni_plugin::netns::{Identity, Netns, NetnsError};
 use ipnetwork::IpNetwork;
 
-use super::{Machine, netlink::Socket, sandbox::read_addresses};
+use super::{Machine, ip_dump::read_addresses, netlink::Socket};
 
 /// The verified namespace at a path.
 #[derive(Clone, Debug, PartialEq, Eq)]

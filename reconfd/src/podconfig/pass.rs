@@ -47,6 +47,8 @@ pub mod tunnels;
 pub(super) use discover::SandboxDiscovery;
 /// State of one pod during a pass.
 mod context;
+/// Links whose addresses are being probed.
+mod pending_probe;
 /// Links without a record, and pods without one.
 mod unrecorded;
 use context::PodContext;

@@ -6,7 +6,7 @@ use netlink_packet_route::RouteNetlinkMessage;
 use nix::errno::Errno;
 use rtnetlink::LinkUnspec;
 
-use super::{Made, first_error, taken};
+use super::{Made, taken};
 use crate::node::{
     Machine,
     links::{
@@ -14,7 +14,7 @@ use crate::node::{
         edit::Edit,
         requests::{host_edit, ipv6_on, mark, pod_edit, settings, slaac},
     },
-    netlink::{Error, Request},
+    netlink::{Error, Request, first_error},
     sandbox::Sandbox,
 };
 

@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsFd, AsRawFd};
 
-use super::{INDEX_TRIES, Made, Refused, first_error, no_parent, segment::in_use};
+use super::{INDEX_TRIES, Made, Refused, no_parent, segment::in_use};
 use crate::node::{
     Machine,
     links::{
@@ -11,7 +11,7 @@ use crate::node::{
         edit::{Edit, device_mac},
         requests::{device_mark, pod_side_requests, settings},
     },
-    netlink::{Error, Request},
+    netlink::{Error, Request, first_error},
     sandbox::Sandbox,
 };
 

@@ -9,7 +9,7 @@ use std::{
 
 use nix::errno::Errno;
 
-use super::{first_error, no_parent};
+use super::no_parent;
 use crate::node::{
     Machine, UplinkChange,
     link_info::LinkInfo,
@@ -21,7 +21,7 @@ use crate::node::{
             shared::{self, SegmentEdit},
         },
     },
-    netlink::{Error, Request},
+    netlink::{Error, Request, first_error},
     segments::{learned, read_peers},
 };
 

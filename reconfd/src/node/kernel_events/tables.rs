@@ -12,9 +12,10 @@ use crate::node::{
         RTM_DELADDR, RTM_DELNEIGH, RTM_DELQDISC, RTM_DELROUTE, RTM_DELTFILTER, RTM_NEWADDR,
         RTM_NEWLINK, RTM_NEWNEIGH, RTM_NEWNETCONF, RTM_NEWROUTE, RTM_NEWTFILTER,
     },
-    link_info::{Port, read_port},
+    link_info::read_port,
     links::{HostNetns, address, bridge, device::peers, ingress_filter, route},
     netlink::Error,
+    port::Port,
 };
 
 use super::KernelEvent;

@@ -10,8 +10,8 @@ use netlink_packet_route::{
 use rtnetlink::{LinkBridge, LinkUnspec};
 
 use crate::node::{
-    link_info::Port,
     netlink::{Body, Request},
+    port::Port,
 };
 
 /// Limit of learned addresses per bridge, where the kernel supports it (Linux 6.7), to bound memory and table

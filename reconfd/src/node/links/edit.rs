@@ -7,7 +7,7 @@ use ipnetwork::IpNetwork;
 use super::{
     HostNetns, Present, PresentDevice, Route, Veth, Want, address::PrefixRoute, settings::Setting,
 };
-use crate::node::link_info::Port;
+use crate::node::port::Port;
 
 /// The host end.
 mod host;

@@ -11,6 +11,7 @@ use rtnetlink::LinkUnspec;
 
 use super::Sandbox;
 use crate::node::{
+    ip_dump::no_such_family,
     links::neighbour,
     netlink::{Error, Request, Socket},
     procfs::LinkSettings,
@@ -115,7 +116,7 @@ impl Sandbox {
                     }
                 },
             );
-            kept.extend(super::no_such_family(found)?);
+            kept.extend(no_such_family(found)?);
         }
         Ok(kept)
     }

@@ -1,34 +1,20 @@
 //! Address conflict detection for a link: it is created without the addresses that are still to be
 //! probed.
 
-use std::{net::IpAddr, os::fd::AsFd as _};
+use std::os::fd::AsFd as _;
 
 use cni_plugin::netns::Netns;
-use crds::{Mac, Reason};
 use ipnetwork::IpNetwork;
 
-use super::context::PodContext;
+use super::{context::PodContext, pending_probe::PendingProbe};
 use crate::{
     node::{
         links::{HostEnd, LinkKind, Want},
         probe::ProbeRequest,
         sandbox::Sandbox,
     },
-    podconfig::{
-        NodeReconciler,
-        acd::ProbeState,
-        desired::spec_hash,
-        plan::{Blocked, Plan},
-    },
+    podconfig::{NodeReconciler, acd::ProbeState, desired::spec_hash, plan::Plan},
 };
-
-/// A link that lacks addresses because they are being probed.
-#[derive(Clone, Debug)]
-pub struct PendingProbe {
-    pub link: String,
-    unknown: Vec<IpAddr>,
-    in_use: Option<(IpAddr, [u8; 6])>,
-}
 
 impl NodeReconciler {
     /// Removes addresses from the link that have not been probed yet or are in use.
@@ -99,34 +85,6 @@ impl NodeReconciler {
                     tracing::warn!("cannot hold the pod's namespace for a probe: {error}")
                 }
             }
-        }
-    }
-}
-
-impl PendingProbe {
-    pub fn is_open(&self) -> bool {
-        !self.unknown.is_empty()
-    }
-
-    /// Why the link is incomplete.
-    fn blocked(&self) -> Blocked {
-        let (reason, message) = match self.in_use {
-            Some((address, mac)) => {
-                let message = format!(
-                    "{address} is in use by {}, which is not a link of podconfig; it is probed again",
-                    Mac(mac)
-                );
-                (Reason::AddressInUse, message)
-            }
-            None => (
-                Reason::ClaimPending,
-                "its addresses are being probed for conflicts on the wire".into(),
-            ),
-        };
-        Blocked {
-            link: self.link.clone(),
-            reason,
-            message,
         }
     }
 }

@@ -32,7 +32,7 @@ use crate::{
     },
 };
 
-use super::acd::PendingProbe;
+use super::pending_probe::PendingProbe;
 
 /// Repairs of drift.
 mod repair;

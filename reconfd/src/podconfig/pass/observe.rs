@@ -10,11 +10,11 @@ use cni_plugin::record::Record;
 use crds::{Reason, claim::DEFAULT_DOMAIN};
 
 use super::{
-    ObjectSnapshot,
-    acd::{self, PendingProbe},
+    ObjectSnapshot, acd,
     backoff::leave_suspended,
     claims::grants,
     context::{self, PodContext},
+    pending_probe::PendingProbe,
 };
 use crate::{
     node::{

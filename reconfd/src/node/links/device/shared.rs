@@ -7,9 +7,10 @@ use rtnetlink::LinkUnspec;
 
 use super::{Segment, peers};
 use crate::node::{
-    link_info::{LinkInfo, Port},
+    link_info::LinkInfo,
     links::{WantDevice, bridge, ownership_mark},
     netlink::Request,
+    port::Port,
 };
 
 /// The port flags of a segment's uplink: it learns, and unknown destinations are flooded to it.
