@@ -13,7 +13,10 @@ use crds::Cidr;
 use nix::sys::utsname::uname;
 
 use crate::{
-    cli::Logging, node::switch::Maker, podconfig::pods::unsupported::RUNTIME_CLASSES, scope::Scope,
+    args::{Logging, installation},
+    node::switch::Maker,
+    podconfig::pods::unsupported::RUNTIME_CLASSES,
+    scope::Scope,
 };
 
 /// Reconciles the network links of each recorded pod with the PodConfigs.
@@ -269,20 +272,6 @@ fn cri_socket(text: &str) -> Result<PathBuf, String> {
                 .to_owned(),
         ),
     }
-}
-
-pub(crate) fn installation(text: &str) -> Result<String, String> {
-    if text.len() > 20 {
-        return Err(format!(
-            "{} characters long; at most 20 fit into the marks on links",
-            text.len()
-        ));
-    }
-    let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-    if text.is_empty() || !text.bytes().all(inner) || text.starts_with('-') || text.ends_with('-') {
-        return Err("not a DNS label: a to z, 0 to 9 and inner hyphens".to_owned());
-    }
-    Ok(text.to_owned())
 }
 
 fn node_name(text: &str) -> Result<String, String> {

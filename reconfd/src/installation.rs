@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use crate::config::installation;
+use crate::args::installation;
 
 /// Adds the plugin to the chain and removes it.
 pub mod plugin;

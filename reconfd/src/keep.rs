@@ -14,7 +14,7 @@ use tokio::{
 };
 
 use crate::{
-    cli::Logging,
+    args::Logging,
     installation::{
         Mode, OnNode,
         plugin::InstallOutcome,

@@ -3,6 +3,8 @@
 
 /// IP address management and reserved networks.
 pub mod address;
+/// Arguments that several subcommands have.
+pub mod args;
 /// Hints to pods without a record.
 pub mod backfill;
 /// The command line.

@@ -2,7 +2,10 @@
 
 use std::{io::IsTerminal, process::ExitCode};
 
-use reconfd::cli::{Cli, LogFormat, Logging};
+use reconfd::{
+    args::{LogFormat, Logging},
+    cli::Cli,
+};
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {

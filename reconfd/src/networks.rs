@@ -19,8 +19,7 @@ use kube::{Api, api::ListParams};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    cli::Logging,
-    config::installation,
+    args::{Logging, installation},
     lock::{self, Role},
     source::cluster::client::connect,
 };

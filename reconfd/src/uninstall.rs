@@ -14,7 +14,7 @@ use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::{cli::Logging, installation::OnNode, scope::Scope};
+use crate::{args::Logging, installation::OnNode, scope::Scope};
 
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
 pub struct UninstallConfig {

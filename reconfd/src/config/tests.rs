@@ -29,7 +29,7 @@ fn one_flag_is_enough() {
     assert_eq!(config.installation, "default");
     assert_eq!(config.listen, Listen::At("127.0.0.1:9478".parse().unwrap()));
     assert_eq!(config.node_name, host_name());
-    assert_eq!(config.logging.format, crate::cli::LogFormat::Auto);
+    assert_eq!(config.logging.format, crate::args::LogFormat::Auto);
 }
 
 #[test]

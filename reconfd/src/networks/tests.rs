@@ -86,7 +86,7 @@ fn config(folder: &Path) -> NetworksConfig {
         cluster: false,
         output: Output::Json,
         logging: Logging {
-            format: crate::cli::LogFormat::Auto,
+            format: crate::args::LogFormat::Auto,
             filter: "info".into(),
         },
     }

@@ -83,6 +83,8 @@ use self::{
 mod attribute;
 /// Expressions of rules.
 mod expression;
+/// The table as the kernel has it.
+mod found;
 /// The wanted content of the table.
 pub mod layout;
 /// The table's netlink messages.

@@ -1,6 +1,7 @@
 //! Validation of manifests: the checks of an API server, without one. The schema is taken from the published
 //! CRD, so that the two cannot differ. No file access.
 
+mod cel_rule;
 mod cel_rules;
 mod field_error;
 mod metadata;

@@ -9,8 +9,8 @@ use crate::node::netlink::{Body, Request};
 use super::{
     attribute::{Attribute, each, find, find_number},
     expression,
+    found::{FoundChain, FoundSet, FoundTable},
     layout::{Layout, NftChain, NftRule, NftSet, SetKind},
-    reading::{FoundChain, FoundSet, FoundTable},
     source::{Element, Family},
 };
 

@@ -8,8 +8,8 @@ use crate::node::netlink::{Error, Socket};
 
 use super::{
     attribute::{Attribute, find, find_number, find_text},
+    found::{FoundChain, FoundSet, FoundTable},
     message::{body, read_elements},
-    source::Element,
 };
 
 const GETTABLE: u16 = 1;
@@ -20,27 +20,6 @@ const GETSETELEM: u16 = 13;
 const GETGEN: u16 = 16;
 /// `struct nfgenmsg`.
 const HEADER: usize = 4;
-
-#[derive(Debug, Default)]
-pub struct FoundTable {
-    /// The whole table was switched off (dormant).
-    pub is_dormant: bool,
-    pub chains: BTreeMap<String, FoundChain>,
-    pub sets: BTreeMap<String, FoundSet>,
-}
-
-#[derive(Debug, Default)]
-pub struct FoundChain {
-    pub described: Vec<u8>,
-    /// The expressions of each rule.
-    pub rules: Vec<Vec<u8>>,
-}
-
-#[derive(Debug, Default)]
-pub struct FoundSet {
-    pub described: Vec<u8>,
-    pub elements: BTreeSet<Element>,
-}
 
 /// The kernel's generation id of all tables of the namespace.
 pub fn generation(socket: &mut Socket) -> Result<Option<u32>, Error> {

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     PeerFilter, Tunnel,
+    found::FoundTable,
     name::{read_link_set, read_peer_set},
-    reading::FoundTable,
     source::{Element, Family, networks, ranges, read_ranges},
 };
 

@@ -10,7 +10,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 use regex::Regex;
 use serde_json::Value;
 
-use super::cel_rules::CelRule;
+use super::cel_rule::CelRule;
 
 /// Schema of one value.
 pub struct SchemaNode {

@@ -1,0 +1,134 @@
+//! Arguments that several subcommands have.
+
+use std::fmt;
+
+use clap::{Args, ValueEnum};
+use tracing_subscriber::{EnvFilter, filter::LevelFilter};
+
+/// Targets that write to this log.
+const LOG_TARGETS: [&str; 7] = [
+    "reconfd",
+    "kube_client",
+    "kube_runtime",
+    "hyper",
+    "hyper_util",
+    "tower",
+    "rustls",
+];
+
+/// Logging options of every subcommand.
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct Logging {
+    /// auto: text on a terminal, JSON otherwise
+    #[arg(
+        long = "log-format",
+        env = "PODCONFIG_LOG_FORMAT",
+        value_name = "FORMAT",
+        value_enum,
+        default_value_t
+    )]
+    pub format: LogFormat,
+
+    /// error, warn, info, debug or trace, or a filter such as info,reconfd::node=debug
+    #[arg(long = "log", env = "RUST_LOG", value_name = "LEVEL", default_value = "info", value_parser = log_filter)]
+    pub filter: String,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    #[default]
+    Auto,
+    Text,
+    Json,
+}
+
+impl fmt::Display for LogFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.to_possible_value()
+            .map_or(Ok(()), |value| f.write_str(value.get_name()))
+    }
+}
+
+/// Checks a log filter. `EnvFilter` takes a word that is not a level for a target, and a filter of unknown targets
+/// matches nothing: a misspelt level would silence the program.
+fn log_filter(text: &str) -> Result<String, String> {
+    EnvFilter::try_new(text).map_err(|error| error.to_string())?;
+    let mut directives = text.split(',').map(str::trim);
+    match directives.clone().any(|directive| !directive.is_empty()) {
+        true => directives.try_for_each(names_something)?,
+        false => return Err("the filter is empty; write a level, such as info".into()),
+    }
+    Ok(text.to_owned())
+}
+
+fn names_something(directive: &str) -> Result<(), String> {
+    let target = directive
+        .split(['=', '['])
+        .next()
+        .unwrap_or_default()
+        .trim();
+    let is_level = !directive.contains('=') && target.parse::<LevelFilter>().is_ok();
+    let is_of = |known: &&str| {
+        let rest = target.strip_prefix(known);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+    };
+    if target.is_empty() || is_level || LOG_TARGETS.iter().any(is_of) {
+        return Ok(());
+    }
+    Err(format!(
+        "{target:?} is neither a level (error, warn, info, debug, trace, off) nor a target that writes to this log: {}, \
+         or a module of one, as in info,reconfd::node=debug",
+        LOG_TARGETS.join(", ")
+    ))
+}
+
+/// Parses the name of an installation.
+pub fn installation(text: &str) -> Result<String, String> {
+    if text.len() > 20 {
+        return Err(format!(
+            "{} characters long; at most 20 fit into the marks on links",
+            text.len()
+        ));
+    }
+    let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    if text.is_empty() || !text.bytes().all(inner) || text.starts_with('-') || text.ends_with('-') {
+        return Err("not a DNS label: a to z, 0 to 9 and inner hyphens".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_filter_that_would_let_nothing_through_is_refused() {
+        for filter in [
+            "info",
+            "DEBUG",
+            "off",
+            "3",
+            "reconfd",
+            "info,reconfd::controller=debug",
+            "warn,kube_client=trace",
+            "reconfd[{pod=web-0}]=debug",
+        ] {
+            assert_eq!(log_filter(filter), Ok(filter.into()), "{filter}");
+        }
+        for filter in [
+            "verbose",
+            "inf",
+            "reconf=debug",
+            "info,reconfdx=debug",
+            "verbose=debug",
+        ] {
+            let why = log_filter(filter).unwrap_err();
+            assert!(why.contains("neither a level"), "{filter}: {why}");
+        }
+        for filter in ["", " ", ","] {
+            assert!(log_filter(filter).is_err(), "{filter:?}");
+        }
+        assert!(log_filter("info=verbose").is_err());
+    }
+}
