@@ -28,7 +28,7 @@ mod claims;
 mod config;
 /// State of one namespace.
 mod namespace;
-/// ServedScopes reserved networks.
+/// Published reserved networks.
 mod networks;
 /// Pods and nodes.
 mod nodes;

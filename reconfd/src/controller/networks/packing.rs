@@ -9,7 +9,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::merge::DatedNetworks;
 use crate::controller::packing;
 
-/// NetworkLists of networks by number.
+/// Lists of networks by number.
 pub type NetworkLists = packing::Lists<ReservedNetwork>;
 
 /// Name of the object with this number. Installation names contain no dot, so it is unique.
