@@ -44,12 +44,10 @@ mod rate_limit;
 pub mod report;
 /// Reporter thread: reports, statuses, Events, log.
 pub mod reporter;
-/// Ownership of segments.
+/// Segments and their devices.
 pub mod segments;
 /// Garbage collection of state of pods that are gone.
 mod sweep;
-/// Pure: the tunnel endpoints of `peers: {auto: {}}`.
-pub mod vtep_peers;
 
 use std::{
     collections::{BTreeSet, HashMap},

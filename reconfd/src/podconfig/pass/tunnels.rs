@@ -12,7 +12,7 @@ use crate::{
         links::{Link, Segment},
         netlink::Error,
     },
-    podconfig::{NodeReconciler, policy::Permit, vtep_peers},
+    podconfig::{NodeReconciler, policy::Permit, segments::endpoints},
 };
 
 /// One pod updates a tunnel for all of its users.
@@ -34,7 +34,7 @@ impl TunnelUpdate {
             && ctx.is_complete()
             && found
                 .into_iter()
-                .any(|tunnel| vtep_peers::is_tunnel(tunnel, self.vni, self.port))
+                .any(|tunnel| endpoints::is_tunnel(tunnel, self.vni, self.port))
     }
 }
 
@@ -81,7 +81,7 @@ impl NodeReconciler {
         let Ok(addresses) = self.machine.addresses_of(&segment.parent) else {
             return;
         };
-        let is_in = |networks: &Vec<IpNetwork>| vtep_peers::local(&addresses, networks).is_some();
+        let is_in = |networks: &Vec<IpNetwork>| endpoints::local(&addresses, networks).is_some();
         let first = permit.sources.iter().position(is_in);
         permit.restrict_to_rule(first.unwrap_or_default());
     }
@@ -95,7 +95,7 @@ impl NodeReconciler {
             };
             let addresses = self.machine.addresses_of(&segment.parent)?;
             let networks = self.segments.sources(&segment.name);
-            let own = vtep_peers::local(&addresses, networks);
+            let own = endpoints::local(&addresses, networks);
             ctx.ends
                 .extend(own.map(|own| (granted.link.name.clone(), own)));
         }
@@ -114,7 +114,7 @@ impl NodeReconciler {
         let namespaces = self.segments.namespaces(&segment.name).into_iter();
         let slices = namespaces.flat_map(|namespace| self.stores.peer_slices_of(namespace));
         let networks = self.segments.sources(&segment.name);
-        vtep_peers::remote::<Arc<PeerSlice>>(
+        endpoints::remote::<Arc<PeerSlice>>(
             slices,
             tunnel,
             end,

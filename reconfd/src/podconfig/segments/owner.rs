@@ -1,0 +1,362 @@
+//! Ownership of this node's segments: the namespace that used a segment first owns it, and the
+//! oldest PodConfig decides its settings. The owner survives a restart in the alias of the
+//! segment's bridge.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use crds::Reason;
+use ipnetwork::IpNetwork;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::endpoints::is_tunnel;
+use crate::{
+    node::links::{
+        Segment,
+        device::{Data, Remotes},
+    },
+    podconfig::plan::Cause,
+};
+
+/// A PodConfig, ordered by age: one without a creation time is the youngest, for it cannot prove
+/// otherwise.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Member {
+    pub is_ageless: bool,
+    pub created: Option<Time>,
+    pub name: String,
+    pub namespace: String,
+    pub uid: String,
+}
+
+/// The request of one pod for a segment.
+#[derive(Clone, Debug)]
+pub struct Registration<'a> {
+    pub pod: &'a str,
+    pub member: &'a Member,
+    pub segment: &'a Segment,
+    /// Whether the device itself should be inside the pod.
+    pub exclusive: bool,
+    /// A rule allows the link on a segment that other namespaces use.
+    pub across: bool,
+    /// Networks of the allowed peers of a tunnel, by a rule of this link.
+    pub sources: &'a [IpNetwork],
+}
+
+#[derive(Debug, Default)]
+pub struct Segments {
+    /// By the name of the segment.
+    states: BTreeMap<String, OwnerState>,
+    by_pod: HashMap<String, BTreeSet<String>>,
+    /// Pods that were refused a segment.
+    waiting: BTreeSet<String>,
+}
+
+#[derive(Debug)]
+struct OwnerState {
+    /// The namespace that used it first.
+    owner: String,
+    users: BTreeMap<String, User>,
+}
+
+#[derive(Debug)]
+struct User {
+    member: Member,
+    segment: Segment,
+    exclusive: bool,
+    across: bool,
+    sources: Vec<IpNetwork>,
+}
+
+impl Segments {
+    /// Restores the owner of a segment from the kernel, before any pod has claimed it.
+    pub fn restore(&mut self, segment: String, owner: String) {
+        let users = BTreeMap::new();
+        self.states.insert(segment, OwnerState { owner, users });
+    }
+
+    /// Called when every existing user has registered: unclaimed segments become free. Returns the
+    /// waiting pods.
+    pub fn forget_unclaimed(&mut self) -> BTreeSet<String> {
+        self.states.retain(|_, held| !held.users.is_empty());
+        std::mem::take(&mut self.waiting)
+    }
+
+    /// The pods that have segments.
+    pub fn pods(&self) -> impl Iterator<Item = &String> {
+        self.by_pod.keys()
+    }
+
+    /// The owning namespace of the segment, for a pod that has just claimed it.
+    pub fn owner(&self, segment: &str) -> Option<&str> {
+        self.states.get(segment).map(|held| held.owner.as_str())
+    }
+
+    /// Whether any pod uses a tunnel; with `whole`, only as its exclusive device.
+    pub fn has_tunnel(&self, vni: u32, port: u16, whole: bool) -> bool {
+        let users = self.states.values().flat_map(|held| held.users.values());
+        let mut users = users.filter(|user| user.exclusive || !whole);
+        users.any(|user| match &user.segment.data {
+            Data::Vxlan(vxlan) => (vxlan.vni, vxlan.port) == (vni, port),
+            Data::Vlan(_) => false,
+        })
+    }
+
+    /// The pods that a PeerSlice of this namespace concerns.
+    pub fn users_of_found(&self, namespace: &str, vni: i32, port: i32) -> BTreeSet<String> {
+        let is_concerned = |held: &&OwnerState| {
+            let mut users = held.users.values();
+            users.any(|user| {
+                let tunnel = user.segment.data.found();
+                user.member.namespace == namespace
+                    && tunnel.is_some_and(|tunnel| is_tunnel(tunnel, vni, port))
+            })
+        };
+        let concerned = self.states.values().filter(is_concerned);
+        concerned
+            .flat_map(|held| held.users.keys().cloned())
+            .collect()
+    }
+
+    /// The namespaces that use the segment: the endpoints of all of them are its peers.
+    pub fn namespaces(&self, segment: &str) -> BTreeSet<&str> {
+        self.states
+            .get(segment)
+            .map_or(BTreeSet::new(), OwnerState::namespaces)
+    }
+
+    /// All pods that use a tunnel.
+    pub fn users_of_tunnels(&self) -> BTreeSet<String> {
+        let users = self.states.values().flat_map(|held| &held.users);
+        let of_tunnels = users.filter(|(_, user)| matches!(user.segment.data, Data::Vxlan(_)));
+        of_tunnels.map(|(pod, _)| pod.clone()).collect()
+    }
+
+    /// Networks of the allowed peers where peers are not listed one by one. The rules of the oldest
+    /// PodConfig hold for all, or each pod's pass would open and close the tunnel for the others.
+    pub fn sources(&self, segment: &str) -> &[IpNetwork] {
+        self.states.get(segment).map_or(&[], OwnerState::sources)
+    }
+
+    /// A pod that is gone waits for nothing.
+    pub fn stop_waiting(&mut self, pod: &str) {
+        self.waiting.remove(pod);
+    }
+
+    /// Whether another pod uses the segment as well.
+    pub fn has_others(&self, segment: &str, pod: &str) -> bool {
+        let held = self.states.get(segment);
+        held.is_some_and(|held| held.users.keys().any(|user| user != pod))
+    }
+
+    /// Registers a pod for a segment, or returns why it is refused; with the pods to enqueue
+    /// because of it.
+    pub fn register(
+        &mut self,
+        registration: &Registration<'_>,
+    ) -> (Result<(), Cause>, BTreeSet<String>) {
+        let name = &registration.segment.name;
+        let new = || OwnerState {
+            owner: registration.member.namespace.clone(),
+            users: BTreeMap::new(),
+        };
+        let held = self.states.entry(name.clone()).or_insert_with(new);
+        if let Err(why) = held.check(registration) {
+            let to_enqueue = self.refuse(registration);
+            return (Err(why), to_enqueue);
+        }
+        let (mut to_enqueue, has_changed) = held.register(registration);
+        self.waiting.remove(registration.pod);
+        if has_changed {
+            // It may unblock waiting pods.
+            to_enqueue.append(&mut self.waiting);
+        }
+        let segments = self.by_pod.entry(registration.pod.into()).or_default();
+        segments.insert(name.clone());
+        (Ok(()), to_enqueue)
+    }
+
+    /// A pod that loses the segment may unblock others.
+    fn refuse(&mut self, registration: &Registration<'_>) -> BTreeSet<String> {
+        let mut kept = self
+            .by_pod
+            .get(registration.pod)
+            .cloned()
+            .unwrap_or_default();
+        kept.remove(&registration.segment.name);
+        let to_enqueue = self.retain(registration.pod, &kept);
+        self.waiting.insert(registration.pod.into());
+        to_enqueue
+    }
+
+    /// Drops a pod's other segments. Returns the pods to enqueue, including those that wait if any
+    /// became free.
+    pub fn retain(&mut self, pod: &str, kept: &BTreeSet<String>) -> BTreeSet<String> {
+        let Some(held) = self.by_pod.get_mut(pod) else {
+            return BTreeSet::new();
+        };
+        let free: Vec<String> = held.difference(kept).cloned().collect();
+        held.retain(|segment| kept.contains(segment));
+        if held.is_empty() {
+            self.by_pod.remove(pod);
+        }
+        let mut to_enqueue = BTreeSet::new();
+        for segment in &free {
+            if let Some(held) = self.states.get_mut(segment) {
+                to_enqueue.extend(held.remove(pod));
+            }
+        }
+        self.states
+            .retain(|segment, held| !held.users.is_empty() || !free.contains(segment));
+        if !free.is_empty() {
+            to_enqueue.extend(std::mem::take(&mut self.waiting));
+        }
+        to_enqueue
+    }
+}
+
+impl User {
+    fn differs_from(&self, registration: &Registration<'_>) -> bool {
+        let now = (
+            self.exclusive,
+            self.across,
+            is_same_way(&self.segment, registration.segment),
+        );
+        now != (registration.exclusive, registration.across, true)
+    }
+}
+
+impl OwnerState {
+    fn check(&self, registration: &Registration<'_>) -> Result<(), Cause> {
+        let segment = registration.segment;
+        let namespace = &registration.member.namespace;
+        let others = || {
+            self.users
+                .iter()
+                .filter(|(pod, _)| *pod != registration.pod)
+        };
+        let is_new = !self.users.contains_key(registration.pod);
+        let stranger = others().find(|(_, user)| user.member.namespace != *namespace);
+        // A sole user that now shares with others keeps it; a later one does not displace others.
+        let other = match stranger {
+            _ if self.owner != *namespace => Some(&self.owner),
+            Some((_, user)) if is_new => Some(&user.member.namespace),
+            _ => None,
+        };
+        if let Some(other) = other
+            && !(registration.across && others().all(|(_, user)| user.across))
+        {
+            let message = format!(
+                "{segment} belongs to namespace {other}; sharing it takes a rule with sharing: AcrossNamespaces for both"
+            );
+            return Err((Reason::SegmentInUse, message));
+        }
+        if let Some((_, user)) = others().find(|(_, user)| registration.exclusive || user.exclusive)
+        {
+            let message = format!(
+                "{segment} is used by podconfig {} already, and mode Exclusive allows no other user",
+                user.member.name
+            );
+            return Err((Reason::SegmentInUse, message));
+        }
+        let oldest_other = others().find(|(_, user)| {
+            user.member < *registration.member && !is_same_way(&user.segment, registration.segment)
+        });
+        match oldest_other {
+            Some((_, user)) => Err((
+                Reason::SegmentDiffers,
+                format!(
+                    "the older podconfig {} has {}, and this one has {}",
+                    user.member.name,
+                    settings(&user.segment),
+                    settings(registration.segment)
+                ),
+            )),
+            None => Ok(()),
+        }
+    }
+
+    /// Saves the registration. Returns the pods to enqueue because of it, and whether it differs
+    /// from the pod's last.
+    fn register(&mut self, registration: &Registration<'_>) -> (BTreeSet<String>, bool) {
+        let sources = self.sources().to_vec();
+        let user = User {
+            sources: registration.sources.to_vec(),
+            member: registration.member.clone(),
+            segment: registration.segment.clone(),
+            exclusive: registration.exclusive,
+            across: registration.across,
+        };
+        let before = self.users.insert(registration.pod.into(), user);
+        let has_changed = before
+            .as_ref()
+            .is_some_and(|before| before.differs_from(registration));
+        let shares_less = before.is_some_and(|before| before.across && !registration.across);
+        let opens_otherwise = sources != self.sources();
+        let concerned = self.users.iter().filter(|(pod, user)| {
+            let differs = !is_same_way(&user.segment, registration.segment);
+            let is_stranger = user.member.namespace != registration.member.namespace;
+            *pod != registration.pod && (differs || opens_otherwise || shares_less && is_stranger)
+        });
+        let concerned = concerned.map(|(pod, _)| pod.clone()).collect();
+        (concerned, has_changed)
+    }
+
+    fn sources(&self) -> &[IpNetwork] {
+        let oldest = self.users.values().min_by_key(|user| &user.member);
+        oldest.map_or(&[], |user| &user.sources)
+    }
+
+    fn namespaces(&self) -> BTreeSet<&str> {
+        let members = self.users.values().map(|user| &user.member);
+        members.map(|member| member.namespace.as_str()).collect()
+    }
+
+    /// Removes a user. Returns the remaining users if the segment has another owner, other sources
+    /// or fewer namespaces: the kernel state must follow.
+    fn remove(&mut self, pod: &str) -> BTreeSet<String> {
+        let (sources, namespaces) = (self.sources().to_vec(), self.namespaces().len());
+        self.users.remove(pod);
+        let has_successor = self.pass_on();
+        let leads_elsewhere = namespaces != self.namespaces().len();
+        match has_successor || leads_elsewhere || sources != self.sources() {
+            true => self.users.keys().cloned().collect(),
+            false => BTreeSet::new(),
+        }
+    }
+
+    /// Passes the segment to the oldest remaining user, if the owner has none.
+    fn pass_on(&mut self) -> bool {
+        let is_owners = |user: &User| user.member.namespace == self.owner;
+        if self.users.values().any(is_owners) {
+            return false;
+        }
+        let successor = self.users.values().min_by_key(|user| &user.member);
+        let Some(successor) = successor.map(|user| user.member.namespace.clone()) else {
+            return false;
+        };
+        self.owner = successor;
+        true
+    }
+}
+
+fn is_same_way(one: &Segment, other: &Segment) -> bool {
+    one.parent == other.parent && one.data == other.data
+}
+
+/// A segment with the settings in which two requests for it can differ.
+fn settings(segment: &Segment) -> String {
+    match &segment.data {
+        Data::Vlan(_) => segment.to_string(),
+        Data::Vxlan(vxlan) => match &vxlan.remotes {
+            Remotes::Group(group) => format!("{segment} with the group {group}"),
+            Remotes::Peers(peers) => {
+                let peers: Vec<String> = peers.iter().map(ToString::to_string).collect();
+                format!("{segment} with the peers {}", peers.join(", "))
+            }
+            Remotes::Discovered(_) => format!("{segment} with discovered peers"),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests;
