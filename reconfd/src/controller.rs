@@ -17,18 +17,14 @@ use futures::{
     stream::{BoxStream, FuturesUnordered, SelectAll},
 };
 use kube::Client;
+use kubeio::client::{check_version, connect};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
     time::{sleep_until, timeout},
 };
 
-use crate::{
-    cli::ControllerConfig,
-    config::Listen,
-    http,
-    source::cluster::client::{check_version, connect},
-};
+use crate::{cli::ControllerConfig, config::Listen, http};
 
 /// Actions to be written to the API.
 mod action;

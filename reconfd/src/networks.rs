@@ -16,12 +16,12 @@ use crds::{
 };
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 use kube::{Api, api::ListParams};
+use kubeio::client::connect;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     args::{Logging, installation},
     lock::{self, Role},
-    source::cluster::client::connect,
 };
 
 /// Columns.

@@ -15,6 +15,7 @@ use kube::{
     api::{DeleteParams, Patch, PatchParams, Preconditions},
     core::{NamespaceResourceScope, PartialObjectMeta},
 };
+use kubeio::client::error_text;
 use serde::Serialize;
 use serde_json::json;
 use tokio::time::timeout;
@@ -23,7 +24,7 @@ use super::{
     action::{Action, OrphanReport},
     objects::ClaimInfo,
 };
-use crate::source::{Pod, cluster::client::error_text};
+use crate::source::Pod;
 
 /// Field manager of server-side apply.
 pub const FIELD_MANAGER: &str = "podconfig-controller";

@@ -14,6 +14,7 @@ use crds::{
 use futures::{Stream, StreamExt as _};
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 use kube::{Api, Client, core::DeserializeGuard, runtime::watcher::Config};
+use kubeio::watch::{KnownKeys, ObjectEvent, WatchResult, key, objects};
 use tokio::time::sleep_until;
 
 use self::{
@@ -25,10 +26,7 @@ use self::{
     watches::SourceWatches,
 };
 use super::metrics::Metrics;
-use crate::{
-    scope::{Scope, precedence},
-    source::cluster::watch::{KnownKeys, ObjectEvent, WatchResult, key, objects},
-};
+use crate::scope::{Scope, precedence};
 
 /// API discovery: which source kinds are served.
 mod discovery;

@@ -15,6 +15,10 @@ use kube::{
     core::{DeserializeGuard, NamespaceResourceScope},
     runtime::watcher::{Config, Error, Event},
 };
+use kubeio::{
+    client::error_text,
+    watch::{KnownKeys, ObjectEvent, WatchResult, key, objects},
+};
 use serde::de::DeserializeOwned;
 use tokio::time::sleep;
 
@@ -26,13 +30,7 @@ use super::{
 };
 use crate::{
     scope::Scope,
-    source::{
-        NamespaceMeta, Pod,
-        cluster::{
-            client::error_text,
-            watch::{KnownKeys, ObjectEvent, WatchResult, key, objects},
-        },
-    },
+    source::{NamespaceMeta, Pod},
 };
 
 /// Delay before a forbidden or missing kind is listed again.

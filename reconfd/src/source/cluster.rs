@@ -4,10 +4,6 @@
 mod api_writer;
 /// AddressClaims at the API.
 pub mod claims;
-/// Connection to the API server.
-pub mod client;
-mod deadline;
-mod events;
 mod own_reports;
 mod pods;
 mod reports;
@@ -15,10 +11,7 @@ mod retired;
 mod rewrite;
 mod serve;
 mod stores;
-/// Watch of one kind of object.
-pub mod watch;
 mod watch_state;
-mod write_error;
 mod write_queue;
 
 use std::{
@@ -34,7 +27,6 @@ use kube::{Api, Client, Resource, core::NamespaceResourceScope};
 use tokio::sync::{Notify, oneshot};
 
 pub use self::{
-    events::Notice,
     pods::{Gate, Network, PodStatusWrite},
     write_queue::WriteQueue,
 };

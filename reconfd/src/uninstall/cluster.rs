@@ -22,11 +22,11 @@ use kube::{
     Api, Client, Resource, ResourceExt as _,
     api::{DeleteParams, ListParams},
 };
+use kubeio::client;
 use serde::de::DeserializeOwned;
 
 use self::progress::Progress;
 use super::{LinkPolicy, UninstallConfig};
-use crate::source::cluster::client;
 
 const UNINSTALL: &str = "podconfig-uninstall";
 const POLL_INTERVAL: Duration = Duration::from_secs(1);

@@ -19,12 +19,10 @@ use kube::{
         gvk::GroupVersionKind,
     },
 };
+use kubeio::client::error_text;
 use tokio::time::timeout;
 
-use crate::{
-    address::sources::{ALL, SourceKind},
-    source::cluster::client::error_text,
-};
+use crate::address::sources::{ALL, SourceKind};
 
 const ALL_KINDS: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);

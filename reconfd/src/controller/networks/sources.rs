@@ -7,11 +7,9 @@ use std::{
 };
 
 use crds::reserved::{ReadState, ReservedNetwork, SourceState};
+use kubeio::watch::ObjectKey;
 
-use crate::{
-    address::sources::{ALL, Extracted, Selector, SourceKind, Writer},
-    source::cluster::watch::ObjectKey,
-};
+use crate::address::sources::{ALL, Extracted, Selector, SourceKind, Writer};
 
 /// A source that fails for this long becomes `Unknown`.
 const OUTAGE_GRACE: Duration = Duration::from_secs(30);

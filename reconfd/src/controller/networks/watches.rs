@@ -12,6 +12,7 @@ use kube::{
     core::{ApiResource, DynamicObject},
     runtime::watcher::{Config, Event},
 };
+use kubeio::watch::{KnownKeys, ObjectEvent, ObjectKey, WatchResult, key};
 use serde_json::json;
 use tokio::sync::oneshot;
 
@@ -19,7 +20,6 @@ use super::sources::SourceEvent;
 use crate::{
     address::sources::{ALL, Extracted, Selector, SourceKind, read},
     controller::watches::{code_of, error_message, watched},
-    source::cluster::watch::{KnownKeys, ObjectEvent, ObjectKey, WatchResult, key},
 };
 
 /// Watch timeout in seconds: a running watch does not notice that its permission was revoked, but a restart does.

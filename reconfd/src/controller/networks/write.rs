@@ -8,13 +8,11 @@ use kube::{
     api::{DeleteParams, Patch, PatchParams},
     core::PartialObjectMeta,
 };
+use kubeio::client::error_text;
 use serde_json::json;
 use tokio::time::timeout;
 
-use crate::{
-    controller::{apply::FIELD_MANAGER, metrics::Metrics},
-    source::cluster::client::error_text,
-};
+use crate::controller::{apply::FIELD_MANAGER, metrics::Metrics};
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 const KIND: &str = "ReservedNetworks";

@@ -6,11 +6,12 @@ use std::collections::BTreeMap;
 use crds::{Reason, report::LinkState};
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Resource as _;
+use kubeio::events::Notice;
 
 use super::Reporter;
 use crate::{
     podconfig::outcome::{LinkOutcome, LocalPod, PodOutcome},
-    source::{ReportSink, cluster::Notice, pod::NetAdmin},
+    source::{ReportSink, pod::NetAdmin},
 };
 
 /// Maximum number of pods named in the Event on a PodConfig.

@@ -4,12 +4,11 @@ use std::time::Duration;
 
 use futures::{StreamExt as _, stream};
 use kube::Client;
+use kubeio::{events::Events, write_error::WriteError};
 use tokio::time::{sleep, timeout};
 
 use super::{
-    events::Events,
     pods, reports,
-    write_error::WriteError,
     write_queue::{ReportWrite, WriteQueue, WriteRequest},
 };
 use crate::{metrics::Metrics, source::Stores};

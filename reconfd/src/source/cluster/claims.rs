@@ -13,12 +13,12 @@ use kube::{
     api::{DeleteParams, ListParams, PostParams, Preconditions},
     core::DeserializeGuard,
 };
+use kubeio::client::error_text;
 use tokio::{
     sync::Notify,
     time::{sleep_until, timeout},
 };
 
-use super::client::error_text;
 use crate::{
     address::claims::{
         ClaimAllocator, TaskId,

@@ -7,13 +7,7 @@
 
 use std::{collections::BTreeMap, future::pending, time::Instant};
 
-use super::{
-    deadline::until,
-    reports::NODE_FIELD,
-    watch::{self, KnownKeys, ObjectEvent, ObjectKey, WatchResult},
-    watch_state::why,
-    write_queue::WriteQueue,
-};
+use super::{reports::NODE_FIELD, watch_state::why, write_queue::WriteQueue};
 use crate::{metrics::Metrics, source::Stores};
 use crds::PodReport;
 use futures::{
@@ -24,6 +18,10 @@ use kube::{
     Api, Client,
     core::DeserializeGuard,
     runtime::watcher::{Config, Event},
+};
+use kubeio::{
+    deadline::until,
+    watch::{self, KnownKeys, ObjectEvent, ObjectKey, WatchResult},
 };
 
 const KIND: &str = "podreports";

@@ -8,9 +8,9 @@ use kube::{
     Api, Client,
     api::{Patch, PatchParams},
 };
+use kubeio::write_error::WriteError;
 use serde_json::{Value, json};
 
-use super::write_error::WriteError;
 use crate::source::{
     Pod,
     pod::{NETWORK_STATUS, READINESS_GATE},

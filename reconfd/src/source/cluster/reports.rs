@@ -7,9 +7,12 @@ use kube::{
     api::{DeleteParams, ListParams, Patch, PatchParams, Preconditions},
     core::DeserializeGuard,
 };
+use kubeio::{
+    watch::{ObjectKey, key},
+    write_error::WriteError,
+};
 use serde_json::{Value, json};
 
-use super::{watch::ObjectKey, write_error::WriteError};
 use crate::scope::Scope;
 
 /// The field manager.
@@ -84,7 +87,7 @@ pub async fn of_node(
         let listed = api.list(&selection).await?.items.into_iter();
         reports.extend(listed.filter_map(|report| report.0.ok()));
     }
-    let is_served = |report: &PodReport| scope.serves(&super::watch::key(report).0);
+    let is_served = |report: &PodReport| scope.serves(&key(report).0);
     reports.retain(is_served);
     Ok(reports)
 }

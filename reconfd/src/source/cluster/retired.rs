@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::watch::ObjectKey;
+use kubeio::watch::ObjectKey;
 
 /// A slice that has not come back after this time is gone. Longer than a controller needs to restart.
 const RETENTION: Duration = Duration::from_secs(300);

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::watch::ObjectKey;
+use kubeio::watch::ObjectKey;
 
 /// Longer than a write's response and its watch event can be out of order; by then, an object that is gone because
 /// its owner is gone is known to be so.

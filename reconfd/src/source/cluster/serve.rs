@@ -12,6 +12,12 @@ use anyhow::bail;
 use futures::{Stream, StreamExt as _, stream};
 use k8s_openapi::api::core::v1::{Namespace, Node};
 use kube::{Api, Client, Resource, core::PartialObjectMeta, runtime::watcher};
+use kubeio::{
+    client,
+    deadline::until,
+    events::Events,
+    watch::{self, KnownKeys, WatchResult},
+};
 use serde::de::DeserializeOwned;
 use tokio::{
     sync::{Notify, oneshot},
@@ -23,13 +29,9 @@ use super::{
     api_writer::ApiWriter,
     apis,
     claims::Driver,
-    client,
-    deadline::until,
-    events::Events,
     own_reports::OwnReports,
     reports,
     stores::StoreUpdater,
-    watch::{self, KnownKeys, WatchResult},
     watch_state::{WatchEvent, WatchStates},
     write_queue::WriteQueue,
 };
@@ -42,6 +44,8 @@ use crate::{
 
 /// Interval between attempts of the startup checks.
 const RETRY_INTERVAL: Duration = Duration::from_secs(2);
+/// The reporting controller of Events.
+const CONTROLLER: &str = "podconfig.dev/reconfd";
 /// Time for pending writes at shutdown.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(2);
 
@@ -92,7 +96,7 @@ impl Service {
             client: client.clone(),
             stores,
             metrics: self.metrics.clone(),
-            events: Events::new(client.clone(), &self.options.node),
+            events: Events::new(client.clone(), CONTROLLER, &self.options.node),
             queue: self.queue.clone(),
         };
         let own_reports = OwnReports::new(

@@ -12,11 +12,9 @@ use kube::{
         watcher::Event,
     },
 };
+use kubeio::watch::{ObjectEvent, ObjectKey, key};
 
-use super::{
-    retired::Retired,
-    watch::{ObjectEvent, ObjectKey, key},
-};
+use super::retired::Retired;
 use crate::{
     scope::Scope,
     source::{

@@ -4,12 +4,12 @@ use std::{collections::BTreeMap, time::Instant};
 
 use crds::{AddressClaim, PeerSlice, PodConfig, PodConfigPolicy, ReservedNetworks};
 use kube::{Resource, core::DeserializeGuard, runtime::watcher};
-
-use super::{
+use kubeio::{
     client,
-    stores::StoreUpdater,
     watch::{KnownKeys, ObjectEvent, WatchResult},
 };
+
+use super::stores::StoreUpdater;
 use crate::{
     address::claims::{ClaimAllocator, claim_meta::ClaimName},
     metrics::Metrics,

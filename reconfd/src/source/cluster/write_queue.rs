@@ -8,9 +8,13 @@ use std::{
 };
 
 use crds::{PodReport, PodReportStatus};
+use kubeio::{
+    events::Notice,
+    watch::{ObjectKey, key},
+};
 use tokio::{sync::Notify, time::sleep};
 
-use super::{events::Notice, pods::PodStatusWrite, rewrite::Rewrites, watch::ObjectKey};
+use super::{pods::PodStatusWrite, rewrite::Rewrites};
 
 /// Limit of queued Events; the oldest are dropped first: while the API is unavailable they cannot be read.
 const MAX_NOTICES: usize = 1000;
@@ -64,7 +68,7 @@ impl WriteQueue {
     }
 
     pub fn write_pod_report(&self, report: &PodReport) {
-        let key = super::watch::key(report);
+        let key = key(report);
         let Some(status) = report.status.clone() else {
             return tracing::error!(?key, "a PodReport without status is not written");
         };
@@ -303,7 +307,7 @@ impl Pending {
 fn statuses(reports: Vec<PodReport>) -> BTreeMap<ObjectKey, PodReportStatus> {
     let reports = reports.into_iter();
     reports
-        .filter_map(|report| Some((super::watch::key(&report), report.status?)))
+        .filter_map(|report| Some((key(&report), report.status?)))
         .collect()
 }
 

@@ -16,7 +16,7 @@ fn report(name: &str, uid: &str, sandbox: &str) -> PodReport {
 /// The API has taken these, one for each wish.
 fn answered(queue: &WriteQueue, requests: &[WriteRequest], written: &[PodReport]) {
     for report in written {
-        let key = super::super::watch::key(report);
+        let key = kubeio::watch::key(report);
         queue.has_written(&key, report.status.clone());
     }
     requests.iter().for_each(|_| queue.complete());

@@ -181,7 +181,7 @@ mod tests {
     use kube::ResourceExt as _;
 
     use super::*;
-    use crate::source::Pod;
+    use k8s_openapi::api::core::v1::Pod;
 
     fn pod(name: &str) -> Pod {
         let mut pod = Pod::default();

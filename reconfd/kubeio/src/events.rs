@@ -16,13 +16,12 @@ use kube::{
 };
 use serde_json::json;
 
-use super::write_error::WriteError;
+use crate::write_error::WriteError;
 use series::{EventSeries, Placement, SeriesEvent};
 
 /// Pure: assigns an occurrence to an Event.
 mod series;
 
-const CONTROLLER: &str = "podconfig.dev/reconfd";
 /// Length limits of the API.
 const MAX_NOTE: usize = 1000;
 const MAX_ACTION: usize = 120;
@@ -43,14 +42,17 @@ pub struct Notice {
 
 pub struct Events {
     client: Client,
+    /// The reporting controller.
+    controller: String,
     node: String,
     series: Mutex<EventSeries>,
 }
 
 impl Events {
-    pub fn new(client: Client, node: &str) -> Self {
+    pub fn new(client: Client, controller: &str, node: &str) -> Self {
         Self {
             client,
+            controller: controller.into(),
             node: node.into(),
             series: Mutex::default(),
         }
@@ -71,7 +73,12 @@ impl Events {
     }
 
     async fn create(&self, notice: &Notice, place: &Placement) -> Result<SeriesEvent, WriteError> {
-        let event = event(notice, &place.note, &self.node, Timestamp::now());
+        let event = event(
+            notice,
+            &place.note,
+            (&self.controller, &self.node),
+            Timestamp::now(),
+        );
         let name = event.metadata.name.clone().unwrap_or_default();
         let api = self.api(notice);
         api.create(&PostParams::default(), &event).await?;
@@ -107,8 +114,8 @@ impl Events {
 }
 
 /// The first Event of a series, or the only one.
-fn event(notice: &Notice, note: &str, node: &str, now: Timestamp) -> Event {
-    let subject = notice.regarding.name.as_deref().unwrap_or(CONTROLLER);
+fn event(notice: &Notice, note: &str, (controller, node): (&str, &str), now: Timestamp) -> Event {
+    let subject = notice.regarding.name.as_deref().unwrap_or(controller);
     let subject: String = subject.chars().take(MAX_NAME).collect();
     let subject = subject.trim_end_matches(|c: char| !c.is_ascii_alphanumeric());
     let kind = match notice.is_warning {
@@ -127,7 +134,7 @@ fn event(notice: &Notice, note: &str, node: &str, now: Timestamp) -> Event {
         note: Some(shortened(note, MAX_NOTE)),
         action: Some(shortened(&notice.action, MAX_ACTION)),
         regarding: Some(notice.regarding.clone()),
-        reporting_controller: Some(CONTROLLER.into()),
+        reporting_controller: Some(controller.into()),
         reporting_instance: Some(node.into()),
         ..Event::default()
     }
@@ -182,7 +189,12 @@ mod tests {
             format!("{}.{}", "a".repeat(229), "b".repeat(23)),
         ] {
             notice.regarding.name = Some(name);
-            let event = event(&notice, "", "n0", Timestamp::now());
+            let event = event(
+                &notice,
+                "",
+                ("podconfig.dev/reconfd", "n0"),
+                Timestamp::now(),
+            );
             let name = event.metadata.name.unwrap_or_default();
             assert!(name.len() <= 253, "{name}");
             assert!(!name.contains(".."), "{name}");
