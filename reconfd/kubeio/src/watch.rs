@@ -7,23 +7,24 @@ use std::{
     time::{Duration, Instant},
 };
 
-use backon::ExponentialBuilder;
 use futures::{Stream, StreamExt as _, future::ready};
 use kube::{
     Api, Resource,
     runtime::{
-        WatchStreamExt as _,
-        utils::Backoff,
-        watcher::{self, Config, Event, ExponentialBackoff, watcher},
+        WatchStreamExt as _, utils,
+        watcher::{self, Config, Event, watcher},
     },
 };
 use serde::de::DeserializeOwned;
+use workqueue::{Attempts, Backoff};
 
-/// Backoff after a failure; it doubles with each attempt.
 const MIN_BACKOFF: Duration = Duration::from_millis(200);
 const MAX_BACKOFF: Duration = Duration::from_secs(10);
 /// The backoff restarts after a watch has run for this time.
 const RESET_AFTER: Duration = Duration::from_secs(30);
+const BACKOFF: Backoff = Backoff::new(MIN_BACKOFF, MAX_BACKOFF)
+    .with_reset_after(RESET_AFTER)
+    .with_jitter();
 
 /// An event of a watch, or its error.
 pub type WatchResult<K> = Result<Event<K>, watcher::Error>;
@@ -39,7 +40,7 @@ where
     let mut expiry = ExpiredWatch::default();
     watcher(api, selection)
         .filter(move |result| ready(!expiry.is_harmless(result, Instant::now())))
-        .backoff(watch_backoff())
+        .backoff(WatchBackoff::default())
         .map(|result| result.map(|event| event.modify(strip_managed_fields)))
 }
 
@@ -63,37 +64,18 @@ impl ExpiredWatch {
 
 /// Backoff of a watch. The start of a list is no success yet: a list that keeps failing, because the kind is not
 /// installed or may not be read, is retried ever less often.
-struct WatchBackoff {
-    waits: ExponentialBackoff,
-    failed: Option<Instant>,
-}
-
-fn watch_backoff() -> WatchBackoff {
-    let waits = ExponentialBuilder::default()
-        .with_min_delay(MIN_BACKOFF)
-        .with_max_delay(MAX_BACKOFF)
-        .with_factor(2.0)
-        .with_jitter()
-        .without_max_times();
-    WatchBackoff {
-        waits: waits.into(),
-        failed: None,
-    }
-}
+#[derive(Default)]
+struct WatchBackoff(Attempts);
 
 impl Iterator for WatchBackoff {
     type Item = Duration;
 
     fn next(&mut self) -> Option<Duration> {
-        let failed = self.failed.replace(Instant::now());
-        if failed.is_some_and(|failed| failed.elapsed() > RESET_AFTER) {
-            self.waits.reset();
-        }
-        self.waits.next()
+        Some(self.0.failed(&BACKOFF, Instant::now()))
     }
 }
 
-impl Backoff for WatchBackoff {
+impl utils::Backoff for WatchBackoff {
     fn reset(&mut self) {}
 }
 
@@ -226,11 +208,11 @@ mod tests {
 
     #[test]
     fn a_list_that_fails_again_and_again_is_asked_for_ever_less_often() {
-        let mut watch_backoff = watch_backoff();
+        let mut watch_backoff = WatchBackoff::default();
         let first = watch_backoff.next();
         for _ in 0..10 {
             // What a list that begins does.
-            Backoff::reset(&mut watch_backoff);
+            utils::Backoff::reset(&mut watch_backoff);
             watch_backoff.next();
         }
         assert!(first < Some(2 * MIN_BACKOFF), "{first:?}");

@@ -13,11 +13,12 @@ use std::{
     io,
     path::{Path, PathBuf},
     thread::JoinHandle,
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use crds::report::RecordSource;
 use tokio::sync::{mpsc, oneshot};
+use workqueue::{Attempts, Backoff};
 
 use self::{
     client::{Client, Error},
@@ -28,8 +29,8 @@ use crate::source::Trigger;
 
 /// Interval of queries; pods that start together are queried together.
 const PAUSE: Duration = Duration::from_secs(1);
-/// Longest backoff while the runtime does not respond.
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// While the runtime does not respond.
+const BACKOFF: Backoff = Backoff::new(Duration::from_secs(2), Duration::from_secs(30));
 /// The network name in hints of the runtime, which has none.
 const NETWORK: &str = "cri";
 /// The name of the pod's own interface in every runtime.
@@ -106,7 +107,7 @@ impl Poller {
         mut requested: mpsc::UnboundedReceiver<PodName>,
         notify: &impl Fn(Trigger),
     ) {
-        let (mut pods, mut pause) = (BTreeSet::new(), PAUSE);
+        let (mut pods, mut attempts) = (BTreeSet::new(), Attempts::default());
         loop {
             if pods.is_empty() {
                 let Some(first) = requested.recv().await else {
@@ -117,19 +118,21 @@ impl Poller {
             while let Ok(another) = requested.try_recv() {
                 pods.insert(another);
             }
-            match self.round(&pods).await {
+            let pause = match self.round(&pods).await {
                 Ok(touched) => {
                     let touched = touched.into_iter();
                     touched.for_each(|(namespace, name)| notify(Trigger::Hint { namespace, name }));
                     self.last_error = None;
-                    (pods, pause) = (BTreeSet::new(), PAUSE);
+                    pods.clear();
+                    attempts.reset();
+                    PAUSE
                 }
                 // Retried for the same pods: the runtime may be starting.
                 Err(error) => {
                     self.warn_once(&error.to_string());
-                    pause = (pause * 2).min(LONGEST_PAUSE);
+                    attempts.failed(&BACKOFF, Instant::now())
                 }
-            }
+            };
             tokio::time::sleep(pause).await;
         }
     }

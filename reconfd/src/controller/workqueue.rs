@@ -6,6 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use workqueue::{Attempts, Backoff};
+
 use super::reconcile_key::{Delay, ReconcileKey, Requeue};
 
 /// Minimum interval between writes of one object.
@@ -14,9 +16,9 @@ pub const MIN_INTERVAL: Duration = Duration::from_secs(1);
 pub const POLICY_GRACE: Duration = Duration::from_secs(10);
 /// Delay before an orphaned object is deleted: its pod or node may reappear.
 pub const ORPHAN_GRACE: Duration = Duration::from_secs(30);
-/// Backoff after the first failure; it doubles with each further failure.
 const FIRST_RETRY: Duration = Duration::from_millis(500);
 const MAX_RETRY: Duration = Duration::from_secs(60);
+const BACKOFF: Backoff = Backoff::new(FIRST_RETRY, MAX_RETRY);
 
 /// Keys to reconcile, ordered by due time.
 #[derive(Debug, Default)]
@@ -30,7 +32,7 @@ struct KeyState {
     due: Option<Instant>,
     not_before: Option<Instant>,
     is_running: bool,
-    failures: u32,
+    attempts: Attempts,
 }
 
 /// Result of one reconciliation.
@@ -95,15 +97,14 @@ impl WorkQueue {
         };
         state.is_running = false;
         match result {
-            ReconcileResult::Unchanged => state.failures = 0,
+            ReconcileResult::Unchanged => state.attempts.reset(),
             ReconcileResult::Written => {
-                state.failures = 0;
+                state.attempts.reset();
                 state.not_before = Some(now + MIN_INTERVAL);
             }
             ReconcileResult::Failed(requested) => {
-                state.failures += 1;
-                let delay = retry(state.failures).max(requested.unwrap_or_default());
-                state.not_before = Some(now + delay);
+                let delay = state.attempts.failed(&BACKOFF, now);
+                state.not_before = Some(now + delay.max(requested.unwrap_or_default()));
                 state.due = state.not_before;
             }
         }
@@ -143,12 +144,6 @@ impl WorkQueue {
         let running = self.states.values().filter(|state| state.is_running);
         self.schedule.len() + running.count()
     }
-}
-
-fn retry(failures: u32) -> Duration {
-    FIRST_RETRY
-        .saturating_mul(1 << failures.saturating_sub(1).min(16))
-        .min(MAX_RETRY)
 }
 
 #[cfg(test)]

@@ -13,17 +13,20 @@ use nix::{
     unistd::Pid,
 };
 
+use workqueue::{Attempts, Backoff};
+
 use crate::installation::{
     ChainConfig, Mode,
     plugin::InstallOutcome,
     registry::{ChainState, RegistryEntry},
 };
 
-/// Backoff before the first restart; doubled each time, and reset after the child has run for `STABLE_AFTER`.
-const FIRST_BACKOFF: Duration = Duration::from_secs(1);
-/// The same after another program has removed the entry.
-const FIRST_HOLD_OFF: Duration = Duration::from_secs(60);
 const MAX_BACKOFF: Duration = Duration::from_secs(600);
+/// Between restarts.
+const RESTART: Backoff = Backoff::new(Duration::from_secs(1), MAX_BACKOFF);
+/// The same after another program has removed the entry.
+const HOLD_OFF: Backoff = Backoff::new(Duration::from_secs(60), MAX_BACKOFF);
+/// Backoff is reset after the child has run for this time.
 const STABLE_AFTER: Duration = Duration::from_secs(300);
 /// How long the child may take to end on SIGTERM.
 const STOP_TIMEOUT: Duration = Duration::from_secs(3);
@@ -34,7 +37,8 @@ pub struct Supervisor<'c> {
     started: Option<Instant>,
     /// When the child is restarted.
     due: Option<Instant>,
-    backoff: Duration,
+    backoff: Backoff,
+    attempts: Attempts,
     /// Why the last child ended, until the next one has added the entry.
     failure: Option<RegistryEntry>,
 }
@@ -46,7 +50,8 @@ impl<'c> Supervisor<'c> {
             child: None,
             started: None,
             due: None,
-            backoff: Duration::ZERO,
+            backoff: RESTART,
+            attempts: Attempts::default(),
             failure: None,
         }
     }
@@ -82,39 +87,44 @@ impl<'c> Supervisor<'c> {
             Ok(child) => (self.child, self.started) = (Some(child), Some(now)),
             Err(error) => {
                 tracing::error!("{error:#}");
-                self.fail(
-                    RegistryEntry::new(ChainState::Broken, format!("{error:#}")),
-                    FIRST_BACKOFF,
-                    now,
-                );
+                self.fail(format!("{error:#}"), now);
             }
         }
     }
 
     fn record_exit(&mut self, status: ExitStatus, now: Instant) {
         let outcome = InstallOutcome::of(status);
-        let first = match outcome {
-            InstallOutcome::Reverted => FIRST_HOLD_OFF,
-            _ => FIRST_BACKOFF,
-        };
         if self
             .started
             .is_some_and(|started| now.duration_since(started) >= STABLE_AFTER)
         {
-            self.backoff = Duration::ZERO;
+            self.start_over_with(RESTART);
         }
-        self.fail(
-            RegistryEntry::new(ChainState::Broken, outcome.message()),
-            first,
-            now,
-        );
-        tracing::error!(%status, pause_seconds = self.backoff.as_secs(), "podconfig-cni install --watch has ended: {}", outcome.message());
+        if matches!(outcome, InstallOutcome::Reverted) {
+            self.hold_off(now);
+        }
+        let pause = self.fail(outcome.message(), now);
+        tracing::error!(%status, pause_seconds = pause.as_secs(), "podconfig-cni install --watch has ended: {}", outcome.message());
     }
 
-    fn fail(&mut self, failure: RegistryEntry, first: Duration, now: Instant) {
-        self.backoff = next_backoff(self.backoff, first);
-        self.due = Some(now + self.backoff);
-        self.failure = Some(failure);
+    /// Lengthens the delays to those of `HOLD_OFF`, unless they are as long already.
+    fn hold_off(&mut self, now: Instant) {
+        let first = Attempts::default().delay(&HOLD_OFF, now);
+        if self.attempts.delay(&self.backoff, now) < first {
+            self.start_over_with(HOLD_OFF);
+        }
+    }
+
+    fn start_over_with(&mut self, backoff: Backoff) {
+        (self.backoff, self.attempts) = (backoff, Attempts::default());
+    }
+
+    /// Returns the delay before the next start.
+    fn fail(&mut self, message: impl Into<String>, now: Instant) -> Duration {
+        let delay = self.attempts.failed(&self.backoff, now);
+        self.due = Some(now + delay);
+        self.failure = Some(RegistryEntry::new(ChainState::Broken, message));
+        delay
     }
 
     /// Ends the child; the entry stays.
@@ -135,10 +145,6 @@ impl<'c> Supervisor<'c> {
         let _ = child.kill();
         let _ = child.wait();
     }
-}
-
-fn next_backoff(last: Duration, first: Duration) -> Duration {
-    (last * 2).clamp(first, MAX_BACKOFF)
 }
 
 /// Whether a file of the chain's folder, or of a network's folder in it, names the plugin, and the plugin's
@@ -222,14 +228,28 @@ mod tests {
 
     #[test]
     fn pauses_grow_and_end_growing() {
-        let mut backoff = Duration::ZERO;
-        let mut seen = Vec::new();
-        for _ in 0..12 {
-            backoff = next_backoff(backoff, FIRST_BACKOFF);
-            seen.push(backoff.as_secs());
+        let place = place(Mode::Inline, "");
+        let (mut supervisor, now) = (Supervisor::new(&place.chain), Instant::now());
+        let mut pauses = |times: usize| -> Vec<u64> {
+            let pauses = (0..times).map(|_| supervisor.fail("no", now).as_secs());
+            pauses.collect()
+        };
+        let grown = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 600, 600];
+        assert_eq!(pauses(12), grown);
+    }
+
+    #[test]
+    fn a_hold_off_shortens_no_pause_and_what_follows_grows_from_it() {
+        let place = place(Mode::Inline, "");
+        let (mut supervisor, now) = (Supervisor::new(&place.chain), Instant::now());
+        let mut pauses = Vec::new();
+        for reverted in [false, true, false, true] {
+            if reverted {
+                supervisor.hold_off(now);
+            }
+            pauses.push(supervisor.fail("no", now).as_secs());
         }
-        assert_eq!(seen, [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 600, 600]);
-        assert_eq!(next_backoff(FIRST_BACKOFF, FIRST_HOLD_OFF), FIRST_HOLD_OFF);
+        assert_eq!(pauses, [1, 60, 120, 240]);
     }
 
     #[test]
@@ -246,9 +266,10 @@ mod tests {
         let now = Instant::now();
         let entry = check_until_ended(&mut supervisor, now);
         assert_eq!((entry.chain, count()), (ChainState::Broken, 1));
-        supervisor.check(now + FIRST_BACKOFF / 2);
+        let pause = Duration::from_secs(1);
+        supervisor.check(now + pause / 2);
         assert!(supervisor.child.is_none());
-        check_until_ended(&mut supervisor, now + FIRST_BACKOFF);
+        check_until_ended(&mut supervisor, now + pause);
         assert_eq!(count(), 2);
     }
 
@@ -256,8 +277,9 @@ mod tests {
     fn a_removed_entry_leads_to_a_long_hold_off() {
         let place = place(Mode::Inline, "exit 4");
         let mut supervisor = Supervisor::new(&place.chain);
-        let entry = check_until_ended(&mut supervisor, Instant::now());
-        assert_eq!(supervisor.backoff, FIRST_HOLD_OFF);
+        let now = Instant::now();
+        let entry = check_until_ended(&mut supervisor, now);
+        assert_eq!(supervisor.due, Some(now + Duration::from_secs(60)));
         assert!(entry.message.contains("again and again"), "{entry:?}");
     }
 

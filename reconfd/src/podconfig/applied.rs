@@ -10,22 +10,29 @@ use std::{
 };
 
 use ipnetwork::IpNetwork;
+use workqueue::{Attempts, Backoff};
 
 use super::{plan::Target, rate_limit::TokenBucket};
 use crate::address::overlap::LinkNetworks;
 use crate::node::{NetnsEvent, link_info::LinkInfo, links::HostNetns, sandbox::Extent};
 use rejections::Rejections;
 
-/// So many repairs are immediate; then each waits twice as long as the one before.
+/// So many repairs are immediate.
 const FREE_REPAIRS: u32 = 3;
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
-/// Delay of the observation after an unrelated change in a pod that lacks a link. It doubles each
-/// time, or a pod that keeps changing its own links would keep the node busy.
-const FIRST_RETRY: Duration = Duration::from_millis(20);
 const LONGEST_RETRY: Duration = Duration::from_secs(5);
 /// Backoff is reset after this time without a change.
 const RESET_AFTER: Duration = Duration::from_secs(60);
+const REPAIR: Backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT)
+    .with_free(FREE_REPAIRS)
+    .with_reset_after(RESET_AFTER);
+/// Of the observation after an unrelated change in a pod that lacks a link: a pod that keeps
+/// changing its own links must not keep the node busy.
+const RETRY: Backoff =
+    Backoff::new(Duration::from_millis(20), LONGEST_RETRY).with_reset_after(RESET_AFTER);
+/// The kernel has rejected a change, and will most likely reject it again soon.
+const REJECTED: Backoff = Backoff::new(Duration::from_millis(800), LONGEST_WAIT);
 
 #[derive(Debug, Default)]
 pub struct AppliedState {
@@ -79,11 +86,9 @@ pub struct AppliedState {
     pub unapplied_since: Option<Instant>,
     /// Limits the creation of links.
     bucket: TokenBucket,
-    retries: u32,
-    last_retry: Option<Instant>,
-    repairs: u32,
-    failures: u32,
-    last_repair: Option<Instant>,
+    retries: Attempts,
+    repairs: Attempts,
+    failures: Attempts,
     not_before: Option<Instant>,
     /// Changes that the kernel rejected, by link.
     pub rejections: Rejections,
@@ -302,24 +307,12 @@ impl AppliedState {
     /// Requeues soon, coalescing all that happens until then.
     pub fn retry_soon(&mut self, now: Instant) {
         // A rejected change has its own backoff; the events of its attempt must not shorten it.
-        let is_refused = self.failures > 0 || !self.rejections.is_empty();
+        let is_refused = self.failures.has_failed() || !self.rejections.is_empty();
         let is_retried = is_refused && self.due.is_some();
         if is_retried || self.due.is_some_and(|due| due <= now + LONGEST_RETRY) {
             return;
         }
-        if self
-            .last_retry
-            .is_none_or(|last| now.saturating_duration_since(last) > RESET_AFTER)
-        {
-            self.retries = 0;
-        }
-        self.due = Some(
-            now + FIRST_RETRY
-                .saturating_mul(1 << self.retries.min(10))
-                .min(LONGEST_RETRY),
-        );
-        self.retries += 1;
-        self.last_retry = Some(now);
+        self.due = Some(now + self.retries.failed(&RETRY, now));
     }
 
     /// An event suggested drift, and none was found: counts as a repair.
@@ -331,36 +324,20 @@ impl AppliedState {
 
     /// Drift was found and repaired.
     pub fn repaired(&mut self, now: Instant) {
-        if self
-            .last_repair
-            .is_some_and(|last| now.saturating_duration_since(last) > RESET_AFTER)
-        {
-            self.repairs = 0;
-        }
-        self.repairs += 1;
-        self.last_repair = Some(now);
         self.drift_suspected = false;
-        self.not_before =
-            (self.repairs > FREE_REPAIRS).then(|| now + wait(self.repairs - FREE_REPAIRS));
+        let delay = self.repairs.failed(&REPAIR, now);
+        self.not_before = (!delay.is_zero()).then(|| now + delay);
         self.wait_reported = false;
     }
 
     /// The pod as a whole failed; retried with exponential backoff.
     pub fn failed(&mut self, now: Instant) {
-        self.failures += 1;
-        self.due = Some(now + wait(self.failures + 3));
+        self.due = Some(now + self.failures.failed(&REJECTED, now));
     }
 
     pub fn succeeded(&mut self) {
-        self.failures = 0;
+        self.failures.reset();
     }
-}
-
-/// Exponential backoff after so many failures.
-fn wait(times: u32) -> Duration {
-    FIRST_WAIT
-        .saturating_mul(1 << times.saturating_sub(1).min(16))
-        .min(LONGEST_WAIT)
 }
 
 #[cfg(test)]

@@ -4,13 +4,10 @@
 use std::{collections::BTreeMap, time::Instant};
 
 use crds::Reason;
+use workqueue::Attempts;
 
-use super::wait;
+use super::REJECTED;
 use crate::podconfig::plan::{Blocked, Plan, Step, Target};
-
-/// The first wait is that of the fourth failure: the kernel has refused, and will most likely
-/// refuse again soon.
-const HEAD_START: u32 = 3;
 
 /// What was tried: the specification's hash and the target.
 pub type Spec = (String, Target);
@@ -20,7 +17,7 @@ pub type Spec = (String, Target);
 struct Rejected {
     spec: Spec,
     why: (Reason, String),
-    times: u32,
+    attempts: Attempts,
     not_before: Instant,
 }
 
@@ -85,12 +82,12 @@ impl Rejections {
                 // It was tried before it was due, for another reason.
                 Some(early) if early.not_before > now => Rejected { why, ..early },
                 same => {
-                    let times = same.map_or(0, |before| before.times) + 1;
+                    let mut attempts = same.map_or_else(Attempts::default, |same| same.attempts);
                     Rejected {
                         spec,
                         why,
-                        times,
-                        not_before: now + wait(times + HEAD_START),
+                        not_before: now + attempts.failed(&REJECTED, now),
+                        attempts,
                     }
                 }
             };

@@ -1,11 +1,12 @@
 //! Drains the write queue with bounded concurrency, retrying each write until it succeeds or fails permanently.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::{StreamExt as _, stream};
 use kube::Client;
 use kubeio::{events::Events, write_error::WriteError};
 use tokio::time::{sleep, timeout};
+use workqueue::{Attempts, Backoff};
 
 use super::{
     pods, reports,
@@ -17,9 +18,7 @@ use crate::{metrics::Metrics, source::Stores};
 const MAX_CONCURRENT: usize = 8;
 /// A write without a response is retried after this time.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
-/// Backoff after a failure; it doubles with each attempt.
-const MIN_BACKOFF: Duration = Duration::from_millis(200);
-const MAX_BACKOFF: Duration = Duration::from_secs(10);
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
 
 pub struct ApiWriter {
     pub client: Client,
@@ -32,17 +31,13 @@ pub struct ApiWriter {
 impl ApiWriter {
     /// Runs forever.
     pub async fn run(&self) {
-        let mut wait = MIN_BACKOFF;
+        let mut attempts = Attempts::default();
         loop {
             self.queue.wait().await;
-            let all_succeeded = self.write_all().await;
-            wait = match all_succeeded {
-                true => MIN_BACKOFF,
-                false => {
-                    sleep(wait).await;
-                    MAX_BACKOFF.min(wait * 2)
-                }
-            };
+            match self.write_all().await {
+                true => attempts.reset(),
+                false => sleep(attempts.failed(&BACKOFF, Instant::now())).await,
+            }
         }
     }
 

@@ -8,6 +8,7 @@ use std::{
 };
 
 use kubeio::watch::ObjectKey;
+use workqueue::{Attempts, Backoff};
 
 /// Longer than a write's response and its watch event can be out of order; by then, an object that is gone because
 /// its owner is gone is known to be so.
@@ -15,6 +16,7 @@ const MIN_BACKOFF: Duration = Duration::from_millis(250);
 const MAX_BACKOFF: Duration = Duration::from_secs(300);
 /// The backoff restarts for an object that stayed unchanged for this time.
 const RESET_AFTER: Duration = Duration::from_secs(600);
+const BACKOFF: Backoff = Backoff::new(MIN_BACKOFF, MAX_BACKOFF).with_reset_after(RESET_AFTER);
 
 /// Objects that differ from what was written.
 #[derive(Debug, Default)]
@@ -24,7 +26,7 @@ pub struct Rewrites(BTreeMap<ObjectKey, Rewrite>);
 struct Rewrite {
     due: Option<Instant>,
     last: Instant,
-    count: u32,
+    attempts: Attempts,
 }
 
 impl Rewrites {
@@ -33,16 +35,11 @@ impl Rewrites {
         let fresh = Rewrite {
             due: None,
             last: now,
-            count: 0,
+            attempts: Attempts::default(),
         };
         let rewrite = self.0.entry(key.clone()).or_insert(fresh);
-        if now.saturating_duration_since(rewrite.last) > RESET_AFTER {
-            rewrite.count = 0;
-        }
-        let wait = MIN_BACKOFF
-            .saturating_mul(1 << rewrite.count.min(16))
-            .min(MAX_BACKOFF);
-        rewrite.due.get_or_insert(now + wait);
+        let delay = rewrite.attempts.delay(&BACKOFF, now);
+        rewrite.due.get_or_insert(now + delay);
     }
 
     /// The object at the API is as written.
@@ -63,7 +60,7 @@ impl Rewrites {
         let due = self.0.iter_mut().filter(|(_, rewrite)| is_due(rewrite));
         let due = due.map(|(key, rewrite)| {
             (rewrite.due, rewrite.last) = (None, now);
-            rewrite.count += 1;
+            rewrite.attempts.failed(&BACKOFF, now);
             key.clone()
         });
         let due = due.collect();

@@ -5,11 +5,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+use workqueue::{Attempts, Backoff};
+
 use super::super::{claim_meta::ClaimName, operation::ClaimOperation};
 
-/// Backoff after a failure or refusal; it doubles with each attempt.
-const MIN_BACKOFF: Duration = Duration::from_millis(250);
+/// Longest delay after a failure or refusal.
 const MAX_BACKOFF: Duration = Duration::from_secs(10);
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(250), MAX_BACKOFF);
 
 /// Identifies a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -37,7 +39,7 @@ pub struct Task {
     /// `None` while it runs.
     operation: Option<ClaimOperation>,
     due: Instant,
-    tries: u32,
+    attempts: Attempts,
     /// The result is no longer needed.
     pub is_cancelled: bool,
 }
@@ -49,7 +51,7 @@ impl Tasks {
             task_key,
             operation: Some(operation),
             due,
-            tries: 0,
+            attempts: Attempts::default(),
             is_cancelled: false,
         };
         self.tasks.insert(TaskId(self.last), task);
@@ -103,10 +105,9 @@ impl Tasks {
         min_delay: Duration,
     ) {
         if let Some(task) = self.tasks.get_mut(&id) {
-            let wait = MIN_BACKOFF * 2u32.saturating_pow(task.tries.min(16));
+            let delay = task.attempts.failed(&BACKOFF, now).max(min_delay);
             task.operation = Some(operation);
-            task.due = now + MAX_BACKOFF.min(wait.max(min_delay));
-            task.tries += 1;
+            task.due = now + delay.min(MAX_BACKOFF);
         }
     }
 
@@ -114,7 +115,7 @@ impl Tasks {
     pub fn wake(&mut self, id: TaskId, now: Instant) {
         if let Some(task) = self.tasks.get_mut(&id) {
             task.due = now;
-            task.tries = 0;
+            task.attempts.reset();
         }
     }
 
@@ -162,6 +163,7 @@ impl Tasks {
             .tasks
             .values()
             .filter(|task| task.task_key == *task_key);
-        self.has(task_key) && of_it.all(|task| task.operation.is_some() && task.tries == 0)
+        self.has(task_key)
+            && of_it.all(|task| task.operation.is_some() && !task.attempts.has_failed())
     }
 }
