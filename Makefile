@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit node one e2e bench bench-cluster build lint crds manifests docs setup
+.PHONY: help demo test unit node one e2e bench bench-cluster build lint advisories crds manifests docs setup
 
 help:
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,8 +36,11 @@ bench-cluster: setup ## what podconfig costs on that cluster, next to the API se
 build: setup ## the daemon and the static plugin, optimised, into target/
 	@. .ci/build && printf '%s\n' "$$RECONFD_BIN" "$$PODCONFIG_CNI_BIN"
 
-lint: setup ## formatting, lints and invariants alone; changes nothing
+lint: setup ## formatting, lints, invariants, dependencies and links in rustdoc alone; changes nothing
 	@.ci/test lint
+
+advisories: setup ## ask the RustSec database whether a dependency has a known fault; needs the network
+	@PATH=$$(.ci/tools):$$PATH cargo deny --locked check advisories
 
 crds: setup ## write crds/*.yaml anew from the types in crds/src
 	@UPDATE=1 cargo test --locked --quiet --package crds --test generated
