@@ -23,6 +23,7 @@ use tokio::{
     signal::unix::{SignalKind, signal},
     time::{sleep_until, timeout},
 };
+use workqueue::{Backoff, Outcome, WorkQueue};
 
 use crate::{cli::ControllerConfig, config::Listen, http};
 
@@ -56,20 +57,19 @@ mod status_summary;
 mod sync_state;
 /// The watches.
 mod watches;
-/// Rate-limited work queue.
-mod workqueue;
 use action::Action;
 use apply::{ApplyResult, apply};
 use health::Health;
 use index::{ClusterIndex, ObjectChange};
 use metrics::Metrics;
-use reconcile_key::{Delay, ObjectKind, ReconcileKey, Requeue};
+use reconcile_key::{Delay, MIN_INTERVAL, ObjectKind, ReconcileKey, Requeue};
 use sync_state::SyncState;
 use watches::{WatchMessage, WatchUpdate, watches};
-use workqueue::{ReconcileResult, WorkQueue};
 
 /// Maximum number of concurrent writes.
 const MAX_CONCURRENT_WRITES: usize = 16;
+/// Of failed writes.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(60));
 /// Interval of the heartbeat.
 const HEARTBEAT: Duration = Duration::from_secs(5);
 /// Grace period for writes in flight at shutdown.
@@ -147,7 +147,7 @@ struct Controller {
     watches: SelectAll<BoxStream<'static, WatchMessage>>,
     sync_state: SyncState,
     index: ClusterIndex,
-    queue: WorkQueue,
+    queue: WorkQueue<ReconcileKey>,
     in_flight: FuturesUnordered<BoxFuture<'static, Attempt>>,
     health: Health,
     metrics: Metrics,
@@ -173,7 +173,7 @@ impl Controller {
             watches,
             sync_state: SyncState::new(ids),
             index: ClusterIndex::new(config.scope.clone(), &config.installation),
-            queue: WorkQueue::default(),
+            queue: WorkQueue::new(MIN_INTERVAL, BACKOFF),
             in_flight: FuturesUnordered::new(),
             health,
             metrics,
@@ -279,7 +279,7 @@ impl Controller {
     fn enqueue(&mut self, requeues: Vec<Requeue>) {
         let now = Instant::now();
         for requeue in requeues {
-            self.queue.add(requeue, now);
+            self.queue.add(requeue.key, now + requeue.delay.duration());
         }
     }
 
@@ -298,7 +298,7 @@ impl Controller {
                 Some(action) => self
                     .in_flight
                     .push(attempt(self.client.clone(), key, action).boxed()),
-                None => self.queue.done(&key, ReconcileResult::Unchanged, now),
+                None => self.queue.done(&key, Outcome::Unchanged, now),
             }
         }
     }
@@ -311,17 +311,17 @@ impl Controller {
             took,
         } = attempt;
         let outcome = match &result {
-            Ok(true) => ReconcileResult::Written,
-            Ok(false) => ReconcileResult::Unchanged,
+            Ok(true) => Outcome::Changed,
+            Ok(false) => Outcome::Unchanged,
             Err(error) => {
                 tracing::warn!("{key}: {error}");
-                ReconcileResult::Failed(error.retry_after)
+                Outcome::Failed(error.retry_after)
             }
         };
         if result.is_ok() {
             self.index.written(&action);
         }
-        let is_ok = !matches!(outcome, ReconcileResult::Failed(_));
+        let is_ok = !matches!(outcome, Outcome::Failed(_));
         self.metrics.wrote(key.kind().as_str(), is_ok, took);
         self.queue.done(&key, outcome, Instant::now());
         if matches!(

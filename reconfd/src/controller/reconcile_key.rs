@@ -1,6 +1,13 @@
 //! Keys of the work queue, and the kinds that must be synced before each is reconciled.
 
-use std::fmt;
+use std::{fmt, time::Duration};
+
+/// Minimum interval between writes of one object.
+pub const MIN_INTERVAL: Duration = Duration::from_secs(1);
+/// Delay of a new namespace's allowance: its policy may follow.
+const POLICY_GRACE: Duration = Duration::from_secs(10);
+/// Delay before an orphaned object is deleted: its pod or node may reappear.
+const ORPHAN_GRACE: Duration = Duration::from_secs(30);
 
 /// A watched kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -64,6 +71,17 @@ pub enum Delay {
     PolicyGrace,
     /// The condition may resolve itself.
     OrphanGrace,
+}
+
+impl Delay {
+    pub fn duration(self) -> Duration {
+        match self {
+            Self::Now => Duration::ZERO,
+            Self::Batch => MIN_INTERVAL,
+            Self::PolicyGrace => POLICY_GRACE,
+            Self::OrphanGrace => ORPHAN_GRACE,
+        }
+    }
 }
 
 /// A key to enqueue, and after which delay.

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use workqueue::{Attempts, Backoff};
+use workqueue::{Backoff, Outcome, WorkQueue};
 
 use super::super::{claim_meta::ClaimName, operation::ClaimOperation};
 
@@ -28,20 +28,28 @@ pub enum TaskKey {
     Release(ClaimName),
 }
 
-#[derive(Default)]
 pub struct Tasks {
     last: u64,
     tasks: BTreeMap<TaskId, Task>,
+    queue: WorkQueue<TaskId>,
 }
 
 pub struct Task {
     pub task_key: TaskKey,
     /// `None` while it runs.
     operation: Option<ClaimOperation>,
-    due: Instant,
-    attempts: Attempts,
     /// The result is no longer needed.
     pub is_cancelled: bool,
+}
+
+impl Default for Tasks {
+    fn default() -> Self {
+        Self {
+            last: 0,
+            tasks: BTreeMap::new(),
+            queue: WorkQueue::new(Duration::ZERO, BACKOFF),
+        }
+    }
 }
 
 impl Tasks {
@@ -50,12 +58,12 @@ impl Tasks {
         let task = Task {
             task_key,
             operation: Some(operation),
-            due,
-            attempts: Attempts::default(),
             is_cancelled: false,
         };
-        self.tasks.insert(TaskId(self.last), task);
-        TaskId(self.last)
+        let id = TaskId(self.last);
+        self.tasks.insert(id, task);
+        self.queue.add(id, due);
+        id
     }
 
     /// Adds the operation, unless there is one for this key.
@@ -67,24 +75,16 @@ impl Tasks {
 
     /// Takes due operations, the oldest first.
     pub fn take_due(&mut self, now: Instant, most: usize) -> Vec<(TaskId, ClaimOperation)> {
-        let mut due: Vec<(Instant, TaskId)> = self
-            .tasks
-            .iter()
-            .filter(|(_, task)| task.operation.is_some() && task.due <= now)
-            .map(|(id, task)| (task.due, *id))
-            .collect();
-        due.sort_unstable();
-        due.truncate(most);
-        let taken = due.into_iter().filter_map(|(_, id)| {
+        let due = std::iter::from_fn(|| {
+            let id = self.queue.pop(now)?;
             let operation = self.tasks.get_mut(&id)?.operation.take()?;
             Some((id, operation))
         });
-        taken.collect()
+        due.take(most).collect()
     }
 
     pub fn next_due(&self) -> Option<Instant> {
-        let idle = self.tasks.values().filter(|task| task.operation.is_some());
-        idle.map(|task| task.due).min()
+        self.queue.next_due()
     }
 
     pub fn get(&self, id: TaskId) -> Option<&Task> {
@@ -93,6 +93,7 @@ impl Tasks {
 
     /// Removes a finished task.
     pub fn remove(&mut self, id: TaskId) -> Option<Task> {
+        self.queue.remove(&id);
         self.tasks.remove(&id)
     }
 
@@ -105,17 +106,16 @@ impl Tasks {
         min_delay: Duration,
     ) {
         if let Some(task) = self.tasks.get_mut(&id) {
-            let delay = task.attempts.failed(&BACKOFF, now).max(min_delay);
             task.operation = Some(operation);
-            task.due = now + delay.min(MAX_BACKOFF);
+            let outcome = Outcome::Failed(Some(min_delay.min(MAX_BACKOFF)));
+            self.queue.done(&id, outcome, now);
         }
     }
 
     /// Makes it due now and resets its backoff.
     pub fn wake(&mut self, id: TaskId, now: Instant) {
-        if let Some(task) = self.tasks.get_mut(&id) {
-            task.due = now;
-            task.attempts.reset();
+        if self.tasks.contains_key(&id) {
+            self.queue.expedite(id, now);
         }
     }
 
@@ -132,38 +132,41 @@ impl Tasks {
                     task.is_cancelled = true;
                 }
             }
-            false => drop(self.tasks.remove(&id)),
+            false => drop(self.remove(id)),
         }
     }
 
     /// Whether there is a task for this key.
     pub fn has(&self, task_key: &TaskKey) -> bool {
-        self.tasks.values().any(|task| task.task_key == *task_key)
+        self.of(task_key).next().is_some()
     }
 
     /// Cancels all tasks for this key: idle ones are removed, the results of running ones are ignored.
     pub fn cancel_all(&mut self, task_key: &TaskKey) {
-        let of_it = self
-            .tasks
-            .iter()
-            .filter(|(_, task)| task.task_key == *task_key);
-        let of_it: Vec<TaskId> = of_it.map(|(id, _)| *id).collect();
+        let of_it: Vec<TaskId> = self.of(task_key).map(|(id, _)| *id).collect();
         of_it.into_iter().for_each(|id| self.cancel(id));
     }
 
     /// Removes the tasks for this key that are not running.
     pub fn drop_idle(&mut self, task_key: &TaskKey) {
-        self.tasks
-            .retain(|_, task| task.task_key != *task_key || task.operation.is_none());
+        let idle = self
+            .of(task_key)
+            .filter(|(_, task)| task.operation.is_some());
+        let idle: Vec<TaskId> = idle.map(|(id, _)| *id).collect();
+        for id in idle {
+            self.remove(id);
+        }
     }
 
     /// Whether there are tasks for this key, and none of them was ever started.
     pub fn is_unstarted(&self, task_key: &TaskKey) -> bool {
-        let mut of_it = self
-            .tasks
-            .values()
-            .filter(|task| task.task_key == *task_key);
-        self.has(task_key)
-            && of_it.all(|task| task.operation.is_some() && !task.attempts.has_failed())
+        let is_unstarted =
+            |id: &TaskId, task: &Task| task.operation.is_some() && !self.queue.has_failed(id);
+        self.has(task_key) && self.of(task_key).all(|(id, task)| is_unstarted(id, task))
+    }
+
+    fn of(&self, task_key: &TaskKey) -> impl Iterator<Item = (&TaskId, &Task)> {
+        let all = self.tasks.iter();
+        all.filter(move |(_, task)| task.task_key == *task_key)
     }
 }
