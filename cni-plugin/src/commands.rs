@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::io::CniIo;
+use crate::io::{CniIo, Output};
 use crate::netns::Netns;
 use crate::protocol::{CniCommand, CniError, Code, NEWEST_VERSION, SUPPORTED_VERSIONS};
 use crate::record::{DEFAULT_RECORDS_DIR, Record, RecordErrorKind, RecordFolder, boot_id};
@@ -13,15 +13,20 @@ use crate::request::{Attachment, Request};
 use crate::sandbox::Call;
 use crate::watchdog;
 
-/// The output of a command on stdout.
-pub enum Output {
-    None,
-    Text(&'static str),
-    Error(CniError),
+/// Serves one call of a runtime and returns the exit code.
+pub fn run(mut io: CniIo<'_>) -> u8 {
+    let output = match io.command() {
+        Err(failure) => Output::Error(failure),
+        Ok(command) => {
+            let request = io.read_request();
+            serve(command, request, &mut io)
+        }
+    };
+    io.print_result(&output)
 }
 
 /// Runs a command with the request read from stdin.
-pub fn serve(
+fn serve(
     command: CniCommand,
     stdin: Result<&'static [u8], CniError>,
     io: &mut CniIo<'_>,

@@ -11,6 +11,7 @@ mod entry;
 mod error;
 mod folder;
 mod mode;
+mod placement;
 mod removal;
 mod staged_file;
 mod step;
@@ -24,7 +25,8 @@ use std::time::Duration;
 use args::{InstallCommand, Options};
 use error::{InstallError, InstallErrorKind};
 use folder::{Folder, Lock};
-use mode::{Mode, Placed, Plan};
+use mode::Mode;
+use placement::{Placed, Plan};
 use removal::Removal;
 
 /// The exit code for an invalid command line.
@@ -125,7 +127,7 @@ fn pass(
         steps,
         notices,
         placed,
-    } = mode::plan(&folder, options.mode, &options.choice, &options.records);
+    } = placement::plan(&folder, options.mode, &options.choice, &options.records);
     let changed = restored || !steps.is_empty();
     // Logged with the change that they belong to, not in every pass of the watcher.
     if changed {

@@ -5,7 +5,6 @@ use std::ffi::OsString;
 use std::fmt;
 use std::io::{ErrorKind, Read, Write};
 
-use crate::commands::{self, Output};
 use crate::protocol::{CniCommand, CniError, Code, PLUGIN_TYPE};
 use crate::watchdog;
 
@@ -23,16 +22,11 @@ pub struct CniIo<'a> {
     pub stderr: &'a mut dyn Write,
 }
 
-/// Serves one call of a runtime and returns the exit code.
-pub fn run(mut io: CniIo<'_>) -> u8 {
-    let output = match io.command() {
-        Err(failure) => Output::Error(failure),
-        Ok(command) => {
-            let request = io.read_request();
-            commands::serve(command, request, &mut io)
-        }
-    };
-    io.print_result(&output)
+/// The output of a command on stdout.
+pub enum Output {
+    None,
+    Text(&'static str),
+    Error(CniError),
 }
 
 impl CniIo<'_> {
@@ -48,7 +42,8 @@ impl CniIo<'_> {
         let _ = writeln!(self.stderr, "{line}");
     }
 
-    fn command(&self) -> Result<CniCommand, CniError> {
+    /// The command in `CNI_COMMAND`.
+    pub fn command(&self) -> Result<CniCommand, CniError> {
         let value = self.variable("CNI_COMMAND").unwrap_or_default();
         let value = value.to_string_lossy();
         CniCommand::parse(&value).ok_or_else(|| {
@@ -60,7 +55,7 @@ impl CniIo<'_> {
 
     /// All of stdin, or what arrived before the timeout. It is leaked: the result is a slice of it, and the
     /// process ends right after printing it.
-    fn read_request(&mut self) -> Result<&'static [u8], CniError> {
+    pub fn read_request(&mut self) -> Result<&'static [u8], CniError> {
         let mut text = Vec::new();
         let mut filled = 0;
         while filled <= MAX_REQUEST_BYTES {
@@ -88,7 +83,8 @@ impl CniIo<'_> {
         Ok(text.leak())
     }
 
-    fn print_result(&mut self, output: &Output) -> u8 {
+    /// Prints the output of a command and returns the exit code.
+    pub fn print_result(&mut self, output: &Output) -> u8 {
         let json;
         let (text, code) = match output {
             Output::None => return 0,

@@ -13,5 +13,6 @@ mod protocol;
 mod request;
 mod sandbox;
 
-pub use io::{CniIo, run};
+pub use commands::run;
+pub use io::CniIo;
 pub use protocol::{PLUGIN_TYPE, SUPPORTED_VERSIONS};

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::mode::{Choice, Mode};
+use super::mode::Mode;
+use super::placement::Choice;
 
 /// The parsed command.
 #[derive(Debug, PartialEq, Eq)]

@@ -15,7 +15,7 @@ use super::args::Options;
 use super::binary::Wanted;
 use super::error::{InstallError, InstallErrorKind};
 use super::folder::PARKED;
-use super::mode::Placed;
+use super::placement::Placed;
 use super::{Pass, log, pass, warn};
 
 /// It gives up after this many reverted repairs within this time.

@@ -8,7 +8,8 @@ use super::super::error::InstallError;
 use super::super::folder::{ConfFile, Folder};
 use super::super::removal;
 use super::super::step::Step;
-use super::{OWNED, Placed, placed};
+use super::{Placed, placed};
+use crate::install::mode::OWNED;
 
 pub fn put(
     folder: &Folder,
