@@ -5,9 +5,11 @@ use std::fmt;
 use clap::{Args, ValueEnum};
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
-/// Targets that write to this log.
-const LOG_TARGETS: [&str; 7] = [
-    "reconfd",
+/// Targets of the program's own crates.
+const OWN_TARGETS: [&str; 3] = ["reconfd", "kubeio", "node"];
+
+/// Targets of dependencies that write to this log.
+const OTHER_TARGETS: [&str; 6] = [
     "kube_client",
     "kube_runtime",
     "hyper",
@@ -29,7 +31,7 @@ pub struct Logging {
     )]
     pub format: LogFormat,
 
-    /// error, warn, info, debug or trace, or a filter such as info,reconfd::node=debug
+    /// error, warn, info, debug or trace, or a filter such as info,node=debug
     #[arg(long = "log", env = "RUST_LOG", value_name = "LEVEL", default_value = "info", value_parser = log_filter)]
     pub filter: String,
 }
@@ -58,7 +60,22 @@ fn log_filter(text: &str) -> Result<String, String> {
         true => directives.try_for_each(names_something)?,
         false => return Err("the filter is empty; write a level, such as info".into()),
     }
-    Ok(text.to_owned())
+    let directives = text.split(',').flat_map(for_all_crates);
+    Ok(directives.collect::<Vec<_>>().join(","))
+}
+
+/// `reconfd=debug` is for the whole program: its crates log with targets of their own.
+fn for_all_crates(directive: &str) -> Vec<String> {
+    let directive = directive.trim();
+    let rest = directive.strip_prefix("reconfd");
+    match rest.filter(|rest| rest.is_empty() || rest.starts_with('=')) {
+        Some(rest) => OWN_TARGETS.map(|target| format!("{target}{rest}")).to_vec(),
+        None => vec![directive.to_owned()],
+    }
+}
+
+fn targets() -> impl Iterator<Item = &'static str> {
+    OWN_TARGETS.into_iter().chain(OTHER_TARGETS)
 }
 
 fn names_something(directive: &str) -> Result<(), String> {
@@ -72,13 +89,13 @@ fn names_something(directive: &str) -> Result<(), String> {
         let rest = target.strip_prefix(known);
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
     };
-    if target.is_empty() || is_level || LOG_TARGETS.iter().any(is_of) {
+    if target.is_empty() || is_level || targets().any(|known| is_of(&known)) {
         return Ok(());
     }
     Err(format!(
         "{target:?} is neither a level (error, warn, info, debug, trace, off) nor a target that writes to this log: {}, \
-         or a module of one, as in info,reconfd::node=debug",
-        LOG_TARGETS.join(", ")
+         or a module of one, as in info,node=debug",
+        targets().collect::<Vec<_>>().join(", ")
     ))
 }
 

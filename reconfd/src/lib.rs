@@ -29,8 +29,6 @@ pub mod lock;
 pub mod metrics;
 /// `reconfd networks` and the snapshot file.
 pub mod networks;
-/// The machine: namespaces, the switch, links. Knows nothing of Kubernetes.
-pub mod node;
 /// The node reconciler: observe, plan, apply, report.
 pub mod podconfig;
 /// The namespaces that an installation serves.
@@ -39,6 +37,8 @@ pub mod scope;
 pub mod source;
 /// `reconfd uninstall`.
 pub mod uninstall;
+
+pub use ::node;
 
 use self::cli::{Cli, Program};
 
