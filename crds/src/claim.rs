@@ -81,6 +81,7 @@ pub struct AddressClaimSpec {
     /// When the link released the address. It is then quarantined before other pods may get it; the same pod may
     /// reuse it at once for any of its links. Absent: the link holds it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "shape::time")]
     pub released: Option<Time>,
     /// The controller of the pod, such as `Deployment/web`: another of its pods may become the successor. Absent: none
     /// may.
@@ -110,6 +111,7 @@ pub struct ClaimSuccessor {
     pub revision: String,
     /// When the pod was created.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "shape::time")]
     pub created: Option<Time>,
     /// Whether its containers are ready and only podconfig's readiness gate keeps the pod from being ready.
     #[serde(default)]

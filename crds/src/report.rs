@@ -157,6 +157,7 @@ pub struct LinkReport {
     pub tunnel: Option<Tunnel>,
     /// When podconfig last changed this link.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "shape::time")]
     pub last_change: Option<Time>,
 }
 

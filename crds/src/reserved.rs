@@ -11,7 +11,7 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::Cidr;
+use crate::{Cidr, shape};
 
 /// Maximum number of networks in one object.
 pub const MOST_NETWORKS: usize = 500;
@@ -46,6 +46,7 @@ pub struct ReservedNetworksSpec {
     pub installation: String,
     /// When the controller last confirmed this; only in the object with the sources.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "shape::time")]
     pub renewed: Option<Time>,
     /// The namespaces that the installation serves; only in the object with the sources. If two installations serve the
     /// same namespace, the later one ignores it.
@@ -85,6 +86,7 @@ pub struct Serves {
     )]
     pub except_namespaces: Vec<String>,
     /// Since when it serves these, or more.
+    #[schemars(schema_with = "shape::time")]
     pub since: Time,
 }
 
@@ -152,6 +154,7 @@ pub struct ReservedNetwork {
     pub field: String,
     /// When the network was first observed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "shape::time")]
     pub since: Option<Time>,
 }
 

@@ -1,8 +1,7 @@
 //! Schemas that the derive cannot express: bounds, list kinds and CEL rules. The rules use only functions that an API
 //! server from 1.31 and the offline validation evaluate identically.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use schemars::{JsonSchema as _, Schema, SchemaGenerator, json_schema};
+use schemars::{Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 
 /// What an interface may be called, on the node and in a pod, and none of the bytes that the kernel,
@@ -221,9 +220,39 @@ pub(crate) fn label_selector(_: &mut SchemaGenerator) -> Schema {
 }
 
 /// Conditions as Kubernetes keeps them: one of each type.
-pub(crate) fn conditions(generator: &mut SchemaGenerator) -> Schema {
+pub(crate) fn conditions(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
-        "type": "array", "maxItems": 16, "items": Condition::json_schema(generator),
+        "type": "array", "maxItems": 16, "items": condition(),
         "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"],
     })
+}
+
+/// A `metav1.Condition` in the words of Kubernetes. `k8s-openapi` has the schema too, but with those of all kinds,
+/// which take long to compile.
+fn condition() -> Value {
+    let text = |description: &str| json!({"type": "string", "description": description});
+    json!({
+        "type": "object",
+        "description": "Condition contains details for one aspect of the current state of this API Resource.",
+        "required": ["lastTransitionTime", "message", "reason", "status", "type"],
+        "properties": {
+            "lastTransitionTime": {
+                "type": "string", "format": "date-time",
+                "description": "lastTransitionTime is the last time the condition transitioned from one status to another. This should be when the underlying condition changed.  If that is not known, then using the time when the API field changed is acceptable.",
+            },
+            "message": text("message is a human readable message indicating details about the transition. This may be an empty string."),
+            "observedGeneration": {
+                "type": "integer", "format": "int64",
+                "description": "observedGeneration represents the .metadata.generation that the condition was set based upon. For instance, if .metadata.generation is currently 12, but the .status.conditions[x].observedGeneration is 9, the condition is out of date with respect to the current state of the instance.",
+            },
+            "reason": text("reason contains a programmatic identifier indicating the reason for the condition's last transition. Producers of specific condition types may define expected values and meanings for this field, and whether the values are considered a guaranteed API. The value should be a CamelCase string. This field may not be empty."),
+            "status": text("status of the condition, one of True, False, Unknown."),
+            "type": text("type of condition in CamelCase or in foo.example.com/CamelCase."),
+        },
+    })
+}
+
+/// A `metav1.Time`.
+pub(crate) fn time(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "string", "format": "date-time"})
 }
