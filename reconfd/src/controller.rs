@@ -17,7 +17,7 @@ use futures::{
     stream::{BoxStream, FuturesUnordered, SelectAll},
 };
 use kube::Client;
-use kubeio::client::{check_version, connect};
+use kubeio::{client, sync_state::SyncState, watch::WatchUpdate};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -25,7 +25,12 @@ use tokio::{
 };
 use workqueue::{Backoff, Outcome, WorkQueue};
 
-use crate::{cli::ControllerConfig, config::Listen, http};
+use crate::{
+    cli::ControllerConfig,
+    config::Listen,
+    http,
+    kinds::{ObjectKind, WatchId},
+};
 
 /// Actions to be written to the API.
 mod action;
@@ -53,8 +58,6 @@ mod peers;
 mod reconcile_key;
 /// Aggregates pod states into the status of a PodConfig.
 mod status_summary;
-/// Sync state of the watches.
-mod sync_state;
 /// The watches.
 mod watches;
 use action::Action;
@@ -62,9 +65,8 @@ use apply::{ApplyResult, apply};
 use health::Health;
 use index::{ClusterIndex, ObjectChange};
 use metrics::Metrics;
-use reconcile_key::{Delay, MIN_INTERVAL, ObjectKind, ReconcileKey, Requeue};
-use sync_state::SyncState;
-use watches::{WatchMessage, WatchUpdate, watches};
+use reconcile_key::{Delay, MIN_INTERVAL, ReconcileKey, Requeue};
+use watches::{WatchMessage, are_synced, message_with_advice, unsynced, watches};
 
 /// Maximum number of concurrent writes.
 const MAX_CONCURRENT_WRITES: usize = 16;
@@ -119,7 +121,7 @@ async fn control(
     metrics: Metrics,
     mut stop: Pin<&mut impl Future<Output = ()>>,
 ) -> anyhow::Result<()> {
-    let client = connect().await?;
+    let client = client::connect().await?;
     let mut last = String::new();
     let waiting = |why: &str| {
         if why != last {
@@ -129,7 +131,7 @@ async fn control(
         health.beat(Some(why.to_owned()));
     };
     tokio::select! {
-        checked = check_version(&client, waiting) => checked?,
+        checked = client::check_version(&client, waiting) => checked?,
         () = &mut stop => return Ok(()),
     }
     let (installation, scope) = (&config.installation, &config.scope);
@@ -145,7 +147,7 @@ async fn control(
 struct Controller {
     client: Client,
     watches: SelectAll<BoxStream<'static, WatchMessage>>,
-    sync_state: SyncState,
+    sync_state: SyncState<WatchId>,
     index: ClusterIndex,
     queue: WorkQueue<ReconcileKey>,
     in_flight: FuturesUnordered<BoxFuture<'static, Attempt>>,
@@ -171,7 +173,7 @@ impl Controller {
         Self {
             client,
             watches,
-            sync_state: SyncState::new(ids),
+            sync_state: ids.into_iter().collect(),
             index: ClusterIndex::new(config.scope.clone(), &config.installation),
             queue: WorkQueue::new(MIN_INTERVAL, BACKOFF),
             in_flight: FuturesUnordered::new(),
@@ -216,11 +218,11 @@ impl Controller {
         self.queue.prune(Instant::now());
         for (kind, objects) in self.index.counts() {
             self.metrics
-                .set_kind(kind, objects, self.sync_state.is_synced(&[kind]));
+                .set_kind(kind, objects, are_synced(&self.sync_state, &[kind]));
         }
         self.metrics.set_jobs(self.queue.len());
         self.log_served_elsewhere();
-        self.health.beat(self.sync_state.unsynced());
+        self.health.beat(unsynced(&self.sync_state));
     }
 
     /// Logs each namespace once when it passes to another installation or back.
@@ -246,7 +248,7 @@ impl Controller {
         self.served_elsewhere = left;
     }
 
-    fn handle(&mut self, WatchMessage { watch, update }: WatchMessage) {
+    fn handle(&mut self, (watch, update): WatchMessage) {
         match update {
             WatchUpdate::Object(event) => {
                 self.sync_state.received(&watch);
@@ -258,16 +260,17 @@ impl Controller {
                 self.enqueue(requeues);
             }
             WatchUpdate::Synced => {
-                let was_unsynced = self.sync_state.unsynced().is_some();
+                let was_unsynced = self.sync_state.unsynced().next().is_some();
                 self.sync_state.synced(&watch);
-                if was_unsynced && self.sync_state.unsynced().is_none() {
+                if was_unsynced && self.sync_state.unsynced().next().is_none() {
                     tracing::info!("all watches are synced");
                 }
                 let requeues = self.index.all();
                 self.enqueue(requeues);
                 self.heartbeat();
             }
-            WatchUpdate::Failed { why, is_lost } => {
+            WatchUpdate::Failed(failure) => {
+                let (why, is_lost) = (message_with_advice(&failure), failure.is_lost());
                 if self.sync_state.failed(&watch, &why, is_lost) {
                     tracing::warn!(is_lost, "watch {watch}: {why}");
                 }
@@ -289,8 +292,8 @@ impl Controller {
         while self.has_capacity()
             && let Some(key) = self.queue.pop(now)
         {
-            let nodes_synced = self.sync_state.is_synced(&[ObjectKind::Node]);
-            let action = match self.sync_state.is_synced(key.requires()) {
+            let nodes_synced = are_synced(&self.sync_state, &[ObjectKind::Node]);
+            let action = match are_synced(&self.sync_state, key.requires()) {
                 true => self.index.decide(&key, nodes_synced, SystemTime::now()),
                 false => None,
             };

@@ -2,12 +2,18 @@
 //! object counts as deleted only by a delete event, or when a complete list does not contain it.
 
 use std::{
-    collections::BTreeSet,
+    collections::VecDeque,
     fmt::Debug,
+    pin::Pin,
+    task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
 
-use futures::{Stream, StreamExt as _, future::ready};
+use futures::{
+    Stream, StreamExt as _,
+    future::ready as immediately,
+    stream::{self, BoxStream},
+};
 use kube::{
     Api, Resource,
     runtime::{
@@ -16,7 +22,15 @@ use kube::{
     },
 };
 use serde::de::DeserializeOwned;
+use tokio::time::sleep;
 use workqueue::{Attempts, Backoff};
+
+/// Why a watch failed.
+mod failure;
+/// The keys of the objects that a watch has reported.
+mod known_keys;
+pub use failure::WatchFailure;
+pub use known_keys::{KnownKeys, ObjectEvent, ObjectKey, key};
 
 const MIN_BACKOFF: Duration = Duration::from_millis(200);
 const MAX_BACKOFF: Duration = Duration::from_secs(10);
@@ -25,23 +39,138 @@ const RESET_AFTER: Duration = Duration::from_secs(30);
 const BACKOFF: Backoff = Backoff::new(MIN_BACKOFF, MAX_BACKOFF)
     .with_reset_after(RESET_AFTER)
     .with_jitter();
+/// Delay before a lost kind is listed again.
+const RELIST_DELAY: Duration = Duration::from_secs(5);
 
-/// An event of a watch, or its error.
+/// An event of the watcher of `kube`, or its error.
 pub type WatchResult<K> = Result<Event<K>, watcher::Error>;
 
-/// Namespace (empty for a cluster-scoped object) and name.
-pub type ObjectKey = (String, String);
+/// What a watch delivers.
+#[derive(Debug)]
+pub enum WatchUpdate<E> {
+    /// An event of one object.
+    Object(E),
+    /// A list is complete; the objects that it does not contain were reported as deleted before.
+    Synced,
+    Failed(WatchFailure),
+}
 
-/// All selected objects of a kind.
-pub fn objects<K>(api: Api<K>, selection: Config) -> impl Stream<Item = WatchResult<K>> + Send
+impl<E> WatchUpdate<E> {
+    pub fn map<T>(self, event: impl FnOnce(E) -> T) -> WatchUpdate<T> {
+        match self {
+            Self::Object(object) => WatchUpdate::Object(event(object)),
+            Self::Synced => WatchUpdate::Synced,
+            Self::Failed(failure) => WatchUpdate::Failed(failure),
+        }
+    }
+}
+
+/// A watch of all selected objects of a kind. It never ends.
+pub struct Watch<K> {
+    events: BoxStream<'static, WatchResult<K>>,
+    known: KnownKeys,
+    /// Updates of the latest event that were not delivered yet.
+    pending: VecDeque<WatchUpdate<ObjectEvent<K>>>,
+}
+
+impl<K> Watch<K>
+where
+    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+{
+    /// After a failure it goes on where it was.
+    pub fn open(api: Api<K>, selection: Config) -> Self {
+        Self::of_events(objects(api, selection))
+    }
+
+    /// A kind that is forbidden or missing is listed again, and only a complete list makes it synced again.
+    pub fn open_relisting(api: Api<K>, selection: Config) -> Self
+    where
+        K: Sync,
+    {
+        Self::of_events(relisted(api, selection))
+    }
+}
+
+impl<K> Watch<K> {
+    pub fn of_events(events: impl Stream<Item = WatchResult<K>> + Send + 'static) -> Self {
+        Self {
+            events: events.boxed(),
+            known: KnownKeys::default(),
+            pending: VecDeque::new(),
+        }
+    }
+
+    /// Whether the object exists, as far as known.
+    pub fn contains(&self, key: &ObjectKey) -> bool {
+        self.known.contains(key)
+    }
+}
+
+// No field is pinned by way of the watch.
+impl<K> Unpin for Watch<K> {}
+
+impl<K: Resource> Stream for Watch<K> {
+    type Item = WatchUpdate<ObjectEvent<K>>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        loop {
+            if let Some(update) = self.pending.pop_front() {
+                return Poll::Ready(Some(update));
+            }
+            match ready!(self.events.poll_next_unpin(context)) {
+                Some(Ok(event)) => {
+                    let is_synced = matches!(event, Event::InitDone);
+                    let objects = self.known.take(event).into_iter();
+                    let objects = objects.map(WatchUpdate::Object);
+                    self.pending = objects
+                        .chain(is_synced.then_some(WatchUpdate::Synced))
+                        .collect();
+                }
+                Some(Err(error)) => {
+                    return Poll::Ready(Some(WatchUpdate::Failed(WatchFailure(error))));
+                }
+                None => return Poll::Ready(None),
+            }
+        }
+    }
+}
+
+fn objects<K>(api: Api<K>, selection: Config) -> impl Stream<Item = WatchResult<K>> + Send
 where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
 {
     let mut expiry = ExpiredWatch::default();
     watcher(api, selection)
-        .filter(move |result| ready(!expiry.is_harmless(result, Instant::now())))
+        .filter(move |result| immediately(!expiry.is_harmless(result, Instant::now())))
         .backoff(WatchBackoff::default())
         .map(|result| result.map(|event| event.modify(strip_managed_fields)))
+}
+
+fn relisted<K>(api: Api<K>, selection: Config) -> impl Stream<Item = WatchResult<K>> + Send
+where
+    K: Resource + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
+{
+    let start = move |delay: Duration| {
+        let (api, selection) = (api.clone(), selection.clone());
+        stream::once(async move {
+            sleep(delay).await;
+            objects(api, selection)
+        })
+        .flatten()
+        .boxed()
+    };
+    let first = start(Duration::ZERO);
+    stream::unfold((first, start), |(mut events, start)| async move {
+        let mut result = events.next().await?;
+        if let Err(error) = result {
+            let failure = WatchFailure(error);
+            if failure.is_lost() && !failure.is_of_list() {
+                events = start(RELIST_DELAY);
+            }
+            result = Err(failure.0);
+        }
+        Some((result, (events, start)))
+    })
 }
 
 /// `410 Expired`, which every watch gets from a restarted API server: the server is available, and a relist follows
@@ -84,86 +213,13 @@ fn strip_managed_fields(object: &mut impl Resource) {
     object.meta_mut().managed_fields = None;
 }
 
-/// The keys of the objects that a watch has reported. A relist yields exact additions and deletions. Pure.
-#[derive(Debug, Default)]
-pub struct KnownKeys {
-    known: BTreeSet<ObjectKey>,
-    /// The keys of the list in progress.
-    listing: Option<BTreeSet<ObjectKey>>,
-    is_synced: bool,
-}
-
-/// An object was created or changed, or it was deleted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ObjectEvent<K> {
-    Applied(Box<K>),
-    Deleted(ObjectKey),
-}
-
-impl KnownKeys {
-    /// Whether a list was completed once.
-    pub fn is_synced(&self) -> bool {
-        self.is_synced
-    }
-
-    /// Whether the object exists, as far as known.
-    pub fn contains(&self, key: &ObjectKey) -> bool {
-        self.known.contains(key)
-    }
-
-    pub fn take<K: Resource>(&mut self, event: Event<K>) -> Vec<ObjectEvent<K>> {
-        match event {
-            Event::Apply(object) => vec![self.applied(object)],
-            Event::Delete(object) => self.deleted(&key(&object)).into_iter().collect(),
-            Event::Init => {
-                self.listing = Some(BTreeSet::new());
-                Vec::new()
-            }
-            Event::InitApply(object) => {
-                if let Some(listing) = &mut self.listing {
-                    listing.insert(key(&object));
-                }
-                vec![self.applied(object)]
-            }
-            Event::InitDone => self.listed(),
-        }
-    }
-
-    fn applied<K: Resource>(&mut self, object: K) -> ObjectEvent<K> {
-        self.known.insert(key(&object));
-        ObjectEvent::Applied(Box::new(object))
-    }
-
-    fn deleted<K>(&mut self, key: &ObjectKey) -> Option<ObjectEvent<K>> {
-        self.known
-            .remove(key)
-            .then(|| ObjectEvent::Deleted(key.clone()))
-    }
-
-    /// The list is complete: objects that it does not contain are deleted.
-    fn listed<K>(&mut self) -> Vec<ObjectEvent<K>> {
-        self.is_synced = true;
-        let listing = self.listing.take().unwrap_or_default();
-        let missing = self.known.difference(&listing);
-        let missing: Vec<ObjectKey> = missing.cloned().collect();
-        missing.iter().filter_map(|key| self.deleted(key)).collect()
-    }
-}
-
-pub fn key(object: &impl Resource) -> ObjectKey {
-    let meta = object.meta();
-    (
-        meta.namespace.clone().unwrap_or_default(),
-        meta.name.clone().unwrap_or_default(),
-    )
-}
-
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt as _;
+    use k8s_openapi::api::core::v1::Pod;
     use kube::ResourceExt as _;
 
     use super::*;
-    use k8s_openapi::api::core::v1::Pod;
 
     fn pod(name: &str) -> Pod {
         let mut pod = Pod::default();
@@ -172,38 +228,37 @@ mod tests {
         pod
     }
 
-    fn after(keys: &mut KnownKeys, events: Vec<Event<Pod>>) -> Vec<String> {
-        let events = events.into_iter().flat_map(|event| keys.take(event));
-        let word = |events: ObjectEvent<Pod>| match events {
-            ObjectEvent::Applied(pod) => format!("+{}", pod.name_any()),
-            ObjectEvent::Deleted((_, name)) => format!("-{name}"),
+    fn error(code: u16) -> WatchResult<Pod> {
+        let status = kube::core::Status {
+            code,
+            ..kube::core::Status::default()
         };
-        events.map(word).collect()
+        Err(watcher::Error::WatchError(Box::new(status)))
     }
 
     #[test]
-    fn what_a_whole_list_no_longer_holds_is_gone() {
-        let mut keys = KnownKeys::default();
-        let first = vec![
-            Event::Init,
-            Event::InitApply(pod("a")),
-            Event::InitApply(pod("b")),
-            Event::InitDone,
+    fn a_list_is_synced_after_the_deletions_that_it_implies() {
+        let events = vec![
+            Ok(Event::Init),
+            Ok(Event::InitApply(pod("a"))),
+            Ok(Event::InitDone),
+            error(500),
+            Ok(Event::Init),
+            Ok(Event::InitApply(pod("b"))),
+            Ok(Event::InitDone),
         ];
-        assert_eq!(after(&mut keys, first), ["+a", "+b"]);
-        let second = vec![Event::Init, Event::InitApply(pod("b")), Event::InitDone];
-        assert_eq!(after(&mut keys, second), ["+b", "-a"]);
-    }
-
-    #[test]
-    fn a_list_that_breaks_off_takes_nothing_away() {
-        let mut keys = KnownKeys::default();
-        let whole = vec![Event::Init, Event::InitApply(pod("a")), Event::InitDone];
-        after(&mut keys, whole);
-        let broken = vec![Event::Init, Event::InitApply(pod("b")), Event::Init];
-        assert_eq!(after(&mut keys, broken), ["+b"]);
-        let again = vec![Event::InitApply(pod("a")), Event::InitDone];
-        assert_eq!(after(&mut keys, again), ["+a", "-b"]);
+        let mut watch = Watch::of_events(stream::iter(events));
+        let mut texts = Vec::new();
+        while let Some(Some(update)) = watch.next().now_or_never() {
+            texts.push(match update {
+                WatchUpdate::Object(ObjectEvent::Applied(pod)) => format!("+{}", pod.name_any()),
+                WatchUpdate::Object(ObjectEvent::Deleted((_, name))) => format!("-{name}"),
+                WatchUpdate::Synced => "synced".to_owned(),
+                WatchUpdate::Failed(failure) => failure.code().to_string(),
+            });
+        }
+        assert_eq!(texts, ["+a", "synced", "500", "+b", "-a", "synced"]);
+        assert!(watch.contains(&key(&pod("b"))) && !watch.contains(&key(&pod("a"))));
     }
 
     #[test]
@@ -222,25 +277,11 @@ mod tests {
     #[test]
     fn an_expired_watch_is_no_failure_unless_it_expires_again_and_again() {
         let (mut expiry, now) = (ExpiredWatch::default(), Instant::now());
-        let error = |code| -> WatchResult<Pod> {
-            let status = kube::core::Status {
-                code,
-                ..kube::core::Status::default()
-            };
-            Err(watcher::Error::WatchError(Box::new(status)))
-        };
         assert!(!expiry.is_harmless(&error(500), now));
         assert!(!expiry.is_harmless(&Ok(Event::Apply(pod("a"))), now));
         assert!(expiry.is_harmless(&error(410), now));
         assert!(!expiry.is_harmless(&error(410), now + RESET_AFTER));
         assert!(!expiry.is_harmless(&error(410), now + 2 * RESET_AFTER));
         assert!(expiry.is_harmless(&error(410), now + 4 * RESET_AFTER));
-    }
-
-    #[test]
-    fn an_unknown_object_cannot_be_deleted() {
-        let mut keys = KnownKeys::default();
-        assert!(after(&mut keys, vec![Event::Delete(pod("a"))]).is_empty());
-        assert!(!keys.is_synced());
     }
 }

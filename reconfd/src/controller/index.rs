@@ -13,11 +13,14 @@ use kube::core::error_boundary::InvalidObject;
 use super::{
     action::Action,
     objects::{ClaimInfo, NodeInfo, PodInfo, ReportInfo},
-    reconcile_key::{Delay, ObjectKind, ReconcileKey, Requeue},
+    reconcile_key::{Delay, ReconcileKey, Requeue},
 };
-use crate::scope::{
-    Scope,
-    precedence::{Earlier, ServedScopes},
+use crate::{
+    kinds::ObjectKind,
+    scope::{
+        Scope,
+        precedence::{Earlier, ServedScopes},
+    },
 };
 
 /// Node-local bridges.

@@ -17,8 +17,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use super::reconcile_key::ObjectKind;
-use crate::{address::sources::ALL, http::Encode};
+use crate::{address::sources::ALL, http::Encode, kinds::ObjectKind};
 
 const OK: &str = "ok";
 const FAILED: &str = "failed";

@@ -11,10 +11,10 @@ use crds::{
     ReservedNetworks, ReservedNetworksSpec,
     reserved::{ReadState, SourceState},
 };
-use futures::{Stream, StreamExt as _};
+use futures::StreamExt as _;
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 use kube::{Api, Client, core::DeserializeGuard, runtime::watcher::Config};
-use kubeio::watch::{KnownKeys, ObjectEvent, WatchResult, key, objects};
+use kubeio::watch::{ObjectEvent, Watch, WatchUpdate};
 use tokio::time::sleep_until;
 
 use self::{
@@ -66,54 +66,43 @@ pub struct NetworkPublisher {
 /// Runs the publisher; ends only with its watch.
 pub async fn publish(client: Client, installation: &str, scope: &Scope, metrics: Metrics) {
     let api: Api<Guarded> = Api::all(client.clone());
-    let mut own = std::pin::pin!(objects(api, Config::default()));
-    let (mut known, mut present) = (KnownKeys::default(), BTreeMap::new());
-    let mut logged = String::new();
-    while !known.is_synced() {
-        let Some(result) = own.next().await else {
-            return;
-        };
-        if let Err(error) = &result
-            && logged != error.to_string()
-        {
-            logged = error.to_string();
-            tracing::warn!("cannot list ReservedNetworks: {logged}");
+    let mut own = Watch::open(api, Config::default());
+    let (mut present, mut logged) = (BTreeMap::new(), String::new());
+    loop {
+        match own.next().await {
+            Some(WatchUpdate::Object(event)) => {
+                take_own(installation, &mut present, event);
+            }
+            Some(WatchUpdate::Failed(failure)) => {
+                let why = failure.0.to_string();
+                if logged != why {
+                    tracing::warn!("cannot list ReservedNetworks: {why}");
+                    logged = why;
+                }
+            }
+            Some(WatchUpdate::Synced) => break,
+            None => return,
         }
-        take_own(installation, &mut known, &mut present, result);
     }
     let networks = NetworkPublisher::new(client, (installation, scope), metrics, present);
-    networks.run(own, known).await;
+    networks.run(own).await;
 }
 
 /// Applies an event to the own objects. Returns whether one of them changed.
 fn take_own(
     installation: &str,
-    known: &mut KnownKeys,
     present: &mut BTreeMap<String, ReservedNetworksSpec>,
-    result: WatchResult<Guarded>,
+    event: ObjectEvent<Guarded>,
 ) -> bool {
-    let Ok(event) = result else {
+    let ((_, called), object) = event.into_parts();
+    if called != installation && number(installation, &called).is_none() {
         return false;
-    };
-    let mut is_changed = false;
-    for news in known.take(event) {
-        let ((_, called), spec) = match news {
-            ObjectEvent::Applied(object) => (
-                key(object.as_ref()),
-                object.0.ok().map(|object| object.spec),
-            ),
-            ObjectEvent::Deleted(key) => (key, None),
-        };
-        if called != installation && number(installation, &called).is_none() {
-            continue;
-        }
-        is_changed |= match spec {
-            Some(spec) => present.insert(called, spec.clone()) != Some(spec),
-            // An object that cannot be parsed is written again.
-            None => present.remove(&called).is_some(),
-        };
     }
-    is_changed
+    match object.and_then(|object| object.0.ok()) {
+        Some(object) => present.insert(called, object.spec.clone()) != Some(object.spec),
+        // An object that cannot be parsed is written again.
+        None => present.remove(&called).is_some(),
+    }
 }
 
 impl NetworkPublisher {
@@ -144,18 +133,15 @@ impl NetworkPublisher {
         }
     }
 
-    async fn run(
-        mut self,
-        mut own: impl Stream<Item = WatchResult<Guarded>> + Unpin,
-        mut known: KnownKeys,
-    ) {
+    async fn run(mut self, mut own: Watch<Guarded>) {
         loop {
             let next = self.next();
             tokio::select! {
                 Some((at, event)) = self.watches.events.next() => self.handle(at, event),
-                Some(result) = own.next() => {
-                    let present = &mut self.present;
-                    self.schedule.is_changed |= take_own(&self.installation, &mut known, present, result);
+                Some(update) = own.next() => {
+                    if let WatchUpdate::Object(event) = update {
+                        self.schedule.is_changed |= take_own(&self.installation, &mut self.present, event);
+                    }
                 }
                 () = sleep_until(next.into()) => (),
             }

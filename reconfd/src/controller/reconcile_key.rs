@@ -9,20 +9,7 @@ const POLICY_GRACE: Duration = Duration::from_secs(10);
 /// Delay before an orphaned object is deleted: its pod or node may reappear.
 const ORPHAN_GRACE: Duration = Duration::from_secs(30);
 
-/// A watched kind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum ObjectKind {
-    AddressClaim,
-    Namespace,
-    Node,
-    Pod,
-    PodConfig,
-    PodConfigAllowance,
-    PodConfigPolicy,
-    PodReport,
-    PeerSlice,
-    ReservedNetworks,
-}
+use crate::kinds::ObjectKind;
 
 /// A VXLAN segment of a namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -194,36 +181,6 @@ impl ReconcileKey {
             Self::PolicyUse { .. } => ObjectKind::PodConfigPolicy,
             Self::OrphanReport { .. } => ObjectKind::PodReport,
             Self::OrphanClaim { .. } => ObjectKind::AddressClaim,
-        }
-    }
-}
-
-impl ObjectKind {
-    pub const ALL: [Self; 10] = [
-        Self::AddressClaim,
-        Self::Namespace,
-        Self::Node,
-        Self::Pod,
-        Self::PodConfig,
-        Self::PodConfigAllowance,
-        Self::PodConfigPolicy,
-        Self::PodReport,
-        Self::PeerSlice,
-        Self::ReservedNetworks,
-    ];
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::AddressClaim => "AddressClaim",
-            Self::Namespace => "Namespace",
-            Self::Node => "Node",
-            Self::Pod => "Pod",
-            Self::PodConfig => "PodConfig",
-            Self::PodConfigAllowance => "PodConfigAllowance",
-            Self::PodConfigPolicy => "PodConfigPolicy",
-            Self::PodReport => "PodReport",
-            Self::PeerSlice => "PeerSlice",
-            Self::ReservedNetworks => "ReservedNetworks",
         }
     }
 }

@@ -1,60 +1,35 @@
 //! The watches of the controller, merged into one stream.
 
-use std::{fmt::Debug, time::Duration};
+use std::fmt::Debug;
 
 use crds::{
     AddressClaim, PeerSlice, PodConfig, PodConfigAllowance, PodConfigPolicy, PodReport,
     ReservedNetworks,
 };
 use futures::{
-    Stream, StreamExt as _,
-    stream::{self, BoxStream, SelectAll},
+    StreamExt as _,
+    stream::{BoxStream, SelectAll},
 };
-use kube::{
-    Api, Client, Resource,
-    core::{DeserializeGuard, NamespaceResourceScope},
-    runtime::watcher::{Config, Error, Event},
-};
+use kube::{Client, Resource, core::DeserializeGuard, runtime::watcher::Config};
 use kubeio::{
-    client::error_text,
-    watch::{KnownKeys, ObjectEvent, WatchResult, key, objects},
+    api_scope::{ApiScope, apis},
+    sync_state::SyncState,
+    watch::{ObjectEvent, Watch, WatchFailure, WatchUpdate, key},
 };
 use serde::de::DeserializeOwned;
-use tokio::time::sleep;
 
 use super::{
     index::{IndexEvent, ObjectChange, Read},
     objects::Node,
-    reconcile_key::ObjectKind,
-    sync_state::WatchId,
 };
 use crate::{
+    kinds::{ObjectKind, WatchId},
     scope::Scope,
     source::{NamespaceMeta, Pod},
 };
 
-/// Delay before a forbidden or missing kind is listed again.
-const RELIST_DELAY: Duration = Duration::from_secs(5);
-
 /// An update of one watch.
-#[derive(Debug)]
-pub struct WatchMessage {
-    pub watch: WatchId,
-    pub update: WatchUpdate,
-}
-
-/// What a watch delivers.
-#[derive(Debug)]
-pub enum WatchUpdate {
-    Object(Box<IndexEvent>),
-    /// All objects of the watch have been message.
-    Synced,
-    Failed {
-        why: String,
-        /// The watch is no longer synced.
-        is_lost: bool,
-    },
-}
+pub type WatchMessage = (WatchId, WatchUpdate<Box<IndexEvent>>);
 
 /// Opens one watch per kind over the cluster, or one per served namespace.
 pub fn watches(
@@ -74,26 +49,26 @@ pub fn watches(
 
 /// The kinds that are watched over the whole cluster.
 fn watch_cluster(watches: &mut Watches) {
-    watches.of_cluster(ObjectKind::Namespace, |namespace: Option<NamespaceMeta>| {
+    watches.add(ObjectKind::Namespace, |namespace: Option<NamespaceMeta>| {
         let live = namespace.filter(|n| n.metadata.deletion_timestamp.is_none());
         ObjectChange::Namespace(live.map(|n| n.metadata.labels.unwrap_or_default()))
     });
-    watches.of_cluster(ObjectKind::Node, |node: Option<Node>| {
+    watches.add(ObjectKind::Node, |node: Option<Node>| {
         ObjectChange::Node(node.map(Into::into))
     });
-    watches.of_cluster(
+    watches.add(
         ObjectKind::PodConfigPolicy,
         |policy: Option<Guarded<PodConfigPolicy>>| {
             ObjectChange::Policy(policy.map(|policy| Box::new(read(policy))))
         },
     );
-    watches.of_cluster(
+    watches.add(
         ObjectKind::AddressClaim,
         |claim: Option<Guarded<AddressClaim>>| {
             ObjectChange::Claim(claim.and_then(|claim| read(claim).ok()).map(Into::into))
         },
     );
-    watches.of_cluster(
+    watches.add(
         ObjectKind::ReservedNetworks,
         |networks: Option<Guarded<ReservedNetworks>>| {
             let spec = networks.and_then(|networks| read(networks).ok());
@@ -104,22 +79,22 @@ fn watch_cluster(watches: &mut Watches) {
 
 /// The kinds that are watched in the served namespaces.
 fn watch_namespaces(watches: &mut Watches) {
-    watches.of_namespaces(ObjectKind::Pod, |pod: Option<Pod>| {
+    watches.add(ObjectKind::Pod, |pod: Option<Pod>| {
         ObjectChange::Pod(pod.map(Into::into))
     });
-    watches.of_namespaces(
+    watches.add(
         ObjectKind::PodConfig,
         |config: Option<Guarded<PodConfig>>| {
             ObjectChange::PodConfig(config.map(|config| Box::new(read(config))))
         },
     );
-    watches.of_namespaces(
+    watches.add(
         ObjectKind::PodReport,
         |report: Option<Guarded<PodReport>>| {
             ObjectChange::PodReport(report.and_then(|report| read(report).ok()).map(Into::into))
         },
     );
-    watches.of_namespaces(
+    watches.add(
         ObjectKind::PodConfigAllowance,
         |allowance: Option<Guarded<PodConfigAllowance>>| {
             ObjectChange::Allowance(
@@ -127,7 +102,7 @@ fn watch_namespaces(watches: &mut Watches) {
             )
         },
     );
-    watches.of_namespaces(
+    watches.add(
         ObjectKind::PeerSlice,
         |slice: Option<Guarded<PeerSlice>>| {
             ObjectChange::PeerSlice(slice.map(|slice| read(slice).map(|slice| slice.spec)))
@@ -155,156 +130,62 @@ struct Watches {
 }
 
 impl Watches {
-    fn of_cluster<K>(&mut self, kind: ObjectKind, change: fn(Option<K>) -> ObjectChange)
+    /// One watch over the cluster; of a kind with namespaces, one for each served namespace if these are limited.
+    fn add<K>(&mut self, kind: ObjectKind, change: fn(Option<K>) -> ObjectChange)
     where
-        K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
-    {
-        self.add(Api::all(self.client.clone()), kind, None, change);
-    }
-
-    fn of_namespaces<K>(&mut self, kind: ObjectKind, change: fn(Option<K>) -> ObjectChange)
-    where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+        K: Resource<DynamicType = (), Scope: ApiScope>,
         K: Clone + DeserializeOwned + Debug + Send + Sync + 'static,
     {
-        if !self.scope.is_limited() {
-            return self.of_cluster(kind, change);
+        for (namespace, api) in apis::<K>(&self.client, &self.scope.namespaces) {
+            let id = WatchId { kind, namespace };
+            self.ids.push(id.clone());
+            let updates = Watch::open_relisting(api, Config::default());
+            let messages = updates.map(move |update| {
+                let update = update.map(|event| index_event(event, change));
+                (id.clone(), update)
+            });
+            self.streams.push(messages.boxed());
         }
-        for namespace in self.scope.namespaces.clone() {
-            let api = Api::namespaced(self.client.clone(), &namespace);
-            self.add(api, kind, Some(namespace), change);
-        }
-    }
-
-    fn add<K>(
-        &mut self,
-        api: Api<K>,
-        kind: ObjectKind,
-        namespace: Option<String>,
-        change: fn(Option<K>) -> ObjectChange,
-    ) where
-        K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
-    {
-        let id = WatchId { kind, namespace };
-        self.ids.push(id.clone());
-        let updates = watched(api, Config::default())
-            .scan(KnownKeys::default(), move |known, result| {
-                let words = take(known, result, change);
-                std::future::ready(Some(stream::iter(words)))
-            })
-            .flatten();
-        let messages = updates.map(move |update| WatchMessage {
-            watch: id.clone(),
-            update,
-        });
-        self.streams.push(messages.boxed());
     }
 }
 
-/// Watches forever. A kind that is forbidden or missing is listed again: only a complete list makes it synced
-/// again.
-pub(super) fn watched<K>(
-    api: Api<K>,
-    selection: Config,
-) -> impl Stream<Item = WatchResult<K>> + Send
-where
-    K: Resource + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
-{
-    let start = move |delay: Duration| {
-        let (api, selection) = (api.clone(), selection.clone());
-        stream::once(async move {
-            sleep(delay).await;
-            objects(api, selection)
-        })
-        .flatten()
-        .boxed()
-    };
-    let first = start(Duration::ZERO);
-    stream::unfold((first, start), |(mut watch, start)| async move {
-        let result = watch.next().await?;
-        let is_over = result
-            .as_ref()
-            .is_err_and(|error| is_lost(error) && !matches!(error, Error::InitialListFailed(_)));
-        if is_over {
-            watch = start(RELIST_DELAY);
-        }
-        Some((result, (watch, start)))
+fn index_event<K: Resource>(
+    event: ObjectEvent<K>,
+    change: fn(Option<K>) -> ObjectChange,
+) -> Box<IndexEvent> {
+    let ((namespace, name), object) = event.into_parts();
+    Box::new(IndexEvent {
+        namespace,
+        name,
+        change: change(object),
     })
 }
 
-fn take<K>(
-    known: &mut KnownKeys,
-    result: WatchResult<K>,
-    change: fn(Option<K>) -> ObjectChange,
-) -> Vec<WatchUpdate>
-where
-    K: Resource,
-{
-    let event = match result {
-        Ok(event) => event,
-        Err(error) => {
-            return vec![WatchUpdate::Failed {
-                why: message_with_advice(&error),
-                is_lost: is_lost(&error),
-            }];
-        }
-    };
-    let is_synced = matches!(event, Event::InitDone);
-    let updates = known.take(event).into_iter().map(|news| {
-        let ((namespace, name), object) = match news {
-            ObjectEvent::Applied(object) => (key(object.as_ref()), Some(*object)),
-            ObjectEvent::Deleted(key) => (key, None),
-        };
-        let change = change(object);
-        WatchUpdate::Object(Box::new(IndexEvent {
-            namespace,
-            name,
-            change,
-        }))
+/// Whether all watches of these kinds are synced.
+pub fn are_synced(state: &SyncState<WatchId>, kinds: &[ObjectKind]) -> bool {
+    state.are_synced(|id| kinds.contains(&id.kind))
+}
+
+/// Message that names the watches that are not synced, if any.
+pub fn unsynced(state: &SyncState<WatchId>) -> Option<String> {
+    let messages = state.unsynced().map(|(id, error)| match error {
+        Some(error) => format!("no list of {id}: {error}"),
+        None => format!("no list of {id} yet"),
     });
-    updates
-        .chain(is_synced.then_some(WatchUpdate::Synced))
-        .collect()
-}
-
-/// Forbidden, or no such kind: cached objects are no longer valid.
-fn is_lost(error: &Error) -> bool {
-    matches!(code_of(error), 403 | 404)
-}
-
-/// The HTTP status code; 0 without a response.
-pub(super) fn code_of(error: &Error) -> u16 {
-    match error {
-        Error::InitialListFailed(kube::Error::Api(status))
-        | Error::WatchStartFailed(kube::Error::Api(status))
-        | Error::WatchFailed(kube::Error::Api(status))
-        | Error::WatchError(status) => status.code,
-        _ => 0,
-    }
-}
-
-/// The server's error message.
-pub(super) fn error_message(error: &Error) -> String {
-    match error {
-        Error::InitialListFailed(error)
-        | Error::WatchStartFailed(error)
-        | Error::WatchFailed(error) => error_text(error),
-        Error::WatchError(status) => status.message.clone(),
-        Error::NoResourceVersion => error.to_string(),
-    }
+    let messages: Vec<String> = messages.collect();
+    (!messages.is_empty()).then(|| messages.join("; "))
 }
 
 /// The error message, with advice for known causes.
-fn message_with_advice(error: &Error) -> String {
-    let message = error_message(error);
-    let code = match error {
-        Error::InitialListFailed(kube::Error::Api(status))
-        | Error::WatchStartFailed(kube::Error::Api(status)) => status.code,
-        _ => 0,
-    };
-    match code {
-        404 => format!("{message}; are the definitions of podconfig.dev installed?"),
-        403 => format!("{message}; the account needs the role podconfig-controller"),
+pub fn message_with_advice(failure: &WatchFailure) -> String {
+    let message = failure.message();
+    match failure.code() {
+        404 if failure.is_at_start() => {
+            format!("{message}; are the definitions of podconfig.dev installed?")
+        }
+        403 if failure.is_at_start() => {
+            format!("{message}; the account needs the role podconfig-controller")
+        }
         _ => message,
     }
 }

@@ -12,10 +12,10 @@ mod rewrite;
 mod serve;
 mod stores;
 mod watch_state;
+mod watches;
 mod write_queue;
 
 use std::{
-    fmt::Debug,
     io,
     path::PathBuf,
     sync::{Arc, mpsc},
@@ -23,7 +23,6 @@ use std::{
     time::Duration,
 };
 
-use kube::{Api, Client, Resource, core::NamespaceResourceScope};
 use tokio::sync::{Notify, oneshot};
 
 pub use self::{
@@ -124,18 +123,4 @@ impl Drop for Cluster {
             let _ = thread.join();
         }
     }
-}
-
-/// The API handles of a kind: cluster-wide, or one for each served namespace.
-pub fn apis<K>(client: &Client, scope: &Scope) -> Vec<Api<K>>
-where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Debug,
-{
-    if !scope.is_limited() {
-        return vec![Api::all(client.clone())];
-    }
-    let namespaces = scope.namespaces.iter();
-    namespaces
-        .map(|namespace| Api::namespaced(client.clone(), namespace))
-        .collect()
 }

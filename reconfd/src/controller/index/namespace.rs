@@ -18,8 +18,9 @@ use crate::{
         allowance::effective,
         objects::{PodInfo, ReportInfo},
         peers::TunnelEndpoints,
-        reconcile_key::{Delay, ObjectKind, ReconcileKey, Requeue, SegmentKey},
+        reconcile_key::{Delay, ReconcileKey, Requeue, SegmentKey},
     },
+    kinds::ObjectKind,
     podconfig::policy,
 };
 

@@ -5,8 +5,9 @@ use crds::PodConfigPolicy;
 use super::{ClusterIndex, Read};
 use crate::controller::{
     action::Action,
-    reconcile_key::{Delay, ObjectKind, ReconcileKey, Requeue},
+    reconcile_key::{Delay, ReconcileKey, Requeue},
 };
+use crate::kinds::ObjectKind;
 
 impl ClusterIndex {
     /// A policy that cannot be parsed keeps its previous state.

@@ -1,8 +1,6 @@
 //! The watches of all served sources, merged into one stream of events. They are opened and closed with their
 //! kinds.
 
-use std::future::ready;
-
 use futures::{
     StreamExt as _,
     stream::{self, BoxStream, SelectAll},
@@ -10,17 +8,14 @@ use futures::{
 use kube::{
     Api, Client,
     core::{ApiResource, DynamicObject},
-    runtime::watcher::{Config, Event},
+    runtime::watcher::Config,
 };
-use kubeio::watch::{KnownKeys, ObjectEvent, ObjectKey, WatchResult, key};
+use kubeio::watch::{ObjectEvent, ObjectKey, Watch, WatchFailure, WatchUpdate};
 use serde_json::json;
 use tokio::sync::oneshot;
 
 use super::sources::SourceEvent;
-use crate::{
-    address::sources::{ALL, Extracted, Selector, SourceKind, read},
-    controller::watches::{code_of, error_message, watched},
-};
+use crate::address::sources::{ALL, Extracted, Selector, SourceKind, read};
 
 /// Watch timeout in seconds: a running watch does not notice that its permission was revoked, but a restart does.
 const WATCH_TIMEOUT: u32 = 20;
@@ -89,11 +84,8 @@ fn events(
     resource: &ApiResource,
 ) -> BoxStream<'static, SourceEvent> {
     let (api, selection) = selection(client, source_kind, resource);
-    let events = watched(api, selection)
-        .scan(KnownKeys::default(), move |known, result| {
-            ready(Some(stream::iter(take(source_kind, known, result))))
-        })
-        .flatten();
+    let updates = Watch::open_relisting(api, selection);
+    let events = updates.map(move |update| source_event(source_kind, update));
     stream::iter([SourceEvent::Restarted]).chain(events).boxed()
 }
 
@@ -122,49 +114,37 @@ fn selection(
     }
 }
 
-fn take(
+fn source_event(
     source_kind: &SourceKind,
-    known: &mut KnownKeys,
-    result: WatchResult<DynamicObject>,
-) -> Vec<SourceEvent> {
-    let event = match result {
-        Ok(event) => event,
-        Err(error) => {
-            let code = code_of(&error);
-            return vec![SourceEvent::Failed {
-                why: describe_error(source_kind, &error_message(&error), code),
-                code,
-            }];
+    update: WatchUpdate<ObjectEvent<DynamicObject>>,
+) -> SourceEvent {
+    match update {
+        WatchUpdate::Object(event) => {
+            let (key, object) = event.into_parts();
+            let extracted = object.map(|object| read_object(source_kind, &key, object));
+            SourceEvent::Object(key, extracted)
         }
-    };
-    let is_synced = matches!(event, Event::InitDone);
-    let news = known.take(event).into_iter();
-    let objects = news.map(|news| match news {
-        ObjectEvent::Applied(object) => {
-            let (key, extracted) = read_object(source_kind, *object);
-            SourceEvent::Object(key, Some(extracted))
-        }
-        ObjectEvent::Deleted(key) => SourceEvent::Object(key, None),
-    });
-    objects
-        .chain(is_synced.then_some(SourceEvent::Synced))
-        .collect()
+        WatchUpdate::Synced => SourceEvent::Synced,
+        WatchUpdate::Failed(failure) => SourceEvent::Failed {
+            code: failure.code(),
+            why: describe_error(source_kind, &failure),
+        },
+    }
 }
 
 /// Reads the networks of an object and drops the rest.
-fn read_object(source_kind: &SourceKind, object: DynamicObject) -> (ObjectKey, Extracted) {
-    let key = key(&object);
+fn read_object(source_kind: &SourceKind, key: &ObjectKey, object: DynamicObject) -> Extracted {
     let mut value = object.data;
     if let Some(fields) = value.as_object_mut() {
         let metadata = json!({"namespace": key.0, "name": key.1});
         fields.insert("metadata".into(), metadata);
     }
-    let extracted = read(source_kind, &value);
-    (key, extracted)
+    read(source_kind, &value)
 }
 
 /// Error message with the permission that is missing.
-fn describe_error(source_kind: &SourceKind, message: &str, code: u16) -> String {
+fn describe_error(source_kind: &SourceKind, failure: &WatchFailure) -> String {
+    let message = failure.message();
     let place = match source_kind.selector {
         Selector::Named(namespace, _) | Selector::Labelled(namespace, _)
             if !namespace.is_empty() =>
@@ -177,7 +157,7 @@ fn describe_error(source_kind: &SourceKind, message: &str, code: u16) -> String 
         "" => source_kind.plural.to_owned(),
         group => format!("{}.{group}", source_kind.plural),
     };
-    let grant = match code {
+    let grant = match failure.code() {
         401 | 403 => format!("; grant the controller list and watch of {resource}{place}"),
         _ => String::new(),
     };

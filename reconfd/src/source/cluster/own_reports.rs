@@ -7,21 +7,15 @@
 
 use std::{collections::BTreeMap, future::pending, time::Instant};
 
-use super::{reports::NODE_FIELD, watch_state::why, write_queue::WriteQueue};
+use super::{reports::NODE_FIELD, write_queue::WriteQueue};
 use crate::{metrics::Metrics, source::Stores};
 use crds::PodReport;
-use futures::{
-    StreamExt as _,
-    stream::{self, BoxStream},
-};
-use kube::{
-    Api, Client,
-    core::DeserializeGuard,
-    runtime::watcher::{Config, Event},
-};
+use futures::{StreamExt as _, stream};
+use kube::{Api, Client, core::DeserializeGuard, runtime::watcher::Config};
 use kubeio::{
     deadline::until,
-    watch::{self, KnownKeys, ObjectEvent, ObjectKey, WatchResult},
+    sync_state::SyncState,
+    watch::{ObjectEvent, ObjectKey, Watch, WatchUpdate},
 };
 
 const KIND: &str = "podreports";
@@ -35,15 +29,11 @@ pub struct OwnReports {
     stores: Stores,
     metrics: Metrics,
     /// By namespace.
-    watches: BTreeMap<String, Watch>,
+    watches: BTreeMap<String, Watch<Guarded>>,
+    states: SyncState<String>,
 }
 
-struct Watch {
-    stream: BoxStream<'static, WatchResult<Guarded>>,
-    keys: KnownKeys,
-    /// The current error of the watch.
-    error: Option<String>,
-}
+type Update = WatchUpdate<ObjectEvent<Guarded>>;
 
 impl OwnReports {
     pub fn new(
@@ -59,6 +49,7 @@ impl OwnReports {
             stores,
             metrics,
             watches: BTreeMap::new(),
+            states: SyncState::default(),
         }
     }
 
@@ -69,7 +60,7 @@ impl OwnReports {
             self.sync_watches();
             let due = until(queue.next_rewrite());
             tokio::select! {
-                (namespace, result) = next(&mut self.watches) => self.take(&namespace, result),
+                (namespace, update) = next(&mut self.watches) => self.take(&namespace, update),
                 () = queue.namespaces_changed() => (),
                 () = due => self.write_again(),
             }
@@ -79,54 +70,51 @@ impl OwnReports {
     /// Opens one watch in each namespace where this node has reports, and closes the others.
     fn sync_watches(&mut self) {
         let namespaces = self.queue.namespaces();
-        self.watches.retain(|name, _| namespaces.contains(name));
+        self.watches.retain(|name, _| {
+            let is_open = namespaces.contains(name);
+            if !is_open {
+                self.states.close(name);
+            }
+            is_open
+        });
         for namespace in namespaces {
-            let open = || {
-                let api: Api<Guarded> = Api::namespaced(self.client.clone(), &namespace);
-                let of_node = Config::default().fields(&format!("{NODE_FIELD}={}", self.node));
-                Watch {
-                    stream: watch::objects(api, of_node).boxed(),
-                    keys: KnownKeys::default(),
-                    error: None,
-                }
-            };
-            self.watches.entry(namespace.clone()).or_insert_with(open);
+            if self.watches.contains_key(&namespace) {
+                continue;
+            }
+            let api: Api<Guarded> = Api::namespaced(self.client.clone(), &namespace);
+            let of_node = Config::default().fields(&format!("{NODE_FIELD}={}", self.node));
+            self.states.open(namespace.clone());
+            self.watches.insert(namespace, Watch::open(api, of_node));
         }
     }
 
-    fn take(&mut self, namespace: &str, result: WatchResult<Guarded>) {
-        let Some(watch) = self.watches.get_mut(namespace) else {
-            return;
-        };
-        let event = match result {
-            Ok(event) => event,
-            Err(error) => {
+    fn take(&mut self, namespace: &String, update: Update) {
+        let now = Instant::now();
+        let is_recovered = match update {
+            WatchUpdate::Object(event) => {
+                let (key, report) = event.into_parts();
+                // A report that cannot be parsed differs from what was written.
+                let status = report.and_then(|report| report.0.ok()?.status);
+                self.queue.observed(&key, status, now);
+                self.states.received(namespace)
+            }
+            WatchUpdate::Synced => {
+                if let Some(watch) = self.watches.get(namespace) {
+                    self.queue.listed(namespace, |key| watch.contains(key), now);
+                }
+                self.states.synced(namespace)
+            }
+            WatchUpdate::Failed(failure) => {
                 self.metrics.watch_restarted(KIND);
-                let why = why(&error);
-                if watch.error.replace(why.clone()).as_ref() != Some(&why) {
+                let why = failure.refusal();
+                if self.states.failed(namespace, &why, false) {
                     tracing::warn!(kind = KIND, namespace, "{why}");
                 }
-                return;
+                false
             }
         };
-        if watch.error.take().is_some() {
+        if is_recovered {
             tracing::info!(kind = KIND, namespace, "watch recovered");
-        }
-        let (now, is_whole) = (Instant::now(), matches!(event, Event::InitDone));
-        for event in watch.keys.take(event) {
-            match event {
-                // A report that cannot be parsed differs from what was written.
-                ObjectEvent::Applied(report) => {
-                    let key = watch::key(report.as_ref());
-                    let status = report.0.ok().and_then(|report| report.status);
-                    self.queue.observed(&key, status, now);
-                }
-                ObjectEvent::Deleted(key) => self.queue.observed(&key, None, now),
-            }
-        }
-        if is_whole {
-            let keys = &watch.keys;
-            self.queue.listed(namespace, |key| keys.contains(key), now);
         }
     }
 
@@ -147,13 +135,12 @@ impl OwnReports {
 }
 
 /// The next event of any watch.
-async fn next(watches: &mut BTreeMap<String, Watch>) -> (String, WatchResult<Guarded>) {
-    let tagged = watches.iter_mut().map(|(namespace, watch)| {
-        let result = watch.stream.by_ref();
-        result.map(|result| (namespace.clone(), result))
-    });
+async fn next(watches: &mut BTreeMap<String, Watch<Guarded>>) -> (String, Update) {
+    let tagged = watches
+        .iter_mut()
+        .map(|(namespace, watch)| watch.map(|update| (namespace.clone(), update)));
     match stream::select_all(tagged).next().await {
-        Some(result) => result,
+        Some(update) => update,
         // There are no watches; a watch never ends.
         None => pending().await,
     }

@@ -8,6 +8,7 @@ use kube::{
     core::DeserializeGuard,
 };
 use kubeio::{
+    api_scope::apis,
     watch::{ObjectKey, key},
     write_error::WriteError,
 };
@@ -82,7 +83,7 @@ pub async fn of_node(
 ) -> Result<Vec<PodReport>, kube::Error> {
     let selection = ListParams::default().fields(&format!("{NODE_FIELD}={node}"));
     let mut reports = Vec::new();
-    for api in super::apis::<DeserializeGuard<PodReport>>(client, scope) {
+    for (_, api) in apis::<DeserializeGuard<PodReport>>(client, &scope.namespaces) {
         // A report of another version that cannot be parsed is written again.
         let listed = api.list(&selection).await?.items.into_iter();
         reports.extend(listed.filter_map(|report| report.0.ok()));

@@ -1,38 +1,23 @@
 //! The API thread: watches fill the stores, and the write queue is drained.
 
 use std::{
-    collections::BTreeMap,
-    fmt::Debug,
-    pin::Pin,
     sync::{Arc, mpsc},
     time::{Duration, Instant},
 };
 
 use anyhow::bail;
-use futures::{Stream, StreamExt as _, stream};
-use k8s_openapi::api::core::v1::{Namespace, Node};
-use kube::{Api, Client, Resource, core::PartialObjectMeta, runtime::watcher};
-use kubeio::{
-    client,
-    deadline::until,
-    events::Events,
-    watch::{self, KnownKeys, WatchResult},
-};
-use serde::de::DeserializeOwned;
+use futures::StreamExt as _;
+use k8s_openapi::api::core::v1::Node;
+use kube::{Api, Client, core::PartialObjectMeta};
+use kubeio::{client, deadline::until, events::Events};
 use tokio::{
     sync::{Notify, oneshot},
     time::{sleep, timeout},
 };
 
 use super::{
-    Options,
-    api_writer::ApiWriter,
-    apis,
-    claims::Driver,
-    own_reports::OwnReports,
-    reports,
-    stores::StoreUpdater,
-    watch_state::{WatchEvent, WatchStates},
+    Options, api_writer::ApiWriter, claims::Driver, own_reports::OwnReports, reports,
+    stores::StoreUpdater, watch_state::WatchStates, watches::DaemonWatches,
     write_queue::WriteQueue,
 };
 use crate::{
@@ -60,8 +45,6 @@ pub struct Service {
     /// Sent once: initial lists are complete, or startup failed permanently.
     pub complete: mpsc::Sender<anyhow::Result<()>>,
 }
-
-type WatchStreams = Vec<Pin<Box<dyn Stream<Item = WatchEvent> + Send>>>;
 
 impl Service {
     /// Runs until it is stopped; a permanent failure is sent to `complete`.
@@ -156,14 +139,19 @@ impl Service {
     }
 
     async fn poll(&self, client: &Client, writer: StoreWriter, notify: &dyn Fn(Trigger)) {
-        let (streams, mut states) = self.open(client, writer);
-        let mut event = stream::select_all(streams);
+        let mut watches = DaemonWatches::open(client, &self.options);
+        let (scope, installation) = (self.options.scope.clone(), &*self.options.installation);
+        let mut states = WatchStates {
+            updater: StoreUpdater::new(writer, (scope, installation), self.claims.0.clone()),
+            sync: watches.ids.drain(..).collect(),
+            metrics: self.metrics.clone(),
+        };
         let mut is_complete = false;
         loop {
             let expiry = states.updater.next_expiry();
             let changes = tokio::select! {
-                event = event.next() => match event {
-                    Some(event) => states.take(event),
+                update = watches.updates.next() => match update {
+                    Some(update) => states.take(update).into_iter().collect(),
                     None => return,
                 },
                 () = until(expiry) => states.expire(Instant::now()),
@@ -174,7 +162,7 @@ impl Service {
             }
             match states.unsynced() {
                 // An initial list in progress is not worth a warning.
-                Some(lists) if states.failing.is_empty() => drop(self.health.wait_for(&lists)),
+                Some(lists) if !states.is_any_failing() => drop(self.health.wait_for(&lists)),
                 Some(lists) => self.wait(&lists),
                 None => {
                     is_complete = true;
@@ -184,86 +172,4 @@ impl Service {
             }
         }
     }
-
-    /// Opens the watches, limited to this node and to the served namespaces.
-    fn open(&self, client: &Client, writer: StoreWriter) -> (WatchStreams, WatchStates) {
-        let scope = &self.options.scope;
-        let whole = watcher::Config::default;
-        let on_node = whole().fields(&format!("spec.nodeName={}", self.options.node));
-        let of_node = whole().fields(&format!("spec.node={}", self.options.node));
-        let named = |name: &String| whole().fields(&format!("metadata.name={name}"));
-        let namespaces = match scope.is_limited() {
-            true => scope.namespaces.iter().map(named).collect(),
-            false => vec![whole()],
-        };
-        let mut streams: WatchStreams = Vec::new();
-        let states = WatchStates {
-            updater: StoreUpdater::new(writer, scope.clone(), &self.options.installation),
-            podconfigs: watch_each(
-                &mut streams,
-                apis(client, scope),
-                &whole(),
-                WatchEvent::PodConfig,
-            ),
-            policies: watch_each(
-                &mut streams,
-                vec![Api::all(client.clone())],
-                &whole(),
-                WatchEvent::Policy,
-            ),
-            namespaces: namespaces
-                .iter()
-                .enumerate()
-                .map(|(at, selection)| {
-                    let api: Api<PartialObjectMeta<Namespace>> = Api::all(client.clone());
-                    let result = watch::objects(api, selection.clone());
-                    streams.push(Box::pin(
-                        result.map(move |result| WatchEvent::Namespace(at, result)),
-                    ));
-                    KnownKeys::default()
-                })
-                .collect(),
-            pods: watch_each(&mut streams, apis(client, scope), &on_node, WatchEvent::Pod),
-            peer_slices: watch_each(
-                &mut streams,
-                apis(client, scope),
-                &whole(),
-                WatchEvent::PeerSlice,
-            ),
-            reserved_networks: watch_each(
-                &mut streams,
-                vec![Api::all(client.clone())],
-                &whole(),
-                WatchEvent::ReservedNetworks,
-            ),
-            claims: watch_each(
-                &mut streams,
-                vec![Api::all(client.clone())],
-                &of_node,
-                WatchEvent::Claim,
-            ),
-            of_node: self.claims.0.clone(),
-            metrics: self.metrics.clone(),
-            failing: BTreeMap::new(),
-        };
-        (streams, states)
-    }
-}
-
-/// Opens one watch for each API handle.
-fn watch_each<K>(
-    streams: &mut WatchStreams,
-    apis: Vec<Api<K>>,
-    selection: &watcher::Config,
-    event: fn(usize, WatchResult<K>) -> WatchEvent,
-) -> Vec<KnownKeys>
-where
-    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
-{
-    let one = |(at, api)| {
-        let result = watch::objects(api, selection.clone());
-        streams.push(Box::pin(result.map(move |result| event(at, result))));
-        KnownKeys::default()
-    };
-    apis.into_iter().enumerate().map(one).collect()
 }

@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use crds::{PeerSlice, PodConfig, PodConfigPolicy, ReservedNetworks};
+use crds::{AddressClaim, PeerSlice, PodConfig, PodConfigPolicy, ReservedNetworks};
 use k8s_openapi::jiff::Timestamp;
 use kube::{
     Resource,
@@ -12,10 +12,11 @@ use kube::{
         watcher::Event,
     },
 };
-use kubeio::watch::{ObjectEvent, ObjectKey, key};
+use kubeio::watch::{ObjectEvent, ObjectKey};
 
 use super::retired::Retired;
 use crate::{
+    address::claims::{ClaimAllocator, claim_meta::ClaimName},
     scope::Scope,
     source::{
         NamespaceMeta, Pod, StoreWriter, Stores, Trigger, freshness::first_confirmation,
@@ -30,10 +31,16 @@ pub struct StoreUpdater {
     installation: String,
     /// Slices that were deleted and are still in the store.
     retired: Retired,
+    /// The claims of this node.
+    claims: ClaimAllocator,
 }
 
 impl StoreUpdater {
-    pub fn new(mut writer: StoreWriter, scope: Scope, installation: &str) -> Self {
+    pub fn new(
+        mut writer: StoreWriter,
+        (scope, installation): (Scope, &str),
+        claims: ClaimAllocator,
+    ) -> Self {
         // Readers do not wait for the stores: reading starts after the initial lists are complete.
         writer.ready();
         let stores = writer.stores();
@@ -43,6 +50,7 @@ impl StoreUpdater {
             scope,
             installation: installation.to_owned(),
             retired: Retired::default(),
+            claims,
         }
     }
 
@@ -64,7 +72,7 @@ impl StoreUpdater {
     }
 
     pub fn namespace(&mut self, object_event: ObjectEvent<NamespaceMeta>) -> Option<Trigger> {
-        let (_, name) = key_of(&object_event);
+        let (_, name) = object_event.key();
         let (event, is_new) = event(object_event, &self.stores.namespaces, |old, new| {
             old.metadata.labels == new.metadata.labels
         })?;
@@ -145,7 +153,7 @@ impl StoreUpdater {
     }
 
     fn serves(&mut self, object_event: &ObjectEvent<ReservedNetworks>) -> bool {
-        let (_, name) = key_of(object_event);
+        let (_, name) = object_event.key();
         let serves = match object_event {
             ObjectEvent::Applied(object) => object.spec.serves.clone(),
             ObjectEvent::Deleted(_) => None,
@@ -158,7 +166,7 @@ impl StoreUpdater {
     /// Networks of this installation's controller alone. An unchanged object is a change only if the networks were
     /// stale before.
     fn own_networks(&mut self, object_event: ObjectEvent<ReservedNetworks>) -> Option<()> {
-        let (_, name) = key_of(&object_event);
+        let (_, name) = object_event.key();
         let rest = name.strip_prefix(&self.installation)?;
         if !(rest.is_empty() || rest.starts_with('.')) {
             return None;
@@ -203,15 +211,26 @@ impl StoreUpdater {
         is_new.then_some(Trigger::Pod { namespace, name })
     }
 
-    fn served<K: Resource>(&self, object_event: &ObjectEvent<K>) -> Option<ObjectKey> {
-        Some(key_of(object_event)).filter(|(namespace, _)| self.scope.serves(namespace))
+    /// The allocator notifies the affected pods itself.
+    pub fn claim(&mut self, object_event: ObjectEvent<AddressClaim>) -> Option<Trigger> {
+        match object_event {
+            ObjectEvent::Applied(claim) => self.claims.applied(claim),
+            ObjectEvent::Deleted((_, name)) => {
+                ClaimName::parse(&name)
+                    .iter()
+                    .for_each(|name| self.claims.deleted(name));
+            }
+        }
+        None
     }
-}
 
-fn key_of<K: Resource>(object_event: &ObjectEvent<K>) -> ObjectKey {
-    match object_event {
-        ObjectEvent::Applied(object) => key(object.as_ref()),
-        ObjectEvent::Deleted(key) => key.clone(),
+    /// All claims of this node were listed.
+    pub fn claims_synced(&self) {
+        self.claims.set_synced();
+    }
+
+    fn served<K: Resource>(&self, object_event: &ObjectEvent<K>) -> Option<ObjectKey> {
+        Some(object_event.key()).filter(|(namespace, _)| self.scope.serves(namespace))
     }
 }
 
@@ -235,7 +254,7 @@ fn event<K>(
 where
     K: Resource<DynamicType = ()> + Clone,
 {
-    let (namespace, name) = key_of(&object_event);
+    let (namespace, name) = object_event.key();
     let known = store.get(&reference(&namespace, &name));
     match object_event {
         ObjectEvent::Applied(new) => {

@@ -10,7 +10,11 @@ fn updater(except: &[&str]) -> StoreUpdater {
         namespaces: Vec::new(),
         except_namespaces,
     };
-    StoreUpdater::new(StoreWriter::new(), scope, "default")
+    StoreUpdater::new(
+        StoreWriter::new(),
+        (scope, "default"),
+        ClaimAllocator::disabled(),
+    )
 }
 
 fn pod(more: Value) -> ObjectEvent<Pod> {
