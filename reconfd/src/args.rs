@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 /// Targets of the program's own crates.
-const OWN_TARGETS: [&str; 3] = ["reconfd", "kubeio", "node"];
+const OWN_TARGETS: [&str; 4] = ["reconfd", "address", "kubeio", "node"];
 
 /// Targets of dependencies that write to this log.
 const OTHER_TARGETS: [&str; 6] = [

@@ -1,8 +1,6 @@
 //! The daemon of podconfig: reconciles the links of each recorded pod with the objects. The same program is also the
 //! cluster controller.
 
-/// IP address management and reserved networks.
-pub mod address;
 /// Arguments that several subcommands have.
 pub mod args;
 /// Hints to pods without a record.
@@ -40,6 +38,7 @@ pub mod source;
 /// `reconfd uninstall`.
 pub mod uninstall;
 
+pub use ::address;
 pub use ::node;
 
 use self::cli::{Cli, Program};

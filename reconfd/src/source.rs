@@ -256,7 +256,7 @@ impl Stores {
     pub fn reserved_networks(&self) -> Vec<Arc<ReservedNetworks>> {
         self.reserved_networks.state()
     }
-    /// When the controller last confirmed that these are all; valid for [`freshness::VALID_FOR`].
+    /// When the controller last confirmed that these are all; valid for [`address::inventory::VALID_FOR`].
     pub fn networks_confirmed(&self) -> Option<Instant> {
         self.networks_confirmed.get()
     }

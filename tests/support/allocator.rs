@@ -19,7 +19,7 @@ use reconfd::{
     },
     http::Encode as _,
     metrics::Metrics,
-    source::{Trigger, cluster::claims::Driver},
+    source::cluster::claims::Driver,
 };
 use tokio::{
     sync::{
@@ -69,12 +69,8 @@ impl Allocator {
         let backend = Backend {
             sync: None,
             wake: Box::new(move || wake.notify_one()),
-            notify: Box::new(move |change| {
-                if let Trigger::Claims { uid } = change {
-                    // Whoever no longer listens has all that it wanted.
-                    let _ = tell.send(uid);
-                }
-            }),
+            // A receiver that has ended needs no more news.
+            notify: Box::new(move |uid| drop(tell.send(uid))),
         };
         let state = AllocatorState::new(node, INSTALLATION, Duration::from_secs(30));
         let (claims, metrics) = (ClaimAllocator::new(state, backend), Metrics::default());

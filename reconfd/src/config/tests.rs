@@ -188,7 +188,7 @@ fn a_log_filter_or_a_node_name_that_is_none_is_refused() {
     let whole = with(&["--log", "warn,reconfd=debug"]).unwrap();
     assert_eq!(
         whole.logging.filter,
-        "warn,reconfd=debug,kubeio=debug,node=debug"
+        "warn,reconfd=debug,address=debug,kubeio=debug,node=debug"
     );
     assert!(with(&["--log", "reconfd=loud"]).is_err());
     assert!(with(&["--log-format", "xml"]).is_err());

@@ -110,7 +110,7 @@ fn claim_backend(
     Backend {
         sync: None,
         wake: Box::new(move || wakeup.notify_one()),
-        notify: Box::new(notify),
+        notify: Box::new(move |uid| notify(Trigger::Claims { uid })),
     }
 }
 

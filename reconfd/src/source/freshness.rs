@@ -3,13 +3,11 @@
 
 use std::{
     sync::{Arc, PoisonError, RwLock},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
+use address::inventory::VALID_FOR;
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
-
-/// How long a confirmation is valid. The controller renews it ten times as often.
-pub const VALID_FOR: Duration = Duration::from_secs(180);
 
 /// Time of the last confirmation, shared by all clones.
 #[derive(Clone, Default)]
@@ -40,6 +38,8 @@ pub fn first_confirmation(renewed: &Time, clock: Timestamp, now: Instant) -> Opt
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]

@@ -105,6 +105,11 @@ impl Pod {
         gates.any(|gate| gate.condition_type == READINESS_GATE)
     }
 
+    /// Whether only its links keep the pod from being ready.
+    pub fn waits_for_links(&self) -> bool {
+        self.has_gate() && self.has_ready_containers()
+    }
+
     /// The pod's condition of the gate.
     pub fn gate(&self) -> Option<&PodCondition> {
         let mut conditions = self.status.conditions.iter();

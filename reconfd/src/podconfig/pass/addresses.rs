@@ -222,7 +222,7 @@ impl NodeReconciler {
         let object = self.stores.pod(&pod.namespace, &pod.name);
         let object = object.filter(|object| object.metadata.uid.as_deref() == Some(&pod.uid));
         object
-            .map(|object| Lineage::of(&object))
+            .map(|object| Lineage::of(&object.metadata, object.waits_for_links()))
             .unwrap_or_default()
     }
 

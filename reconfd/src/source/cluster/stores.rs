@@ -277,7 +277,7 @@ fn is_same_pod(old: &Pod, new: &Pod) -> bool {
         let annotations = pod.metadata.annotations.as_ref();
         annotations.and_then(|all| all.get(NETWORK_STATUS).cloned())
     };
-    let awaits_gate = |pod: &Pod| pod.has_gate() && pod.has_ready_containers();
+    let awaits_gate = |pod: &Pod| pod.waits_for_links();
     let used_fields = |pod: &Pod| {
         let gate = pod.gate().cloned();
         (gate, pod.has_ended(), annotation(pod), awaits_gate(pod))

@@ -57,7 +57,7 @@ pub fn start(
             let thread = sleeping.lock().unwrap_or_else(PoisonError::into_inner);
             thread.iter().for_each(std::thread::Thread::unpark);
         }),
-        notify: Box::new(notify),
+        notify: Box::new(move |uid| notify(Trigger::Claims { uid })),
     };
     let claims = ClaimAllocator::new(state, backend);
     folder.resync(&claims, node);

@@ -9,7 +9,7 @@ use super::{
     claim_meta::{ClaimName, Claimant},
     protocol::{ClaimOutcome, ClaimRequest, ClaimResponse},
 };
-use crate::address::range::Range;
+use crate::range::Range;
 
 /// Chooses the next address of a range.
 mod search;

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use crds::{AddressClaim, Reason};
 
 use super::{AllocatorState, ClaimName, Now, State, TaskId, TaskKey, Verify, Waiting, tasks::Task};
-use crate::address::claims::{operation::ClaimOperation, protocol::ClaimOutcome};
+use crate::claims::{operation::ClaimOperation, protocol::ClaimOutcome};
 
 impl AllocatorState {
     /// Applies the outcome; returns the pods to notify.

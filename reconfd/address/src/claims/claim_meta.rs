@@ -10,7 +10,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use sha2::{Digest, Sha256};
 
 use super::{LinkKey, lineage::Lineage};
-use crate::address::range::number;
+use crate::range::number;
 
 /// Label of the owner of an address, independent of the pod's uid.
 pub const OWNER: &str = "podconfig.dev/owner";

@@ -2,9 +2,7 @@
 //! ones of other names.
 
 use crds::claim::ClaimSuccessor;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-
-use crate::source::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 
 /// Controllers that give their pods new names, so that no pod comes back. A StatefulSet's pods come back.
 const ALWAYS_NEW: [&str; 4] = ["ReplicaSet", "DaemonSet", "Job", "ReplicationController"];
@@ -25,14 +23,15 @@ pub struct Lineage {
 }
 
 impl Lineage {
-    pub fn of(pod: &Pod) -> Self {
-        let owners = pod.metadata.owner_references.iter().flatten();
+    /// The lineage of a pod; `waits`: only its readiness gate keeps it from being ready.
+    pub fn of(pod: &ObjectMeta, waits: bool) -> Self {
+        let owners = pod.owner_references.iter().flatten();
         let mut controllers = owners.filter(|owner| owner.controller == Some(true));
         let Some(owner) = controllers.find(|owner| ALWAYS_NEW.contains(&owner.kind.as_str()))
         else {
             return Self::default();
         };
-        let labels = pod.metadata.labels.as_ref();
+        let labels = pod.labels.as_ref();
         let hash = labels.and_then(|labels| labels.get(TEMPLATE_HASH));
         let deployment = hash.and_then(|hash| owner.name.strip_suffix(hash.as_str()));
         let deployment = deployment.and_then(|name| name.strip_suffix('-'));
@@ -42,9 +41,9 @@ impl Lineage {
                 _ => format!("{}/{}", owner.kind, owner.name),
             },
             revision: owner.name.clone(),
-            created: pod.metadata.creation_timestamp.clone(),
-            is_ending: pod.metadata.deletion_timestamp.is_some(),
-            waits: pod.has_gate() && pod.has_ready_containers(),
+            created: pod.creation_timestamp.clone(),
+            is_ending: pod.deletion_timestamp.is_some(),
+            waits,
         }
     }
 
@@ -71,19 +70,16 @@ mod tests {
 
     use super::*;
 
-    fn pod(kind: &str, owner: &str, more: serde_json::Value) -> Pod {
-        let mut pod = json!({"metadata": {"name": "p", "namespace": "t", "uid": "u",
+    fn pod(kind: &str, owner: &str) -> Lineage {
+        let metadata = json!({"name": "p", "namespace": "t", "uid": "u",
             "creationTimestamp": "2026-01-31T12:00:00Z", "labels": {"pod-template-hash": "5d9"},
-            "ownerReferences": [{"apiVersion": "apps/v1", "kind": kind, "name": owner, "uid": "o", "controller": true}]}});
-        for (member, value) in more.as_object().unwrap() {
-            pod[member] = value.clone();
-        }
-        serde_json::from_value(pod).unwrap()
+            "ownerReferences": [{"apiVersion": "apps/v1", "kind": kind, "name": owner, "uid": "o", "controller": true}]});
+        Lineage::of(&serde_json::from_value(metadata).unwrap(), false)
     }
 
     #[test]
     fn the_replica_sets_of_a_deployment_are_one_controller_and_a_pod_that_comes_back_has_none() {
-        let controller = |kind, owner| Lineage::of(&pod(kind, owner, json!({}))).controller;
+        let controller = |kind, owner| pod(kind, owner).controller;
         assert_eq!(controller("ReplicaSet", "web-5d9"), "Deployment/web");
         assert_eq!(controller("ReplicaSet", "web-6aa"), "ReplicaSet/web-6aa");
         assert_eq!(controller("DaemonSet", "web"), "DaemonSet/web");
@@ -92,11 +88,7 @@ mod tests {
 
     #[test]
     fn a_running_pod_yields_to_a_younger_one_of_another_revision_that_lacks_nothing_else() {
-        let waiting = json!({"spec": {"readinessGates": [{"conditionType": "podconfig.dev/ready"}]},
-            "status": {"conditions": [{"type": "ContainersReady", "status": "True"}]}});
-        assert!(Lineage::of(&pod("ReplicaSet", "web-5d9", waiting)).waits);
-        let own = Lineage::of(&pod("ReplicaSet", "web-5d9", json!({})));
-        assert!(!own.waits);
+        let own = pod("ReplicaSet", "web-5d9");
         let ending = Lineage {
             is_ending: true,
             ..own.clone()

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use super::*;
-use crate::address::claims::{claim_meta::OWNER, protocol::ClaimResponse};
+use crate::claims::{claim_meta::OWNER, protocol::ClaimResponse};
 
 const REST: Duration = Duration::from_secs(5);
 pub const LINKS: [&str; 2] = ["data0", "data1"];

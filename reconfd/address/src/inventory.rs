@@ -1,7 +1,11 @@
 //! Pure: the reserved networks known on this node, and whether they are complete. While they are unknown, no new
 //! address is allocated, and none is taken away.
 
-use std::{collections::BTreeMap, sync::Arc, time::Instant};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use crds::{
     Cidr, ReservedNetworks,
@@ -10,11 +14,15 @@ use crds::{
 use ipnetwork::IpNetwork;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
+use node::networks::NetworksResult;
+
 use super::{
     kernel,
     reserved::{Reserved, special},
 };
-use crate::{node::networks::NetworksResult, source::freshness::VALID_FOR};
+
+/// How long a confirmation of the controller is valid. The controller renews it ten times as often.
+pub const VALID_FOR: Duration = Duration::from_secs(180);
 
 /// What the controller has published.
 #[derive(Clone, Debug, Default)]
@@ -183,7 +191,7 @@ mod tests {
     use nix::errno::Errno;
 
     use super::*;
-    use crate::node::{
+    use node::{
         netlink::Error,
         networks::{By, KernelNetwork},
     };

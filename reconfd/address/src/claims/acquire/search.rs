@@ -10,7 +10,7 @@ use super::super::{
     Time,
     claim_meta::{Block, Claimant},
 };
-use crate::address::range::Range;
+use crate::range::Range;
 
 /// Number of conflicts before listing, in a range that is one small block.
 const BLIND_TRIES: u32 = 2;

@@ -9,7 +9,7 @@ use crds::{
 };
 use ipnetwork::IpNetwork;
 
-use crate::node::networks::{By, KernelNetwork};
+use node::networks::{By, KernelNetwork};
 
 /// Stands for the kind of an object, for networks found in a kernel.
 pub const KIND: &str = "interface";

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, net::IpAddr};
 
 use super::super::acquire::AddressOrRange;
-use crate::address::range::Range;
+use crate::range::Range;
 
 /// The request is not satisfied.
 #[derive(Debug, PartialEq, Eq)]

@@ -1,5 +1,5 @@
 //! Address allocation for links. Lookups never block: missing claims are acquired in the background, and
-//! `Trigger::Claims` is sent when the result has changed.
+//! the pods that are affected are notified when the result has changed.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,7 +14,6 @@ pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 
 use super::range::Range;
-use crate::source::Trigger;
 
 /// Pure: state machine that acquires one address for a link.
 pub mod acquire;
@@ -99,7 +98,8 @@ pub struct Backend {
     pub sync: Option<SyncBackend>,
     /// Called when there may be operations that are due, or due earlier.
     pub wake: Box<dyn Fn() + Send + Sync>,
-    pub notify: Box<dyn Fn(Trigger) + Send + Sync>,
+    /// Called with the uid of a pod when the result for one of its links has changed.
+    pub notify: Box<dyn Fn(String) + Send + Sync>,
 }
 
 impl ClaimAllocator {
@@ -122,8 +122,7 @@ impl ClaimAllocator {
         Self::new(AllocatorState::new("", "", Duration::ZERO), backend)
     }
 
-    /// Returns the addresses of the link, or why it has none yet. [`Trigger::Claims`] is sent when the result has
-    /// changed.
+    /// Returns the addresses of the link, or why it has none yet. The pod is notified when the result has changed.
     pub fn allocate(&self, key: &LinkKey, request: &AddressRequest) -> Allocation {
         let allocation = self.state().allocate(key, request, &now());
         if !matches!(allocation, Allocation::Pending(_)) {
@@ -280,7 +279,7 @@ impl ClaimAllocator {
     fn notify(&self, affected: BTreeSet<String>, key: Option<&str>) {
         for uid in affected {
             if key != Some(uid.as_str()) {
-                (self.0.backend.notify)(Trigger::Claims { uid });
+                (self.0.backend.notify)(uid);
             }
         }
     }
