@@ -3,12 +3,12 @@
 
 use std::path::PathBuf;
 
+use sandbox_record::netns::Netns;
+use sandbox_record::{DEFAULT_RECORDS_DIR, Record, RecordErrorKind, RecordFolder, boot_id};
 use serde::Serialize;
 
 use crate::io::{CniIo, Output};
-use crate::netns::Netns;
 use crate::protocol::{CniCommand, CniError, Code, NEWEST_VERSION, SUPPORTED_VERSIONS};
-use crate::record::{DEFAULT_RECORDS_DIR, Record, RecordErrorKind, RecordFolder, boot_id};
 use crate::request::{Attachment, Request};
 use crate::sandbox::Call;
 use crate::watchdog;
@@ -218,7 +218,7 @@ fn folder(request: &Request<'_>) -> Result<RecordFolder, String> {
         Some(path) => PathBuf::from(path.into_owned()),
         None => PathBuf::from(DEFAULT_RECORDS_DIR),
     };
-    if crate::record::is_plain_path(&path) {
+    if sandbox_record::is_plain_path(&path) {
         return Ok(RecordFolder::new(path));
     }
     Err(format!(

@@ -3,9 +3,9 @@
 
 use std::borrow::Cow;
 
+use sandbox_record::json::Members;
 use serde_json::value::RawValue;
 
-use crate::json::Members;
 use crate::protocol::{CniError, Code, PLUGIN_TYPE, SUPPORTED_VERSIONS};
 
 /// The network configuration on stdin. Each field is validated when it is used, so that a wrong type in an

@@ -6,10 +6,11 @@ mod extras;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use sandbox_record::netns::{Identity, Netns};
+use sandbox_record::{Record, SCHEMA, boot_id, is_plain_path, is_uid, now, since_boot};
+
 use crate::io::CniIo;
-use crate::netns::{Identity, Netns};
 use crate::protocol::{CniError, Code};
-use crate::record::{Record, SCHEMA, boot_id, is_plain_path, is_uid, now, since_boot};
 use crate::request::Request;
 
 /// The variables of an ADD or CHECK.

@@ -14,8 +14,8 @@ use std::{
     time::SystemTime,
 };
 
-use cni_plugin::record::{is_container_id, is_dns_name, is_ifname, is_plain_path, is_uid};
 use crds::report::RecordSource;
+use sandbox_record::{is_container_id, is_dns_name, is_ifname, is_plain_path, is_uid};
 
 use self::{cache::CniCache, cri::Cri};
 use crate::source::{self, Trigger};

@@ -8,11 +8,11 @@ use std::{
 };
 
 use anyhow::{Context, anyhow, bail};
-use cni_plugin::record::RecordFolder;
 use nix::sys::{
     resource::{Resource, getrlimit, setrlimit},
     utsname::uname,
 };
+use sandbox_record::RecordFolder;
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},

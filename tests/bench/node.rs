@@ -9,13 +9,14 @@ use std::{
 };
 
 use anyhow::{Context, Result, anyhow};
-use cni_plugin::{
-    netns::{Identity, Netns},
-    record::{Record, RecordFolder, SCHEMA, boot_id, now, since_boot},
-};
 use nix::{
     mount::{MsFlags, mount},
     sched::{CloneFlags, setns, unshare},
+};
+use sandbox_record::{
+    Record, RecordFolder, SCHEMA, boot_id,
+    netns::{Identity, Netns},
+    now, since_boot,
 };
 
 use crate::cost::ended;

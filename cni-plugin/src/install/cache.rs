@@ -5,9 +5,10 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use sandbox_record::json::Members;
+
 use super::folder::MAX_BYTES;
 use crate::PLUGIN_TYPE;
-use crate::json::Members;
 
 /// Why the binary must stay, if it must.
 pub fn reason_to_keep(folder: &Path) -> Option<String> {

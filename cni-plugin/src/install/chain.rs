@@ -2,12 +2,12 @@
 
 use std::ops::Range;
 
+use sandbox_record::json::Members;
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 
 use super::entry::{CopyMark, Entry};
 use super::error::{InstallError, InstallErrorKind};
-use crate::json::Members;
 use crate::{PLUGIN_TYPE, SUPPORTED_VERSIONS};
 
 /// The space that JSON allows between its tokens.

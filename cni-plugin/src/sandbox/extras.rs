@@ -4,10 +4,10 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use sandbox_record::json::Members;
+use sandbox_record::{MAX_RECORD_BYTES, Record, is_cidr};
 use serde_json::value::RawValue;
 
-use crate::json::Members;
-use crate::record::{MAX_RECORD_BYTES, Record, is_cidr};
 use crate::request::Request;
 
 /// The capability under which containerd and CRI-O pass a pod's annotations.
@@ -144,7 +144,10 @@ mod tests {
 
     #[test]
     fn the_largest_annotation_goes_first() {
-        let mut record = crate::record::tests::sample();
+        let text = r#"{"schema": 1, "podNamespace": "tenant-a", "podName": "web-0", "containerId": "c0ffee",
+            "ifname": "eth0", "network": "cluster", "netns": "/run/netns/cni-1", "device": 4, "inode": 4026532000,
+            "cookie": 77, "bootId": "0d1e2f3a", "time": "2026-01-01T00:00:00.000000000Z"}"#;
+        let mut record: Record = serde_json::from_str(text).unwrap();
         record.annotations = BTreeMap::from([
             ("big".into(), "\u{1}".repeat(20_000)),
             ("small".into(), "x".into()),

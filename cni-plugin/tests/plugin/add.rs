@@ -39,10 +39,10 @@ fn the_record_says_where_the_pod_is() {
     assert_eq!(record.pod_uid.as_deref(), Some("11-22"));
     assert_eq!(record.addresses, ["10.1.2.3/24", "fd00::3/64"]);
     assert_eq!(json!(record.annotations), json!({"a/b": "c\nd", "e": ""}));
-    assert_eq!(record.boot_id, cni_plugin::record::boot_id().unwrap());
-    let (written, now) = (record.since_boot, cni_plugin::record::since_boot());
+    assert_eq!(record.boot_id, sandbox_record::boot_id().unwrap());
+    let (written, now) = (record.since_boot, sandbox_record::since_boot());
     assert!(written.is_some() && written <= now, "{written:?} {now:?}");
-    let netns = cni_plugin::netns::NetnsFolders::new(&[node.path("netns")]);
+    let netns = sandbox_record::netns::NetnsFolders::new(&[node.path("netns")]);
     assert_eq!(
         netns.open(&record.netns).unwrap().identity(),
         record.identity()
@@ -209,7 +209,7 @@ fn the_sample_chain_entry_is_what_the_plugin_reads() {
     let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/../conf/chain-entry.json");
     let entry: Value = serde_json::from_str(&std::fs::read_to_string(sample).unwrap()).unwrap();
     assert_eq!(entry["type"], cni_plugin::PLUGIN_TYPE);
-    assert_eq!(entry["recordsDir"], cni_plugin::record::DEFAULT_RECORDS_DIR);
+    assert_eq!(entry["recordsDir"], sandbox_record::DEFAULT_RECORDS_DIR);
     assert_eq!(
         entry["capabilities"],
         json!({"io.kubernetes.cri.pod-annotations": true})

@@ -7,7 +7,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use cni_plugin::record::{Record, RecordFolder};
+use sandbox_record::{Record, RecordFolder};
 
 use crate::outcome::Outcome;
 

@@ -57,9 +57,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use cni_plugin::{
+use sandbox_record::{
+    Record,
     netns::{Netns, NetnsFolders},
-    record::Record,
 };
 
 pub use kernel_events::{KernelEvent, NetnsEvent};

@@ -8,7 +8,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cni_plugin::netns::Netns;
 use nix::{
     errno::Errno,
     libc,
@@ -20,6 +19,7 @@ use nix::{
         time::{TimeVal, TimeValLike as _},
     },
 };
+use sandbox_record::netns::Netns;
 
 use super::netlink::Error;
 

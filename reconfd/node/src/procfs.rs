@@ -7,11 +7,11 @@ use std::{
     os::fd::OwnedFd,
 };
 
-use cni_plugin::netns::retry;
 use rustix::{
     fs::{Mode, OFlags, openat},
     mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen},
 };
+use sandbox_record::netns::retry;
 
 pub struct Procfs(OwnedFd);
 

@@ -7,12 +7,12 @@ use std::{
     net::IpAddr,
 };
 
-use cni_plugin::{
-    netns::{Netns, NetnsError, NetnsFolders},
-    record::Record,
-};
 use netlink_packet_route::AddressFamily;
 use nix::errno::Errno;
+use sandbox_record::{
+    Record,
+    netns::{Netns, NetnsError, NetnsFolders},
+};
 
 use super::{
     ip_dump::{read_addresses, read_routes, read_rules},

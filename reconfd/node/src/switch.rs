@@ -11,13 +11,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cni_plugin::netns::{Identity, Netns, NetnsFolders};
 use netlink_packet_route::RouteNetlinkMessage;
 use nix::{
     mount::{MntFlags, MsFlags, mount, umount2},
     sched::{CloneFlags, unshare},
 };
 use rtnetlink::LinkUnspec;
+use sandbox_record::netns::{Identity, Netns, NetnsFolders};
 
 use super::{
     links::ownership_mark::switch_alias,

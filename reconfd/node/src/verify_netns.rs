@@ -3,8 +3,8 @@
 
 use std::{collections::BTreeSet, net::IpAddr, path::Path};
 
-use cni_plugin::netns::{Identity, Netns, NetnsError};
 use ipnetwork::IpNetwork;
+use sandbox_record::netns::{Identity, Netns, NetnsError};
 
 use super::{Machine, ip_dump::read_addresses, netlink::Socket};
 

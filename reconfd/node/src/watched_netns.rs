@@ -7,13 +7,13 @@ use std::{
     os::fd::AsFd,
 };
 
-use cni_plugin::netns::Netns;
 use netlink_packet_core::NlasIterator;
 use netlink_packet_route::{
     RouteNetlinkMessage,
     link::{LinkAttribute, LinkExtentMask, LinkMessage},
 };
 use nix::errno::Errno;
+use sandbox_record::netns::Netns;
 
 use super::{
     event_socket::{EventSocket, RTM_DELLINK, RTM_NEWLINK},

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cni_plugin::netns::Netns;
+use sandbox_record::netns::Netns;
 
 use super::EventSender;
 use crate::{

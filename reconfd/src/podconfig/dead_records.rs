@@ -5,7 +5,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use cni_plugin::record::Record;
+use sandbox_record::Record;
 
 use super::NodeReconciler;
 use crate::node::{links::ownership_mark::host_end_name, sandbox::Unreachable};

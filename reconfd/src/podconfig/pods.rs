@@ -6,8 +6,8 @@ use std::{
     time::Instant,
 };
 
-use cni_plugin::record::{Record, RecordErrorKind, RecordFolder};
 use crds::{Reason, report::RecordSource};
+use sandbox_record::{Record, RecordErrorKind, RecordFolder};
 
 use crate::{scope::Scope, source};
 

@@ -4,7 +4,7 @@
 use std::sync::mpsc;
 
 use anyhow::Context as _;
-use cni_plugin::record::RecordFolder;
+use sandbox_record::RecordFolder;
 
 use super::UninstallConfig;
 use crate::{

@@ -3,7 +3,7 @@
 use std::{fs, os::unix::fs::symlink, path::Path};
 
 use anyhow::{Context, Result, anyhow};
-use cni_plugin::netns::Netns;
+use sandbox_record::netns::Netns;
 use serde_json::{Value, json};
 
 use super::{

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cni_plugin::netns::{is_transient, retry};
+use sandbox_record::netns::{is_transient, retry};
 
 use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NlasIterator};
 use netlink_sys::{SocketAddr, protocols::NETLINK_ROUTE};

@@ -3,8 +3,8 @@
 
 use std::os::fd::AsFd as _;
 
-use cni_plugin::netns::Netns;
 use ipnetwork::IpNetwork;
+use sandbox_record::netns::Netns;
 
 use super::{context::PodContext, pending_probe::PendingProbe};
 use crate::{

@@ -6,8 +6,8 @@ use std::{
     net::IpAddr,
 };
 
-use cni_plugin::record::Record;
 use crds::report::RecordSource;
+use sandbox_record::Record;
 
 use crate::{
     backfill::{Backfill, PodName, SandboxHint},

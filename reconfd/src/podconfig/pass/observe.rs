@@ -6,8 +6,8 @@ use std::{
     net::IpAddr,
 };
 
-use cni_plugin::record::Record;
 use crds::{Reason, claim::DEFAULT_DOMAIN};
+use sandbox_record::Record;
 
 use super::{
     ObjectSnapshot, acd,

@@ -13,7 +13,7 @@ const KEPT: Duration = Duration::from_secs(60);
 /// The last record of a pod.
 #[derive(Debug)]
 pub struct Record {
-    pub record: Arc<cni_plugin::record::Record>,
+    pub record: Arc<sandbox_record::Record>,
     /// When it was deleted.
     pub at: Instant,
 }
@@ -27,7 +27,7 @@ pub struct Departed {
 }
 
 impl Departed {
-    pub fn add(&mut self, uid: String, record: Arc<cni_plugin::record::Record>, at: Instant) {
+    pub fn add(&mut self, uid: String, record: Arc<sandbox_record::Record>, at: Instant) {
         if self.by_uid.len() >= self.most {
             self.by_uid
                 .retain(|_, departed| at.saturating_duration_since(departed.at) < KEPT);

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cni_plugin::record::{Record, RecordError};
+use sandbox_record::{Record, RecordError};
 
 use super::{Pods, index::uid_of};
 use crate::source::Stores;

@@ -9,8 +9,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cni_plugin::record::{Record, SCHEMA, since_boot_of, time_of};
 use crds::report::RecordSource;
+use sandbox_record::{Record, SCHEMA, since_boot_of, time_of};
 
 use super::{Pods, index::uid_of};
 use crate::{

@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use cni_plugin::record::Record;
+use sandbox_record::Record;
 
 /// Sorted. Usually there is one: a set would take six times the memory.
 #[derive(Default)]

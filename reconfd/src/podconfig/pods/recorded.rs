@@ -6,8 +6,8 @@ use std::{
     sync::Arc,
 };
 
-use cni_plugin::record::Record;
 use crds::Reason;
+use sandbox_record::Record;
 
 use super::Pods;
 use crate::{

@@ -2,9 +2,9 @@
 
 use std::{collections::BTreeMap, fs};
 
-use cni_plugin::record::{RecordFolder, SCHEMA};
 use crds::report::RecordSource;
 use kube::runtime::watcher::Event;
+use sandbox_record::{RecordFolder, SCHEMA};
 use tempfile::TempDir;
 
 use super::*;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use cni_plugin::{netns::Identity, record::RecordFolder};
+use sandbox_record::{RecordFolder, netns::Identity};
 use tempfile::TempDir;
 
 use super::*;

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cni_plugin::record::{SCHEMA, now};
 use proptest::prelude::*;
+use sandbox_record::{SCHEMA, now};
 
 use super::*;
 

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use cni_plugin::record::Record;
 use crds::{PodConfig, PodConfigPolicy, Reason};
 use nix::errno::Errno;
+use sandbox_record::Record;
 use serde_json::json;
 
 use super::*;

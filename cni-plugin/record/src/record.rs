@@ -137,7 +137,7 @@ pub fn boot_id() -> io::Result<String> {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
 
     pub fn sample() -> Record {
