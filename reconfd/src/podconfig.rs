@@ -8,6 +8,8 @@
 pub mod acd;
 /// Last applied state per pod, and its repair backoff.
 pub mod applied;
+/// Why a link is not as desired.
+pub mod cause;
 /// Deletion of all links.
 mod clear;
 /// Deletion of the records of dead sandboxes.
@@ -26,6 +28,8 @@ mod kernel_events;
 mod netns_ids;
 /// The networks that no link may overlap.
 pub mod networks;
+/// What decisions see of the node.
+pub mod node_view;
 /// Outcome of each link of one pod.
 pub mod outcome;
 /// One reconcile pass over all dirty pods.
@@ -245,7 +249,7 @@ impl NodeReconciler {
             self.handle_kernel_events()?;
         }
         for (segment, owner) in self.machine.segment_owners() {
-            self.segments.restore(segment, owner);
+            self.segments.owners.restore(segment, owner);
         }
         self.restore_segments();
         self.restore_addresses();
@@ -254,7 +258,7 @@ impl NodeReconciler {
         self.enqueue_all();
         self.run_passes()?;
         self.initial_pass_done = true;
-        let waiting = self.segments.forget_unclaimed();
+        let waiting = self.segments.owners.forget_unclaimed();
         self.dirty.extend(waiting);
         self.run_passes()?;
         self.sweep_namespaces();

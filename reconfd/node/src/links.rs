@@ -96,18 +96,14 @@ pub struct Want {
 /// The policy for a vlan or vxlan, independent of its parent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DevicePolicy {
-    /// The namespace that owns the segment.
-    pub owner: String,
     /// The parent may be a port of a bridge or a bond.
     pub on_port: bool,
     /// The tunnel may exist without a peer filter.
     pub unfiltered: bool,
     /// Other pods of the node use the segment as well, with their own rules.
     pub is_shared: bool,
-    /// The peers, without the VTEP's own addresses.
+    /// The peers of a tunnel on a link of the pod, without the pod's own addresses.
     pub peers: BTreeSet<IpAddr>,
-    /// Allowed sources of a tunnel whose peers are not listed.
-    pub sources: Vec<IpNetwork>,
 }
 
 /// A wanted vlan or vxlan device, with its parent.

@@ -10,8 +10,8 @@ use crds::{PodConfig, PodConfigPolicy, Reason, podconfig};
 use kube::core::SelectorExt;
 
 use super::{
+    cause::Cause,
     outcome::{LinkOutcome, LocalPod},
-    plan::Cause,
     policy::{self, Permit, Rejection, bounded, clipped},
     segments::Member,
 };

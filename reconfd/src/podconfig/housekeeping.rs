@@ -63,7 +63,7 @@ impl NodeReconciler {
         self.remove_stray_devices();
         match self.machine.own_addresses_differ() {
             Ok(false) => (),
-            Ok(true) => self.dirty.extend(self.segments.users_of_tunnels()),
+            Ok(true) => self.dirty.extend(self.segments.owners.users_of_tunnels()),
             Err(error) => tracing::error!("{error}"),
         }
     }
@@ -129,7 +129,7 @@ impl NodeReconciler {
     /// The module may have been loaded since.
     fn retry_filter(&mut self) {
         match self.machine.open_filter() {
-            Ok(true) => self.dirty.extend(self.segments.users_of_tunnels()),
+            Ok(true) => self.dirty.extend(self.segments.owners.users_of_tunnels()),
             Ok(false) => (),
             Err(error) => tracing::error!("cannot open nf_tables: {error}"),
         }

@@ -12,13 +12,7 @@ use std::{
 
 use crds::{PodConfig, PodConfigPolicy};
 
-use super::{NodeReconciler, ReportJob, plan::NodeView, pods::RecordedPod};
-use crate::node::{
-    Machine,
-    filter::{PeerFilter, Tunnel},
-    link_info::{LinkData, LinkInfo},
-    links::{Segment, device::shared},
-};
+use super::{NodeReconciler, ReportJob, pods::RecordedPod};
 
 /// Address conflict detection.
 mod acd;
@@ -67,40 +61,6 @@ struct ObjectSnapshot {
     policies: Vec<Arc<PodConfigPolicy>>,
     configs: HashMap<String, Vec<Arc<PodConfig>>>,
     uids: OnceCell<ended::Uids>,
-}
-
-impl NodeView for Machine {
-    fn installation(&self) -> &str {
-        &self.installation
-    }
-
-    fn of_switch(&self, name: &str) -> Option<u32> {
-        self.bridge_index(name)
-    }
-
-    fn of_node(&self, name: &str) -> Option<&LinkInfo> {
-        self.node.link_called(name)
-    }
-
-    fn is_elsewhere(&self, name: &str) -> bool {
-        self.has_moved(name)
-    }
-
-    fn conflicting(&self, parent: u32, data: &LinkData) -> Option<&LinkInfo> {
-        self.conflicting_device(parent, data)
-    }
-
-    fn shared(&self, segment: &Segment) -> shared::PresentSegment<'_> {
-        self.shared_device(segment)
-    }
-
-    fn has_filter(&self) -> bool {
-        self.filter.is_available()
-    }
-
-    fn peer_filter(&self, tunnel: Tunnel) -> Option<&PeerFilter> {
-        self.filter.tunnels().get(&tunnel)
-    }
 }
 
 impl NodeReconciler {
@@ -167,6 +127,7 @@ impl NodeReconciler {
     fn pass(&mut self) -> io::Result<()> {
         let (started, since) = (Instant::now(), SystemTime::now());
         self.discover();
+        self.segments.targets.clear();
         let uids = std::mem::take(&mut self.dirty);
         let mut snapshot = self.snapshot();
         let keep_open = uids.len() <= KEPT_OPEN;
@@ -229,7 +190,7 @@ impl NodeReconciler {
         if !self.initial_pass_done {
             return;
         }
-        let segments = &self.segments;
+        let segments = &self.segments.owners;
         let is_claimed = |vni, port| segments.has_tunnel(vni, port, false);
         let has_device = |vni, port| segments.has_tunnel(vni, port, true);
         if let Err(error) = self.machine.retain_peer_filters(is_claimed, has_device) {

@@ -1,19 +1,18 @@
 //! Pure: desired and present links of one pod → the steps that reconcile them.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     net::IpAddr,
 };
 
 use crds::Reason;
 use ipnetwork::IpNetwork;
 
+use super::{cause::Cause, node_view::NodeView, segments::device::SegmentTarget};
 use crate::node::{
-    filter::{PeerFilter, Tunnel},
-    link_info::{LinkData, LinkInfo},
     links::{
-        HostNetns, LinkKind, Present, PresentDevice, Segment, Want, WantDevice,
-        device::{Data, shared},
+        HostNetns, LinkKind, Present, PresentDevice, Want, WantDevice,
+        device::Data,
         edit::Edit,
         route::{self, RoutingRule},
     },
@@ -141,25 +140,6 @@ impl Target {
     }
 }
 
-/// Why a link is not as desired.
-pub type Cause = (Reason, String);
-
-/// View of the node's links and filter, as they are now.
-pub trait NodeView {
-    fn installation(&self) -> &str;
-    /// Index of a bridge in the switch, if it exists.
-    fn of_switch(&self, name: &str) -> Option<u32>;
-    /// A link of the node, by name or altname.
-    fn of_node(&self, name: &str) -> Option<&LinkInfo>;
-    /// Whether a link of that name has left the node's namespace for another.
-    fn is_elsewhere(&self, name: &str) -> bool;
-    /// A foreign link of the node that takes the same frames.
-    fn conflicting(&self, parent: u32, data: &LinkData) -> Option<&LinkInfo>;
-    fn shared(&self, segment: &Segment) -> shared::PresentSegment<'_>;
-    fn has_filter(&self) -> bool;
-    fn peer_filter(&self, tunnel: Tunnel) -> Option<&PeerFilter>;
-}
-
 /// Everything that the planner needs to know of one pod.
 pub struct PlanInput<'a, S> {
     pub granted: Vec<Want>,
@@ -168,6 +148,8 @@ pub struct PlanInput<'a, S> {
     pub stale: Vec<(HostNetns, u32)>,
     pub inside: PodDevices<'a>,
     pub rules: &'a BTreeSet<RoutingRule>,
+    /// The segments of its links, by name.
+    pub segments: &'a BTreeMap<String, SegmentTarget>,
     pub node: &'a S,
 }
 
@@ -178,6 +160,7 @@ pub fn plan<S: NodeView>(input: PlanInput<'_, S>) -> Plan {
         stale,
         mut inside,
         rules,
+        segments,
         node,
     } = input;
     let mut plan = Plan::default();
@@ -189,8 +172,10 @@ pub fn plan<S: NodeView>(input: PlanInput<'_, S>) -> Plan {
     inside.make_place(&granted, &present);
     let mut joined = BTreeSet::new();
     for want in granted {
+        let segment = want.link.kind.segment();
+        let target = segment.and_then(|segment| segments.get(&segment.name));
         match want.link.kind.clone() {
-            LinkKind::Device(device) => plan.device(want, &device, &mut inside, node),
+            LinkKind::Device(device) => plan.device(want, (&device, target), &mut inside, node),
             LinkKind::Veth(veth) => {
                 let is_this = |p: &Present| {
                     let mark = p.mark.as_ref();
@@ -199,7 +184,7 @@ pub fn plan<S: NodeView>(input: PlanInput<'_, S>) -> Plan {
                 let place = present.iter().position(is_this);
                 let now = place.map(|place| present.swap_remove(place));
                 let duplicate = veth::second_port(&veth, node, &mut joined);
-                plan.veth(want, (&veth, now), duplicate, (&inside, node));
+                plan.veth(want, (&veth, now), (duplicate, target), (&inside, node));
             }
         }
     }

@@ -193,6 +193,15 @@ impl Data {
         }
     }
 
+    /// Sets the local VTEP address of a tunnel with discovered peers.
+    pub fn starts_at(&mut self, own: Option<IpAddr>) {
+        if let Self::Vxlan(vxlan) = self
+            && let Remotes::Discovered(end) = &mut vxlan.remotes
+        {
+            *end = own;
+        }
+    }
+
     /// Whether a device with these peers can have the wanted ones: its family is fixed.
     pub fn suits(&self, ends: &BTreeSet<IpAddr>) -> bool {
         match self {

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::{
-    device::{Data, Device, Remotes, Segment, VLAN, VXLAN},
+    device::{Data, Device, Segment, VLAN, VXLAN},
     ownership_mark::{PORT_OF_NODE, other_end},
 };
 
@@ -93,11 +93,7 @@ impl LinkKind {
             | Self::Device(Device::Exclusive(segment)) => segment,
             Self::Veth(_) | Self::Device(_) => return,
         };
-        if let Data::Vxlan(vxlan) = &mut segment.data
-            && let Remotes::Discovered(end) = &mut vxlan.remotes
-        {
-            *end = own;
-        }
+        segment.data.starts_at(own);
     }
 
     /// The vlan or vxlan of the link.

@@ -27,9 +27,9 @@ use crate::{
     },
     podconfig::{
         NodeReconciler,
+        cause::Cause,
         desired::{Desired, DesiredLink, spec_hash},
         outcome::LocalPod,
-        plan::Cause,
         pods::RecordedPod,
     },
 };

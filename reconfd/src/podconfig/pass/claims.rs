@@ -14,8 +14,8 @@ use crate::{
     podconfig::{
         NodeReconciler,
         desired::{self, Desired, DesiredLink},
+        node_view::NodeView as _,
         outcome::{LinkOutcome, LocalPod},
-        plan::NodeView as _,
         policy::Permit,
         segments::{Member, Registration},
     },
@@ -62,7 +62,7 @@ impl NodeReconciler {
                 .into_iter()
                 .flat_map(|s| s.segments.values().cloned()),
         );
-        let freed = self.segments.retain(ctx.uid(), &kept);
+        let freed = self.segments.owners.retain(ctx.uid(), &kept);
         self.enqueue_others(ctx.uid(), freed);
         self.release_addresses(ctx);
     }
@@ -85,7 +85,7 @@ impl NodeReconciler {
             across: self.may_share(segment, permit),
             sources: permit.sources.first().map_or(&[], Vec::as_slice),
         };
-        let (result, to_enqueue) = self.segments.register(&registration);
+        let (result, to_enqueue) = self.segments.owners.register(&registration);
         self.enqueue_others(uid, to_enqueue);
         result
     }
@@ -126,7 +126,7 @@ impl NodeReconciler {
     pub(super) fn release_all_but(&mut self, uid: &str, links: &[(Link, Member, Permit)]) {
         let mut kept = names(links.iter().map(|(link, ..)| link));
         kept.extend(self.devices_of(uid).cloned());
-        let freed = self.segments.retain(uid, &kept);
+        let freed = self.segments.owners.retain(uid, &kept);
         self.enqueue_others(uid, freed);
     }
 
@@ -134,8 +134,8 @@ impl NodeReconciler {
     pub(super) fn release_all(&mut self, uid: &str) {
         self.release_addresses_of(uid);
         let kept = self.used_segments(uid);
-        let freed = self.segments.retain(uid, &kept);
-        self.segments.stop_waiting(uid);
+        let freed = self.segments.owners.retain(uid, &kept);
+        self.segments.owners.stop_waiting(uid);
         self.enqueue_others(uid, freed);
     }
 

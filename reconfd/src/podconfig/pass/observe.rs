@@ -19,9 +19,7 @@ use super::{
 use crate::{
     node::{
         Machine,
-        links::{
-            DevicePolicy, LinkKind, Segment, Want, mac::Derived, ownership_mark::host_end_name,
-        },
+        links::{DevicePolicy, Want, mac::Derived, ownership_mark::host_end_name},
         netlink::Error,
         sandbox::{Depth, NetnsState, Sandbox, Unreachable},
     },
@@ -62,9 +60,12 @@ impl NodeReconciler {
         }
         self.claim(&ctx.known.pod, &mut desired);
         ctx.set_desired(desired);
-        if let Err(error) = self.find_local_endpoints(&mut ctx) {
-            ctx.trouble = Some((Reason::KernelRefused, error.to_string()));
-            return ctx;
+        match self.evaluate_segments(&ctx.granted) {
+            Ok(ends) => ctx.ends = ends,
+            Err(error) => {
+                ctx.trouble = Some((Reason::KernelRefused, error.to_string()));
+                return ctx;
+            }
         }
         match self.machine.visit(&ctx.known.record) {
             Ok(mut sandbox) => {
@@ -155,7 +156,7 @@ impl NodeReconciler {
         let stranded = self.machine.stranded(sandbox, &uid, found, &veth_ends);
         let ours = ours.chain(stranded.iter().map(|stranded| stranded.index));
         self.suspend_overlapping(ctx, sandbox, (&inside, &ours.collect()))?;
-        let (granted, probing) = self.wants(ctx, &inside)?;
+        let (granted, probing) = self.wants(ctx, &inside);
         ctx.probing = probing;
         let mut of_pod = plan::PodDevices::new(&inside.links, candidates, &known, &granted);
         (of_pod.stranded, of_pod.has_ipv6) = (stranded, inside.has_ipv6);
@@ -165,6 +166,7 @@ impl NodeReconciler {
             present,
             stale,
             rules: &inside.rules,
+            segments: &self.segments.targets,
             node: &self.machine,
         };
         let mut plan = plan(input);
@@ -182,11 +184,7 @@ impl NodeReconciler {
     }
 
     /// The granted links as the machine should make them.
-    fn wants(
-        &mut self,
-        ctx: &PodContext,
-        inside: &NetnsState,
-    ) -> Result<(Vec<Want>, Vec<PendingProbe>), Error> {
+    fn wants(&mut self, ctx: &PodContext, inside: &NetnsState) -> (Vec<Want>, Vec<PendingProbe>) {
         let pod = &ctx.known.pod;
         let mut wants = Vec::with_capacity(ctx.granted.len());
         let mut probing = Vec::new();
@@ -206,7 +204,7 @@ impl NodeReconciler {
                 host_name: host_end_name(&ctx.known.pod.sandbox, &link.name),
                 host_mtu: mtu,
                 mtu,
-                policy: self.device_policy(ctx.uid(), granted, (&link.kind, inside))?,
+                policy: self.device_policy(ctx.uid(), granted, inside),
                 device: None,
                 link,
                 mark: granted.mark.clone(),
@@ -216,47 +214,34 @@ impl NodeReconciler {
             }
             wants.push(want);
         }
-        Ok((wants, probing))
+        (wants, probing)
     }
 
-    /// The parameters of the device of a link, if it has one.
+    /// What the rules permit the device of a link, if it has one.
     fn device_policy(
-        &mut self,
+        &self,
         uid: &str,
         granted: &DesiredLink,
-        (kind, inside): (&LinkKind, &NetnsState),
-    ) -> Result<Option<DevicePolicy>, Error> {
-        let Some(data) = kind.data() else {
-            return Ok(None);
+        inside: &NetnsState,
+    ) -> Option<DevicePolicy> {
+        let kind = &granted.link.kind;
+        let Some(segment) = kind.segment() else {
+            let own = inside.addresses.iter().map(|a| a.network.ip()).collect();
+            let peers = kind.data()?.peers(&own);
+            return Some(DevicePolicy {
+                peers,
+                ..DevicePolicy::default()
+            });
         };
-        let (owner, sources, own) = match kind.segment() {
-            Some(Segment { name, .. }) => (
-                self.segments.owner(name).unwrap_or_default().to_owned(),
-                self.segments.sources(name).to_vec(),
-                self.machine.own_addresses()?.iter().map(|a| a.1).collect(),
-            ),
-            None => (
-                granted.member.namespace.clone(),
-                Vec::new(),
-                inside.addresses.iter().map(|a| a.network.ip()).collect(),
-            ),
-        };
-        let own: BTreeSet<IpAddr> = own;
-        let peers = match kind.segment().filter(|_| data.found().is_some()) {
-            Some(segment) => self.remote_endpoints(segment, &own),
-            None => data.peers(&own),
-        };
-        let (on_port, unfiltered) = grants(granted, &owner);
-        Ok(Some(DevicePolicy {
+        let owners = &self.segments.owners;
+        let owner = owners.owner(&segment.name).unwrap_or_default();
+        let (on_port, unfiltered) = grants(granted, owner);
+        Some(DevicePolicy {
             on_port,
             unfiltered,
-            is_shared: kind
-                .segment()
-                .is_some_and(|segment| self.segments.has_others(&segment.name, uid)),
-            peers,
-            sources,
-            owner,
-        }))
+            is_shared: owners.has_others(&segment.name, uid),
+            peers: BTreeSet::new(),
+        })
     }
 
     /// What was verified, and has not been reported as changed since, is unchanged: without own

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use crds::Reason;
 
-use super::{Blocked, Cause, NodeView, Plan, Step, Target, parent};
+use super::{Blocked, Cause, NodeView, Plan, SegmentTarget, Step, Target, parent};
 use crate::node::{
     link_info::LinkInfo,
     links::{
@@ -157,11 +157,11 @@ impl Plan {
     pub(super) fn device<S: NodeView>(
         &mut self,
         mut want: Want,
-        device: &Device,
+        (device, target): (&Device, Option<&SegmentTarget>),
         inside: &mut PodDevices<'_>,
         node: &S,
     ) {
-        let resolved = resolve(&mut want, device, inside, node);
+        let resolved = resolve(&mut want, (device, target), inside);
         let found = match (&resolved, &want.device) {
             (Ok(_), Some(wanted)) => inside.take(device, wanted),
             // An existing device that cannot be as requested stays.
@@ -275,14 +275,13 @@ impl Plan {
 }
 
 /// Fills in the parameters of the device; returns a note if its parent is down.
-fn resolve<S: NodeView>(
+fn resolve(
     want: &mut Want,
-    device: &Device,
+    (device, target): (&Device, Option<&SegmentTarget>),
     inside: &PodDevices<'_>,
-    node: &S,
 ) -> Result<Option<Cause>, Cause> {
     match device {
-        Device::Exclusive(segment) => parent::resolve(want, segment, node),
+        Device::Exclusive(_) => parent::resolve(want, target),
         Device::Inside { carrier, data, .. } => inside_of(want, carrier, data, inside),
     }
 }
@@ -312,7 +311,7 @@ fn inside_of(
         parent_mac: row.mac.filter(|_| matches!(data, Data::Vlan(_))),
         mtu: carries,
         up: row.up,
-        owner: ground.owner,
+        owner: String::new(),
         peers: ground.peers,
         peer_filter: None,
     });

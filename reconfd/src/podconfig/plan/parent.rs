@@ -1,126 +1,25 @@
-//! Pure: the parent device of a link that reaches beyond the node, or why it cannot be used.
+//! Pure: the device that a link is on, and what it can carry.
 
 use crds::Reason;
-use ipnetwork::IpNetwork;
 
-use super::{Cause, NodeView};
-use crate::node::{
-    filter::PeerFilter,
-    link_info::LinkInfo,
-    links::{
-        DevicePolicy, Segment, Want, WantDevice,
-        device::{Data, Remotes},
-    },
-};
+use super::Cause;
+use crate::{node::links::Want, podconfig::segments::device::SegmentTarget};
 
-/// Fills in the parameters of the segment's device and the MTU of the link; returns a note if the
-/// parent is down.
-pub(super) fn resolve<S: NodeView>(
+/// Fills in the segment's device and the MTU of the link; returns a note if the parent is down.
+pub(super) fn resolve(
     want: &mut Want,
-    segment: &Segment,
-    node: &S,
+    target: Option<&SegmentTarget>,
 ) -> Result<Option<Cause>, Cause> {
-    let ground = want.policy.clone().unwrap_or_default();
-    let parent = parent(segment, &ground, node)?;
-    let data = segment.data.as_link_data(parent.index);
-    if let Some(conflicting) = node.conflicting(parent.index, &data) {
-        let message = format!(
-            "the node itself has {} as {}",
-            segment.data, conflicting.name
-        );
-        return Err((Reason::SegmentInUse, message));
-    }
-    if segment.data.found().is_some() && segment.data.own().is_none() {
-        return Err(without_end(segment, &ground));
-    }
-    let peer_filter = peer_filter(segment, &ground, parent.index, node)?;
-    let carries = segment.data.mtu_on(parent.mtu);
+    // Every segment is evaluated before its links are planned.
+    let target = target.ok_or_else(|| (Reason::Reconciling, String::new()))?;
+    let policy = want.policy.clone().unwrap_or_default();
+    let device = target.permitted(&policy)?;
+    let (carries, is_up) = (device.mtu, device.up);
     want.host_mtu = carries;
-    want.device = Some(WantDevice {
-        parent_mac: None,
-        parent: parent.index,
-        mtu: carries,
-        up: parent.up,
-        owner: ground.owner,
-        peers: ground.peers,
-        peer_filter,
-    });
-    carry(want, carries, &segment.parent)?;
-    Ok((!parent.up).then(|| down(&segment.parent)))
-}
-
-fn parent<'a, S: NodeView>(
-    segment: &Segment,
-    ground: &DevicePolicy,
-    node: &'a S,
-) -> Result<&'a LinkInfo, Cause> {
-    let name = &segment.parent;
-    let Some(parent) = node.of_node(name) else {
-        return Err(match node.is_elsewhere(name) {
-            true => (
-                Reason::ParentMoved,
-                format!(
-                    "{name:?} has left the node's network namespace; the link follows when it is back"
-                ),
-            ),
-            false => (
-                Reason::ParentNotFound,
-                format!("the node has no link {name:?}; the link follows when it appears"),
-            ),
-        });
-    };
-    let is_vlan = matches!(segment.data, Data::Vlan(_));
-    if is_vlan && parent.is_port() && !ground.on_port {
-        let message = format!(
-            "{name:?} is a port of a bridge or a bond, which would lose {} to this link; the rule must name it in portParents",
-            segment.data
-        );
-        return Err((Reason::ParentIsPort, message));
-    }
-    Ok(parent)
-}
-
-/// A tunnel whose local endpoint the other nodes could not identify.
-fn without_end(segment: &Segment, ground: &DevicePolicy) -> Cause {
-    let networks: Vec<String> = ground.sources.iter().map(ToString::to_string).collect();
-    let message = format!(
-        "{:?} of this node has no address in the rule's peers ({}), by which the other nodes could identify it; \
-         give it one, or let the rule list its network; the link follows by itself",
-        segment.parent,
-        networks.join(", ")
-    );
-    (Reason::NoTunnelAddress, message)
-}
-
-/// The peers that may send into a tunnel. Without a filter every host could.
-fn peer_filter<S: NodeView>(
-    segment: &Segment,
-    ground: &DevicePolicy,
-    underlay: u32,
-    node: &S,
-) -> Result<Option<PeerFilter>, Cause> {
-    let Data::Vxlan(vxlan) = &segment.data else {
-        return Ok(None);
-    };
-    if !node.has_filter() {
-        let message = "the kernel has no nf_tables to limit the tunnel to its peers; the rule must say unfiltered: Allowed";
-        return match ground.unfiltered {
-            true => Ok(None),
-            false => Err((Reason::NoPeerFilter, message.to_owned())),
-        };
-    }
-    let sources = match &vxlan.remotes {
-        Remotes::Peers(_) | Remotes::Discovered(_) => {
-            ground.peers.iter().copied().map(IpNetwork::from).collect()
-        }
-        Remotes::Group(group) => ground
-            .sources
-            .iter()
-            .filter(|source| source.is_ipv4() == group.is_ipv4())
-            .copied()
-            .collect(),
-    };
-    Ok(Some(PeerFilter { underlay, sources }.normalized()))
+    want.device = Some(device.clone());
+    let parent = &target.segment.parent;
+    carry(want, carries, parent)?;
+    Ok((!is_up).then(|| down(parent)))
 }
 
 /// The MTU of a link above a device: the requested one, if the device can carry it.

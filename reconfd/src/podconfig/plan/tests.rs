@@ -6,16 +6,22 @@ mod segments;
 use std::collections::{BTreeMap, HashSet};
 
 use super::*;
-use crate::node::{
-    links::{
-        HostEnd, HostSide, Link, OwnershipMark, PodSide, Route, Veth,
-        address::{self, PrefixRoute},
-        bridge,
-        ingress_filter::program::{self, Instruction},
-        mac::Derived,
-        ownership_mark::other_end,
+use crate::{
+    node::{
+        filter::{PeerFilter, Tunnel},
+        link_info::{LinkData, LinkInfo},
+        links::{
+            HostEnd, HostSide, Link, OwnershipMark, PodSide, Route, Segment, Veth,
+            address::{self, PrefixRoute},
+            bridge,
+            device::shared,
+            ingress_filter::program::{self, Instruction},
+            mac::Derived,
+            ownership_mark::other_end,
+        },
+        present::{Candidate, Stranded},
     },
-    present::{Candidate, Stranded},
+    podconfig::segments::device::{SegmentSpec, target},
 };
 
 const MAC: [u8; 6] = [0x0a, 0x58, 10, 9, 0, 5];
@@ -192,10 +198,14 @@ struct Pod {
     node: Node,
     stranded: Vec<Stranded>,
     lacks_ipv6: bool,
+    /// Discovered peers of the segments, and where they may be.
+    peers: BTreeSet<IpAddr>,
+    sources: Vec<IpNetwork>,
 }
 
 impl Pod {
     fn plan(self) -> Plan {
+        let segments = self.targets();
         let inside = self.inside.into_iter().map(|row| (row.index, row));
         let inside: HashMap<u32, LinkInfo> = inside.collect();
         let mut of_pod = PodDevices::new(&inside, self.candidates, &self.known, &self.granted);
@@ -206,8 +216,27 @@ impl Pod {
             present: self.present,
             stale: self.stale,
             rules: &self.rules,
+            segments: &segments,
             node: &self.node,
         })
+    }
+
+    fn targets(&self) -> BTreeMap<String, SegmentTarget> {
+        let kinds = self.granted.iter().map(|want| &want.link.kind);
+        let segments = kinds.filter_map(LinkKind::segment).map(|segment| {
+            let peers = match segment.data.found() {
+                Some(_) => self.peers.clone(),
+                None => segment.data.peers(&BTreeSet::new()),
+            };
+            let spec = SegmentSpec {
+                segment: segment.clone(),
+                owner: "shop".into(),
+                peers,
+                sources: self.sources.clone(),
+            };
+            (segment.name.clone(), target(spec, &self.node))
+        });
+        segments.collect()
     }
 }
 

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use crds::Reason;
 
-use super::{Blocked, Cause, NodeView, Plan, PodDevices, Step, Target, is_guarded, parent};
+use super::{
+    Blocked, Cause, NodeView, Plan, PodDevices, SegmentTarget, Step, Target, is_guarded, parent,
+};
 use crate::node::links::{
     HostEnd, HostNetns, Present, Segment, Veth, Want,
     device::{Data, shared},
@@ -16,12 +18,12 @@ impl Plan {
         &mut self,
         mut want: Want,
         (veth, now): (&Veth, Option<Present>),
-        duplicate: Option<Cause>,
+        (duplicate, target): (Option<Cause>, Option<&SegmentTarget>),
         (inside, node): (&PodDevices<'_>, &S),
     ) {
         let resolved = match duplicate {
             Some(why) => Err(why),
-            None => check_parent(&mut want, veth, now.as_ref(), inside, node),
+            None => check_parent(&mut want, (veth, target), now.as_ref(), (inside, node)),
         };
         let link = want.link.name.clone();
         self.targets.insert(link.clone(), Target::of(&want));
@@ -166,17 +168,16 @@ pub(super) fn second_port<S: NodeView>(
 /// What prevents a granted link from being created or repaired now. A present link stays as it is.
 fn check_parent<S: NodeView>(
     want: &mut Want,
-    veth: &Veth,
+    (veth, target): (&Veth, Option<&SegmentTarget>),
     now: Option<&Present>,
-    inside: &PodDevices<'_>,
-    node: &S,
+    (inside, node): (&PodDevices<'_>, &S),
 ) -> Result<Option<Cause>, Cause> {
     let note = match &veth.host_end {
         HostEnd::HostBridge(name) => {
             on_host_bridge(want, name, node)?;
             None
         }
-        HostEnd::Segment(segment) => parent::resolve(want, segment, node)?,
+        HostEnd::Segment(_) => parent::resolve(want, target)?,
         HostEnd::Bridge { .. } | HostEnd::Routed => None,
     };
     let own = now

@@ -4,18 +4,18 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use crds::Reason;
 use ipnetwork::IpNetwork;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
+use self::state::OwnerState;
 use super::endpoints::is_tunnel;
 use crate::{
-    node::links::{
-        Segment,
-        device::{Data, Remotes},
-    },
-    podconfig::plan::Cause,
+    node::links::{Segment, device::Data},
+    podconfig::cause::Cause,
 };
+
+/// One segment.
+mod state;
 
 /// A PodConfig, ordered by age: one without a creation time is the youngest, for it cannot prove
 /// otherwise.
@@ -43,31 +43,17 @@ pub struct Registration<'a> {
 }
 
 #[derive(Debug, Default)]
-pub struct Segments {
+pub struct SegmentOwners {
     /// By the name of the segment.
     states: BTreeMap<String, OwnerState>,
     by_pod: HashMap<String, BTreeSet<String>>,
     /// Pods that were refused a segment.
     waiting: BTreeSet<String>,
+    /// Segments that are to be configured otherwise than before.
+    changed: BTreeSet<String>,
 }
 
-#[derive(Debug)]
-struct OwnerState {
-    /// The namespace that used it first.
-    owner: String,
-    users: BTreeMap<String, User>,
-}
-
-#[derive(Debug)]
-struct User {
-    member: Member,
-    segment: Segment,
-    exclusive: bool,
-    across: bool,
-    sources: Vec<IpNetwork>,
-}
-
-impl Segments {
+impl SegmentOwners {
     /// Restores the owner of a segment from the kernel, before any pod has claimed it.
     pub fn restore(&mut self, segment: String, owner: String) {
         let users = BTreeMap::new();
@@ -81,6 +67,11 @@ impl Segments {
         std::mem::take(&mut self.waiting)
     }
 
+    /// Segments whose configuration has changed since the last call.
+    pub fn take_changed(&mut self) -> BTreeSet<String> {
+        std::mem::take(&mut self.changed)
+    }
+
     /// The pods that have segments.
     pub fn pods(&self) -> impl Iterator<Item = &String> {
         self.by_pod.keys()
@@ -89,6 +80,13 @@ impl Segments {
     /// The owning namespace of the segment, for a pod that has just claimed it.
     pub fn owner(&self, segment: &str) -> Option<&str> {
         self.states.get(segment).map(|held| held.owner.as_str())
+    }
+
+    /// The segment with the settings that count, those of the oldest PodConfig, and the networks of
+    /// its allowed peers.
+    pub fn settings(&self, segment: &str) -> Option<(&Segment, &[IpNetwork])> {
+        let oldest = self.states.get(segment)?.oldest()?;
+        Some((&oldest.segment, &oldest.sources))
     }
 
     /// Whether any pod uses a tunnel; with `whole`, only as its exclusive device.
@@ -164,7 +162,11 @@ impl Segments {
             let to_enqueue = self.refuse(registration);
             return (Err(why), to_enqueue);
         }
+        let before = held.configuration();
         let (mut to_enqueue, has_changed) = held.register(registration);
+        if before != held.configuration() {
+            self.changed.insert(name.clone());
+        }
         self.waiting.remove(registration.pod);
         if has_changed {
             // It may unblock waiting pods.
@@ -202,7 +204,11 @@ impl Segments {
         let mut to_enqueue = BTreeSet::new();
         for segment in &free {
             if let Some(held) = self.states.get_mut(segment) {
+                let before = held.configuration();
                 to_enqueue.extend(held.remove(pod));
+                if before != held.configuration() {
+                    self.changed.insert(segment.clone());
+                }
             }
         }
         self.states
@@ -211,150 +217,6 @@ impl Segments {
             to_enqueue.extend(std::mem::take(&mut self.waiting));
         }
         to_enqueue
-    }
-}
-
-impl User {
-    fn differs_from(&self, registration: &Registration<'_>) -> bool {
-        let now = (
-            self.exclusive,
-            self.across,
-            is_same_way(&self.segment, registration.segment),
-        );
-        now != (registration.exclusive, registration.across, true)
-    }
-}
-
-impl OwnerState {
-    fn check(&self, registration: &Registration<'_>) -> Result<(), Cause> {
-        let segment = registration.segment;
-        let namespace = &registration.member.namespace;
-        let others = || {
-            self.users
-                .iter()
-                .filter(|(pod, _)| *pod != registration.pod)
-        };
-        let is_new = !self.users.contains_key(registration.pod);
-        let stranger = others().find(|(_, user)| user.member.namespace != *namespace);
-        // A sole user that now shares with others keeps it; a later one does not displace others.
-        let other = match stranger {
-            _ if self.owner != *namespace => Some(&self.owner),
-            Some((_, user)) if is_new => Some(&user.member.namespace),
-            _ => None,
-        };
-        if let Some(other) = other
-            && !(registration.across && others().all(|(_, user)| user.across))
-        {
-            let message = format!(
-                "{segment} belongs to namespace {other}; sharing it takes a rule with sharing: AcrossNamespaces for both"
-            );
-            return Err((Reason::SegmentInUse, message));
-        }
-        if let Some((_, user)) = others().find(|(_, user)| registration.exclusive || user.exclusive)
-        {
-            let message = format!(
-                "{segment} is used by podconfig {} already, and mode Exclusive allows no other user",
-                user.member.name
-            );
-            return Err((Reason::SegmentInUse, message));
-        }
-        let oldest_other = others().find(|(_, user)| {
-            user.member < *registration.member && !is_same_way(&user.segment, registration.segment)
-        });
-        match oldest_other {
-            Some((_, user)) => Err((
-                Reason::SegmentDiffers,
-                format!(
-                    "the older podconfig {} has {}, and this one has {}",
-                    user.member.name,
-                    settings(&user.segment),
-                    settings(registration.segment)
-                ),
-            )),
-            None => Ok(()),
-        }
-    }
-
-    /// Saves the registration. Returns the pods to enqueue because of it, and whether it differs
-    /// from the pod's last.
-    fn register(&mut self, registration: &Registration<'_>) -> (BTreeSet<String>, bool) {
-        let sources = self.sources().to_vec();
-        let user = User {
-            sources: registration.sources.to_vec(),
-            member: registration.member.clone(),
-            segment: registration.segment.clone(),
-            exclusive: registration.exclusive,
-            across: registration.across,
-        };
-        let before = self.users.insert(registration.pod.into(), user);
-        let has_changed = before
-            .as_ref()
-            .is_some_and(|before| before.differs_from(registration));
-        let shares_less = before.is_some_and(|before| before.across && !registration.across);
-        let opens_otherwise = sources != self.sources();
-        let concerned = self.users.iter().filter(|(pod, user)| {
-            let differs = !is_same_way(&user.segment, registration.segment);
-            let is_stranger = user.member.namespace != registration.member.namespace;
-            *pod != registration.pod && (differs || opens_otherwise || shares_less && is_stranger)
-        });
-        let concerned = concerned.map(|(pod, _)| pod.clone()).collect();
-        (concerned, has_changed)
-    }
-
-    fn sources(&self) -> &[IpNetwork] {
-        let oldest = self.users.values().min_by_key(|user| &user.member);
-        oldest.map_or(&[], |user| &user.sources)
-    }
-
-    fn namespaces(&self) -> BTreeSet<&str> {
-        let members = self.users.values().map(|user| &user.member);
-        members.map(|member| member.namespace.as_str()).collect()
-    }
-
-    /// Removes a user. Returns the remaining users if the segment has another owner, other sources
-    /// or fewer namespaces: the kernel state must follow.
-    fn remove(&mut self, pod: &str) -> BTreeSet<String> {
-        let (sources, namespaces) = (self.sources().to_vec(), self.namespaces().len());
-        self.users.remove(pod);
-        let has_successor = self.pass_on();
-        let leads_elsewhere = namespaces != self.namespaces().len();
-        match has_successor || leads_elsewhere || sources != self.sources() {
-            true => self.users.keys().cloned().collect(),
-            false => BTreeSet::new(),
-        }
-    }
-
-    /// Passes the segment to the oldest remaining user, if the owner has none.
-    fn pass_on(&mut self) -> bool {
-        let is_owners = |user: &User| user.member.namespace == self.owner;
-        if self.users.values().any(is_owners) {
-            return false;
-        }
-        let successor = self.users.values().min_by_key(|user| &user.member);
-        let Some(successor) = successor.map(|user| user.member.namespace.clone()) else {
-            return false;
-        };
-        self.owner = successor;
-        true
-    }
-}
-
-fn is_same_way(one: &Segment, other: &Segment) -> bool {
-    one.parent == other.parent && one.data == other.data
-}
-
-/// A segment with the settings in which two requests for it can differ.
-fn settings(segment: &Segment) -> String {
-    match &segment.data {
-        Data::Vlan(_) => segment.to_string(),
-        Data::Vxlan(vxlan) => match &vxlan.remotes {
-            Remotes::Group(group) => format!("{segment} with the group {group}"),
-            Remotes::Peers(peers) => {
-                let peers: Vec<String> = peers.iter().map(ToString::to_string).collect();
-                format!("{segment} with the peers {}", peers.join(", "))
-            }
-            Remotes::Discovered(_) => format!("{segment} with discovered peers"),
-        },
     }
 }
 

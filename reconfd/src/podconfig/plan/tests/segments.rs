@@ -32,10 +32,7 @@ fn with_kind(kind: LinkKind) -> Want {
     let mut want = on_lan("net0");
     want.link.kind = kind;
     want.link.mtu = None;
-    want.policy = Some(DevicePolicy {
-        owner: "shop".into(),
-        ..DevicePolicy::default()
-    });
+    want.policy = Some(DevicePolicy::default());
     want
 }
 
@@ -215,10 +212,14 @@ fn found(own: Option<&str>) -> Segment {
 #[test]
 fn a_tunnel_whose_ends_are_found_stands_on_the_end_here() {
     for (own, mtu) in [("10.77.0.1", 8950), ("fd77::1", 8930)] {
-        let mut want = shared_on(found(Some(own)));
         let other = "10.77.0.2".parse().unwrap();
-        want.policy.as_mut().unwrap().peers = [other].into();
-        let plan = plan_of(want, node([trunk()]));
+        let plan = Pod {
+            granted: vec![shared_on(found(Some(own)))],
+            node: node([trunk()]),
+            peers: [other].into(),
+            ..Pod::default()
+        }
+        .plan();
         assert_eq!(reasons(&plan), []);
         assert_eq!(plan.targets["net0"].mtu, mtu, "{own}");
         let [Step::Create(want)] = &plan.steps[..] else {
@@ -233,9 +234,13 @@ fn a_tunnel_whose_ends_are_found_stands_on_the_end_here() {
 
 #[test]
 fn without_an_end_here_a_tunnel_waits_and_nothing_goes_on_in_its_name() {
-    let mut want = shared_on(found(None));
-    want.policy.as_mut().unwrap().sources = vec!["10.77.0.0/24".parse().unwrap()];
-    let plan = plan_of(want, with_device(node([trunk()])));
+    let plan = Pod {
+        granted: vec![shared_on(found(None))],
+        node: with_device(node([trunk()])),
+        sources: vec!["10.77.0.0/24".parse().unwrap()],
+        ..Pod::default()
+    }
+    .plan();
     assert_eq!(reasons(&plan), [Reason::NoTunnelAddress]);
     assert!(must_go(Reason::NoTunnelAddress));
     assert_eq!(plan.steps, [removal_of_the_device()]);
@@ -251,9 +256,13 @@ fn without_an_end_here_a_tunnel_waits_and_nothing_goes_on_in_its_name() {
 fn the_aim_of_a_device_in_the_pod_is_what_was_found_and_that_of_a_veth_is_not() {
     let other = "10.77.0.2".parse().unwrap();
     let target = |kind: LinkKind, peers: BTreeSet<std::net::IpAddr>| {
-        let mut want = with_kind(kind);
-        want.policy.as_mut().unwrap().peers = peers;
-        plan_of(want, node([trunk()])).targets["net0"].clone()
+        let pod = Pod {
+            granted: vec![with_kind(kind)],
+            node: node([trunk()]),
+            peers,
+            ..Pod::default()
+        };
+        pod.plan().targets["net0"].clone()
     };
     let whole = |own| LinkKind::Device(Device::Exclusive(found(Some(own))));
     let first = target(whole("10.77.0.1"), [other].into());

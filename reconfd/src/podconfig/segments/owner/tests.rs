@@ -1,7 +1,9 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::node::links::device::Vxlan;
+use crds::Reason;
+
+use crate::node::links::device::{Remotes, Vxlan};
 
 fn member(namespace: &str, name: &str, year: i32) -> Member {
     let created = format!("{year}-01-01T00:00:00Z");
@@ -38,7 +40,7 @@ fn registration<'a>(pod: &'a str, member: &'a Member, segment: &'a Segment) -> R
     }
 }
 
-impl Segments {
+impl SegmentOwners {
     /// The pods that it is to_enqueue to, or why it was refused.
     fn took(&mut self, registration: &Registration<'_>) -> Result<BTreeSet<String>, Cause> {
         let (taken, to_enqueue) = self.register(registration);
@@ -52,7 +54,7 @@ fn set(pods: &[&str]) -> BTreeSet<String> {
 
 #[test]
 fn who_may_not_share_does_not_drive_out_those_who_do() {
-    let mut segments = Segments::default();
+    let mut segments = SegmentOwners::default();
     let (ours, theirs) = (member("a", "ours", 2020), member("b", "theirs", 2021));
     let segment = tunnel(&["10.0.0.1"]);
     let sharing = |pod, member| Registration {
@@ -78,7 +80,7 @@ fn who_may_not_share_does_not_drive_out_those_who_do() {
 
 #[test]
 fn a_segment_belongs_to_the_namespace_that_used_it_first() {
-    let mut segments = Segments::default();
+    let mut segments = SegmentOwners::default();
     let (ours, theirs) = (member("a", "ours", 2020), member("b", "theirs", 2019));
     let segment = tunnel(&["10.0.0.1"]);
     assert_eq!(
@@ -104,7 +106,7 @@ fn a_segment_belongs_to_the_namespace_that_used_it_first() {
 
 #[test]
 fn sharing_across_namespaces_takes_the_word_of_both_sides() {
-    let mut segments = Segments::default();
+    let mut segments = SegmentOwners::default();
     let (ours, theirs) = (member("a", "ours", 2020), member("b", "theirs", 2021));
     let segment = tunnel(&["10.0.0.1"]);
     let shared = |pod, member| Registration {
@@ -126,7 +128,7 @@ fn sharing_across_namespaces_takes_the_word_of_both_sides() {
 
 #[test]
 fn with_its_last_pod_an_owner_leaves_the_segment_to_who_is_left() {
-    let mut segments = Segments::default();
+    let mut segments = SegmentOwners::default();
     let (ours, theirs) = (member("a", "ours", 2020), member("b", "theirs", 2021));
     let segment = tunnel(&["10.0.0.1"]);
     for (pod, member) in [("p1", &ours), ("p2", &theirs)] {
@@ -142,7 +144,7 @@ fn with_its_last_pod_an_owner_leaves_the_segment_to_who_is_left() {
 
 #[test]
 fn of_two_podconfigs_that_differ_the_older_wins_in_any_order() {
-    let mut segments = Segments::default();
+    let mut segments = SegmentOwners::default();
     let (older, younger) = (member("a", "older", 2019), member("a", "younger", 2020));
     let (one, other) = (tunnel(&["10.0.0.1"]), tunnel(&["10.0.0.2"]));
     segments
@@ -166,7 +168,7 @@ fn of_two_podconfigs_that_differ_the_older_wins_in_any_order() {
 
 #[test]
 fn an_edit_of_one_podconfig_is_news_to_all_of_its_pods() {
-    let mut segments = Segments::default();
+    let mut segments = SegmentOwners::default();
     let member = member("a", "ours", 2020);
     let (before, after) = (tunnel(&["10.0.0.1"]), tunnel(&["10.0.0.2"]));
     segments
@@ -187,7 +189,7 @@ fn an_edit_of_one_podconfig_is_news_to_all_of_its_pods() {
 
 #[test]
 fn mode_exclusive_allows_no_other_user() {
-    let mut segments = Segments::default();
+    let mut segments = SegmentOwners::default();
     let member = member("a", "ours", 2020);
     let segment = tunnel(&["10.0.0.1"]);
     let whole = |pod| Registration {
@@ -215,7 +217,7 @@ fn mode_exclusive_allows_no_other_user() {
 
 #[test]
 fn over_a_restart_a_segment_stays_with_who_had_it() {
-    let mut segments = Segments::default();
+    let mut segments = SegmentOwners::default();
     let (ours, theirs) = (member("a", "ours", 2020), member("b", "theirs", 2019));
     let segment = tunnel(&["10.0.0.1"]);
     segments.restore("pcbtunnel".into(), "a".into());
@@ -233,7 +235,7 @@ fn over_a_restart_a_segment_stays_with_who_had_it() {
 
 #[test]
 fn a_pod_that_loses_its_segment_blocks_no_other() {
-    let mut segments = Segments::default();
+    let mut segments = SegmentOwners::default();
     let (older, younger, youngest) = (
         member("a", "older", 2019),
         member("a", "younger", 2020),
@@ -255,7 +257,7 @@ fn a_pod_that_loses_its_segment_blocks_no_other() {
 
 #[test]
 fn what_the_oldest_lets_into_a_group_holds_for_all() {
-    let mut segments = Segments::default();
+    let mut segments = SegmentOwners::default();
     let (older, younger) = (member("a", "older", 2019), member("a", "younger", 2020));
     let segment = tunnel(&["10.0.0.1"]);
     let (wide, narrow) = (
@@ -290,7 +292,7 @@ fn found(name: &str, vni: u32) -> Segment {
 
 #[test]
 fn ends_that_are_found_are_one_way_and_ends_that_are_written_down_another() {
-    let mut segments = Segments::default();
+    let mut segments = SegmentOwners::default();
     let (older, younger) = (member("a", "older", 2019), member("a", "younger", 2020));
     let (auto, fixed) = (found("pcbtunnel", 7), tunnel(&["10.0.0.1"]));
     segments.took(&registration("p1", &older, &auto)).unwrap();
@@ -307,7 +309,7 @@ fn ends_that_are_found_are_one_way_and_ends_that_are_written_down_another() {
 
 #[test]
 fn a_slice_concerns_who_is_on_its_tunnel_with_a_pod_of_its_namespace() {
-    let mut segments = Segments::default();
+    let mut segments = SegmentOwners::default();
     let (ours, theirs) = (member("a", "ours", 2019), member("b", "theirs", 2020));
     let (seven, eight, fixed) = (
         found("pcbseven", 7),
