@@ -25,15 +25,13 @@ use kube::{
 pub mod cluster;
 /// A watched folder of manifests.
 pub mod directory;
-/// An inotify watch of one folder.
-mod folder;
 /// When the published networks were last confirmed to be complete.
 pub mod freshness;
 /// Initial-sync barrier.
 mod initial_sync;
 /// The fields of a pod that podconfig reads.
 pub mod pod;
-/// Watch of the record folder alone.
+/// Watch of the record folder.
 pub mod records;
 /// An error in a manifest, with its position.
 mod refusal;

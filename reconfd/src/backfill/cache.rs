@@ -6,32 +6,24 @@
 mod entry;
 /// Reads the folder.
 mod folder;
-/// inotify watch of the folder.
-mod watch;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     io,
     path::{Path, PathBuf},
-    sync::Arc,
-    thread::JoinHandle,
 };
 
 use crds::report::RecordSource;
-use nix::sys::eventfd::EventFd;
+use dirwatch::{DirWatch, Folder, FolderEvents, WatchThread};
 
-use self::{
-    folder::{CacheFolder, EntryError},
-    watch::{CacheEvents, CacheWatch},
-};
+use self::folder::{CacheFolder, EntryError};
 use super::{Hints, PodName};
 use crate::source::Trigger;
 
 /// The running watch; it ends when this is dropped.
 #[must_use]
 pub struct CniCache {
-    stop: Arc<EventFd>,
-    thread: Option<JoinHandle<()>>,
+    _thread: WatchThread,
 }
 
 impl CniCache {
@@ -41,46 +33,15 @@ impl CniCache {
         hints: Hints,
         notify: impl Fn(Trigger) + Send + 'static,
     ) -> io::Result<Self> {
-        let mut watch = CacheWatch::new(path)?;
-        let stop = watch.stop();
+        let watch = DirWatch::new(vec![Folder::new(path)])?;
         let mut reader = Reader::new(path, hints);
         reader.read_all();
-        let thread = std::thread::Builder::new().name("cni-cache".into());
-        let thread = thread.spawn(move || {
-            loop {
-                match watch.wait() {
-                    Ok(CacheEvents { stop: true, .. }) => break,
-                    Ok(batch) => {
-                        let touched = reader.take(batch).into_iter();
-                        touched.for_each(|(namespace, name)| {
-                            notify(Trigger::Hint { namespace, name })
-                        });
-                    }
-                    Err(error) => {
-                        let path = reader.path.display();
-                        break tracing::error!(
-                            "cannot watch {path}: {error}; changes are not seen any more"
-                        );
-                    }
-                }
-            }
+        let thread = WatchThread::spawn("cni-cache", watch, move |events| {
+            let touched = events.folders.iter().flat_map(|events| reader.take(events));
+            touched.for_each(|(namespace, name)| notify(Trigger::Hint { namespace, name }));
+            None
         })?;
-        Ok(Self {
-            stop,
-            thread: Some(thread),
-        })
-    }
-}
-
-impl Drop for CniCache {
-    fn drop(&mut self) {
-        if let Err(errno) = self.stop.write(1) {
-            return tracing::error!(%errno, "cannot stop watching libcni's results");
-        }
-        if let Some(thread) = self.thread.take() {
-            // The panic hook has logged a panic of the thread.
-            let _ = thread.join();
-        }
+        Ok(Self { _thread: thread })
     }
 }
 
@@ -103,14 +64,14 @@ impl Reader {
         }
     }
 
-    fn take(&mut self, batch: CacheEvents) -> BTreeSet<PodName> {
-        if batch.all {
+    fn take(&mut self, events: &FolderEvents) -> BTreeSet<PodName> {
+        if events.all || events.lost {
             return self.read_all();
         }
-        let Some(folder) = (!batch.names.is_empty()).then(|| self.open()).flatten() else {
+        let mut names = events.visible().peekable();
+        let Some(folder) = names.peek().is_some().then(|| self.open()).flatten() else {
             return BTreeSet::new();
         };
-        let names = batch.names.iter();
         names.flat_map(|name| self.read(&folder, name)).collect()
     }
 

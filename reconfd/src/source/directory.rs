@@ -13,20 +13,17 @@ mod parse;
 mod reader;
 mod sink;
 mod stores;
-mod watch;
 
 use std::{
     io,
     path::{Path, PathBuf},
-    sync::Arc,
-    thread::JoinHandle,
 };
 
-use nix::sys::eventfd::EventFd;
+use dirwatch::{DirWatch, Folder, WatchThread};
 
+use self::reader::Reader;
 pub use self::{parse::Admit, sink::FileSink};
-use self::{reader::Reader, watch::ManifestWatch};
-use super::{StoreWriter, Stores, Trigger};
+use super::{StoreWriter, Stores, Trigger, records};
 
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -55,8 +52,7 @@ pub enum Error {
 /// The running source. Dropping it ends the watch; no trigger is sent after that.
 #[must_use]
 pub struct Directory {
-    stop: Arc<EventFd>,
-    thread: Option<JoinHandle<()>>,
+    _thread: WatchThread,
 }
 
 impl Directory {
@@ -72,9 +68,7 @@ impl Directory {
             path: options.manifests.clone(),
             cause,
         };
-        let watch =
-            ManifestWatch::new(&options.manifests, &options.records).map_err(cannot_watch)?;
-        let stop = watch.stop();
+        let watch = watch(options).map_err(cannot_watch)?;
         let writer = StoreWriter::new();
         let stores = writer.stores();
         let sink = FileSink::new(&options.reports);
@@ -86,31 +80,20 @@ impl Directory {
             path: options.manifests.clone(),
             cause,
         };
-        let thread = std::thread::Builder::new().name("manifests".into());
-        let thread = thread
-            .spawn(move || reader.run(watch, &notify))
-            .map_err(cannot_start)?;
-        Ok((
-            stores,
-            sink,
-            Self {
-                stop,
-                thread: Some(thread),
-            },
-        ))
+        let handle = move |events| reader.events(events, &notify);
+        let thread = WatchThread::spawn("manifests", watch, handle).map_err(cannot_start)?;
+        Ok((stores, sink, Self { _thread: thread }))
     }
 }
 
-impl Drop for Directory {
-    fn drop(&mut self) {
-        if let Err(errno) = self.stop.write(1) {
-            return tracing::error!(%errno, "cannot stop watching manifests");
-        }
-        if let Some(thread) = self.thread.take() {
-            // The panic hook has logged a panic of the thread.
-            let _ = thread.join();
-        }
-    }
+/// Watches the manifest folder, which must exist, and the record folder, which need not.
+fn watch(options: &Options) -> io::Result<DirWatch> {
+    let manifests = Folder::new(&options.manifests)
+        .with_created()
+        .with_touched();
+    let mut watch = DirWatch::new(vec![manifests, records::folder(&options.records)])?;
+    watch.require(0)?;
+    Ok(watch)
 }
 
 fn check_apart(options: &Options) -> Result<(), Error> {

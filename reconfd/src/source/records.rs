@@ -1,134 +1,47 @@
-//! inotify watch of the record folder alone, for a source that watches no folder itself.
+//! inotify watch of the record folder.
 
-use std::{
-    io,
-    os::fd::AsFd,
-    path::Path,
-    sync::Arc,
-    thread::{Builder, JoinHandle},
-    time::Duration,
-};
+use std::{io, path::Path};
 
-use nix::{
-    errno::Errno,
-    poll::{PollFd, PollFlags, PollTimeout, poll},
-    sys::{
-        eventfd::EventFd,
-        inotify::{AddWatchFlags as Flags, InitFlags, Inotify},
-    },
-};
+use dirwatch::{DirWatch, Folder, FolderEvents, WatchThread};
 
-use super::{
-    Trigger,
-    folder::{ENTRIES, Folder, ITSELF},
-};
+use super::Trigger;
 
-/// How often a missing folder is looked for, and the path of a watched one is checked.
-const MISSING: Duration = Duration::from_millis(250);
-const WATCHED: Duration = Duration::from_secs(2);
-
-/// The running watch; it ends when this is dropped.
+/// The running watch, for a source that watches no folder itself; it ends when this is dropped.
 #[must_use]
 pub struct Records {
-    stop: Arc<EventFd>,
-    thread: Option<JoinHandle<()>>,
-}
-
-struct Watch {
-    inotify: Inotify,
-    folder: Folder,
-    stop: Arc<EventFd>,
+    _thread: WatchThread,
 }
 
 impl Records {
     /// Calls `notify` for every record that is created, changed or deleted; the folder may be created later.
+    /// Present records are read by the first pass.
     pub fn watch(path: &Path, notify: impl Fn(Trigger) + Send + 'static) -> io::Result<Self> {
-        let stop = Arc::new(EventFd::new()?);
-        let mut watch = Watch {
-            inotify: Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?,
-            folder: Folder::new(path, ENTRIES | ITSELF | Flags::IN_CLOSE_WRITE),
-            stop: stop.clone(),
-        };
-        // Present records are read by the first pass.
-        let _ = watch.folder.check(&watch.inotify);
-        let thread = Builder::new().name("records".into());
-        let thread = thread.spawn(move || watch.run(&notify))?;
-        Ok(Self {
-            stop,
-            thread: Some(thread),
-        })
+        let watch = DirWatch::new(vec![folder(path)])?;
+        let thread = WatchThread::spawn("records", watch, move |events| {
+            events.folders.iter().flat_map(triggers).for_each(&notify);
+            None
+        })?;
+        Ok(Self { _thread: thread })
     }
 }
 
-impl Drop for Records {
-    fn drop(&mut self) {
-        if let Err(errno) = self.stop.write(1) {
-            return tracing::error!(%errno, "cannot stop watching records");
-        }
-        if let Some(thread) = self.thread.take() {
-            // The panic hook has logged a panic of the thread.
-            let _ = thread.join();
-        }
-    }
+/// The record folder, to be watched.
+pub fn folder(path: &Path) -> Folder {
+    Folder::new(path).with_created()
 }
 
-impl Watch {
-    fn run(&mut self, notify: &dyn Fn(Trigger)) {
-        loop {
-            match self.wait() {
-                Ok(true) => return,
-                Ok(false) => self.events(notify),
-                Err(error) => {
-                    tracing::error!(%error, "cannot watch the records");
-                    std::thread::sleep(WATCHED);
-                }
-            }
-        }
-    }
-
-    /// Waits for an event or the next check; true if the watch is to end.
-    fn wait(&self) -> io::Result<bool> {
-        let interval = match self.folder.is_watched() {
-            true => WATCHED,
-            false => MISSING,
-        };
-        let timeout = PollTimeout::try_from(interval).unwrap_or(PollTimeout::MAX);
-        let wanted = [self.stop.as_fd(), self.inotify.as_fd()];
-        let mut fds = wanted.map(|fd| PollFd::new(fd, PollFlags::POLLIN));
-        match poll(&mut fds, timeout) {
-            Ok(_) => Ok(fds[0].any().unwrap_or(false)),
-            Err(Errno::EINTR) => Ok(false),
-            Err(errno) => Err(errno.into()),
-        }
-    }
-
-    fn events(&mut self, notify: &dyn Fn(Trigger)) {
-        let events = self.inotify.read_events().unwrap_or_default();
-        for event in events {
-            let overflow = event.mask.contains(Flags::IN_Q_OVERFLOW);
-            match event.name {
-                None if overflow => notify(Trigger::Records(None)),
-                None if self.folder.is(event.wd) => self.folder.lost(&self.inotify, event.mask),
-                Some(name) if self.folder.is(event.wd) => {
-                    let name = name.to_string_lossy();
-                    // The plugin's temporary files.
-                    if !name.starts_with('.') {
-                        notify(Trigger::Records(Some(name.into_owned())));
-                    }
-                }
-                _ => (),
-            }
-        }
-        if self.folder.check(&self.inotify).is_ok_and(|is_new| is_new) {
-            notify(Trigger::Records(None));
-        }
-    }
+/// One trigger for each record with an event. The plugin's temporary files are hidden.
+pub fn triggers(events: &FolderEvents) -> impl Iterator<Item = Trigger> {
+    let names = events.visible().map(|name| Some(name.to_owned()));
+    names
+        .chain(events.all.then_some(None))
+        .map(Trigger::Records)
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use std::{fs, sync::mpsc};
+    use std::{fs, sync::mpsc, time::Duration};
 
     use super::*;
 

@@ -2,6 +2,7 @@
 
 use std::{fs, sync::mpsc, time::Duration};
 
+use dirwatch::FileEvent;
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -57,11 +58,12 @@ fn a_torn_entry_is_forgotten_and_the_others_stay() {
     let mut reader = Reader::new(root.path(), hints.clone());
     assert_eq!(reader.read_all(), BTreeSet::from([pod("a"), pod("b")]));
     fs::write(root.path().join(&name), &content[..40]).unwrap();
-    let batch = CacheEvents {
-        names: BTreeSet::from([name.clone(), "never-was".into()]),
-        ..CacheEvents::default()
+    let names = [name.as_str(), "never-was"].map(|name| (name.into(), FileEvent::Written));
+    let events = FolderEvents {
+        names: BTreeMap::from(names),
+        ..FolderEvents::default()
     };
-    assert_eq!(reader.take(batch), BTreeSet::from([pod("a")]));
+    assert_eq!(reader.take(&events), BTreeSet::from([pod("a")]));
     assert!(reader.bad.contains_key(&name));
     assert!(hints.of("tenant-a", "a").is_empty());
     assert_eq!(hints.of("tenant-a", "b").len(), 1);

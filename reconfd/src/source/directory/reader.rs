@@ -3,13 +3,15 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     fs, io,
     os::fd::{AsFd, OwnedFd},
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
 };
+
+use dirwatch::{Events, FileEvent, FolderEvents};
 
 use super::{
     identity::{Identities, PersistedObject},
@@ -20,10 +22,11 @@ use super::{
     parse::{self, Admit},
     sink::FileSink,
     stores::ManifestStores,
-    watch::{FileEvent, FileEvents, ManifestWatch},
 };
-use crate::source::{Refusal, StoreWriter, Trigger};
+use crate::source::{Refusal, StoreWriter, Trigger, records};
 
+/// Kubernetes swaps a whole volume by renaming this one symlink.
+const VOLUME: &str = "..data";
 /// A file that reappears within this time was not removed: editors and version control remove a file before they
 /// write it again.
 const HOLD: Duration = Duration::from_millis(50);
@@ -94,28 +97,19 @@ impl Reader {
         }
     }
 
-    pub fn run(mut self, mut watch: ManifestWatch, notify: &dyn Fn(Trigger)) {
-        loop {
-            let until = self.held.values().min().copied();
-            match watch.wait(until) {
-                Ok(events) if events.stop => return,
-                Ok(events) => self.events(events, watch.has_manifests(), notify),
-                Err(error) => {
-                    tracing::error!(%error, "cannot watch the manifests");
-                    std::thread::sleep(Duration::from_secs(1));
-                }
-            }
-        }
+    /// Handles events of the manifest folder and of the record folder. Returns when names on hold are due.
+    pub fn events(&mut self, events: Events, notify: &dyn Fn(Trigger)) -> Option<Instant> {
+        let mut folders = events.folders.into_iter();
+        let (manifests, records) = (folders.next()?, folders.next()?);
+        records::triggers(&records).for_each(notify);
+        self.manifest_events(manifests, notify);
+        self.held.values().min().copied()
     }
 
-    fn events(&mut self, events: FileEvents, has_folder: bool, notify: &dyn Fn(Trigger)) {
-        events
-            .records
-            .into_iter()
-            .for_each(|name| notify(Trigger::Records(name)));
+    fn manifest_events(&mut self, events: FolderEvents, notify: &dyn Fn(Trigger)) {
         let mut touched = Touched::new();
-        self.check_folder(has_folder);
-        if events.reread {
+        self.check_folder(events.is_watched);
+        if events.all || events.names.contains_key(OsStr::new(VOLUME)) {
             if let Err(error) = self.read_all(&mut touched) {
                 self.folder_error = Some(self.folder_error(&error.to_string()));
             }
@@ -212,13 +206,15 @@ impl Reader {
     ) {
         self.held.remove(&name);
         match (event, folder) {
-            (FileEvent::Vanished, _) if !is_text(&name) => {
+            (FileEvent::RenamedTo(new), _) if is_manifest(&new.to_string_lossy()) => {
                 touched.append(&mut self.index.remove(&name))
             }
-            (FileEvent::Vanished, _) => {
+            (FileEvent::Vanished | FileEvent::RenamedTo(_), _) if !is_text(&name) => {
+                touched.append(&mut self.index.remove(&name))
+            }
+            (FileEvent::Vanished | FileEvent::RenamedTo(_), _) => {
                 self.held.insert(name, Instant::now() + HOLD);
             }
-            (FileEvent::RenamedTo, _) => touched.append(&mut self.index.remove(&name)),
             (FileEvent::Created, Some(folder)) => self.created(folder, name, touched),
             (FileEvent::Touched, _) if !self.index.is_unread(&name) => {}
             (FileEvent::Written | FileEvent::Touched, Some(folder)) => {
