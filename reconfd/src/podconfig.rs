@@ -68,8 +68,8 @@ pub use event_queue::{EventReceiver, EventSender, event_queue};
 
 use self::{
     acd::AddressProbes, applied::AppliedState, netns_ids::NetnsIds, networks::Networks,
-    pass::SandboxDiscovery, pass::tunnels::TunnelUpdate, pod_quota::PodQuota, pods::Pods,
-    rate_limit::NamespaceBuckets, reporter::ReportJob, segments::Segments,
+    pass::SandboxDiscovery, pod_quota::PodQuota, pods::Pods, rate_limit::NamespaceBuckets,
+    reporter::ReportJob, segments::Segments,
 };
 use crate::{
     address::claims::ClaimAllocator,
@@ -133,8 +133,6 @@ pub struct NodeReconciler {
     quota: PodQuota,
     /// Every pod has been observed once; what is unclaimed from then on has no owner.
     initial_pass_done: bool,
-    /// Tunnels that one pod updates for all of its users.
-    tunnel_updates: Vec<TunnelUpdate>,
     /// Pods of the next pass.
     dirty: BTreeSet<String>,
     events: EventReceiver,
@@ -185,7 +183,6 @@ impl NodeReconciler {
             stale_namespaces: BTreeSet::new(),
             quota: PodQuota::default(),
             initial_pass_done: false,
-            tunnel_updates: Vec::new(),
             dirty: BTreeSet::new(),
             events,
             pending_reports: Vec::new(),

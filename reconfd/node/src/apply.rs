@@ -241,7 +241,10 @@ impl Machine {
     fn bridge_for(&mut self, want: &Want, veth: &Veth) -> Result<Option<u32>, Error> {
         match &veth.host_end {
             HostEnd::Routed => Ok(None),
-            HostEnd::Segment(segment) => self.segment(segment, want).map(Some),
+            HostEnd::Segment(segment) => match &want.device {
+                Some(device) => self.segment(segment, device).map(Some),
+                None => Err(no_parent(segment)),
+            },
             HostEnd::HostBridge(name) => Ok(self.node.link_called(name).map(|info| info.index)),
             HostEnd::Bridge { name, stands_for } => self.bridge(name, stands_for).map(Some),
         }

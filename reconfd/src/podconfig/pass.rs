@@ -36,8 +36,6 @@ mod net_admin;
 mod observe;
 /// Namespaces where another installation has precedence.
 mod precedence;
-/// Endpoints of tunnels with discovered peers.
-pub mod tunnels;
 pub(super) use discover::SandboxDiscovery;
 /// State of one pod during a pass.
 mod context;
@@ -116,10 +114,11 @@ impl NodeReconciler {
         }
     }
 
-    /// Whether there is work: a dirty pod, a namespace with pods without a record to report, or one
+    /// Whether there is work: a dirty pod or segment, a namespace with pods without a record to report, or one
     /// to run the discovery in.
     pub(super) fn has_work(&self) -> bool {
         !(self.dirty.is_empty()
+            && self.segments.dirty.is_empty()
             && self.stale_namespaces.is_empty()
             && self.discovery.pending.is_empty())
     }
@@ -146,6 +145,7 @@ impl NodeReconciler {
             }
         }
         self.remove_links(&mut contexts, victims);
+        self.reconcile_segments();
         for ctx in &mut contexts {
             self.act(ctx);
         }
@@ -159,7 +159,6 @@ impl NodeReconciler {
             self.release(ctx);
         }
         self.announce_behind_ways_out();
-        self.retry_tunnel_updates(&contexts);
         self.handle_kernel_events()?;
         self.remove_left_bridges(&contexts)?;
         self.release_addresses_of_orphans(&orphans);

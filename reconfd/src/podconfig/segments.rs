@@ -1,6 +1,6 @@
 //! Segments: VLANs and VXLANs on devices of the node, which several pods can share.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Pure: the device that a segment should have.
 pub mod device;
@@ -10,6 +10,8 @@ pub mod endpoints;
 mod evaluate;
 /// Pure: which namespace owns a segment, and whose settings it has.
 pub mod owner;
+/// The reconcile of a segment's device.
+mod reconcile;
 
 use device::SegmentTarget;
 pub use owner::{Member, Registration};
@@ -20,6 +22,8 @@ pub struct Segments {
     pub owners: owner::SegmentOwners,
     /// What each should be. Evaluated once per pass, and again when its configuration changes.
     pub targets: BTreeMap<String, SegmentTarget>,
+    /// Those to reconcile in the next pass.
+    pub dirty: BTreeSet<String>,
 }
 
 impl Segments {

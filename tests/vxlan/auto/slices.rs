@@ -212,7 +212,7 @@ fn three_hundred_nodes_in_three_slices_come_and_go_in_place() {
 
 /// The device of all pods of the tunnel is one, and other pods of the namespace have nothing to do with it.
 #[test]
-fn a_slice_takes_a_look_at_one_pod_however_many_there_are() {
+fn a_slice_takes_a_look_at_no_pod_however_many_there_are() {
     let fabric = Fabric::new(1);
     let node = &fabric[0];
     let daemon = node.daemon();
@@ -244,10 +244,7 @@ fn a_slice_takes_a_look_at_one_pod_however_many_there_are() {
     }
     // And one each second, whatever happens.
     let looked = looks() - before - start.elapsed().as_secs_f64().ceil();
-    assert!(
-        (5.0..=20.0).contains(&looked),
-        "{looked} looks for ten changes"
-    );
+    assert!(looked <= 5.0, "{looked} looks for ten changes");
 }
 
 /// A pod that is not what it shall be may not be able to see to the tunnel: then the others do.

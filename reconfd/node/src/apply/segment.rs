@@ -9,12 +9,11 @@ use std::{
 
 use nix::errno::Errno;
 
-use super::no_parent;
 use crate::{
     Machine, UplinkChange,
     link_info::LinkInfo,
     links::{
-        HostEnd, HostNetns, Segment, Veth, Want, WantDevice,
+        HostEnd, HostNetns, Segment, Veth, WantDevice,
         device::{
             self, Site,
             peers::{self, Entry},
@@ -44,10 +43,7 @@ impl Machine {
     }
 
     /// Reconciles the segment's bridge and device; returns the bridge's ifindex.
-    pub fn segment(&mut self, segment: &Segment, want: &Want) -> Result<u32, Error> {
-        let Some(device) = &want.device else {
-            return Err(no_parent(segment));
-        };
+    pub fn segment(&mut self, segment: &Segment, device: &WantDevice) -> Result<u32, Error> {
         let bridge = self.bridge(&segment.name, &shared::stands_for(segment, &device.owner))?;
         self.admit(&segment.data, device)?;
         let present = self.shared_device(segment);

@@ -162,8 +162,8 @@ impl NodeReconciler {
                 }
             }
             Step::Segment(want) => {
-                if let Some(segment) = want.link.kind.segment() {
-                    let kept = self.machine.segment(segment, &want);
+                if let (Some(segment), Some(device)) = (want.link.kind.segment(), &want.device) {
+                    let kept = self.machine.segment(segment, device);
                     ctx.segment_applied(&want, kept);
                 }
             }

@@ -336,15 +336,6 @@ impl PodContext {
         }
     }
 
-    /// Whether all links of the pod, and what they share with others, are as they should be.
-    pub fn is_complete(&self) -> bool {
-        let is_there = |granted: &DesiredLink| self.present.contains_key(&granted.link.name);
-        self.trouble.is_none()
-            && self.errors.is_empty()
-            && self.plan.blocked.is_empty()
-            && self.granted.iter().all(is_there)
-    }
-
     /// Whether the pod could not be observed, for a transient reason: its links are unchanged.
     pub fn is_unknown(&self) -> bool {
         !self.was_observed && matches!(self.trouble, Some((Reason::KernelRefused, _)))

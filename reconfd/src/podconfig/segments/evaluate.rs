@@ -60,7 +60,7 @@ impl NodeReconciler {
         Ok(ends)
     }
 
-    fn evaluate_segment(&mut self, name: &str) -> Result<(), Error> {
+    pub(super) fn evaluate_segment(&mut self, name: &str) -> Result<(), Error> {
         if self.segments.targets.contains_key(name) {
             return Ok(());
         }

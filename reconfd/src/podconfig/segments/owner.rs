@@ -99,9 +99,9 @@ impl SegmentOwners {
         })
     }
 
-    /// The pods that a PeerSlice of this namespace concerns.
-    pub fn users_of_found(&self, namespace: &str, vni: i32, port: i32) -> BTreeSet<String> {
-        let is_concerned = |held: &&OwnerState| {
+    /// The segments that a PeerSlice of this namespace concerns.
+    pub fn discovering(&self, namespace: &str, vni: i32, port: i32) -> Vec<String> {
+        let is_concerned = |held: &OwnerState| {
             let mut users = held.users.values();
             users.any(|user| {
                 let tunnel = user.segment.data.found();
@@ -109,10 +109,22 @@ impl SegmentOwners {
                     && tunnel.is_some_and(|tunnel| is_tunnel(tunnel, vni, port))
             })
         };
-        let concerned = self.states.values().filter(is_concerned);
-        concerned
-            .flat_map(|held| held.users.keys().cloned())
-            .collect()
+        let concerned = self.states.iter().filter(|(_, held)| is_concerned(held));
+        concerned.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// All pods that use a segment.
+    pub fn users(&self, segment: &str) -> BTreeSet<String> {
+        let held = self.states.get(segment);
+        held.map_or(BTreeSet::new(), |held| held.users.keys().cloned().collect())
+    }
+
+    /// The pods that have the segment's device inside.
+    pub fn exclusive_users(&self, segment: &str) -> Vec<String> {
+        let held = self.states.get(segment);
+        let users = held.into_iter().flat_map(|held| &held.users);
+        let exclusive = users.filter(|(_, user)| user.exclusive);
+        exclusive.map(|(pod, _)| pod.clone()).collect()
     }
 
     /// The namespaces that use the segment: the endpoints of all of them are its peers.

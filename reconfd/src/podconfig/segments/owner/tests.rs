@@ -308,7 +308,7 @@ fn ends_that_are_found_are_one_way_and_ends_that_are_written_down_another() {
 }
 
 #[test]
-fn a_slice_concerns_who_is_on_its_tunnel_with_a_pod_of_its_namespace() {
+fn a_slice_concerns_the_tunnels_that_a_pod_of_its_namespace_uses() {
     let mut segments = SegmentOwners::default();
     let (ours, theirs) = (member("a", "ours", 2019), member("b", "theirs", 2020));
     let (seven, eight, fixed) = (
@@ -324,11 +324,10 @@ fn a_slice_concerns_who_is_on_its_tunnel_with_a_pod_of_its_namespace() {
     segments.took(&sharing("p2", &theirs, &seven)).unwrap();
     segments.took(&sharing("p3", &ours, &eight)).unwrap();
     segments.took(&sharing("p4", &ours, &fixed)).unwrap();
-    let concerned = |namespace, vni, port| segments.users_of_found(namespace, vni, port);
-    // The device of both is one, and each of its pods looks after it.
-    assert_eq!(concerned("a", 7, 4789), set(&["p1", "p2"]));
-    assert_eq!(concerned("b", 7, 4789), set(&["p1", "p2"]));
-    assert_eq!(concerned("a", 8, 4789), set(&["p3"]));
+    let concerned = |namespace, vni, port| segments.discovering(namespace, vni, port);
+    assert_eq!(concerned("a", 7, 4789), ["pcbseven"]);
+    assert_eq!(concerned("b", 7, 4789), ["pcbseven"]);
+    assert_eq!(concerned("a", 8, 4789), ["pcbeight"]);
     for (namespace, vni, port) in [
         ("b", 8, 4789),
         ("c", 7, 4789),
@@ -338,12 +337,37 @@ fn a_slice_concerns_who_is_on_its_tunnel_with_a_pod_of_its_namespace() {
     ] {
         assert_eq!(
             concerned(namespace, vni, port),
-            set(&[]),
+            Vec::<String>::new(),
             "{namespace} {vni} {port}"
         );
     }
+    assert_eq!(segments.users("pcbseven"), set(&["p1", "p2"]));
     assert_eq!(segments.namespaces("pcbseven"), ["a", "b"].into());
     // With a namespace its nodes leave the segment: who is left must say so.
     assert_eq!(segments.retain("p2", &set(&[])), set(&["p1"]));
     assert_eq!(segments.namespaces("pcbseven"), ["a"].into());
+}
+
+#[test]
+fn a_segment_has_changed_when_its_device_must() {
+    let mut segments = SegmentOwners::default();
+    let (old, young) = (member("a", "old", 2019), member("a", "young", 2021));
+    let segment = found("pcbtunnel", 7);
+    let networks = ["10.0.0.0/24".parse().unwrap()];
+    let with_networks = |pod, member| Registration {
+        sources: &networks,
+        ..registration(pod, member, &segment)
+    };
+    let changed = |segments: &mut SegmentOwners| !segments.take_changed().is_empty();
+    segments.took(&with_networks("p1", &young)).unwrap();
+    assert!(changed(&mut segments));
+    segments.took(&with_networks("p2", &young)).unwrap();
+    segments.took(&with_networks("p1", &young)).unwrap();
+    assert!(!changed(&mut segments), "another pod of the same PodConfig");
+    segments.took(&registration("p3", &old, &segment)).unwrap();
+    assert!(changed(&mut segments), "the oldest one's rule counts");
+    segments.retain("p2", &set(&[]));
+    assert!(!changed(&mut segments));
+    segments.retain("p3", &set(&[]));
+    assert!(changed(&mut segments));
 }
