@@ -11,7 +11,7 @@ use super::{
     Machine,
     link_info::LinkInfo,
     links::{
-        HostEnd, HostNetns, LinkKind, VETH, Veth, Want, bridge,
+        HostEnd, HostNetns, LinkKind, Segment, VETH, Veth, Want, bridge,
         ownership_mark::{PORT_OF_NODE, bridge_alias, is_host_end_name},
         requests::{self, host_side_requests, ingress, pod_side_requests},
         settings::{self, Setting},
@@ -58,7 +58,7 @@ impl Machine {
             // Before there is anything of ours that another program could take away.
             self.read_host_end_l3()?;
         }
-        let bridge = self.bridge_for(want, veth)?;
+        let bridge = self.bridge_for(veth)?;
         let mac = self.free_mac((want, veth), bridge)?;
         let made = self.create_pair(sandbox, (want, veth), mac, pod_index, bridge)?;
         let finished = Self::finish(sandbox, want, made.pod);
@@ -237,13 +237,13 @@ impl Machine {
     }
 
     /// The ifindex of the bridge for the link's host end; a namespace's bridge is created with its first
-    /// link.
-    fn bridge_for(&mut self, want: &Want, veth: &Veth) -> Result<Option<u32>, Error> {
+    /// link. A segment's exists before its links are made.
+    fn bridge_for(&mut self, veth: &Veth) -> Result<Option<u32>, Error> {
         match &veth.host_end {
             HostEnd::Routed => Ok(None),
-            HostEnd::Segment(segment) => match &want.device {
-                Some(device) => self.segment(segment, device).map(Some),
-                None => Err(no_parent(segment)),
+            HostEnd::Segment(segment) => match self.bridge_index(&segment.name) {
+                Some(bridge) => Ok(Some(bridge)),
+                None => Err(no_bridge(segment)),
             },
             HostEnd::HostBridge(name) => Ok(self.node.link_called(name).map(|info| info.index)),
             HostEnd::Bridge { name, stands_for } => self.bridge(name, stands_for).map(Some),
@@ -315,6 +315,15 @@ fn no_parent(what: &impl fmt::Display) -> Error {
     Error {
         op: format!("find the parent of {what}"),
         errno: Errno::ENODEV,
+        text: String::new(),
+    }
+}
+
+/// Unexpected: the segment is reconciled before its links.
+fn no_bridge(segment: &Segment) -> Error {
+    Error {
+        op: format!("find the bridge of {segment}"),
+        errno: Errno::ENOENT,
         text: String::new(),
     }
 }

@@ -80,6 +80,13 @@ impl Machine {
         owned.collect()
     }
 
+    /// Whether a segment's bridge has ports beside its device.
+    pub fn has_ports(&self, bridge: &str) -> bool {
+        let bridge = self.bridge_index(bridge);
+        let mut links = self.switch.links.values();
+        bridge.is_some() && links.any(|info| info.master == bridge && !is_device(info))
+    }
+
     /// Devices in the switch that are on no remaining bridge.
     pub fn idle_devices(&self, idle_bridges: &HashSet<u32>) -> Vec<(HostNetns, u32)> {
         let is_idle = |info: &&LinkInfo| {

@@ -97,6 +97,9 @@ impl NodeReconciler {
         self.dirty.extend(self.pods.uids());
         self.dirty.extend(self.applied.keys().cloned());
         self.dirty.extend(self.machine.pods_with_links());
+        self.segments
+            .dirty
+            .extend(self.segments.owners.names().cloned());
         self.mark_all_stale_namespaces();
     }
 

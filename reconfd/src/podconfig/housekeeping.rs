@@ -123,7 +123,7 @@ impl NodeReconciler {
         }
         bridges
             .into_iter()
-            .for_each(|bridge| self.enqueue_bridge_users(bridge));
+            .for_each(|bridge| self.enqueue_segment_on(bridge));
     }
 
     /// The module may have been loaded since.

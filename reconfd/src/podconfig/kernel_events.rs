@@ -116,7 +116,7 @@ impl NodeReconciler {
             tracing::warn!(device = name, "{what} changed by another program; put back");
             self.metrics
                 .drift_repaired(crate::node::links::device::VXLAN);
-            self.enqueue_bridge_users(bridge);
+            self.enqueue_segment_on(bridge);
         }
     }
 
@@ -134,20 +134,7 @@ impl NodeReconciler {
         if before.map(essence) == now.map(essence) {
             return;
         }
-        self.enqueue_bridge_users(bridge);
-    }
-
-    /// Enqueues the pods that have a host end on a bridge in the switch.
-    pub(super) fn enqueue_bridge_users(&mut self, bridge: u32) {
-        let links = &self.machine.switch.links;
-        let is_on = |index| {
-            let row = links.get(index);
-            row.is_some_and(|row| row.master == Some(bridge))
-        };
-        let ends = self.host_ends.iter();
-        let users = ends.filter(|((place, index), _)| *place == HostNetns::Switch && is_on(index));
-        let users: Vec<String> = users.map(|(_, uid)| uid.clone()).collect();
-        self.dirty.extend(users);
+        self.enqueue_segment_on(bridge);
     }
 
     /// A link of the node appeared, disappeared or changed: a bridge or parent of a pod's link, or
@@ -177,6 +164,8 @@ impl NodeReconciler {
         }
         let rows = || [before, now].into_iter().flatten();
         let may_conflict = rows().any(|row| row.data.is_some());
+        self.segments
+            .enqueue_on(|parent| may_conflict || rows().any(|row| row.is_called(parent)));
         let named = |applied: &AppliedState| {
             let mut names = applied.node_links.iter();
             names.any(|name| rows().any(|row| row.is_called(name)))

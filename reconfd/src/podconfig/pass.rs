@@ -118,7 +118,7 @@ impl NodeReconciler {
     /// to run the discovery in.
     pub(super) fn has_work(&self) -> bool {
         !(self.dirty.is_empty()
-            && self.segments.dirty.is_empty()
+            && !self.segments.has_work()
             && self.stale_namespaces.is_empty()
             && self.discovery.pending.is_empty())
     }
@@ -126,7 +126,7 @@ impl NodeReconciler {
     fn pass(&mut self) -> io::Result<()> {
         let (started, since) = (Instant::now(), SystemTime::now());
         self.discover();
-        self.segments.targets.clear();
+        self.begin_segments();
         let uids = std::mem::take(&mut self.dirty);
         let mut snapshot = self.snapshot();
         let keep_open = uids.len() <= KEPT_OPEN;
@@ -144,9 +144,12 @@ impl NodeReconciler {
                 }
             }
         }
+        let demand = Self::segment_demand(&contexts);
+        victims.extend(self.outdated_devices(&demand));
         self.remove_links(&mut contexts, victims);
-        self.reconcile_segments();
+        self.reconcile_segments(&demand);
         for ctx in &mut contexts {
+            self.check_segments(ctx);
             self.act(ctx);
         }
         let unfinished = std::mem::take(&mut self.machine.unfinished);

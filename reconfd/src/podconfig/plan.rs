@@ -11,7 +11,7 @@ use ipnetwork::IpNetwork;
 use super::{cause::Cause, node_view::NodeView, segments::device::SegmentTarget};
 use crate::node::{
     links::{
-        HostNetns, LinkKind, Present, PresentDevice, Want, WantDevice,
+        HostNetns, LinkKind, Present, PresentDevice, Want,
         device::Data,
         edit::Edit,
         route::{self, RoutingRule},
@@ -46,15 +46,13 @@ pub enum Step {
         want: Box<Want>,
         edits: Vec<Edit>,
     },
-    /// Configures what the link shares with others.
-    Segment(Box<Want>),
     /// A device inside the pod, or a pod end without its host end.
     RemoveDevice {
         index: u32,
         name: String,
         link: String,
     },
-    /// A host end, and with it the link; or the device of a segment.
+    /// A host end, and with it the link.
     Remove {
         place: HostNetns,
         index: u32,
@@ -80,7 +78,7 @@ impl Step {
                 links.contains(&want.link.name)
             }
             Self::Remove { link, .. } | Self::RemoveDevice { link, .. } => links.contains(link),
-            Self::Segment(_) | Self::AddRule(_) | Self::DeleteRule(_) => false,
+            Self::AddRule(_) | Self::DeleteRule(_) => false,
         }
     }
 
@@ -238,16 +236,6 @@ impl Plan {
     /// Whether it has no steps.
     pub fn is_quiet(&self) -> bool {
         self.steps.is_empty()
-    }
-}
-
-/// Whether only the peers can send into the device.
-fn is_guarded<S: NodeView>(data: &Data, want: &WantDevice, node: &S) -> bool {
-    match (data, &want.peer_filter) {
-        (Data::Vxlan(vxlan), Some(peer_filter)) => {
-            node.peer_filter(vxlan.tunnel()) == Some(peer_filter)
-        }
-        _ => true,
     }
 }
 

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Pure: the device that a segment should have.
 pub mod device;
+/// Pure: whether it has that device.
+pub mod drift;
 /// Pure: the tunnel endpoints of `peers: {auto: {}}`.
 pub mod endpoints;
 /// Evaluation of segments against the node and the slices.
@@ -13,24 +15,80 @@ pub mod owner;
 /// The reconcile of a segment's device.
 mod reconcile;
 
-use device::SegmentTarget;
+use device::{Readiness, SegmentTarget};
 pub use owner::{Member, Registration};
+pub use reconcile::SegmentDemand;
 
-/// The segments of this node, by name.
+use crate::node::netlink::Error;
+
+/// The segments of this node, by name. Devices inside pods are not here: each is its pod's own.
 #[derive(Debug, Default)]
 pub struct Segments {
     pub owners: owner::SegmentOwners,
     /// What each should be. Evaluated once per pass, and again when its configuration changes.
     pub targets: BTreeMap<String, SegmentTarget>,
-    /// Those to reconcile in the next pass.
+    /// Those to reconcile.
     pub dirty: BTreeSet<String>,
+    /// What links could rely on when their pods were last enqueued for it.
+    readiness: BTreeMap<String, Readiness>,
+    /// Those whose device the kernel refused when it was last tried.
+    failed: BTreeSet<String>,
+    /// The kernel errors of this pass.
+    errors: BTreeMap<String, Error>,
 }
 
 impl Segments {
+    pub fn has_work(&self) -> bool {
+        !self.dirty.is_empty() || self.owners.has_changed()
+    }
+
+    /// Enqueues those whose parent has one of these names.
+    pub fn enqueue_on(&mut self, is_parent: impl Fn(&str) -> bool) {
+        self.dirty.extend(self.owners.on_parent(is_parent));
+    }
+
+    /// Why a segment's device could not be made or updated in this pass.
+    pub fn error(&self, segment: &str) -> Option<&Error> {
+        self.errors.get(segment)
+    }
+
+    fn begin_pass(&mut self) {
+        self.targets.clear();
+        self.errors.clear();
+        self.drop_outdated();
+    }
+
     /// Drops what was evaluated for a configuration that has changed since.
     fn drop_outdated(&mut self) {
         for name in self.owners.take_changed() {
             self.targets.remove(&name);
+            self.dirty.insert(name);
+        }
+    }
+
+    /// Saves what links can rely on; returns whether that has changed.
+    fn take_readiness(&mut self, name: &str) -> bool {
+        let Some(target) = self.targets.get(name) else {
+            self.readiness.remove(name);
+            self.failed.remove(name);
+            return false;
+        };
+        let now = target.readiness();
+        let before = self.readiness.insert(name.into(), now.clone());
+        before.is_some_and(|before| before != now)
+    }
+
+    /// Saves what the kernel said; returns whether it has begun or ceased to refuse the device.
+    fn take_result(&mut self, name: &str, result: Result<(), Error>) -> bool {
+        match result {
+            Ok(()) => self.failed.remove(name),
+            Err(error) => {
+                self.errors.insert(name.into(), error);
+                self.failed.insert(name.into())
+            }
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -30,7 +30,7 @@ impl Machine {
         if edits.contains(&Edit::RenameHost) {
             self.rename_host_end(present, want)?;
         }
-        let bridge = self.bridge_for(want, veth)?;
+        let bridge = self.bridge_for(veth)?;
         let mac = want.mac(present.host.mac);
         if self.has_mac((want, veth), bridge, mac) {
             return Err(taken(mac));

@@ -1,5 +1,5 @@
 //! Shared segments: a bridge in the switch, and on it a vlan or vxlan whose parent stays in the node's
-//! namespace. Created with the first pod, reconciled in every pod's pass.
+//! namespace. Created before the first link on it.
 
 use std::{
     collections::BTreeSet,
@@ -42,8 +42,8 @@ impl Machine {
         }
     }
 
-    /// Reconciles the segment's bridge and device; returns the bridge's ifindex.
-    pub fn segment(&mut self, segment: &Segment, device: &WantDevice) -> Result<u32, Error> {
+    /// Reconciles the segment's peer filter, bridge and device.
+    pub fn apply_segment(&mut self, segment: &Segment, device: &WantDevice) -> Result<(), Error> {
         let bridge = self.bridge(&segment.name, &shared::stands_for(segment, &device.owner))?;
         self.admit(&segment.data, device)?;
         let present = self.shared_device(segment);
@@ -59,8 +59,7 @@ impl Machine {
                 }
                 self.make_shared(segment, device, bridge)
             }
-        }?;
-        Ok(bridge)
+        }
     }
 
     /// Restricts a tunnel to its peers, before its device exists.

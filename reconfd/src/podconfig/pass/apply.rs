@@ -15,7 +15,7 @@ use crate::{
         netlink::Error,
         sandbox::Sandbox,
     },
-    podconfig::{NodeReconciler, plan::Step},
+    podconfig::{NodeReconciler, plan::Step, segments::SegmentDemand},
 };
 
 impl NodeReconciler {
@@ -41,10 +41,10 @@ impl NodeReconciler {
         }
         let bridges = self.machine.bridges_of_devices(&victims);
         let removed = self.machine.remove(&victims);
-        // Remaining users of a segment whose device was deleted may create it again.
+        // A segment whose device was deleted may still be in use.
         bridges
             .into_iter()
-            .for_each(|bridge| self.enqueue_bridge_users(bridge));
+            .for_each(|bridge| self.enqueue_segment_on(bridge));
         for (at, link, ..) in of_pods.into_iter().filter(|(_, link, ..)| !link.is_empty()) {
             self.metrics
                 .operated(Op::Remove, VETH, removed.is_ok(), started.elapsed());
@@ -88,6 +88,27 @@ impl NodeReconciler {
             tracing::error!("cannot delete bridges without links: {error}");
         }
         self.handle_kernel_events()
+    }
+
+    /// What the pods of this pass ask of segments.
+    pub(super) fn segment_demand(contexts: &[PodContext]) -> SegmentDemand {
+        let acting = contexts.iter().filter(|ctx| ctx.trouble.is_none());
+        SegmentDemand {
+            pods: contexts.iter().map(|ctx| ctx.uid().to_owned()).collect(),
+            joined: acting.flat_map(PodContext::joined_segments).collect(),
+        }
+    }
+
+    /// A link depends on its segment's device.
+    pub(super) fn check_segments(&self, ctx: &mut PodContext) {
+        let links = ctx.granted.iter().map(|granted| &granted.link);
+        let failed = links.filter_map(|link| {
+            let segment = link.kind.switch_bridge()?;
+            let error = self.segments.error(segment)?;
+            Some((link.name.clone(), error.clone()))
+        });
+        let failed: Vec<_> = failed.collect();
+        ctx.segments_failed(failed);
     }
 
     pub(super) fn act(&mut self, ctx: &mut PodContext) {
@@ -159,12 +180,6 @@ impl NodeReconciler {
                 match edits.iter().all(Edit::is_of_ends) {
                     true => ctx.followed(&want, changed),
                     false => self.changed(ctx, &want, changed, started),
-                }
-            }
-            Step::Segment(want) => {
-                if let (Some(segment), Some(device)) = (want.link.kind.segment(), &want.device) {
-                    let kept = self.machine.segment(segment, device);
-                    ctx.segment_applied(&want, kept);
                 }
             }
             Step::Create(_)

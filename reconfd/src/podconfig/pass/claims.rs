@@ -84,6 +84,7 @@ impl NodeReconciler {
             exclusive: link.kind.is_device(),
             across: self.may_share(segment, permit),
             sources: permit.sources.first().map_or(&[], Vec::as_slice),
+            grants: &permit.grants,
         };
         let (result, to_enqueue) = self.segments.owners.register(&registration);
         self.enqueue_others(uid, to_enqueue);

@@ -43,6 +43,8 @@ mod applied;
 pub mod outcomes;
 /// A present link.
 pub mod present;
+/// What the links of the pod need of segments.
+mod segments;
 
 pub struct PodContext {
     pub known: RecordedPod,
@@ -309,13 +311,6 @@ impl PodContext {
                 self.present.insert(want.link.name.clone(), present);
             }
             changed => self.changed(want, changed),
-        }
-    }
-
-    /// Records the error of a shared segment that could not be configured.
-    pub fn segment_applied(&mut self, want: &Want, kept: Result<u32, Error>) {
-        if let Err(error) = kept {
-            self.errors.insert(want.link.name.clone(), error);
         }
     }
 

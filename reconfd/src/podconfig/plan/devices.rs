@@ -14,6 +14,7 @@ use crate::node::{
     },
     present::{Candidate, Stranded},
 };
+use crate::podconfig::segments::drift::is_guarded;
 
 /// State of the devices inside the pod.
 pub struct PodDevices<'a> {
@@ -238,9 +239,7 @@ impl Plan {
         node: &S,
     ) {
         let is_guarded = match (device, &want.device) {
-            (Device::Exclusive(segment), Some(wanted)) => {
-                super::is_guarded(&segment.data, wanted, node)
-            }
+            (Device::Exclusive(segment), Some(wanted)) => is_guarded(&segment.data, wanted, node),
             _ => true,
         };
         if edits.is_empty() && is_guarded {

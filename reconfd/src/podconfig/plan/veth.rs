@@ -4,12 +4,10 @@ use std::collections::BTreeSet;
 
 use crds::Reason;
 
-use super::{
-    Blocked, Cause, NodeView, Plan, PodDevices, SegmentTarget, Step, Target, is_guarded, parent,
-};
+use super::{Blocked, Cause, NodeView, Plan, PodDevices, SegmentTarget, Step, Target, parent};
 use crate::node::links::{
-    HostEnd, HostNetns, Present, Segment, Veth, Want,
-    device::{Data, shared},
+    HostEnd, Present, Veth, Want,
+    device::Data,
     edit::{Edit, edits},
 };
 
@@ -31,13 +29,8 @@ impl Plan {
             Ok(note) => (note, false),
             Err(why) => (Some(why), true),
         };
-        if let HostEnd::Segment(segment) = &veth.host_end {
-            match &note {
-                Some((reason, _)) if blocked && parent::must_go(*reason) => {
-                    self.leave(&want, segment, *reason, (now.as_ref(), node));
-                }
-                _ => self.segment(&want, segment, now.is_some(), node),
-            }
+        if let (HostEnd::Segment(_), true, Some((reason, _))) = (&veth.host_end, blocked, &note) {
+            self.leave(&want, *reason, now.as_ref());
         }
         match (now, blocked) {
             (now, false) => self.towards(want, veth, now, node),
@@ -51,27 +44,17 @@ impl Plan {
         }));
     }
 
-    /// A segment whose parent is no longer the allowed one must not continue under its name. The
-    /// pod keeps its end, and loses only the uplink. If it depends on the rule, and others have the
-    /// segment by rules of their own, only this pod loses it.
-    fn leave<S: NodeView>(
-        &mut self,
-        want: &Want,
-        segment: &Segment,
-        reason: Reason,
-        (now, node): (Option<&Present>, &S),
-    ) {
-        let is_shared = want.policy.as_ref().is_some_and(|ground| ground.is_shared);
+    /// If the device depends on the rule, and others have the segment by rules of their own, this pod
+    /// loses its link. A segment that has no device any more leaves it the link without an uplink.
+    fn leave(&mut self, want: &Want, reason: Reason, now: Option<&Present>) {
+        let is_shared = want.policy.as_ref().is_some_and(|policy| policy.is_shared);
         let is_own = matches!(reason, Reason::ParentIsPort | Reason::NoPeerFilter);
-        let goes = match (is_shared && is_own, now) {
-            (true, now) => now.map(|now| (now.place, now.host.index, want.link.name.clone())),
-            (false, _) => {
-                let device = node.shared(segment).device;
-                device.map(|device| (HostNetns::Switch, device.index, String::new()))
-            }
-        };
-        let step = goes.map(|(place, index, link)| Step::Remove { place, index, link });
-        self.steps.extend(step);
+        let lost = now.filter(|_| is_shared && is_own);
+        self.steps.extend(lost.map(|now| Step::Remove {
+            place: now.place,
+            index: now.host.index,
+            link: want.link.name.clone(),
+        }));
     }
 
     /// A link that cannot be as requested still follows the current rules: revoked addresses must
@@ -100,19 +83,6 @@ impl Plan {
                 want: Box::new(want),
                 edits,
             });
-        }
-    }
-
-    /// The segment's device is created with its first link, and checked for each present one.
-    fn segment<S: NodeView>(&mut self, want: &Want, segment: &Segment, is_present: bool, node: &S) {
-        let Some(device) = want.device.as_ref().filter(|_| is_present) else {
-            return;
-        };
-        let edits = shared::edits(node.shared(segment), segment, device, node.installation());
-        let is_right =
-            edits.is_some_and(|edits| edits.is_empty()) && is_guarded(&segment.data, device, node);
-        if !is_right {
-            self.steps.push(Step::Segment(Box::new(want.clone())));
         }
     }
 

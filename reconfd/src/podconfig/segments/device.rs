@@ -45,6 +45,17 @@ pub struct SegmentTarget {
     pub device: Result<WantDevice, Cause>,
 }
 
+/// What links on a segment can rely on: when it changes, they are planned again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Readiness {
+    on_port: bool,
+    unfiltered: bool,
+    /// The local endpoint, which is reported.
+    own: Option<IpAddr>,
+    /// The MTU, and whether the parent is up; or why there is no device.
+    device: Result<(u32, bool), Cause>,
+}
+
 /// Evaluates a segment with the node's links and filter as they are.
 pub fn target<S: NodeView>(spec: SegmentSpec, node: &S) -> SegmentTarget {
     let is_vlan = matches!(spec.segment.data, Data::Vlan(_));
@@ -61,6 +72,18 @@ pub fn target<S: NodeView>(spec: SegmentSpec, node: &S) -> SegmentTarget {
 }
 
 impl SegmentTarget {
+    pub fn readiness(&self) -> Readiness {
+        let device = self.device.as_ref();
+        Readiness {
+            on_port: self.on_port,
+            unfiltered: self.unfiltered,
+            own: self.segment.data.own(),
+            device: device
+                .map(|device| (device.mtu, device.up))
+                .map_err(Clone::clone),
+        }
+    }
+
     /// The device, for a link whose rule permits what the device needs.
     pub fn permitted(&self, policy: &DevicePolicy) -> Result<&WantDevice, Cause> {
         if self.on_port && !policy.on_port {

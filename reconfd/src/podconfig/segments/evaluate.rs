@@ -53,6 +53,9 @@ impl NodeReconciler {
                 continue;
             };
             self.evaluate_segment(&segment.name)?;
+            if !granted.link.kind.is_device() {
+                self.segments.dirty.insert(segment.name.clone());
+            }
             let target = self.segments.targets.get(&segment.name);
             let own = target.and_then(|target| target.segment.data.own());
             ends.extend(own.map(|own| (granted.link.name.clone(), own)));

@@ -11,7 +11,7 @@ use self::state::OwnerState;
 use super::endpoints::is_tunnel;
 use crate::{
     node::links::{Segment, device::Data},
-    podconfig::cause::Cause,
+    podconfig::{cause::Cause, policy::Grant},
 };
 
 /// One segment.
@@ -40,6 +40,8 @@ pub struct Registration<'a> {
     pub across: bool,
     /// Networks of the allowed peers of a tunnel, by a rule of this link.
     pub sources: &'a [IpNetwork],
+    /// What each rule that allows the link permits its device.
+    pub grants: &'a [Grant],
 }
 
 #[derive(Debug, Default)]
@@ -70,6 +72,32 @@ impl SegmentOwners {
     /// Segments whose configuration has changed since the last call.
     pub fn take_changed(&mut self) -> BTreeSet<String> {
         std::mem::take(&mut self.changed)
+    }
+
+    pub fn has_changed(&self) -> bool {
+        !self.changed.is_empty()
+    }
+
+    /// The names of all segments.
+    pub fn names(&self) -> impl Iterator<Item = &String> {
+        self.states.keys()
+    }
+
+    /// The segments whose parent has one of these names.
+    pub fn on_parent(&self, is_parent: impl Fn(&str) -> bool) -> Vec<String> {
+        let is_on = |held: &OwnerState| {
+            let mut users = held.users.values();
+            users.any(|user| is_parent(&user.segment.parent))
+        };
+        let on = self.states.iter().filter(|(_, held)| is_on(held));
+        on.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Whether a rule of any user permits the device what it needs.
+    pub fn permits(&self, segment: &str, on_port: bool, unfiltered: bool) -> bool {
+        let held = self.states.get(segment);
+        let is_permitted = |held: &OwnerState| held.permits(on_port, unfiltered);
+        !on_port && !unfiltered || held.is_some_and(is_permitted)
     }
 
     /// The pods that have segments.
@@ -218,7 +246,7 @@ impl SegmentOwners {
             if let Some(held) = self.states.get_mut(segment) {
                 let before = held.configuration();
                 to_enqueue.extend(held.remove(pod));
-                if before != held.configuration() {
+                if !held.users.is_empty() && before != held.configuration() {
                     self.changed.insert(segment.clone());
                 }
             }

@@ -1,43 +1,113 @@
-//! Reconciles segments whose configuration or peers have changed. All users share one device, so
-//! that no pod needs to be reconciled for it.
+//! Reconciles segments: each is a key of its own, reconciled once for all of its users, in the pass of
+//! pods that use it or without any pod.
 
+use std::collections::BTreeSet;
+
+use super::drift::{has_drifted, outdated_device};
 use crate::{
-    node::netlink::Error,
+    node::{links::HostNetns, netlink::Error},
     podconfig::{NodeReconciler, node_view::NodeView as _},
 };
+
+/// What the pods of a pass ask of segments.
+#[derive(Debug, Default)]
+pub struct SegmentDemand {
+    /// The pods. They see each result themselves.
+    pub pods: BTreeSet<String>,
+    /// Segments that a link is to be created on or moved to.
+    pub joined: BTreeSet<String>,
+}
 
 impl NodeReconciler {
     /// The remote endpoints of a tunnel have changed in this namespace. A device inside a pod is
     /// changed in the pod's pass.
     pub(in crate::podconfig) fn enqueue_tunnel(&mut self, namespace: &str, vni: i32, port: i32) {
-        let owners = &self.segments.owners;
-        for name in owners.discovering(namespace, vni, port) {
-            self.dirty.extend(owners.exclusive_users(&name));
+        for name in self.segments.owners.discovering(namespace, vni, port) {
+            self.enqueue(self.segments.owners.exclusive_users(&name));
             self.segments.dirty.insert(name);
         }
     }
 
-    /// Reconciles the dirty segments that have a device. If the kernel refuses, the users are
-    /// enqueued: they report it and try again.
-    pub(in crate::podconfig) fn reconcile_segments(&mut self) {
+    /// The device on this bridge of the switch has changed.
+    pub(in crate::podconfig) fn enqueue_segment_on(&mut self, bridge: u32) {
+        let bridge = self.machine.switch.links.get(&bridge);
+        let name = bridge.map(|bridge| bridge.name.clone());
+        self.segments.dirty.extend(name);
+    }
+
+    /// Evaluates the dirty segments before the pods of the pass, and enqueues the users of those
+    /// that links can rely on in another way.
+    pub(in crate::podconfig) fn begin_segments(&mut self) {
+        self.segments.begin_pass();
+        self.evaluate_dirty(&BTreeSet::new());
+    }
+
+    /// Evaluates the segments of the pass with the registrations of its pods; returns the devices
+    /// that must go before anything is made.
+    pub(in crate::podconfig) fn outdated_devices(
+        &mut self,
+        demand: &SegmentDemand,
+    ) -> Vec<(HostNetns, u32)> {
         self.segments.drop_outdated();
-        for name in std::mem::take(&mut self.segments.dirty) {
-            if let Err(error) = self.reconcile_segment(&name) {
-                tracing::error!(segment = name, "cannot update a segment: {error}");
-                self.dirty.extend(self.segments.owners.users(&name));
+        self.evaluate_dirty(&demand.pods);
+        let segments = &self.segments;
+        let targets = segments.dirty.iter().filter_map(|name| {
+            let target = segments.targets.get(name)?;
+            let is_permitted = segments
+                .owners
+                .permits(name, target.on_port, target.unfiltered);
+            let present = self.machine.shared(&target.segment);
+            outdated_device(target, is_permitted, present)
+        });
+        targets.map(|index| (HostNetns::Switch, index)).collect()
+    }
+
+    /// A segment that cannot be evaluated stays as it is; its users report why and try again.
+    fn evaluate_dirty(&mut self, observed: &BTreeSet<String>) {
+        for name in self.segments.dirty.clone() {
+            let evaluated = self.evaluate_segment(&name);
+            if let Err(error) = &evaluated {
+                tracing::error!(segment = name, "cannot evaluate a segment: {error}");
+            }
+            if self.segments.take_readiness(&name) || evaluated.is_err() {
+                self.enqueue_users(&name, observed);
             }
         }
     }
 
-    fn reconcile_segment(&mut self, name: &str) -> Result<(), Error> {
-        self.evaluate_segment(name)?;
-        let target = self.segments.targets.get(name);
-        let Some((target, device)) = target.and_then(|t| Some((t, t.device.as_ref().ok()?))) else {
-            return Ok(());
-        };
-        match self.machine.shared(&target.segment).device {
-            Some(_) => self.machine.segment(&target.segment, device).map(drop),
-            None => Ok(()),
+    /// Makes and updates the devices of the dirty segments that have a link, or are to get one in
+    /// this pass.
+    pub(in crate::podconfig) fn reconcile_segments(&mut self, demand: &SegmentDemand) {
+        for name in std::mem::take(&mut self.segments.dirty) {
+            let is_used = demand.joined.contains(&name) || self.machine.has_ports(&name);
+            if !is_used {
+                continue;
+            }
+            if let Some(result) = self.reconcile_segment(&name)
+                && self.segments.take_result(&name, result)
+            {
+                self.enqueue_users(&name, &demand.pods);
+            }
         }
+    }
+
+    /// `None`: there is no device to have.
+    fn reconcile_segment(&mut self, name: &str) -> Option<Result<(), Error>> {
+        let target = self.segments.targets.get(name)?;
+        let owners = &self.segments.owners;
+        if !owners.permits(name, target.on_port, target.unfiltered) {
+            return None;
+        }
+        let device = target.device.as_ref().ok()?;
+        if !has_drifted(&target.segment, device, &self.machine) {
+            return Some(Ok(()));
+        }
+        Some(self.machine.apply_segment(&target.segment, device))
+    }
+
+    fn enqueue_users(&mut self, segment: &str, observed: &BTreeSet<String>) {
+        let users = self.segments.owners.users(segment).into_iter();
+        let others = users.filter(|pod| !observed.contains(pod));
+        self.enqueue(others.collect::<Vec<_>>());
     }
 }

@@ -102,10 +102,6 @@ fn reasons(plan: &Plan) -> Vec<Reason> {
     plan.blocked.iter().map(|blocked| blocked.reason).collect()
 }
 
-fn removal_of_the_device() -> Step {
-    removal(DEVICE, "")
-}
-
 #[test]
 fn a_link_on_a_segment_carries_what_its_parent_does() {
     let plan = plan_of(shared_on(vlan()), node([trunk()]));
@@ -121,7 +117,7 @@ fn a_link_on_a_segment_carries_what_its_parent_does() {
 }
 
 #[test]
-fn a_parent_that_is_not_fit_takes_the_device_and_leaves_the_pod() {
+fn a_parent_that_is_not_fit_blocks_the_link() {
     let port = LinkInfo {
         master: Some(9),
         ..trunk()
@@ -143,7 +139,7 @@ fn a_parent_that_is_not_fit_takes_the_device_and_leaves_the_pod() {
     ] {
         let plan = plan_of(shared_on(vlan()), with_device(node));
         assert_eq!(reasons(&plan), [reason]);
-        assert_eq!(plan.steps, [removal_of_the_device()], "{reason}");
+        assert_eq!(plan.steps, [], "{reason}");
     }
 }
 
@@ -243,7 +239,7 @@ fn without_an_end_here_a_tunnel_waits_and_nothing_goes_on_in_its_name() {
     .plan();
     assert_eq!(reasons(&plan), [Reason::NoTunnelAddress]);
     assert!(must_go(Reason::NoTunnelAddress));
-    assert_eq!(plan.steps, [removal_of_the_device()]);
+    assert_eq!(plan.steps, []);
     let message = &plan.blocked[0].message;
     assert!(
         message.contains("trunk0") && message.contains("10.77.0.0/24"),

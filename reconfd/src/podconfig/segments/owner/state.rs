@@ -11,7 +11,7 @@ use crate::{
         Segment,
         device::{Data, Remotes},
     },
-    podconfig::cause::Cause,
+    podconfig::{cause::Cause, policy::Grant},
 };
 
 #[derive(Debug)]
@@ -36,6 +36,7 @@ pub struct User {
     pub exclusive: bool,
     pub across: bool,
     pub sources: Vec<IpNetwork>,
+    pub grants: Vec<Grant>,
 }
 
 impl User {
@@ -105,6 +106,7 @@ impl OwnerState {
         let sources = self.sources().to_vec();
         let user = User {
             sources: registration.sources.to_vec(),
+            grants: registration.grants.to_vec(),
             member: registration.member.clone(),
             segment: registration.segment.clone(),
             exclusive: registration.exclusive,
@@ -141,6 +143,15 @@ impl OwnerState {
 
     pub fn sources(&self) -> &[IpNetwork] {
         self.oldest().map_or(&[], |user| &user.sources)
+    }
+
+    /// Whether a rule of any user permits the device what it needs.
+    pub fn permits(&self, on_port: bool, unfiltered: bool) -> bool {
+        self.users.values().any(|user| {
+            let is_shared = self.owner != user.member.namespace;
+            let mut fit = user.grants.iter().filter(|g| g.across || !is_shared);
+            fit.any(|g| (g.on_port || !on_port) && (g.unfiltered || !unfiltered))
+        })
     }
 
     pub fn namespaces(&self) -> BTreeSet<&str> {

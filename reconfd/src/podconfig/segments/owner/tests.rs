@@ -37,6 +37,7 @@ fn registration<'a>(pod: &'a str, member: &'a Member, segment: &'a Segment) -> R
         exclusive: false,
         across: false,
         sources: &[],
+        grants: &[],
     }
 }
 
@@ -370,4 +371,36 @@ fn a_segment_has_changed_when_its_device_must() {
     assert!(!changed(&mut segments));
     segments.retain("p3", &set(&[]));
     assert!(changed(&mut segments));
+}
+
+#[test]
+fn a_rule_that_allows_no_sharing_permits_a_shared_segment_nothing() {
+    let mut segments = SegmentOwners::default();
+    let (ours, theirs) = (member("a", "ours", 2019), member("b", "theirs", 2020));
+    let segment = tunnel(&["10.0.0.1"]);
+    let grant = |across, unfiltered| Grant {
+        across,
+        on_port: false,
+        unfiltered,
+    };
+    let (none, alone, shared) = (
+        [grant(true, false)],
+        [grant(false, true)],
+        [grant(true, true)],
+    );
+    let mut permits = |pod, member, grants: &[Grant]| {
+        let registration = Registration {
+            across: true,
+            grants,
+            ..registration(pod, member, &segment)
+        };
+        segments.took(&registration).unwrap();
+        assert!(segments.permits("pcbtunnel", false, false));
+        segments.permits("pcbtunnel", false, true)
+    };
+    assert!(!permits("p1", &ours, &none));
+    assert!(!permits("p2", &theirs, &alone), "its segment is another's");
+    assert!(permits("p2", &theirs, &shared));
+    assert!(!permits("p2", &theirs, &none));
+    assert!(permits("p1", &ours, &alone));
 }
