@@ -25,7 +25,7 @@ use super::{
 /// Bridge ports, forwarding entries, routes and addresses around host ends.
 mod tables;
 
-/// A change in the kernel, as the reconciler sees it.
+/// A change in the kernel, as the reconciler sees it. Small, because a burst queues thousands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KernelEvent {
     /// Drift in a table entry of a host end or of a segment's device.
@@ -41,13 +41,13 @@ pub enum KernelEvent {
     /// A host end, or a former one.
     HostEnd {
         place: HostNetns,
-        before: Option<LinkInfo>,
-        now: Option<LinkInfo>,
+        before: Option<Box<LinkInfo>>,
+        now: Option<Box<LinkInfo>>,
     },
     /// A link of the node that is not a host end of ours, such as a bridge.
     NodeLink {
-        before: Option<LinkInfo>,
-        now: Option<LinkInfo>,
+        before: Option<Box<LinkInfo>>,
+        now: Option<Box<LinkInfo>>,
         /// It was moved to another namespace.
         moved: bool,
     },
@@ -117,8 +117,8 @@ impl Machine {
                         self.update_cache(HostNetns::Switch, before.as_ref(), now.as_ref());
                         out.push(KernelEvent::HostEnd {
                             place: HostNetns::Switch,
-                            before,
-                            now,
+                            before: before.map(Box::new),
+                            now: now.map(Box::new),
                         });
                     }
                 }
@@ -151,6 +151,7 @@ impl Machine {
                 };
                 let was_ours = is_ours(self);
                 self.update_cache(HostNetns::Node, before.as_ref(), now.as_ref());
+                let (before, now) = (before.map(Box::new), now.map(Box::new));
                 out.push(match was_ours || is_ours(self) {
                     true => KernelEvent::HostEnd {
                         place: HostNetns::Node,

@@ -39,10 +39,10 @@ impl NodeReconciler {
                     self.on_table_event(place, index, what)
                 }
                 KernelEvent::HostEnd { place, before, now } => {
-                    self.on_host_end_event(place, before.as_ref(), now.as_ref())
+                    self.on_host_end_event(place, before.as_deref(), now.as_deref())
                 }
                 KernelEvent::NodeLink { before, now, moved } => {
-                    self.on_node_link_event(before.as_ref(), now.as_ref(), moved)
+                    self.on_node_link_event(before.as_deref(), now.as_deref(), moved)
                 }
             }
         }
