@@ -144,19 +144,17 @@ pub struct AppliedHostEnd {
 }
 
 impl AppliedState {
-    /// The indexes of its pod ends, and of all that its veths ever had and the sandbox still has.
-    /// Empty in another sandbox, where the indexes belong to other links.
-    pub fn indexes(
-        &mut self,
-        sandbox: &str,
-        is_there: impl Fn(&u32) -> bool,
-    ) -> (HashSet<u32>, HashSet<u32>) {
-        if self.sandbox != sandbox {
-            return Default::default();
+    /// The pod-end indexes of all veths that it ever had in this sandbox. None in another sandbox,
+    /// where the indexes belong to other links.
+    pub fn veth_ends_of(&self, sandbox: &str) -> Option<&HashSet<u32>> {
+        (self.sandbox == sandbox).then_some(&self.veth_ends)
+    }
+
+    /// Forgets pod ends that the sandbox no longer has: their indexes may be used again.
+    pub fn retain_veth_ends(&mut self, sandbox: &str, is_there: impl Fn(&u32) -> bool) {
+        if self.sandbox == sandbox {
+            self.veth_ends.retain(is_there);
         }
-        self.veth_ends.retain(is_there);
-        let own = self.pod_ends.keys().copied();
-        (own.collect(), self.veth_ends.clone())
     }
 
     /// Classifies an event in the pod.

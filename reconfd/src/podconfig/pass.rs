@@ -32,10 +32,14 @@ mod discover;
 mod ended;
 /// Whether a pod may administer the node's network.
 mod net_admin;
-/// Observation and planning.
+/// Observation of one pod.
 mod observe;
+/// Plan of one pod.
+mod planned;
 /// Namespaces where another installation has precedence.
 mod precedence;
+/// What follows from an observation.
+mod tracking;
 pub(super) use discover::SandboxDiscovery;
 /// State of one pod during a pass.
 mod context;
@@ -136,7 +140,9 @@ impl NodeReconciler {
             match self.pods.recorded(&uid, &self.stores) {
                 Some(known) if !self.is_deleted(&known) => {
                     self.orphans.remove(&uid);
-                    contexts.push(self.observe(known, &mut snapshot, keep_open));
+                    let observed = self.observe_newest(known, &mut snapshot);
+                    let claimed = self.claim(observed);
+                    contexts.push(self.plan(claimed, keep_open));
                 }
                 _ => {
                     victims.extend(self.observe_orphan(&uid, &snapshot));

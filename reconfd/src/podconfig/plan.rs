@@ -60,7 +60,13 @@ pub enum Step {
     },
     AddRule(RoutingRule),
     DeleteRule(RoutingRule),
+    /// Own devices that the pod has moved to namespaces of its own: there they would outlive their
+    /// permission.
+    RemoveMovedOut(Vec<MovedOut>),
 }
+
+/// A device outside of the pod: the pod's id of the namespace, and the index there.
+pub type MovedOut = (i32, u32);
 
 impl Step {
     /// The name of the link that it creates.
@@ -78,7 +84,7 @@ impl Step {
                 links.contains(&want.link.name)
             }
             Self::Remove { link, .. } | Self::RemoveDevice { link, .. } => links.contains(link),
-            Self::AddRule(_) | Self::DeleteRule(_) => false,
+            Self::AddRule(_) | Self::DeleteRule(_) | Self::RemoveMovedOut(_) => false,
         }
     }
 
@@ -145,6 +151,7 @@ pub struct PlanInput<'a, S> {
     /// Host ends of earlier sandboxes of the pod.
     pub stale: Vec<(HostNetns, u32)>,
     pub inside: PodDevices<'a>,
+    pub moved_out: Vec<MovedOut>,
     pub rules: &'a BTreeSet<RoutingRule>,
     /// The segments of its links, by name.
     pub segments: &'a BTreeMap<String, SegmentTarget>,
@@ -157,11 +164,15 @@ pub fn plan<S: NodeView>(input: PlanInput<'_, S>) -> Plan {
         mut present,
         stale,
         mut inside,
+        moved_out,
         rules,
         segments,
         node,
     } = input;
     let mut plan = Plan::default();
+    if !moved_out.is_empty() {
+        plan.steps.push(Step::RemoveMovedOut(moved_out));
+    }
     if !inside.has_ipv6 {
         plan.blocked
             .extend(granted.iter_mut().filter_map(leave_out_ipv6));

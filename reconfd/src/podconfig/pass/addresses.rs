@@ -2,7 +2,7 @@
 //! again right before they are assigned, released when the link is gone.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashSet},
+    collections::{BTreeMap, BTreeSet},
     net::IpAddr,
 };
 
@@ -12,6 +12,7 @@ use ipnetwork::IpNetwork;
 use super::{
     claims::refuse,
     context::{PodContext, outcomes, present::present_link},
+    observe::Reading,
 };
 use crate::{
     address::{
@@ -23,7 +24,7 @@ use crate::{
     node::{
         links::mac,
         netlink::Error,
-        sandbox::{Depth, NetnsState, Sandbox, Unreachable},
+        sandbox::{Depth, Unreachable},
     },
     podconfig::{
         NodeReconciler,
@@ -194,12 +195,11 @@ impl NodeReconciler {
     pub(super) fn suspend_overlapping(
         &self,
         ctx: &mut PodContext,
-        sandbox: &mut Sandbox,
-        (inside, ours): (&NetnsState, &HashSet<u32>),
+        reading: &mut Reading,
     ) -> Result<(), Error> {
         let mut of_pod = None;
-        for at in 0..ctx.granted.len() {
-            let granted = &ctx.granted[at];
+        for at in 0..ctx.desired.granted.len() {
+            let granted = &ctx.desired.granted[at];
             if granted.suspended.is_some() || ctx.is_as_specified(granted) {
                 continue;
             }
@@ -207,12 +207,12 @@ impl NodeReconciler {
             let reach = granted.reach();
             if collision.is_none() && !reach.is_empty() {
                 if of_pod.is_none() {
-                    of_pod = Some(networks_of_pod(sandbox, inside, ours)?);
+                    of_pod = Some(networks_of_pod(reading)?);
                 }
                 let reserved: Vec<&Reserved> = of_pod.iter().collect();
                 collision = check_overlap(&reach, &reserved, &granted.permit.overlaps).collision;
             }
-            ctx.granted[at].suspended = collision.map(|why| (Reason::NetworkReserved, why));
+            ctx.desired.granted[at].suspended = collision.map(|why| (Reason::NetworkReserved, why));
         }
         Ok(())
     }
@@ -229,11 +229,11 @@ impl NodeReconciler {
     /// Releases addresses that the pod's links neither have nor should have.
     pub(super) fn release_addresses(&self, ctx: &PodContext) {
         // A link that was refused an address waits for it.
-        let requesting = ctx.requesting.iter();
+        let requesting = ctx.desired.requesting.iter();
         let mut kept: BTreeMap<String, BTreeSet<IpAddr>> = requesting
             .map(|link| (link.clone(), BTreeSet::new()))
             .collect();
-        let wanted = ctx.granted.iter();
+        let wanted = ctx.desired.granted.iter();
         let wanted = wanted.map(|granted| (&granted.link.name, &granted.link.addresses));
         let present = ctx.present.iter();
         let present = present.map(|(name, link)| (name, &link.addresses));
@@ -289,13 +289,12 @@ fn check_mac(granted: &DesiredLink) -> Option<Cause> {
 }
 
 /// The pod's networks that are not ours.
-fn networks_of_pod(
-    sandbox: &mut Sandbox,
-    inside: &NetnsState,
-    ours: &HashSet<u32>,
-) -> Result<Reserved, Error> {
+fn networks_of_pod(reading: &mut Reading) -> Result<Reserved, Error> {
+    let ours = reading.own_indexes();
     let is_ours = |index| ours.contains(&index);
-    let networks = sandbox.networks(&inside.links, is_ours, kernel::matters_in_pod)?;
+    let links = &reading.inside.links;
+    let sandbox = &mut reading.sandbox;
+    let networks = sandbox.networks(links, is_ours, kernel::matters_in_pod)?;
     Ok(Reserved::new(kernel::of_pod(&networks)))
 }
 

@@ -57,7 +57,7 @@ impl NodeReconciler {
     pub(super) fn announce(&mut self, ctx: &PodContext, sandbox: &mut Sandbox) {
         let mut links = Vec::new();
         let mut path = Vec::new();
-        for granted in &ctx.granted {
+        for granted in &ctx.desired.granted {
             let present = ctx.present.get(&granted.link.name);
             let is_new = ctx.moved.get(&granted.link.name);
             let announced = present.and_then(|s| Some((s, s.pod_index?, is_new?)));
@@ -75,7 +75,7 @@ impl NodeReconciler {
     /// Schedules the second announcement of links that reach beyond the node.
     pub(super) fn announce_again(&mut self, ctx: &PodContext) {
         let reaches_beyond = |link: &&String| {
-            let mut granted = ctx.granted.iter();
+            let mut granted = ctx.desired.granted.iter();
             granted.any(|granted| granted.link.name == **link && granted.link.kind.reaches_beyond())
         };
         let again: Vec<&String> = ctx.moved.keys().filter(reaches_beyond).collect();

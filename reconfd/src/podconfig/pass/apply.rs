@@ -101,7 +101,7 @@ impl NodeReconciler {
 
     /// A link depends on its segment's device.
     pub(super) fn check_segments(&self, ctx: &mut PodContext) {
-        let links = ctx.granted.iter().map(|granted| &granted.link);
+        let links = ctx.desired.granted.iter().map(|granted| &granted.link);
         let failed = links.filter_map(|link| {
             let segment = link.kind.switch_bridge()?;
             let error = self.segments.error(segment)?;
@@ -126,6 +126,10 @@ impl NodeReconciler {
                 return;
             }
         };
+        self.remove_moved_out(ctx, &mut sandbox);
+        if ctx.trouble.is_some() {
+            return;
+        }
         self.act_on_rules(ctx, &mut sandbox);
         self.remove_devices(ctx, &mut sandbox);
         for step in std::mem::take(&mut ctx.plan.steps) {
@@ -185,6 +189,7 @@ impl NodeReconciler {
             Step::Create(_)
             | Step::Remove { .. }
             | Step::RemoveDevice { .. }
+            | Step::RemoveMovedOut(_)
             | Step::AddRule(_)
             | Step::DeleteRule(_) => (),
         }
@@ -221,6 +226,24 @@ impl NodeReconciler {
             self.metrics
                 .operated(Op::Remove, kind, removed.is_ok(), started.elapsed());
             ctx.removed(&link, &removed);
+        }
+    }
+
+    fn remove_moved_out(&mut self, ctx: &mut PodContext, sandbox: &mut Sandbox) {
+        let steps = ctx.plan.steps.iter();
+        let devices = steps.filter_map(|step| match step {
+            Step::RemoveMovedOut(devices) => Some(devices.as_slice()),
+            _ => None,
+        });
+        let devices: Vec<_> = devices.flatten().copied().collect();
+        match Machine::remove_hidden(sandbox, &devices) {
+            Ok(()) => {
+                let applied = self.applied.get_mut(ctx.uid());
+                applied.into_iter().for_each(|applied| {
+                    applied.moved_out.retain(|device| !devices.contains(device));
+                });
+            }
+            Err(error) => ctx.trouble = Some((Reason::KernelRefused, error.to_string())),
         }
     }
 

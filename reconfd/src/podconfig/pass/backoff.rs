@@ -23,7 +23,7 @@ impl NodeReconciler {
         if applied.sandbox == ctx.known.pod.sandbox {
             // In another sandbox nothing existed that could have drifted.
             ctx.repairs = context::repairs(&plan, &applied.hashes);
-            ctx.rule_repairs = context::rule_repairs(&plan, &ctx.granted, &applied.hashes);
+            ctx.rule_repairs = context::rule_repairs(&plan, &ctx.desired.granted, &applied.hashes);
             ctx.drifted_parts = context::drifted_parts(&plan, &ctx.repairs);
         }
         if !ctx.repairs.is_empty() && applied.must_back_off(now) {

@@ -1,14 +1,21 @@
 //! Exclusive resources: addresses, and segments of the node. The first claim wins.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::{BTreeSet, HashMap},
+    net::IpAddr,
+};
 
 use crds::Reason;
 
-use super::context::{PodContext, outcomes};
+use super::{
+    context::{PodContext, outcomes},
+    observe::{Observed, Unread, primary},
+};
 use crate::{
     node::{
         link_info::LinkInfo,
         links::{Link, OwnershipMark, Segment, device::Data},
+        netlink::Error,
         sandbox::Depth,
     },
     podconfig::{
@@ -21,12 +28,34 @@ use crate::{
     },
 };
 
+/// An observed pod whose links have, or wait for, their addresses and segments.
+pub struct Claimed {
+    pub observed: Observed,
+    /// The local endpoints of tunnels with discovered peers, by link.
+    pub endpoints: Result<HashMap<String, IpAddr>, Error>,
+}
+
 impl NodeReconciler {
     /// If pods request the same address, or the same segment with different settings, the first one
     /// gets it.
-    pub(super) fn claim(&mut self, pod: &LocalPod, desired: &mut Desired) {
-        self.claim_segments(pod, desired);
-        self.claim_addresses(pod, desired);
+    pub(super) fn claim(&mut self, mut observed: Observed) -> Claimed {
+        let pod = observed.known.pod.clone();
+        let is_final = observed.netns.as_ref().is_err_and(Unread::is_final);
+        if is_final {
+            // A pod that is gone, or does not match its record, holds nothing.
+            self.release_all(&pod.uid);
+        } else {
+            self.claim_segments(&pod, &mut observed.desired);
+            self.claim_addresses(&pod, &mut observed.desired);
+        }
+        let endpoints = match is_final {
+            true => Ok(HashMap::new()),
+            false => self.evaluate_segments(&observed.desired.granted),
+        };
+        Claimed {
+            observed,
+            endpoints,
+        }
     }
 
     fn claim_segments(&mut self, pod: &LocalPod, desired: &mut Desired) {
@@ -55,7 +84,7 @@ impl NodeReconciler {
         if ctx.trouble.is_some() {
             return;
         }
-        let mut kept = names(ctx.granted.iter().map(|granted| &granted.link));
+        let mut kept = names(ctx.desired.granted.iter().map(|granted| &granted.link));
         let applied = self.applied.get(ctx.uid());
         kept.extend(
             applied
@@ -197,7 +226,7 @@ impl NodeReconciler {
         }
         let candidates = self.machine.visit(&known.record).map(|mut sandbox| {
             let inside = sandbox.read(Depth::default())?;
-            let primary = super::observe::primary(&known.record);
+            let primary = primary(&known.record);
             self.machine
                 .candidates(&mut sandbox, uid, &inside, &primary)
         });

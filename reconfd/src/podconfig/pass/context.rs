@@ -11,13 +11,11 @@ use nix::errno::Errno;
 
 use self::present::{PresentLink, made_link, present_device, present_link};
 use crate::{
-    address::overlap::LinkNetworks,
     node::{
         apply::Made,
         link_info::LinkInfo,
         links::{
             Device, HostNetns, LinkKind, OwnershipMark, Present, Want, device::VLAN, edit::Edit,
-            veth,
         },
         netlink::Error,
         present::Candidate,
@@ -26,7 +24,6 @@ use crate::{
     podconfig::{
         applied::CarrierState,
         desired::{Desired, DesiredLink},
-        outcome::LinkOutcome,
         plan::{Plan, Step},
         pods::RecordedPod,
     },
@@ -49,10 +46,7 @@ mod segments;
 pub struct PodContext {
     pub known: RecordedPod,
     pub sandbox: Option<Sandbox>,
-    pub granted: Vec<DesiredLink>,
-    refused: Vec<LinkOutcome>,
-    /// Links of the node that refused links would be based on.
-    parents: Vec<String>,
+    pub desired: Desired,
     pub plan: Plan,
     /// Present links by name, as they are at the end of the pass.
     pub present: BTreeMap<String, PresentLink>,
@@ -91,21 +85,14 @@ pub struct PodContext {
     pub probing: Vec<PendingProbe>,
     /// Links that neighbours must learn again, and whether they are new.
     pub moved: BTreeMap<String, bool>,
-    /// The networks, addresses and routes of its links, present or not.
-    reach: LinkNetworks,
-    /// Links that have requested addresses.
-    pub requesting: BTreeSet<String>,
-    networks_unknown: bool,
 }
 
 impl PodContext {
-    pub fn new(known: RecordedPod) -> Self {
+    pub fn new(known: RecordedPod, desired: Desired) -> Self {
         Self {
             known,
             sandbox: None,
-            granted: Vec::new(),
-            refused: Vec::new(),
-            parents: Vec::new(),
+            desired,
             plan: Plan::default(),
             present: BTreeMap::new(),
             errors: HashMap::new(),
@@ -128,22 +115,11 @@ impl PodContext {
             has_rules: false,
             probing: Vec::new(),
             moved: BTreeMap::new(),
-            reach: LinkNetworks::default(),
-            requesting: BTreeSet::new(),
-            networks_unknown: false,
         }
     }
 
     pub fn uid(&self) -> &str {
         &self.known.pod.uid
-    }
-
-    pub fn set_desired(&mut self, desired: Desired) {
-        self.granted = desired.granted;
-        self.refused = desired.refused;
-        self.parents = desired.parents;
-        (self.reach, self.networks_unknown) = (desired.reach, desired.networks_unknown);
-        self.requesting = desired.requesting;
     }
 
     /// Takes over what was observed in the kernel.
@@ -171,7 +147,7 @@ impl PodContext {
 
     /// Names of the bridges in the switch that the pod's links are on or will be.
     pub fn bridges(&self) -> impl Iterator<Item = &str> {
-        let granted = self.granted.iter();
+        let granted = self.desired.granted.iter();
         granted.filter_map(|granted| granted.link.kind.switch_bridge())
     }
 
@@ -191,38 +167,35 @@ impl PodContext {
         present.is_some_and(|present| present.spec_hash == granted.mark.spec_hash)
     }
 
-    pub fn requests_devices(&self) -> bool {
-        self.granted
-            .iter()
-            .any(|granted| granted.link.kind.is_device())
-    }
-
     /// Whether a link was created that another link of the pod is based on.
     pub fn created_a_carrier(&self) -> bool {
-        self.granted.iter().any(|granted| match &granted.link.kind {
-            LinkKind::Device(Device::Inside { carrier, .. }) => self.touched.contains_key(carrier),
-            _ => false,
-        })
+        self.desired
+            .granted
+            .iter()
+            .any(|granted| match &granted.link.kind {
+                LinkKind::Device(Device::Inside { carrier, .. }) => {
+                    self.touched.contains_key(carrier)
+                }
+                _ => false,
+            })
     }
 
     /// The PodConfigs that request something for this pod, granted or not.
     fn requesting_configs(&self) -> BTreeSet<String> {
-        let granted = self.granted.iter().map(|granted| &granted.podconfig);
+        let granted = self
+            .desired
+            .granted
+            .iter()
+            .map(|granted| &granted.podconfig);
         granted
-            .chain(self.refused.iter().map(|refused| &refused.podconfig))
+            .chain(
+                self.desired
+                    .refused
+                    .iter()
+                    .map(|refused| &refused.podconfig),
+            )
             .cloned()
             .collect()
-    }
-
-    pub fn requests_routes(&self) -> bool {
-        self.granted
-            .iter()
-            .any(|granted| !veth::pod_routes(&granted.link).is_empty())
-    }
-
-    pub fn requests_tables(&self) -> bool {
-        let mut routes = self.granted.iter().flat_map(|granted| &granted.link.routes);
-        routes.any(|route| route.table.is_some())
     }
 
     /// Whether nothing happened, so that there is nothing to report but pending claims.
@@ -232,7 +205,7 @@ impl PodContext {
             suspended.is_some_and(|(reason, _)| *reason == Reason::ClaimPending)
         };
         self.trouble.is_none()
-            && self.granted.iter().any(is_claiming)
+            && self.desired.granted.iter().any(is_claiming)
             && self.errors.is_empty()
             && self.touched.is_empty()
             && self.deleted.is_empty()
@@ -316,7 +289,7 @@ impl PodContext {
 
     /// The kind of a link to delete, if it is still requested.
     pub fn kind_of(&self, link: &str) -> &'static str {
-        let mut granted = self.granted.iter();
+        let mut granted = self.desired.granted.iter();
         granted
             .find(|granted| granted.link.name == link)
             .map_or(VLAN, |granted| granted.link.kind.name())

@@ -197,6 +197,7 @@ struct Pod {
     rules: BTreeSet<RoutingRule>,
     node: Node,
     stranded: Vec<Stranded>,
+    moved_out: Vec<MovedOut>,
     lacks_ipv6: bool,
     /// Discovered peers of the segments, and where they may be.
     peers: BTreeSet<IpAddr>,
@@ -212,6 +213,7 @@ impl Pod {
         (of_pod.stranded, of_pod.has_ipv6) = (self.stranded, !self.lacks_ipv6);
         plan(PlanInput {
             inside: of_pod,
+            moved_out: self.moved_out,
             granted: self.granted,
             present: self.present,
             stale: self.stale,
@@ -238,6 +240,18 @@ impl Pod {
         });
         segments.collect()
     }
+}
+
+#[test]
+fn a_device_that_the_pod_moved_out_goes_first() {
+    let pod = Pod {
+        granted: vec![on_lan("data0")],
+        moved_out: vec![(3, 7)],
+        ..Pod::default()
+    };
+    let plan = pod.plan();
+    assert_eq!(plan.steps[0], Step::RemoveMovedOut(vec![(3, 7)]));
+    assert_eq!(plan.steps.len(), 2);
 }
 
 fn removal(index: u32, link: &str) -> Step {

@@ -46,14 +46,14 @@ impl PodContext {
     /// Whether the pod could not be observed, or a link that is no longer requested could not be
     /// deleted, and it may succeed later.
     fn failed(&self) -> bool {
-        let is_asked = |link: &String| self.granted.iter().any(|g| g.link.name == *link);
+        let is_asked = |link: &String| self.desired.granted.iter().any(|g| g.link.name == *link);
         matches!(self.trouble, Some((Reason::KernelRefused, _)))
             || !self.errors.keys().all(is_asked)
     }
 
     /// A rejected change is retried when it is due, or when its target changes.
     fn save_rejections(&self, applied: &mut AppliedState, now: Instant) {
-        let refused = self.granted.iter().filter_map(|granted| {
+        let refused = self.desired.granted.iter().filter_map(|granted| {
             let name = &granted.link.name;
             let error = self.errors.get(name)?;
             let target = self.plan.targets.get(name).cloned().unwrap_or_default();
@@ -113,21 +113,26 @@ impl PodContext {
     /// Saves the requested links, and which of them are present.
     fn save_links(&self, applied: &mut AppliedState) {
         applied.configs = self.requesting_configs();
-        (applied.reach, applied.networks_unknown) = (self.reach.clone(), self.networks_unknown);
+        (applied.reach, applied.networks_unknown) =
+            (self.desired.reach.clone(), self.desired.networks_unknown);
         let in_conflict = |granted: &&DesiredLink| {
             granted.conflict.is_some() && self.present.contains_key(&granted.link.name)
         };
-        applied.conflicts = self.granted.iter().filter(in_conflict).count();
-        let on_node = self.granted.iter().filter_map(|g| g.link.kind.node_link());
-        let on_node = on_node.chain(self.parents.iter().map(String::as_str));
+        applied.conflicts = self.desired.granted.iter().filter(in_conflict).count();
+        let on_node = self
+            .desired
+            .granted
+            .iter()
+            .filter_map(|g| g.link.kind.node_link());
+        let on_node = on_node.chain(self.desired.parents.iter().map(String::as_str));
         applied.node_links = on_node.map(str::to_owned).collect();
         applied.carriers = self.carriers.clone();
         if self.trouble.is_none() {
             applied.segments = self.segments(&applied.segments);
         }
-        applied.has_devices = self.requests_devices();
+        applied.has_devices = self.desired.requests_devices();
         applied.is_incomplete =
-            self.granted.len() > self.present.len() || !self.plan.blocked.is_empty();
+            self.desired.granted.len() > self.present.len() || !self.plan.blocked.is_empty();
         applied.hashes = self.applied(&applied.hashes);
         for (link, at) in &self.touched {
             applied.changed.insert(link.clone(), *at);
@@ -159,12 +164,12 @@ impl PodContext {
                 is_present.then(|| before.get(name)).flatten()?.clone(),
             ))
         };
-        self.granted.iter().filter_map(applied).collect()
+        self.desired.granted.iter().filter_map(applied).collect()
     }
 
     /// The segments that present links use, including links that are no longer requested.
     fn segments(&self, before: &BTreeMap<String, String>) -> BTreeMap<String, String> {
-        let requested = self.granted.iter().filter_map(|granted| {
+        let requested = self.desired.granted.iter().filter_map(|granted| {
             let segment = granted.link.kind.segment()?;
             Some((&granted.link.name, &segment.name))
         });

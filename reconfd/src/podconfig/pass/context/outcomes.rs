@@ -30,18 +30,19 @@ impl PodContext {
             let (_, reason, _) = self.state_of_link(granted, is_present);
             matches!(reason, Reason::Reconciling | Reason::ClaimPending)
         };
-        self.granted.iter().any(is_due)
+        self.desired.granted.iter().any(is_due)
     }
 
     pub fn outcome(self, changed: &HashMap<String, SystemTime>, since: SystemTime) -> PodOutcome {
         let granted = self
+            .desired
             .granted
             .iter()
             .map(|granted| (granted.order, self.link_outcome(granted, changed)))
             .collect::<Vec<_>>();
         PodOutcome {
             pod: self.known.pod.clone(),
-            links: desired::in_order(granted, self.refused),
+            links: desired::in_order(granted, self.desired.refused),
             trouble: self.trouble,
             since,
             removed: self.deleted,

@@ -59,9 +59,8 @@ fn asked(address: &str) -> Desired {
 
 /// A pass that asks for `address`, over a link that is what `applied` asked for.
 fn ctx(address: &str, applied: &str) -> PodContext {
-    let mut ctx = PodContext::new(known());
+    let mut ctx = PodContext::new(known(), asked(address));
     let spec_hash = asked(applied).granted[0].mark.spec_hash.clone();
-    ctx.set_desired(asked(address));
     let present = PresentLink {
         host: Some((HostNetns::Switch, 5)),
         host_name: Some("pc".into()),
@@ -115,7 +114,7 @@ fn an_edit_that_waits_for_its_claim_is_no_repair_once_it_is_through() {
     assert_eq!(applied_hash(&applied), hash_of("10.99.0.10/24"));
 
     let mut waits = ctx("10.99.0.33/24", "10.99.0.10/24");
-    waits.granted[0].suspended = Some((Reason::ClaimPending, "a moment".into()));
+    waits.desired.granted[0].suspended = Some((Reason::ClaimPending, "a moment".into()));
     waits.save_applied(&mut applied, now);
     assert_eq!(applied_hash(&applied), hash_of("10.99.0.10/24"));
     let none: Vec<String> = Vec::new();

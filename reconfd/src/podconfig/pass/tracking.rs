@@ -1,0 +1,47 @@
+//! What follows from an observation beside its plan: namespace ids, and records whose namespace is
+//! gone.
+
+use super::{ObjectSnapshot, observe::Observed};
+use crate::podconfig::{NodeReconciler, pods::RecordedPod};
+
+impl NodeReconciler {
+    /// Observes a pod by its newest record whose namespace exists.
+    pub(super) fn observe_newest(
+        &mut self,
+        known: RecordedPod,
+        snapshot: &mut ObjectSnapshot,
+    ) -> Observed {
+        let mut observed = self.observe(known, snapshot);
+        while observed.is_gone() {
+            self.discover_in(&observed.known.pod.namespace);
+            if !self.pods.mark_newest_gone(observed.uid()) {
+                break;
+            }
+            // Its record was the later one only because the clock was set back.
+            let Some(known) = self.pods.recorded(observed.uid(), &self.stores) else {
+                break;
+            };
+            observed = self.observe(known, snapshot);
+        }
+        self.track(&observed);
+        observed
+    }
+
+    fn track(&mut self, observed: &Observed) {
+        let uid = observed.uid();
+        let Some(id) = observed.netns_id else {
+            return;
+        };
+        self.pods.unmark_newest_gone(uid);
+        // An id of another pod: that pod's namespace has ended, and the event of its end will name
+        // this pod.
+        let before = self.netns_ids.owner(id).filter(|before| *before != uid);
+        self.dirty.extend(before.cloned());
+        self.netns_ids.insert(id, uid);
+        if let (Some(applied), Ok(reading)) = (self.applied.get_mut(uid), &observed.netns) {
+            let links = &reading.inside.links;
+            let is_there = |index: &u32| links.contains_key(index);
+            applied.retain_veth_ends(&observed.known.pod.sandbox, is_there);
+        }
+    }
+}
