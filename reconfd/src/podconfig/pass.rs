@@ -1,5 +1,8 @@
 //! Reconciles all dirty pods in one pass: observe and plan each, delete in one batch, create and
-//! update, handle the resulting kernel events, then report.
+//! update, save, handle the resulting kernel events, then report.
+//!
+//! Each phase is a type that is made by consuming the one before: `Observed`, `Claimed`, `Planned`,
+//! `Reduced`, `Applied`, `Saved`, `Reported`.
 
 use std::{
     cell::OnceCell,
@@ -13,6 +16,7 @@ use std::{
 use crds::{PodConfig, PodConfigPolicy};
 
 use super::{NodeReconciler, ReportJob, pods::RecordedPod};
+use crate::node::links::HostNetns;
 
 /// Address conflict detection.
 mod acd;
@@ -20,6 +24,8 @@ mod acd;
 mod addresses;
 /// Announcement of addresses to neighbours.
 mod announcing;
+/// A pod whose steps were applied.
+mod applied;
 /// Application of steps.
 mod apply;
 /// Steps that are held back.
@@ -28,26 +34,40 @@ mod backoff;
 mod claims;
 /// Sandbox discovery for pods without a record.
 mod discover;
+/// Drift: what a plan repairs.
+mod drift;
 /// Pods that have ended while their network namespace stays.
 mod ended;
 /// Whether a pod may administer the node's network.
 mod net_admin;
 /// Observation of one pod.
 mod observe;
+/// Outcomes of the links: state, reason, message.
+mod outcomes;
 /// Plan of one pod.
 mod planned;
+/// The links of one pod during a pass.
+mod pod_links;
 /// Namespaces where another installation has precedence.
 mod precedence;
+/// A present link.
+mod present;
+/// Report of a pod's pass.
+mod reported;
+/// The state that is kept after a pass.
+mod saved;
+/// What links need of segments.
+mod segments;
 /// What follows from an observation.
 mod tracking;
 pub(super) use discover::SandboxDiscovery;
-/// State of one pod during a pass.
-mod context;
 /// Links whose addresses are being probed.
 mod pending_probe;
 /// Links without a record, and pods without one.
 mod unrecorded;
-use context::PodContext;
+use self::{
+    applied::Applied, planned::Planned, reported::Reported, saved::Saved, segments::segment_demand,
+};
 
 /// Maximum number of sandboxes that stay open between observation and application; beyond it each
 /// is opened again, so that a large burst does not use up the file descriptors.
@@ -55,8 +75,12 @@ const KEPT_OPEN: usize = 256;
 /// Maximum number of passes in a row: a pod that changes all the time must not delay the others.
 const ROUNDS: usize = 8;
 
-/// A link that waits for its address is reported after this time.
-const CLAIMED_WITHIN: Duration = Duration::from_secs(1);
+/// Pods without a record or object, and those of their links that are to be deleted.
+#[derive(Default)]
+struct Unlinked {
+    pods: Vec<String>,
+    links: Vec<(HostNetns, u32)>,
+}
 
 /// The objects at the start of the pass, read once for all of its pods.
 struct ObjectSnapshot {
@@ -131,59 +155,61 @@ impl NodeReconciler {
         let (started, since) = (Instant::now(), SystemTime::now());
         self.discover();
         self.begin_segments();
-        let uids = std::mem::take(&mut self.dirty);
         let mut snapshot = self.snapshot();
-        let keep_open = uids.len() <= KEPT_OPEN;
-        let mut contexts = Vec::with_capacity(uids.len());
-        let (mut victims, mut orphans) = (Vec::new(), Vec::new());
-        for uid in uids {
-            match self.pods.recorded(&uid, &self.stores) {
-                Some(known) if !self.is_deleted(&known) => {
-                    self.orphans.remove(&uid);
-                    let observed = self.observe_newest(known, &mut snapshot);
-                    let claimed = self.claim(observed);
-                    contexts.push(self.plan(claimed, keep_open));
-                }
-                _ => {
-                    victims.extend(self.observe_orphan(&uid, &snapshot));
-                    orphans.push(uid);
-                }
-            }
-        }
-        let demand = Self::segment_demand(&contexts);
-        victims.extend(self.outdated_devices(&demand));
-        self.remove_links(&mut contexts, victims);
+        let (planned, mut gone) = self.plan_dirty(&mut snapshot);
+        let demand = segment_demand(&planned);
+        gone.links.extend(self.outdated_devices(&demand));
+        let reduced = self.remove_links(planned, gone.links);
         self.reconcile_segments(&demand);
-        for ctx in &mut contexts {
-            self.check_segments(ctx);
-            self.act(ctx);
-        }
-        let unfinished = std::mem::take(&mut self.machine.unfinished);
-        if let Err(error) = self.machine.remove(&unfinished) {
-            tracing::error!("cannot delete unfinished links: {error}");
-        }
-        // Kernel events of own changes, and of other programs meanwhile.
-        for ctx in &contexts {
-            self.save_applied(ctx);
-            self.release(ctx);
-        }
+        let applied: Vec<Applied> = reduced.into_iter().map(|pod| self.apply(pod)).collect();
+        self.remove_unfinished();
+        // Kernel events of own changes, and of other programs meanwhile, are handled after it.
+        let saved: Vec<Saved> = applied.into_iter().map(|pod| self.save(pod)).collect();
         self.announce_behind_ways_out();
         self.handle_kernel_events()?;
-        self.remove_left_bridges(&contexts)?;
-        self.release_addresses_of_orphans(&orphans);
-        self.forget_ended(&orphans);
-        self.clear_drift_suspicion(&contexts);
+        self.remove_left_bridges(&saved)?;
+        self.release_addresses_of_orphans(&gone.pods);
+        self.forget_ended(&gone.pods);
+        self.clear_drift_suspicion(&saved);
         self.retain_peer_filters();
-        for ctx in contexts {
-            // A link that others are based on was created: they follow at once, and are reported
-            // together.
-            match ctx.created_a_carrier() {
-                true => drop(self.dirty.insert(ctx.uid().into())),
-                false => self.report(ctx, started, since),
+        for pod in saved {
+            if let Reported::Follows(uid) = self.report(pod, started, since) {
+                self.dirty.insert(uid);
             }
         }
         self.report_unrecorded(&mut snapshot);
         Ok(())
+    }
+
+    /// Observes and plans the dirty pods, one after the other: of two that request the same, the
+    /// first one gets it.
+    fn plan_dirty(&mut self, snapshot: &mut ObjectSnapshot) -> (Vec<Planned>, Unlinked) {
+        let uids = std::mem::take(&mut self.dirty);
+        let keep_open = uids.len() <= KEPT_OPEN;
+        let mut planned = Vec::with_capacity(uids.len());
+        let mut gone = Unlinked::default();
+        for uid in uids {
+            match self.pods.recorded(&uid, &self.stores) {
+                Some(known) if !self.is_deleted(&known) => {
+                    self.orphans.remove(&uid);
+                    let observed = self.observe_newest(known, snapshot);
+                    let claimed = self.claim(observed);
+                    planned.push(self.plan(claimed, keep_open));
+                }
+                _ => {
+                    gone.links.extend(self.observe_orphan(&uid, snapshot));
+                    gone.pods.push(uid);
+                }
+            }
+        }
+        (planned, gone)
+    }
+
+    fn remove_unfinished(&mut self) {
+        let unfinished = std::mem::take(&mut self.machine.unfinished);
+        if let Err(error) = self.machine.remove(&unfinished) {
+            tracing::error!("cannot delete unfinished links: {error}");
+        }
     }
 
     /// Whether the pod's object is gone before its sandbox: it keeps its links while they are
@@ -207,44 +233,12 @@ impl NodeReconciler {
     }
 
     /// Deletions by this pass are no drift.
-    fn clear_drift_suspicion(&mut self, contexts: &[PodContext]) {
-        for ctx in contexts.iter().filter(|ctx| ctx.has_changed()) {
-            if let Some(applied) = self.applied.get_mut(ctx.uid()) {
+    fn clear_drift_suspicion(&mut self, saved: &[Saved]) {
+        let pods = saved.iter().map(Saved::applied);
+        for pod in pods.filter(|pod| pod.has_changed()) {
+            if let Some(applied) = self.applied.get_mut(pod.uid()) {
                 applied.drift_suspected = false;
             }
         }
-    }
-
-    /// Defers the report of a pending claim: it is most likely acquired in a moment.
-    fn defer_report(&mut self, ctx: &PodContext) -> bool {
-        let Some(applied) = self.applied.get_mut(ctx.uid()) else {
-            return false;
-        };
-        let waits = applied
-            .unapplied_since
-            .unwrap_or_else(Instant::now)
-            .elapsed();
-        let is_later = waits < CLAIMED_WITHIN && ctx.only_claims();
-        if is_later {
-            applied.requeue_within(CLAIMED_WITHIN - waits);
-        }
-        is_later
-    }
-
-    fn report(&mut self, ctx: PodContext, started: Instant, since: SystemTime) {
-        if self.defer_report(&ctx) {
-            return;
-        }
-        for error in ctx.errors() {
-            self.metrics.netlink_refused(error.errno as i32);
-        }
-        let none = HashMap::new();
-        let changed = self
-            .applied
-            .get(ctx.uid())
-            .map_or(&none, |applied| &applied.changed);
-        let outcome = ctx.outcome(changed, since);
-        self.metrics.reconciled(outcome.worst(), started.elapsed());
-        let _ = self.reporter.send(ReportJob::Pod(Box::new(outcome)));
     }
 }

@@ -6,7 +6,7 @@ use std::os::fd::AsFd as _;
 use ipnetwork::IpNetwork;
 use sandbox_record::netns::Netns;
 
-use super::{context::PodContext, pending_probe::PendingProbe};
+use super::{pending_probe::PendingProbe, pod_links::PodLinks};
 use crate::{
     node::{
         links::{HostEnd, LinkKind, Want},
@@ -18,15 +18,15 @@ use crate::{
 
 impl NodeReconciler {
     /// Removes addresses from the link that have not been probed yet or are in use.
-    pub(super) fn probe_first(&self, ctx: &PodContext, want: &mut Want) -> Option<PendingProbe> {
+    pub(super) fn probe_first(&self, links: &PodLinks, want: &mut Want) -> Option<PendingProbe> {
         let probes = self.probes.as_ref()?;
         if !has_wire(&want.link.kind) {
             return None;
         }
         let name = want.link.name.clone();
-        let present = ctx.present.get(&name);
+        let present = links.present.get(&name);
         let index = present.and_then(|link| link.pod_index);
-        let key = (ctx.uid().to_owned(), name.clone());
+        let key = (links.uid().to_owned(), name.clone());
         let has =
             |network: &IpNetwork| present.is_some_and(|link| link.addresses.contains(network));
         let pending = want.link.addresses.iter().filter(|network| !has(network));
@@ -60,19 +60,19 @@ impl NodeReconciler {
     }
 
     /// Probes addresses without a result, on the links that are present.
-    pub(super) fn probe(&mut self, ctx: &PodContext, sandbox: &Sandbox) {
+    pub(super) fn probe(&mut self, links: &PodLinks, sandbox: &Sandbox) {
         let Some(probes) = &mut self.probes else {
             return;
         };
-        for probing in ctx.probing.iter().filter(|probing| probing.is_open()) {
-            let present = ctx.present.get(&probing.link);
+        for probing in links.probing.iter().filter(|probing| probing.is_open()) {
+            let present = links.present.get(&probing.link);
             let Some((index, mac)) = present.and_then(|link| Some((link.pod_index?, link.mac)))
             else {
                 continue;
             };
             match again(&sandbox.netns) {
                 Ok(netns) => {
-                    let key = (ctx.uid().to_owned(), probing.link.clone());
+                    let key = (links.uid().to_owned(), probing.link.clone());
                     let addresses = probing.unknown.clone();
                     let request = ProbeRequest {
                         index,

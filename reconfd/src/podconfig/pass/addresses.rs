@@ -10,9 +10,7 @@ use crds::{Mac, Reason, claim::DEFAULT_DOMAIN};
 use ipnetwork::IpNetwork;
 
 use super::{
-    claims::refuse,
-    context::{PodContext, outcomes, present::present_link},
-    observe::Reading,
+    claims::refuse, observe::Reading, outcomes, pod_links::PodLinks, present::present_link,
 };
 use crate::{
     address::{
@@ -194,13 +192,13 @@ impl NodeReconciler {
     /// the pod's other networks.
     pub(super) fn suspend_overlapping(
         &self,
-        ctx: &mut PodContext,
+        links: &mut PodLinks,
         reading: &mut Reading,
     ) -> Result<(), Error> {
         let mut of_pod = None;
-        for at in 0..ctx.desired.granted.len() {
-            let granted = &ctx.desired.granted[at];
-            if granted.suspended.is_some() || ctx.is_as_specified(granted) {
+        for at in 0..links.desired.granted.len() {
+            let granted = &links.desired.granted[at];
+            if granted.suspended.is_some() || links.is_as_specified(granted) {
                 continue;
             }
             let mut collision = granted.conflict.clone();
@@ -212,7 +210,8 @@ impl NodeReconciler {
                 let reserved: Vec<&Reserved> = of_pod.iter().collect();
                 collision = check_overlap(&reach, &reserved, &granted.permit.overlaps).collision;
             }
-            ctx.desired.granted[at].suspended = collision.map(|why| (Reason::NetworkReserved, why));
+            links.desired.granted[at].suspended =
+                collision.map(|why| (Reason::NetworkReserved, why));
         }
         Ok(())
     }
@@ -227,15 +226,15 @@ impl NodeReconciler {
     }
 
     /// Releases addresses that the pod's links neither have nor should have.
-    pub(super) fn release_addresses(&self, ctx: &PodContext) {
+    pub(super) fn release_addresses(&self, links: &PodLinks) {
         // A link that was refused an address waits for it.
-        let requesting = ctx.desired.requesting.iter();
+        let requesting = links.desired.requesting.iter();
         let mut kept: BTreeMap<String, BTreeSet<IpAddr>> = requesting
             .map(|link| (link.clone(), BTreeSet::new()))
             .collect();
-        let wanted = ctx.desired.granted.iter();
+        let wanted = links.desired.granted.iter();
         let wanted = wanted.map(|granted| (&granted.link.name, &granted.link.addresses));
-        let present = ctx.present.iter();
+        let present = links.present.iter();
         let present = present.map(|(name, link)| (name, &link.addresses));
         for (name, addresses) in wanted.chain(present) {
             let of_link = kept.entry(name.clone()).or_default();
@@ -243,11 +242,11 @@ impl NodeReconciler {
         }
         // The next holder of an address gets its MAC address as well: no other link may have it by
         // then.
-        for (name, link) in &ctx.present {
+        for (name, link) in &links.present {
             let of_mac = mac::address_of(link.mac).map(IpAddr::V4);
             kept.entry(name.clone()).or_default().extend(of_mac);
         }
-        self.claims.retain(ctx.uid(), &kept);
+        self.claims.retain(links.uid(), &kept);
     }
 
     /// Releases the addresses of deleted links of pods without a record.

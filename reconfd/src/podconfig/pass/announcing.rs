@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::context::PodContext;
+use super::applied::Applied;
 use crate::{
     node::{
         UplinkChange,
@@ -54,12 +54,12 @@ impl NodeReconciler {
 
     /// Announces the links that this pass created or moved, after all steps: an announcement is
     /// lost before the path forwards.
-    pub(super) fn announce(&mut self, ctx: &PodContext, sandbox: &mut Sandbox) {
+    pub(super) fn announce(&mut self, pod: &Applied, sandbox: &mut Sandbox) {
         let mut links = Vec::new();
         let mut path = Vec::new();
-        for granted in &ctx.desired.granted {
-            let present = ctx.present.get(&granted.link.name);
-            let is_new = ctx.moved.get(&granted.link.name);
+        for granted in &pod.links.desired.granted {
+            let present = pod.links.present.get(&granted.link.name);
+            let is_new = pod.changes.moved.get(&granted.link.name);
             let announced = present.and_then(|s| Some((s, s.pod_index?, is_new?)));
             if let Some((present, index, is_new)) = announced {
                 links.push((index, Extent::of(&present.addresses, *is_new)));
@@ -68,18 +68,18 @@ impl NodeReconciler {
         }
         self.machine.await_path(&path);
         for (index, extent) in links {
-            warn_of(&ctx.known.pod, sandbox.announce(index, extent));
+            warn_of(&pod.links.known.pod, sandbox.announce(index, extent));
         }
     }
 
     /// Schedules the second announcement of links that reach beyond the node.
-    pub(super) fn announce_again(&mut self, ctx: &PodContext) {
+    pub(super) fn announce_again(&mut self, pod: &Applied) {
         let reaches_beyond = |link: &&String| {
-            let mut granted = ctx.desired.granted.iter();
+            let mut granted = pod.links.desired.granted.iter();
             granted.any(|granted| granted.link.name == **link && granted.link.kind.reaches_beyond())
         };
-        let again: Vec<&String> = ctx.moved.keys().filter(reaches_beyond).collect();
-        let Some(applied) = self.applied.get_mut(ctx.uid()) else {
+        let again: Vec<&String> = pod.changes.moved.keys().filter(reaches_beyond).collect();
+        let Some(applied) = self.applied.get_mut(pod.uid()) else {
             return;
         };
         let now = Instant::now();

@@ -5,7 +5,12 @@ use std::{collections::HashSet, io, time::Instant};
 
 use crds::Reason;
 
-use super::context::{self, PodContext};
+use super::{
+    applied::{Applied, Changes},
+    planned::{Planned, trouble},
+    pod_links::PodLinks,
+    saved::Saved,
+};
 use crate::{
     metrics::Op,
     node::{
@@ -15,29 +20,54 @@ use crate::{
         netlink::Error,
         sandbox::Sandbox,
     },
-    podconfig::{NodeReconciler, plan::Step, segments::SegmentDemand},
+    podconfig::{NodeReconciler, plan::Step},
 };
+
+/// A planned pod whose unwanted links were deleted.
+pub struct Reduced {
+    pod: Applied,
+    sandbox: Option<Sandbox>,
+    next_index: u32,
+}
+
+impl From<Planned> for Reduced {
+    fn from(planned: Planned) -> Self {
+        let Planned {
+            links,
+            sandbox,
+            next_index,
+        } = planned;
+        let changes = Changes::default();
+        Self {
+            pod: Applied { links, changes },
+            sandbox,
+            next_index,
+        }
+    }
+}
 
 impl NodeReconciler {
     /// Deletes everything in one batch: links, and bridges without users.
     pub(super) fn remove_links(
         &mut self,
-        contexts: &mut [PodContext],
+        planned: Vec<Planned>,
         mut victims: Vec<(HostNetns, u32)>,
-    ) {
+    ) -> Vec<Reduced> {
         let started = Instant::now();
-        let of_pods: Vec<(usize, String, HostNetns, u32)> = contexts
+        let mut pods: Vec<Reduced> = planned.into_iter().map(Reduced::from).collect();
+        let of_pods: Vec<(usize, String, HostNetns, u32)> = pods
             .iter()
             .enumerate()
-            .flat_map(|(at, ctx)| {
-                ctx.removals()
-                    .map(move |(place, index, link)| (at, link, place, index))
+            .flat_map(|(at, reduced)| {
+                let removals = reduced.pod.links.removals();
+                removals.map(move |(place, index, link)| (at, link, place, index))
             })
             .collect();
         victims.extend(of_pods.iter().map(|(_, _, place, index)| (*place, *index)));
-        victims.extend(self.idle_without(contexts, &victims));
+        let links = pods.iter().map(|reduced| &reduced.pod.links);
+        victims.extend(self.idle_without(links, &victims));
         if victims.is_empty() {
-            return;
+            return pods;
         }
         let bridges = self.machine.bridges_of_devices(&victims);
         let removed = self.machine.remove(&victims);
@@ -48,22 +78,23 @@ impl NodeReconciler {
         for (at, link, ..) in of_pods.into_iter().filter(|(_, link, ..)| !link.is_empty()) {
             self.metrics
                 .operated(Op::Remove, VETH, removed.is_ok(), started.elapsed());
-            contexts[at].removed(&link, &removed);
+            pods[at].pod.removed(&link, &removed);
         }
         if let Err(error) = removed {
             tracing::error!("cannot delete links: {error}");
         }
+        pods
     }
 
     /// Bridges that no link is on once `going` is gone, and the devices of their segments.
-    fn idle_without(
+    fn idle_without<'a>(
         &self,
-        contexts: &[PodContext],
+        pods: impl Iterator<Item = &'a PodLinks>,
         going: &[(HostNetns, u32)],
     ) -> Vec<(HostNetns, u32)> {
         // A failed pod gets no link now; the links that it has keep their bridge in use.
-        let served = contexts.iter().filter(|ctx| ctx.trouble.is_none());
-        let needed: HashSet<&str> = served.flat_map(PodContext::bridges).collect();
+        let served = pods.filter(|links| links.trouble.is_none());
+        let needed: HashSet<&str> = served.flat_map(PodLinks::bridges).collect();
         let going: HashSet<(HostNetns, u32)> = going.iter().copied().collect();
         let mut idle = self.machine.idle_bridges(&going);
         idle.retain(|(name, _)| !needed.contains(name.as_str()));
@@ -76,11 +107,13 @@ impl NodeReconciler {
 
     /// Deletes the bridges that the last link has left for another place. The events of this pass must have been
     /// read.
-    pub(super) fn remove_left_bridges(&mut self, contexts: &[PodContext]) -> io::Result<()> {
-        if !contexts.iter().any(|ctx| ctx.has_left_a_bridge) {
+    pub(super) fn remove_left_bridges(&mut self, saved: &[Saved]) -> io::Result<()> {
+        let mut pods = saved.iter().map(Saved::applied);
+        if !pods.any(|pod| pod.changes.has_left_a_bridge) {
             return Ok(());
         }
-        let idle = self.idle_without(contexts, &[]);
+        let links = saved.iter().map(|saved| &saved.applied().links);
+        let idle = self.idle_without(links, &[]);
         if idle.is_empty() {
             return Ok(());
         }
@@ -90,68 +123,68 @@ impl NodeReconciler {
         self.handle_kernel_events()
     }
 
-    /// What the pods of this pass ask of segments.
-    pub(super) fn segment_demand(contexts: &[PodContext]) -> SegmentDemand {
-        let acting = contexts.iter().filter(|ctx| ctx.trouble.is_none());
-        SegmentDemand {
-            pods: contexts.iter().map(|ctx| ctx.uid().to_owned()).collect(),
-            joined: acting.flat_map(PodContext::joined_segments).collect(),
-        }
-    }
-
     /// A link depends on its segment's device.
-    pub(super) fn check_segments(&self, ctx: &mut PodContext) {
-        let links = ctx.desired.granted.iter().map(|granted| &granted.link);
-        let failed = links.filter_map(|link| {
-            let segment = link.kind.switch_bridge()?;
+    fn check_segments(&self, pod: &mut Applied) {
+        let links = pod.links.desired.granted.iter();
+        let failed = links.filter_map(|granted| {
+            let segment = granted.link.kind.switch_bridge()?;
             let error = self.segments.error(segment)?;
-            Some((link.name.clone(), error.clone()))
+            Some((granted.link.name.clone(), error.clone()))
         });
         let failed: Vec<_> = failed.collect();
-        ctx.segments_failed(failed);
+        pod.segments_failed(failed);
     }
 
-    pub(super) fn act(&mut self, ctx: &mut PodContext) {
-        if ctx.has_nothing_to_do() || ctx.trouble.is_some() {
-            return;
+    /// Applies the remaining steps of one pod.
+    pub(super) fn apply(&mut self, reduced: Reduced) -> Applied {
+        let Reduced {
+            mut pod,
+            sandbox,
+            next_index,
+        } = reduced;
+        self.check_segments(&mut pod);
+        if pod.links.has_nothing_to_do() || pod.links.trouble.is_some() {
+            return pod;
         }
-        let kept = ctx
-            .sandbox
-            .take()
-            .map_or_else(|| self.machine.visit(&ctx.known.record), Ok);
-        let mut sandbox = match kept {
-            Ok(sandbox) => sandbox,
-            Err(error) => {
-                ctx.trouble = Some(context::trouble(error));
-                return;
-            }
-        };
-        self.remove_moved_out(ctx, &mut sandbox);
-        if ctx.trouble.is_some() {
-            return;
+        match sandbox.map_or_else(|| self.machine.visit(&pod.links.known.record), Ok) {
+            Ok(mut sandbox) => self.apply_steps(&mut pod, &mut sandbox, next_index),
+            Err(error) => pod.links.trouble = Some(trouble(error)),
         }
-        self.act_on_rules(ctx, &mut sandbox);
-        self.remove_devices(ctx, &mut sandbox);
-        for step in std::mem::take(&mut ctx.plan.steps) {
-            self.act_on_link(ctx, &mut sandbox, step);
-        }
-        self.announce(ctx, &mut sandbox);
-        self.probe(ctx, &sandbox);
+        pod
     }
 
-    fn act_on_link(&mut self, ctx: &mut PodContext, sandbox: &mut Sandbox, step: Step) {
+    fn apply_steps(&mut self, pod: &mut Applied, sandbox: &mut Sandbox, mut next_index: u32) {
+        self.remove_moved_out(pod, sandbox);
+        if pod.links.trouble.is_some() {
+            return;
+        }
+        self.apply_rules(pod, sandbox);
+        self.remove_devices(pod, sandbox);
+        for step in std::mem::take(&mut pod.links.plan.steps) {
+            self.apply_step(pod, sandbox, (step, &mut next_index));
+        }
+        self.announce(pod, sandbox);
+        self.probe(&pod.links, sandbox);
+    }
+
+    fn apply_step(
+        &mut self,
+        pod: &mut Applied,
+        sandbox: &mut Sandbox,
+        (step, next_index): (Step, &mut u32),
+    ) {
         let started = Instant::now();
         match step {
-            Step::Create(want) if ctx.may_create(&want.link.name) => {
-                let made = self.machine.create(sandbox, &want, ctx.next_index);
+            Step::Create(want) if pod.may_create(&want.link.name) => {
+                let made = self.machine.create(sandbox, &want, *next_index);
                 self.metrics.operated(
                     Op::Make,
                     want.link.kind.name(),
                     made.is_ok(),
                     started.elapsed(),
                 );
-                ctx.next_index += 1;
-                ctx.made(&want, made);
+                *next_index += 1;
+                pod.made(&want, made);
             }
             Step::Change {
                 present,
@@ -164,9 +197,9 @@ impl NodeReconciler {
                 let changed = self
                     .machine
                     .change(sandbox, &present, (&want, veth), &edits);
-                ctx.has_moved(&want, &edits);
-                ctx.has_left_a_bridge |= edits.iter().any(Edit::leaves_bridge);
-                self.changed(ctx, &want, changed, started);
+                pod.has_moved(&want, &edits);
+                pod.changes.has_left_a_bridge |= edits.iter().any(Edit::leaves_bridge);
+                self.changed(pod, &want, changed, started);
             }
             Step::ChangeDevice {
                 present,
@@ -179,11 +212,11 @@ impl NodeReconciler {
                 let changed =
                     self.machine
                         .change_device(sandbox, &present, (&want, device), &edits);
-                ctx.has_moved(&want, &edits);
-                self.announce_to_more(ctx.uid(), &want.link.name, &edits);
+                pod.has_moved(&want, &edits);
+                self.announce_to_more(pod.uid(), &want.link.name, &edits);
                 match edits.iter().all(Edit::is_of_ends) {
-                    true => ctx.followed(&want, changed),
-                    false => self.changed(ctx, &want, changed, started),
+                    true => pod.followed(&want, changed),
+                    false => self.changed(pod, &want, changed, started),
                 }
             }
             Step::Create(_)
@@ -197,7 +230,7 @@ impl NodeReconciler {
 
     fn changed(
         &self,
-        ctx: &mut PodContext,
+        pod: &mut Applied,
         want: &Want,
         changed: Result<Made, Error>,
         started: Instant,
@@ -205,13 +238,13 @@ impl NodeReconciler {
         let kind = want.link.kind.name();
         self.metrics
             .operated(Op::Change, kind, changed.is_ok(), started.elapsed());
-        ctx.changed(want, changed);
+        pod.changed(want, changed);
     }
 
     /// Devices inside the pod are deleted before any is created: the kernel accepts one of each
     /// kind.
-    fn remove_devices(&mut self, ctx: &mut PodContext, sandbox: &mut Sandbox) {
-        let removals = ctx.device_removals();
+    fn remove_devices(&mut self, pod: &mut Applied, sandbox: &mut Sandbox) {
+        let removals = pod.links.device_removals();
         if removals.is_empty() {
             return;
         }
@@ -222,15 +255,15 @@ impl NodeReconciler {
         let started = Instant::now();
         let removed = Machine::remove_devices(sandbox, &devices);
         for (.., link) in removals {
-            let kind = ctx.kind_of(&link);
+            let kind = pod.links.kind_of(&link);
             self.metrics
                 .operated(Op::Remove, kind, removed.is_ok(), started.elapsed());
-            ctx.removed(&link, &removed);
+            pod.removed(&link, &removed);
         }
     }
 
-    fn remove_moved_out(&mut self, ctx: &mut PodContext, sandbox: &mut Sandbox) {
-        let steps = ctx.plan.steps.iter();
+    fn remove_moved_out(&mut self, pod: &mut Applied, sandbox: &mut Sandbox) {
+        let steps = pod.links.plan.steps.iter();
         let devices = steps.filter_map(|step| match step {
             Step::RemoveMovedOut(devices) => Some(devices.as_slice()),
             _ => None,
@@ -238,53 +271,24 @@ impl NodeReconciler {
         let devices: Vec<_> = devices.flatten().copied().collect();
         match Machine::remove_hidden(sandbox, &devices) {
             Ok(()) => {
-                let applied = self.applied.get_mut(ctx.uid());
+                let applied = self.applied.get_mut(pod.uid());
                 applied.into_iter().for_each(|applied| {
                     applied.moved_out.retain(|device| !devices.contains(device));
                 });
             }
-            Err(error) => ctx.trouble = Some((Reason::KernelRefused, error.to_string())),
+            Err(error) => pod.links.trouble = Some((Reason::KernelRefused, error.to_string())),
         }
     }
 
-    fn act_on_rules(&mut self, ctx: &mut PodContext, sandbox: &mut Sandbox) {
-        let steps = ctx.plan.steps.iter();
+    fn apply_rules(&mut self, pod: &mut Applied, sandbox: &mut Sandbox) {
+        let steps = pod.links.plan.steps.iter();
         let requests: Vec<_> = steps.filter_map(Step::rule_request).collect();
         if requests.is_empty() {
             return;
         }
         match Machine::apply_rules(sandbox, &requests) {
-            Ok(()) => ctx.rules_restored(),
-            Err(error) => ctx.trouble = Some((Reason::KernelRefused, error.to_string())),
-        }
-    }
-
-    /// Saves the applied state, before its own kernel events are handled.
-    pub(super) fn save_applied(&mut self, ctx: &PodContext) {
-        let now = Instant::now();
-        let uid = ctx.uid().to_owned();
-        let applied = self.applied.entry(uid.clone()).or_default();
-        if !ctx.is_unknown() {
-            for end in applied.host_ends.keys() {
-                self.host_ends.remove(end);
-            }
-        }
-        self.host_ends.extend(
-            ctx.present
-                .values()
-                .filter_map(|s| Some((s.host?, uid.clone()))),
-        );
-        ctx.save_applied(applied, now);
-        self.announce_again(ctx);
-        for (link, kind) in &ctx.repaired {
-            self.metrics.drift_repaired(kind);
-            tracing::info!(
-                namespace = ctx.known.pod.namespace,
-                pod = ctx.known.pod.name,
-                link,
-                what = ctx.drifted_parts.get(link),
-                "changed by another program and repaired"
-            );
+            Ok(()) => pod.rules_restored(),
+            Err(error) => pod.links.trouble = Some((Reason::KernelRefused, error.to_string())),
         }
     }
 }

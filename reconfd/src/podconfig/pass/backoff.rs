@@ -5,7 +5,10 @@ use std::time::Instant;
 
 use crds::Reason;
 
-use super::context::{self, PodContext};
+use super::{
+    drift::{drifted_parts, repairs, rule_repairs},
+    pod_links::PodLinks,
+};
 use crate::podconfig::{
     NodeReconciler,
     desired::DesiredLink,
@@ -15,23 +18,24 @@ use crate::podconfig::{
 impl NodeReconciler {
     /// Takes over the plan. Only drift that recurs too often is held back: a pod that changes one
     /// link must not delay the repair of another.
-    pub(super) fn hold_back(&mut self, ctx: &mut PodContext, mut plan: Plan) {
+    pub(super) fn hold_back(&mut self, links: &mut PodLinks, mut plan: Plan) {
         let now = Instant::now();
         let (namespace_buckets, namespace) =
-            (&mut self.namespace_buckets, &ctx.known.pod.namespace);
-        let applied = self.applied.entry(ctx.known.pod.uid.clone()).or_default();
-        if applied.sandbox == ctx.known.pod.sandbox {
+            (&mut self.namespace_buckets, &links.known.pod.namespace);
+        let applied = self.applied.entry(links.known.pod.uid.clone()).or_default();
+        let drift = &mut links.drift;
+        if applied.sandbox == links.known.pod.sandbox {
             // In another sandbox nothing existed that could have drifted.
-            ctx.repairs = context::repairs(&plan, &applied.hashes);
-            ctx.rule_repairs = context::rule_repairs(&plan, &ctx.desired.granted, &applied.hashes);
-            ctx.drifted_parts = context::drifted_parts(&plan, &ctx.repairs);
+            drift.repairs = repairs(&plan, &applied.hashes);
+            drift.rule_repairs = rule_repairs(&plan, &links.desired.granted, &applied.hashes);
+            drift.parts = drifted_parts(&plan, &drift.repairs);
         }
-        if !ctx.repairs.is_empty() && applied.must_back_off(now) {
-            ctx.waiting = std::mem::take(&mut ctx.repairs);
+        if !drift.repairs.is_empty() && applied.must_back_off(now) {
+            drift.waiting = std::mem::take(&mut drift.repairs);
             let why = "the link was changed inside the pod repeatedly; its repair is rate-limited and follows later";
-            back_off(&mut plan, &ctx.waiting, why);
+            back_off(&mut plan, &drift.waiting, why);
         }
-        ctx.rejected_again = applied.rejections.hold_back(&mut plan, now);
+        drift.rejected_again = applied.rejections.hold_back(&mut plan, now);
         let made = plan.steps.iter().filter_map(Step::made);
         let too_many: Vec<String> = made
             .filter(|_| !applied.may_make(now, || namespace_buckets.take(namespace, now)))
@@ -39,7 +43,7 @@ impl NodeReconciler {
             .collect();
         let why = "links of this pod or its namespace are created too often; creation is rate-limited and follows soon";
         back_off(&mut plan, &too_many, why);
-        ctx.plan = plan;
+        links.plan = plan;
     }
 }
 

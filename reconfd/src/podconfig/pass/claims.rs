@@ -8,8 +8,9 @@ use std::{
 use crds::Reason;
 
 use super::{
-    context::{PodContext, outcomes},
     observe::{Observed, Unread, primary},
+    outcomes,
+    pod_links::PodLinks,
 };
 use crate::{
     node::{
@@ -80,20 +81,20 @@ impl NodeReconciler {
     }
 
     /// Releases what a pod neither requests nor has, now that its links are deleted.
-    pub(super) fn release(&mut self, ctx: &PodContext) {
-        if ctx.trouble.is_some() {
+    pub(super) fn release(&mut self, links: &PodLinks) {
+        if links.trouble.is_some() {
             return;
         }
-        let mut kept = names(ctx.desired.granted.iter().map(|granted| &granted.link));
-        let applied = self.applied.get(ctx.uid());
+        let mut kept = names(links.desired.granted.iter().map(|granted| &granted.link));
+        let applied = self.applied.get(links.uid());
         kept.extend(
             applied
                 .into_iter()
                 .flat_map(|s| s.segments.values().cloned()),
         );
-        let freed = self.segments.owners.retain(ctx.uid(), &kept);
-        self.enqueue_others(ctx.uid(), freed);
-        self.release_addresses(ctx);
+        let freed = self.segments.owners.retain(links.uid(), &kept);
+        self.enqueue_others(links.uid(), freed);
+        self.release_addresses(links);
     }
 
     fn claim_segment(

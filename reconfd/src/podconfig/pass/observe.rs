@@ -88,6 +88,12 @@ impl Observed {
 }
 
 impl Reading {
+    /// The next free index in the pod.
+    pub fn next_index(&self) -> u32 {
+        let indexes = self.inside.links.keys().max();
+        indexes.copied().unwrap_or_default() + 1
+    }
+
     /// Indexes of own links in the pod.
     pub fn own_indexes(&self) -> HashSet<u32> {
         let present = self.present.iter();

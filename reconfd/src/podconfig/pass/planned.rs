@@ -9,28 +9,38 @@ use super::{
     acd,
     backoff::leave_suspended,
     claims::{Claimed, grants},
-    context::{self, PodContext},
     observe::{Observed, Reading, Unread},
     pending_probe::PendingProbe,
+    pod_links::{InsideFacts, PodLinks},
 };
 use crate::{
     node::{
         links::{DevicePolicy, Want, mac::Derived, ownership_mark::host_end_name},
         netlink::Error,
-        sandbox::NetnsState,
+        sandbox::{NetnsState, Sandbox, Unreachable},
     },
     podconfig::{
         NodeReconciler,
         applied::CarrierState,
         cause::Cause,
-        desired::DesiredLink,
+        desired::{Desired, DesiredLink},
         plan::{self, PlanInput, Step, plan},
+        pods::RecordedPod,
     },
 };
 
+/// A pod with the steps that its links need.
+pub struct Planned {
+    pub links: PodLinks,
+    /// Kept open for the steps, unless too many are.
+    pub sandbox: Option<Sandbox>,
+    /// The next free index in the pod.
+    pub next_index: u32,
+}
+
 impl NodeReconciler {
     /// Plans the steps of one pod.
-    pub(super) fn plan(&mut self, claimed: Claimed, keep_open: bool) -> PodContext {
+    pub(super) fn plan(&mut self, claimed: Claimed, keep_open: bool) -> Planned {
         let Claimed {
             observed,
             endpoints,
@@ -41,51 +51,62 @@ impl NodeReconciler {
             netns,
             ..
         } = observed;
-        let mut ctx = PodContext::new(known, desired);
+        let mut planned = Planned {
+            links: PodLinks::new(known, desired),
+            sandbox: None,
+            next_index: 1,
+        };
+        let links = &mut planned.links;
         let unknown = match endpoints {
             Ok(endpoints) => {
-                ctx.ends = endpoints;
+                links.endpoints = endpoints;
                 None
             }
             Err(error) => Some(refused(&error)),
         };
         match (netns, unknown) {
             (Ok(mut reading), None) => {
-                if let Err(error) = self.plan_links(&mut ctx, &mut reading) {
-                    ctx.trouble = Some(refused(&error));
+                if let Err(error) = self.plan_links(links, &mut reading) {
+                    links.trouble = Some(refused(&error));
                 }
-                ctx.sandbox = keep_open.then_some(reading.sandbox);
+                planned.next_index = reading.next_index();
+                planned.sandbox = keep_open.then_some(reading.sandbox);
             }
-            (Ok(_), trouble) => ctx.trouble = trouble,
+            (Ok(_), trouble) => links.trouble = trouble,
             (Err(unread), _) => {
-                ctx.plan.steps = self.removals_of(&ctx);
-                ctx.trouble = Some(trouble_of(unread));
+                links.plan.steps = self.removals_of(&links.known);
+                links.trouble = Some(trouble_of(unread));
             }
         }
-        ctx
+        planned
     }
 
     /// The steps of a pod that is replaced, so that its links must not exist beside those of its
     /// successor, or that cannot use links.
-    fn removals_of(&self, ctx: &PodContext) -> Vec<Step> {
-        if !ctx.known.is_replaced && !ctx.known.is_unsupported() {
+    fn removals_of(&self, known: &RecordedPod) -> Vec<Step> {
+        if !known.is_replaced && !known.is_unsupported() {
             return Vec::new();
         }
-        let ends = self.machine.ends_of(ctx.uid()).into_iter();
-        ends.map(context::removal).collect()
+        let ends = self.machine.ends_of(&known.pod.uid).into_iter();
+        let removals = ends.map(|(place, row, mark)| Step::Remove {
+            place,
+            index: row.index,
+            link: mark.link,
+        });
+        removals.collect()
     }
 
-    fn plan_links(&mut self, ctx: &mut PodContext, reading: &mut Reading) -> Result<(), Error> {
-        ctx.has_rules = !reading.inside.rules.is_empty() || ctx.desired.requests_tables();
-        ctx.carriers = carriers(ctx, &reading.inside);
-        let indexes = reading.inside.links.keys().max();
-        ctx.next_index = indexes.copied().unwrap_or_default() + 1;
-        ctx.set_present(&reading.present, &reading.candidates);
-        self.suspend_overlapping(ctx, reading)?;
-        let (granted, probing) = self.wants(ctx, &reading.inside);
-        ctx.probing = probing;
-        let applied = self.applied.get(ctx.uid());
-        let applied = applied.filter(|applied| applied.sandbox == ctx.known.pod.sandbox);
+    fn plan_links(&mut self, links: &mut PodLinks, reading: &mut Reading) -> Result<(), Error> {
+        links.inside = Some(InsideFacts {
+            has_rules: !reading.inside.rules.is_empty() || links.desired.requests_tables(),
+            carriers: carriers(&links.desired, &reading.inside),
+        });
+        links.set_present(&reading.present, &reading.candidates);
+        self.suspend_overlapping(links, reading)?;
+        let (granted, probing) = self.wants(links, &reading.inside);
+        links.probing = probing;
+        let applied = self.applied.get(links.uid());
+        let applied = applied.filter(|applied| applied.sandbox == links.known.pod.sandbox);
         let known = applied.map(|applied| applied.pod_ends.keys().copied().collect());
         let known: HashSet<u32> = known.unwrap_or_default();
         let moved_out = applied.map(|applied| applied.moved_out.clone());
@@ -105,40 +126,41 @@ impl NodeReconciler {
             node: &self.machine,
         };
         let mut plan = plan(input);
-        leave_suspended(&ctx.desired.granted, &mut plan);
-        acd::report(&ctx.probing, &mut plan);
-        self.hold_back(ctx, plan);
+        leave_suspended(&links.desired.granted, &mut plan);
+        acd::report(&links.probing, &mut plan);
+        self.hold_back(links, plan);
         Ok(())
     }
 
     /// The granted links as the machine should make them.
-    fn wants(&mut self, ctx: &PodContext, inside: &NetnsState) -> (Vec<Want>, Vec<PendingProbe>) {
-        let pod = &ctx.known.pod;
-        let mut wants = Vec::with_capacity(ctx.desired.granted.len());
+    fn wants(&mut self, links: &PodLinks, inside: &NetnsState) -> (Vec<Want>, Vec<PendingProbe>) {
+        let pod = &links.known.pod;
+        let mut wants = Vec::with_capacity(links.desired.granted.len());
         let mut probing = Vec::new();
-        for granted in &ctx.desired.granted {
+        for granted in &links.desired.granted {
             let mut link = granted.link.clone();
-            let present = ctx.present.get(&link.name);
+            let present = links.present.get(&link.name);
             if let (Some(_), Some(present)) = (&granted.suspended, present) {
                 // The rules are for the addresses that it has.
                 link.addresses.clone_from(&present.addresses);
             }
-            link.kind.starts_at(ctx.ends.get(&link.name).copied());
+            link.kind
+                .starts_at(links.endpoints.get(&link.name).copied());
             let mtu = link.mtu.unwrap_or_default();
             let domain = Some(granted.domain.as_str()).filter(|name| *name != DEFAULT_DOMAIN);
             let owner = (pod.namespace.as_str(), pod.name.as_str());
             let mut want = Want {
                 derived: Derived::of(&link, owner, domain),
-                host_name: host_end_name(&ctx.known.pod.sandbox, &link.name),
+                host_name: host_end_name(&links.known.pod.sandbox, &link.name),
                 host_mtu: mtu,
                 mtu,
-                policy: self.device_policy(ctx.uid(), granted, inside),
+                policy: self.device_policy(links.uid(), granted, inside),
                 device: None,
                 link,
                 mark: granted.mark.clone(),
             };
             if granted.suspended.is_none() {
-                probing.extend(self.probe_first(ctx, &mut want));
+                probing.extend(self.probe_first(links, &mut want));
             }
             wants.push(want);
         }
@@ -174,9 +196,8 @@ impl NodeReconciler {
 }
 
 /// Links of the pod that other links are based on, as they are.
-fn carriers(ctx: &PodContext, inside: &NetnsState) -> HashMap<u32, CarrierState> {
-    let names = ctx
-        .desired
+fn carriers(desired: &Desired, inside: &NetnsState) -> HashMap<u32, CarrierState> {
+    let names = desired
         .granted
         .iter()
         .filter_map(|granted| granted.link.kind.carrier());
@@ -193,6 +214,16 @@ fn refused(error: &Error) -> Cause {
 fn trouble_of(unread: Unread) -> Cause {
     match unread {
         Unread::NotOpened(trouble) => trouble,
-        Unread::Unreachable(error) => context::trouble(error),
+        Unread::Unreachable(error) => trouble(error),
     }
+}
+
+/// The trouble of a pod whose namespace cannot be opened.
+pub fn trouble(error: Unreachable) -> (Reason, String) {
+    let reason = match error {
+        Unreachable::Gone(_) => Reason::NamespaceGone,
+        Unreachable::Untrusted(_) => Reason::BadRecord,
+        Unreachable::Kernel(_) => Reason::KernelRefused,
+    };
+    (reason, error.to_string())
 }

@@ -3,7 +3,7 @@
 
 use crds::Reason;
 
-use super::context::outcomes;
+use super::outcomes;
 use crate::{
     podconfig::{NodeReconciler, desired::Desired},
     scope::precedence::Earlier,

@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use crds::Reason;
 
-use super::{ObjectSnapshot, context::outcomes};
+use super::{ObjectSnapshot, outcomes};
 use crate::{
     node::{
         links::{HostNetns, Link, OwnershipMark},

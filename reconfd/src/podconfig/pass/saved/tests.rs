@@ -13,7 +13,7 @@ use crate::{
     podconfig::{
         desired::{Desired, desired},
         outcome::LocalPod,
-        pass::context::{present::PresentLink, repairs},
+        pass::{applied::Changes, drift::repairs, pod_links::PodLinks, present::PresentLink},
         plan::{Plan, Step},
         pods::RecordedPod,
     },
@@ -58,8 +58,11 @@ fn asked(address: &str) -> Desired {
 }
 
 /// A pass that asks for `address`, over a link that is what `applied` asked for.
-fn ctx(address: &str, applied: &str) -> PodContext {
-    let mut ctx = PodContext::new(known(), asked(address));
+fn pass(address: &str, applied: &str) -> Applied {
+    let mut pass = Applied {
+        links: PodLinks::new(known(), asked(address)),
+        changes: Changes::default(),
+    };
     let spec_hash = asked(applied).granted[0].mark.spec_hash.clone();
     let present = PresentLink {
         host: Some((HostNetns::Switch, 5)),
@@ -73,8 +76,8 @@ fn ctx(address: &str, applied: &str) -> PodContext {
         addresses: vec![applied.parse().unwrap()],
         spec_hash,
     };
-    ctx.present.insert("data0".into(), present);
-    ctx
+    pass.links.present.insert("data0".into(), present);
+    pass
 }
 
 fn applied_hash(applied: &AppliedState) -> Option<String> {
@@ -108,14 +111,14 @@ fn changing(address: &str) -> Plan {
 #[test]
 fn an_edit_that_waits_for_its_claim_is_no_repair_once_it_is_through() {
     let (mut applied, now) = (AppliedState::default(), Instant::now());
-    let mut first = ctx("10.99.0.10/24", "10.99.0.10/24");
-    first.plan.targets = changing("10.99.0.10/24").targets;
-    first.save_applied(&mut applied, now);
+    let mut first = pass("10.99.0.10/24", "10.99.0.10/24");
+    first.links.plan.targets = changing("10.99.0.10/24").targets;
+    first.save(&mut applied, now);
     assert_eq!(applied_hash(&applied), hash_of("10.99.0.10/24"));
 
-    let mut waits = ctx("10.99.0.33/24", "10.99.0.10/24");
-    waits.desired.granted[0].suspended = Some((Reason::ClaimPending, "a moment".into()));
-    waits.save_applied(&mut applied, now);
+    let mut waits = pass("10.99.0.33/24", "10.99.0.10/24");
+    waits.links.desired.granted[0].suspended = Some((Reason::ClaimPending, "a moment".into()));
+    waits.save(&mut applied, now);
     assert_eq!(applied_hash(&applied), hash_of("10.99.0.10/24"));
     let none: Vec<String> = Vec::new();
     assert_eq!(repairs(&changing("10.99.0.33/24"), &applied.hashes), none);
@@ -127,24 +130,24 @@ fn an_edit_that_waits_for_its_claim_is_no_repair_once_it_is_through() {
 #[test]
 fn a_change_that_the_kernel_refused_is_no_repair_when_it_goes_through() {
     let (mut applied, now) = (AppliedState::default(), Instant::now());
-    ctx("10.99.0.10/24", "10.99.0.10/24").save_applied(&mut applied, now);
-    let mut refused = ctx("10.99.0.33/24", "10.99.0.10/24");
+    pass("10.99.0.10/24", "10.99.0.10/24").save(&mut applied, now);
+    let mut refused = pass("10.99.0.33/24", "10.99.0.10/24");
     let error = Error {
         op: "add address".into(),
         errno: Errno::EINVAL,
         text: String::new(),
     };
-    refused.errors.insert("data0".into(), error);
-    refused.save_applied(&mut applied, now);
+    refused.changes.errors.insert("data0".into(), error);
+    refused.save(&mut applied, now);
     assert_eq!(applied_hash(&applied), hash_of("10.99.0.10/24"));
 }
 
 #[test]
 fn another_address_of_the_same_range_is_no_repair() {
     let mut applied = AppliedState::default();
-    let mut first = ctx("10.99.0.10/24", "10.99.0.10/24");
-    first.plan.targets = changing("10.99.0.10/24").targets;
-    first.save_applied(&mut applied, Instant::now());
+    let mut first = pass("10.99.0.10/24", "10.99.0.10/24");
+    first.links.plan.targets = changing("10.99.0.10/24").targets;
+    first.save(&mut applied, Instant::now());
     let mut plan = changing("10.99.0.10/24");
     assert_eq!(repairs(&plan, &applied.hashes), ["data0"]);
     let Some(Step::Create(want)) = plan.steps.first_mut() else {

@@ -1,8 +1,7 @@
-//! Repairs: which steps restore what another program changed, and how they are described.
+//! Pure: drift. Which steps restore what another program changed, and how they are described.
 
-use std::{collections::HashMap, time::SystemTime};
+use std::collections::HashMap;
 
-use super::PodContext;
 use crate::{
     node::links::{Want, edit::Edit},
     podconfig::{
@@ -11,22 +10,19 @@ use crate::{
     },
 };
 
-impl PodContext {
-    /// Records the restored rules as repairs of their links.
-    pub fn rules_restored(&mut self) {
-        for (link, what) in std::mem::take(&mut self.rule_repairs) {
-            let kind = self.kind_of(&link);
-            let parts = self.drifted_parts.entry(link.clone()).or_default();
-            if !parts.is_empty() {
-                parts.push_str(", ");
-            }
-            parts.push_str(&what);
-            self.touched.insert(link.clone(), SystemTime::now());
-            if !self.repaired.iter().any(|(repaired, _)| *repaired == link) {
-                self.repaired.push((link, kind));
-            }
-        }
-    }
+/// Drift of one pod's links.
+#[derive(Default)]
+pub struct Drift {
+    /// Links whose steps repair drift.
+    pub repairs: Vec<String>,
+    /// Rules that are restored, as text, with their links.
+    pub rule_repairs: Vec<(String, String)>,
+    /// Repairs in backoff.
+    pub waiting: Vec<String>,
+    /// What drifted of each link, as text.
+    pub parts: HashMap<String, String>,
+    /// Links whose last change was rejected by the kernel and is in backoff.
+    pub rejected_again: Vec<String>,
 }
 
 /// Rules that a plan adds again, with their links: they existed for the same specification.

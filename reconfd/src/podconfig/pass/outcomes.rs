@@ -12,7 +12,7 @@ use crds::{
 };
 use nix::errno::Errno;
 
-use super::{PodContext, present::facts};
+use super::{applied::Applied, present::facts};
 use crate::node::netlink::Error;
 use crate::podconfig::{
     desired::{self, Desired, DesiredLink},
@@ -21,36 +21,38 @@ use crate::podconfig::{
     pods::UnrecordedPod,
 };
 
-impl PodContext {
+impl Applied {
     /// Whether work is pending that depends on this daemon or the API alone: no tenant can cause
     /// that.
     pub fn is_behind(&self) -> bool {
         let is_due = |granted: &DesiredLink| {
-            let is_present = self.present.contains_key(&granted.link.name);
+            let is_present = self.links.present.contains_key(&granted.link.name);
             let (_, reason, _) = self.state_of_link(granted, is_present);
             matches!(reason, Reason::Reconciling | Reason::ClaimPending)
         };
-        self.desired.granted.iter().any(is_due)
+        self.links.desired.granted.iter().any(is_due)
     }
 
     pub fn outcome(self, changed: &HashMap<String, SystemTime>, since: SystemTime) -> PodOutcome {
         let granted = self
+            .links
             .desired
             .granted
             .iter()
             .map(|granted| (granted.order, self.link_outcome(granted, changed)))
             .collect::<Vec<_>>();
         PodOutcome {
-            pod: self.known.pod.clone(),
-            links: desired::in_order(granted, self.desired.refused),
-            trouble: self.trouble,
+            pod: self.links.known.pod.clone(),
+            links: desired::in_order(granted, self.links.desired.refused),
+            trouble: self.links.trouble,
             since,
-            removed: self.deleted,
+            removed: self.changes.deleted,
             repaired: self
+                .changes
                 .repaired
                 .into_iter()
                 .map(|(link, _)| {
-                    let what = self.drifted_parts.get(&link).cloned();
+                    let what = self.links.drift.parts.get(&link).cloned();
                     (link, what.unwrap_or_default())
                 })
                 .collect(),
@@ -63,7 +65,7 @@ impl PodContext {
         changed: &HashMap<String, SystemTime>,
     ) -> LinkOutcome {
         let name = &granted.link.name;
-        let present = self.present.get(name);
+        let present = self.links.present.get(name);
         let (state, reason, message) = self.state_of_link(granted, present.is_some());
         LinkOutcome {
             name: name.clone(),
@@ -87,11 +89,15 @@ impl PodContext {
     /// underlay is down or the pod cannot be observed: each change of it is one on every node.
     fn tunnel(&self, granted: &DesiredLink) -> Option<Tunnel> {
         let name = &granted.link.name;
-        let address = *self.ends.get(name)?;
+        let address = *self.links.endpoints.get(name)?;
         let tunnel = granted.link.kind.data()?.found()?;
         let is_away = |reason: Reason| reason != Reason::KernelRefused;
-        let mut blocked = self.plan.blocked.iter();
-        let is_none = self.trouble.as_ref().is_some_and(|why| is_away(why.0))
+        let mut blocked = self.links.plan.blocked.iter();
+        let is_none = self
+            .links
+            .trouble
+            .as_ref()
+            .is_some_and(|why| is_away(why.0))
             || blocked.any(|blocked| blocked.link == *name && must_go(blocked.reason));
         (!is_none).then_some(Tunnel {
             vni: i32::try_from(tunnel.vni).ok()?,
@@ -106,11 +112,12 @@ impl PodContext {
         is_present: bool,
     ) -> (LinkState, Reason, String) {
         let name = &granted.link.name;
-        if let Some(error) = self.errors.get(name) {
+        if let Some(error) = self.changes.errors.get(name) {
             let (reason, message) = refusal(error);
             return (LinkState::Failed, reason, message);
         }
         if let Some(blocked) = self
+            .links
             .plan
             .blocked
             .iter()
@@ -128,12 +135,12 @@ impl PodContext {
             };
             return (state, blocked.reason, blocked.message.clone());
         }
-        if self.lost.contains(name) {
+        if self.changes.lost.contains(name) {
             let message =
                 "the link was removed inside the pod while it was being created; it is created again".into();
             return (LinkState::Pending, Reason::BackingOff, message);
         }
-        match (&self.trouble, is_present) {
+        match (&self.links.trouble, is_present) {
             (Some((reason, message)), _) => (state_of(*reason), *reason, message.clone()),
             (None, true) => (LinkState::Ready, Reason::LinkReady, String::new()),
             (None, false) => (LinkState::Pending, Reason::Reconciling, String::new()),
