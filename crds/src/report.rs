@@ -12,6 +12,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{InterfaceAddress, Mac, Reason, shape};
 
+/// Maximum number of links in a report: the API refuses a longer one.
+pub const MAX_LINKS: usize = 1024;
+
 /// Empty: a report has only a status, written by the daemon.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
@@ -94,7 +97,7 @@ pub struct PodReportStatus {
     pub trouble: Option<PodTrouble>,
     /// All links that PodConfigs request in this pod, granted or not.
     #[serde(default)]
-    #[schemars(length(max = 1024))]
+    #[schemars(length(max = MAX_LINKS))]
     pub links: Vec<LinkReport>,
     /// `Ready`: whether the pod has all requested links. `NetAdmin`, if true: the pod may administer the node's network,
     /// because it has the capability NET_ADMIN without a user namespace.

@@ -9,7 +9,7 @@ use k8s_openapi::{
     jiff::Timestamp,
 };
 
-use crate::podconfig::policy::{bounded, clipped};
+use policy::{bounded, clipped};
 
 /// Pod labels that nearly match a selector.
 pub mod near_miss;

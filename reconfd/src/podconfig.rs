@@ -40,8 +40,6 @@ pub mod plan;
 mod pod_quota;
 /// The pods of this node: records joined with objects.
 pub mod pods;
-/// Pure: may this namespace have this link?
-pub mod policy;
 /// Rate limits on link creation, per pod and per namespace.
 mod rate_limit;
 /// Pure: outcomes → PodReport and PodConfig status.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 
-use crate::podconfig::policy::{self, bounded};
+use policy::bounded;
 
 /// The labels of one pod.
 pub type Labels = BTreeMap<String, String>;

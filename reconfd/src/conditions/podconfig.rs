@@ -11,7 +11,7 @@ use crds::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::{ConditionsBuilder, Revision, Trouble, time};
-use crate::podconfig::policy::{self, bounded};
+use policy::bounded;
 
 /// Condition status of an uninstalled PodConfig.
 const UNKNOWN: &str = "Unknown";

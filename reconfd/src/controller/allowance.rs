@@ -8,7 +8,7 @@ use crds::{
     policy::{Limits, NetAdmin, Rule},
 };
 
-use crate::podconfig::policy::{self, admission_cost, bounded};
+use policy::{admission_cost, bounded};
 
 /// Maximum number of policy names in an allowance.
 const MOST_POLICIES: usize = 256;

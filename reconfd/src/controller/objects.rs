@@ -10,7 +10,7 @@ use crds::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::Deserialize;
 
-use crate::{podconfig::report::REPORTED, source::Pod};
+use crate::source::Pod;
 
 /// Projection of a Pod.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -181,7 +181,7 @@ impl ReportInfo {
 
     /// Whether the report has the maximum number of links, so that some may be missing.
     pub fn is_full(&self) -> bool {
-        self.links.len() >= REPORTED
+        self.links.len() >= crds::report::MAX_LINKS
     }
 
     /// The tunnel endpoints in the report.

@@ -12,7 +12,6 @@ use kube::core::SelectorExt;
 use super::{
     cause::Cause,
     outcome::{LinkOutcome, LocalPod},
-    policy::{self, Permit, Rejection, bounded, clipped},
     segments::Member,
 };
 use crate::{
@@ -20,6 +19,7 @@ use crate::{
     conditions::Revision,
     node::links::{Device, HostEnd, Link, LinkKind, OwnershipMark, Segment, Veth, device::Data},
 };
+use policy::{Permit, Rejection, bounded, clipped};
 
 /// Conversion of the API's link to the node's.
 mod convert;

@@ -2,7 +2,7 @@
 
 use kube::core::SelectorExt as _;
 
-use super::{NodeReconciler, acd::AddressProbes, policy, reporter::ReportJob};
+use super::{NodeReconciler, acd::AddressProbes, reporter::ReportJob};
 use crate::source::Trigger;
 
 impl NodeReconciler {

@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use kube::core::SelectorExt as _;
 
-use super::{NodeReconciler, policy};
+use super::NodeReconciler;
 
 #[derive(Debug, Default)]
 pub struct PodQuota {

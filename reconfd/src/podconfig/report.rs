@@ -11,10 +11,7 @@ use crds::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::core::SelectorExt;
 
-use super::{
-    outcome::{LinkOutcome, LocalPod, PodOutcome},
-    policy::{self, bounded},
-};
+use super::outcome::{LinkOutcome, LocalPod, PodOutcome};
 use crate::{
     conditions::{
         self, ConditionsBuilder, Trouble,
@@ -24,10 +21,7 @@ use crate::{
     },
     source::pod::NetAdmin,
 };
-
-/// Maximum number of links in a report: the API would refuse a longer one, and the tenant would see
-/// nothing.
-pub const REPORTED: usize = 1024;
+use policy::bounded;
 
 /// Metadata of a pod's report, with the pod as owner. The pod's deletion never waits for it.
 pub fn pod_metadata(pod: &LocalPod) -> ObjectMeta {
@@ -90,7 +84,7 @@ pub fn pod_status(
             addresses: bounded(addresses.join(",")),
             pod_configs: bounded(requesting.into_iter().collect::<Vec<_>>().join(",")),
         },
-        links: links.into_iter().take(REPORTED).collect(),
+        links: links.into_iter().take(crds::report::MAX_LINKS).collect(),
     }
 }
 

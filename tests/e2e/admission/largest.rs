@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::tenant::Tenant;
-use reconfd::podconfig::policy::admission_cost::fits_admission;
+use policy::admission_cost::fits_admission;
 
 /// How long one request may take on a busy machine; an API server gives up after a minute.
 const LIMIT: Duration = Duration::from_secs(40);

@@ -1,10 +1,10 @@
 //! Random links and random rules, always the same: an API server and the nodes judge them alike.
 
 use crds::{PodConfigPolicy, podconfig::Link};
+use policy::evaluate;
 use proptest::{
     prelude::*, sample::subsequence, strategy::ValueTree as _, test_runner::TestRunner,
 };
-use reconfd::podconfig::policy::evaluate;
 use serde_json::{Value, json};
 
 use super::tenant::Tenant;

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use reconfd::podconfig::policy::admission_cost::fits_admission;
+use policy::admission_cost::fits_admission;
 use serde_json::{Value, json};
 
 use crate::wait::within;

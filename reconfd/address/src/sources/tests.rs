@@ -6,7 +6,7 @@ use std::{fs, path::Path};
 use super::*;
 
 fn fixture(name: &str) -> Vec<Value> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/networks");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/networks");
     let text = fs::read_to_string(folder.join(format!("{name}.yaml"))).unwrap();
     let documents = text.split("\n---\n");
     documents

@@ -22,7 +22,6 @@ use crate::{
         reconcile_key::SegmentKey,
         status_summary::{self, PodState, StatusSummary},
     },
-    podconfig::policy,
 };
 
 /// A PodConfig with the state of its selected pods.

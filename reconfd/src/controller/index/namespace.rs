@@ -21,7 +21,6 @@ use crate::{
         reconcile_key::{Delay, ReconcileKey, Requeue, SegmentKey},
     },
     kinds::ObjectKind,
-    podconfig::policy,
 };
 
 /// Orphaned reports.

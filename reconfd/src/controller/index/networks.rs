@@ -5,12 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use crds::{PodConfig, PodConfigPolicy, ReservedNetworksSpec, reserved::ReservedNetwork};
 use ipnetwork::IpNetwork;
 
-use crate::{
-    address::{
-        overlap::{LinkNetworks, check_overlap},
-        reserved::Reserved,
-    },
-    podconfig::policy,
+use crate::address::{
+    overlap::{LinkNetworks, check_overlap},
+    reserved::Reserved,
 };
 
 /// Networks that this controller has published.

@@ -16,10 +16,10 @@ use crate::{
         device::{self, Data},
         ownership_mark::{bridge_name, segment_name},
     },
-    podconfig::policy::{
-        MAIN_TABLE, Permit, Rejection, bounded, clipped,
-        requested::{ParentRef, RequestedLink, RequestedPeers, VethPlace},
-    },
+};
+use policy::{
+    MAIN_TABLE, Permit, Rejection, bounded, clipped, requested::ParentRef,
+    requested::RequestedLink, requested::RequestedPeers, requested::VethPlace,
 };
 
 const DEFAULT_MTU: u32 = 1500;

@@ -24,10 +24,10 @@ use crate::{
         desired::{self, Desired, DesiredLink},
         node_view::NodeView as _,
         outcome::{LinkOutcome, LocalPod},
-        policy::Permit,
         segments::{Member, Registration},
     },
 };
+use policy::Permit;
 
 /// An observed pod whose links have, or wait for, their addresses and segments.
 pub struct Claimed {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crds::PodConfigPolicy;
 
 use crate::{
-    podconfig::{NodeReconciler, pods::RecordedPod, policy},
+    podconfig::{NodeReconciler, pods::RecordedPod},
     source::pod::NetAdmin,
 };
 

@@ -12,12 +12,10 @@ use crate::{
         sandbox::Unreachable,
     },
     podconfig::{
-        NodeReconciler, ReportJob, UnrecordedState, desired,
-        pods::UnrecordedPod,
-        policy::{self, Permit},
-        segments::Member,
+        NodeReconciler, ReportJob, UnrecordedState, desired, pods::UnrecordedPod, segments::Member,
     },
 };
+use policy::Permit;
 
 /// DEL calls the plugin first in the chain: the sandbox's namespace outlives its record by up to
 /// this time.

@@ -19,8 +19,9 @@ use crate::{
         links::{Link, Segment},
         netlink::Error,
     },
-    podconfig::{NodeReconciler, desired::DesiredLink, policy::Permit},
+    podconfig::{NodeReconciler, desired::DesiredLink},
 };
+use policy::Permit;
 
 impl NodeReconciler {
     /// Discovered peers are not requested, so that the rules may allow different networks. Only one

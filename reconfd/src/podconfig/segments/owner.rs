@@ -11,8 +11,9 @@ use self::state::OwnerState;
 use super::endpoints::is_tunnel;
 use crate::{
     node::links::{Segment, device::Data},
-    podconfig::{cause::Cause, policy::Grant},
+    podconfig::cause::Cause,
 };
+use policy::Grant;
 
 /// One segment.
 mod state;

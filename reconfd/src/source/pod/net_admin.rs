@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Deserializer};
 
-use crate::podconfig::policy::clipped;
+use policy::clipped;
 
 /// A container with `NET_ADMIN`.
 #[derive(Clone, Debug, PartialEq, Eq)]

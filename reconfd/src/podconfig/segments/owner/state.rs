@@ -11,8 +11,9 @@ use crate::{
         Segment,
         device::{Data, Remotes},
     },
-    podconfig::{cause::Cause, policy::Grant},
+    podconfig::cause::Cause,
 };
+use policy::Grant;
 
 #[derive(Debug)]
 pub struct OwnerState {

@@ -372,7 +372,7 @@ fn a_vlan_or_a_vxlan_that_makes_no_sense_is_invalid_whatever_is_allowed() {
 
 #[test]
 fn the_policy_among_the_samples_allows_the_links_among_them() {
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../conf/samples");
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../conf/samples");
     let read = |path: std::path::PathBuf| std::fs::read_to_string(path).unwrap();
     let policy: PodConfigPolicy =
         serde_saphyr::from_str(&read(folder.join("podconfigpolicy.yaml"))).unwrap();

@@ -12,7 +12,7 @@ use crds::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::core::{Selector, SelectorExt};
 
-use crate::address::reserved::Reserved;
+use address::reserved::Reserved;
 
 /// Whether admission can evaluate a set of rules.
 pub mod admission_cost;
