@@ -193,7 +193,6 @@ fn a_stream_of_pings_counts_what_is_lost_and_a_monitor_sees_a_link_go_down() {
         .unwrap()
         .to_owned();
     let (stream, monitor) = (pod.ping_on(&address), node.monitor(other.netns_name()));
-    std::thread::sleep(Duration::from_millis(300));
     stream.lost_nothing();
     assert_eq!(monitor.saw_down("eth0"), Vec::<String>::new());
     let stream = pod.ping_on(&address);

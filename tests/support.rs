@@ -29,8 +29,10 @@ pub mod monitor;
 pub mod multicast;
 /// The throwaway node.
 pub mod node;
-/// Counted pings.
+/// Pings.
 pub mod ping;
+/// Counted pings.
+pub mod ping_stream;
 /// Pods.
 pub mod pod;
 /// A container runtime's CRI socket.

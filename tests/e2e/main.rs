@@ -7,6 +7,10 @@
 mod admission;
 /// Stories that disturb everybody: daemons, nodes and the API server come and go. One after another.
 mod alone;
+/// Counted pings, as on throwaway nodes.
+#[path = "../support/ping_stream.rs"]
+#[allow(dead_code)]
+mod ping_stream;
 /// What the stories are told with.
 mod support;
 /// Stories that keep to namespaces of their own: side by side.
