@@ -59,7 +59,7 @@ fn an_uninstalled_cluster_works_and_pods_of_that_time_are_found_when_podconfig_c
     tenant.kubectl(&["delete", "pod", "short", "on-n1", TIMEOUT]);
     // Longer than containerd looks at its chain again.
     stays("nodes are ready", Duration::from_secs(6), || {
-        let nodes = kubectl(&["get", "nodes", "--no-headers"]);
+        let nodes = kubectl(&[&["get", "nodes", "--no-headers"], &NODES[..]].concat());
         seen(!nodes.contains("NotReady"), nodes)
     });
 

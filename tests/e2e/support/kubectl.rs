@@ -7,6 +7,9 @@ use std::{
 
 use serde_json::Value;
 
+use super::eventually;
+use crate::wait::seen;
+
 /// As long as anything may take that a story waits for.
 pub const TIMEOUT: &str = "--timeout=60s";
 
@@ -20,6 +23,14 @@ pub fn kubectl(words: &[&str]) -> String {
 
 pub fn try_kubectl(words: &[&str]) -> Output {
     command(words).output().expect("kubectl is in PATH")
+}
+
+/// Waits until the namespace of a run before, which is deleted as a test ends, is gone.
+pub fn wait_for_deletion(namespace: &str) {
+    eventually(&format!("the old {namespace} is gone"), || {
+        let left = object(&["namespace", namespace]).unwrap_or_default();
+        seen(left["metadata"]["deletionTimestamp"].is_null(), &left)
+    });
 }
 
 /// With the words, and a manifest on its standard input; what it prints.

@@ -2,7 +2,10 @@
 //! When the story fails, everything that helps is printed first.
 
 use super::{
-    kubectl::{ALLOW_DELETION, TIMEOUT, apply, kubectl, object, try_kubectl, try_with_input},
+    kubectl::{
+        ALLOW_DELETION, TIMEOUT, apply, kubectl, object, try_kubectl, try_with_input,
+        wait_for_deletion,
+    },
     manifests,
     pod::Pod,
     product,
@@ -37,6 +40,7 @@ impl Tenant {
     }
 
     pub fn without_policy(name: &str) -> Self {
+        wait_for_deletion(name);
         apply(&manifests::namespace(name));
         let name = name.to_owned();
         // Pods cannot be made before.

@@ -15,7 +15,10 @@ use serde_json::{Value, json};
 use crate::{
     support::{
         eventually,
-        kubectl::{ALLOW_DELETION, apply, kubectl, object, refusal, try_kubectl, try_with_input},
+        kubectl::{
+            ALLOW_DELETION, apply, kubectl, object, refusal, try_kubectl, try_with_input,
+            wait_for_deletion,
+        },
     },
     wait::seen,
 };
@@ -26,6 +29,7 @@ struct Space(&'static str);
 impl Space {
     /// Where these rules hold.
     fn new(name: &'static str, allow: &Value) -> Self {
+        wait_for_deletion(name);
         apply(&object_of("v1", "Namespace", name, &json!({})));
         let space = Self(name);
         space.policy(allow);
@@ -62,7 +66,8 @@ impl Space {
         self.apply(API, "PodConfig", "data", &spec);
     }
 
-    /// A pod on a node that is not there, and its uid.
+    /// A pod on a node that is not there, and its uid. Kubernetes collects it 40 seconds after it has first seen a pod on
+    /// such a node, so each test has node names of its own.
     fn pod(&self, name: &str, node: &str) -> String {
         let containers = json!([{"name": "c", "image": "i"}]);
         let spec = json!({"spec": {"nodeName": node, "terminationGracePeriodSeconds": 0, "containers": containers}});

@@ -49,16 +49,16 @@ fn are(space: &Space, wanted: &[&str]) {
 #[test]
 fn the_peers_of_a_tunnel_are_the_nodes_of_its_pods_as_far_as_the_policy_allows() {
     let space = space("ctl-peers");
-    end(&space, "a", "nowhere-0", "10.77.0.1");
-    are(&space, &["nowhere-0=10.77.0.1"]);
-    end(&space, "b", "nowhere-1", "10.77.0.2");
-    end(&space, "c", "nowhere-2", "192.0.2.1");
-    are(&space, &["nowhere-0=10.77.0.1", "nowhere-1=10.77.0.2"]);
+    end(&space, "a", "peers-0", "10.77.0.1");
+    are(&space, &["peers-0=10.77.0.1"]);
+    end(&space, "b", "peers-1", "10.77.0.2");
+    end(&space, "c", "peers-2", "192.0.2.1");
+    are(&space, &["peers-0=10.77.0.1", "peers-1=10.77.0.2"]);
 
     kubectl(&["-n", space.0, "delete", "pod", "a", "--force"]);
-    are(&space, &["nowhere-1=10.77.0.2"]);
+    are(&space, &["peers-1=10.77.0.2"]);
     space.delete("peerslice", "vxlan-6001-4789-0");
-    are(&space, &["nowhere-1=10.77.0.2"]);
+    are(&space, &["peers-1=10.77.0.2"]);
     kubectl(&["-n", space.0, "delete", "pod", "b", "--force"]);
     are(&space, &[]);
 }

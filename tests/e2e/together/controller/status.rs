@@ -38,18 +38,18 @@ fn it_is_ready_when_the_nodes_of_all_pods_say_so_and_nobody_else() {
     space.config(&on_bridge("blue"));
     says(&space, "Unknown", "NoPodsSelected");
 
-    let uids = ["a", "b"].map(|name| space.pod(name, "nowhere-0"));
+    let uids = ["a", "b"].map(|name| space.pod(name, "status-0"));
     says(&space, "False", "Reconciling");
     assert!(
         ready(&space)["message"]
             .as_str()
-            .is_some_and(|message| message.contains("no report from node nowhere-0 yet"))
+            .is_some_and(|message| message.contains("no report from node status-0 yet"))
     );
-    space.report("a", &uids[0], "nowhere-0", &nothing());
+    space.report("a", &uids[0], "status-0", &nothing());
     counts(&space, 2, 1);
-    space.report("b", &uids[1], "nowhere-1", &nothing());
+    space.report("b", &uids[1], "status-1", &nothing());
     counts(&space, 2, 1);
-    space.report("b", &uids[1], "nowhere-0", &nothing());
+    space.report("b", &uids[1], "status-0", &nothing());
     let wait = "--for=condition=Ready";
     kubectl(&[
         "-n",
@@ -65,8 +65,8 @@ fn it_is_ready_when_the_nodes_of_all_pods_say_so_and_nobody_else() {
     space.config(&on_bridge("green"));
     says(&space, "False", "Reconciling");
     counts(&space, 2, 0);
-    space.report("a", &uids[0], "nowhere-0", &nothing());
-    space.report("b", &uids[1], "nowhere-0", &nothing());
+    space.report("a", &uids[0], "status-0", &nothing());
+    space.report("b", &uids[1], "status-0", &nothing());
     says(&space, "True", "AllPodsConfigured");
     assert_eq!(ready(&space)["observedGeneration"], 2);
 }
@@ -75,7 +75,7 @@ fn it_is_ready_when_the_nodes_of_all_pods_say_so_and_nobody_else() {
 fn a_pod_that_is_gone_is_not_waited_for() {
     let space = Space::new("ctl-gone", &bridges());
     space.config(&on_bridge("blue"));
-    space.pod("a", "nowhere-0");
+    space.pod("a", "gone-0");
     says(&space, "False", "Reconciling");
     kubectl(&["-n", space.0, "delete", "pod", "a", "--force"]);
     says(&space, "Unknown", "NoPodsSelected");
@@ -85,8 +85,8 @@ fn a_pod_that_is_gone_is_not_waited_for() {
 fn a_status_is_written_once_in_a_second_and_not_at_all_when_nothing_changes() {
     let space = Space::new("ctl-pace", &bridges());
     space.config(&on_bridge("blue"));
-    let uid = space.pod("a", "nowhere-0");
-    space.report("a", &uid, "nowhere-0", &nothing());
+    let uid = space.pod("a", "pace-0");
+    space.report("a", &uid, "pace-0", &nothing());
     says(&space, "True", "AllPodsConfigured");
 
     let mut watch = Command::new("kubectl")
@@ -102,14 +102,14 @@ fn a_status_is_written_once_in_a_second_and_not_at_all_when_nothing_changes() {
         let said = (n..n + 8).map(|n| {
             let why =
                 json!({"state": "Failed", "reason": "KernelRefused", "message": n.to_string()});
-            let report = report_of(&config, &uid, "nowhere-0", &why);
+            let report = report_of(&config, &uid, "pace-0", &why);
             object_of(API, "PodReport", "a", &report)
         });
         let said: Vec<String> = said.collect();
         space.apply_all("every report", &said.join("\n---\n"));
         n += 8;
     }
-    space.report("a", &uid, "nowhere-0", &nothing());
+    space.report("a", &uid, "pace-0", &nothing());
     says(&space, "True", "AllPodsConfigured");
     let span = begun.elapsed();
     // Nothing happens now, and nothing is written.

@@ -4,12 +4,12 @@ use super::*;
 fn a_report_without_its_pod_or_without_its_node_is_swept_after_a_while() {
     let space = Space::new("ctl-sweep", &bridges());
     space.config(&on_bridge("blue"));
-    let uid = space.pod("orphan", "nowhere-0");
-    space.report("orphan", &uid, "nowhere-0", &nothing());
-    let uid = space.pod("elsewhere", "nowhere-0");
-    space.report("elsewhere", &uid, "nowhere-1", &nothing());
+    let uid = space.pod("orphan", "sweep-0");
+    space.report("orphan", &uid, "sweep-0", &nothing());
+    let uid = space.pod("elsewhere", "sweep-0");
+    space.report("elsewhere", &uid, "sweep-1", &nothing());
     // No garbage collector sees this one: it names no owner.
-    space.report("podless", "some uid", "nowhere-0", &nothing());
+    space.report("podless", "some uid", "sweep-0", &nothing());
     let reports = ["orphan", "elsewhere", "podless"];
     let find = |name| space.find("podreport", name);
     assert!(

@@ -8,7 +8,7 @@ use crate::support::{
 };
 use crate::wait::seen;
 
-/// Nodes that nobody is, so that nobody runs the pods on them.
+/// Nodes without a kubelet: the pods on them are what a test says they are.
 pub const HERE: &str = "fence-here";
 pub const ELSEWHERE: &str = "fence-elsewhere";
 const NODE_NAME: &str = "authentication.kubernetes.io/node-name";
@@ -24,12 +24,13 @@ impl Yard {
             "apiVersion: v1\nkind: Namespace\nmetadata: {{name: {name}}}\n---\n\
              apiVersion: v1\nkind: ServiceAccount\nmetadata: {{name: nobody, namespace: {name}}}\n"
         ));
+        add_nodes();
         for (pod, node) in [("near", HERE), ("far", ELSEWHERE)] {
             apply(&format!(
                 "apiVersion: v1\nkind: Pod\n\
                  metadata: {{name: {pod}, namespace: {name}, labels: {{role: victim}}, annotations: {{mine: kept}}}}\n\
                  spec: {{nodeName: {node}, serviceAccountName: nobody, automountServiceAccountToken: false, \
-                 containers: [{{name: c, image: nothing}}]}}\n"
+                 tolerations: [{{operator: Exists}}], containers: [{{name: c, image: nothing}}]}}\n"
             ));
         }
         let yard = Self(name);
@@ -109,6 +110,26 @@ impl Drop for Yard {
             .stderr(Stdio::null())
             .status();
     }
+}
+
+/// Kubernetes collects the pods of nodes that do not exist within a minute: so these exist. Their zone is their own, or
+/// they would count where the node controller judges how many nodes of a zone are lost. Several tests add them at once.
+fn add_nodes() {
+    let node = |name| {
+        format!(
+            "apiVersion: v1\nkind: Node\n\
+             metadata: {{name: {name}, labels: {{topology.kubernetes.io/zone: fences}}}}\n\
+             spec: {{unschedulable: true}}\n"
+        )
+    };
+    let nodes = [HERE, ELSEWHERE].map(node).join("---\n");
+    eventually("the nodes of the fences are there", || {
+        let output = try_with_input(&["apply", "--server-side", "-f", "-"], &nodes);
+        seen(
+            output.status.success(),
+            String::from_utf8_lossy(&output.stderr),
+        )
+    });
 }
 
 #[derive(Debug)]
