@@ -25,7 +25,7 @@ one: setup ## the tests with this word in their name, of whichever layer (T=name
 	@.ci/one any $(T)
 
 bench: setup ## what podconfig costs, as ratios, in one table; needs root (PARTS="plugin traffic one tunnel vlan many segment")
-	@. .ci/build && "$$RELEASE_FOLDER/bench" $(PARTS)
+	@BUILD_BENCH=1 && . .ci/build && "$$RELEASE_FOLDER/bench" $(PARTS)
 
 e2e: setup ## tests of a real cluster: two nodes, podconfig installed, pods; needs root and Go (T="words of names")
 	@.ci/e2e $(T) $(STORIES)
