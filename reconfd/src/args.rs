@@ -1,106 +1,119 @@
 //! Arguments that several subcommands have.
 
-use std::fmt;
+/// Logging.
+mod logging;
 
-use clap::{Args, ValueEnum};
-use tracing_subscriber::{EnvFilter, filter::LevelFilter};
+use std::{net::SocketAddr, path::PathBuf, str::FromStr};
 
-/// Targets of the program's own crates.
-const OWN_TARGETS: [&str; 4] = ["reconfd", "address", "kubeio", "node"];
+use clap::Args;
 
-/// Targets of dependencies that write to this log.
-const OTHER_TARGETS: [&str; 6] = [
-    "kube_client",
-    "kube_runtime",
-    "hyper",
-    "hyper_util",
-    "tower",
-    "rustls",
-];
+pub use logging::{LogFormat, Logging};
 
-/// Logging options of every subcommand.
+/// The installation that a program belongs to.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
-pub struct Logging {
-    /// auto: text on a terminal, JSON otherwise
+pub struct Installation {
+    /// Name of this installation, to run several on one node: a DNS label of at most 20 characters
     #[arg(
-        long = "log-format",
-        env = "PODCONFIG_LOG_FORMAT",
-        value_name = "FORMAT",
-        value_enum,
-        default_value_t
+        id = "installation",
+        long = "installation",
+        env = "PODCONFIG_INSTALLATION",
+        value_name = "NAME",
+        default_value = "default",
+        value_parser = installation
     )]
-    pub format: LogFormat,
-
-    /// error, warn, info, debug or trace, or a filter such as info,node=debug
-    #[arg(long = "log", env = "RUST_LOG", value_name = "LEVEL", default_value = "info", value_parser = log_filter)]
-    pub filter: String,
+    pub name: String,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    #[default]
-    Auto,
-    Text,
-    Json,
+/// What the programs of a node share while they run.
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct RunDir {
+    /// The folder for locks, and for the registry of installations
+    #[arg(
+        id = "run_dir",
+        long = "run-dir",
+        env = "PODCONFIG_RUN_DIR",
+        value_name = "PATH",
+        default_value = "/run/podconfig"
+    )]
+    pub path: PathBuf,
 }
 
-impl fmt::Display for LogFormat {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.to_possible_value()
-            .map_or(Ok(()), |value| f.write_str(value.get_name()))
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct RecordsDir {
+    /// The folder of the plugin's records
+    #[arg(
+        id = "records",
+        long = "records",
+        env = "PODCONFIG_RECORDS",
+        value_name = "PATH",
+        default_value = "/run/podconfig/records"
+    )]
+    pub path: PathBuf,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct NetnsFolders {
+    /// A folder of pods' network namespaces; may be repeated, or separated by colons
+    #[arg(
+        id = "netns_folders",
+        long = "netns-folder",
+        env = "PODCONFIG_NETNS_FOLDERS",
+        value_name = "PATH",
+        value_delimiter = ':',
+        default_value = "/run/netns"
+    )]
+    pub folders: Vec<PathBuf>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct SwitchFolder {
+    /// The folder where the switch is pinned
+    #[arg(
+        id = "switch_folder",
+        long = "switch-folder",
+        env = "PODCONFIG_SWITCH_FOLDER",
+        value_name = "PATH",
+        default_value = "/run/netns"
+    )]
+    pub path: PathBuf,
+}
+
+/// Where probes and metrics are served.
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct ListenAddress {
+    /// Address of /livez, /readyz and /metrics: ADDRESS:PORT, or off
+    #[arg(
+        id = "listen",
+        long = "listen",
+        env = "PODCONFIG_LISTEN",
+        value_name = "ADDR",
+        default_value = "127.0.0.1:9478"
+    )]
+    pub at: Listen,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listen {
+    Off,
+    At(SocketAddr),
+}
+
+impl FromStr for Listen {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "off" {
+            return Ok(Self::Off);
+        }
+        let wrong = |_| {
+            "not an address with a port, such as 127.0.0.1:9478 or [::]:9478, and not off"
+                .to_owned()
+        };
+        text.parse().map(Self::At).map_err(wrong)
     }
-}
-
-/// Checks a log filter. `EnvFilter` takes a word that is not a level for a target, and a filter of unknown targets
-/// matches nothing: a misspelt level would silence the program.
-fn log_filter(text: &str) -> Result<String, String> {
-    EnvFilter::try_new(text).map_err(|error| error.to_string())?;
-    let mut directives = text.split(',').map(str::trim);
-    match directives.clone().any(|directive| !directive.is_empty()) {
-        true => directives.try_for_each(names_something)?,
-        false => return Err("the filter is empty; write a level, such as info".into()),
-    }
-    let directives = text.split(',').flat_map(for_all_crates);
-    Ok(directives.collect::<Vec<_>>().join(","))
-}
-
-/// `reconfd=debug` is for the whole program: its crates log with targets of their own.
-fn for_all_crates(directive: &str) -> Vec<String> {
-    let directive = directive.trim();
-    let rest = directive.strip_prefix("reconfd");
-    match rest.filter(|rest| rest.is_empty() || rest.starts_with('=')) {
-        Some(rest) => OWN_TARGETS.map(|target| format!("{target}{rest}")).to_vec(),
-        None => vec![directive.to_owned()],
-    }
-}
-
-fn targets() -> impl Iterator<Item = &'static str> {
-    OWN_TARGETS.into_iter().chain(OTHER_TARGETS)
-}
-
-fn names_something(directive: &str) -> Result<(), String> {
-    let target = directive
-        .split(['=', '['])
-        .next()
-        .unwrap_or_default()
-        .trim();
-    let is_level = !directive.contains('=') && target.parse::<LevelFilter>().is_ok();
-    let is_of = |known: &&str| {
-        let rest = target.strip_prefix(known);
-        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
-    };
-    if target.is_empty() || is_level || targets().any(|known| is_of(&known)) {
-        return Ok(());
-    }
-    Err(format!(
-        "{target:?} is neither a level (error, warn, info, debug, trace, off) nor a target that writes to this log: {}, \
-         or a module of one, as in info,node=debug",
-        targets().collect::<Vec<_>>().join(", ")
-    ))
 }
 
 /// Parses the name of an installation.
-pub fn installation(text: &str) -> Result<String, String> {
+fn installation(text: &str) -> Result<String, String> {
     if text.len() > 20 {
         return Err(format!(
             "{} characters long; at most 20 fit into the marks on links",
@@ -120,32 +133,43 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_log_filter_that_would_let_nothing_through_is_refused() {
-        for filter in [
-            "info",
-            "DEBUG",
-            "off",
-            "3",
-            "reconfd",
-            "info,reconfd::controller=debug",
-            "warn,kube_client=trace",
-            "reconfd[{pod=web-0}]=debug",
+    fn an_installation_is_a_short_dns_label() {
+        assert!(installation("second-2").is_ok());
+        for odd in [
+            "",
+            "-a",
+            "a-",
+            "A",
+            "a.b",
+            "a/b",
+            "a:b",
+            "../x",
+            "ä",
+            "a b",
+            "twenty-one-characters",
         ] {
-            assert_eq!(log_filter(filter), Ok(filter.into()), "{filter}");
+            assert!(installation(odd).is_err(), "{odd}");
         }
-        for filter in [
-            "verbose",
-            "inf",
-            "reconf=debug",
-            "info,reconfdx=debug",
-            "verbose=debug",
+        assert!(installation(&"a".repeat(20)).is_ok());
+    }
+
+    #[test]
+    fn listening_can_be_turned_off() {
+        assert_eq!("off".parse(), Ok(Listen::Off));
+        assert_eq!(
+            "[::1]:80".parse(),
+            Ok(Listen::At("[::1]:80".parse().unwrap()))
+        );
+        for odd in [
+            "",
+            "9478",
+            ":9478",
+            "localhost",
+            "127.0.0.1",
+            "127.0.0.1:99999",
+            "OFF",
         ] {
-            let why = log_filter(filter).unwrap_err();
-            assert!(why.contains("neither a level"), "{filter}: {why}");
+            assert!(odd.parse::<Listen>().is_err(), "{odd}");
         }
-        for filter in ["", " ", ","] {
-            assert!(log_filter(filter).is_err(), "{filter:?}");
-        }
-        assert!(log_filter("info=verbose").is_err());
     }
 }

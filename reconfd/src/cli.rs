@@ -5,8 +5,8 @@ use std::ffi::OsString;
 use clap::{Args, Command, CommandFactory as _, FromArgMatches as _, Subcommand};
 
 use crate::{
-    args::{Logging, installation},
-    config::{Config, Listen},
+    args::{Installation, ListenAddress, Logging},
+    config::Config,
     keep::KeepConfig,
     networks::NetworksConfig,
     scope::Scope,
@@ -33,22 +33,19 @@ pub enum Program {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
+#[command(
+    mut_arg("installation", |arg| arg.help("Name of this installation, to run several in one cluster: a DNS label of at most 20 characters")),
+    mut_arg("listen", |arg| arg.default_value("0.0.0.0:9478")),
+)]
 pub struct ControllerConfig {
-    /// Name of this installation, to run several in one cluster: a DNS label of at most 20 characters
-    #[arg(long, env = "PODCONFIG_INSTALLATION", value_name = "NAME", default_value = "default", value_parser = installation)]
-    pub installation: String,
+    #[command(flatten)]
+    pub installation: Installation,
 
     #[command(flatten)]
     pub scope: Scope,
 
-    /// Address of /livez, /readyz and /metrics: ADDRESS:PORT, or off
-    #[arg(
-        long,
-        env = "PODCONFIG_LISTEN",
-        value_name = "ADDR",
-        default_value = "0.0.0.0:9478"
-    )]
-    pub listen: Listen,
+    #[command(flatten)]
+    pub listen: ListenAddress,
 
     #[command(flatten)]
     pub logging: Logging,

@@ -2,7 +2,6 @@
 //! start, and no other code handles unparsed strings. No flag takes credentials.
 
 use std::{
-    net::SocketAddr,
     path::{Path, PathBuf},
     str::FromStr,
     time::Duration,
@@ -13,7 +12,7 @@ use crds::Cidr;
 use nix::sys::utsname::uname;
 
 use crate::{
-    args::{Logging, installation},
+    args::{Installation, ListenAddress, Logging, NetnsFolders, RecordsDir, RunDir, SwitchFolder},
     node::switch::Maker,
     podconfig::pods::unsupported::RUNTIME_CLASSES,
     scope::Scope,
@@ -22,6 +21,7 @@ use crate::{
 /// Reconciles the network links of each recorded pod with the PodConfigs.
 #[derive(Clone, Debug, PartialEq, Eq, Parser)]
 #[command(name = "reconfd", version)]
+#[command(mut_arg("run_dir", |arg| arg.help("The folder for the daemon's lock")))]
 pub struct Config {
     /// Source of the objects: cluster, the Kubernetes API; or directory:PATH, a folder of manifests
     #[arg(long, env = "PODCONFIG_SOURCE")]
@@ -53,14 +53,8 @@ pub struct Config {
     #[arg(long, env = "PODCONFIG_NETWORK_STATUS")]
     pub network_status: bool,
 
-    /// The folder of the plugin's records
-    #[arg(
-        long,
-        env = "PODCONFIG_RECORDS",
-        value_name = "PATH",
-        default_value = "/run/podconfig/records"
-    )]
-    pub records: PathBuf,
+    #[command(flatten)]
+    pub records: RecordsDir,
 
     /// libcni's result cache, to find pods that have no record: a path, or off. Default: off,
     /// with the cluster source /var/lib/cni/results
@@ -101,51 +95,25 @@ pub struct Config {
     )]
     pub address_rest: u32,
 
-    /// A folder of pods' network namespaces; may be repeated, or separated by colons
-    #[arg(
-        long = "netns-folder",
-        env = "PODCONFIG_NETNS_FOLDERS",
-        value_name = "PATH",
-        value_delimiter = ':',
-        default_value = "/run/netns"
-    )]
-    pub netns_folders: Vec<PathBuf>,
+    #[command(flatten)]
+    pub netns: NetnsFolders,
 
-    /// The folder where the switch is pinned
-    #[arg(
-        long,
-        env = "PODCONFIG_SWITCH_FOLDER",
-        value_name = "PATH",
-        default_value = "/run/netns"
-    )]
-    pub switch_folder: PathBuf,
+    #[command(flatten)]
+    pub switch_folder: SwitchFolder,
 
     /// make: make the switch and pin it; adopt: use the one that `reconfd keep` pins, and never make another.
     /// By default adopt on a cluster, and make with a folder of manifests
     #[arg(long, env = "PODCONFIG_SWITCH", value_name = "HOW", value_enum)]
     pub switch: Option<Switch>,
 
-    /// Name of this installation, to run several on one node: a DNS label of at most 20 characters
-    #[arg(long, env = "PODCONFIG_INSTALLATION", value_name = "NAME", default_value = "default", value_parser = installation)]
-    pub installation: String,
+    #[command(flatten)]
+    pub installation: Installation,
 
-    /// The folder for the daemon's lock
-    #[arg(
-        long,
-        env = "PODCONFIG_RUN_DIR",
-        value_name = "PATH",
-        default_value = "/run/podconfig"
-    )]
-    pub run_dir: PathBuf,
+    #[command(flatten)]
+    pub run_dir: RunDir,
 
-    /// Address of /livez, /readyz and /metrics: ADDRESS:PORT, or off
-    #[arg(
-        long,
-        env = "PODCONFIG_LISTEN",
-        value_name = "ADDR",
-        default_value = "127.0.0.1:9478"
-    )]
-    pub listen: Listen,
+    #[command(flatten)]
+    pub listen: ListenAddress,
 
     /// The name of this node in reports; by default the host's
     #[arg(long, env = "PODCONFIG_NODE_NAME", value_name = "NAME", default_value_t = host_name(), value_parser = node_name)]
@@ -167,12 +135,6 @@ pub enum ObjectSource {
 pub enum Switch {
     Make,
     Adopt,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Listen {
-    Off,
-    At(SocketAddr),
 }
 
 /// libcni's result cache, with every runtime.
@@ -246,20 +208,6 @@ impl FromStr for ObjectSource {
             ),
             _ => Err("not a source; use cluster or directory:PATH".to_owned()),
         }
-    }
-}
-
-impl FromStr for Listen {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, String> {
-        if text == "off" {
-            return Ok(Self::Off);
-        }
-        let wrong = |_| {
-            "not an address with a port, such as 127.0.0.1:9478 or [::]:9478, and not off"
-                .to_owned()
-        };
-        text.parse().map(Self::At).map_err(wrong)
     }
 }
 

@@ -26,8 +26,8 @@ use tokio::{
 use workqueue::{Backoff, Outcome, WorkQueue};
 
 use crate::{
+    args::Listen,
     cli::ControllerConfig,
-    config::Listen,
     http,
     kinds::{ObjectKind, WatchId},
 };
@@ -85,8 +85,8 @@ pub fn run(config: &ControllerConfig) -> anyhow::Result<()> {
     runtime.block_on(async {
         let (metrics, health) = (Metrics::default(), Health::new("no API server yet"));
         let stop = std::pin::pin!(stop()?);
-        serve_http(config.listen, health.clone(), metrics.clone()).await?;
-        tracing::info!(installation = config.installation, scope = %config.scope, "starting the controller");
+        serve_http(config.listen.at, health.clone(), metrics.clone()).await?;
+        tracing::info!(installation = config.installation.name, scope = %config.scope, "starting the controller");
         control(config, health, metrics, stop).await
     })
 }
@@ -134,7 +134,7 @@ async fn control(
         checked = client::check_version(&client, waiting) => checked?,
         () = &mut stop => return Ok(()),
     }
-    let (installation, scope) = (&config.installation, &config.scope);
+    let (installation, scope) = (&config.installation.name, &config.scope);
     let networks = networks::publish(client.clone(), installation, scope, metrics.clone());
     let controller = Controller::new(client, config, health, metrics);
     tokio::select! {
@@ -174,7 +174,7 @@ impl Controller {
             client,
             watches,
             sync_state: ids.into_iter().collect(),
-            index: ClusterIndex::new(config.scope.clone(), &config.installation),
+            index: ClusterIndex::new(config.scope.clone(), &config.installation.name),
             queue: WorkQueue::new(MIN_INTERVAL, BACKOFF),
             in_flight: FuturesUnordered::new(),
             health,

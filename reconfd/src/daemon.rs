@@ -24,8 +24,9 @@ use crate::{
         claims::{AllocatorState, ClaimAllocator},
         kernel,
     },
+    args::Listen,
     backfill::Backfill,
-    config::{Config, Listen, ObjectSource},
+    config::{Config, ObjectSource},
     http::{self, DaemonHealth},
     lock,
     metrics::Metrics,
@@ -63,9 +64,9 @@ struct Opened {
 pub fn run(config: &Config) -> anyhow::Result<()> {
     check_kernel(uname()?.release().to_string_lossy().as_ref())?;
     if config.maker() == Maker::Other {
-        switch::await_pin(&config.switch_folder, &config.installation)?;
+        switch::await_pin(&config.switch_folder.path, &config.installation.name)?;
     }
-    let _lock = lock::take(&config.run_dir, &config.installation)?;
+    let _lock = lock::take(&config.run_dir.path, &config.installation.name)?;
     allow_many_files()?;
     let (metrics, health) = (Metrics::default(), DaemonHealth::default());
     let (events, receiver) = podconfig::event_queue().context("create the event queue")?;
@@ -73,9 +74,9 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
     let opened = open_source(config, signs, &events)?;
     let (stores, sink) = (opened.stores, opened.sink);
     let machine = Machine::open(
-        &config.installation,
-        (&config.switch_folder, config.maker()),
-        &config.netns_folders,
+        &config.installation.name,
+        (&config.switch_folder.path, config.maker()),
+        &config.netns.folders,
     )?;
     let (telling, tellings) = mpsc::channel();
     let pods = pods(config);
@@ -131,7 +132,7 @@ fn spawn<T: Send + 'static>(
 
 fn pods(config: &Config) -> Pods {
     let unsupported = Unsupported::new(&config.unsupported_runtime_classes);
-    let records = RecordFolder::new(&config.records);
+    let records = RecordFolder::new(&config.records.path);
     Pods::new(records, config.scope.clone(), unsupported)
 }
 
@@ -150,12 +151,12 @@ fn watch_networks(
     let node = NodeNetworks::default();
     let is_in_cluster = matches!(config.source, ObjectSource::Cluster);
     let networks = Networks::new(
-        &config.installation,
+        &config.installation.name,
         &config.reserve,
         node.clone(),
         is_in_cluster,
     );
-    let file = SnapshotFile::create(&config.run_dir, &config.installation);
+    let file = SnapshotFile::create(&config.run_dir.path, &config.installation.name);
     let networks = networks.with_file(file.context("open the file of known networks")?);
     let events = events.clone();
     let notify = move |networks| {
@@ -210,7 +211,7 @@ fn open_directory(
 ) -> anyhow::Result<Opened> {
     let options = directory::Options {
         manifests: manifests.to_owned(),
-        records: config.records.clone(),
+        records: config.records.path.clone(),
         reports: config.reports(manifests).map_err(anyhow::Error::msg)?,
     };
     let folder = config.claims(manifests).map_err(anyhow::Error::msg)?;
@@ -236,9 +237,9 @@ fn open_cluster(
     let options = cluster::Options {
         node: config.node_name.clone(),
         scope: config.scope.clone(),
-        installation: config.installation.clone(),
+        installation: config.installation.name.clone(),
         address_rest: config.address_rest(),
-        records: config.records.clone(),
+        records: config.records.path.clone(),
     };
     let ((stores, claims), sink, complete, source) =
         Cluster::start(options, signs, send_to(events))?;
@@ -259,7 +260,7 @@ fn send_to(events: &EventSender) -> impl Fn(Trigger) + Clone + Send + Sync + 'st
 fn allocator_state(config: &Config) -> AllocatorState {
     AllocatorState::new(
         &config.node_name,
-        &config.installation,
+        &config.installation.name,
         config.address_rest(),
     )
 }
@@ -297,7 +298,7 @@ fn wait_for_the_end(
                 _ = end => (),
             }
         };
-        match config.listen {
+        match config.listen.at {
             Listen::Off => stopped.await,
             Listen::At(address) => {
                 let listener = TcpListener::bind(address)

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use crate::args::installation;
+use crate::args::{Installation, RecordsDir, RunDir, SwitchFolder};
 
 /// Adds the plugin to the chain and removes it.
 pub mod plugin;
@@ -15,27 +15,14 @@ pub mod registry;
 /// Paths of an installation on a node.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
 pub struct OnNode {
-    /// Name of this installation, to run several on one node: a DNS label of at most 20 characters
-    #[arg(long, env = "PODCONFIG_INSTALLATION", value_name = "NAME", default_value = "default", value_parser = installation)]
-    pub installation: String,
+    #[command(flatten)]
+    pub installation: Installation,
 
-    /// The folder for locks, and for the registry of installations
-    #[arg(
-        long,
-        env = "PODCONFIG_RUN_DIR",
-        value_name = "PATH",
-        default_value = "/run/podconfig"
-    )]
-    pub run_dir: PathBuf,
+    #[command(flatten)]
+    pub run_dir: RunDir,
 
-    /// The folder where the switch is pinned
-    #[arg(
-        long,
-        env = "PODCONFIG_SWITCH_FOLDER",
-        value_name = "PATH",
-        default_value = "/run/netns"
-    )]
-    pub switch_folder: PathBuf,
+    #[command(flatten)]
+    pub switch_folder: SwitchFolder,
 
     #[command(flatten)]
     pub chain: ChainConfig,
@@ -75,14 +62,8 @@ pub struct ChainConfig {
     )]
     pub bin_dir: PathBuf,
 
-    /// The folder of the plugin's records
-    #[arg(
-        long,
-        env = "PODCONFIG_RECORDS",
-        value_name = "PATH",
-        default_value = "/run/podconfig/records"
-    )]
-    pub records: PathBuf,
+    #[command(flatten)]
+    pub records: RecordsDir,
 
     /// The plugin's executable; by default podconfig-cni in this program's folder
     #[arg(long, env = "PODCONFIG_CNI_PROGRAM", value_name = "PATH")]

@@ -51,14 +51,17 @@ pub struct KeepConfig {
 }
 
 pub fn run(config: &KeepConfig) -> anyhow::Result<()> {
-    let (node, registry) = (&config.node, Registry::in_run_dir(&config.node.run_dir));
+    let (node, registry) = (
+        &config.node,
+        Registry::in_run_dir(&config.node.run_dir.path),
+    );
     if config.check {
-        return check(&registry, &node.installation);
+        return check(&registry, &node.installation.name);
     }
     let _lock = lock::wait_for(
         Role::Keeper,
-        &node.run_dir,
-        &node.installation,
+        &node.run_dir.path,
+        &node.installation.name,
         KEEPER_TIMEOUT,
     )?;
     let mut keeper = Keeper::open(node, registry)?;
@@ -105,7 +108,7 @@ impl<'c> Keeper<'c> {
         let _lock = keeper.registry.lock()?;
         if keeper
             .registry
-            .read(&node.installation)
+            .read(&node.installation.name)
             .ok()
             .flatten()
             .is_none()
@@ -124,7 +127,7 @@ impl<'c> Keeper<'c> {
 
     fn entry(&mut self, entry: RegistryEntry) -> anyhow::Result<()> {
         if self.written.as_ref() != Some(&entry) {
-            self.registry.write(&self.node.installation, &entry)?;
+            self.registry.write(&self.node.installation.name, &entry)?;
             self.written = Some(entry);
         }
         Ok(())
@@ -213,9 +216,9 @@ impl<'c> Keeper<'c> {
 /// would go with the first.
 fn find_or_make(node: &OnNode, procfs: &Procfs) -> anyhow::Result<Pin> {
     let changes = Changes::default();
-    let (folder, installation) = (&node.switch_folder, &node.installation);
+    let (folder, installation) = (&node.switch_folder.path, &node.installation.name);
     let found = Pin::find(folder, installation, &changes)?;
-    if found.is_none() && lock::is_held(Role::Daemon, &node.run_dir, installation)? {
+    if found.is_none() && lock::is_held(Role::Daemon, &node.run_dir.path, installation)? {
         bail!(
             "the switch is not pinned in {}, and a daemon of the installation {installation:?} is running in it: restart the daemon, then a new switch is created",
             folder.display()

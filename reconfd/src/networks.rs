@@ -20,7 +20,7 @@ use kubeio::client::connect;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    args::{Logging, installation},
+    args::{Installation, Logging, RunDir},
     lock::{self, Role},
 };
 
@@ -28,19 +28,16 @@ use crate::{
 mod table;
 
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
+#[command(
+    mut_arg("installation", |arg| arg.help("The installation whose networks are printed")),
+    mut_arg("run_dir", |arg| arg.help("The folder of the daemon's snapshot file")),
+)]
 pub struct NetworksConfig {
-    /// The installation whose networks are printed
-    #[arg(long, env = "PODCONFIG_INSTALLATION", value_name = "NAME", default_value = "default", value_parser = installation)]
-    pub installation: String,
+    #[command(flatten)]
+    pub installation: Installation,
 
-    /// The folder of the daemon's snapshot file
-    #[arg(
-        long,
-        env = "PODCONFIG_RUN_DIR",
-        value_name = "PATH",
-        default_value = "/run/podconfig"
-    )]
-    pub run_dir: PathBuf,
+    #[command(flatten)]
+    pub run_dir: RunDir,
 
     /// Read what the controller publishes from the API server in KUBECONFIG; without the networks that each node adds
     #[arg(long)]
@@ -161,8 +158,12 @@ pub fn run(config: &NetworksConfig) -> anyhow::Result<()> {
 }
 
 fn of_node(config: &NetworksConfig) -> anyhow::Result<Snapshot> {
-    let path = path(&config.run_dir, &config.installation);
-    let is_running = lock::is_seen(Role::Daemon, &config.run_dir, &config.installation);
+    let path = path(&config.run_dir.path, &config.installation.name);
+    let is_running = lock::is_seen(
+        Role::Daemon,
+        &config.run_dir.path,
+        &config.installation.name,
+    );
     let bytes = match fs::read(&path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => bail!(
@@ -197,7 +198,7 @@ fn of_cluster(config: &NetworksConfig) -> anyhow::Result<Snapshot> {
         let listed = api.list(&ListParams::default()).await;
         anyhow::Ok(listed.context("list ReservedNetworks")?.items)
     })?;
-    gathered(&config.installation, objects)
+    gathered(&config.installation.name, objects)
 }
 
 fn gathered(installation: &str, objects: Vec<ReservedNetworks>) -> anyhow::Result<Snapshot> {

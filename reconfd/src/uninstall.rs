@@ -14,7 +14,11 @@ use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::{args::Logging, installation::OnNode, scope::Scope};
+use crate::{
+    args::{Logging, NetnsFolders},
+    installation::OnNode,
+    scope::Scope,
+};
 
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
 pub struct UninstallConfig {
@@ -25,15 +29,8 @@ pub struct UninstallConfig {
     #[command(flatten)]
     pub node: OnNode,
 
-    /// A folder of pods' network namespaces; may be repeated, or separated by colons
-    #[arg(
-        long = "netns-folder",
-        env = "PODCONFIG_NETNS_FOLDERS",
-        value_name = "PATH",
-        value_delimiter = ':',
-        default_value = "/run/netns"
-    )]
-    pub netns_folders: Vec<PathBuf>,
+    #[command(flatten)]
+    pub netns: NetnsFolders,
 
     /// The runtime's CNI result cache: the plugin's executable stays as long as a result names it
     #[arg(

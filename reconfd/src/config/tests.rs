@@ -5,6 +5,7 @@ use std::path::Path;
 use clap::CommandFactory as _;
 
 use super::*;
+use crate::args::Listen;
 
 const NEEDED: [&str; 3] = ["reconfd", "--source", "directory:/etc/podconfig"];
 
@@ -24,10 +25,13 @@ fn one_flag_is_enough() {
         config.source,
         ObjectSource::Directory("/etc/podconfig".into())
     );
-    assert_eq!(config.records, Path::new("/run/podconfig/records"));
-    assert_eq!(config.netns_folders, [Path::new("/run/netns")]);
-    assert_eq!(config.installation, "default");
-    assert_eq!(config.listen, Listen::At("127.0.0.1:9478".parse().unwrap()));
+    assert_eq!(config.records.path, Path::new("/run/podconfig/records"));
+    assert_eq!(config.netns.folders, [Path::new("/run/netns")]);
+    assert_eq!(config.installation.name, "default");
+    assert_eq!(
+        config.listen.at,
+        Listen::At("127.0.0.1:9478".parse().unwrap())
+    );
     assert_eq!(config.node_name, host_name());
     assert_eq!(config.logging.format, crate::args::LogFormat::Auto);
 }
@@ -116,52 +120,11 @@ fn several_netns_folders_may_be_given() {
         "/var/run/docker/netns",
     ])
     .unwrap();
-    assert_eq!(config.netns_folders.len(), 2);
+    assert_eq!(config.netns.folders.len(), 2);
     assert_eq!(
-        with(&["--netns-folder", "/a:/b"]).unwrap().netns_folders,
+        with(&["--netns-folder", "/a:/b"]).unwrap().netns.folders,
         [Path::new("/a"), Path::new("/b")]
     );
-}
-
-#[test]
-fn an_installation_is_a_short_dns_label() {
-    assert!(with(&["--installation", "second-2"]).is_ok());
-    for odd in [
-        "",
-        "-a",
-        "a-",
-        "A",
-        "a.b",
-        "a/b",
-        "a:b",
-        "../x",
-        "ä",
-        "a b",
-        "twenty-one-characters",
-    ] {
-        assert!(installation(odd).is_err(), "{odd}");
-    }
-    assert!(installation(&"a".repeat(20)).is_ok());
-}
-
-#[test]
-fn listening_can_be_turned_off() {
-    assert_eq!(with(&["--listen", "off"]).unwrap().listen, Listen::Off);
-    assert_eq!(
-        "[::1]:80".parse(),
-        Ok(Listen::At("[::1]:80".parse().unwrap()))
-    );
-    for odd in [
-        "",
-        "9478",
-        ":9478",
-        "localhost",
-        "127.0.0.1",
-        "127.0.0.1:99999",
-        "OFF",
-    ] {
-        assert!(odd.parse::<Listen>().is_err(), "{odd}");
-    }
 }
 
 #[test]

@@ -62,7 +62,7 @@ impl ChainConfig {
         for (flag, folder) in [
             ("--conf-dir", &self.conf_dir),
             ("--bin-dir", &self.bin_dir),
-            ("--records", &self.records),
+            ("--records", &self.records.path),
         ] {
             command.arg(flag).arg(folder);
         }
@@ -139,6 +139,7 @@ fn run(command: &mut Command) -> anyhow::Result<ExitStatus> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::args::RecordsDir;
     use crate::installation::{Choice, Mode};
 
     fn chain(mode: Mode) -> ChainConfig {
@@ -146,7 +147,7 @@ mod tests {
             mode,
             conf_dir: "/c".into(),
             bin_dir: "/b".into(),
-            records: "/r".into(),
+            records: RecordsDir { path: "/r".into() },
             plugin: Some("/p".into()),
             choice: Choice::default(),
         }

@@ -179,6 +179,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
+    use crate::args::RecordsDir;
 
     struct Place {
         folder: tempfile::TempDir,
@@ -198,7 +199,9 @@ mod tests {
             mode,
             conf_dir: inside("net.d"),
             bin_dir: inside("bin"),
-            records: inside("records"),
+            records: RecordsDir {
+                path: inside("records"),
+            },
             plugin: Some(inside("plugin")),
             choice: crate::installation::Choice::default(),
         };

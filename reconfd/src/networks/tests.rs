@@ -81,8 +81,12 @@ fn a_daemon_keeps_what_it_knows_for_itself_and_writes_what_is_new() {
 
 fn config(folder: &Path) -> NetworksConfig {
     NetworksConfig {
-        installation: "default".into(),
-        run_dir: folder.to_owned(),
+        installation: Installation {
+            name: "default".into(),
+        },
+        run_dir: RunDir {
+            path: folder.to_owned(),
+        },
         cluster: false,
         output: Output::Json,
         logging: Logging {

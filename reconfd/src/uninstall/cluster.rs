@@ -41,7 +41,7 @@ pub async fn uninstall(config: &UninstallConfig) -> anyhow::Result<()> {
     remove_all::<PodReport>(config, &client).await?;
     remove_all::<PodConfigAllowance>(config, &client).await?;
     remove_all::<PeerSlice>(config, &client).await?;
-    let own = &config.node.installation;
+    let own = &config.node.installation.name;
     remove_own(&client, |networks: &ReservedNetworks| {
         networks.spec.installation == *own
     })
@@ -116,7 +116,7 @@ async fn progress_of(config: &UninstallConfig, client: &Client) -> anyhow::Resul
     let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
     let ours = format!(
         "app.kubernetes.io/name=podconfig,app.kubernetes.io/instance={}",
-        config.node.installation
+        config.node.installation.name
     );
     let pods = pods
         .list(&ListParams::default().labels(&ours))

@@ -29,11 +29,11 @@ use crate::{
 pub fn remove(config: &UninstallConfig) -> anyhow::Result<()> {
     let node = &config.node;
     let machine = Machine::open(
-        &node.installation,
-        (&node.switch_folder, Maker::Itself),
-        &config.netns_folders,
+        &node.installation.name,
+        (&node.switch_folder.path, Maker::Itself),
+        &config.netns.folders,
     )?;
-    let records = RecordFolder::new(&node.chain.records);
+    let records = RecordFolder::new(&node.chain.records.path);
     let pods = Pods::new(records, Scope::default(), Unsupported::default());
     // No reporter and no events.
     let (telling, _tellings) = mpsc::channel();
@@ -42,7 +42,7 @@ pub fn remove(config: &UninstallConfig) -> anyhow::Result<()> {
     let numbers = (Metrics::default(), DaemonHealth::default());
     let backfill = Backfill::default();
     let addressing = Addressing {
-        networks: Networks::new(&node.installation, &[], NodeNetworks::default(), false),
+        networks: Networks::new(&node.installation.name, &[], NodeNetworks::default(), false),
         claims: ClaimAllocator::disabled(),
         probes: None,
     };
@@ -75,7 +75,11 @@ pub fn remove(config: &UninstallConfig) -> anyhow::Result<()> {
 /// Kept links live as long as their pods, and need the switch.
 pub fn log_kept(config: &UninstallConfig) -> anyhow::Result<()> {
     let node = &config.node;
-    let found = Pin::find(&node.switch_folder, &node.installation, &Changes::default())?;
+    let found = Pin::find(
+        &node.switch_folder.path,
+        &node.installation.name,
+        &Changes::default(),
+    )?;
     match found {
         Some(pin) => tracing::info!(
             switch = %pin.path().display(),

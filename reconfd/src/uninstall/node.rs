@@ -14,27 +14,34 @@ use crate::{
 
 pub fn uninstall(config: &UninstallConfig) -> anyhow::Result<()> {
     let node = &config.node;
-    let ended = |role| lock::wait_for(role, &node.run_dir, &node.installation, config.patience());
+    let ended = |role| {
+        lock::wait_for(
+            role,
+            &node.run_dir.path,
+            &node.installation.name,
+            config.patience(),
+        )
+    };
     let locks = (ended(Role::Daemon)?, ended(Role::Keeper)?);
-    let registry = Registry::in_run_dir(&node.run_dir);
+    let registry = Registry::in_run_dir(&node.run_dir.path);
     let others = leave(config, &registry)?;
     match config.links {
         LinkPolicy::Remove => links::remove(config)?,
         LinkPolicy::Keep => links::log_kept(config)?,
     }
     if others.is_empty() {
-        remove_records(&node.chain.records)?;
+        remove_records(&node.chain.records.path)?;
     }
     for role in [Role::Daemon, Role::Keeper] {
-        remove_file(&role.path(&node.run_dir, &node.installation))?;
+        remove_file(&role.path(&node.run_dir.path, &node.installation.name))?;
     }
-    remove_file(&networks::path(&node.run_dir, &node.installation))?;
+    remove_file(&networks::path(&node.run_dir.path, &node.installation.name))?;
     drop(locks);
     if others.is_empty() {
         tidy(node, &registry)?;
     }
     tracing::info!(
-        installation = node.installation,
+        installation = node.installation.name,
         "uninstalled from this node"
     );
     Ok(())
@@ -48,7 +55,7 @@ fn leave(config: &UninstallConfig, registry: &Registry) -> anyhow::Result<Vec<St
     let others: Vec<String> = registry
         .all()?
         .into_iter()
-        .filter(|name| *name != node.installation)
+        .filter(|name| *name != node.installation.name)
         .collect();
     if !others.is_empty() {
         tracing::info!(
@@ -61,7 +68,7 @@ fn leave(config: &UninstallConfig, registry: &Registry) -> anyhow::Result<Vec<St
         node.chain.uninstall(&config.cache_dir)?;
     }
     // Last: after an interruption before this line the entry is still there, and the next run repeats all of it.
-    registry.remove(&node.installation)?;
+    registry.remove(&node.installation.name)?;
     Ok(others)
 }
 
@@ -82,17 +89,17 @@ fn tidy(node: &OnNode, registry: &Registry) -> anyhow::Result<()> {
         }
         _ => (),
     }
-    let Err(error) = fs::remove_dir(&node.run_dir) else {
+    let Err(error) = fs::remove_dir(&node.run_dir.path) else {
         return Ok(());
     };
-    let left: Vec<_> = fs::read_dir(&node.run_dir)
+    let left: Vec<_> = fs::read_dir(&node.run_dir.path)
         .into_iter()
         .flatten()
         .flatten()
         .map(|entry| entry.file_name().to_string_lossy().into_owned())
         .collect();
     if !left.is_empty() {
-        let folder = node.run_dir.display();
+        let folder = node.run_dir.path.display();
         tracing::info!(left = left.join(", "), "leaving {folder}: {error}");
     }
     Ok(())

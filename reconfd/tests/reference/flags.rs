@@ -30,7 +30,10 @@ fn section(name: &str, command: &Command) -> String {
         .unwrap_or_default();
     let mut text = format!("## {name}\n\n{}.\n\n", about.trim_end_matches('.'));
     text += &table(&["flag", "environment", "default", "description"]);
-    for arg in command.get_arguments() {
+    // The order of --help; an argument that is changed after it was added comes last otherwise.
+    let mut arguments: Vec<&Arg> = command.get_arguments().collect();
+    arguments.sort_by_key(|arg| arg.get_display_order());
+    for arg in arguments {
         let long = arg.get_long().unwrap_or_default();
         if !["", "help", "version"].contains(&long) {
             text += &row(&[
