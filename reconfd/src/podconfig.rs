@@ -24,8 +24,8 @@ mod event_queue;
 mod housekeeping;
 /// Kernel events: enqueues the pods they concern.
 mod kernel_events;
-/// Pure: network namespace ids and the pods they belong to.
-mod netns_ids;
+/// Pure: the pods that namespace ids and host ends belong to.
+mod kernel_ids;
 /// The networks that no link may overlap.
 pub mod networks;
 /// What decisions see of the node.
@@ -65,16 +65,23 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 pub use event_queue::{EventReceiver, EventSender, event_queue};
 
 use self::{
-    acd::AddressProbes, applied::AppliedState, netns_ids::NetnsIds, networks::Networks,
-    pass::SandboxDiscovery, pod_quota::PodQuota, pods::Pods, rate_limit::NamespaceBuckets,
-    reporter::ReportJob, segments::Segments,
+    acd::AddressProbes,
+    applied::AppliedState,
+    kernel_ids::{HostEndOwners, NetnsIds},
+    networks::Networks,
+    pass::SandboxDiscovery,
+    pod_quota::PodQuota,
+    pods::Pods,
+    rate_limit::NamespaceBuckets,
+    reporter::ReportJob,
+    segments::Segments,
 };
 use crate::{
     address::claims::ClaimAllocator,
     backfill::Backfill,
     http::DaemonHealth,
     metrics::Metrics,
-    node::{Machine, links::HostNetns},
+    node::Machine,
     scope::precedence::Earlier,
     source::{InitialSync, Stores},
 };
@@ -111,8 +118,7 @@ pub struct NodeReconciler {
     applied: HashMap<String, AppliedState>,
     /// Network namespace ids, as the switch numbers them.
     netns_ids: NetnsIds,
-    /// Host ends → pod uid.
-    host_ends: HashMap<(HostNetns, u32), String>,
+    host_ends: HostEndOwners,
     claims: ClaimAllocator,
     networks: Networks,
     /// Installations that have precedence in namespaces.
@@ -168,7 +174,7 @@ impl NodeReconciler {
             reporter,
             applied: HashMap::new(),
             netns_ids: NetnsIds::default(),
-            host_ends: HashMap::new(),
+            host_ends: HostEndOwners::default(),
             claims,
             networks,
             earlier: Earlier::default(),

@@ -86,7 +86,7 @@ impl NodeReconciler {
         let Some(index) = before.or(now).map(|row| row.index) else {
             return;
         };
-        let Some(uid) = self.host_ends.get(&(place, index)) else {
+        let Some(uid) = self.host_ends.owner((place, index)) else {
             self.on_device_event(before, now);
             return;
         };
@@ -102,7 +102,7 @@ impl NodeReconciler {
 
     /// Another program changed tables of a host end or of a segment's device.
     fn on_table_event(&mut self, place: HostNetns, index: u32, what: &'static str) {
-        if let Some(uid) = self.host_ends.get(&(place, index)) {
+        if let Some(uid) = self.host_ends.owner((place, index)) {
             let applied = self.applied.get_mut(uid);
             if applied.is_some_and(|applied| applied.may_observe(Instant::now())) {
                 self.dirty.insert(uid.clone());

@@ -12,7 +12,7 @@ use crate::{
     node::{
         UplinkChange,
         link_info::LinkInfo,
-        links::{HostNetns, VETH, edit::Edit},
+        links::{VETH, edit::Edit},
         netlink::Error,
         sandbox::{Extent, Sandbox},
     },
@@ -152,12 +152,12 @@ impl NodeReconciler {
     /// The links whose host ends are on a bridge in the switch, with their pods.
     fn links_on(&self, bridge: u32) -> BTreeSet<(String, String)> {
         let links = &self.machine.switch.links;
-        let ends = self.host_ends.keys();
-        let in_switch = ends.filter(|(place, _)| *place == HostNetns::Switch);
-        let rows = in_switch.filter_map(|(_, index)| links.get(index));
-        let marks = rows
-            .filter(|row| row.master == Some(bridge))
-            .filter_map(|row| row.mark());
+        let is_on = |index| {
+            let row = links.get(&index);
+            row.is_some_and(|row| row.master == Some(bridge))
+        };
+        let ends = self.host_ends.in_switch(is_on);
+        let marks = ends.filter_map(|(index, _)| links.get(&index)?.mark());
         marks.map(|mark| (mark.pod_uid, mark.link)).collect()
     }
 }

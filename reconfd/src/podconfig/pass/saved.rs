@@ -34,17 +34,10 @@ impl NodeReconciler {
         let now = Instant::now();
         let uid = pod.uid().to_owned();
         let applied = self.applied.entry(uid.clone()).or_default();
-        if !pod.links.is_unknown() {
-            for end in applied.host_ends.keys() {
-                self.host_ends.remove(end);
-            }
-        }
-        self.host_ends.extend(
-            pod.links
-                .present
-                .values()
-                .filter_map(|s| Some((s.host?, uid.clone()))),
-        );
+        let present = pod.links.present.values().filter_map(|link| link.host);
+        let before = applied.host_ends.keys();
+        let before = before.filter(|_| !pod.links.is_unknown());
+        self.host_ends.replace(&uid, before, present);
         pod.save(applied, now);
         self.announce_again(&pod);
         for (link, kind) in &pod.changes.repaired {

@@ -182,11 +182,8 @@ impl NodeReconciler {
         self.release_all(uid);
         self.netns_ids.forget(uid);
         let applied = self.applied.remove(uid);
-        for end in applied.iter().flat_map(|applied| applied.host_ends.keys()) {
-            if self.host_ends.get(end).is_some_and(|owner| owner == uid) {
-                self.host_ends.remove(end);
-            }
-        }
+        let ends = applied.iter().flat_map(|applied| applied.host_ends.keys());
+        self.host_ends.replace(uid, ends, std::iter::empty());
         self.probes.iter_mut().for_each(|probes| probes.forget(uid));
         // Its report as a pod without a record stays until its object is deleted.
         if !self.unrecorded.contains_key(uid) {

@@ -1,6 +1,12 @@
-//! Pure: map of network namespace ids (nsid) of the switch to pods, and back.
+//! Pure: which pod a kernel event is about: by the id (nsid) that the switch has for a network
+//! namespace, or by the ifindex of a host end.
 
 use std::collections::{BTreeSet, HashMap};
+
+use crate::node::links::HostNetns;
+
+/// A host end: its place and index.
+pub type HostEndKey = (HostNetns, u32);
 
 #[derive(Debug, Default)]
 pub struct NetnsIds {
@@ -51,6 +57,42 @@ impl NetnsIds {
     }
 }
 
+/// Host ends of links, with their pods' uids.
+#[derive(Debug, Default)]
+pub struct HostEndOwners(HashMap<HostEndKey, String>);
+
+impl HostEndOwners {
+    pub fn owner(&self, end: HostEndKey) -> Option<&String> {
+        self.0.get(&end)
+    }
+
+    /// Replaces the host ends of a pod. Other pods keep theirs, even if one was `before` this pod's.
+    pub fn replace<'e>(
+        &mut self,
+        uid: &str,
+        before: impl Iterator<Item = &'e HostEndKey>,
+        now: impl Iterator<Item = HostEndKey>,
+    ) {
+        for end in before {
+            if self.0.get(end).is_some_and(|owner| owner == uid) {
+                self.0.remove(end);
+            }
+        }
+        self.0.extend(now.map(|end| (end, uid.to_owned())));
+    }
+
+    /// Ends in the switch that match, with their pods.
+    pub fn in_switch(
+        &self,
+        is_meant: impl Fn(u32) -> bool,
+    ) -> impl Iterator<Item = (u32, &String)> {
+        let ends = self.0.iter();
+        ends.filter_map(move |((place, index), uid)| {
+            (*place == HostNetns::Switch && is_meant(*index)).then_some((*index, uid))
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -72,5 +114,18 @@ mod tests {
         ids.forget("b");
         assert!(ids.by_id.is_empty() && ids.by_uid.is_empty());
         assert_eq!(ids.remove(2), None);
+    }
+
+    #[test]
+    fn a_pod_gives_up_only_its_own_host_ends() {
+        let (switch, node) = ((HostNetns::Switch, 5), (HostNetns::Node, 5));
+        let mut ends = HostEndOwners::default();
+        ends.replace("a", [].iter(), [switch, node].into_iter());
+        // The kernel gave the index of a deleted end to another pod's.
+        ends.replace("b", [].iter(), [switch].into_iter());
+        ends.replace("a", [switch, node].iter(), [].into_iter());
+        assert_eq!(ends.owner(switch).map(String::as_str), Some("b"));
+        assert_eq!(ends.owner(node), None);
+        assert_eq!(ends.in_switch(|index| index == 5).count(), 1);
     }
 }
