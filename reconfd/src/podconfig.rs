@@ -44,6 +44,8 @@ pub mod pods;
 mod rate_limit;
 /// Pure: outcomes → PodReport and PodConfig status.
 pub mod report;
+/// Jobs for the reporter, and metrics.
+mod report_queue;
 /// Reporter thread: reports, statuses, Events, log.
 pub mod reporter;
 /// Segments and their devices.
@@ -73,6 +75,7 @@ use self::{
     pod_quota::PodQuota,
     pods::Pods,
     rate_limit::NamespaceBuckets,
+    report_queue::ReportQueue,
     reporter::ReportJob,
     segments::Segments,
 };
@@ -111,9 +114,8 @@ pub struct NodeReconciler {
     pub machine: Machine,
     pub stores: Stores,
     pub pods: Pods,
-    pub metrics: Metrics,
     pub health: DaemonHealth,
-    pub reporter: mpsc::Sender<ReportJob>,
+    reports: ReportQueue,
     /// By pod uid.
     applied: HashMap<String, AppliedState>,
     /// Network namespace ids, as the switch numbers them.
@@ -140,14 +142,9 @@ pub struct NodeReconciler {
     /// Pods of the next pass.
     dirty: BTreeSet<String>,
     events: EventReceiver,
-    /// Sent after the passes that follow from the change: an object alone is not worth a report,
-    /// its outcome is.
-    pending_reports: Vec<ReportJob>,
     last_housekeeping: Instant,
     rounds: u32,
     last_rechecked: Option<String>,
-    /// Number of netlink changes already added to the metric.
-    changes_counted: u64,
 }
 
 impl NodeReconciler {
@@ -169,9 +166,8 @@ impl NodeReconciler {
             machine,
             stores,
             pods,
-            metrics,
             health,
-            reporter,
+            reports: ReportQueue::new(metrics, reporter),
             applied: HashMap::new(),
             netns_ids: NetnsIds::default(),
             host_ends: HostEndOwners::default(),
@@ -189,11 +185,9 @@ impl NodeReconciler {
             initial_pass_done: false,
             dirty: BTreeSet::new(),
             events,
-            pending_reports: Vec::new(),
             last_housekeeping: Instant::now(),
             rounds: 0,
             last_rechecked: None,
-            changes_counted: 0,
         }
     }
 
@@ -267,7 +261,7 @@ impl NodeReconciler {
         self.sweep();
         self.run_passes()?;
         self.health.first_pass_done();
-        let _ = self.reporter.send(ReportJob::Started);
+        self.reports.send(ReportJob::Started);
         Ok(())
     }
 

@@ -15,8 +15,7 @@ impl NodeReconciler {
                     self.enqueue_orphans();
                     self.stale_namespaces.insert(namespace.clone());
                     self.quota.count_again(&namespace);
-                    self.pending_reports
-                        .push(ReportJob::PodConfig { namespace, name });
+                    self.reports.defer(ReportJob::PodConfig { namespace, name });
                 }
                 Trigger::Pod { namespace, name } => {
                     self.enqueue(self.pods.uids_of(&namespace, &name));
@@ -57,7 +56,7 @@ impl NodeReconciler {
                     self.read_records();
                     self.enqueue_all();
                     self.count_all_again();
-                    self.pending_reports.push(ReportJob::AllPodConfigs);
+                    self.reports.defer(ReportJob::AllPodConfigs);
                 }
             }
         }

@@ -36,7 +36,7 @@ impl NodeReconciler {
         let kept = self.machine.ensure_switch(self.rounds % THOROUGH == 1);
         let is_pinned = matches!(kept, Ok(PinState::Pinned | PinState::Repinned));
         let was_pinned = self.health.set_switch_pinned(is_pinned);
-        self.metrics.set_switch_pinned(is_pinned);
+        self.reports.metrics.set_switch_pinned(is_pinned);
         let (path, reason) = (self.machine.pin.path().display(), "SwitchUnpinned");
         match kept {
             Ok(PinState::Pinned) if !was_pinned => tracing::info!(%path, "the switch is pinned"),
@@ -78,7 +78,7 @@ impl NodeReconciler {
         match written {
             Ok(false) => (),
             Ok(true) => {
-                self.metrics.drift_repaired(VXLAN);
+                self.reports.metrics.drift_repaired(VXLAN);
                 tracing::warn!(
                     "the peer filter was changed by another program; it was written again"
                 );

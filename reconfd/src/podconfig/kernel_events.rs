@@ -114,7 +114,8 @@ impl NodeReconciler {
         if let Some(bridge) = device.and_then(|row| row.master) {
             let name = device.map(|row| row.name.clone()).unwrap_or_default();
             tracing::warn!(device = name, "{what} changed by another program; put back");
-            self.metrics
+            self.reports
+                .metrics
                 .drift_repaired(crate::node::links::device::VXLAN);
             self.enqueue_segment_on(bridge);
         }

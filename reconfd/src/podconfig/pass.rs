@@ -98,39 +98,35 @@ impl NodeReconciler {
                 break;
             }
             self.pass()?;
-            self.pending_reports.push(ReportJob::Done);
+            self.reports.defer(ReportJob::Done);
         }
-        for reporter in self.pending_reports.drain(..) {
-            // A reporter that has ended has logged why.
-            let _ = self.reporter.send(reporter);
-        }
+        self.reports.send_deferred();
         self.count();
         Ok(())
     }
 
     fn count(&mut self) {
-        self.metrics.set_claims(self.claims.counts());
+        self.reports.metrics.set_claims(self.claims.counts());
         // Some have links from the time when they had a record, some never had either.
         let with_links = self.machine.pods_with_links();
         let orphans = with_links.iter().filter(|uid| !self.pods.has(uid));
         let without = self.unrecorded.iter().filter(|(_, state)| state.is_missed);
         let unrecorded: HashSet<_> = orphans.chain(without.map(|(uid, _)| uid)).collect();
-        self.metrics.set_unrecorded(unrecorded.len());
+        self.reports.metrics.set_unrecorded(unrecorded.len());
         for (source, pods) in self.pods.counts() {
-            self.metrics.set_recorded(source, pods);
+            self.reports.metrics.set_recorded(source, pods);
         }
         let conflicts = self.applied.values().map(|applied| applied.conflicts);
-        self.metrics.set_address_conflicts(conflicts.sum());
+        self.reports.metrics.set_address_conflicts(conflicts.sum());
         let sent = self.machine.changes.load(Ordering::Relaxed);
-        self.metrics
-            .netlink_changes((sent - self.changes_counted) as usize);
-        self.changes_counted = sent;
+        self.reports.count_changes(sent);
         let oldest = self
             .applied
             .values()
             .filter_map(|applied| applied.unapplied_since)
             .min();
-        self.metrics
+        self.reports
+            .metrics
             .set_oldest_unapplied(oldest.map_or(Duration::ZERO, |since| since.elapsed()));
     }
 

@@ -76,7 +76,8 @@ impl NodeReconciler {
             .into_iter()
             .for_each(|bridge| self.enqueue_segment_on(bridge));
         for (at, link, ..) in of_pods.into_iter().filter(|(_, link, ..)| !link.is_empty()) {
-            self.metrics
+            self.reports
+                .metrics
                 .operated(Op::Remove, VETH, removed.is_ok(), started.elapsed());
             pods[at].pod.removed(&link, &removed);
         }
@@ -177,7 +178,7 @@ impl NodeReconciler {
         match step {
             Step::Create(want) if pod.may_create(&want.link.name) => {
                 let made = self.machine.create(sandbox, &want, *next_index);
-                self.metrics.operated(
+                self.reports.metrics.operated(
                     Op::Make,
                     want.link.kind.name(),
                     made.is_ok(),
@@ -236,7 +237,8 @@ impl NodeReconciler {
         started: Instant,
     ) {
         let kind = want.link.kind.name();
-        self.metrics
+        self.reports
+            .metrics
             .operated(Op::Change, kind, changed.is_ok(), started.elapsed());
         pod.changed(want, changed);
     }
@@ -256,7 +258,8 @@ impl NodeReconciler {
         let removed = Machine::remove_devices(sandbox, &devices);
         for (.., link) in removals {
             let kind = pod.links.kind_of(&link);
-            self.metrics
+            self.reports
+                .metrics
                 .operated(Op::Remove, kind, removed.is_ok(), started.elapsed());
             pod.removed(&link, &removed);
         }

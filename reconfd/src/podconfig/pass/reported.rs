@@ -32,14 +32,16 @@ impl NodeReconciler {
             return Reported::Deferred;
         }
         for error in pod.errors() {
-            self.metrics.netlink_refused(error.errno as i32);
+            self.reports.metrics.netlink_refused(error.errno as i32);
         }
         let none = HashMap::new();
         let applied = self.applied.get(pod.uid());
         let changed = applied.map_or(&none, |applied| &applied.changed);
         let outcome = pod.outcome(changed, since);
-        self.metrics.reconciled(outcome.worst(), started.elapsed());
-        let _ = self.reporter.send(ReportJob::Pod(Box::new(outcome)));
+        self.reports
+            .metrics
+            .reconciled(outcome.worst(), started.elapsed());
+        self.reports.send(ReportJob::Pod(Box::new(outcome)));
         Reported::Sent
     }
 

@@ -41,7 +41,7 @@ impl NodeReconciler {
         pod.save(applied, now);
         self.announce_again(&pod);
         for (link, kind) in &pod.changes.repaired {
-            self.metrics.drift_repaired(kind);
+            self.reports.metrics.drift_repaired(kind);
             tracing::info!(
                 namespace = pod.links.known.pod.namespace,
                 pod = pod.links.known.pod.name,

@@ -112,7 +112,7 @@ impl NodeReconciler {
             for uid in gone.into_iter().filter(|uid| !now.contains_key(uid)) {
                 self.unrecorded.remove(&uid);
                 if !self.pods.has(&uid) {
-                    let _ = self.reporter.send(ReportJob::PodGone { uid });
+                    self.reports.send(ReportJob::PodGone { uid });
                 }
             }
             for (uid, missing) in now {
@@ -174,7 +174,7 @@ impl NodeReconciler {
             self.discovery.backfill.request(&missing.object);
         }
         let outcome = outcomes::unrecorded(missing.pod, desired, trouble);
-        let _ = self.reporter.send(ReportJob::Pod(Box::new(outcome)));
+        self.reports.send(ReportJob::Pod(Box::new(outcome)));
     }
 
     pub(super) fn forget(&mut self, uid: &str) {
@@ -187,7 +187,7 @@ impl NodeReconciler {
         self.probes.iter_mut().for_each(|probes| probes.forget(uid));
         // Its report as a pod without a record stays until its object is deleted.
         if !self.unrecorded.contains_key(uid) {
-            let _ = self.reporter.send(ReportJob::PodGone { uid: uid.into() });
+            self.reports.send(ReportJob::PodGone { uid: uid.into() });
         }
     }
 }
