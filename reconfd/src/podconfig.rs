@@ -52,6 +52,8 @@ pub mod reporter;
 pub mod segments;
 /// Garbage collection of state of pods that are gone.
 mod sweep;
+/// Pods without a record.
+mod unrecorded;
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -78,6 +80,7 @@ use self::{
     report_queue::ReportQueue,
     reporter::ReportJob,
     segments::Segments,
+    unrecorded::UnrecordedPods,
 };
 use crate::{
     address::claims::ClaimAllocator,
@@ -94,13 +97,6 @@ const HOUSEKEEPING: Duration = Duration::from_secs(1);
 
 /// Poll interval for events where the sockets cannot be polled.
 const UNPOLLED: Duration = Duration::from_millis(50);
-
-/// A pod that was reported to have no record.
-struct UnrecordedState {
-    namespace: String,
-    /// Whether it should have one.
-    is_missed: bool,
-}
 
 /// Address allocation for links.
 pub struct Addressing {
@@ -129,13 +125,7 @@ pub struct NodeReconciler {
     probes: Option<AddressProbes>,
     segments: Segments,
     namespace_buckets: NamespaceBuckets,
-    /// Pods without a record that have links.
-    orphans: BTreeSet<String>,
-    /// Pods that were reported to have no record.
-    unrecorded: HashMap<String, UnrecordedState>,
-    discovery: SandboxDiscovery,
-    /// Namespaces whose pods without a record are to be checked again.
-    stale_namespaces: BTreeSet<String>,
+    unrecorded: UnrecordedPods,
     quota: PodQuota,
     /// Every pod has been observed once; what is unclaimed from then on has no owner.
     initial_pass_done: bool,
@@ -177,10 +167,7 @@ impl NodeReconciler {
             probes,
             segments: Segments::default(),
             namespace_buckets: NamespaceBuckets::default(),
-            orphans: BTreeSet::new(),
-            unrecorded: HashMap::new(),
-            discovery: SandboxDiscovery::new(backfill),
-            stale_namespaces: BTreeSet::new(),
+            unrecorded: UnrecordedPods::new(SandboxDiscovery::new(backfill)),
             quota: PodQuota::default(),
             initial_pass_done: false,
             dirty: BTreeSet::new(),

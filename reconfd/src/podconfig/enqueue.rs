@@ -13,23 +13,23 @@ impl NodeReconciler {
                 Trigger::PodConfig { namespace, name } => {
                     self.enqueue_selected(&namespace, &name);
                     self.enqueue_orphans();
-                    self.stale_namespaces.insert(namespace.clone());
+                    self.unrecorded.mark_stale(&namespace);
                     self.quota.count_again(&namespace);
                     self.reports.defer(ReportJob::PodConfig { namespace, name });
                 }
                 Trigger::Pod { namespace, name } => {
                     self.enqueue(self.pods.uids_of(&namespace, &name));
                     // The orphan's object may be the last that kept its links.
-                    self.dirty.extend(self.orphans.iter().cloned());
+                    self.dirty.extend(self.unrecorded.orphans.iter().cloned());
                     self.quota.count_again(&namespace);
-                    self.discover_in(&namespace);
+                    self.unrecorded.discover_in(&namespace);
                 }
                 Trigger::Claims { uid } => self.enqueue([uid]),
-                Trigger::Hint { namespace, .. } => self.discover_in(&namespace),
+                Trigger::Hint { namespace, .. } => self.unrecorded.discover_in(&namespace),
                 Trigger::Namespace(namespace) => {
                     self.enqueue_namespace(&namespace);
                     self.quota.count_again(&namespace);
-                    self.stale_namespaces.insert(namespace);
+                    self.unrecorded.mark_stale(&namespace);
                 }
                 Trigger::Records(file) => {
                     let touched = match file {
@@ -107,8 +107,7 @@ impl NodeReconciler {
         let namespaces = objects
             .iter()
             .filter_map(|pod| pod.metadata.namespace.clone());
-        let reported = self.unrecorded.values().map(|pod| pod.namespace.clone());
-        self.stale_namespaces.extend(namespaces.chain(reported));
+        self.unrecorded.mark_all_stale(namespaces);
     }
 
     /// Enqueues pods that have links and no record.

@@ -23,7 +23,7 @@ impl NodeReconciler {
             self.check();
             self.sweep_records();
             self.sweep_namespaces();
-            self.dirty.extend(self.orphans.iter().cloned());
+            self.dirty.extend(self.unrecorded.orphans.iter().cloned());
             self.sweep();
             // The cluster controller may have stopped publishing.
             self.refresh_networks();

@@ -110,8 +110,7 @@ impl NodeReconciler {
         // Some have links from the time when they had a record, some never had either.
         let with_links = self.machine.pods_with_links();
         let orphans = with_links.iter().filter(|uid| !self.pods.has(uid));
-        let without = self.unrecorded.iter().filter(|(_, state)| state.is_missed);
-        let unrecorded: HashSet<_> = orphans.chain(without.map(|(uid, _)| uid)).collect();
+        let unrecorded: HashSet<_> = orphans.chain(self.unrecorded.missed()).collect();
         self.reports.metrics.set_unrecorded(unrecorded.len());
         for (source, pods) in self.pods.counts() {
             self.reports.metrics.set_recorded(source, pods);
@@ -141,10 +140,7 @@ impl NodeReconciler {
     /// Whether there is work: a dirty pod or segment, a namespace with pods without a record to report, or one
     /// to run the discovery in.
     pub(super) fn has_work(&self) -> bool {
-        !(self.dirty.is_empty()
-            && !self.segments.has_work()
-            && self.stale_namespaces.is_empty()
-            && self.discovery.pending.is_empty())
+        !self.dirty.is_empty() || self.segments.has_work() || self.unrecorded.has_work()
     }
 
     fn pass(&mut self) -> io::Result<()> {
@@ -187,7 +183,7 @@ impl NodeReconciler {
         for uid in uids {
             match self.pods.recorded(&uid, &self.stores) {
                 Some(known) if !self.is_deleted(&known) => {
-                    self.orphans.remove(&uid);
+                    self.unrecorded.orphans.remove(&uid);
                     let observed = self.observe_newest(known, snapshot);
                     let claimed = self.claim(observed);
                     planned.push(self.plan(claimed, keep_open));

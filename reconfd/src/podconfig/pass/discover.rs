@@ -29,7 +29,7 @@ pub(in crate::podconfig) struct SandboxDiscovery {
     /// Namespaces with new hints or new pods without a record.
     pub pending: BTreeSet<String>,
     /// Namespaces where a check failed for a transient reason.
-    retry: BTreeSet<String>,
+    pub(super) retry: BTreeSet<String>,
     /// Why a hinted namespace was not accepted.
     unverified: HashMap<PodName, String>,
 }
@@ -56,12 +56,6 @@ impl SandboxDiscovery {
 }
 
 impl NodeReconciler {
-    /// Schedules the discovery for pods without a record in this namespace.
-    pub(in crate::podconfig) fn discover_in(&mut self, namespace: &str) {
-        self.discovery.pending.insert(namespace.into());
-        self.stale_namespaces.insert(namespace.into());
-    }
-
     /// Reads a record again. A deleted record may have gone with its pod: hints count only after
     /// the runtime has had time to end the sandbox.
     pub(in crate::podconfig) fn read_record(&mut self, file: &str) -> Vec<String> {
@@ -69,13 +63,15 @@ impl NodeReconciler {
         let before = self.pods.namespace_of(file);
         let touched = self.pods.read(file);
         let now = self.pods.namespace_of(file);
-        self.stale_namespaces
+        self.unrecorded
+            .stale_namespaces
             .extend(before.clone().into_iter().chain(now.clone()));
         if self.pods.has_invalid_records() != had_bad_ones {
             // The report of each pod without a record says whether it may be an invalid one.
             self.mark_all_stale_namespaces();
         }
-        self.discovery
+        self.unrecorded
+            .discovery
             .retry
             .extend(before.filter(|_| now.is_none()));
         touched
@@ -90,33 +86,35 @@ impl NodeReconciler {
     /// Schedules the discovery for all pods without a record.
     pub(in crate::podconfig) fn discover_all(&mut self) {
         self.mark_all_stale_namespaces();
-        self.discovery
+        self.unrecorded
+            .discovery
             .pending
-            .extend(self.stale_namespaces.iter().cloned());
+            .extend(self.unrecorded.stale_namespaces.iter().cloned());
     }
 
     /// Retries discoveries that failed for a transient reason.
     pub(in crate::podconfig) fn retry_discovery(&mut self) {
-        let again = std::mem::take(&mut self.discovery.retry);
+        let again = std::mem::take(&mut self.unrecorded.discovery.retry);
         again
             .iter()
-            .for_each(|namespace| self.discover_in(namespace));
+            .for_each(|namespace| self.unrecorded.discover_in(namespace));
     }
 
     /// Runs the discovery in all scheduled namespaces.
     pub(in crate::podconfig) fn discover(&mut self) {
-        for namespace in std::mem::take(&mut self.discovery.pending) {
-            if !self.discovery.backfill.is_on() {
+        for namespace in std::mem::take(&mut self.unrecorded.discovery.pending) {
+            if !self.unrecorded.discovery.backfill.is_on() {
                 continue;
             }
-            let hints = &self.discovery.backfill.hints;
+            let hints = &self.unrecorded.discovery.backfill.hints;
             let is_hinted = |record: &Record, source: RecordSource| {
                 let hints = hints.of(&record.pod_namespace, &record.pod_name);
                 hints.iter().any(|hint| backs(hint, record, source))
             };
             let unhinted = self.pods.retain_hinted(&namespace, is_hinted);
             self.dirty.extend(unhinted);
-            self.discovery
+            self.unrecorded
+                .discovery
                 .unverified
                 .retain(|(at, _), _| *at != namespace);
             for object in self.pods.without_record(&namespace, &self.stores) {
@@ -129,7 +127,12 @@ impl NodeReconciler {
 
     fn discover_pod(&mut self, namespace: &str, object: &source::Pod) {
         let name = object.metadata.name.clone().unwrap_or_default();
-        let hints = self.discovery.backfill.hints.of(namespace, &name);
+        let hints = self
+            .unrecorded
+            .discovery
+            .backfill
+            .hints
+            .of(namespace, &name);
         if hints.is_empty() {
             return;
         }
@@ -144,13 +147,14 @@ impl NodeReconciler {
                     return;
                 }
                 Err(VerifyError::Retry(why)) => {
-                    self.discovery.retry.insert(namespace.into());
+                    self.unrecorded.discovery.retry.insert(namespace.into());
                     first.get_or_insert(why);
                 }
                 Err(why) => drop(first.get_or_insert(why.to_string())),
             }
         }
-        self.discovery
+        self.unrecorded
+            .discovery
             .unverified
             .insert((namespace.into(), name), first.unwrap_or_default());
     }

@@ -117,7 +117,7 @@ impl NodeReconciler {
         for uid in orphans {
             let has_links =
                 !self.machine.ends_of(uid).is_empty() || self.devices_of(uid).next().is_some();
-            if !has_links && self.orphans.contains(uid) {
+            if !has_links && self.unrecorded.orphans.contains(uid) {
                 self.forget(uid);
             }
         }

@@ -13,7 +13,7 @@ impl NodeReconciler {
     ) -> Observed {
         let mut observed = self.observe(known, snapshot);
         while observed.is_gone() {
-            self.discover_in(&observed.known.pod.namespace);
+            self.unrecorded.discover_in(&observed.known.pod.namespace);
             if !self.pods.mark_newest_gone(observed.uid()) {
                 break;
             }

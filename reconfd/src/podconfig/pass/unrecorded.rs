@@ -12,7 +12,8 @@ use crate::{
         sandbox::Unreachable,
     },
     podconfig::{
-        NodeReconciler, ReportJob, UnrecordedState, desired, pods::UnrecordedPod, segments::Member,
+        NodeReconciler, ReportJob, desired, pods::UnrecordedPod, segments::Member,
+        unrecorded::UnrecordedState,
     },
 };
 use policy::Permit;
@@ -40,7 +41,7 @@ impl NodeReconciler {
             return Vec::new();
         }
         if !self.pods.has(uid) {
-            self.orphans.insert(uid.into());
+            self.unrecorded.orphans.insert(uid.into());
         }
         if ends.is_empty() {
             return Vec::new();
@@ -96,7 +97,7 @@ impl NodeReconciler {
 
     /// Reports selected pods without a record.
     pub(super) fn report_unrecorded(&mut self, snapshot: &mut ObjectSnapshot) {
-        for namespace in std::mem::take(&mut self.stale_namespaces) {
+        for namespace in std::mem::take(&mut self.unrecorded.stale_namespaces) {
             let now: HashMap<String, UnrecordedPod> = self
                 .pods
                 .unrecorded(&namespace, &self.stores)
@@ -105,12 +106,13 @@ impl NodeReconciler {
                 .collect();
             let gone: Vec<String> = self
                 .unrecorded
+                .reported
                 .iter()
                 .filter(|(_, state)| state.namespace == namespace)
                 .map(|(uid, _)| uid.clone())
                 .collect();
             for uid in gone.into_iter().filter(|uid| !now.contains_key(uid)) {
-                self.unrecorded.remove(&uid);
+                self.unrecorded.reported.remove(&uid);
                 if !self.pods.has(&uid) {
                     self.reports.send(ReportJob::PodGone { uid });
                 }
@@ -118,13 +120,13 @@ impl NodeReconciler {
             for (uid, missing) in now {
                 let has_ended = self.has_lost_its_sandbox(&uid);
                 if has_ended {
-                    self.discovery.retry_later(&namespace);
+                    self.unrecorded.discovery.retry_later(&namespace);
                 }
                 let state = UnrecordedState {
                     namespace: namespace.clone(),
                     is_missed: missing.unsupported.is_none() && !has_ended,
                 };
-                self.unrecorded.insert(uid, state);
+                self.unrecorded.reported.insert(uid, state);
                 self.report_unrecorded_pod(missing, has_ended, snapshot);
             }
         }
@@ -166,19 +168,19 @@ impl NodeReconciler {
             true => outcomes::sandbox_ended(),
             false => outcomes::why_unrecorded(
                 &missing,
-                self.discovery.why_unverified(&key),
+                self.unrecorded.discovery.why_unverified(&key),
                 self.pods.has_invalid_records(),
             ),
         };
         if !desired.granted.is_empty() && trouble.0 == Reason::NoRecord {
-            self.discovery.backfill.request(&missing.object);
+            self.unrecorded.discovery.backfill.request(&missing.object);
         }
         let outcome = outcomes::unrecorded(missing.pod, desired, trouble);
         self.reports.send(ReportJob::Pod(Box::new(outcome)));
     }
 
     pub(super) fn forget(&mut self, uid: &str) {
-        self.orphans.remove(uid);
+        self.unrecorded.orphans.remove(uid);
         self.release_all(uid);
         self.netns_ids.forget(uid);
         let applied = self.applied.remove(uid);
@@ -186,7 +188,7 @@ impl NodeReconciler {
         self.host_ends.replace(uid, ends, std::iter::empty());
         self.probes.iter_mut().for_each(|probes| probes.forget(uid));
         // Its report as a pod without a record stays until its object is deleted.
-        if !self.unrecorded.contains_key(uid) {
+        if !self.unrecorded.reported.contains_key(uid) {
             self.reports.send(ReportJob::PodGone { uid: uid.into() });
         }
     }
