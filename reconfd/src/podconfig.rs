@@ -117,12 +117,9 @@ pub struct NodeReconciler {
     /// Network namespace ids, as the switch numbers them.
     netns_ids: NetnsIds,
     host_ends: HostEndOwners,
-    claims: ClaimAllocator,
-    networks: Networks,
+    addressing: Addressing,
     /// Installations that have precedence in namespaces.
     earlier: Earlier,
-    /// `None`: address conflict detection is off.
-    probes: Option<AddressProbes>,
     segments: Segments,
     namespace_buckets: NamespaceBuckets,
     unrecorded: UnrecordedPods,
@@ -147,11 +144,6 @@ impl NodeReconciler {
         events: EventReceiver,
         backfill: Backfill,
     ) -> Self {
-        let Addressing {
-            networks,
-            claims,
-            probes,
-        } = addressing;
         Self {
             machine,
             stores,
@@ -161,10 +153,8 @@ impl NodeReconciler {
             applied: HashMap::new(),
             netns_ids: NetnsIds::default(),
             host_ends: HostEndOwners::default(),
-            claims,
-            networks,
+            addressing,
             earlier: Earlier::default(),
-            probes,
             segments: Segments::default(),
             namespace_buckets: NamespaceBuckets::default(),
             unrecorded: UnrecordedPods::new(SandboxDiscovery::new(backfill)),

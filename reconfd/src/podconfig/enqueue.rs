@@ -49,7 +49,10 @@ impl NodeReconciler {
                 }
                 Trigger::ReservedNetworks | Trigger::NodeNetworks => self.refresh_networks(),
                 Trigger::Probed(uid) => {
-                    self.probes.iter_mut().for_each(AddressProbes::take);
+                    self.addressing
+                        .probes
+                        .iter_mut()
+                        .for_each(AddressProbes::take);
                     self.dirty.insert(uid);
                 }
                 Trigger::All => {

@@ -16,7 +16,7 @@ impl NodeReconciler {
         self.recheck_next_pod();
         self.read_unread();
         self.retry_discovery();
-        let due = self.probes.as_ref().map(AddressProbes::due);
+        let due = self.addressing.probes.as_ref().map(AddressProbes::due);
         self.dirty.extend(due.into_iter().flatten());
         self.keep_tunnels();
         if self.rounds.is_multiple_of(THOROUGH) {

@@ -91,12 +91,12 @@ impl NodeReconciler {
     /// for the networks to be known.
     pub(super) fn refresh_networks(&mut self) {
         self.refresh_precedence();
-        let was_known = self.networks.unknown().is_none();
+        let was_known = self.addressing.networks.unknown().is_none();
         let InventoryUpdate {
             networks,
             may_unblock,
-        } = self.networks.take(&self.stores);
-        match self.networks.unknown() {
+        } = self.addressing.networks.take(&self.stores);
+        match self.addressing.networks.unknown() {
             Some(why) if was_known || may_unblock => {
                 tracing::warn!("no new addresses are allocated: {why}");
             }

@@ -106,7 +106,9 @@ impl NodeReconciler {
     }
 
     fn count(&mut self) {
-        self.reports.metrics.set_claims(self.claims.counts());
+        self.reports
+            .metrics
+            .set_claims(self.addressing.claims.counts());
         // Some have links from the time when they had a record, some never had either.
         let with_links = self.machine.pods_with_links();
         let orphans = with_links.iter().filter(|uid| !self.pods.has(uid));

@@ -13,7 +13,7 @@ impl NodeReconciler {
         }
         self.forget_netns_ids();
         let there = self.pods_that_are_there();
-        self.claims.sweep(&there);
+        self.addressing.claims.sweep(&there);
         let remembered = self.applied.keys().chain(self.segments.owners.pods());
         let gone = remembered.filter(|uid| !there.contains(*uid)).cloned();
         self.dirty.extend(gone.collect::<Vec<_>>());

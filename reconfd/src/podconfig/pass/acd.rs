@@ -13,10 +13,10 @@ use crate::{
         probe::ProbeRequest,
         sandbox::Sandbox,
     },
-    podconfig::{NodeReconciler, acd::ProbeState, desired::spec_hash, plan::Plan},
+    podconfig::{Addressing, acd::ProbeState, desired::spec_hash, plan::Plan},
 };
 
-impl NodeReconciler {
+impl Addressing {
     /// Removes addresses from the link that have not been probed yet or are in use.
     pub(super) fn probe_first(&self, links: &PodLinks, want: &mut Want) -> Option<PendingProbe> {
         let probes = self.probes.as_ref()?;

@@ -25,7 +25,7 @@ use crate::{
         sandbox::{Depth, Unreachable},
     },
     podconfig::{
-        NodeReconciler,
+        Addressing, NodeReconciler,
         cause::Cause,
         desired::{Desired, DesiredLink, spec_hash},
         outcome::LocalPod,
@@ -81,7 +81,7 @@ impl NodeReconciler {
             // A pod that cannot be observed now is observed and reported later.
             if let Ok(present) = self.addresses_in(&uid, &known) {
                 for (link, addresses) in present {
-                    self.claims.restore(&uid, &link, &addresses);
+                    self.addressing.claims.restore(&uid, &link, &addresses);
                 }
             }
         }
@@ -108,13 +108,44 @@ impl NodeReconciler {
         Ok(ours.collect())
     }
 
+    /// Without the object it is unknown which pod this one succeeds.
+    pub(super) fn lineage(&self, pod: &LocalPod) -> Lineage {
+        let object = self.stores.pod(&pod.namespace, &pod.name);
+        let object = object.filter(|object| object.metadata.uid.as_deref() == Some(&pod.uid));
+        object
+            .map(|object| Lineage::of(&object.metadata, object.waits_for_links()))
+            .unwrap_or_default()
+    }
+
+    /// Releases the addresses of deleted links of pods without a record.
+    pub(super) fn release_addresses_of_orphans(&self, uids: &[String]) {
+        for uid in uids {
+            let ends = self.machine.ends_of(uid).into_iter();
+            let links: BTreeSet<String> = ends.map(|(.., mark)| mark.link).collect();
+            // A device inside the pod has no host end to tell whether it exists.
+            if self.devices_of(uid).next().is_none() {
+                self.addressing.claims.retain_links(uid, &links);
+            }
+        }
+    }
+
+    /// A pod that is gone holds nothing once its links are gone.
+    pub(super) fn release_addresses_of(&self, uid: &str) {
+        let has_links =
+            !self.machine.ends_of(uid).is_empty() || self.devices_of(uid).next().is_some();
+        if !has_links {
+            self.addressing.claims.release_pod(uid);
+        }
+    }
+}
+
+impl Addressing {
     /// Refuses links that cannot have their addresses or networks; links that may get them later
     /// are suspended until then.
-    pub(super) fn claim_addresses(&mut self, pod: &LocalPod, desired: &mut Desired) {
-        let lineage = self.lineage(pod);
+    pub fn claim(&self, pod: &LocalPod, desired: &mut Desired, lineage: &Lineage) {
         let mut refused = Vec::new();
         for mut granted in std::mem::take(&mut desired.granted) {
-            match self.claim_addresses_of(pod, &mut granted, desired, &lineage) {
+            match self.claim_link(pod, &mut granted, desired, lineage) {
                 Ok(()) => desired.granted.push(granted),
                 Err((reason, message)) => {
                     desired.networks_unknown |= reason == Reason::ClusterNetworksUnknown;
@@ -126,7 +157,7 @@ impl NodeReconciler {
         refuse(desired, refused);
     }
 
-    fn claim_addresses_of(
+    fn claim_link(
         &self,
         pod: &LocalPod,
         granted: &mut DesiredLink,
@@ -187,46 +218,8 @@ impl NodeReconciler {
         check_overlap(reach, &reserved, &granted.permit.overlaps)
     }
 
-    /// The last check before the kernel is changed. A link that is present as specified stays,
-    /// whatever has appeared since; a new or changed link must not overlap any network, including
-    /// the pod's other networks.
-    pub(super) fn suspend_overlapping(
-        &self,
-        links: &mut PodLinks,
-        reading: &mut Reading,
-    ) -> Result<(), Error> {
-        let mut of_pod = None;
-        for at in 0..links.desired.granted.len() {
-            let granted = &links.desired.granted[at];
-            if granted.suspended.is_some() || links.is_as_specified(granted) {
-                continue;
-            }
-            let mut collision = granted.conflict.clone();
-            let reach = granted.reach();
-            if collision.is_none() && !reach.is_empty() {
-                if of_pod.is_none() {
-                    of_pod = Some(networks_of_pod(reading)?);
-                }
-                let reserved: Vec<&Reserved> = of_pod.iter().collect();
-                collision = check_overlap(&reach, &reserved, &granted.permit.overlaps).collision;
-            }
-            links.desired.granted[at].suspended =
-                collision.map(|why| (Reason::NetworkReserved, why));
-        }
-        Ok(())
-    }
-
-    /// Without the object it is unknown which pod this one succeeds.
-    fn lineage(&self, pod: &LocalPod) -> Lineage {
-        let object = self.stores.pod(&pod.namespace, &pod.name);
-        let object = object.filter(|object| object.metadata.uid.as_deref() == Some(&pod.uid));
-        object
-            .map(|object| Lineage::of(&object.metadata, object.waits_for_links()))
-            .unwrap_or_default()
-    }
-
     /// Releases addresses that the pod's links neither have nor should have.
-    pub(super) fn release_addresses(&self, links: &PodLinks) {
+    pub fn release(&self, links: &PodLinks) {
         // A link that was refused an address waits for it.
         let requesting = links.desired.requesting.iter();
         let mut kept: BTreeMap<String, BTreeSet<IpAddr>> = requesting
@@ -248,27 +241,33 @@ impl NodeReconciler {
         }
         self.claims.retain(links.uid(), &kept);
     }
+}
 
-    /// Releases the addresses of deleted links of pods without a record.
-    pub(super) fn release_addresses_of_orphans(&self, uids: &[String]) {
-        for uid in uids {
-            let ends = self.machine.ends_of(uid).into_iter();
-            let links: BTreeSet<String> = ends.map(|(.., mark)| mark.link).collect();
-            // A device inside the pod has no host end to tell whether it exists.
-            if self.devices_of(uid).next().is_none() {
-                self.claims.retain_links(uid, &links);
+/// The last check before the kernel is changed. A link that is present as specified stays,
+/// whatever has appeared since; a new or changed link must not overlap any network, including
+/// the pod's other networks.
+pub(super) fn suspend_overlapping(
+    links: &mut PodLinks,
+    reading: &mut Reading,
+) -> Result<(), Error> {
+    let mut of_pod = None;
+    for at in 0..links.desired.granted.len() {
+        let granted = &links.desired.granted[at];
+        if granted.suspended.is_some() || links.is_as_specified(granted) {
+            continue;
+        }
+        let mut collision = granted.conflict.clone();
+        let reach = granted.reach();
+        if collision.is_none() && !reach.is_empty() {
+            if of_pod.is_none() {
+                of_pod = Some(networks_of_pod(reading)?);
             }
+            let reserved: Vec<&Reserved> = of_pod.iter().collect();
+            collision = check_overlap(&reach, &reserved, &granted.permit.overlaps).collision;
         }
+        links.desired.granted[at].suspended = collision.map(|why| (Reason::NetworkReserved, why));
     }
-
-    /// A pod that is gone holds nothing once its links are gone.
-    pub(super) fn release_addresses_of(&self, uid: &str) {
-        let has_links =
-            !self.machine.ends_of(uid).is_empty() || self.devices_of(uid).next().is_some();
-        if !has_links {
-            self.claims.release_pod(uid);
-        }
-    }
+    Ok(())
 }
 
 /// A MAC address derived from an address that another link may hold, on this or another node: both

@@ -165,7 +165,7 @@ impl NodeReconciler {
             self.apply_step(pod, sandbox, (step, &mut next_index));
         }
         self.announce(pod, sandbox);
-        self.probe(&pod.links, sandbox);
+        self.addressing.probe(&pod.links, sandbox);
     }
 
     fn apply_step(

@@ -47,7 +47,9 @@ impl NodeReconciler {
             self.release_all(&pod.uid);
         } else {
             self.claim_segments(&pod, &mut observed.desired);
-            self.claim_addresses(&pod, &mut observed.desired);
+            let lineage = self.lineage(&pod);
+            let desired = &mut observed.desired;
+            self.addressing.claim(&pod, desired, &lineage);
         }
         let endpoints = match is_final {
             true => Ok(HashMap::new()),
@@ -94,7 +96,7 @@ impl NodeReconciler {
         );
         let freed = self.segments.owners.retain(links.uid(), &kept);
         self.enqueue_others(links.uid(), freed);
-        self.release_addresses(links);
+        self.addressing.release(links);
     }
 
     fn claim_segment(

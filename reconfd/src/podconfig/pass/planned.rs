@@ -7,6 +7,7 @@ use crds::{Reason, claim::DEFAULT_DOMAIN};
 
 use super::{
     acd,
+    addresses::suspend_overlapping,
     backoff::leave_suspended,
     claims::{Claimed, grants},
     observe::{Observed, Reading, Unread},
@@ -102,7 +103,7 @@ impl NodeReconciler {
             carriers: carriers(&links.desired, &reading.inside),
         });
         links.set_present(&reading.present, &reading.candidates);
-        self.suspend_overlapping(links, reading)?;
+        suspend_overlapping(links, reading)?;
         let (granted, probing) = self.wants(links, &reading.inside);
         links.probing = probing;
         let applied = self.applied.get(links.uid());
@@ -160,7 +161,7 @@ impl NodeReconciler {
                 mark: granted.mark.clone(),
             };
             if granted.suspended.is_none() {
-                probing.extend(self.probe_first(links, &mut want));
+                probing.extend(self.addressing.probe_first(links, &mut want));
             }
             wants.push(want);
         }

@@ -186,7 +186,10 @@ impl NodeReconciler {
         let applied = self.applied.remove(uid);
         let ends = applied.iter().flat_map(|applied| applied.host_ends.keys());
         self.host_ends.replace(uid, ends, std::iter::empty());
-        self.probes.iter_mut().for_each(|probes| probes.forget(uid));
+        self.addressing
+            .probes
+            .iter_mut()
+            .for_each(|probes| probes.forget(uid));
         // Its report as a pod without a record stays until its object is deleted.
         if !self.unrecorded.reported.contains_key(uid) {
             self.reports.send(ReportJob::PodGone { uid: uid.into() });
