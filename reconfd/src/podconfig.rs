@@ -71,6 +71,7 @@ pub use event_queue::{EventReceiver, EventSender, event_queue};
 use self::{
     acd::AddressProbes,
     applied::AppliedState,
+    housekeeping::Rounds,
     kernel_ids::{HostEndOwners, NetnsIds},
     networks::Networks,
     pass::SandboxDiscovery,
@@ -129,9 +130,7 @@ pub struct NodeReconciler {
     /// Pods of the next pass.
     dirty: BTreeSet<String>,
     events: EventReceiver,
-    last_housekeeping: Instant,
-    rounds: u32,
-    last_rechecked: Option<String>,
+    rounds: Rounds,
 }
 
 impl NodeReconciler {
@@ -162,9 +161,7 @@ impl NodeReconciler {
             initial_pass_done: false,
             dirty: BTreeSet::new(),
             events,
-            last_housekeeping: Instant::now(),
-            rounds: 0,
-            last_rechecked: None,
+            rounds: Rounds::new(),
         }
     }
 
@@ -193,7 +190,7 @@ impl NodeReconciler {
             self.run_passes()?;
             self.announce_due();
             // After the passes, so that no link change waits for it.
-            if self.last_housekeeping.elapsed() >= HOUSEKEEPING {
+            if self.rounds.is_due(HOUSEKEEPING) {
                 self.housekeep();
             }
         }

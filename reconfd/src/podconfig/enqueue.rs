@@ -45,7 +45,7 @@ impl NodeReconciler {
                 } => self.enqueue_tunnel(&namespace, vni, port),
                 Trigger::Policy => {
                     self.enqueue_all();
-                    self.count_all_again();
+                    self.quota.count_all_again(self.pods.namespaces());
                 }
                 Trigger::ReservedNetworks | Trigger::NodeNetworks => self.refresh_networks(),
                 Trigger::Probed(uid) => {
@@ -58,7 +58,7 @@ impl NodeReconciler {
                 Trigger::All => {
                     self.read_records();
                     self.enqueue_all();
-                    self.count_all_again();
+                    self.quota.count_all_again(self.pods.namespaces());
                     self.reports.defer(ReportJob::AllPodConfigs);
                 }
             }

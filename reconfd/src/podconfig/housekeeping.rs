@@ -1,7 +1,7 @@
 //! Periodic checks of what no event covers: the switch's pin and settings, the peer filter, the
 //! node's own addresses, and one pod per second.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{NodeReconciler, acd::AddressProbes};
 use crate::node::{PinState, links::device::VXLAN, netlink::Error};
@@ -9,17 +9,47 @@ use crate::node::{PinState, links::device::VXLAN, netlink::Error};
 /// Every so many rounds the switch's settings are checked as well.
 const THOROUGH: u32 = 10;
 
+/// When the periodic checks were done.
+pub struct Rounds {
+    last: Instant,
+    pub count: u32,
+    /// The pod that was checked last.
+    rechecked: Option<String>,
+}
+
+impl Rounds {
+    pub fn new() -> Self {
+        Self {
+            last: Instant::now(),
+            count: 0,
+            rechecked: None,
+        }
+    }
+
+    pub fn is_due(&self, interval: Duration) -> bool {
+        self.last.elapsed() >= interval
+    }
+
+    fn begin(&mut self) {
+        self.last = Instant::now();
+        self.count += 1;
+    }
+
+    fn is_thorough(&self) -> bool {
+        self.count.is_multiple_of(THOROUGH)
+    }
+}
+
 impl NodeReconciler {
     pub(super) fn housekeep(&mut self) {
-        self.last_housekeeping = Instant::now();
-        self.rounds += 1;
+        self.rounds.begin();
         self.recheck_next_pod();
         self.read_unread();
         self.retry_discovery();
         let due = self.addressing.probes.as_ref().map(AddressProbes::due);
         self.dirty.extend(due.into_iter().flatten());
         self.keep_tunnels();
-        if self.rounds.is_multiple_of(THOROUGH) {
+        if self.rounds.is_thorough() {
             self.check();
             self.sweep_records();
             self.sweep_namespaces();
@@ -33,7 +63,9 @@ impl NodeReconciler {
 
     /// An unpinned switch is logged once, and again when it is pinned.
     fn keep_switch(&mut self) {
-        let kept = self.machine.ensure_switch(self.rounds % THOROUGH == 1);
+        let kept = self
+            .machine
+            .ensure_switch(self.rounds.count % THOROUGH == 1);
         let is_pinned = matches!(kept, Ok(PinState::Pinned | PinState::Repinned));
         let was_pinned = self.health.set_switch_pinned(is_pinned);
         self.reports.metrics.set_switch_pinned(is_pinned);
@@ -55,7 +87,7 @@ impl NodeReconciler {
     /// Checks what no event covers of tunnels: the filter's rules, and the node's own addresses,
     /// which must not be peers of its own.
     fn keep_tunnels(&mut self) {
-        if !self.machine.filter.is_available() && self.rounds.is_multiple_of(THOROUGH) {
+        if !self.machine.filter.is_available() && self.rounds.is_thorough() {
             self.retry_filter();
         }
         let written = self.machine.filter.verify();
@@ -138,11 +170,11 @@ impl NodeReconciler {
     /// Checks one pod a second for changes without an event (a sysctl in a pod, a route that the
     /// pod has replaced).
     fn recheck_next_pod(&mut self) {
-        let next = self.pods.uid_after(self.last_rechecked.as_deref());
+        let next = self.pods.uid_after(self.rounds.rechecked.as_deref());
         if let Some(applied) = next.as_ref().and_then(|uid| self.applied.get_mut(uid)) {
             applied.seen = false;
         }
         self.dirty.extend(next.clone());
-        self.last_rechecked = next;
+        self.rounds.rechecked = next;
     }
 }

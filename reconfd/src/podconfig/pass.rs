@@ -93,7 +93,8 @@ impl NodeReconciler {
     /// Runs passes until no pod is dirty.
     pub(super) fn run_passes(&mut self) -> io::Result<()> {
         for _ in 0..ROUNDS {
-            self.count_pods();
+            let concerned = self.quota.count(&mut self.pods, &self.stores);
+            self.dirty.extend(concerned);
             if !self.has_work() {
                 break;
             }

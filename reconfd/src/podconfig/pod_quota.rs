@@ -6,7 +6,8 @@ use std::collections::{BTreeSet, HashMap};
 
 use kube::core::SelectorExt as _;
 
-use super::NodeReconciler;
+use super::pods::Pods;
+use crate::source::Stores;
 
 #[derive(Debug, Default)]
 pub struct PodQuota {
@@ -51,47 +52,46 @@ impl PodQuota {
         }
         changed
     }
-}
 
-impl NodeReconciler {
-    pub(super) fn count_all_again(&mut self) {
-        self.quota.stale.extend(self.pods.namespaces());
+    pub fn count_all_again(&mut self, namespaces: impl Iterator<Item = String>) {
+        self.stale.extend(namespaces);
     }
 
-    /// Counts changed namespaces, and enqueues the pods that this concerns.
-    pub(super) fn count_pods(&mut self) {
-        self.quota.stale.extend(self.pods.take_changed());
-        let policies = match self.quota.stale.is_empty() {
-            true => return,
-            false => self.stores.policies(),
+    /// Counts changed namespaces; returns the pods that this concerns.
+    pub fn count(&mut self, pods: &mut Pods, stores: &Stores) -> Vec<String> {
+        self.stale.extend(pods.take_changed());
+        let policies = match self.stale.is_empty() {
+            true => return Vec::new(),
+            false => stores.policies(),
         };
-        for namespace in std::mem::take(&mut self.quota.stale) {
-            let labels = self.stores.namespace_labels(&namespace);
+        let mut concerned = Vec::new();
+        for namespace in std::mem::take(&mut self.stale) {
+            let labels = stores.namespace_labels(&namespace);
             let selected = policy::selecting(policies.iter().map(AsRef::as_ref), &labels);
             let limit = policy::limits(&selected.policies).pods_per_namespace;
             let limit = limit.unwrap_or(usize::MAX);
-            let pods = match self.pods.has_more_than(limit, &namespace) {
-                true => self.counted_pods(&namespace),
+            let counted = match pods.has_more_than(limit, &namespace) {
+                true => counted_pods(pods, stores, &namespace),
                 false => Vec::new(),
             };
-            let changed = self.quota.counted(&namespace, limit, pods);
-            self.dirty.extend(changed);
+            concerned.extend(self.counted(&namespace, limit, counted));
         }
+        concerned
     }
+}
 
-    /// The pods of a namespace that a PodConfig selects and that have a sandbox, the oldest first.
-    fn counted_pods(&self, namespace: &str) -> Vec<String> {
-        let configs = self.stores.podconfigs_of(namespace);
-        let selectors = configs
-            .iter()
-            .filter_map(|config| policy::selector(&config.spec.pod_selector).ok());
-        let selectors: Vec<_> = selectors.collect();
-        let counts = |uid: &String| {
-            let labels = self.pods.labels(uid, &self.stores);
-            !self.pods.is_gone(uid) && selectors.iter().any(|selector| selector.matches(&labels))
-        };
-        self.pods.in_order(namespace, counts)
-    }
+/// The pods of a namespace that a PodConfig selects and that have a sandbox, the oldest first.
+fn counted_pods(pods: &Pods, stores: &Stores, namespace: &str) -> Vec<String> {
+    let configs = stores.podconfigs_of(namespace);
+    let selectors = configs
+        .iter()
+        .filter_map(|config| policy::selector(&config.spec.pod_selector).ok());
+    let selectors: Vec<_> = selectors.collect();
+    let counts = |uid: &String| {
+        let labels = pods.labels(uid, stores);
+        !pods.is_gone(uid) && selectors.iter().any(|selector| selector.matches(&labels))
+    };
+    pods.in_order(namespace, counts)
 }
 
 #[cfg(test)]
