@@ -50,6 +50,8 @@ mod report_queue;
 pub mod reporter;
 /// Segments and their devices.
 pub mod segments;
+/// Steps that take longer than a pass may.
+mod slow_steps;
 /// Garbage collection of state of pods that are gone.
 mod sweep;
 /// Pods without a record.

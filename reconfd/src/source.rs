@@ -84,8 +84,8 @@ pub enum Trigger {
     ReservedNetworks,
     /// The networks of this node.
     NodeNetworks,
-    /// A result of address conflict detection for the pod with this uid.
-    Probed(String),
+    /// A slow step for the pod with this uid has ended.
+    StepEnded(String),
     /// Anything may have changed.
     All,
 }

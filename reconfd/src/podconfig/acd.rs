@@ -4,20 +4,15 @@
 use std::{
     collections::{BTreeSet, HashMap},
     net::IpAddr,
-    sync::mpsc,
-    thread,
     time::{Duration, Instant},
 };
 
 use sandbox_record::netns::Netns;
 
-use super::EventSender;
-use crate::{
-    node::{
-        netlink::Error,
-        probe::{self, ProbeReply, ProbeRequest},
-    },
-    source::Trigger,
+use super::{EventSender, slow_steps::SlowSteps};
+use crate::node::{
+    netlink::Error,
+    probe::{self, ProbeReply, ProbeRequest},
 };
 
 /// How long an answer is valid.
@@ -28,11 +23,12 @@ pub type ProbeKey = (String, String);
 
 /// Running probes and their results.
 pub struct AddressProbes {
-    events: EventSender,
-    sender: mpsc::Sender<(ProbeKey, ProbeRequest, Result<Vec<ProbeReply>, Error>)>,
-    results: mpsc::Receiver<(ProbeKey, ProbeRequest, Result<Vec<ProbeReply>, Error>)>,
+    steps: SlowSteps<StepKey, Result<Vec<ProbeReply>, Error>>,
     links: HashMap<ProbeKey, LinkProbe>,
 }
+
+/// One exchange: the link, its index, and the probed addresses.
+type StepKey = (ProbeKey, u32, Vec<IpAddr>);
 
 #[derive(Debug)]
 struct LinkProbe {
@@ -56,11 +52,8 @@ pub enum ProbeState {
 
 impl AddressProbes {
     pub fn new(events: EventSender) -> Self {
-        let (sender, results) = mpsc::channel();
         Self {
-            events,
-            sender,
-            results,
+            steps: SlowSteps::new(events),
             links: HashMap::new(),
         }
     }
@@ -99,29 +92,21 @@ impl AddressProbes {
         if request.addresses.is_empty() {
             return;
         }
-        let (sender, events, key) = (self.sender.clone(), self.events.clone(), key.clone());
-        let (failed, uid) = (request.clone(), key.clone());
-        let thread = thread::Builder::new().name("probe".into()).spawn(move || {
-            let answers = probe::find_conflicts(&netns, &request);
-            let trigger = Trigger::Probed(key.0.clone());
-            // A reconciler that has ended needs no result.
-            let _ = sender.send((key, request, answers));
-            events.send(trigger);
-        });
-        if let Err(error) = thread {
+        let addresses = request.addresses.clone();
+        let step = (key.clone(), index, addresses.clone());
+        let exchange = move || probe::find_conflicts(&netns, &request);
+        if let Err(error) = self.steps.start((step, &key.0), exchange) {
             let error = Error::io("start a probe thread", &error);
-            let _ = self.sender.send((uid, failed, Err(error)));
+            probe.finished(&addresses, Err(error));
         }
     }
 
     /// Takes over finished results.
     pub fn take(&mut self) {
-        while let Ok((key, request, answers)) = self.results.try_recv() {
-            let Some(probe) = self.links.get_mut(&key) else {
-                continue;
-            };
-            if probe.index == request.index {
-                probe.finished(&request.addresses, answers);
+        for ((key, index, addresses), answers) in self.steps.take() {
+            let probe = self.links.get_mut(&key);
+            if let Some(probe) = probe.filter(|probe| probe.index == index) {
+                probe.finished(&addresses, answers);
             }
         }
     }

@@ -48,7 +48,7 @@ impl NodeReconciler {
                     self.quota.count_all_again(self.pods.namespaces());
                 }
                 Trigger::ReservedNetworks | Trigger::NodeNetworks => self.refresh_networks(),
-                Trigger::Probed(uid) => {
+                Trigger::StepEnded(uid) => {
                     self.addressing
                         .probes
                         .iter_mut()
