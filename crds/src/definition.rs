@@ -7,8 +7,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 use kube::CustomResourceExt as _;
 
 use crate::{
-    AddressClaim, PeerSlice, PodConfig, PodConfigAllowance, PodConfigPolicy, PodReport,
-    ReservedNetworks,
+    AddressClaim, PeerSlice, PodConfig, PodConfigPolicy, PodReport, ReservedNetworks, derived,
 };
 
 pub fn pod_config() -> CustomResourceDefinition {
@@ -19,23 +18,8 @@ pub fn pod_config_policy() -> CustomResourceDefinition {
     published(PodConfigPolicy::crd())
 }
 
-/// A report has no status subresource, so that one request writes all of it.
 pub fn pod_report() -> CustomResourceDefinition {
-    let mut crd = published(PodReport::crd());
-    for version in &mut crd.spec.versions {
-        version.subresources = None;
-    }
-    crd
-}
-
-/// Without CEL rules: the rules were already validated in their policies, and validating 256 of them at once exceeds
-/// the cost budget of the API server.
-pub fn pod_config_allowance() -> CustomResourceDefinition {
-    let mut crd = published(PodConfigAllowance::crd());
-    for_every_schema(&mut crd, &mut |schema| {
-        schema.x_kubernetes_validations = None;
-    });
-    crd
+    published(PodReport::crd())
 }
 
 pub fn peer_slice() -> CustomResourceDefinition {
@@ -51,20 +35,30 @@ pub fn reserved_networks() -> CustomResourceDefinition {
 }
 
 /// All definitions with their file names.
-pub fn all() -> [(&'static str, CustomResourceDefinition); 7] {
-    [
-        ("podconfigs.yaml", pod_config()),
-        ("podconfigpolicies.yaml", pod_config_policy()),
-        ("podconfigallowances.yaml", pod_config_allowance()),
-        ("peerslices.yaml", peer_slice()),
-        ("podreports.yaml", pod_report()),
-        ("addressclaims.yaml", address_claim()),
-        ("reservednetworks.yaml", reserved_networks()),
-    ]
+pub fn all() -> Vec<(String, CustomResourceDefinition)> {
+    let named = |crd: CustomResourceDefinition| {
+        let file = format!("{}.yaml", crd.spec.names.plural);
+        (file, published(crd))
+    };
+    derived().into_iter().map(named).collect()
 }
 
 fn published(mut crd: CustomResourceDefinition) -> CustomResourceDefinition {
     for_every_schema(&mut crd, &mut tidy);
+    match crd.spec.names.kind.as_str() {
+        // One request writes all of it.
+        "PodReport" => {
+            for version in &mut crd.spec.versions {
+                version.subresources = None;
+            }
+        }
+        // The rules were already validated in their policies, and validating 256 of them at once exceeds the cost
+        // budget of the API server.
+        "PodConfigAllowance" => for_every_schema(&mut crd, &mut |schema| {
+            schema.x_kubernetes_validations = None;
+        }),
+        _ => (),
+    }
     crd
 }
 
@@ -127,7 +121,7 @@ mod tests {
         for (name, crd) in all() {
             let crd = serde_json::to_value(crd).unwrap();
             descend(
-                name,
+                &name,
                 &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"],
                 see,
             );
@@ -219,7 +213,7 @@ mod tests {
                 .subresources
                 .as_ref()
                 .and_then(|s| s.status.as_ref());
-            let has_one = ["podconfigs.yaml", "podconfigpolicies.yaml"].contains(&name);
+            let has_one = ["podconfigs.yaml", "podconfigpolicies.yaml"].contains(&name.as_str());
             assert_eq!(status.is_some(), has_one, "{name}");
         }
     }

@@ -3,6 +3,9 @@
 //! Tenants write [`podconfig`], administrators write [`policy`], and [`report`] is the observed state of one pod.
 //! [`reason`] lists all condition reasons.
 
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::CustomResourceExt as _;
+
 /// `PodConfigAllowance`: the effective policy of one namespace.
 pub mod allowance;
 /// `AddressClaim`: the holder of an IP address.
@@ -38,3 +41,16 @@ pub use reserved::{ReservedNetwork, ReservedNetworks, ReservedNetworksSpec};
 
 pub const GROUP: &str = "podconfig.dev";
 pub const VERSION: &str = "v1alpha1";
+
+/// The derived definition of every kind; [`definition`] publishes them.
+fn derived() -> Vec<CustomResourceDefinition> {
+    vec![
+        PodConfig::crd(),
+        PodConfigPolicy::crd(),
+        PodConfigAllowance::crd(),
+        PeerSlice::crd(),
+        PodReport::crd(),
+        AddressClaim::crd(),
+        ReservedNetworks::crd(),
+    ]
+}

@@ -12,7 +12,7 @@ const HEAD: &str = "# Made from crds/src by `make crds`; an edit here is lost.\n
 fn the_yaml_files_are_what_the_types_say() {
     let update = std::env::var_os("UPDATE").is_some();
     for (name, crd) in crds::definition::all() {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(&name);
         let text = format!("{HEAD}{}", serde_saphyr::to_string(&crd).unwrap());
         if update {
             fs::write(&path, &text).unwrap();

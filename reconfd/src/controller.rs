@@ -29,7 +29,7 @@ use crate::{
     args::Listen,
     cli::ControllerConfig,
     http,
-    kinds::{ObjectKind, WatchId},
+    source::kinds::{ObjectKind, WatchId},
 };
 
 /// Actions to be written to the API.

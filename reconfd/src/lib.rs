@@ -21,8 +21,6 @@ pub mod http;
 pub mod installation;
 /// Keeps the switch pinned and the plugin in the chain.
 pub mod keep;
-/// The kinds of objects.
-pub mod kinds;
 /// Lock files of daemon and keeper.
 pub mod lock;
 /// Metrics of the daemon.

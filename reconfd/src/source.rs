@@ -10,16 +10,10 @@ use std::{
 use crds::{PeerSlice, PodConfig, PodConfigPolicy, ReservedNetworks, reserved::Serves};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{
-    Resource,
     core::PartialObjectMeta,
-    runtime::{
-        reflector::{
-            ObjectRef,
-            store::{Store, Writer},
-        },
-        watcher::Event,
-    },
+    runtime::{reflector::ObjectRef, watcher::Event},
 };
+use kubeio::watch::ObjectKey;
 
 /// The Kubernetes API.
 pub mod cluster;
@@ -29,6 +23,8 @@ pub mod directory;
 pub mod freshness;
 /// Initial-sync barrier.
 mod initial_sync;
+/// The kinds of objects.
+pub mod kinds;
 /// The fields of a pod that podconfig reads.
 pub mod pod;
 /// Watch of the record folder.
@@ -40,7 +36,10 @@ mod report_sink;
 /// Validation of manifests by the CRD's schema, defaults and CEL rules.
 pub mod schema;
 
-use self::freshness::Freshness;
+use self::{
+    freshness::Freshness,
+    kinds::{KindStores, KindWriters, ObjectKind, StoredKind},
+};
 pub use self::{initial_sync::InitialSync, pod::Pod, refusal::Refusal, report_sink::ReportSink};
 use crate::scope::precedence;
 
@@ -52,36 +51,20 @@ const NAME_LABEL: &str = "kubernetes.io/metadata.name";
 /// What triggers a reconcile; a source sends it after it has updated the stores.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Trigger {
-    PodConfig {
-        namespace: String,
-        name: String,
-    },
-    /// A policy was added, changed or deleted.
-    Policy,
-    Namespace(String),
+    /// An object was added, changed or deleted: its kind, namespace (empty for a cluster-scoped kind) and name.
+    Object(ObjectKind, ObjectKey),
     /// The peers of a tunnel of this namespace.
     PeerSlice {
         namespace: String,
         vni: i32,
         port: i32,
     },
-    Pod {
-        namespace: String,
-        name: String,
-    },
     /// The hint to this pod's network namespace has changed.
-    Hint {
-        namespace: String,
-        name: String,
-    },
+    Hint { namespace: String, name: String },
     /// The state of the claims of this pod's links has changed.
-    Claims {
-        uid: String,
-    },
+    Claims { uid: String },
     /// The record of this file name; `None` means any record.
     Records(Option<String>),
-    /// The networks that no link may overlap have changed, or are known (again).
-    ReservedNetworks,
     /// The networks of this node.
     NodeNetworks,
     /// A slow step for the pod with this uid has ended.
@@ -93,12 +76,7 @@ pub enum Trigger {
 /// Read access to the object stores. Cheap to clone and to read; a read never waits for the source.
 #[derive(Clone)]
 pub struct Stores {
-    podconfigs: Store<PodConfig>,
-    policies: Store<PodConfigPolicy>,
-    pods: Store<Pod>,
-    namespaces: Store<NamespaceMeta>,
-    peer_slices: Store<PeerSlice>,
-    reserved_networks: Store<ReservedNetworks>,
+    kinds: KindStores,
     networks_confirmed: Freshness,
     served: Arc<RwLock<precedence::ServedScopes>>,
     refusals: Arc<RwLock<Arc<[Refusal]>>>,
@@ -108,12 +86,7 @@ pub struct Stores {
 
 /// Write side of [`Stores`]: a source applies the events of its watches here.
 pub struct StoreWriter {
-    podconfigs: Writer<PodConfig>,
-    policies: Writer<PodConfigPolicy>,
-    pods: Writer<Pod>,
-    namespaces: Writer<NamespaceMeta>,
-    peer_slices: Writer<PeerSlice>,
-    reserved_networks: Writer<ReservedNetworks>,
+    kinds: KindWriters,
     networks_confirmed: Freshness,
     served: Arc<RwLock<precedence::ServedScopes>>,
     refusals: Arc<RwLock<Arc<[Refusal]>>>,
@@ -124,12 +97,7 @@ impl StoreWriter {
     pub fn new() -> Self {
         Self {
             knows_all_pods: false,
-            podconfigs: Writer::default(),
-            policies: Writer::default(),
-            pods: Writer::default(),
-            namespaces: Writer::default(),
-            peer_slices: Writer::default(),
-            reserved_networks: Writer::default(),
+            kinds: KindWriters::default(),
             networks_confirmed: Freshness::default(),
             served: Arc::default(),
             refusals: Arc::new(RwLock::new(Arc::new([]))),
@@ -147,12 +115,7 @@ impl StoreWriter {
     pub fn stores(&self) -> Stores {
         Stores {
             knows_all_pods: self.knows_all_pods,
-            podconfigs: self.podconfigs.as_reader(),
-            policies: self.policies.as_reader(),
-            pods: self.pods.as_reader(),
-            namespaces: self.namespaces.as_reader(),
-            peer_slices: self.peer_slices.as_reader(),
-            reserved_networks: self.reserved_networks.as_reader(),
+            kinds: self.kinds.stores(),
             networks_confirmed: self.networks_confirmed.clone(),
             served: self.served.clone(),
             refusals: self.refusals.clone(),
@@ -161,38 +124,13 @@ impl StoreWriter {
 
     /// Marks all stores as initialised, so that readers do not wait for empty ones.
     pub fn ready(&mut self) {
-        self.podconfig(&Event::Init);
-        self.podconfig(&Event::InitDone);
-        self.policy(&Event::Init);
-        self.policy(&Event::InitDone);
-        self.pod(&Event::Init);
-        self.pod(&Event::InitDone);
-        self.namespace(&Event::Init);
-        self.namespace(&Event::InitDone);
-        self.peer_slice(&Event::Init);
-        self.peer_slice(&Event::InitDone);
-        self.reserved_networks(&Event::Init);
-        self.reserved_networks(&Event::InitDone);
+        self.kinds.ready();
     }
 
-    pub fn podconfig(&mut self, event: &Event<PodConfig>) {
-        self.podconfigs.apply_watcher_event(event);
+    pub fn apply<K: StoredKind>(&mut self, event: &Event<K>) {
+        K::writer(&mut self.kinds).apply_watcher_event(event);
     }
-    pub fn policy(&mut self, event: &Event<PodConfigPolicy>) {
-        self.policies.apply_watcher_event(event);
-    }
-    pub fn pod(&mut self, event: &Event<Pod>) {
-        self.pods.apply_watcher_event(event);
-    }
-    pub fn namespace(&mut self, event: &Event<NamespaceMeta>) {
-        self.namespaces.apply_watcher_event(event);
-    }
-    pub fn peer_slice(&mut self, event: &Event<PeerSlice>) {
-        self.peer_slices.apply_watcher_event(event);
-    }
-    pub fn reserved_networks(&mut self, event: &Event<ReservedNetworks>) {
-        self.reserved_networks.apply_watcher_event(event);
-    }
+
     /// Sets which namespaces an installation serves; returns whether that has changed.
     pub fn serves(&mut self, installation: &str, serves: Option<Serves>) -> bool {
         let mut served = self.served.write().unwrap_or_else(PoisonError::into_inner);
@@ -217,42 +155,53 @@ impl Default for StoreWriter {
 }
 
 impl Stores {
+    pub fn get<K: StoredKind>(&self, namespace: &str, name: &str) -> Option<Arc<K>> {
+        let reference = match namespace {
+            "" => ObjectRef::new(name),
+            namespace => ObjectRef::new(name).within(namespace),
+        };
+        K::store(&self.kinds).get(&reference)
+    }
+    pub fn all<K: StoredKind>(&self) -> Vec<Arc<K>> {
+        K::store(&self.kinds).state()
+    }
+    pub fn all_in<K: StoredKind>(&self, namespace: &str) -> Vec<Arc<K>> {
+        let is_there = |object: &K| object.meta().namespace.as_deref() == Some(namespace);
+        K::store(&self.kinds).state_filter(is_there)
+    }
+
     pub fn podconfig(&self, namespace: &str, name: &str) -> Option<Arc<PodConfig>> {
-        self.podconfigs.get(&ObjectRef::new(name).within(namespace))
+        self.get(namespace, name)
     }
     pub fn podconfigs(&self) -> Vec<Arc<PodConfig>> {
-        self.podconfigs.state()
+        self.all()
     }
     pub fn podconfigs_of(&self, namespace: &str) -> Vec<Arc<PodConfig>> {
-        self.podconfigs
-            .state_filter(|podconfig| is_in(podconfig, namespace))
+        self.all_in(namespace)
     }
     pub fn policies(&self) -> Vec<Arc<PodConfigPolicy>> {
-        self.policies.state()
+        self.all()
     }
     pub fn pod(&self, namespace: &str, name: &str) -> Option<Arc<Pod>> {
-        self.pods.get(&ObjectRef::new(name).within(namespace))
+        self.get(namespace, name)
     }
     /// Whether absence from the pod store means that the pod does not exist.
     pub fn knows_all_pods(&self) -> bool {
         self.knows_all_pods
     }
     pub fn pods(&self) -> Vec<Arc<Pod>> {
-        self.pods.state()
+        self.all()
     }
     pub fn pods_of(&self, namespace: &str) -> Vec<Arc<Pod>> {
-        self.pods.state_filter(|pod| is_in(pod, namespace))
+        self.all_in(namespace)
     }
-
     pub fn peer_slices_of(&self, namespace: &str) -> Vec<Arc<PeerSlice>> {
-        self.peer_slices
-            .state_filter(|slice| is_in(slice, namespace))
+        self.all_in(namespace)
     }
-
     /// What the controller of this installation publishes: the networks that no link may overlap, and the sources
     /// that it has read.
     pub fn reserved_networks(&self) -> Vec<Arc<ReservedNetworks>> {
-        self.reserved_networks.state()
+        self.all()
     }
     /// When the controller last confirmed that these are all; valid for [`address::inventory::VALID_FOR`].
     pub fn networks_confirmed(&self) -> Option<Instant> {
@@ -267,7 +216,7 @@ impl Stores {
 
     /// The labels of a namespace. One without an object exists all the same, with the label of its name alone.
     pub fn namespace_labels(&self, name: &str) -> BTreeMap<String, String> {
-        let namespace = self.namespaces.get(&ObjectRef::new(name));
+        let namespace = self.get::<NamespaceMeta>("", name);
         let labels = namespace.and_then(|namespace| namespace.metadata.labels.clone());
         let mut labels = labels.unwrap_or_default();
         labels.insert(NAME_LABEL.into(), name.into());
@@ -281,10 +230,6 @@ impl Stores {
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
     }
-}
-
-fn is_in(object: &impl Resource, namespace: &str) -> bool {
-    object.meta().namespace.as_deref() == Some(namespace)
 }
 
 #[cfg(test)]
@@ -307,7 +252,7 @@ mod tests {
         namespace.metadata.name = Some("tenant-a".into());
         namespace.metadata.labels =
             Some(BTreeMap::from([(NAME_LABEL.into(), "kube-system".into())]));
-        writer.namespace(&Event::Apply(namespace));
+        writer.apply(&Event::Apply(namespace));
         assert_eq!(
             writer.stores().namespace_labels("tenant-a")[NAME_LABEL],
             "tenant-a"

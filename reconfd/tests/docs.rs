@@ -26,19 +26,25 @@ fn read(path: &str) -> String {
 
 /// Every page for users and contributors.
 fn pages() -> Vec<String> {
-    let mut pages: Vec<String> = ["", "install/", "docs/", "docs/reference/"]
-        .iter()
-        .flat_map(|folder| {
-            let files = fs::read_dir(top().join(folder)).unwrap();
-            files.map(move |file| {
-                format!(
-                    "{folder}{}",
-                    file.unwrap().file_name().into_string().unwrap()
-                )
-            })
+    let mut pages: Vec<String> = [
+        "",
+        "install/",
+        "docs/",
+        "docs/reference/",
+        "docs/contributing/",
+    ]
+    .iter()
+    .flat_map(|folder| {
+        let files = fs::read_dir(top().join(folder)).unwrap();
+        files.map(move |file| {
+            format!(
+                "{folder}{}",
+                file.unwrap().file_name().into_string().unwrap()
+            )
         })
-        .filter(|name| name.ends_with(".md"))
-        .collect();
+    })
+    .filter(|name| name.ends_with(".md"))
+    .collect();
     pages.sort();
     pages
 }
@@ -89,16 +95,13 @@ fn every_reason_is_explained() {
 
 #[test]
 fn every_kind_and_definition_is_listed() {
-    let definitions = crds::definition::all().map(|(_, definition)| definition);
-    let kinds = definitions
-        .clone()
-        .map(|definition| definition.spec.names.kind);
-    assert_eq!(listed("docs/concepts.md", "Objects"), BTreeSet::from(kinds));
-    let names = definitions.map(|definition| definition.metadata.name.unwrap());
-    assert_eq!(
-        listed("install/README.md", "Definitions"),
-        BTreeSet::from(names)
-    );
+    let definitions = crds::definition::all();
+    let kinds = definitions.iter();
+    let kinds: Names = kinds.map(|(_, of)| of.spec.names.kind.clone()).collect();
+    assert_eq!(listed("docs/concepts.md", "Objects"), kinds);
+    let names = definitions.into_iter();
+    let names: Names = names.filter_map(|(_, of)| of.metadata.name).collect();
+    assert_eq!(listed("install/README.md", "Definitions"), names);
 }
 
 #[test]

@@ -16,11 +16,11 @@ use super::{
     reconcile_key::{Delay, ReconcileKey, Requeue},
 };
 use crate::{
-    kinds::ObjectKind,
     scope::{
         Scope,
         precedence::{Earlier, ServedScopes},
     },
+    source::kinds::ObjectKind,
 };
 
 /// Node-local bridges.
@@ -196,8 +196,8 @@ impl ClusterIndex {
     }
 
     /// Number of objects of each kind.
-    pub fn counts(&self) -> [(ObjectKind, usize); 10] {
-        ObjectKind::ALL.map(|kind| {
+    pub fn counts(&self) -> impl Iterator<Item = (ObjectKind, usize)> {
+        ObjectKind::of_controller().map(|kind| {
             let all = match kind {
                 ObjectKind::Node => self.nodes.len(),
                 ObjectKind::AddressClaim => self.claims.len(),

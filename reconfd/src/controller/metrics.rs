@@ -17,7 +17,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use crate::{address::sources::ALL, http::Encode, kinds::ObjectKind};
+use crate::{address::sources::ALL, http::Encode, source::kinds::ObjectKind};
 
 const OK: &str = "ok";
 const FAILED: &str = "failed";
@@ -119,7 +119,7 @@ impl ControllerSeries {
 impl Metrics {
     /// Initializes all series, so that they are exported as zero.
     fn initialize(&self) {
-        for kind in ObjectKind::ALL {
+        for kind in ObjectKind::of_controller() {
             self.set_kind(kind, 0, false);
         }
         for kind in WRITTEN {

@@ -23,9 +23,11 @@ use super::{
     objects::Node,
 };
 use crate::{
-    kinds::{ObjectKind, WatchId},
     scope::Scope,
-    source::{NamespaceMeta, Pod},
+    source::{
+        NamespaceMeta, Pod,
+        kinds::{ObjectKind, WatchId},
+    },
 };
 
 /// An update of one watch.

@@ -3,34 +3,18 @@
 use kube::core::SelectorExt as _;
 
 use super::{NodeReconciler, acd::AddressProbes, reporter::ReportJob};
-use crate::source::Trigger;
+use crate::source::{Trigger, kinds::ObjectKind};
 
 impl NodeReconciler {
     /// Handles all pending events.
     pub(super) fn handle_events(&mut self) {
         while let Ok(trigger) = self.events.triggers.try_recv() {
             match trigger {
-                Trigger::PodConfig { namespace, name } => {
-                    self.enqueue_selected(&namespace, &name);
-                    self.enqueue_orphans();
-                    self.unrecorded.mark_stale(&namespace);
-                    self.quota.count_again(&namespace);
-                    self.reports.defer(ReportJob::PodConfig { namespace, name });
-                }
-                Trigger::Pod { namespace, name } => {
-                    self.enqueue(self.pods.uids_of(&namespace, &name));
-                    // The orphan's object may be the last that kept its links.
-                    self.dirty.extend(self.unrecorded.orphans.iter().cloned());
-                    self.quota.count_again(&namespace);
-                    self.unrecorded.discover_in(&namespace);
+                Trigger::Object(kind, (namespace, name)) => {
+                    self.object_changed(kind, namespace, name);
                 }
                 Trigger::Claims { uid } => self.enqueue([uid]),
                 Trigger::Hint { namespace, .. } => self.unrecorded.discover_in(&namespace),
-                Trigger::Namespace(namespace) => {
-                    self.enqueue_namespace(&namespace);
-                    self.quota.count_again(&namespace);
-                    self.unrecorded.mark_stale(&namespace);
-                }
                 Trigger::Records(file) => {
                     let touched = match file {
                         Some(file) => self.read_record(&file),
@@ -43,11 +27,7 @@ impl NodeReconciler {
                     vni,
                     port,
                 } => self.enqueue_tunnel(&namespace, vni, port),
-                Trigger::Policy => {
-                    self.enqueue_all();
-                    self.quota.count_all_again(self.pods.namespaces());
-                }
-                Trigger::ReservedNetworks | Trigger::NodeNetworks => self.refresh_networks(),
+                Trigger::NodeNetworks => self.refresh_networks(),
                 Trigger::StepEnded(uid) => {
                     self.addressing
                         .probes
@@ -62,6 +42,38 @@ impl NodeReconciler {
                     self.reports.defer(ReportJob::AllPodConfigs);
                 }
             }
+        }
+    }
+
+    /// Enqueues what depends on an object: the place where the reconciler of a kind registers.
+    fn object_changed(&mut self, kind: ObjectKind, namespace: String, name: String) {
+        match kind {
+            ObjectKind::PodConfig => {
+                self.enqueue_selected(&namespace, &name);
+                self.enqueue_orphans();
+                self.unrecorded.mark_stale(&namespace);
+                self.quota.count_again(&namespace);
+                self.reports.defer(ReportJob::PodConfig { namespace, name });
+            }
+            ObjectKind::Pod => {
+                self.enqueue(self.pods.uids_of(&namespace, &name));
+                // The orphan's object may be the last that kept its links.
+                self.dirty.extend(self.unrecorded.orphans.iter().cloned());
+                self.quota.count_again(&namespace);
+                self.unrecorded.discover_in(&namespace);
+            }
+            ObjectKind::Namespace => {
+                self.enqueue_namespace(&name);
+                self.quota.count_again(&name);
+                self.unrecorded.mark_stale(&name);
+            }
+            ObjectKind::PodConfigPolicy => {
+                self.enqueue_all();
+                self.quota.count_all_again(self.pods.namespaces());
+            }
+            ObjectKind::ReservedNetworks => self.refresh_networks(),
+            // Claims and slices have triggers of their own; the others concern no pod here.
+            _ => (),
         }
     }
 

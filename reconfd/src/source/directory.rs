@@ -8,6 +8,7 @@ mod documents;
 mod identity;
 mod index;
 mod key;
+mod object;
 mod open;
 mod parse;
 mod reader;

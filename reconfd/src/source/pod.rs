@@ -99,6 +99,26 @@ pub struct PodCondition {
 }
 
 impl Pod {
+    /// Compares only used fields: the status of a running pod changes all the time.
+    pub fn has_same_fields(old: &Self, new: &Self) -> bool {
+        let annotation = |pod: &Self| {
+            let annotations = pod.metadata.annotations.as_ref();
+            annotations.and_then(|all| all.get(NETWORK_STATUS).cloned())
+        };
+        let awaits_gate = |pod: &Self| pod.waits_for_links();
+        let used_fields = |pod: &Self| {
+            let gate = pod.gate().cloned();
+            (gate, pod.has_ended(), annotation(pod), awaits_gate(pod))
+        };
+        let is_going = |pod: &Self| pod.metadata.deletion_timestamp.is_some();
+        old.metadata.uid == new.metadata.uid
+            && old.metadata.labels == new.metadata.labels
+            && old.spec == new.spec
+            && old.status.pod_ips == new.status.pod_ips
+            && is_going(old) == is_going(new)
+            && used_fields(old) == used_fields(new)
+    }
+
     /// Whether the pod becomes ready only with its links.
     pub fn has_gate(&self) -> bool {
         let mut gates = self.spec.readiness_gates.iter();

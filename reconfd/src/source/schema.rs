@@ -20,6 +20,7 @@ use self::{
     field_error::{FieldErrors, FieldPath, shown},
     schema_node::SchemaNode,
 };
+use super::kinds::ObjectKind;
 
 /// An invalid field of an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -130,14 +131,16 @@ impl Schema {
 
 /// Compiled at the first use and never dropped: five small trees.
 static KINDS: LazyLock<Vec<Schema>> = LazyLock::new(|| {
-    let compiled = |crd| Schema::of(&crd).expect("a test compiles every CRD of this project");
-    vec![
-        compiled(crds::definition::pod_config()),
-        compiled(crds::definition::pod_config_policy()),
-        compiled(crds::definition::peer_slice()),
-        Schema::metadata_only("Pod", true),
-        Schema::metadata_only("Namespace", false),
-    ]
+    let definitions = crds::definition::all();
+    let compiled = |kind: ObjectKind| {
+        let is_it = |crd: &&CustomResourceDefinition| crd.spec.names.kind == kind.as_str();
+        let mut all = definitions.iter().map(|(_, crd)| crd);
+        match all.find(is_it) {
+            Some(crd) => Schema::of(crd).expect("a test compiles every CRD of this project"),
+            None => Schema::metadata_only(kind.as_str(), kind.row().has_namespace),
+        }
+    };
+    ObjectKind::manifests().map(compiled).collect()
 });
 
 impl fmt::Display for FieldError {

@@ -10,9 +10,8 @@ mod statuses;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
-use crds::{AddressClaim, PeerSlice, PodConfigAllowance, PodReport, ReservedNetworks};
 use k8s_openapi::{
-    ClusterResourceScope, NamespaceResourceScope,
+    NamespaceResourceScope,
     api::{
         apps::v1::{DaemonSet, Deployment},
         core::v1::Pod,
@@ -20,13 +19,15 @@ use k8s_openapi::{
 };
 use kube::{
     Api, Client, Resource, ResourceExt as _,
-    api::{DeleteParams, ListParams},
+    api::{DeleteParams, DynamicObject, ListParams},
+    core::{ApiResource, gvk::GroupVersionKind},
 };
 use kubeio::client;
 use serde::de::DeserializeOwned;
 
 use self::progress::Progress;
 use super::{LinkPolicy, UninstallConfig};
+use crate::source::kinds::{ObjectKind, Removal};
 
 const UNINSTALL: &str = "podconfig-uninstall";
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
@@ -38,20 +39,16 @@ pub async fn uninstall(config: &UninstallConfig) -> anyhow::Result<()> {
     end::<Deployment>(&client, namespace, "podconfig-controller").await?;
     wait_for_nodes(config, &client).await?;
     statuses::write(config, &client).await?;
-    remove_all::<PodReport>(config, &client).await?;
-    remove_all::<PodConfigAllowance>(config, &client).await?;
-    remove_all::<PeerSlice>(config, &client).await?;
-    let own = &config.node.installation.name;
-    remove_own(&client, |networks: &ReservedNetworks| {
-        networks.spec.installation == *own
-    })
-    .await?;
-    // The address of a kept link stays claimed, although no daemon manages the link any more.
-    if config.links == LinkPolicy::Remove {
-        remove_own(&client, |claim: &AddressClaim| {
-            claim.spec.installation == *own
-        })
-        .await?;
+    for kind in ObjectKind::ALL {
+        match kind.row().uninstall {
+            Removal::Nothing => (),
+            Removal::Served => remove_all(config, &client, *kind).await?,
+            Removal::OfInstallation => remove_own(config, &client, *kind).await?,
+            Removal::WithLinks if config.links == LinkPolicy::Remove => {
+                remove_own(config, &client, *kind).await?;
+            }
+            Removal::WithLinks => (),
+        }
     }
     tracing::info!(
         "podconfig is uninstalled from the nodes; PodConfigs and policies stay as long as their definitions"
@@ -125,73 +122,89 @@ async fn progress_of(config: &UninstallConfig, client: &Client) -> anyhow::Resul
     Ok(Progress::of(&set, &pods.items))
 }
 
-/// The namespaces to list objects in: each served one, or `None` for all.
-fn namespaces(config: &UninstallConfig) -> Vec<Option<&str>> {
-    match config.scope.is_limited() {
-        true => {
-            let names = config.scope.namespaces.iter();
-            names.map(|name| Some(name.as_str())).collect()
-        }
-        false => vec![None],
+/// The resource of a kind.
+fn resource(kind: ObjectKind) -> ApiResource {
+    let row = kind.row();
+    let (group, version) = row
+        .api_version
+        .split_once('/')
+        .unwrap_or(("", row.api_version));
+    let kind = GroupVersionKind::gvk(group, version, kind.as_str());
+    ApiResource::from_gvk_with_plural(&kind, row.resource)
+}
+
+/// One handle for each served namespace, or one for all.
+fn served_apis(
+    config: &UninstallConfig,
+    client: &Client,
+    resource: &ApiResource,
+) -> Vec<Api<DynamicObject>> {
+    if !config.scope.is_limited() {
+        return vec![Api::all_with(client.clone(), resource)];
     }
+    let names = config.scope.namespaces.iter();
+    names
+        .map(|name| Api::namespaced_with(client.clone(), name, resource))
+        .collect()
 }
 
 /// Deletes all objects of a kind in the namespaces that this installation serves.
-async fn remove_all<K>(config: &UninstallConfig, client: &Client) -> anyhow::Result<()>
-where
-    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
-        + Clone
-        + DeserializeOwned
-        + std::fmt::Debug,
-{
-    let kind = K::plural(&());
+async fn remove_all(
+    config: &UninstallConfig,
+    client: &Client,
+    kind: ObjectKind,
+) -> anyhow::Result<()> {
+    let (resource, plural) = (resource(kind), kind.plural());
     let mut removed = 0;
-    for namespace in namespaces(config) {
-        let api: Api<K> = match namespace {
-            Some(name) => Api::namespaced(client.clone(), name),
-            None => Api::all(client.clone()),
-        };
+    for api in served_apis(config, client, &resource) {
         let found = match api.list_metadata(&ListParams::default()).await {
             // No such kind: its definition is gone, and all objects with it.
             Err(kube::Error::Api(status)) if status.code == 404 => return Ok(()),
-            found => found.with_context(|| format!("list {kind}"))?,
+            found => found.with_context(|| format!("list {plural}"))?,
         };
         for object in found.items {
             let namespace = object.namespace().unwrap_or_default();
             if config.scope.serves(&namespace) {
-                end::<K>(client, &namespace, &object.name_any()).await?;
+                let within = Api::namespaced_with(client.clone(), &namespace, &resource);
+                remove(&within, kind, &object.name_any()).await?;
                 removed += 1;
             }
         }
     }
-    tracing::info!(removed, "removed all {kind}");
+    tracing::info!(removed, "removed all {plural}");
     Ok(())
 }
 
 /// Deletes the cluster-scoped objects of this installation.
-async fn remove_own<K>(client: &Client, is_own: impl Fn(&K) -> bool) -> anyhow::Result<()>
-where
-    K: Resource<Scope = ClusterResourceScope, DynamicType = ()>
-        + Clone
-        + DeserializeOwned
-        + std::fmt::Debug,
-{
-    let kind = K::plural(&());
-    let objects: Api<K> = Api::all(client.clone());
+async fn remove_own(
+    config: &UninstallConfig,
+    client: &Client,
+    kind: ObjectKind,
+) -> anyhow::Result<()> {
+    let plural = kind.plural();
+    let objects: Api<DynamicObject> = Api::all_with(client.clone(), &resource(kind));
     let found = match objects.list(&ListParams::default()).await {
         // No such kind: its definition is gone, and all objects with it.
         Err(kube::Error::Api(status)) if status.code == 404 => return Ok(()),
-        found => found.with_context(|| format!("list {kind}"))?,
+        found => found.with_context(|| format!("list {plural}"))?,
     };
+    let own = &config.node.installation.name;
+    let is_own = |object: &&DynamicObject| object.data["spec"]["installation"] == **own;
     let mut removed = 0;
-    for object in found.items.iter().filter(|object| is_own(object)) {
-        let name = object.name_any();
-        match objects.delete(&name, &DeleteParams::background()).await {
-            Err(kube::Error::Api(status)) if status.code == 404 => (),
-            deleted => drop(deleted.with_context(|| format!("delete {} {name}", K::kind(&())))?),
-        }
+    for object in found.items.iter().filter(is_own) {
+        remove(&objects, kind, &object.name_any()).await?;
         removed += 1;
     }
-    tracing::info!(removed, "removed all {kind} of this installation");
+    tracing::info!(removed, "removed all {plural} of this installation");
     Ok(())
+}
+
+/// Deletes an object, if it exists.
+async fn remove(objects: &Api<DynamicObject>, kind: ObjectKind, name: &str) -> anyhow::Result<()> {
+    match objects.delete(name, &DeleteParams::background()).await {
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+        deleted => deleted
+            .map(drop)
+            .with_context(|| format!("delete {} {name}", kind.as_str())),
+    }
 }

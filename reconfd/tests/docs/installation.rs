@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use reconfd::source::kinds::{KindRow, ObjectKind};
 use serde_json::Value;
 
 use crate::{Names, in_code, listed, read, rows};
@@ -106,6 +107,65 @@ fn every_right_is_listed() {
         assert_eq!(listed_rights(&rows), granted(&files, of), "{of}");
     }
     assert!(roles.len() > 7, "{roles:?}");
+}
+
+/// The rights of a role to objects of the kinds in the table.
+fn granted_to_kinds(role: &str) -> Names {
+    let kinds: Names = ObjectKind::ALL
+        .iter()
+        .map(|kind| kind.plural().to_owned())
+        .collect();
+    let mut rights = granted(&["install/install.yaml"], role);
+    rights.retain(|right| {
+        right
+            .split_once(' ')
+            .is_some_and(|(_, of)| kinds.contains(of))
+    });
+    rights
+}
+
+fn expected(is_read: impl Fn(&KindRow) -> bool, writes: impl Fn(&KindRow) -> Verbs) -> Names {
+    let of_kind = |kind: &ObjectKind| {
+        let row = kind.row();
+        let reads: Verbs = match is_read(row) {
+            true => &["get", "list", "watch"],
+            false => &[],
+        };
+        let verbs = reads.iter().chain(writes(row));
+        verbs
+            .map(|verb| format!("{verb} {}", row.resource))
+            .collect::<Vec<_>>()
+    };
+    ObjectKind::ALL.iter().flat_map(of_kind).collect()
+}
+
+type Verbs = &'static [&'static str];
+
+#[test]
+fn the_roles_grant_what_the_table_of_kinds_expects() {
+    let daemon = expected(|row| row.daemon.is_some(), |row| row.daemon_writes);
+    assert_eq!(granted_to_kinds("podconfig-daemon"), daemon);
+    let controller = expected(|row| row.controller, |row| row.controller_writes);
+    assert_eq!(granted_to_kinds("podconfig-controller"), controller);
+    assert!(daemon.len() > 20 && controller.len() > 30);
+}
+
+/// Where a kind has namespaces, its rights are given in these alone.
+#[test]
+fn the_table_of_kinds_has_the_scopes_of_the_definitions() {
+    let definitions = crds::definition::all();
+    for (_, definition) in &definitions {
+        let spec = &definition.spec;
+        let kind = ObjectKind::ALL
+            .iter()
+            .find(|kind| kind.as_str() == spec.names.kind);
+        let kind = kind.unwrap_or_else(|| panic!("{} has no row", spec.names.kind));
+        let row = kind.row();
+        let version = &spec.versions[0].name;
+        assert_eq!(row.resource, spec.names.plural);
+        assert_eq!(row.api_version, format!("{}/{version}", spec.group));
+        assert_eq!(row.has_namespace, spec.scope == "Namespaced", "{kind:?}");
+    }
 }
 
 #[test]

@@ -20,7 +20,7 @@ use crate::{
         peers::TunnelEndpoints,
         reconcile_key::{Delay, ReconcileKey, Requeue, SegmentKey},
     },
-    kinds::ObjectKind,
+    source::kinds::ObjectKind,
 };
 
 /// Orphaned reports.
@@ -204,10 +204,7 @@ impl NamespaceState {
             ObjectKind::PodReport => self.reports.len(),
             ObjectKind::PodConfigAllowance => usize::from(self.allowance.is_some()),
             ObjectKind::PeerSlice => self.slices.len(),
-            ObjectKind::ReservedNetworks
-            | ObjectKind::Node
-            | ObjectKind::PodConfigPolicy
-            | ObjectKind::AddressClaim => 0,
+            _ => 0,
         }
     }
 

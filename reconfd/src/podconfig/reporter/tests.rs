@@ -13,7 +13,7 @@ fn teller(phase: &str) -> (Reporter, cluster::WriteQueue) {
         "spec": {"nodeName": "n0"}, "status": {"phase": phase},
     }))
     .unwrap_or_default();
-    writer.pod(&Event::Apply(pod));
+    writer.apply(&Event::Apply(pod));
     let mut report = PodReport::new("a", crds::report::PodReportSpec::default());
     report.metadata.namespace = Some("t".into());
     report.status = Some(PodReportStatus {

@@ -3,15 +3,9 @@
 
 use std::time::Instant;
 
-use crds::{AddressClaim, PeerSlice, PodConfig, PodConfigPolicy, ReservedNetworks};
+use crds::{AddressClaim, PeerSlice, ReservedNetworks};
 use k8s_openapi::jiff::Timestamp;
-use kube::{
-    Resource,
-    runtime::{
-        reflector::{ObjectRef, store::Store},
-        watcher::Event,
-    },
-};
+use kube::{Resource, runtime::watcher::Event};
 use kubeio::watch::{ObjectEvent, ObjectKey};
 
 use super::retired::Retired;
@@ -19,8 +13,9 @@ use crate::{
     address::claims::{ClaimAllocator, claim_meta::ClaimName},
     scope::Scope,
     source::{
-        NamespaceMeta, Pod, StoreWriter, Stores, Trigger, freshness::first_confirmation,
-        pod::NETWORK_STATUS,
+        StoreWriter, Stores, Trigger,
+        freshness::first_confirmation,
+        kinds::{ObjectKind, StoredKind},
     },
 };
 
@@ -54,30 +49,15 @@ impl StoreUpdater {
         }
     }
 
-    pub fn podconfig(&mut self, object_event: ObjectEvent<PodConfig>) -> Option<Trigger> {
-        let (namespace, name) = self.served(&object_event)?;
-        let (event, is_new) = event(object_event, &self.stores.podconfigs, |old, new| {
-            old.spec == new.spec && is_same(old, new)
-        })?;
-        self.writer.podconfig(&event);
-        is_new.then_some(Trigger::PodConfig { namespace, name })
-    }
-
-    pub fn policy(&mut self, object_event: ObjectEvent<PodConfigPolicy>) -> Option<Trigger> {
-        let (event, is_new) = event(object_event, &self.stores.policies, |old, new| {
-            old.spec == new.spec && is_same(old, new)
-        })?;
-        self.writer.policy(&event);
-        is_new.then_some(Trigger::Policy)
-    }
-
-    pub fn namespace(&mut self, object_event: ObjectEvent<NamespaceMeta>) -> Option<Trigger> {
-        let (_, name) = object_event.key();
-        let (event, is_new) = event(object_event, &self.stores.namespaces, |old, new| {
-            old.metadata.labels == new.metadata.labels
-        })?;
-        self.writer.namespace(&event);
-        is_new.then_some(Trigger::Namespace(name))
+    /// For a kind that is only stored.
+    pub fn store<K: StoredKind>(&mut self, object_event: ObjectEvent<K>) -> Option<Trigger> {
+        let key = self.served(&object_event)?;
+        let (event, is_new) = self.event(object_event)?;
+        self.writer.apply(&event);
+        let (Event::Apply(object) | Event::Delete(object)) = &event else {
+            return None;
+        };
+        is_new.then(|| K::trigger(key, object))
     }
 
     /// A deleted slice stays in force for a while.
@@ -87,10 +67,7 @@ impl StoreUpdater {
         now: Instant,
     ) -> Option<Trigger> {
         let key = self.served(&object_event)?;
-        let is_known = || {
-            let known = self.stores.peer_slices.get(&reference(&key.0, &key.1));
-            known.is_some()
-        };
+        let is_known = || self.stores.get::<PeerSlice>(&key.0, &key.1).is_some();
         match object_event {
             ObjectEvent::Deleted(_) if is_known() => {
                 self.retired.deleted(key, now);
@@ -119,27 +96,21 @@ impl StoreUpdater {
     }
 
     fn put_slice(&mut self, object_event: ObjectEvent<PeerSlice>) -> Option<Trigger> {
-        let (namespace, name) = self.served(&object_event)?;
-        let known = self.stores.peer_slices.get(&reference(&namespace, &name));
-        let (event, is_new) = event(object_event, &self.stores.peer_slices, |old, new| {
-            old.spec == new.spec
-        })?;
-        self.writer.peer_slice(&event);
-        let (Event::Apply(slice) | Event::Delete(slice)) = &event else {
-            return None;
-        };
+        let (namespace, name) = object_event.key();
+        let known = self.stores.get::<PeerSlice>(&namespace, &name);
         let segment = |slice: &PeerSlice| (slice.spec.vni, slice.spec.port);
-        let (vni, port) = segment(slice);
-        // A slice that changes its segment affects both.
-        let change = match known.is_some_and(|known| segment(&known) != (vni, port)) {
-            true => Trigger::Namespace(namespace),
-            false => Trigger::PeerSlice {
-                namespace,
-                vni,
-                port,
-            },
+        let moves = match (&known, &object_event) {
+            (Some(known), ObjectEvent::Applied(slice)) => segment(known) != segment(slice),
+            _ => false,
         };
-        is_new.then_some(change)
+        let trigger = self.store(object_event);
+        // A slice that changes its segment affects both.
+        match moves {
+            true => {
+                trigger.map(|_| Trigger::Object(ObjectKind::Namespace, (String::new(), namespace)))
+            }
+            false => trigger,
+        }
     }
 
     /// Of other installations, only the namespaces that they serve are used.
@@ -149,7 +120,12 @@ impl StoreUpdater {
     ) -> Option<Trigger> {
         let is_served_otherwise = self.serves(&object_event);
         let is_new = self.own_networks(object_event);
-        (is_served_otherwise || is_new.is_some()).then_some(Trigger::ReservedNetworks)
+        (is_served_otherwise || is_new.is_some()).then(|| {
+            Trigger::Object(
+                ObjectKind::ReservedNetworks,
+                (String::new(), self.installation.clone()),
+            )
+        })
     }
 
     fn serves(&mut self, object_event: &ObjectEvent<ReservedNetworks>) -> bool {
@@ -175,11 +151,8 @@ impl StoreUpdater {
         if rest.is_empty() {
             self.renewed(&object_event);
         }
-        let (event, is_new) = event(object_event, &self.stores.reserved_networks, |old, new| {
-            let (old, new) = (&old.spec, &new.spec);
-            (&old.networks, &old.sources) == (&new.networks, &new.sources)
-        })?;
-        self.writer.reserved_networks(&event);
+        let (event, is_new) = self.event(object_event)?;
+        self.writer.apply(&event);
         let is_known_again = was_stale && !self.stores.networks_confirmed.is_stale(Instant::now());
         (is_new || is_known_again).then_some(())
     }
@@ -189,10 +162,7 @@ impl StoreUpdater {
         let ObjectEvent::Applied(object) = object_event else {
             return confirmed.set(None);
         };
-        let before = self
-            .stores
-            .reserved_networks
-            .get(&ObjectRef::new(&self.installation));
+        let before = self.stores.get::<ReservedNetworks>("", &self.installation);
         let now = Instant::now();
         match (&object.spec.renewed, before) {
             (None, _) => confirmed.set(None),
@@ -202,13 +172,6 @@ impl StoreUpdater {
             (renewed, Some(before)) if before.spec.renewed != *renewed => confirmed.set(Some(now)),
             (Some(_), Some(_)) => (),
         }
-    }
-
-    pub fn pod(&mut self, object_event: ObjectEvent<Pod>) -> Option<Trigger> {
-        let (namespace, name) = self.served(&object_event)?;
-        let (event, is_new) = event(object_event, &self.stores.pods, is_same_pod)?;
-        self.writer.pod(&event);
-        is_new.then_some(Trigger::Pod { namespace, name })
     }
 
     /// The allocator notifies the affected pods itself.
@@ -229,66 +192,26 @@ impl StoreUpdater {
         self.claims.set_synced();
     }
 
+    /// The key of an object that is cluster-scoped, or in a served namespace.
     fn served<K: Resource>(&self, object_event: &ObjectEvent<K>) -> Option<ObjectKey> {
-        Some(object_event.key()).filter(|(namespace, _)| self.scope.serves(namespace))
+        let is_served =
+            |(namespace, _): &ObjectKey| namespace.is_empty() || self.scope.serves(namespace);
+        Some(object_event.key()).filter(is_served)
     }
-}
 
-fn reference<K>(namespace: &str, name: &str) -> ObjectRef<K>
-where
-    K: Resource<DynamicType = ()>,
-{
-    match namespace {
-        "" => ObjectRef::new(name),
-        namespace => ObjectRef::new(name).within(namespace),
-    }
-}
-
-/// The event for the store, and whether a used field has changed. The store gets the newest version in any case:
-/// changing an object needs its resourceVersion.
-fn event<K>(
-    object_event: ObjectEvent<K>,
-    store: &Store<K>,
-    is_old: impl Fn(&K, &K) -> bool,
-) -> Option<(Event<K>, bool)>
-where
-    K: Resource<DynamicType = ()> + Clone,
-{
-    let (namespace, name) = object_event.key();
-    let known = store.get(&reference(&namespace, &name));
-    match object_event {
-        ObjectEvent::Applied(new) => {
-            let is_new = known.is_none_or(|old| !is_old(&old, &new));
-            Some((Event::Apply(*new), is_new))
+    /// The event for the store, and whether a used field has changed. The store gets the newest version in any case:
+    /// changing an object needs its resourceVersion.
+    fn event<K: StoredKind>(&self, object_event: ObjectEvent<K>) -> Option<(Event<K>, bool)> {
+        let (namespace, name) = object_event.key();
+        let known = self.stores.get::<K>(&namespace, &name);
+        match object_event {
+            ObjectEvent::Applied(new) => {
+                let is_new = known.is_none_or(|old| !old.is_same(&new));
+                Some((Event::Apply(*new), is_new))
+            }
+            ObjectEvent::Deleted(_) => known.map(|old| (Event::Delete((*old).clone()), true)),
         }
-        ObjectEvent::Deleted(_) => known.map(|old| (Event::Delete((*old).clone()), true)),
     }
-}
-
-/// Whether it is the same object and specification, not another object of its name.
-fn is_same(old: &impl Resource, new: &impl Resource) -> bool {
-    let (old, new) = (old.meta(), new.meta());
-    (&old.uid, old.generation) == (&new.uid, new.generation)
-}
-
-/// Compares only used fields: the status of a running pod changes all the time.
-fn is_same_pod(old: &Pod, new: &Pod) -> bool {
-    let annotation = |pod: &Pod| {
-        let annotations = pod.metadata.annotations.as_ref();
-        annotations.and_then(|all| all.get(NETWORK_STATUS).cloned())
-    };
-    let awaits_gate = |pod: &Pod| pod.waits_for_links();
-    let used_fields = |pod: &Pod| {
-        let gate = pod.gate().cloned();
-        (gate, pod.has_ended(), annotation(pod), awaits_gate(pod))
-    };
-    let is_going = |pod: &Pod| pod.metadata.deletion_timestamp.is_some();
-    old.metadata.uid == new.metadata.uid
-        && old.metadata.labels == new.metadata.labels
-        && old.spec == new.spec
-        && old.status.pod_ips == new.status.pod_ips
-        && is_going(old) == is_going(new)
-        && used_fields(old) == used_fields(new)
 }
 
 #[cfg(test)]

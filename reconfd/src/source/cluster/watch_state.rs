@@ -12,9 +12,11 @@ use kubeio::{
 
 use super::{stores::StoreUpdater, watches::DaemonUpdate};
 use crate::{
-    kinds::{ObjectKind, WatchId},
     metrics::Metrics,
-    source::Trigger,
+    source::{
+        Trigger,
+        kinds::{ObjectKind, WatchId},
+    },
 };
 
 /// Without these, no new address is allocated, and everything else goes on.

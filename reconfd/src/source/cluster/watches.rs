@@ -14,9 +14,9 @@ use kubeio::{
 use serde::de::DeserializeOwned;
 
 use super::{Options, stores::StoreUpdater};
-use crate::{
-    kinds::{ObjectKind, WatchId},
-    source::{NamespaceMeta, Trigger},
+use crate::source::{
+    Trigger,
+    kinds::{KindVisitor, ObjectKind, Selection, StoredKind, WatchId, Wire, visit_stored},
 };
 
 /// Applies one event of an object to where its kind is kept.
@@ -25,8 +25,8 @@ pub type Apply = Box<dyn FnOnce(&mut StoreUpdater) -> Option<Trigger> + Send>;
 /// An update of one watch of the daemon.
 pub type DaemonUpdate = (WatchId, WatchUpdate<Apply>);
 
-/// One object that cannot be parsed must not make a whole list fail.
-pub type Guarded<K> = DeserializeGuard<K>;
+/// Their events do more than to update a store.
+const SPECIAL: [ObjectKind; 2] = [ObjectKind::PeerSlice, ObjectKind::ReservedNetworks];
 
 /// The open watches.
 pub struct DaemonWatches<'a> {
@@ -44,84 +44,72 @@ impl<'a> DaemonWatches<'a> {
             ids: Vec::new(),
             updates: SelectAll::new(),
         };
-        let node = &options.node;
-        let of_pods = Config::default().fields(&format!("spec.nodeName={node}"));
-        let of_node = Config::default().fields(&format!("spec.node={node}"));
-        let all = Config::default;
-        let guarded = &mut watches;
-        guarded.add_guarded(ObjectKind::PodConfig, &all(), StoreUpdater::podconfig);
-        guarded.add_guarded(ObjectKind::PodConfigPolicy, &all(), StoreUpdater::policy);
-        guarded.add_guarded(ObjectKind::PeerSlice, &all(), |updater, slice| {
+        visit_stored(&mut watches);
+        watches.add_guarded(ObjectKind::PeerSlice, |updater, slice| {
             updater.peer_slice(slice, Instant::now())
         });
-        let networks = StoreUpdater::reserved_networks;
-        guarded.add_guarded(ObjectKind::ReservedNetworks, &all(), networks);
-        guarded.add_guarded(ObjectKind::AddressClaim, &of_node, StoreUpdater::claim);
-        watches.add(ObjectKind::Pod, &of_pods, |pod| {
-            Box::new(|updater| updater.pod(pod))
-        });
-        watches.add_namespaces();
+        watches.add_guarded(
+            ObjectKind::ReservedNetworks,
+            StoreUpdater::reserved_networks,
+        );
+        watches.add_guarded(ObjectKind::AddressClaim, StoreUpdater::claim);
         watches
-    }
-
-    /// The served namespaces, each by its name, or all.
-    fn add_namespaces(&mut self) {
-        let apply = |namespace: ObjectEvent<NamespaceMeta>| -> Apply {
-            Box::new(|updater| updater.namespace(namespace))
-        };
-        let names = &self.options.scope.namespaces;
-        if names.is_empty() {
-            return self.add(ObjectKind::Namespace, &Config::default(), apply);
-        }
-        for name in names {
-            let id = WatchId {
-                kind: ObjectKind::Namespace,
-                namespace: Some(name.clone()),
-            };
-            let named = Config::default().fields(&format!("metadata.name={name}"));
-            self.add_one(id, Api::all(self.client.clone()), named, apply);
-        }
     }
 
     fn add_guarded<K>(
         &mut self,
         kind: ObjectKind,
-        selection: &Config,
         receive: fn(&mut StoreUpdater, ObjectEvent<K>) -> Option<Trigger>,
     ) where
         K: Resource<DynamicType = (), Scope: ApiScope>,
         K: Clone + DeserializeOwned + Debug + Send + 'static,
     {
-        self.add(kind, selection, move |event: ObjectEvent<Guarded<K>>| {
+        self.add(kind, move |event: ObjectEvent<DeserializeGuard<K>>| {
             Box::new(move |updater| receive(updater, readable(event)?))
         });
     }
 
-    /// One watch over the cluster, or one for each served namespace.
+    /// The watches of a kind, as its row selects.
     fn add<K>(
         &mut self,
         kind: ObjectKind,
-        selection: &Config,
         apply: impl Fn(ObjectEvent<K>) -> Apply + Clone + Send + 'static,
     ) where
         K: Resource<DynamicType = (), Scope: ApiScope>,
         K: Clone + DeserializeOwned + Debug + Send + 'static,
     {
-        for (namespace, api) in apis::<K>(self.client, &self.options.scope.namespaces) {
-            let id = WatchId { kind, namespace };
-            self.add_one(id, api, selection.clone(), apply.clone());
+        let served = &self.options.scope.namespaces;
+        let selection = match kind.row().daemon {
+            Some(Selection::All) => Config::default(),
+            Some(Selection::OfNode(field)) => {
+                Config::default().fields(&format!("{field}={}", self.options.node))
+            }
+            Some(Selection::ServedNamespaces) if served.is_empty() => Config::default(),
+            Some(Selection::ServedNamespaces) => {
+                for name in served {
+                    let named = Config::default().fields(&format!("metadata.name={name}"));
+                    let api = Api::all(self.client.clone());
+                    self.add_one((kind, Some(name.clone())), api, named, apply.clone());
+                }
+                return;
+            }
+            Some(Selection::Written(_)) | None => return,
+        };
+        for (namespace, api) in apis::<K>(self.client, served) {
+            self.add_one((kind, namespace), api, selection.clone(), apply.clone());
         }
     }
 
     fn add_one<K>(
         &mut self,
-        id: WatchId,
+        (kind, namespace): (ObjectKind, Option<String>),
         api: Api<K>,
         selection: Config,
         apply: impl Fn(ObjectEvent<K>) -> Apply + Send + 'static,
     ) where
         K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
     {
+        let id = WatchId { kind, namespace };
         self.ids.push(id.clone());
         let updates = Watch::open(api, selection);
         let updates = updates.map(move |update| (id.clone(), update.map(&apply)));
@@ -129,12 +117,25 @@ impl<'a> DaemonWatches<'a> {
     }
 }
 
+impl KindVisitor for DaemonWatches<'_> {
+    fn visit<K: StoredKind>(&mut self) {
+        if SPECIAL.contains(&K::KIND) {
+            return;
+        }
+        self.add(K::KIND, move |event: ObjectEvent<K::Wire>| {
+            Box::new(move |updater| updater.store::<K>(readable(event)?))
+        });
+    }
+}
+
 /// For an object that cannot be parsed, the last valid version stays in force.
-pub fn readable<K: Resource<DynamicType = ()>>(
-    event: ObjectEvent<Guarded<K>>,
-) -> Option<ObjectEvent<K>> {
+pub fn readable<K, W>(event: ObjectEvent<W>) -> Option<ObjectEvent<K>>
+where
+    K: Resource<DynamicType = ()>,
+    W: Wire<K>,
+{
     match event {
-        ObjectEvent::Applied(guarded) => match guarded.0 {
+        ObjectEvent::Applied(object) => match W::parsed(*object) {
             Ok(object) => Some(ObjectEvent::Applied(Box::new(object))),
             Err(invalid) => {
                 let (kind, meta) = (K::kind(&()), &invalid.metadata);

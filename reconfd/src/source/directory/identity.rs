@@ -8,7 +8,8 @@ use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::key::{ManifestKey, ManifestKind};
+use super::key::ManifestKey;
+use crate::source::kinds::ObjectKind;
 
 /// Annotation in a status file: the manifest that provided the spec.
 pub const ORIGIN: &str = "podconfig.dev/manifest";
@@ -59,7 +60,7 @@ impl Identities {
         let podconfig: PodConfig = serde_json::from_value(object.clone()).ok()?;
         let metadata = podconfig.metadata;
         let key = ManifestKey {
-            kind: ManifestKind::PodConfig,
+            kind: ObjectKind::PodConfig,
             namespace: metadata.namespace?,
             name: metadata.name?,
         };
@@ -188,7 +189,7 @@ mod tests {
 
     fn key() -> ManifestKey {
         ManifestKey {
-            kind: ManifestKind::PodConfig,
+            kind: ObjectKind::PodConfig,
             namespace: "t".into(),
             name: "x".into(),
         }

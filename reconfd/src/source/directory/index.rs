@@ -7,10 +7,11 @@ use std::{
 };
 
 use super::{
-    key::{ManifestKey, ManifestKind},
-    parse::{Object, ParsedFile, ParsedObject},
+    key::ManifestKey,
+    object::ManifestObject,
+    parse::{ParsedFile, ParsedObject},
 };
-use crate::source::Refusal;
+use crate::source::{Refusal, kinds::ObjectKind};
 
 #[derive(Default)]
 pub struct ManifestIndex {
@@ -31,7 +32,7 @@ struct File {
 pub struct Provided {
     pub document: usize,
     pub line: u64,
-    pub object: Arc<Object>,
+    pub object: Arc<ManifestObject>,
     /// Kept from an earlier version of the file: its present text has no valid version of the object.
     kept: bool,
 }
@@ -188,7 +189,7 @@ impl ManifestIndex {
     }
 
     pub fn status(&self, key: &ManifestKey) -> ManifestStatus {
-        debug_assert_eq!(key.kind, ManifestKind::PodConfig);
+        debug_assert_eq!(key.kind, ObjectKind::PodConfig);
         let origin = self.in_force(key).map(|(name, _)| name.to_owned());
         let errors: Vec<String> = match &origin {
             Some(name) => self
@@ -245,7 +246,7 @@ fn provide(found: ParsedObject) -> (ManifestKey, Provided) {
         Provided {
             document,
             line,
-            object: Arc::new(object),
+            object,
             kept: false,
         },
     )

@@ -5,46 +5,14 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum ManifestKind {
-    PodConfig,
-    PodConfigPolicy,
-    PeerSlice,
-    Pod,
-    Namespace,
-}
+use crate::source::kinds::ObjectKind;
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ManifestKey {
-    pub kind: ManifestKind,
+    pub kind: ObjectKind,
     /// Empty for a cluster-scoped kind.
     pub namespace: String,
     pub name: String,
-}
-
-impl ManifestKind {
-    fn of(api_version: &str, kind: &str) -> Option<Self> {
-        match (api_version, kind) {
-            ("podconfig.dev/v1alpha1", "PodConfig") => Some(Self::PodConfig),
-            ("podconfig.dev/v1alpha1", "PodConfigPolicy") => Some(Self::PodConfigPolicy),
-            ("podconfig.dev/v1alpha1", "PeerSlice") => Some(Self::PeerSlice),
-            ("v1", "Pod") => Some(Self::Pod),
-            ("v1", "Namespace") => Some(Self::Namespace),
-            _ => None,
-        }
-    }
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::PodConfig => "PodConfig",
-            Self::PodConfigPolicy => "PodConfigPolicy",
-            Self::PeerSlice => "PeerSlice",
-            Self::Pod => "Pod",
-            Self::Namespace => "Namespace",
-        }
-    }
-    fn namespaced(self) -> bool {
-        matches!(self, Self::PodConfig | Self::PeerSlice | Self::Pod)
-    }
 }
 
 impl fmt::Display for ManifestKey {
@@ -88,7 +56,7 @@ pub fn key_of(value: &mut Value) -> Result<ManifestKey, KeyError> {
             "is missing, or is not an object".into(),
         ));
     };
-    if kind.namespaced()
+    if kind.row().has_namespace
         && metadata
             .get("namespace")
             .is_none_or(|n| n.is_null() || n == "")
@@ -96,7 +64,7 @@ pub fn key_of(value: &mut Value) -> Result<ManifestKey, KeyError> {
         metadata.insert("namespace".into(), "default".into());
     }
     let name = name_of(metadata, "name").map_err(|message| invalid("metadata.name", message))?;
-    let namespace = match (kind.namespaced(), metadata.get("namespace")) {
+    let namespace = match (kind.row().has_namespace, metadata.get("namespace")) {
         (true, _) => name_of(metadata, "namespace")
             .map_err(|message| invalid("metadata.namespace", message))?,
         (false, None | Some(Value::Null)) => String::new(),
@@ -112,7 +80,7 @@ pub fn key_of(value: &mut Value) -> Result<ManifestKey, KeyError> {
     })
 }
 
-fn kind_of(value: &Value) -> Result<ManifestKind, KeyError> {
+fn kind_of(value: &Value) -> Result<ObjectKind, KeyError> {
     let absent = |field| KeyError {
         field,
         message: "is missing, or is not a string".into(),
@@ -120,15 +88,23 @@ fn kind_of(value: &Value) -> Result<ManifestKind, KeyError> {
     };
     let api_version = text(value, "apiVersion").ok_or_else(|| absent("apiVersion"))?;
     let kind = text(value, "kind").ok_or_else(|| absent("kind"))?;
-    ManifestKind::of(api_version, kind).ok_or_else(|| KeyError {
+    ObjectKind::of_manifest(api_version, kind).ok_or_else(|| KeyError {
         field: "kind",
         message: format!(
-            "{kind:?} of {api_version:?} is not supported here; supported are PodConfig, PodConfigPolicy and PeerSlice \
-             of podconfig.dev/v1alpha1, Pod, Namespace and List of v1"
+            "{kind:?} of {api_version:?} is not supported here; supported are {}, and List of v1",
+            supported()
         ),
         // Objects of other kinds may stay beside ours, and hide none of ours.
-        may_be_supported: api_version.starts_with(crds::GROUP) || ManifestKind::of("v1", kind).is_some(),
+        may_be_supported: api_version.starts_with(crds::GROUP)
+            || ObjectKind::of_manifest("v1", kind).is_some(),
     })
+}
+
+/// The kinds that a folder may contain, as text.
+fn supported() -> String {
+    let kinds = ObjectKind::manifests();
+    let names = kinds.map(|kind| format!("{} of {}", kind.as_str(), kind.row().api_version));
+    names.collect::<Vec<_>>().join(", ")
 }
 
 /// A name that Kubernetes accepts, and so is safe in a path.

@@ -1,17 +1,18 @@
 //! Parses a manifest's text to its objects and errors. Pure: no file access, and no state of earlier versions.
 
-use std::{cell::OnceCell, collections::BTreeMap};
+use std::{cell::OnceCell, collections::BTreeMap, sync::Arc};
 
-use crds::{PeerSlice, PodConfig, PodConfigPolicy};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{
     documents::{self, Document, Lines},
-    key::{ManifestKey, ManifestKind, key_of, text},
+    key::{ManifestKey, key_of, text},
+    object::{self, ManifestObject},
 };
-use crate::source::{Pod, Refusal};
+use crate::source::{
+    Refusal,
+    kinds::{FieldMessages, ObjectKind},
+};
 
 /// Validation of an object of a kind, as by an API server: the object with its defaults filled in, or its errors
 /// as (field, message).
@@ -25,20 +26,11 @@ const MAX_FILE_ERRORS: usize = 200;
 const MAX_MESSAGE_CHARS: usize = 1000;
 
 #[derive(Clone, Debug)]
-pub enum Object {
-    PodConfig(Box<PodConfig>),
-    Policy(Box<PodConfigPolicy>),
-    PeerSlice(Box<PeerSlice>),
-    Pod(Box<Pod>),
-    Namespace(Box<ObjectMeta>),
-}
-
-#[derive(Clone, Debug)]
 pub struct ParsedObject {
     pub key: ManifestKey,
     pub document: usize,
     pub line: u64,
-    pub object: Object,
+    pub object: Arc<ManifestObject>,
 }
 
 /// The content of one file.
@@ -48,23 +40,6 @@ pub struct ParsedFile {
     pub refused: Vec<(Option<ManifestKey>, Refusal)>,
     /// A part could not be recognised, and may contain objects that are not listed here.
     pub incomplete: bool,
-}
-
-impl PartialEq for Object {
-    fn eq(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::PodConfig(a), Self::PodConfig(b)) => {
-                a.metadata == b.metadata && a.spec == b.spec
-            }
-            (Self::Policy(a), Self::Policy(b)) => a.metadata == b.metadata && a.spec == b.spec,
-            (Self::PeerSlice(a), Self::PeerSlice(b)) => {
-                a.metadata == b.metadata && a.spec == b.spec
-            }
-            (Self::Pod(a), Self::Pod(b)) => a == b,
-            (Self::Namespace(a), Self::Namespace(b)) => a == b,
-            _ => false,
-        }
-    }
 }
 
 pub fn parse(file: &str, text: &str, admit: &Admit) -> ParsedFile {
@@ -258,58 +233,11 @@ fn typed(
     key: &ManifestKey,
     mut value: Value,
     admit: &Admit,
-) -> Result<Object, Vec<(String, String)>> {
+) -> Result<Arc<ManifestObject>, FieldMessages> {
     // A pod's status has its addresses; the status of every other kind is written by us.
-    if let (Some(members), true) = (value.as_object_mut(), key.kind != ManifestKind::Pod) {
+    if let (Some(members), true) = (value.as_object_mut(), key.kind != ObjectKind::Pod) {
         members.remove("status");
     }
-    let mut value = admit(key.kind.as_str(), value)?;
-    Ok(match key.kind {
-        ManifestKind::PodConfig => Object::PodConfig(Box::new(whole(value)?)),
-        ManifestKind::PodConfigPolicy => Object::Policy(Box::new(whole(value)?)),
-        ManifestKind::PeerSlice => Object::PeerSlice(Box::new(whole(value)?)),
-        ManifestKind::Pod => {
-            let metadata = metadata(&mut value)?;
-            Object::Pod(Box::new(Pod {
-                metadata,
-                spec: member(&mut value, "spec")?,
-                status: member(&mut value, "status")?,
-            }))
-        }
-        ManifestKind::Namespace => Object::Namespace(Box::new(metadata(&mut value)?)),
-    })
-}
-
-fn whole<T: DeserializeOwned>(value: Value) -> Result<T, Vec<(String, String)>> {
-    serde_json::from_value(value).map_err(|error| vec![(String::new(), error.to_string())])
-}
-
-/// A member of the object; the default where it is missing.
-fn member<T: DeserializeOwned + Default>(
-    value: &mut Value,
-    name: &str,
-) -> Result<T, Vec<(String, String)>> {
-    match value.get_mut(name).map(Value::take) {
-        None | Some(Value::Null) => Ok(T::default()),
-        Some(member) => serde_json::from_value(member)
-            .map_err(|error| vec![(name.to_owned(), error.to_string())]),
-    }
-}
-
-/// The members that are used here.
-fn metadata(value: &mut Value) -> Result<ObjectMeta, Vec<(String, String)>> {
-    let metadata = value
-        .get_mut("metadata")
-        .map(Value::take)
-        .unwrap_or_default();
-    let whole: ObjectMeta = serde_json::from_value(metadata)
-        .map_err(|error| vec![("metadata".into(), error.to_string())])?;
-    Ok(ObjectMeta {
-        name: whole.name,
-        namespace: whole.namespace,
-        uid: whole.uid,
-        labels: whole.labels,
-        creation_timestamp: whole.creation_timestamp,
-        ..ObjectMeta::default()
-    })
+    let value = admit(key.kind.as_str(), value)?;
+    object::parse(key.kind, value)
 }

@@ -17,13 +17,12 @@ use super::{
     identity::{Identities, PersistedObject},
     index::{ManifestIndex, Touched},
     is_manifest, is_text,
-    key::ManifestKind,
     open::{self, Opened},
     parse::{self, Admit},
     sink::FileSink,
     stores::ManifestStores,
 };
-use crate::source::{Refusal, StoreWriter, Trigger, records};
+use crate::source::{Refusal, StoreWriter, Trigger, kinds::ObjectKind, records};
 
 /// Kubernetes swaps a whole volume by renaming this one symlink.
 const VOLUME: &str = "..data";
@@ -266,7 +265,7 @@ impl Reader {
     fn report_statuses(&self, touched: &Touched) {
         for key in touched
             .iter()
-            .filter(|key| key.kind == ManifestKind::PodConfig)
+            .filter(|key| key.kind == ObjectKind::PodConfig)
         {
             self.sink
                 .set_manifest_status(&key.namespace, &key.name, self.index.status(key));

@@ -3,14 +3,13 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::{core::PartialObjectMeta, runtime::watcher::Event};
+use kube::runtime::watcher::Event;
 
 use super::{
     identity::Identities,
     index::{ManifestIndex, Touched},
     key::ManifestKey,
-    parse::Object,
+    object::{self, ManifestObject},
 };
 use crate::source::{Refusal, StoreWriter, Trigger};
 
@@ -18,7 +17,7 @@ pub struct ManifestStores {
     writer: StoreWriter,
     identities: Identities,
     /// The objects in the stores, as parsed from the manifests.
-    in_force: BTreeMap<ManifestKey, Arc<Object>>,
+    in_force: BTreeMap<ManifestKey, Arc<ManifestObject>>,
 }
 
 impl ManifestStores {
@@ -64,7 +63,7 @@ impl ManifestStores {
                 let new = self.in_force.get(key);
                 // The old version may concern other pods than the new one.
                 let versions = old.iter().chain(new);
-                triggers.extend(versions.map(|object| trigger(key, object)));
+                triggers.extend(versions.map(|object| object.trigger()));
             }
         }
         triggers.dedup();
@@ -80,64 +79,28 @@ impl ManifestStores {
         }
         match new {
             Some(object) => {
-                self.apply(key, &object, seen);
+                self.apply(key, &*object, seen);
                 self.in_force.insert(key.clone(), object);
             }
             None => {
                 let old = self.in_force.remove(key);
-                old.iter().for_each(|object| self.delete(object));
+                old.iter()
+                    .for_each(|object| object.delete(&mut self.writer));
                 self.identities.forget(key);
             }
         }
         true
     }
 
-    fn apply(&mut self, key: &ManifestKey, object: &Object, seen: SystemTime) {
-        match object {
-            Object::PodConfig(podconfig) => {
+    /// A PodConfig gets the metadata that an API server assigns.
+    fn apply(&mut self, key: &ManifestKey, object: &ManifestObject, seen: SystemTime) {
+        match object::podconfig(object) {
+            Some(podconfig) => {
                 let mut podconfig = podconfig.clone();
                 self.identities.stamp(key, &mut podconfig, seen);
-                self.writer.podconfig(&Event::Apply(*podconfig));
+                self.writer.apply(&Event::Apply(podconfig));
             }
-            Object::Policy(policy) => self.writer.policy(&Event::Apply(*policy.clone())),
-            Object::PeerSlice(slice) => self.writer.peer_slice(&Event::Apply(*slice.clone())),
-            Object::Pod(pod) => self.writer.pod(&Event::Apply(*pod.clone())),
-            Object::Namespace(metadata) => self.writer.namespace(&Event::Apply(partial(metadata))),
+            None => object.apply(&mut self.writer),
         }
-    }
-
-    fn delete(&mut self, object: &Object) {
-        match object {
-            Object::PodConfig(podconfig) => {
-                self.writer.podconfig(&Event::Delete(*podconfig.clone()))
-            }
-            Object::Policy(policy) => self.writer.policy(&Event::Delete(*policy.clone())),
-            Object::PeerSlice(slice) => self.writer.peer_slice(&Event::Delete(*slice.clone())),
-            Object::Pod(pod) => self.writer.pod(&Event::Delete(*pod.clone())),
-            Object::Namespace(metadata) => self.writer.namespace(&Event::Delete(partial(metadata))),
-        }
-    }
-}
-
-fn partial<K>(metadata: &ObjectMeta) -> PartialObjectMeta<K> {
-    PartialObjectMeta {
-        types: None,
-        metadata: metadata.clone(),
-        _phantom: std::marker::PhantomData,
-    }
-}
-
-fn trigger(key: &ManifestKey, object: &Object) -> Trigger {
-    let (namespace, name) = (key.namespace.clone(), key.name.clone());
-    match object {
-        Object::PodConfig(_) => Trigger::PodConfig { namespace, name },
-        Object::Policy(_) => Trigger::Policy,
-        Object::PeerSlice(slice) => Trigger::PeerSlice {
-            namespace,
-            vni: slice.spec.vni,
-            port: slice.spec.port,
-        },
-        Object::Pod(_) => Trigger::Pod { namespace, name },
-        Object::Namespace(_) => Trigger::Namespace(name),
     }
 }

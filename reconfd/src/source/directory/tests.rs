@@ -13,7 +13,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::{Directory, FileSink, Options, is_manifest};
-use crate::source::{Stores, Trigger};
+use crate::source::{Stores, Trigger, kinds::ObjectKind};
 
 mod editors;
 mod hostile;
@@ -191,10 +191,7 @@ pub fn pod(namespace: &str, name: &str, app: &str) -> String {
 }
 
 pub fn changed(name: &str) -> Trigger {
-    Trigger::PodConfig {
-        namespace: "t".into(),
-        name: name.into(),
-    }
+    Trigger::Object(ObjectKind::PodConfig, ("t".into(), name.into()))
 }
 
 #[test]

@@ -6,22 +6,18 @@ use std::time::SystemTime;
 use anyhow::Context as _;
 use crds::{PodConfig, PodConfigStatus};
 use kube::{
-    Api, Client, ResourceExt as _,
+    Client, ResourceExt as _,
     api::{ApiResource, DynamicObject, ListParams},
 };
 
-use super::{LinkPolicy, UninstallConfig, namespaces};
+use super::{LinkPolicy, UninstallConfig, served_apis};
 use crate::{conditions::podconfig, controller::apply};
 
 pub async fn write(config: &UninstallConfig, client: &Client) -> anyhow::Result<()> {
     let mut written = 0;
-    for namespace in namespaces(config) {
-        // Untyped: an object that cannot be parsed here has a status all the same.
-        let kind = ApiResource::erase::<PodConfig>(&());
-        let api: Api<DynamicObject> = match namespace {
-            Some(name) => Api::namespaced_with(client.clone(), name, &kind),
-            None => Api::all_with(client.clone(), &kind),
-        };
+    // Untyped: an object that cannot be parsed here has a status all the same.
+    let kind = ApiResource::erase::<PodConfig>(&());
+    for api in served_apis(config, client, &kind) {
         let found = match api.list(&ListParams::default()).await {
             // No such kind: its definition is gone, and all objects with it.
             Err(kube::Error::Api(status)) if status.code == 404 => return Ok(()),

@@ -75,7 +75,7 @@ impl Node {
     }
 
     fn with_object(mut self, object: source::Pod) -> Self {
-        self.writer.pod(&Event::Apply(object));
+        self.writer.apply(&Event::Apply(object));
         self
     }
 

@@ -62,7 +62,7 @@ impl Node {
         let folder = RecordFolder::new(root.path().join("records"));
         let mut writer = StoreWriter::new();
         let stores = writer.stores();
-        writer.pod(&Event::Apply(object()));
+        writer.apply(&Event::Apply(object()));
         Self {
             root,
             pods: Pods::new(folder, Scope::default(), Unsupported::default()),
@@ -204,7 +204,7 @@ fn a_pod_whose_containers_have_ended_is_not_looked_for() {
     let mut node = Node::new();
     let mut ended = object();
     ended.status.phase = Some("Succeeded".into());
-    node.writer.pod(&Event::Apply(ended));
+    node.writer.apply(&Event::Apply(ended));
     assert_eq!(node.lost(), 0);
     let unrecorded = node.pods.unrecorded("tenant-a", &node.stores);
     assert!(unrecorded.is_empty());

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::source::{Pod, pod::NETWORK_STATUS};
 
 fn updater(except: &[&str]) -> StoreUpdater {
     let except_namespaces = except.iter().map(|&name| name.to_owned()).collect();
@@ -34,30 +35,34 @@ fn merge(into: &mut Value, more: Value) {
     }
 }
 
+fn networks_trigger() -> Option<Trigger> {
+    Some(Trigger::Object(
+        ObjectKind::ReservedNetworks,
+        (String::new(), "default".into()),
+    ))
+}
+
 fn told() -> Option<Trigger> {
-    Some(Trigger::Pod {
-        namespace: "t".into(),
-        name: "a".into(),
-    })
+    Some(Trigger::Object(ObjectKind::Pod, ("t".into(), "a".into())))
 }
 
 #[test]
 fn a_status_that_nobody_looks_at_is_no_change() {
     let mut updater = updater(&[]);
-    assert_eq!(updater.pod(pod(json!({}))), told());
-    assert_eq!(updater.pod(pod(json!({}))), None);
+    assert_eq!(updater.store(pod(json!({}))), told());
+    assert_eq!(updater.store(pod(json!({}))), None);
     for unseen in [
         json!({"status": {"conditions": [{"type": "Ready", "status": "True"}]}}),
         json!({"spec": {"ephemeralContainers": [{"name": "debugger", "image": "busybox"}]}}),
     ] {
-        assert_eq!(updater.pod(pod(unseen)), None);
+        assert_eq!(updater.store(pod(unseen)), None);
     }
 }
 
 #[test]
 fn what_is_looked_at_is_a_change() {
     let mut updater = updater(&[]);
-    updater.pod(pod(json!({})));
+    updater.store(pod(json!({})));
     for change in [
         json!({"metadata": {"labels": {"app": "x"}}}),
         json!({"metadata": {"uid": "v"}}),
@@ -69,25 +74,25 @@ fn what_is_looked_at_is_a_change() {
         json!({"spec": {"ephemeralContainers": [{"name": "debugger", "securityContext": {"privileged": true}}]}}),
         json!({"spec": {"hostUsers": false}}),
     ] {
-        assert_eq!(updater.pod(pod(change.clone())), told(), "{change}");
-        assert_eq!(updater.pod(pod(change.clone())), None, "{change}");
+        assert_eq!(updater.store(pod(change.clone())), told(), "{change}");
+        assert_eq!(updater.store(pod(change.clone())), None, "{change}");
     }
 }
 
 #[test]
 fn a_pod_that_went_is_told_once() {
     let mut updater = updater(&[]);
-    updater.pod(pod(json!({})));
-    let went = || ObjectEvent::Deleted(("t".into(), "a".into()));
-    assert_eq!(updater.pod(went()), told());
-    assert_eq!(updater.pod(went()), None);
+    updater.store(pod(json!({})));
+    let went = || ObjectEvent::<Pod>::Deleted(("t".into(), "a".into()));
+    assert_eq!(updater.store(went()), told());
+    assert_eq!(updater.store(went()), None);
     assert!(updater.stores.pods().is_empty());
 }
 
 #[test]
 fn what_another_copy_serves_is_not_taken() {
     let mut updater = updater(&["t"]);
-    assert_eq!(updater.pod(pod(json!({}))), None);
+    assert_eq!(updater.store(pod(json!({}))), None);
     assert!(updater.stores.pods().is_empty());
 }
 
@@ -127,7 +132,13 @@ fn a_slice_that_changes_its_segment_concerns_both() {
     );
     assert_eq!(updater.peer_slice(slice(7), now), None);
     let told = updater.peer_slice(slice(8), now);
-    assert_eq!(told, Some(Trigger::Namespace("t".into())));
+    assert_eq!(
+        told,
+        Some(Trigger::Object(
+            ObjectKind::Namespace,
+            (String::new(), "t".into())
+        ))
+    );
 }
 
 fn networks(name: &str, spec: Value) -> ObjectEvent<ReservedNetworks> {
@@ -151,12 +162,8 @@ fn what_is_said_again_is_heard_and_is_no_change() {
     let mut updater = updater(&[]);
     let said = |second: u8| json!({"renewed": format!("2026-01-01T00:00:{second:02}Z")});
     let mut say = |second| updater.reserved_networks(networks("default", said(second)));
-    assert_eq!(say(0), Some(Trigger::ReservedNetworks), "it came");
-    assert_eq!(
-        say(1),
-        Some(Trigger::ReservedNetworks),
-        "it is relied on from now"
-    );
+    assert_eq!(say(0), networks_trigger(), "it came");
+    assert_eq!(say(1), networks_trigger(), "it is relied on from now");
     assert_eq!(say(2), None);
     let confirmed = updater.stores.networks_confirmed().unwrap();
     assert_eq!(
@@ -170,15 +177,9 @@ fn what_is_said_again_is_heard_and_is_no_change() {
     );
     let prefix = json!({"prefix": "10.0.0.0/16", "use": "Pods", "source": "Nodes", "kind": "Node", "object": "n"});
     let part = networks("default.0", json!({"networks": [prefix]}));
-    assert_eq!(
-        updater.reserved_networks(part),
-        Some(Trigger::ReservedNetworks)
-    );
+    assert_eq!(updater.reserved_networks(part), networks_trigger());
     let gone = ObjectEvent::Deleted((String::new(), "default".into()));
-    assert_eq!(
-        updater.reserved_networks(gone),
-        Some(Trigger::ReservedNetworks)
-    );
+    assert_eq!(updater.reserved_networks(gone), networks_trigger());
     assert_eq!(updater.stores.networks_confirmed(), None);
     assert_eq!(updater.stores.reserved_networks().len(), 1);
 }
@@ -188,17 +189,11 @@ fn of_another_installation_what_it_serves_is_heard() {
     let mut updater = updater(&[]);
     let serves = json!({"serves": {"namespaces": ["t"], "since": "2026-01-01T00:00:00Z"}});
     let said = || networks("hard", serves.clone());
-    assert_eq!(
-        updater.reserved_networks(said()),
-        Some(Trigger::ReservedNetworks)
-    );
+    assert_eq!(updater.reserved_networks(said()), networks_trigger());
     assert_eq!(updater.reserved_networks(said()), None);
     assert_eq!(updater.stores.served()["hard"].namespaces, ["t"]);
     let gone = ObjectEvent::Deleted((String::new(), "hard".into()));
-    assert_eq!(
-        updater.reserved_networks(gone),
-        Some(Trigger::ReservedNetworks)
-    );
+    assert_eq!(updater.reserved_networks(gone), networks_trigger());
     assert!(updater.stores.served().is_empty());
     assert!(updater.stores.reserved_networks().is_empty());
 }

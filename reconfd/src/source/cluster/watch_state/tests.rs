@@ -9,10 +9,7 @@ use kube::{
 };
 use kubeio::watch::{Watch, WatchResult};
 
-use super::{
-    super::watches::{Guarded, readable},
-    *,
-};
+use super::{super::watches::readable, *};
 use crate::{address::claims::ClaimAllocator, scope::Scope, source::StoreWriter};
 
 const WATCHED: [ObjectKind; 7] = [
@@ -63,8 +60,8 @@ fn refused(code: u16) -> watcher::Error {
 /// The watch of policies, and its events.
 struct Policies {
     states: WatchStates,
-    events: UnboundedSender<WatchResult<Guarded<PodConfigPolicy>>>,
-    watch: Watch<Guarded<PodConfigPolicy>>,
+    events: UnboundedSender<WatchResult<DeserializeGuard<PodConfigPolicy>>>,
+    watch: Watch<DeserializeGuard<PodConfigPolicy>>,
 }
 
 impl Policies {
@@ -82,12 +79,12 @@ impl Policies {
         }
     }
 
-    fn take(&mut self, event: WatchResult<Guarded<PodConfigPolicy>>) -> Vec<Trigger> {
+    fn take(&mut self, event: WatchResult<DeserializeGuard<PodConfigPolicy>>) -> Vec<Trigger> {
         self.events.unbounded_send(event).expect("it is open");
         let mut triggers = Vec::new();
         while let Some(Some(update)) = self.watch.next().now_or_never() {
             let update = update.map(|event| -> super::super::watches::Apply {
-                Box::new(move |updater| updater.policy(readable(event)?))
+                Box::new(move |updater| updater.store(readable::<PodConfigPolicy, _>(event)?))
             });
             let of = id(ObjectKind::PodConfigPolicy);
             triggers.extend(self.states.take((of, update)));
@@ -96,12 +93,16 @@ impl Policies {
     }
 }
 
+fn policy_trigger() -> Trigger {
+    Trigger::Object(ObjectKind::PodConfigPolicy, (String::new(), "p".into()))
+}
+
 fn policy() -> PodConfigPolicy {
     let spec = serde_json::from_value(serde_json::json!({"namespaceSelector": {}}));
     PodConfigPolicy::new("p", spec.expect("a policy"))
 }
 
-fn good<K>(object: K) -> Guarded<K> {
+fn good<K>(object: K) -> DeserializeGuard<K> {
     DeserializeGuard(Ok(object))
 }
 
@@ -143,7 +144,7 @@ fn networks_that_cannot_be_listed_hold_nothing_up() {
 fn a_list_that_is_refused_later_is_unknown_and_not_empty() {
     let mut policies = Policies::new();
     let change = policies.take(Ok(Event::Apply(good(policy()))));
-    assert_eq!(change, [Trigger::Policy]);
+    assert_eq!(change, [policy_trigger()]);
     for code in [403, 404, 410, 500] {
         assert!(policies.take(Err(refused(code))).is_empty(), "{code}");
     }
@@ -153,7 +154,7 @@ fn a_list_that_is_refused_later_is_unknown_and_not_empty() {
     assert_eq!(policies.states.unsynced(), None);
     // Only a whole list that does not contain it states that it is gone.
     assert!(policies.take(Ok(Event::Init)).is_empty());
-    assert_eq!(policies.take(Ok(Event::InitDone)), [Trigger::Policy]);
+    assert_eq!(policies.take(Ok(Event::InitDone)), [policy_trigger()]);
 }
 
 #[test]
@@ -184,5 +185,5 @@ fn an_object_that_cannot_be_parsed_hides_no_other_and_loses_nothing() {
         assert!(policies.take(Ok(event)).is_empty());
     }
     let gone = policies.take(Ok(Event::Delete(odd())));
-    assert_eq!(gone, [Trigger::Policy]);
+    assert_eq!(gone, [policy_trigger()]);
 }

@@ -34,19 +34,22 @@ fn every_kind_tells_its_own_change() {
     stage.put("a.yaml", &pod("t", "p", "web"));
     assert_eq!(
         stage.next(),
-        Trigger::Pod {
-            namespace: "t".into(),
-            name: "p".into()
-        }
+        Trigger::Object(ObjectKind::Pod, ("t".into(), "p".into()))
     );
     stage.put(
         "b.yaml",
         "apiVersion: v1\nkind: Namespace\nmetadata: {name: t}\n",
     );
-    assert_eq!(stage.next(), Trigger::Namespace("t".into()));
+    assert_eq!(
+        stage.next(),
+        Trigger::Object(ObjectKind::Namespace, (String::new(), "t".into()))
+    );
     let policy = "apiVersion: podconfig.dev/v1alpha1\nkind: PodConfigPolicy\nmetadata: {name: p}\nspec: {namespaceSelector: {}}\n";
     stage.put("c.yaml", policy);
-    assert_eq!(stage.next(), Trigger::Policy);
+    assert_eq!(
+        stage.next(),
+        Trigger::Object(ObjectKind::PodConfigPolicy, (String::new(), "p".into()))
+    );
     stage.put("d.yaml", &slice(7, "10.77.0.1"));
     assert_eq!(stage.next(), of_tunnel(7));
 }
