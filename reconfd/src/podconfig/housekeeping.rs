@@ -1,10 +1,9 @@
-//! Periodic checks of what no event covers: the switch's pin and settings, the peer filter, the
-//! node's own addresses, and one pod per second.
+//! Periodic checks of what no event covers: the switch's pin and settings, tunnels, and one pod per second.
 
 use std::time::{Duration, Instant};
 
 use super::{NodeReconciler, acd::AddressProbes};
-use crate::node::{PinState, links::device::VXLAN, netlink::Error};
+use crate::node::PinState;
 
 /// Every so many rounds the switch's settings are checked as well.
 const THOROUGH: u32 = 10;
@@ -48,7 +47,7 @@ impl NodeReconciler {
         self.retry_discovery();
         let due = self.addressing.probes.as_ref().map(AddressProbes::due);
         self.dirty.extend(due.into_iter().flatten());
-        self.keep_tunnels();
+        self.check_tunnels(self.rounds.is_thorough());
         if self.rounds.is_thorough() {
             self.check();
             self.sweep_records();
@@ -84,41 +83,6 @@ impl NodeReconciler {
         }
     }
 
-    /// Checks what no event covers of tunnels: the filter's rules, and the node's own addresses,
-    /// which must not be peers of its own.
-    fn keep_tunnels(&mut self) {
-        if !self.machine.filter.is_available() && self.rounds.is_thorough() {
-            self.retry_filter();
-        }
-        let written = self.machine.filter.verify();
-        self.verified_filter(written);
-        self.remove_stray_devices();
-        match self.machine.own_addresses_differ() {
-            Ok(false) => (),
-            Ok(true) => self.dirty.extend(self.segments.owners.users_of_tunnels()),
-            Err(error) => tracing::error!("{error}"),
-        }
-    }
-
-    /// The kernel notifies of every change to an nftables table of the node.
-    pub(super) fn verify_filter_if_notified(&mut self) {
-        let written = self.machine.filter.verify_if_notified();
-        self.verified_filter(written);
-    }
-
-    fn verified_filter(&self, written: Result<bool, Error>) {
-        match written {
-            Ok(false) => (),
-            Ok(true) => {
-                self.reports.metrics.drift_repaired(VXLAN);
-                tracing::warn!(
-                    "the peer filter was changed by another program; it was written again"
-                );
-            }
-            Err(error) => tracing::error!("cannot verify the peer filter, it may be open: {error}"),
-        }
-    }
-
     /// Checks what no event covers of the switch's ports and tables, and deletes links that became
     /// unrecognisable.
     fn check(&mut self) {
@@ -144,26 +108,6 @@ impl NodeReconciler {
         for file in self.pods.unread() {
             let touched = self.read_record(&file);
             self.enqueue(touched);
-        }
-    }
-
-    fn remove_stray_devices(&mut self) {
-        let stray = self.machine.stray_devices();
-        let bridges = self.machine.bridges_of_devices(&stray);
-        if let Err(error) = self.machine.remove(&stray) {
-            tracing::error!("cannot delete devices whose parent is gone: {error}");
-        }
-        bridges
-            .into_iter()
-            .for_each(|bridge| self.enqueue_segment_on(bridge));
-    }
-
-    /// The module may have been loaded since.
-    fn retry_filter(&mut self) {
-        match self.machine.open_filter() {
-            Ok(true) => self.dirty.extend(self.segments.owners.users_of_tunnels()),
-            Ok(false) => (),
-            Err(error) => tracing::error!("cannot open nf_tables: {error}"),
         }
     }
 

@@ -214,19 +214,6 @@ impl NodeReconciler {
         self.stores.knows_all_pods() && self.stores.pod(&pod.namespace, &pod.name).is_none()
     }
 
-    /// Keeps the peer filter in line with the tunnels in use, and deletes it with the last of them.
-    pub(super) fn retain_peer_filters(&mut self) {
-        if !self.initial_pass_done {
-            return;
-        }
-        let segments = &self.segments.owners;
-        let is_claimed = |vni, port| segments.has_tunnel(vni, port, false);
-        let has_device = |vni, port| segments.has_tunnel(vni, port, true);
-        if let Err(error) = self.machine.retain_peer_filters(is_claimed, has_device) {
-            tracing::error!("cannot update the peer filter: {error}");
-        }
-    }
-
     /// Deletions by this pass are no drift.
     fn clear_drift_suspicion(&mut self, saved: &[Saved]) {
         let pods = saved.iter().map(Saved::applied);

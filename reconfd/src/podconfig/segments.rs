@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+/// Periodic checks.
+mod checks;
 /// Pure: the device that a segment should have.
 pub mod device;
 /// Pure: whether it has that device.
@@ -10,6 +12,8 @@ pub mod drift;
 pub mod endpoints;
 /// Evaluation of segments against the node and the slices.
 mod evaluate;
+/// The peer filter.
+mod filter;
 /// Pure: which namespace owns a segment, and whose settings it has.
 pub mod owner;
 /// The reconcile of a segment's device.
