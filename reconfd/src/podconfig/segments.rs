@@ -60,6 +60,9 @@ impl Segments {
         self.targets.clear();
         self.errors.clear();
         self.drop_outdated();
+        let owners = &self.owners;
+        self.readiness.retain(|name, _| owners.is_used(name));
+        self.failed.retain(|name| owners.is_used(name));
     }
 
     /// Drops what was evaluated for a configuration that has changed since.
@@ -73,8 +76,6 @@ impl Segments {
     /// Saves what links can rely on; returns whether that has changed.
     fn take_readiness(&mut self, name: &str) -> bool {
         let Some(target) = self.targets.get(name) else {
-            self.readiness.remove(name);
-            self.failed.remove(name);
             return false;
         };
         let now = target.readiness();

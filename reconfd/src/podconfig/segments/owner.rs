@@ -142,6 +142,11 @@ impl SegmentOwners {
         concerned.map(|(name, _)| name.clone()).collect()
     }
 
+    pub fn is_used(&self, segment: &str) -> bool {
+        let held = self.states.get(segment);
+        held.is_some_and(|held| !held.users.is_empty())
+    }
+
     /// All pods that use a segment.
     pub fn users(&self, segment: &str) -> BTreeSet<String> {
         let held = self.states.get(segment);

@@ -80,7 +80,8 @@ impl NodeReconciler {
     pub(in crate::podconfig) fn reconcile_segments(&mut self, demand: &SegmentDemand) {
         for name in std::mem::take(&mut self.segments.dirty) {
             let is_used = demand.joined.contains(&name) || self.machine.has_ports(&name);
-            if !is_used {
+            // What cannot be evaluated was reported.
+            if !is_used || self.evaluate_segment(&name).is_err() {
                 continue;
             }
             if let Some(result) = self.reconcile_segment(&name)

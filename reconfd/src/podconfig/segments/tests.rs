@@ -275,7 +275,7 @@ fn a_refusal_is_reported_when_it_begins_and_when_it_ends() {
     assert!(!segments.take_result("pcbx", Ok(())));
     assert!(segments.take_result("pcbx", Err(refused(Errno::EADDRINUSE))));
     assert!(segments.error("pcbx").is_some());
-    segments.begin_pass();
+    segments.errors.clear();
     assert!(segments.error("pcbx").is_none());
     assert!(!segments.take_result("pcbx", Err(refused(Errno::EADDRINUSE))));
     assert!(segments.take_result("pcbx", Ok(())));
