@@ -212,7 +212,7 @@ fn three_hundred_nodes_in_three_slices_come_and_go_in_place() {
 
 /// The device of all pods of the tunnel is one, and other pods of the namespace have nothing to do with it.
 #[test]
-fn a_slice_takes_a_look_at_no_pod_however_many_there_are() {
+fn a_segment_is_reconciled_without_its_pods() {
     let fabric = Fabric::new(1);
     let node = &fabric[0];
     let daemon = node.daemon();
@@ -241,10 +241,20 @@ fn a_slice_takes_a_look_at_no_pod_however_many_there_are() {
             &slice("tenant-a", 0, &named(&["10.77.0.2", &last])),
         );
         node.sends_to(&["10.77.0.2", &last]);
+        let device = node.device()["ifname"].as_str().unwrap().to_owned();
+        let change = format!("ip -n podconfig link set {device} mtu 1300");
+        node.run(&change.split(' ').collect::<Vec<_>>());
+        eventually("the device has its MTU again", || {
+            let device = node.device();
+            seen(device["mtu"] == 1450, device)
+        });
     }
     // And one each second, whatever happens.
     let looked = looks() - before - start.elapsed().as_secs_f64().ceil();
-    assert!(looked <= 5.0, "{looked} looks for ten changes");
+    assert!(
+        looked <= 5.0,
+        "{looked} looks for ten slices and ten changes of the device"
+    );
 }
 
 /// A pod that is not what it shall be may not be able to see to the tunnel: then the others do.
