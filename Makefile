@@ -33,8 +33,8 @@ e2e: setup ## tests of a real cluster: two nodes, podconfig installed, pods; nee
 bench-cluster: setup ## what podconfig costs on that cluster, next to the API server's own times (PARTS="one many")
 	@.ci/e2e --bench $(PARTS)
 
-build: setup ## the daemon and the static plugin, optimised, into target/
-	@. .ci/build && printf '%s\n' "$$RECONFD_BIN" "$$PODCONFIG_CNI_BIN"
+build: setup ## the daemon, the plugin and the installer, optimised and static, into target/
+	@. .ci/build && printf '%s\n' "$$RECONFD_BIN" "$$PODCONFIG_CNI_BIN" "$$PODCONFIG_INSTALL_BIN"
 
 lint: setup ## formatting, lints, invariants, dependencies and links in rustdoc alone; changes nothing
 	@.ci/test lint

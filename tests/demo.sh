@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Shows podconfig at work on throwaway nodes, on this machine, in less than a minute.
 # A node is a set of namespaces with a /run of its own: whatever way the demo ends, nothing of it
-# stays. RECONFD_BIN and PODCONFIG_CNI_BIN name programs that are built already.
+# stays. RECONFD_BIN, PODCONFIG_CNI_BIN and PODCONFIG_INSTALL_BIN name programs that are built already.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -19,14 +19,15 @@ for program in ip jq nft ping unshare /usr/lib/cni/bridge /usr/lib/cni/host-loca
     command -v "$program" >/dev/null || fail "$program is missing; \`make demo\` installs it"
 done
 
-if [[ -z ${RECONFD_BIN:-} || -z ${PODCONFIG_CNI_BIN:-} ]]; then
+if [[ -z ${RECONFD_BIN:-} || -z ${PODCONFIG_CNI_BIN:-} || -z ${PODCONFIG_INSTALL_BIN:-} ]]; then
     cd "$here/.."
     # shellcheck source=../.ci/build
     source .ci/build
 fi
 RECONFD_BIN=$(realpath "$RECONFD_BIN")
 PODCONFIG_CNI_BIN=$(realpath "$PODCONFIG_CNI_BIN")
-export RECONFD_BIN PODCONFIG_CNI_BIN
+PODCONFIG_INSTALL_BIN=$(realpath "$PODCONFIG_INSTALL_BIN")
+export RECONFD_BIN PODCONFIG_CNI_BIN PODCONFIG_INSTALL_BIN
 
 # The demo is pid 1 of the first node: when it ends, the kernel ends all that it has started.
 exec unshare --net --mount --pid --fork --kill-child --propagation private \

@@ -118,6 +118,25 @@ fn every_object_is_whole_and_lives_where_it_should() {
     }
 }
 
+/// The image of a release is not built by any test, the one of the cluster's tests is.
+#[test]
+fn the_image_of_a_release_has_the_programs_of_the_tested_one() {
+    let (release, tested) = (read("install/Containerfile"), read(".ci/e2e"));
+    let of_release: BTreeSet<&str> = release
+        .lines()
+        .filter(|line| line.contains("cp ") && line.contains("/image/"))
+        .flat_map(|line| line.split_whitespace())
+        .filter_map(|word| word.strip_prefix("target/")?.rsplit('/').next())
+        .collect();
+    let of_test: BTreeSet<&str> = tested
+        .split("_BIN:/")
+        .skip(1)
+        .filter_map(|rest| rest.split('"').next())
+        .collect();
+    assert_eq!(of_release, of_test);
+    assert_eq!(of_release.len(), 3, "{of_release:?}");
+}
+
 #[test]
 fn chart_programs_and_images_are_of_one_version() {
     let version = env!("CARGO_PKG_VERSION");

@@ -325,6 +325,10 @@ fn an_interrupted_demo_leaves_nothing() {
             "PODCONFIG_CNI_BIN",
             binary("PODCONFIG_CNI_BIN", "podconfig-cni"),
         )
+        .env(
+            "PODCONFIG_INSTALL_BIN",
+            binary("PODCONFIG_INSTALL_BIN", "podconfig-install"),
+        )
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .process_group(0)

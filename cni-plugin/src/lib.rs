@@ -1,6 +1,5 @@
 //! The CNI plugin that records sandboxes, last in a node's CNI chain. It never changes a pod's network.
 
-pub mod install;
 pub mod watchdog;
 
 mod commands;

@@ -1,19 +1,21 @@
 //! `podconfig-cni`: passes the process environment and streams to the library. It only decides between a call
-//! by a runtime, the installer commands, and interactive use.
+//! by a runtime and interactive use.
 
 use std::process::ExitCode;
 
-use cni_plugin::{CniIo, install, run, watchdog};
+use cni_plugin::{CniIo, run, watchdog};
 
 const HELP: &str = "\
 podconfig-cni writes down where a pod's network namespace is, so that podconfig's
 daemon (reconfd) can reach it. It is the last plugin of a node's CNI chain; the container
 runtime runs it, with CNI_COMMAND set and the network's configuration on stdin.
 
-  podconfig-cni install --help      put it into this node's CNI chain
-  podconfig-cni uninstall --help    take it out again
+  podconfig-install --help    how to put it into this node's CNI chain, and take it out
   podconfig-cni --version
 ";
+
+/// The exit code for an invalid command line.
+const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
     let command = std::env::var_os("CNI_COMMAND").unwrap_or_default();
@@ -52,7 +54,10 @@ fn by_hand() -> ExitCode {
         .map(|word| word.to_string_lossy().into_owned())
         .collect();
     match words.first().map(String::as_str) {
-        Some("install" | "uninstall") => install::main(&words),
+        Some(verb @ ("install" | "uninstall")) => {
+            eprintln!("podconfig-cni: podconfig-install {verb} does this, with the same flags");
+            ExitCode::from(USAGE)
+        }
         Some("--version" | "-V") => {
             println!("podconfig-cni {}", env!("CARGO_PKG_VERSION"));
             ExitCode::SUCCESS

@@ -31,7 +31,7 @@ pub struct OnNode {
 /// Paths of the plugin and its chain.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
 pub struct ChainConfig {
-    /// How the plugin joins the chain, see `podconfig-cni install --help`; none: the chain is not changed
+    /// How the plugin joins the chain, see `podconfig-install install --help`; none: the chain is not changed
     #[arg(
         long,
         env = "PODCONFIG_CNI_MODE",
@@ -65,9 +65,13 @@ pub struct ChainConfig {
     #[command(flatten)]
     pub records: RecordsDir,
 
-    /// The plugin's executable; by default podconfig-cni in this program's folder
+    /// The plugin's executable; by default podconfig-cni in the installer's folder
     #[arg(long, env = "PODCONFIG_CNI_PROGRAM", value_name = "PATH")]
     pub plugin: Option<PathBuf>,
+
+    /// The installer's executable; by default podconfig-install in this program's folder
+    #[arg(long, env = "PODCONFIG_INSTALL_PROGRAM", value_name = "PATH")]
+    pub installer: Option<PathBuf>,
 }
 
 /// Which file of the runtime's folder is the chain, if it is not the first one.

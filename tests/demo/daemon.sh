@@ -1,7 +1,12 @@
 # The daemon of the throwaway node: started, awaited, asked, killed.
 
 # As a person would call it who has installed it.
-podconfig-cni() { "$PODCONFIG_CNI_BIN" "$@"; }
+# It is in another folder than the plugin here, whereas an image has both in one.
+podconfig-install() {
+    local plugin=()
+    [[ $1 != install ]] || plugin=(--plugin "$PODCONFIG_CNI_BIN")
+    "$PODCONFIG_INSTALL_BIN" "$@" "${plugin[@]}"
+}
 
 start_daemon() {
     local words=(reconfd

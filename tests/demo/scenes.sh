@@ -35,7 +35,7 @@ JSON
 the_chain() {
     title 'The plugin joins the CNI chain'
     say "The node has an ordinary CNI network: Debian's bridge plugin, addresses from 10.88.0.0/16."
-    show podconfig-cni install --conf-dir "$confdir" --bin-dir "$bindir"
+    show podconfig-install install --conf-dir "$confdir" --bin-dir "$bindir"
     say 'The chain now ends with one more entry. Nothing else in it has changed.'
     show jq -c '.plugins[] | del(.ipam, .capabilities)' "$(conflist)"
 }
@@ -296,7 +296,7 @@ the_end() {
         rm "$objects/pod-$pod.yaml"
         end_pod "$pod"
     done
-    show podconfig-cni uninstall --conf-dir "$confdir" --bin-dir "$bindir" --cache-dir "$results"
+    show podconfig-install uninstall --conf-dir "$confdir" --bin-dir "$bindir" --cache-dir "$results"
     [[ -z $(find "$records" -name '[!.]*' -type f) ]] || wrong 'a record outlived its pod'
     [[ ! -e $bindir/podconfig-cni ]] || wrong 'the plugin is still installed'
     found 'the pods ended in order, and the plugin is out of the chain'

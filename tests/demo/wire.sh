@@ -32,7 +32,7 @@ end_node_2() {
 
 # The chain of a node whose installation is not worth a word.
 join_chain() {
-    podconfig-cni install --conf-dir "$confdir" --bin-dir "$bindir" >/dev/null
+    podconfig-install install --conf-dir "$confdir" --bin-dir "$bindir" >/dev/null
 }
 
 # A pod whose labels the daemon of its node knows.

@@ -36,10 +36,12 @@ pub struct Keeper<'n> {
 
 fn where_it_is() -> Vec<String> {
     let plugin = binary("PODCONFIG_CNI_BIN", "podconfig-cni");
+    let installer = binary("PODCONFIG_INSTALL_BIN", "podconfig-install");
     let flags = [
         ("--conf-dir", CONF_DIR),
         ("--bin-dir", BIN_DIR),
         ("--plugin", &plugin),
+        ("--installer", &installer),
     ];
     flags
         .iter()
@@ -185,11 +187,11 @@ impl Keeper<'_> {
         self.end(Signal::SIGKILL);
     }
 
-    /// The plugin's watchers that run on the node.
+    /// The watchers of the chain that run on the node.
     pub fn watchers(&self) -> usize {
         let found = self
             .node
-            .try_run(&["pgrep", "-fc", "podconfig-cni install"]);
+            .try_run(&["pgrep", "-fc", "podconfig-install install"]);
         let text = String::from_utf8_lossy(&found.stdout);
         text.trim().parse().unwrap_or_default()
     }

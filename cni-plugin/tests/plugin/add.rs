@@ -197,6 +197,9 @@ fn a_person_without_a_runtime_is_told_what_this_is() {
     assert!(help.status.success() && String::from_utf8_lossy(&help.stdout).contains("install"));
     let version = run(&["--version"]);
     assert!(String::from_utf8_lossy(&version.stdout).contains(env!("CARGO_PKG_VERSION")));
+    let moved = run(&["install", "--mode", "owned"]);
+    assert_eq!(moved.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&moved.stderr).contains("podconfig-install install"));
     let bare = run(&[]);
     assert_eq!(bare.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&bare.stderr).contains("CNI chain"));

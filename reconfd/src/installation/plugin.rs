@@ -1,4 +1,4 @@
-//! Adds the plugin to the chain and removes it, by running its own executable, which copies itself.
+//! Adds the plugin to the chain and removes it, by running the installer.
 
 use std::{
     path::{Path, PathBuf},
@@ -10,7 +10,7 @@ use nix::sys::{prctl::set_pdeathsig, signal::Signal};
 
 use super::ChainConfig;
 
-/// Result of `podconfig-cni install`, by its exit code.
+/// Result of `podconfig-install install`, by its exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InstallOutcome {
     Success,
@@ -36,24 +36,24 @@ impl InstallOutcome {
             Self::Success => "the plugin is in the chain",
             Self::NoChain => "there is no chain to join yet",
             Self::Reverted => {
-                "another program removes the plugin's entry from the chain again and again; see podconfig-cni's \
+                "another program removes the plugin's entry from the chain again and again; see podconfig-install's \
                  last lines in this log for the program and the remedy"
             }
             Self::Failed => {
-                "cannot add the plugin to the chain; see podconfig-cni's last lines in this log"
+                "cannot add the plugin to the chain; see podconfig-install's last lines in this log"
             }
         }
     }
 }
 
 impl ChainConfig {
-    /// The plugin's executable: as configured, or in this program's folder.
+    /// The installer's executable: as configured, or in this program's folder.
     fn program(&self) -> anyhow::Result<PathBuf> {
-        if let Some(program) = &self.plugin {
+        if let Some(program) = &self.installer {
             return Ok(program.clone());
         }
         let own = std::env::current_exe().context("find this program's executable")?;
-        Ok(own.with_file_name("podconfig-cni"))
+        Ok(own.with_file_name("podconfig-install"))
     }
 
     fn command(&self, verb: &str) -> anyhow::Result<Command> {
@@ -72,6 +72,9 @@ impl ChainConfig {
     fn install(&self) -> anyhow::Result<Command> {
         let mut command = self.command("install")?;
         command.args(["--mode", self.mode.as_str()]);
+        if let Some(plugin) = &self.plugin {
+            command.arg("--plugin").arg(plugin);
+        }
         for (flag, name) in [
             ("--conf-file", &self.choice.conf_file),
             ("--network", &self.choice.network),
@@ -97,9 +100,12 @@ impl ChainConfig {
         command.arg("--watch");
         die_with_parent(&mut command);
         let program = command.get_program().to_owned();
-        command
-            .spawn()
-            .with_context(|| format!("start {}", program.display()))
+        command.spawn().with_context(|| {
+            format!(
+                "start the installer {} (see --installer)",
+                program.display()
+            )
+        })
     }
 
     /// Removes the entry, and then the executable, unless a runtime may still call it.
@@ -109,10 +115,10 @@ impl ChainConfig {
         match InstallOutcome::of(run(&mut command)?) {
             InstallOutcome::Success => Ok(()),
             InstallOutcome::Reverted => bail!(
-                "remove the plugin from the chain: another program added the entry again; end `podconfig-cni install --watch` on this node"
+                "remove the plugin from the chain: another program added the entry again; end `podconfig-install install --watch` on this node"
             ),
             _ => bail!(
-                "remove the plugin from the chain: see podconfig-cni's last lines in this log; correct the error, and run this again"
+                "remove the plugin from the chain: see podconfig-install's last lines in this log; correct the error, and run this again"
             ),
         }
     }
@@ -132,7 +138,7 @@ fn run(command: &mut Command) -> anyhow::Result<ExitStatus> {
     let program = command.get_program().to_owned();
     command
         .status()
-        .with_context(|| format!("run {}", program.display()))
+        .with_context(|| format!("run the installer {} (see --installer)", program.display()))
 }
 
 #[cfg(test)]
@@ -148,27 +154,49 @@ mod tests {
             conf_dir: "/c".into(),
             bin_dir: "/b".into(),
             records: RecordsDir { path: "/r".into() },
-            plugin: Some("/p".into()),
+            plugin: None,
+            installer: Some("/i".into()),
             choice: Choice::default(),
         }
     }
 
-    #[test]
-    fn the_plugin_gets_our_options() {
-        let command = chain(Mode::DropIn).install().unwrap();
-        let words: Vec<_> = command
-            .get_args()
-            .map(|word| word.to_string_lossy())
-            .collect();
-        assert_eq!(
-            words.join(" "),
-            "install --conf-dir /c --bin-dir /b --records /r --mode drop-in"
-        );
-        assert_eq!(command.get_program(), "/p");
+    fn words(command: &Command) -> String {
+        let words = command.get_args().map(|word| word.to_string_lossy());
+        words.collect::<Vec<_>>().join(" ")
     }
 
     #[test]
-    fn the_plugin_is_given_the_choice_of_the_chain() {
+    fn the_installer_gets_our_options() {
+        let mut chain = chain(Mode::DropIn);
+        let command = chain.install().unwrap();
+        let expected = "install --conf-dir /c --bin-dir /b --records /r --mode drop-in";
+        assert_eq!(words(&command), expected);
+        assert_eq!(command.get_program(), "/i");
+        chain.plugin = Some("/p".into());
+        let command = chain.install().unwrap();
+        assert_eq!(words(&command), format!("{expected} --plugin /p"));
+    }
+
+    #[test]
+    fn an_uninstallation_takes_no_plugin() {
+        let mut chain = chain(Mode::Inline);
+        chain.plugin = Some("/p".into());
+        let command = chain.command("uninstall").unwrap();
+        let expected = "uninstall --conf-dir /c --bin-dir /b --records /r";
+        assert_eq!(words(&command), expected);
+    }
+
+    #[test]
+    fn by_default_the_installer_is_beside_this_program() {
+        let mut chain = chain(Mode::Inline);
+        chain.installer = None;
+        let own = std::env::current_exe().unwrap();
+        let expected = own.with_file_name("podconfig-install");
+        assert_eq!(chain.program().unwrap(), expected);
+    }
+
+    #[test]
+    fn the_installer_is_given_the_choice_of_the_chain() {
         for (choice, words) in [
             (
                 Choice {
@@ -197,11 +225,8 @@ mod tests {
                 ..chain(Mode::Inline)
             };
             let command = chain.install().unwrap();
-            let found: Vec<_> = command
-                .get_args()
-                .map(|word| word.to_string_lossy())
-                .collect();
-            assert!(found.join(" ").ends_with(words), "{found:?}");
+            let found = self::words(&command);
+            assert!(found.ends_with(words), "{found}");
         }
     }
 

@@ -1,4 +1,4 @@
-//! Supervises `podconfig-cni install --watch`: restarts the child with exponential backoff, so that it does not fight
+//! Supervises `podconfig-install install --watch`: restarts the child with exponential backoff, so that it does not fight
 //! for ever with a program that removes the entry repeatedly.
 
 use std::{
@@ -104,7 +104,7 @@ impl<'c> Supervisor<'c> {
             self.hold_off(now);
         }
         let pause = self.fail(outcome.message(), now);
-        tracing::error!(%status, pause_seconds = pause.as_secs(), "podconfig-cni install --watch has ended: {}", outcome.message());
+        tracing::error!(%status, pause_seconds = pause.as_secs(), "podconfig-install install --watch has ended: {}", outcome.message());
     }
 
     /// Lengthens the delays to those of `HOLD_OFF`, unless they are as long already.
@@ -186,15 +186,15 @@ mod tests {
         chain: ChainConfig,
     }
 
-    /// A chain folder, and a plugin that does what the shell says.
+    /// A chain folder, and an installer that does what the shell says.
     fn place(mode: Mode, script: &str) -> Place {
         let folder = tempfile::tempdir().unwrap();
         let inside = |name: &str| folder.path().join(name);
         for name in ["net.d", "bin"] {
             fs::create_dir(inside(name)).unwrap();
         }
-        fs::write(inside("plugin"), format!("#!/bin/sh\n{script}\n")).unwrap();
-        fs::set_permissions(inside("plugin"), fs::Permissions::from_mode(0o755)).unwrap();
+        fs::write(inside("installer"), format!("#!/bin/sh\n{script}\n")).unwrap();
+        fs::set_permissions(inside("installer"), fs::Permissions::from_mode(0o755)).unwrap();
         let chain = ChainConfig {
             mode,
             conf_dir: inside("net.d"),
@@ -202,7 +202,8 @@ mod tests {
             records: RecordsDir {
                 path: inside("records"),
             },
-            plugin: Some(inside("plugin")),
+            plugin: None,
+            installer: Some(inside("installer")),
             choice: crate::installation::Choice::default(),
         };
         Place { folder, chain }
@@ -258,7 +259,7 @@ mod tests {
     #[test]
     fn a_child_that_ends_is_started_again_only_after_its_pause() {
         let place = place(Mode::Inline, "echo >>\"$0.runs\"; exit 1");
-        let runs = place.folder.path().join("plugin.runs");
+        let runs = place.folder.path().join("installer.runs");
         let count = || {
             fs::read_to_string(&runs)
                 .unwrap_or_default()
@@ -310,12 +311,12 @@ mod tests {
     #[test]
     fn a_missing_program_is_reported_and_retried() {
         let mut place = place(Mode::Inline, "");
-        place.chain.plugin = Some("/nowhere/podconfig-cni".into());
+        place.chain.installer = Some("/nowhere/podconfig-install".into());
         let mut supervisor = Supervisor::new(&place.chain);
         let entry = supervisor.check(Instant::now());
         assert_eq!(entry.chain, ChainState::Broken);
         assert!(
-            entry.message.contains("/nowhere/podconfig-cni"),
+            entry.message.contains("/nowhere/podconfig-install"),
             "{entry:?}"
         );
         assert!(supervisor.due.is_some());

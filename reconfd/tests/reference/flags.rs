@@ -17,8 +17,11 @@ pub fn page() -> String {
         }
     }
     for verb in ["install", "uninstall"] {
-        let help = cni_plugin::install::help(verb).unwrap();
-        page += &format!("## podconfig-cni {verb}\n\n```\n{}\n```\n\n", help.trim());
+        let help = podconfig_install::help(verb).unwrap();
+        page += &format!(
+            "## podconfig-install {verb}\n\n```\n{}\n```\n\n",
+            help.trim()
+        );
     }
     page.trim_end().to_owned() + "\n"
 }

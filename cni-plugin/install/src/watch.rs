@@ -11,12 +11,13 @@ use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
-use super::args::Options;
-use super::binary::Wanted;
-use super::error::{InstallError, InstallErrorKind};
-use super::folder::PARKED;
-use super::placement::Placed;
-use super::{Pass, log, pass, warn};
+use crate::args::Options;
+use crate::binary::{Program, Wanted};
+use crate::error::{InstallError, InstallErrorKind};
+use crate::folder::PARKED;
+use crate::output::{log, warn};
+use crate::pass::{Pass, pass};
+use crate::placement::Placed;
 
 /// It gives up after this many reverted repairs within this time.
 const REPAIRS: usize = 3;
@@ -31,6 +32,7 @@ const PATIENCE: Duration = Duration::from_millis(400);
 
 /// Installs and stays until it is terminated or another program keeps reverting the change.
 pub fn run(options: &Options) -> Result<(), InstallError> {
+    let program = Program::find(options.plugin.as_deref())?;
     let watch = WatchHandle::new()?;
     let mut history = History::default();
     let mut wanted = Wanted::Current;
@@ -38,7 +40,7 @@ pub fn run(options: &Options) -> Result<(), InstallError> {
     loop {
         // Watched before it is read, so that no change is missed.
         let complete = watch.watch_folders(options, history.placed.as_ref());
-        let rest = match pass(options, wanted, Duration::ZERO) {
+        let rest = match pass(options, &program, wanted, Duration::ZERO) {
             Ok(Pass { placed, changed }) => {
                 history.add(placed, changed, Instant::now())?;
                 wanted = Wanted::Runnable;

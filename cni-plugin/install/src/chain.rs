@@ -2,13 +2,13 @@
 
 use std::ops::Range;
 
+use cni_plugin::{PLUGIN_TYPE, SUPPORTED_VERSIONS};
 use sandbox_record::json::Members;
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 
-use super::entry::{CopyMark, Entry};
-use super::error::{InstallError, InstallErrorKind};
-use crate::{PLUGIN_TYPE, SUPPORTED_VERSIONS};
+use crate::entry::{CopyMark, Entry};
+use crate::error::{InstallError, InstallErrorKind};
 
 /// The space that JSON allows between its tokens.
 const SPACE: [char; 4] = [' ', '\t', '\r', '\n'];

@@ -1,12 +1,12 @@
 //! Mode `inline`: the entry at the end of the list that the runtime reads. A single-plugin file cannot hold
 //! it and stays unchanged: the entry is in a copy beside it. Pure.
 
-use super::super::chain::Chain;
-use super::super::entry::Entry;
-use super::super::error::InstallError;
-use super::super::folder::{ConfFile, Folder};
-use super::super::step::Step;
 use super::{Placed, owned, placed};
+use crate::chain::Chain;
+use crate::entry::Entry;
+use crate::error::InstallError;
+use crate::folder::{ConfFile, Folder};
+use crate::step::Step;
 
 pub fn put(
     folder: &Folder,

@@ -6,14 +6,13 @@ mod owned;
 
 use std::path::PathBuf;
 
-use super::chain::Chain;
-use super::entry::Entry;
-use super::error::{InstallError, InstallErrorKind};
-use super::folder::{ConfFile, Folder};
-use super::mode::{Mode, OWNED};
-use super::removal::{self, Removal};
-use super::shown;
-use super::step::Step;
+use crate::chain::Chain;
+use crate::entry::Entry;
+use crate::error::{InstallError, InstallErrorKind};
+use crate::folder::{ConfFile, Folder};
+use crate::mode::{Mode, OWNED};
+use crate::removal::{self, Removal};
+use crate::step::Step;
 
 /// Which file of the folder is the chain, if not the first one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -152,7 +151,7 @@ fn about(folder: &Folder, file: &ConfFile, failure: InstallError) -> InstallErro
     InstallError {
         text: format!(
             "join the chain in {}: {}{}",
-            shown(folder, &file.name),
+            folder.path.join(&file.name).display(),
             failure.text,
             hint(folder, file)
         ),

@@ -1,8 +1,8 @@
 //! A copy, with our entry, of a file that we must not edit. It follows the owner's changes to the file and
 //! keeps the plugins that others add to the copy, which is the chain for them. Pure.
 
-use super::chain::Chain;
-use super::entry::{CopyMark, Entry};
+use crate::chain::Chain;
+use crate::entry::{CopyMark, Entry};
 
 /// The name of a copy beside its original: it sorts before it, for "-" comes before ".".
 pub fn beside(original: &str) -> String {

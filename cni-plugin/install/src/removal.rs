@@ -3,12 +3,12 @@
 
 use std::path::Path;
 
-use super::chain::{self, Chain};
-use super::copy;
-use super::error::{InstallError, InstallErrorKind};
-use super::folder::{ConfFile, Folder, PARKED, SAVED};
-use super::mode::{Mode, OWNED};
-use super::step::Step;
+use crate::chain::{self, Chain};
+use crate::copy;
+use crate::error::{InstallError, InstallErrorKind};
+use crate::folder::{ConfFile, Folder, PARKED, SAVED};
+use crate::mode::{Mode, OWNED};
+use crate::step::Step;
 
 /// The steps, notices for the user, and the entries that could not be removed.
 #[derive(Debug, Default)]
@@ -279,7 +279,7 @@ fn strip(folder: &Folder, file: &ConfFile) -> Result<Vec<Step>, InstallError> {
         }
         Err(_) => return Ok(Vec::new()),
     };
-    if !content.text.contains(crate::PLUGIN_TYPE) {
+    if !content.text.contains(cni_plugin::PLUGIN_TYPE) {
         return Ok(Vec::new());
     }
     if !file.is_list() {

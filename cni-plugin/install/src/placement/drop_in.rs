@@ -1,12 +1,12 @@
 //! Mode `drop-in`: the entry in its own file, in the folder of the network. Pure, except that it checks what
 //! is at the target path.
 
-use super::super::chain::Chain;
-use super::super::entry::Entry;
-use super::super::error::InstallError;
-use super::super::folder::{ConfFile, DROP_IN, Folder};
-use super::super::step::Step;
 use super::{Placed, placed};
+use crate::chain::Chain;
+use crate::entry::Entry;
+use crate::error::InstallError;
+use crate::folder::{ConfFile, DROP_IN, Folder};
+use crate::step::Step;
 
 pub fn put(
     folder: &Folder,

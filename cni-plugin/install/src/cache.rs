@@ -5,10 +5,10 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use cni_plugin::PLUGIN_TYPE;
 use sandbox_record::json::Members;
 
-use super::folder::MAX_BYTES;
-use crate::PLUGIN_TYPE;
+use crate::folder::MAX_BYTES;
 
 /// Why the binary must stay, if it must.
 pub fn reason_to_keep(folder: &Path) -> Option<String> {

@@ -227,7 +227,7 @@ fn multus_gets_no_copy_that_would_make_it_call_itself() {
 fn unprivileged(node: &Node, verb: &str) -> Output {
     let program = node.path("installer");
     if !program.exists() {
-        fs::copy(BINARY, &program).unwrap();
+        fs::copy(INSTALLER, &program).unwrap();
     }
     fs::set_permissions(node.0.path(), Permissions::from_mode(0o755)).unwrap();
     let mut command = node.command(verb, &[]);
@@ -281,14 +281,14 @@ fn wrong_flags_are_told_with_a_code_of_their_own_and_help_is_given() {
         &["uninstall", "--watch"],
         &["install", "--records", "relative"],
     ] {
-        let output = Command::new(BINARY).args(args).output().unwrap();
+        let output = Command::new(INSTALLER).args(args).output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{args:?}: {output:?}");
         assert!(
             String::from_utf8_lossy(&output.stderr).contains("--help"),
             "{output:?}"
         );
     }
-    let output = Command::new(BINARY)
+    let output = Command::new(INSTALLER)
         .args(["install", "--help"])
         .output()
         .unwrap();

@@ -2,13 +2,14 @@
 
 use std::path::PathBuf;
 
-use super::mode::Mode;
-use super::placement::Choice;
+use crate::mode::Mode;
+use crate::placement::Choice;
 
 /// The parsed command.
 #[derive(Debug, PartialEq, Eq)]
 pub enum InstallCommand {
     Help(&'static str),
+    Version,
     Install(Options),
     Uninstall(Options),
 }
@@ -20,6 +21,8 @@ pub struct Options {
     pub choice: Choice,
     pub conf_dir: PathBuf,
     pub bin_dir: PathBuf,
+    /// The plugin's program; `None`: the one beside this program.
+    pub plugin: Option<PathBuf>,
     pub cache_dir: PathBuf,
     pub records: String,
     pub watch: bool,
@@ -32,6 +35,7 @@ impl Default for Options {
             choice: Choice::default(),
             conf_dir: "/etc/cni/net.d".into(),
             bin_dir: "/opt/cni/bin".into(),
+            plugin: None,
             cache_dir: "/var/lib/cni/results".into(),
             records: "/run/podconfig/records".into(),
             watch: false,
@@ -39,11 +43,19 @@ impl Default for Options {
     }
 }
 
+const HELP: &str = "\
+podconfig-install puts podconfig-cni, the plugin of podconfig, into this node's CNI chain.
+
+  podconfig-install install --help      put it into the chain
+  podconfig-install uninstall --help    take it out again
+  podconfig-install --version
+";
+
 const INSTALL_HELP: &str = "\
 Put podconfig-cni into a node's CNI chain: the binary first, then the chain entry.
 Run again, it changes nothing. Files of others keep their names, and every byte but the entry.
 
-usage: podconfig-cni install [flags]
+usage: podconfig-install install [flags]
 
   --mode MODE      how the entry joins the chain (default inline)
       inline       appended to the first conf file, the one that the runtime reads; a .conf
@@ -62,6 +74,7 @@ usage: podconfig-cni install [flags]
   --skip-invalid   the chain is in the first file that loads: so chooses CRI-O, whereas
                    containerd loads nothing as long as the first file is broken
   --bin-dir DIR    where the runtime looks for plugins (default /opt/cni/bin)
+  --plugin PATH    the plugin's program to install (default podconfig-cni beside this program)
   --records DIR    where the plugin writes its records (default /run/podconfig/records)
   --watch          stay, and put the entry back when another program removes it; wait
                    while there is no chain yet. SIGTERM ends it and leaves the entry in place
@@ -73,9 +86,9 @@ exit codes: 0 installed, 1 failed or refused, 2 wrong flags, 3 no chain to join 
 const UNINSTALL_HELP: &str = "\
 Take podconfig-cni out of a node's CNI chain: the entry first, whichever mode put it there,
 then the binary, unless the cached result of a pod that still runs names it.
-Stop `podconfig-cni install --watch` before. The records are left to the daemon.
+Stop `podconfig-install install --watch` before. The records are left to the daemon.
 
-usage: podconfig-cni uninstall [flags]
+usage: podconfig-install uninstall [flags]
 
   --conf-dir DIR   where the runtime reads its chains (default /etc/cni/net.d)
   --bin-dir DIR    where the runtime looks for plugins (default /opt/cni/bin)
@@ -86,9 +99,10 @@ exit codes: 0 the entry is removed (the binary too, unless reported), 1 failed o
 2 wrong flags, 4 another program put the entry back meanwhile
 ";
 
-/// Reads `install …` or `uninstall …`.
+/// Reads the command line without the program's name.
 pub fn parse(args: &[String]) -> Result<InstallCommand, String> {
-    let (verb, flags) = args.split_first().ok_or("expected install or uninstall")?;
+    let expected = "expected install or uninstall (see podconfig-install --help)";
+    let (verb, flags) = args.split_first().ok_or(expected)?;
     let (help, known): (_, &[&str]) = match verb.as_str() {
         "install" => (
             INSTALL_HELP,
@@ -99,6 +113,7 @@ pub fn parse(args: &[String]) -> Result<InstallCommand, String> {
                 "--network",
                 "--skip-invalid",
                 "--bin-dir",
+                "--plugin",
                 "--records",
                 "--watch",
             ],
@@ -107,16 +122,14 @@ pub fn parse(args: &[String]) -> Result<InstallCommand, String> {
             UNINSTALL_HELP,
             &["--conf-dir", "--bin-dir", "--records", "--cache-dir"],
         ),
-        other => {
-            return Err(format!(
-                "unknown verb {other:?}: expected install or uninstall"
-            ));
-        }
+        "--help" | "-h" | "help" => return Ok(InstallCommand::Help(HELP)),
+        "--version" | "-V" => return Ok(InstallCommand::Version),
+        other => return Err(format!("unknown verb {other:?}: {expected}")),
     };
     if flags.iter().any(|flag| flag == "--help" || flag == "-h") {
         return Ok(InstallCommand::Help(help));
     }
-    let hint = |text: String| format!("{text} (see podconfig-cni {verb} --help)");
+    let hint = |text: String| format!("{text} (see podconfig-install {verb} --help)");
     let options = read(flags, known).map_err(hint)?;
     Ok(if verb == "install" {
         InstallCommand::Install(options)
@@ -182,6 +195,7 @@ fn set(options: &mut Options, flag: &str, value: &str) -> Result<(), String> {
         "--conf-file" => options.choice.file = Some(file(value)?),
         "--network" => options.choice.network = Some(value.to_owned()),
         "--bin-dir" => options.bin_dir = folder(flag, value)?,
+        "--plugin" => options.plugin = Some(value.into()),
         "--cache-dir" => options.cache_dir = folder(flag, value)?,
         _ => {
             folder(flag, value)?;
@@ -267,6 +281,10 @@ mod tests {
             parsed("uninstall -h").unwrap(),
             InstallCommand::Help(UNINSTALL_HELP)
         );
+        for line in ["--help", "-h", "help install"] {
+            assert_eq!(parsed(line).unwrap(), InstallCommand::Help(HELP));
+        }
+        assert_eq!(parsed("--version").unwrap(), InstallCommand::Version);
     }
 
     #[test]
@@ -289,6 +307,8 @@ mod tests {
             ("install --records run", "absolute"),
             ("install --bin-dir /opt/../cni", "absolute"),
             ("install --cache-dir /x", "unknown flag"),
+            ("install --plugin=", "wants a value"),
+            ("uninstall --plugin /x", "unknown flag"),
             ("uninstall --mode inline", "unknown flag"),
         ] {
             let text = parsed(line).unwrap_err();

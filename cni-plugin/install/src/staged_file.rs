@@ -7,7 +7,7 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::error::{InstallError, InstallErrorKind};
+use crate::error::{InstallError, InstallErrorKind};
 
 const PREFIX: &str = ".podconfig-cni.";
 const SUFFIX: &str = ".tmp";

@@ -41,7 +41,7 @@ struct Capabilities {
 impl Entry {
     pub fn new(records: &str) -> Entry {
         Entry {
-            kind: crate::PLUGIN_TYPE,
+            kind: cni_plugin::PLUGIN_TYPE,
             records_dir: records.to_owned(),
             copy: None,
             capabilities: Capabilities { annotations: true },

@@ -1,4 +1,4 @@
-//! A `podconfig-cni install --watch` under test.
+//! A `podconfig-install install --watch` under test.
 
 use super::*;
 

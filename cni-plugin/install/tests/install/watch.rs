@@ -1,4 +1,4 @@
-//! `podconfig-cni install --watch` beside a primary CNI that writes its own files.
+//! `podconfig-install install --watch` beside a primary CNI that writes its own files.
 
 use super::watcher::Watcher;
 use super::*;
@@ -223,7 +223,14 @@ fn a_machine_without_a_free_inotify_is_watched_all_the_same() {
     let node = Node::with("10-flannel.conflist", FLANNEL);
     let mut command = Command::new("unshare");
     let none_left = "echo 0 > /proc/sys/user/max_inotify_instances && exec \"$0\" \"$@\"";
-    command.args(["--user", "--map-root-user", "sh", "-c", none_left, BINARY]);
+    command.args([
+        "--user",
+        "--map-root-user",
+        "sh",
+        "-c",
+        none_left,
+        INSTALLER,
+    ]);
     command.args(node.command("install", &[]).get_args());
     let mut watcher = Watcher::spawn(command);
     watcher.until("the entry", || has_entry(&node, "10-flannel.conflist"));

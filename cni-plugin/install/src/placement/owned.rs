@@ -1,15 +1,15 @@
 //! A copy of the primary's file with the entry, which sorts before it: mode `owned`, and `inline` if the file
 //! itself cannot hold an entry. Pure.
 
-use super::super::chain::Chain;
-use super::super::copy;
-use super::super::entry::Entry;
-use super::super::error::InstallError;
-use super::super::folder::{ConfFile, Folder};
-use super::super::removal;
-use super::super::step::Step;
 use super::{Placed, placed};
-use crate::install::mode::OWNED;
+use crate::chain::Chain;
+use crate::copy;
+use crate::entry::Entry;
+use crate::error::InstallError;
+use crate::folder::{ConfFile, Folder};
+use crate::mode::OWNED;
+use crate::removal;
+use crate::step::Step;
 
 pub fn put(
     folder: &Folder,

@@ -1,4 +1,4 @@
-//! `podconfig-cni uninstall`: the entry first, the binary only when nobody may call it any more.
+//! `podconfig-install uninstall`: the entry first, the binary only when nobody may call it any more.
 
 use super::*;
 
@@ -166,7 +166,7 @@ fn a_node_without_folders_has_nothing_to_take_out() {
     fs::remove_dir(node.path("net.d")).unwrap();
     fs::remove_dir(node.path("bin")).unwrap();
     node.uninstalled();
-    assert_eq!(names(node.0.path()), [""; 0]);
+    assert_eq!(names(node.0.path()), ["plugin"]);
 }
 
 #[test]
@@ -179,7 +179,7 @@ fn a_watcher_that_puts_the_entry_back_keeps_its_binary() {
     let output = node.command("uninstall", &[]).output().unwrap();
     assert_eq!(output.status.code(), Some(4), "{output:?}");
     assert!(
-        String::from_utf8_lossy(&output.stderr).contains("Stop podconfig-cni install --watch"),
+        String::from_utf8_lossy(&output.stderr).contains("Stop podconfig-install install --watch"),
         "{output:?}"
     );
     assert!(node.binary().exists());

@@ -6,9 +6,9 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
-use super::error::{InstallError, InstallErrorKind};
-use super::log;
-use super::staged_file::{Owner, StagedFile, Version, sync_folder_of};
+use crate::error::{InstallError, InstallErrorKind};
+use crate::output::log;
+use crate::staged_file::{Owner, StagedFile, Version, sync_folder_of};
 
 #[derive(Debug)]
 pub enum Step {

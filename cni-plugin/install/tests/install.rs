@@ -1,4 +1,5 @@
-//! `podconfig-cni install` and `uninstall` on folders of their own: the real binary, real files.
+//! `podconfig-install install` and `uninstall` on folders of their own: the real installer, real files, and a plugin
+//! that is only copied.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -26,6 +27,8 @@ mod inline;
 mod other_modes;
 #[path = "install/others.rs"]
 mod others;
+#[path = "install/program.rs"]
+mod program;
 #[path = "install/refusals.rs"]
 mod refusals;
 #[path = "install/removal.rs"]
@@ -35,7 +38,9 @@ mod watch;
 #[path = "install/watcher.rs"]
 mod watcher;
 
-const BINARY: &str = env!("CARGO_BIN_EXE_podconfig-cni");
+const INSTALLER: &str = env!("CARGO_BIN_EXE_podconfig-install");
+/// The content of the plugin that is installed.
+const PLUGIN: &str = "#!/bin/sh\nexit 0\n";
 
 const FLANNEL: &str = r#"{
   "name": "cbr0",
@@ -61,6 +66,7 @@ impl Node {
         let node = Node(TempDir::new().unwrap());
         fs::create_dir(node.path("net.d")).unwrap();
         fs::create_dir(node.path("bin")).unwrap();
+        executable(&node.plugin(), PLUGIN);
         node
     }
 
@@ -78,6 +84,12 @@ impl Node {
         self.path("net.d").join(name)
     }
 
+    /// The program to install.
+    fn plugin(&self) -> PathBuf {
+        self.path("plugin")
+    }
+
+    /// The program that is installed.
     fn binary(&self) -> PathBuf {
         self.path("bin/podconfig-cni")
     }
@@ -106,12 +118,18 @@ impl Node {
     }
 
     fn command(&self, verb: &str, more: &[&str]) -> Command {
-        let mut command = Command::new(BINARY);
+        let mut command = self.bare_command(INSTALLER.as_ref(), verb, more);
+        match verb {
+            "install" => command.arg("--plugin").arg(self.plugin()),
+            _ => command.arg("--cache-dir").arg(self.path("results")),
+        };
+        command
+    }
+
+    fn bare_command(&self, installer: &Path, verb: &str, more: &[&str]) -> Command {
+        let mut command = Command::new(installer);
         command.arg(verb).arg("--conf-dir").arg(self.path("net.d"));
         command.arg("--bin-dir").arg(self.path("bin")).args(more);
-        if verb == "uninstall" {
-            command.arg("--cache-dir").arg(self.path("results"));
-        }
         command
     }
 
@@ -162,6 +180,11 @@ impl Node {
         found.sort();
         found
     }
+}
+
+fn executable(path: &Path, text: &str) {
+    fs::write(path, text).unwrap();
+    fs::set_permissions(path, Permissions::from_mode(0o755)).unwrap();
 }
 
 fn names(folder: &Path) -> Vec<String> {

@@ -11,9 +11,9 @@ use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use nix::libc;
 
-use super::chain;
-use super::error::{InstallError, InstallErrorKind};
-use super::staged_file::{Owner, Version};
+use crate::chain;
+use crate::error::{InstallError, InstallErrorKind};
+use crate::staged_file::{Owner, Version};
 
 /// Suffix of a file that was converted to a list; no runtime loads it.
 pub const SAVED: &str = ".podconfig-saved";
@@ -23,6 +23,9 @@ pub const PARKED: [&str; 2] = [".cilium_bak", ".old"];
 pub const DROP_IN: &str = "99-podconfig.conf";
 /// Far larger than any chain; larger files are not read.
 pub const MAX_BYTES: u64 = 1024 * 1024;
+
+/// How long a single run waits for another installer to release the folder lock.
+pub const PATIENCE: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]
 pub struct Folder {
