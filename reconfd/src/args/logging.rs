@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 /// Targets of the program's own crates.
-const OWN_TARGETS: [&str; 4] = ["reconfd", "address", "kubeio", "node"];
+const OWN_TARGETS: [&str; 5] = ["reconfd", "address", "dirwatch", "kubeio", "node"];
 
 /// Targets of dependencies that write to this log.
 const OTHER_TARGETS: [&str; 6] = [
@@ -111,7 +111,6 @@ mod tests {
             "DEBUG",
             "off",
             "3",
-            "reconfd",
             "info,reconfd::controller=debug",
             "warn,kube_client=trace",
             "reconfd[{pod=web-0}]=debug",
@@ -132,5 +131,16 @@ mod tests {
             assert!(log_filter(filter).is_err(), "{filter:?}");
         }
         assert!(log_filter("info=verbose").is_err());
+    }
+
+    #[test]
+    fn the_name_of_the_program_is_for_all_its_crates() {
+        let all = log_filter("info,reconfd=debug").unwrap();
+        let mut directives = all.split(',');
+        assert_eq!(directives.next(), Some("info"));
+        let targets = OWN_TARGETS.map(|target| format!("{target}=debug"));
+        assert_eq!(directives.collect::<Vec<_>>(), targets);
+        let module = "reconfd::keep=debug";
+        assert_eq!(log_filter(module), Ok(module.into()));
     }
 }
