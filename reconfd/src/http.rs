@@ -20,6 +20,7 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
+use prometheus_client::{encoding::text, registry::Registry};
 use tokio::{
     net::{TcpListener, TcpStream},
     task::JoinSet,
@@ -36,8 +37,17 @@ pub trait HealthCheck: Clone + Send + Sync + 'static {
 
 /// Metrics of a program.
 pub trait Encode: Clone + Send + Sync + 'static {
+    fn registry(&self) -> &Registry;
+
     /// All metrics in the OpenMetrics text format.
-    fn encode(&self) -> String;
+    fn encode(&self) -> String {
+        let mut text = String::new();
+        // Writing to a String does not fail; the scraper would report an empty response.
+        if text::encode(&mut text, self.registry()).is_err() {
+            text.clear();
+        }
+        text
+    }
 }
 
 /// Health of the daemon: written by the reconciler, read by the probes.

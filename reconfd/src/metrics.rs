@@ -8,7 +8,7 @@ use crds::{
     report::{LinkState, RecordSource},
 };
 use nix::errno::Errno;
-use prometheus_client::{encoding::text, metrics::gauge::Gauge, registry::Registry};
+use prometheus_client::{metrics::gauge::Gauge, registry::Registry};
 
 use crate::{address::claims::Counts, http::Encode};
 
@@ -215,13 +215,8 @@ impl Metrics {
 }
 
 impl Encode for Metrics {
-    fn encode(&self) -> String {
-        let mut text = String::new();
-        // Writing to a String does not fail; the scraper would report an empty response.
-        if text::encode(&mut text, &self.registry).is_err() {
-            text.clear();
-        }
-        text
+    fn registry(&self) -> &Registry {
+        &self.registry
     }
 }
 
@@ -235,7 +230,8 @@ impl Op {
     }
 }
 
-fn set(gauge: &Gauge, number: usize) {
+/// Sets a gauge to a count.
+pub fn set(gauge: &Gauge, number: usize) {
     gauge.set(i64::try_from(number).unwrap_or(i64::MAX));
 }
 

@@ -304,16 +304,6 @@ fn strip(folder: &Folder, file: &ConfFile) -> Result<Vec<Step>, InstallError> {
     {
         return Ok(vec![Step::Remove(path)]);
     }
-    let (text, owner) = (chain.without(), content.owner);
-    let confirm = Step::Confirm(path.clone(), content.version);
-    let why = "entry taken out of";
-    Ok(vec![
-        confirm,
-        Step::Write {
-            path,
-            text,
-            owner,
-            why,
-        },
-    ])
+    let (found, text) = ((content.version, content.owner), chain.without());
+    Ok(Step::rewrite(path, found, text, "entry taken out of"))
 }

@@ -32,6 +32,25 @@ pub enum Step {
     Touch(PathBuf),
 }
 
+impl Step {
+    /// Replaces a file's text, if it is still the version that was read.
+    pub fn rewrite(
+        path: PathBuf,
+        (version, owner): (Version, Owner),
+        text: String,
+        why: &'static str,
+    ) -> Vec<Self> {
+        let confirm = Self::Confirm(path.clone(), version);
+        let write = Self::Write {
+            path,
+            text,
+            owner,
+            why,
+        };
+        vec![confirm, write]
+    }
+}
+
 /// A prepared step.
 #[derive(Debug)]
 pub enum Ready {

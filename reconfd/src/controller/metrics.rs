@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use crds::reserved::{ReadState, ReservedNetwork, SourceState};
 
 use prometheus_client::{
-    encoding::{EncodeLabelSet, text},
+    encoding::EncodeLabelSet,
     metrics::{
         counter::Counter,
         family::Family,
@@ -17,7 +17,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use crate::{address::sources::ALL, http::Encode, source::kinds::ObjectKind};
+use crate::{address::sources::ALL, http::Encode, metrics::set, source::kinds::ObjectKind};
 
 const OK: &str = "ok";
 const FAILED: &str = "failed";
@@ -188,18 +188,9 @@ impl Metrics {
 }
 
 impl Encode for Metrics {
-    fn encode(&self) -> String {
-        let mut text = String::new();
-        // Writing to a String does not fail; the scraper would report an empty response.
-        if text::encode(&mut text, &self.registry).is_err() {
-            text.clear();
-        }
-        text
+    fn registry(&self) -> &Registry {
+        &self.registry
     }
-}
-
-fn set(gauge: &Gauge, number: usize) {
-    gauge.set(i64::try_from(number).unwrap_or(i64::MAX));
 }
 
 /// Buckets from 1 ms to 32 s.

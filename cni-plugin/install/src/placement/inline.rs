@@ -27,18 +27,7 @@ pub fn put(
     let chain = Chain::to_join(&list)?;
     let path = folder.path.join(&file.name);
     let place = placed(folder, file, path.clone(), None, &chain);
-    let write = |text| {
-        let confirm = Step::Confirm(path.clone(), content.version);
-        let (owner, why) = (content.owner, "entry put into");
-        vec![
-            confirm,
-            Step::Write {
-                path,
-                text,
-                owner,
-                why,
-            },
-        ]
-    };
+    let found = (content.version, content.owner);
+    let write = |text| Step::rewrite(path, found, text, "entry put into");
     Ok((chain.with(&entry).map(write).unwrap_or_default(), place))
 }
