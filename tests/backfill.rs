@@ -138,7 +138,7 @@ fn a_sandbox_that_is_made_again_is_followed() {
 fn a_sandbox_that_was_told_of_before_the_earlier_one_ended_is_found() {
     let node = TestNode::new();
     node.allow_own_bridges();
-    let _daemon = node.daemon_with_cache();
+    let daemon = node.daemon_with_cache();
     let mut pod = node.cached_pod("tenant-a", "twice");
     wish(&node, &pod);
     pod.ready("data0");
@@ -147,7 +147,7 @@ fn a_sandbox_that_was_told_of_before_the_earlier_one_ended_is_found() {
     let both = [address, pod.primary_address()].map(|ip| json!({"ip": ip}));
     pod.say(json!({"status": {"phase": "Running", "podIPs": both}}));
     pod.cache();
-    std::thread::sleep(Duration::from_millis(500));
+    daemon.reconciles(1);
     node.run(&["ip", "netns", "delete", &first]);
     eventually("the report is about the new sandbox", || {
         let report = pod.report().ok_or("no report")?;

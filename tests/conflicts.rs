@@ -194,7 +194,10 @@ fn a_link_of_that_name_that_is_not_ours_is_never_touched() {
     assert_eq!(pod.find("data0").unwrap(), before);
     node.is_clean();
     node.withdraw("tenant-a-web-0");
-    sleep(Duration::from_millis(100));
+    eventually("the report is without the link", || {
+        let reported = pod.reported("data0");
+        seen(reported.is_none(), format!("{reported:?}"))
+    });
     assert_eq!(
         pod.find("data0").unwrap(),
         before,
@@ -415,8 +418,7 @@ fn pods_that_come_and_go_do_not_change_the_mac_address_of_a_bridge_of_the_node()
     // What the host ends do not tell is known again after a restart.
     daemon.kill();
     daemon = node.daemon();
-    sleep(Duration::from_millis(300));
-    assert_eq!(daemon.metric("reconfd_netlink_changes_total"), 0.0);
+    daemon.changed_nothing();
     let told = more.reported("lan0").unwrap();
     assert_eq!(told["mac"], "0a:58:c0:a8:07:02", "{told}");
     more.ping("192.168.7.50");

@@ -1,6 +1,6 @@
 //! Addresses that podconfig chooses: one for each pod, never one for two.
 
-use std::{collections::BTreeSet, fs, time::Duration};
+use std::{collections::BTreeSet, fs};
 
 use crate::support::{
     daemon::Options,
@@ -297,7 +297,7 @@ fn claims_that_are_gone_after_a_restart_are_made_again_for_the_addresses_that_st
 fn an_address_rests_before_another_pod_has_it() {
     let node = TestNode::new();
     node.allow_own_bridges();
-    let _daemon = node.daemon_with(&Options {
+    let daemon = node.daemon_with(&Options {
         more: &["--address-rest", "2"],
         ..Options::default()
     });
@@ -317,7 +317,7 @@ fn an_address_rests_before_another_pod_has_it() {
         told["message"].as_str().unwrap().contains("1 resting"),
         "{told}"
     );
-    std::thread::sleep(Duration::from_millis(500));
+    daemon.reconciles(2);
     assert!(second.find("data0").is_none());
     assert_eq!(of(&second), address);
 }

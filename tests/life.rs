@@ -237,7 +237,7 @@ fn a_container_that_restarts_changes_nothing() {
         pod.netns_name()
     ));
     pod.spawn(&["sleep", "infinity"]);
-    sleep(Duration::from_millis(200));
+    daemon.reconciles(1);
     assert_eq!(index(&pod.link("data0")), before);
     assert!((daemon.metric("reconfd_netlink_changes_total") - changes).abs() < 0.5);
 }

@@ -18,7 +18,7 @@ use tempfile::NamedTempFile;
 use super::{
     binary,
     node::TestNode,
-    wait::{eventually, within},
+    wait::{eventually, seen, within},
 };
 
 const PORT: u16 = 9469;
@@ -189,6 +189,31 @@ impl Daemon<'_> {
             })
             .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
             .sum()
+    }
+
+    /// Waits until that many pods more were reconciled. Without any event the regular check takes one a second, so what
+    /// has not happened by then does not happen.
+    pub fn reconciles(&self, more: u32) {
+        let counted = || self.metric("reconfd_reconciles_total");
+        let enough = counted() + f64::from(more);
+        within(Duration::from_secs(30), "pods are reconciled", || {
+            let now = counted();
+            seen(now >= enough, format!("{now} reconciles of {enough}"))
+        });
+    }
+
+    /// Of a daemon that was just started: waits until each pod was reconciled; nothing was sent for it.
+    pub fn changed_nothing(&self) {
+        within(Duration::from_secs(30), "every pod is reconciled", || {
+            let pods = self.metric("reconfd_pods_recorded");
+            let reconciles = self.metric("reconfd_reconciles_total");
+            seen(
+                pods > 0.0 && reconciles >= pods,
+                format!("{reconciles} reconciles of {pods} pods"),
+            )
+        });
+        let sent = self.metric("reconfd_netlink_changes_total");
+        assert!(sent.abs() < 0.5, "a restart sent {sent} changes");
     }
 
     pub fn log(&self) -> String {

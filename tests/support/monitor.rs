@@ -4,20 +4,23 @@ use std::{
     fs,
     process::{Child, Stdio},
     thread::sleep,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tempfile::NamedTempFile;
 
 use super::{
     node::TestNode,
-    wait::{eventually, seen},
+    wait::{eventually, seen, within},
 };
 
 pub struct Monitor {
     door: Child,
     log: NamedTempFile,
 }
+
+/// The kernel puts events of links off for up to a second.
+const SILENCE: Duration = Duration::from_millis(1500);
 
 impl TestNode {
     /// Listens in a namespace of the node, by its name in `/run/netns`.
@@ -52,6 +55,21 @@ impl TestNode {
     }
 }
 
+impl TestNode {
+    /// Waits until the kernel has reported no link of that namespace for longer than it puts such events off.
+    pub fn falls_silent(&self, netns: &str) {
+        let monitor = self.monitor(netns);
+        let (mut lines, mut since) = (0, Instant::now());
+        within(Duration::from_secs(30), "the kernel is silent", || {
+            let now = monitor.text().lines().count();
+            if now != lines {
+                (lines, since) = (now, Instant::now());
+            }
+            seen(since.elapsed() > SILENCE, format!("{lines} events"))
+        });
+    }
+}
+
 impl Monitor {
     fn text(&self) -> String {
         fs::read_to_string(self.log.path()).expect("the log is readable")
@@ -65,7 +83,7 @@ impl Monitor {
         let text = self.text();
         let lines = text
             .lines()
-            .filter(|line| !noise.iter().any(|word| line.contains(word)));
+            .filter(|line| !noise.iter().any(|word| line.contains(word)) && !is_of_timer(line));
         lines.map(str::to_owned).collect()
     }
 
@@ -84,6 +102,12 @@ impl Monitor {
             .filter(|line| about(line) && down(line))
             .collect()
     }
+}
+
+/// 15 seconds after a port came, when the bridge's forward delay is over, the bridge reports it once more, though
+/// nothing has changed: a message of the bridge itself, which has no qdisc.
+fn is_of_timer(line: &str) -> bool {
+    line.contains(" master ") && !line.contains(" qdisc ") && !line.starts_with("Deleted")
 }
 
 impl Drop for Monitor {

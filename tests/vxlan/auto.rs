@@ -231,13 +231,12 @@ fn who_is_not_found_is_not_let_in() {
 
 /// The daemon is killed and started twice. The list is read before anything is done by it.
 fn starts_again<'f>(fabric: &'f Fabric, mut daemon: Daemon<'f>, pod: &TestPod<'_>) -> Daemon<'f> {
-    std::thread::sleep(Duration::from_millis(1200));
+    fabric[0].falls_silent("podconfig");
     let before = (index(&fabric[0].device()), told_end(pod));
     for _ in 0..2 {
         daemon.kill();
         daemon = fabric[0].daemon();
-        std::thread::sleep(Duration::from_millis(200));
-        assert_eq!(daemon.metric("reconfd_netlink_changes_total"), 0.0);
+        daemon.changed_nothing();
     }
     pod.ready("overlay");
     assert_eq!((index(&fabric[0].device()), told_end(pod)), before);

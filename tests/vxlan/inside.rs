@@ -96,8 +96,7 @@ fn a_pod_may_have_the_device_itself_where_a_rule_says_so() {
     let before = index(&link);
     daemon.kill();
     daemon = fabric[0].daemon();
-    std::thread::sleep(Duration::from_millis(300));
-    assert_eq!(daemon.metric("reconfd_netlink_changes_total"), 0.0);
+    daemon.changed_nothing();
     assert_eq!(index(&a.ready("overlay")), before);
     // Peers, MTU and addresses change in place.
     let links = whole(&peers(&[0, 1, 2]), "10.5.0.9/24").replace("]}]", "], mtu: 1400}]");
@@ -164,8 +163,7 @@ fn over_a_restart_a_device_stays_with_its_pod_and_its_filter_with_it() {
         let changes = node.run(&["nft", "list", "table", "inet", "podconfig-default"]);
         daemon.kill();
         daemon = node.daemon();
-        std::thread::sleep(Duration::from_millis(300));
-        assert_eq!(daemon.metric("reconfd_netlink_changes_total"), 0.0);
+        daemon.changed_nothing();
         assert_eq!(index(&a.ready("overlay")), before);
         b.reason("overlay", "SegmentInUse");
         let now = node.run(&["nft", "list", "table", "inet", "podconfig-default"]);

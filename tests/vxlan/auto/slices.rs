@@ -231,7 +231,7 @@ fn a_segment_is_reconciled_without_its_pods() {
         })
         .collect();
     beside.iter().for_each(|pod| drop(pod.ready("overlay")));
-    std::thread::sleep(Duration::from_millis(300));
+    daemon.reconciles(1);
     let looks = || daemon.metric("reconfd_reconciles_total");
     let (before, start) = (looks(), Instant::now());
     for last in 3..13 {

@@ -1,7 +1,5 @@
 //! Who else is on a segment whose ends are found: other PodConfigs, other namespaces, nobody at all.
 
-use std::time::Duration;
-
 use super::{AUTO, finder, named, publish, slice, told_end};
 use crate::{
     support::{
@@ -97,10 +95,10 @@ fn two_namespaces_that_share_a_segment_have_the_ends_of_both() {
     node.sends_to(&["10.77.0.2", "10.77.0.3"]);
     node.apply("slice-b", &slice("tenant-b", 0, &named(&["10.77.0.4"])));
     node.sends_to(&["10.77.0.2", "10.77.0.4"]);
-    // What was sent is counted behind the pass; then longer than it takes to look at each pod once.
-    std::thread::sleep(Duration::from_millis(500));
+    // What was sent is counted behind the pass; then each pod is reconciled once without any event.
+    daemon.reconciles(1);
     let changes = daemon.metric("reconfd_netlink_changes_total");
-    std::thread::sleep(Duration::from_millis(3500));
+    daemon.reconciles(3);
     assert_eq!(daemon.metric("reconfd_netlink_changes_total"), changes);
     node.withdraw("b");
     b.lacks("overlay");
