@@ -4,33 +4,28 @@ use std::sync::Arc;
 
 use crds::PodConfigPolicy;
 
-use crate::{
-    podconfig::{NodeReconciler, pods::RecordedPod},
-    source::pod::NetAdmin,
-};
+use crate::{node::Machine, podconfig::pods::RecordedPod, source::pod::NetAdmin};
 
-impl NodeReconciler {
-    /// Checks what the pod's object says, or does not say, of a user namespace against the kernel.
-    /// A namespace that cannot be opened gets no links in any case.
-    pub(super) fn prove_net_admin(
-        &self,
-        known: &mut RecordedPod,
-        policies: &[Arc<PodConfigPolicy>],
-    ) {
-        let is_asked = match known.pod.net_admin {
-            NetAdmin::Claimed(_) => true,
-            NetAdmin::Unknown => {
-                let policies: Vec<&PodConfigPolicy> = policies.iter().map(Arc::as_ref).collect();
-                policy::contains(&policies).is_some()
-            }
-            NetAdmin::Yes(_) | NetAdmin::No => false,
-        };
-        if !is_asked || known.trouble.is_some() {
-            return;
+/// Checks what the pod's object says, or does not say, of a user namespace against the kernel.
+/// A namespace that cannot be opened gets no links in any case.
+pub(super) fn prove_net_admin(
+    machine: &Machine,
+    known: &mut RecordedPod,
+    policies: &[Arc<PodConfigPolicy>],
+) {
+    let is_asked = match known.pod.net_admin {
+        NetAdmin::Claimed(_) => true,
+        NetAdmin::Unknown => {
+            let policies: Vec<&PodConfigPolicy> = policies.iter().map(Arc::as_ref).collect();
+            policy::contains(&policies).is_some()
         }
-        if let Ok(is_of_node) = self.machine.owns(&known.record) {
-            let pod = Arc::make_mut(&mut known.pod);
-            pod.net_admin = std::mem::take(&mut pod.net_admin).proved(is_of_node);
-        }
+        NetAdmin::Yes(_) | NetAdmin::No => false,
+    };
+    if !is_asked || known.trouble.is_some() {
+        return;
+    }
+    if let Ok(is_of_node) = machine.owns(&known.record) {
+        let pod = Arc::make_mut(&mut known.pod);
+        pod.net_admin = std::mem::take(&mut pod.net_admin).proved(is_of_node);
     }
 }

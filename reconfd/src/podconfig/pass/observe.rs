@@ -8,21 +8,15 @@ use std::{
 
 use sandbox_record::Record;
 
-use super::ObjectSnapshot;
 use crate::{
     node::{
+        Machine,
         links::{HostNetns, Present, veth},
         netlink::Error,
         present::{Candidate, Stranded},
         sandbox::{Depth, NetnsState, Sandbox, Unreachable},
     },
-    podconfig::{
-        NodeReconciler,
-        cause::Cause,
-        desired::{self, Desired},
-        outcome::LocalPod,
-        pods::RecordedPod,
-    },
+    podconfig::{applied::AppliedState, cause::Cause, desired::Desired, pods::RecordedPod},
 };
 
 /// A pod as it was read.
@@ -105,95 +99,71 @@ impl Reading {
     }
 }
 
-impl NodeReconciler {
-    /// Reads one pod.
-    pub(super) fn observe(
-        &mut self,
-        mut known: RecordedPod,
-        snapshot: &mut ObjectSnapshot,
-    ) -> Observed {
-        self.prove_net_admin(&mut known, &snapshot.policies);
-        let desired = self.evaluate(&known.pod, snapshot);
-        if let Some(trouble) = known.trouble.clone() {
-            return Observed {
-                known,
-                desired,
-                netns_id: None,
-                netns: Err(Unread::NotOpened(trouble)),
-            };
-        }
-        let mut netns_id = None;
-        let netns = self.machine.visit(&known.record).and_then(|sandbox| {
-            netns_id = Some(sandbox.in_switch);
-            Ok(self.read(&known, &desired, sandbox)?)
-        });
-        Observed {
+/// Reads one pod. `applied`: what a pass has applied to it before.
+pub(super) fn observe(
+    machine: &mut Machine,
+    (known, desired): (RecordedPod, Desired),
+    applied: Option<&AppliedState>,
+) -> Observed {
+    if let Some(trouble) = known.trouble.clone() {
+        return Observed {
             known,
             desired,
-            netns_id,
-            netns: netns.map(Box::new).map_err(Unread::Unreachable),
-        }
+            netns_id: None,
+            netns: Err(Unread::NotOpened(trouble)),
+        };
     }
-
-    fn evaluate(&self, pod: &LocalPod, snapshot: &mut ObjectSnapshot) -> Desired {
-        let configs = snapshot
-            .configs
-            .entry(pod.namespace.clone())
-            .or_insert_with(|| self.stores.podconfigs_of(&pod.namespace));
-        let desired = desired::desired(
-            pod,
-            self.quota.place(&pod.namespace, &pod.uid),
-            configs,
-            &snapshot.policies,
-            &self.machine.installation,
-        );
-        for trouble in &desired.troubles {
-            tracing::warn!(namespace = pod.namespace, pod = pod.name, "{trouble}");
-        }
-        self.apply_precedence(&pod.namespace, desired)
+    let mut netns_id = None;
+    let netns = machine.visit(&known.record).and_then(|sandbox| {
+        netns_id = Some(sandbox.in_switch);
+        Ok(read(machine, (&known, &desired), applied, sandbox)?)
+    });
+    Observed {
+        known,
+        desired,
+        netns_id,
+        netns: netns.map(Box::new).map_err(Unread::Unreachable),
     }
+}
 
-    fn read(
-        &mut self,
-        known: &RecordedPod,
-        desired: &Desired,
-        mut sandbox: Sandbox,
-    ) -> Result<Reading, Error> {
-        let (uid, id) = (&known.pod.uid, &known.pod.sandbox);
-        let inside = sandbox.read(self.depth(uid, desired))?;
-        let (present, stale) = self.machine.present(&sandbox, id, uid, &inside)?;
-        let primary = primary(&known.record);
-        let candidates = self
-            .machine
-            .candidates(&mut sandbox, uid, &inside, &primary)?;
-        let applied = self.applied.get(uid);
-        let veth_ends = applied.and_then(|applied| applied.veth_ends_of(id));
-        let found = (&inside, present.as_slice());
-        let veth_ends = veth_ends.cloned().unwrap_or_default();
-        let stranded = self.machine.stranded(&mut sandbox, uid, found, &veth_ends);
-        Ok(Reading {
-            sandbox,
-            inside,
-            present,
-            stale,
-            candidates,
-            stranded,
-        })
-    }
+fn read(
+    machine: &mut Machine,
+    (known, desired): (&RecordedPod, &Desired),
+    applied: Option<&AppliedState>,
+    mut sandbox: Sandbox,
+) -> Result<Reading, Error> {
+    let (uid, id) = (&known.pod.uid, &known.pod.sandbox);
+    let has_ends = !machine.ends_of(uid).is_empty();
+    let depth = depth(desired, applied, has_ends);
+    let inside = sandbox.read(depth)?;
+    let (present, stale) = machine.present(&sandbox, id, uid, &inside)?;
+    let primary = primary(&known.record);
+    let candidates = machine.candidates(&mut sandbox, uid, &inside, &primary)?;
+    let veth_ends = applied.and_then(|applied| applied.veth_ends_of(id));
+    let found = (&inside, present.as_slice());
+    let veth_ends = veth_ends.cloned().unwrap_or_default();
+    let stranded = machine.stranded(&mut sandbox, uid, found, &veth_ends);
+    Ok(Reading {
+        sandbox,
+        inside,
+        present,
+        stale,
+        candidates,
+        stranded,
+    })
+}
 
-    /// What was verified, and has not been reported as changed since, is unchanged: without own
-    /// routes none are dumped.
-    fn depth(&self, uid: &str, desired: &Desired) -> Depth {
-        let applied = self.applied.get(uid).filter(|applied| applied.seen);
-        // A device inside the pod has no host end that would show it.
-        let has_ends = !self.machine.ends_of(uid).is_empty()
-            || desired.requests_devices()
-            || applied.is_none_or(|applied| applied.has_devices);
-        Depth {
-            addresses: has_ends,
-            routes: has_ends && (desired.requests_routes() || applied.is_none_or(|s| s.has_routes)),
-            rules: desired.requests_tables() || applied.is_none_or(|s| s.has_rules),
-        }
+/// What was verified, and has not been reported as changed since, is unchanged: without own
+/// routes none are dumped.
+fn depth(desired: &Desired, applied: Option<&AppliedState>, has_ends: bool) -> Depth {
+    let applied = applied.filter(|applied| applied.seen);
+    // A device inside the pod has no host end that would show it.
+    let has_ends =
+        has_ends || desired.requests_devices() || applied.is_none_or(|applied| applied.has_devices);
+    Depth {
+        addresses: has_ends,
+        routes: has_ends && (desired.requests_routes() || applied.is_none_or(|s| s.has_routes)),
+        rules: desired.requests_tables() || applied.is_none_or(|s| s.has_rules),
     }
 }
 

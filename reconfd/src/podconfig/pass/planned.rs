@@ -8,7 +8,7 @@ use crds::{Reason, claim::DEFAULT_DOMAIN};
 use super::{
     acd,
     addresses::suspend_overlapping,
-    backoff::leave_suspended,
+    backoff::{hold_back, leave_suspended},
     claims::{Claimed, grants},
     observe::{Observed, Reading, Unread},
     pending_probe::PendingProbe,
@@ -21,12 +21,13 @@ use crate::{
         sandbox::{NetnsState, Sandbox, Unreachable},
     },
     podconfig::{
-        NodeReconciler,
+        Addressing, NodeReconciler,
         applied::CarrierState,
         cause::Cause,
         desired::{Desired, DesiredLink},
         plan::{self, PlanInput, Step, plan},
         pods::RecordedPod,
+        segments::owner::SegmentOwners,
     },
 };
 
@@ -104,7 +105,8 @@ impl NodeReconciler {
         });
         links.set_present(&reading.present, &reading.candidates);
         suspend_overlapping(links, reading)?;
-        let (granted, probing) = self.wants(links, &reading.inside);
+        let owners = &self.segments.owners;
+        let (granted, probing) = wants(links, &reading.inside, owners, &self.addressing);
         links.probing = probing;
         let applied = self.applied.get(links.uid());
         let applied = applied.filter(|applied| applied.sandbox == links.known.pod.sandbox);
@@ -129,71 +131,76 @@ impl NodeReconciler {
         let mut plan = plan(input);
         leave_suspended(&links.desired.granted, &mut plan);
         acd::report(&links.probing, &mut plan);
-        self.hold_back(links, plan);
+        let applied = self.applied.entry(links.uid().to_owned()).or_default();
+        hold_back(links, plan, (applied, &mut self.namespace_buckets));
         Ok(())
     }
+}
 
-    /// The granted links as the machine should make them.
-    fn wants(&mut self, links: &PodLinks, inside: &NetnsState) -> (Vec<Want>, Vec<PendingProbe>) {
-        let pod = &links.known.pod;
-        let mut wants = Vec::with_capacity(links.desired.granted.len());
-        let mut probing = Vec::new();
-        for granted in &links.desired.granted {
-            let mut link = granted.link.clone();
-            let present = links.present.get(&link.name);
-            if let (Some(_), Some(present)) = (&granted.suspended, present) {
-                // The rules are for the addresses that it has.
-                link.addresses.clone_from(&present.addresses);
-            }
-            link.kind
-                .starts_at(links.endpoints.get(&link.name).copied());
-            let mtu = link.mtu.unwrap_or_default();
-            let domain = Some(granted.domain.as_str()).filter(|name| *name != DEFAULT_DOMAIN);
-            let owner = (pod.namespace.as_str(), pod.name.as_str());
-            let mut want = Want {
-                derived: Derived::of(&link, owner, domain),
-                host_name: host_end_name(&links.known.pod.sandbox, &link.name),
-                host_mtu: mtu,
-                mtu,
-                policy: self.device_policy(links.uid(), granted, inside),
-                device: None,
-                link,
-                mark: granted.mark.clone(),
-            };
-            if granted.suspended.is_none() {
-                probing.extend(self.addressing.probe_first(links, &mut want));
-            }
-            wants.push(want);
+/// The granted links as the machine should make them.
+fn wants(
+    links: &PodLinks,
+    inside: &NetnsState,
+    owners: &SegmentOwners,
+    addressing: &Addressing,
+) -> (Vec<Want>, Vec<PendingProbe>) {
+    let pod = &links.known.pod;
+    let mut wants = Vec::with_capacity(links.desired.granted.len());
+    let mut probing = Vec::new();
+    for granted in &links.desired.granted {
+        let mut link = granted.link.clone();
+        let present = links.present.get(&link.name);
+        if let (Some(_), Some(present)) = (&granted.suspended, present) {
+            // The rules are for the addresses that it has.
+            link.addresses.clone_from(&present.addresses);
         }
-        (wants, probing)
-    }
-
-    /// What the rules permit the device of a link, if it has one.
-    fn device_policy(
-        &self,
-        uid: &str,
-        granted: &DesiredLink,
-        inside: &NetnsState,
-    ) -> Option<DevicePolicy> {
-        let kind = &granted.link.kind;
-        let Some(segment) = kind.segment() else {
-            let own = inside.addresses.iter().map(|a| a.network.ip()).collect();
-            let peers = kind.data()?.peers(&own);
-            return Some(DevicePolicy {
-                peers,
-                ..DevicePolicy::default()
-            });
+        link.kind
+            .starts_at(links.endpoints.get(&link.name).copied());
+        let mtu = link.mtu.unwrap_or_default();
+        let domain = Some(granted.domain.as_str()).filter(|name| *name != DEFAULT_DOMAIN);
+        let owner = (pod.namespace.as_str(), pod.name.as_str());
+        let mut want = Want {
+            derived: Derived::of(&link, owner, domain),
+            host_name: host_end_name(&links.known.pod.sandbox, &link.name),
+            host_mtu: mtu,
+            mtu,
+            policy: device_policy(links.uid(), granted, inside, owners),
+            device: None,
+            link,
+            mark: granted.mark.clone(),
         };
-        let owners = &self.segments.owners;
-        let owner = owners.owner(&segment.name).unwrap_or_default();
-        let (on_port, unfiltered) = grants(granted, owner);
-        Some(DevicePolicy {
-            on_port,
-            unfiltered,
-            is_shared: owners.has_others(&segment.name, uid),
-            peers: BTreeSet::new(),
-        })
+        if granted.suspended.is_none() {
+            probing.extend(addressing.probe_first(links, &mut want));
+        }
+        wants.push(want);
     }
+    (wants, probing)
+}
+
+/// What the rules permit the device of a link, if it has one.
+fn device_policy(
+    uid: &str,
+    granted: &DesiredLink,
+    inside: &NetnsState,
+    owners: &SegmentOwners,
+) -> Option<DevicePolicy> {
+    let kind = &granted.link.kind;
+    let Some(segment) = kind.segment() else {
+        let own = inside.addresses.iter().map(|a| a.network.ip()).collect();
+        let peers = kind.data()?.peers(&own);
+        return Some(DevicePolicy {
+            peers,
+            ..DevicePolicy::default()
+        });
+    };
+    let owner = owners.owner(&segment.name).unwrap_or_default();
+    let (on_port, unfiltered) = grants(granted, owner);
+    Some(DevicePolicy {
+        on_port,
+        unfiltered,
+        is_shared: owners.has_others(&segment.name, uid),
+        peers: BTreeSet::new(),
+    })
 }
 
 /// Links of the pod that other links are based on, as they are.

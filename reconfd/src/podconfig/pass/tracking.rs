@@ -1,8 +1,17 @@
-//! What follows from an observation beside its plan: namespace ids, and records whose namespace is
-//! gone.
+//! Evaluates and observes a pod, and keeps what follows from it beside its plan: namespace ids, and
+//! records whose namespace is gone.
 
-use super::{ObjectSnapshot, observe::Observed};
-use crate::podconfig::{NodeReconciler, pods::RecordedPod};
+use super::{
+    ObjectSnapshot,
+    net_admin::prove_net_admin,
+    observe::{Observed, observe},
+};
+use crate::podconfig::{
+    NodeReconciler,
+    desired::{self, Desired},
+    outcome::LocalPod,
+    pods::RecordedPod,
+};
 
 impl NodeReconciler {
     /// Observes a pod by its newest record whose namespace exists.
@@ -25,6 +34,31 @@ impl NodeReconciler {
         }
         self.track(&observed);
         observed
+    }
+
+    fn observe(&mut self, mut known: RecordedPod, snapshot: &mut ObjectSnapshot) -> Observed {
+        prove_net_admin(&self.machine, &mut known, &snapshot.policies);
+        let desired = self.evaluate(&known.pod, snapshot);
+        let applied = self.applied.get(&known.pod.uid);
+        observe(&mut self.machine, (known, desired), applied)
+    }
+
+    fn evaluate(&self, pod: &LocalPod, snapshot: &mut ObjectSnapshot) -> Desired {
+        let configs = snapshot
+            .configs
+            .entry(pod.namespace.clone())
+            .or_insert_with(|| self.stores.podconfigs_of(&pod.namespace));
+        let desired = desired::desired(
+            pod,
+            self.quota.place(&pod.namespace, &pod.uid),
+            configs,
+            &snapshot.policies,
+            &self.machine.installation,
+        );
+        for trouble in &desired.troubles {
+            tracing::warn!(namespace = pod.namespace, pod = pod.name, "{trouble}");
+        }
+        self.apply_precedence(&pod.namespace, desired)
     }
 
     fn track(&mut self, observed: &Observed) {
