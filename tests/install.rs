@@ -118,6 +118,33 @@ fn every_object_is_whole_and_lives_where_it_should() {
     }
 }
 
+/// An uninstallation must find what the keeper has installed, and leave the chain alone where the keeper does.
+#[test]
+fn an_uninstallation_has_the_keepers_folders_and_mode() {
+    let (installed, removed) = (
+        documents("install/install.yaml"),
+        documents("install/uninstall.yaml"),
+    );
+    let args = |documents: &[Value], name: &str, list: &str, container: &str| -> BTreeSet<String> {
+        let spec = &find(documents, "DaemonSet", name)["spec"]["template"]["spec"];
+        let containers = spec[list].as_array().unwrap();
+        let found = containers.iter().find(|found| found["name"] == container);
+        let args = found.unwrap()["args"].as_array().unwrap().iter();
+        let args = args.map(|arg| arg.as_str().unwrap().to_owned());
+        args.filter(|arg| !arg.starts_with("--log")).collect()
+    };
+    let keeper = args(&installed, "podconfig-daemon", "containers", "keeper");
+    let uninstall = args(
+        &removed,
+        "podconfig-uninstall",
+        "initContainers",
+        "uninstall",
+    );
+    let missing: Vec<_> = keeper.difference(&uninstall).collect();
+    assert!(missing.is_empty(), "{missing:?} of {keeper:?}");
+    assert!(keeper.contains("--mode=inline"), "{keeper:?}");
+}
+
 /// The image of a release is not built by any test, the one of the cluster's tests is.
 #[test]
 fn the_image_of_a_release_has_the_programs_of_the_tested_one() {

@@ -145,6 +145,17 @@ fn what_two_copies_have_in_common_goes_with_the_last() {
 }
 
 #[test]
+fn where_the_chain_is_left_alone_all_else_goes() {
+    let node = TestNode::new();
+    node.add_chain();
+    node.keeper(&[]).terminate();
+    let chain = node.chain();
+    node.uninstall(&["--mode", "none"]);
+    assert!(node.chain() == chain && node.has_plugin());
+    assert!(!node.has_switch() && !node.path(NOTES).exists());
+}
+
+#[test]
 fn the_program_stays_while_a_runtime_may_call_it_for_a_pod() {
     let node = TestNode::new();
     node.add_chain();
