@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use reconfd::source::kinds::{KindRow, ObjectKind};
+use reconfd::source::kinds::{KindRow, ObjectKind, Removal};
 use serde_json::Value;
 
 use crate::{Names, in_code, listed, read, rows};
@@ -148,6 +148,25 @@ fn the_roles_grant_what_the_table_of_kinds_expects() {
     let controller = expected(|row| row.controller, |row| row.controller_writes);
     assert_eq!(granted_to_kinds("podconfig-controller"), controller);
     assert!(daemon.len() > 20 && controller.len() > 30);
+}
+
+/// An uninstallation deletes what the table says, and nothing else of podconfig.
+#[test]
+fn the_uninstallation_may_delete_what_the_table_of_kinds_says() {
+    let granted = granted(&["install/uninstall.yaml"], "podconfig-uninstall");
+    let removed = ObjectKind::ALL
+        .iter()
+        .filter(|kind| kind.row().uninstall != Removal::Nothing);
+    let removed: Names = removed.map(|kind| kind.plural().to_owned()).collect();
+    let kinds = crds::definition::all().into_iter();
+    let may = |verb: &str| -> Names {
+        let kinds = kinds.clone().map(|(_, of)| of.spec.names.plural);
+        kinds
+            .filter(|kind| granted.contains(&format!("{verb} {kind}")))
+            .collect()
+    };
+    assert_eq!(may("delete"), removed);
+    assert!(removed.is_subset(&may("list")), "{removed:?}");
 }
 
 /// Where a kind has namespaces, its rights are given in these alone.
