@@ -18,7 +18,7 @@ use crds::report::RecordSource;
 use sandbox_record::{is_container_id, is_dns_name, is_ifname, is_plain_path, is_uid};
 
 use self::{cache::CniCache, cri::Cri};
-use crate::source::{self, Trigger};
+use store::Trigger;
 
 /// Hints kept per source: stale entries stay on the disk for ever.
 pub const MOST_HINTS: usize = 8192;
@@ -54,7 +54,7 @@ impl Backfill {
 
     /// Requests a hint to a pod that no other source has, if there is a CRI socket. A pod without an address could
     /// not be verified by any answer.
-    pub fn request(&self, pod: &source::Pod) {
+    pub fn request(&self, pod: &store::Pod) {
         let metadata = &pod.metadata;
         let names = metadata.namespace.clone().zip(metadata.name.clone());
         if let (Some(cri), Some(pod), false) = (&self.cri, names, pod.status.pod_ips.is_empty()) {

@@ -9,9 +9,9 @@ use crate::{
     config::Config,
     keep::KeepConfig,
     networks::NetworksConfig,
-    scope::Scope,
     uninstall::UninstallConfig,
 };
+use store::scope::Scope;
 
 /// Without a subcommand, the program is the daemon.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -15,8 +15,8 @@ use crate::{
     args::{Installation, ListenAddress, Logging, NetnsFolders, RecordsDir, RunDir, SwitchFolder},
     node::switch::Maker,
     podconfig::pods::unsupported::RUNTIME_CLASSES,
-    scope::Scope,
 };
+use store::scope::Scope;
 
 /// Reconciles the network links of each recorded pod with the PodConfigs.
 #[derive(Clone, Debug, PartialEq, Eq, Parser)]

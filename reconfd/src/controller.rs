@@ -25,12 +25,8 @@ use tokio::{
 };
 use workqueue::{Backoff, Outcome, WorkQueue};
 
-use crate::{
-    args::Listen,
-    cli::ControllerConfig,
-    http,
-    source::kinds::{ObjectKind, WatchId},
-};
+use crate::{args::Listen, cli::ControllerConfig, http};
+use store::{kinds::ObjectKind, kinds::WatchId};
 
 /// Actions to be written to the API.
 mod action;

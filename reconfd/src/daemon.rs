@@ -43,12 +43,13 @@ use crate::{
         reporter::{Reporter, ReporterOptions},
     },
     source::{
-        InitialSync, ReportSink, Stores, Trigger,
+        ReportSink,
         cluster::{self, Cluster},
         directory::{self, Directory},
         schema::Schema,
     },
 };
+use store::{InitialSync, Stores, Trigger};
 
 /// The running source, with what it provides.
 struct Opened {

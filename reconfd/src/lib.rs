@@ -29,8 +29,6 @@ pub mod metrics;
 pub mod networks;
 /// The node reconciler: observe, plan, apply, report.
 pub mod podconfig;
-/// The namespaces that an installation serves.
-pub mod scope;
 /// Object sources and report sinks.
 pub mod source;
 /// `reconfd uninstall`.

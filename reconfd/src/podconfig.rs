@@ -86,14 +86,11 @@ use self::{
     unrecorded::UnrecordedPods,
 };
 use crate::{
-    address::claims::ClaimAllocator,
-    backfill::Backfill,
-    http::DaemonHealth,
-    metrics::Metrics,
+    address::claims::ClaimAllocator, backfill::Backfill, http::DaemonHealth, metrics::Metrics,
     node::Machine,
-    scope::precedence::Earlier,
-    source::{InitialSync, Stores},
 };
+use store::scope::precedence::Earlier;
+use store::{InitialSync, Stores};
 
 /// Interval of the switch pin check and of the heartbeat.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);

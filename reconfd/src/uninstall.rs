@@ -17,8 +17,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::{
     args::{Logging, NetnsFolders},
     installation::OnNode,
-    scope::Scope,
 };
+use store::scope::Scope;
 
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
 pub struct UninstallConfig {

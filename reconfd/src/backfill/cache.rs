@@ -18,7 +18,7 @@ use dirwatch::{DirWatch, Folder, FolderEvents, WatchThread};
 
 use self::folder::{CacheFolder, EntryError};
 use super::{Hints, PodName};
-use crate::source::Trigger;
+use store::Trigger;
 
 /// The running watch; it ends when this is dropped.
 #[must_use]

@@ -25,7 +25,7 @@ use self::{
     messages::{PodSandbox, PodSandboxMetadata},
 };
 use super::{Hints, PodName, SandboxHint};
-use crate::source::Trigger;
+use store::Trigger;
 
 /// Interval of queries; pods that start together are queried together.
 const PAUSE: Duration = Duration::from_secs(1);

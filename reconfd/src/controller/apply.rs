@@ -24,7 +24,7 @@ use super::{
     action::{Action, OrphanReport},
     objects::ClaimInfo,
 };
-use crate::source::Pod;
+use store::Pod;
 
 /// Field manager of server-side apply.
 pub const FIELD_MANAGER: &str = "podconfig-controller";

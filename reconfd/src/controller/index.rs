@@ -15,13 +15,8 @@ use super::{
     objects::{ClaimInfo, NodeInfo, PodInfo, ReportInfo},
     reconcile_key::{Delay, ReconcileKey, Requeue},
 };
-use crate::{
-    scope::{
-        Scope,
-        precedence::{Earlier, ServedScopes},
-    },
-    source::kinds::ObjectKind,
-};
+use store::kinds::ObjectKind;
+use store::scope::{Scope, precedence::Earlier, precedence::ServedScopes};
 
 /// Node-local bridges.
 mod bridges;

@@ -17,7 +17,8 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use crate::{address::sources::ALL, http::Encode, metrics::set, source::kinds::ObjectKind};
+use crate::{address::sources::ALL, http::Encode, metrics::set};
+use store::kinds::ObjectKind;
 
 const OK: &str = "ok";
 const FAILED: &str = "failed";

@@ -26,7 +26,7 @@ use self::{
     watches::SourceWatches,
 };
 use super::metrics::Metrics;
-use crate::scope::{Scope, precedence};
+use store::scope::{Scope, precedence};
 
 /// API discovery: which source kinds are served.
 mod discovery;

@@ -10,7 +10,7 @@ use crds::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::Deserialize;
 
-use crate::source::Pod;
+use store::Pod;
 
 /// Projection of a Pod.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

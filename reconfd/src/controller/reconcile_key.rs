@@ -9,7 +9,7 @@ const POLICY_GRACE: Duration = Duration::from_secs(10);
 /// Delay before an orphaned object is deleted: its pod or node may reappear.
 const ORPHAN_GRACE: Duration = Duration::from_secs(30);
 
-use crate::source::kinds::ObjectKind;
+use store::kinds::ObjectKind;
 
 /// A VXLAN segment of a namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

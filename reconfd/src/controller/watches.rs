@@ -22,13 +22,8 @@ use super::{
     index::{IndexEvent, ObjectChange, Read},
     objects::Node,
 };
-use crate::{
-    scope::Scope,
-    source::{
-        NamespaceMeta, Pod,
-        kinds::{ObjectKind, WatchId},
-    },
-};
+use store::scope::Scope;
+use store::{NamespaceMeta, Pod, kinds::ObjectKind, kinds::WatchId};
 
 /// An update of one watch.
 pub type WatchMessage = (WatchId, WatchUpdate<Box<IndexEvent>>);

@@ -3,7 +3,7 @@
 use kube::core::SelectorExt as _;
 
 use super::{NodeReconciler, acd::AddressProbes, reporter::ReportJob};
-use crate::source::{Trigger, kinds::ObjectKind};
+use store::{Trigger, kinds::ObjectKind};
 
 impl NodeReconciler {
     /// Handles all pending events.

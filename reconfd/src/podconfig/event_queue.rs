@@ -11,7 +11,7 @@ use std::{
 
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
-use crate::source::Trigger;
+use store::Trigger;
 
 /// Sends events to the reconciler from any thread.
 #[derive(Clone)]

@@ -17,8 +17,8 @@ use crate::{
     conditions,
     networks::SnapshotFile,
     node::networks::NetworksResult,
-    source::Stores,
 };
+use store::Stores;
 
 /// The networks of the node's kernel, as last reported.
 pub type NodeNetworks = Arc<Mutex<Option<NetworksResult>>>;

@@ -8,7 +8,8 @@ use crds::{
 };
 use ipnetwork::IpNetwork;
 
-use crate::{conditions::Revision, source::pod::NetAdmin};
+use crate::conditions::Revision;
+use store::pod::NetAdmin;
 
 /// A pod on this node.
 #[derive(Clone, Debug, PartialEq, Eq)]

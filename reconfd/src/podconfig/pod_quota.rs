@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashMap};
 use kube::core::SelectorExt as _;
 
 use super::pods::Pods;
-use crate::source::Stores;
+use store::Stores;
 
 #[derive(Debug, Default)]
 pub struct PodQuota {

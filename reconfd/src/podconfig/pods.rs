@@ -9,7 +9,7 @@ use std::{
 use crds::{Reason, report::RecordSource};
 use sandbox_record::{Record, RecordErrorKind, RecordFolder};
 
-use crate::{scope::Scope, source};
+use store::scope::Scope;
 
 /// Pods whose last record was deleted recently.
 mod departed;
@@ -263,7 +263,7 @@ impl Pods {
     }
 
     /// Whether there is a record of any pod of this name.
-    pub fn has_name_of(&self, object: &source::Pod) -> bool {
+    pub fn has_name_of(&self, object: &store::Pod) -> bool {
         let meta = &object.metadata;
         let names = meta.namespace.as_deref().zip(meta.name.as_deref());
         names

@@ -12,16 +12,14 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference}
 use kube::core::SelectorExt;
 
 use super::outcome::{LinkOutcome, LocalPod, PodOutcome};
-use crate::{
-    conditions::{
-        self, ConditionsBuilder, Trouble,
-        near_miss::near_miss,
-        podconfig::{LinkStatus, Tally},
-        time,
-    },
-    source::pod::NetAdmin,
+use crate::conditions::{
+    self, ConditionsBuilder, Trouble,
+    near_miss::near_miss,
+    podconfig::{LinkStatus, Tally},
+    time,
 };
 use policy::bounded;
+use store::pod::NetAdmin;
 
 /// Metadata of a pod's report, with the pod as owner. The pod's deletion never waits for it.
 pub fn pod_metadata(pod: &LocalPod) -> ObjectMeta {

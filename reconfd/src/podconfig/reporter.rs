@@ -16,11 +16,8 @@ use super::{
     outcome::PodOutcome,
     report::{config_status, pod_metadata, pod_status},
 };
-use crate::{
-    metrics::Metrics,
-    node::links::LinkKind,
-    source::{ReportSink, Stores},
-};
+use crate::{metrics::Metrics, node::links::LinkKind, source::ReportSink};
+use store::Stores;
 
 /// Events.
 mod events;

@@ -4,7 +4,7 @@
 use std::{collections::HashSet, hash::Hash, io, sync::mpsc, thread};
 
 use super::EventSender;
-use crate::source::Trigger;
+use store::Trigger;
 
 /// The steps that are in progress, and the results that no pass has taken yet. A pod's
 /// end stops no step: its result is dropped.

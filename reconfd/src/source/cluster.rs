@@ -29,13 +29,13 @@ pub use self::{
     pods::{Gate, Network, PodStatusWrite},
     write_queue::WriteQueue,
 };
-use super::{InitialSync, StoreWriter, Stores, Trigger, records::Records};
 use crate::{
     address::claims::{AllocatorState, Backend, ClaimAllocator},
     http::DaemonHealth,
     metrics::Metrics,
-    scope::Scope,
 };
+use store::scope::Scope;
+use store::{InitialSync, StoreWriter, Stores, Trigger, records::Records};
 
 #[derive(Clone, Debug)]
 pub struct Options {

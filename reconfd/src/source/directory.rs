@@ -24,7 +24,7 @@ use dirwatch::{DirWatch, Folder, WatchThread};
 
 use self::reader::Reader;
 pub use self::{parse::Admit, sink::FileSink};
-use super::{StoreWriter, Stores, Trigger, records};
+use store::{StoreWriter, Stores, Trigger, records};
 
 #[derive(Clone, Debug)]
 pub struct Options {

@@ -20,7 +20,7 @@ use self::{
     field_error::{FieldErrors, FieldPath, shown},
     schema_node::SchemaNode,
 };
-use super::kinds::ObjectKind;
+use store::kinds::ObjectKind;
 
 /// An invalid field of an object.
 #[derive(Clone, Debug, PartialEq, Eq)]

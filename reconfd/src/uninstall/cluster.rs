@@ -27,7 +27,7 @@ use serde::de::DeserializeOwned;
 
 use self::progress::Progress;
 use super::{LinkPolicy, UninstallConfig};
-use crate::source::kinds::{ObjectKind, Removal};
+use store::{kinds::ObjectKind, kinds::Removal};
 
 const UNINSTALL: &str = "podconfig-uninstall";
 const POLL_INTERVAL: Duration = Duration::from_secs(1);

@@ -22,9 +22,9 @@ use crate::{
         networks::{Networks, NodeNetworks},
         pods::{Pods, unsupported::Unsupported},
     },
-    scope::Scope,
-    source::StoreWriter,
 };
+use store::StoreWriter;
+use store::scope::Scope;
 
 pub fn remove(config: &UninstallConfig) -> anyhow::Result<()> {
     let node = &config.node;

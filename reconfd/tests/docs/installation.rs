@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use reconfd::source::kinds::{KindRow, ObjectKind, Removal};
 use serde_json::Value;
+use store::kinds::{KindRow, ObjectKind, Removal};
 
 use crate::{Names, in_code, listed, read, rows};
 

@@ -12,16 +12,14 @@ use crds::{
 };
 
 use super::{Read, config::ConfigState, ranges::ClaimedAddresses};
-use crate::{
-    controller::{
-        action::Action,
-        allowance::effective,
-        objects::{PodInfo, ReportInfo},
-        peers::TunnelEndpoints,
-        reconcile_key::{Delay, ReconcileKey, Requeue, SegmentKey},
-    },
-    source::kinds::ObjectKind,
+use crate::controller::{
+    action::Action,
+    allowance::effective,
+    objects::{PodInfo, ReportInfo},
+    peers::TunnelEndpoints,
+    reconcile_key::{Delay, ReconcileKey, Requeue, SegmentKey},
 };
+use store::kinds::ObjectKind;
 
 /// Orphaned reports.
 mod orphans;

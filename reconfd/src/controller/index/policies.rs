@@ -7,7 +7,7 @@ use crate::controller::{
     action::Action,
     reconcile_key::{Delay, ReconcileKey, Requeue},
 };
-use crate::source::kinds::ObjectKind;
+use store::kinds::ObjectKind;
 
 impl ClusterIndex {
     /// A policy that cannot be parsed keeps its previous state.

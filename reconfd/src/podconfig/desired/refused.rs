@@ -6,13 +6,11 @@ use super::{
     super::outcome::{LinkOutcome, LocalPod},
     Rejection, Revision, name_of, refuse,
 };
-use crate::{
-    node::links::{
-        VETH,
-        device::{VLAN, VXLAN},
-    },
-    source::pod::NetAdmin,
+use crate::node::links::{
+    VETH,
+    device::{VLAN, VXLAN},
 };
+use store::pod::NetAdmin;
 
 /// Refuses a pod that may administer the node's network, if the named policy excludes such pods.
 pub fn contained(pod: &LocalPod, policy: Option<&str>) -> Result<(), Rejection> {

@@ -5,10 +5,8 @@ use serde_json::{Value, json};
 use ipnetwork::IpNetwork;
 
 use super::*;
-use crate::{
-    node::links::{Route, ownership_mark::bridge_name},
-    source::pod::NetAdmin,
-};
+use crate::node::links::{Route, ownership_mark::bridge_name};
+use store::pod::NetAdmin;
 
 /// What holds for any input.
 mod properties;

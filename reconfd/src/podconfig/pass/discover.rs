@@ -16,7 +16,6 @@ use crate::{
         NodeReconciler,
         pods::found::{record_of, stated_addresses},
     },
-    source,
 };
 
 /// A sandbox that is recreated again and again leaves entries; the newest ones are enough.
@@ -125,7 +124,7 @@ impl NodeReconciler {
         }
     }
 
-    fn discover_pod(&mut self, namespace: &str, object: &source::Pod) {
+    fn discover_pod(&mut self, namespace: &str, object: &store::Pod) {
         let name = object.metadata.name.clone().unwrap_or_default();
         let hints = self
             .unrecorded
@@ -163,7 +162,7 @@ impl NodeReconciler {
     fn verify_hint(
         &mut self,
         hint: &SandboxHint,
-        object: &source::Pod,
+        object: &store::Pod,
         addresses: &BTreeSet<IpAddr>,
     ) -> Result<String, VerifyError> {
         let who = match hint.source {

@@ -6,7 +6,8 @@
 use std::collections::HashSet;
 
 use super::ObjectSnapshot;
-use crate::{podconfig::NodeReconciler, source::Stores};
+use crate::podconfig::NodeReconciler;
+use store::Stores;
 
 /// The uids of all pods in the source; `None`: one of them has no uid.
 pub(super) type Uids = Option<HashSet<String>>;
@@ -21,7 +22,7 @@ impl ObjectSnapshot {
     }
 }
 
-fn uids(stores: &Stores, is_recorded: impl Fn(&crate::source::Pod) -> bool) -> Uids {
+fn uids(stores: &Stores, is_recorded: impl Fn(&store::Pod) -> bool) -> Uids {
     let mut uids = HashSet::new();
     for object in stores.pods() {
         match &object.metadata.uid {

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use crds::PodConfigPolicy;
 
-use crate::{node::Machine, podconfig::pods::RecordedPod, source::pod::NetAdmin};
+use crate::{node::Machine, podconfig::pods::RecordedPod};
+use store::pod::NetAdmin;
 
 /// Checks what the pod's object says, or does not say, of a user namespace against the kernel.
 /// A namespace that cannot be opened gets no links in any case.

@@ -4,10 +4,8 @@
 use crds::Reason;
 
 use super::outcomes;
-use crate::{
-    podconfig::{NodeReconciler, desired::Desired},
-    scope::precedence::Earlier,
-};
+use crate::podconfig::{NodeReconciler, desired::Desired};
+use store::scope::precedence::Earlier;
 
 impl NodeReconciler {
     /// Updates which installations have precedence.

@@ -11,7 +11,7 @@ use std::{
 use sandbox_record::{Record, RecordError};
 
 use super::{Pods, index::uid_of};
-use crate::source::Stores;
+use store::Stores;
 
 impl Pods {
     /// Marks the network namespace of a record as gone.

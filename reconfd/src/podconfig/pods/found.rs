@@ -13,11 +13,8 @@ use crds::report::RecordSource;
 use sandbox_record::{Record, SCHEMA, since_boot_of, time_of};
 
 use super::{Pods, index::uid_of};
-use crate::{
-    backfill::SandboxHint,
-    node::verify_netns::VerifiedNetns,
-    source::{self, Stores},
-};
+use crate::{backfill::SandboxHint, node::verify_netns::VerifiedNetns};
+use store::Stores;
 
 impl Pods {
     /// Adds a record from a hint; returns the uid of its pod.
@@ -110,10 +107,10 @@ impl Pods {
     }
 
     /// Pods of a namespace that run here without a valid record.
-    pub fn without_record(&self, namespace: &str, stores: &Stores) -> Vec<Arc<source::Pod>> {
+    pub fn without_record(&self, namespace: &str, stores: &Stores) -> Vec<Arc<store::Pod>> {
         let gone = self.names_of_gone(namespace);
         let is_recorded = self.is_recorded(namespace);
-        let is_lost = |object: &Arc<source::Pod>| {
+        let is_lost = |object: &Arc<store::Pod>| {
             let name = object.metadata.name.as_deref().unwrap_or_default();
             !object.has_ended() && (!is_recorded(object) || gone.contains(name))
         };
@@ -169,7 +166,7 @@ impl Pods {
 }
 
 /// The addresses in the pod's object that are unique to one namespace.
-pub fn stated_addresses(object: &source::Pod) -> BTreeSet<IpAddr> {
+pub fn stated_addresses(object: &store::Pod) -> BTreeSet<IpAddr> {
     let stated = object.status.pod_ips.iter();
     let parsed = stated.filter_map(|pod_ip| pod_ip.ip.parse().ok());
     parsed.filter(tells_one_from_another).collect()
@@ -186,7 +183,7 @@ fn tells_one_from_another(address: &IpAddr) -> bool {
 /// The record as the plugin would have written it.
 pub fn record_of(
     hint: &SandboxHint,
-    object: &source::Pod,
+    object: &store::Pod,
     proved: &VerifiedNetns,
     boot_id: &str,
 ) -> Record {

@@ -10,10 +10,8 @@ use crds::Reason;
 use sandbox_record::Record;
 
 use super::Pods;
-use crate::{
-    podconfig::outcome::LocalPod,
-    source::{self, Stores},
-};
+use crate::podconfig::outcome::LocalPod;
+use store::Stores;
 
 /// A uid is part of a link's alias, between colons.
 const LONGEST_UID: usize = 64;
@@ -32,7 +30,7 @@ pub struct RecordedPod {
 /// A pod without a record.
 pub struct UnrecordedPod {
     pub pod: LocalPod,
-    pub object: Arc<source::Pod>,
+    pub object: Arc<store::Pod>,
     /// Why it has none by design, if so.
     pub unsupported: Option<String>,
 }
@@ -139,14 +137,14 @@ impl Pods {
     pub fn unrecorded(&self, namespace: &str, stores: &Stores) -> Vec<UnrecordedPod> {
         let is_recorded = self.is_recorded(namespace);
         // Before it has an address, the runtime may not have called the plugin yet.
-        let is_running = |object: &Arc<source::Pod>| {
+        let is_running = |object: &Arc<store::Pod>| {
             let is_going = object.metadata.deletion_timestamp.is_some() || object.has_ended();
             !is_going && (!stores.knows_all_pods() || !object.status.pod_ips.is_empty())
         };
         let objects_here = stores.pods_of(namespace).into_iter();
         let missing = objects_here.filter(is_running);
         let missing = missing.filter(|object| !is_recorded(object));
-        let unrecorded = |object: Arc<source::Pod>| {
+        let unrecorded = |object: Arc<store::Pod>| {
             let name = object.metadata.name.clone().unwrap_or_default();
             let pod = LocalPod {
                 net_admin: object.net_admin(),
@@ -172,7 +170,7 @@ impl Pods {
     }
 
     /// Whether a pod of this namespace has a record.
-    pub(super) fn is_recorded(&self, namespace: &str) -> impl Fn(&source::Pod) -> bool {
+    pub(super) fn is_recorded(&self, namespace: &str) -> impl Fn(&store::Pod) -> bool {
         let here = self.records.in_namespace(namespace);
         let recorded: HashMap<&str, Option<&str>> = here
             .map(|record| (record.pod_name.as_str(), record.pod_uid.as_deref()))
@@ -188,7 +186,7 @@ impl Pods {
     }
 
     /// Why this pod gets no links, if so.
-    pub fn why_unsupported(&self, object: &source::Pod) -> Option<String> {
+    pub fn why_unsupported(&self, object: &store::Pod) -> Option<String> {
         self.unsupported.why(object)
     }
 }

@@ -1,7 +1,5 @@
 //! Pure: pods that cannot use links. They get none, and their report says so.
 
-use crate::source;
-
 /// Runtimes with a network stack of their own behind that of the namespace: they take over the
 /// interfaces that exist at their start, and do not see later ones.
 pub const RUNTIME_CLASSES: &str = "kata*,gvisor*,runsc*,firecracker*,urunc*";
@@ -17,7 +15,7 @@ impl Unsupported {
     }
 
     /// Why this pod gets no links, if so.
-    pub fn why(&self, pod: &source::Pod) -> Option<String> {
+    pub fn why(&self, pod: &store::Pod) -> Option<String> {
         if pod.spec.host_network {
             return Some("the pod uses the node's own network (hostNetwork)".into());
         }
@@ -39,8 +37,8 @@ impl Unsupported {
 mod tests {
     use super::*;
 
-    fn pod(host_network: bool, class: Option<&str>) -> source::Pod {
-        let mut pod = source::Pod::default();
+    fn pod(host_network: bool, class: Option<&str>) -> store::Pod {
+        let mut pod = store::Pod::default();
         pod.spec.host_network = host_network;
         pod.spec.runtime_class_name = class.map(Into::into);
         pod

@@ -11,8 +11,9 @@ use kubeio::events::Notice;
 use super::Reporter;
 use crate::{
     podconfig::outcome::{LinkOutcome, LocalPod, PodOutcome},
-    source::{ReportSink, pod::NetAdmin},
+    source::ReportSink,
 };
+use store::pod::NetAdmin;
 
 /// Maximum number of pods named in the Event on a PodConfig.
 const NAMED: usize = 5;

@@ -44,7 +44,7 @@ pub fn outcome(links: Vec<LinkOutcome>, since: SystemTime) -> PodOutcome {
         namespace_labels: BTreeMap::new(),
         sandbox: "s".into(),
         recorded_by: None,
-        net_admin: crate::source::pod::NetAdmin::No,
+        net_admin: store::pod::NetAdmin::No,
     };
     PodOutcome {
         pod: Arc::new(pod),

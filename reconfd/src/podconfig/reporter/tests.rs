@@ -2,7 +2,8 @@ use kube::runtime::watcher::Event;
 use serde_json::json;
 
 use super::*;
-use crate::source::{Pod, StoreWriter, cluster};
+use crate::source::cluster;
+use store::{Pod, StoreWriter};
 
 /// Tells of a cluster where the pod `a` is, whose report an earlier daemon wrote.
 fn teller(phase: &str) -> (Reporter, cluster::WriteQueue) {

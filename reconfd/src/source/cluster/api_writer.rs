@@ -12,7 +12,8 @@ use super::{
     pods, reports,
     write_queue::{ReportWrite, WriteQueue, WriteRequest},
 };
-use crate::{metrics::Metrics, source::Stores};
+use crate::metrics::Metrics;
+use store::Stores;
 
 /// Number of concurrent writes.
 const MAX_CONCURRENT: usize = 8;

@@ -27,8 +27,8 @@ use crate::{
         protocol::{ClaimOutcome, ClaimRequest, ClaimResponse},
     },
     metrics::Metrics,
-    source::Pod,
 };
+use store::Pod;
 
 /// Number of concurrent operations.
 const MAX_CONCURRENT: usize = 16;

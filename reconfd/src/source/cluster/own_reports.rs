@@ -8,7 +8,7 @@
 use std::{collections::BTreeMap, future::pending, time::Instant};
 
 use super::{reports::NODE_FIELD, write_queue::WriteQueue};
-use crate::{metrics::Metrics, source::Stores};
+use crate::metrics::Metrics;
 use crds::PodReport;
 use futures::{StreamExt as _, stream};
 use kube::{Api, Client, core::DeserializeGuard, runtime::watcher::Config};
@@ -17,6 +17,7 @@ use kubeio::{
     sync_state::SyncState,
     watch::{ObjectEvent, ObjectKey, Watch, WatchUpdate},
 };
+use store::Stores;
 
 const KIND: &str = "podreports";
 

@@ -11,10 +11,7 @@ use kube::{
 use kubeio::write_error::WriteError;
 use serde_json::{Value, json};
 
-use crate::source::{
-    Pod,
-    pod::{NETWORK_STATUS, READINESS_GATE},
-};
+use store::{Pod, pod::NETWORK_STATUS, pod::READINESS_GATE};
 
 /// Prefix of the names of own entries in the annotation.
 const OWN: &str = "podconfig.dev/";

@@ -14,7 +14,7 @@ use kubeio::{
 };
 use serde_json::{Value, json};
 
-use crate::scope::Scope;
+use store::scope::Scope;
 
 /// The field manager.
 pub const MANAGER: &str = "reconfd";

@@ -20,12 +20,8 @@ use super::{
     stores::StoreUpdater, watch_state::WatchStates, watches::DaemonWatches,
     write_queue::WriteQueue,
 };
-use crate::{
-    address::claims::ClaimAllocator,
-    http::DaemonHealth,
-    metrics::Metrics,
-    source::{StoreWriter, Trigger},
-};
+use crate::{address::claims::ClaimAllocator, http::DaemonHealth, metrics::Metrics};
+use store::{StoreWriter, Trigger};
 
 /// Interval between attempts of the startup checks.
 const RETRY_INTERVAL: Duration = Duration::from_secs(2);

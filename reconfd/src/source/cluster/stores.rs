@@ -9,14 +9,11 @@ use kube::{Resource, runtime::watcher::Event};
 use kubeio::watch::{ObjectEvent, ObjectKey};
 
 use super::retired::Retired;
-use crate::{
-    address::claims::{ClaimAllocator, claim_meta::ClaimName},
-    scope::Scope,
-    source::{
-        StoreWriter, Stores, Trigger,
-        freshness::first_confirmation,
-        kinds::{ObjectKind, StoredKind},
-    },
+use crate::address::claims::{ClaimAllocator, claim_meta::ClaimName};
+use store::scope::Scope;
+use store::{
+    StoreWriter, Stores, Trigger, freshness::first_confirmation, kinds::ObjectKind,
+    kinds::StoredKind,
 };
 
 pub struct StoreUpdater {
@@ -147,18 +144,19 @@ impl StoreUpdater {
         if !(rest.is_empty() || rest.starts_with('.')) {
             return None;
         }
-        let was_stale = self.stores.networks_confirmed.is_stale(Instant::now());
+        let was_stale = self.writer.networks_confirmed().is_stale(Instant::now());
         if rest.is_empty() {
             self.renewed(&object_event);
         }
         let (event, is_new) = self.event(object_event)?;
         self.writer.apply(&event);
-        let is_known_again = was_stale && !self.stores.networks_confirmed.is_stale(Instant::now());
+        let is_known_again =
+            was_stale && !self.writer.networks_confirmed().is_stale(Instant::now());
         (is_new || is_known_again).then_some(())
     }
 
     fn renewed(&self, object_event: &ObjectEvent<ReservedNetworks>) {
-        let confirmed = &self.stores.networks_confirmed;
+        let confirmed = self.writer.networks_confirmed();
         let ObjectEvent::Applied(object) = object_event else {
             return confirmed.set(None);
         };

@@ -11,13 +11,8 @@ use kubeio::{
 };
 
 use super::{stores::StoreUpdater, watches::DaemonUpdate};
-use crate::{
-    metrics::Metrics,
-    source::{
-        Trigger,
-        kinds::{ObjectKind, WatchId},
-    },
-};
+use crate::metrics::Metrics;
+use store::{Trigger, kinds::ObjectKind, kinds::WatchId};
 
 /// Without these, no new address is allocated, and everything else goes on.
 const OPTIONAL: [ObjectKind; 2] = [ObjectKind::ReservedNetworks, ObjectKind::AddressClaim];

@@ -14,9 +14,9 @@ use kubeio::{
 use serde::de::DeserializeOwned;
 
 use super::{Options, stores::StoreUpdater};
-use crate::source::{
-    Trigger,
-    kinds::{KindVisitor, ObjectKind, Selection, StoredKind, WatchId, Wire, visit_stored},
+use store::{
+    Trigger, kinds::KindVisitor, kinds::ObjectKind, kinds::Selection, kinds::StoredKind,
+    kinds::WatchId, kinds::Wire, kinds::visit_stored,
 };
 
 /// Applies one event of an object to where its kind is kept.

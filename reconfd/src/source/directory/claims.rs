@@ -15,8 +15,8 @@ use std::{
 use crate::{
     address::claims::{AllocatorState, Backend, ClaimAllocator},
     metrics::Metrics,
-    source::Trigger,
 };
+use store::Trigger;
 
 mod file;
 mod folder;

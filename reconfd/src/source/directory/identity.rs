@@ -9,7 +9,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::key::ManifestKey;
-use crate::source::kinds::ObjectKind;
+use store::kinds::ObjectKind;
 
 /// Annotation in a status file: the manifest that provided the spec.
 pub const ORIGIN: &str = "podconfig.dev/manifest";

@@ -11,7 +11,7 @@ use super::{
     object::ManifestObject,
     parse::{ParsedFile, ParsedObject},
 };
-use crate::source::{Refusal, kinds::ObjectKind};
+use store::{Refusal, kinds::ObjectKind};
 
 #[derive(Default)]
 pub struct ManifestIndex {

@@ -7,9 +7,9 @@ use kube::runtime::watcher::Event;
 use kubeio::watch::key;
 use serde_json::Value;
 
-use crate::source::{
-    StoreWriter, Trigger,
-    kinds::{FieldMessages, KindVisitor, ObjectKind, StoredKind, visit_stored},
+use store::{
+    StoreWriter, Trigger, kinds::FieldMessages, kinds::KindVisitor, kinds::ObjectKind,
+    kinds::StoredKind, kinds::visit_stored,
 };
 
 pub type ManifestObject = dyn AnyObject;

@@ -9,10 +9,7 @@ use super::{
     key::{ManifestKey, key_of, text},
     object::{self, ManifestObject},
 };
-use crate::source::{
-    Refusal,
-    kinds::{FieldMessages, ObjectKind},
-};
+use store::{Refusal, kinds::FieldMessages, kinds::ObjectKind};
 
 /// Validation of an object of a kind, as by an API server: the object with its defaults filled in, or its errors
 /// as (field, message).

@@ -22,7 +22,7 @@ use super::{
     sink::FileSink,
     stores::ManifestStores,
 };
-use crate::source::{Refusal, StoreWriter, Trigger, kinds::ObjectKind, records};
+use store::{Refusal, StoreWriter, Trigger, kinds::ObjectKind, records};
 
 /// Kubernetes swaps a whole volume by renaming this one symlink.
 const VOLUME: &str = "..data";

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::{atomic_files::AtomicFiles, identity::ORIGIN, index::ManifestStatus, key::is_name};
-use crate::source::Refusal;
+use store::Refusal;
 
 const REFUSED: &str = "refused.yaml";
 const REFUSED_HEAD: &str =

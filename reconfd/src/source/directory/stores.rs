@@ -11,7 +11,7 @@ use super::{
     key::ManifestKey,
     object::{self, ManifestObject},
 };
-use crate::source::{Refusal, StoreWriter, Trigger};
+use store::{Refusal, StoreWriter, Trigger};
 
 pub struct ManifestStores {
     writer: StoreWriter,

@@ -13,7 +13,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::{Directory, FileSink, Options, is_manifest};
-use crate::source::{Stores, Trigger, kinds::ObjectKind};
+use store::{Stores, Trigger, kinds::ObjectKind};
 
 mod editors;
 mod hostile;

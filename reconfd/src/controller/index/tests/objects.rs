@@ -433,7 +433,7 @@ fn serves(fixture: &mut Fixture, installation: &str, except: &[&str], since: u64
     };
     let spec = ReservedNetworksSpec {
         installation: installation.into(),
-        serves: Some(crate::scope::precedence::serves(
+        serves: Some(store::scope::precedence::serves(
             &scope,
             None,
             &crate::conditions::time(at(since)),

@@ -5,7 +5,7 @@ use k8s_openapi::jiff::Timestamp;
 use proptest::{collection::btree_set, prelude::*};
 
 use super::*;
-use crate::scope::{Scope, precedence};
+use store::scope::{Scope, precedence};
 
 fn network(n: u32) -> ReservedNetwork {
     ReservedNetwork {

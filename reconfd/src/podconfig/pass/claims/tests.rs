@@ -16,7 +16,7 @@ fn granted(link: Value, allow: Value) -> DesiredLink {
         namespace_labels: BTreeMap::new(),
         sandbox: "0123abc".into(),
         recorded_by: None,
-        net_admin: crate::source::pod::NetAdmin::No,
+        net_admin: store::pod::NetAdmin::No,
     };
     let config = json!({"apiVersion": "podconfig.dev/v1alpha1", "kind": "PodConfig",
         "metadata": {"name": "a", "namespace": "tenant-a"}, "spec": {"podSelector": {}, "links": [link]}});

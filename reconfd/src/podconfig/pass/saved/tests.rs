@@ -28,7 +28,7 @@ fn known() -> RecordedPod {
         namespace_labels: BTreeMap::new(),
         sandbox: "s".into(),
         recorded_by: None,
-        net_admin: crate::source::pod::NetAdmin::No,
+        net_admin: store::pod::NetAdmin::No,
     };
     let record = json!({"schema": 1, "podNamespace": "t", "podName": "a", "containerId": "s",
         "ifname": "eth0", "network": "n", "netns": "/run/netns/a", "device": 1, "inode": 1, "cookie": 1,

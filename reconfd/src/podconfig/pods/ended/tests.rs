@@ -8,11 +8,9 @@ use sandbox_record::{RecordFolder, SCHEMA};
 use tempfile::TempDir;
 
 use super::*;
-use crate::{
-    podconfig::pods::unsupported::Unsupported,
-    scope::Scope,
-    source::{self, StoreWriter},
-};
+use crate::podconfig::pods::unsupported::Unsupported;
+use store::StoreWriter;
+use store::scope::Scope;
 
 const BOOT: &str = "0d1e2f3a-0000-4000-8000-000000000000";
 const UID: &str = "6f1c2f9e-0f6f-4b0c-9e5f-1f2a3b4c5d6e";
@@ -38,8 +36,8 @@ fn record(container: &str, second: u8, cookie: u64) -> Record {
     }
 }
 
-fn object(uid: Option<&str>, phase: &str) -> source::Pod {
-    let mut pod = source::Pod::default();
+fn object(uid: Option<&str>, phase: &str) -> store::Pod {
+    let mut pod = store::Pod::default();
     pod.metadata.namespace = Some("tenant-a".into());
     pod.metadata.name = Some("web-0".into());
     pod.metadata.uid = uid.map(Into::into);
@@ -74,7 +72,7 @@ impl Node {
         node
     }
 
-    fn with_object(mut self, object: source::Pod) -> Self {
+    fn with_object(mut self, object: store::Pod) -> Self {
         self.writer.apply(&Event::Apply(object));
         self
     }

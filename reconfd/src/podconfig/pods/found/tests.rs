@@ -6,8 +6,10 @@ use sandbox_record::{RecordFolder, netns::Identity};
 use tempfile::TempDir;
 
 use super::*;
-use crate::{podconfig::pods::unsupported::Unsupported, scope::Scope, source::StoreWriter};
+use crate::podconfig::pods::unsupported::Unsupported;
 use kube::runtime::watcher::Event;
+use store::StoreWriter;
+use store::scope::Scope;
 
 const UID: &str = "6f1c2f9e-0f6f-4b0c-9e5f-1f2a3b4c5d6e";
 
@@ -25,8 +27,8 @@ fn hint(container: &str, seconds: u64) -> SandboxHint {
     }
 }
 
-fn object() -> source::Pod {
-    let mut pod = source::Pod::default();
+fn object() -> store::Pod {
+    let mut pod = store::Pod::default();
     pod.metadata.namespace = Some("tenant-a".into());
     pod.metadata.name = Some("web-0".into());
     pod.metadata.uid = Some(UID.into());
@@ -230,7 +232,7 @@ fn an_address_that_every_namespace_has_distinguishes_none_from_another() {
         "fd00::7",
     ];
     pod.status.pod_ips = addresses
-        .map(|ip| source::pod::PodIp { ip: ip.into() })
+        .map(|ip| store::pod::PodIp { ip: ip.into() })
         .into();
     let stated: Vec<String> = stated_addresses(&pod)
         .iter()

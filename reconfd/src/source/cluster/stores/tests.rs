@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::source::{Pod, pod::NETWORK_STATUS};
+use store::{Pod, pod::NETWORK_STATUS};
 
 fn updater(except: &[&str]) -> StoreUpdater {
     let except_namespaces = except.iter().map(|&name| name.to_owned()).collect();

@@ -10,7 +10,9 @@ use kube::{
 use kubeio::watch::{Watch, WatchResult};
 
 use super::{super::watches::readable, *};
-use crate::{address::claims::ClaimAllocator, scope::Scope, source::StoreWriter};
+use crate::address::claims::ClaimAllocator;
+use store::StoreWriter;
+use store::scope::Scope;
 
 const WATCHED: [ObjectKind; 7] = [
     ObjectKind::AddressClaim,

@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::source::{NamespaceMeta, Pod};
+use crate::{NamespaceMeta, Pod};
 
 /// The invalid fields of an object, each with a message.
 pub type FieldMessages = Vec<(String, String)>;

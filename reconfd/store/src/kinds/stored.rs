@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{KindStores, KindWriters, ObjectKind, from_manifest::FieldMessages};
-use crate::source::{NamespaceMeta, Trigger};
+use crate::{NamespaceMeta, Trigger};
 
 /// A kind that a daemon keeps in a store.
 pub trait StoredKind: Resource<DynamicType = ()> + Clone + Debug + Send + Sync + 'static {
