@@ -45,10 +45,9 @@ use crate::{
     source::{
         ReportSink,
         cluster::{self, Cluster},
-        directory::{self, Directory},
-        schema::Schema,
     },
 };
+use manifests::{Directory, schema::Schema};
 use store::{InitialSync, Stores, Trigger};
 
 /// The running source, with what it provides.
@@ -210,7 +209,7 @@ fn open_directory(
     metrics: Metrics,
     events: &EventSender,
 ) -> anyhow::Result<Opened> {
-    let options = directory::Options {
+    let options = manifests::Options {
         manifests: manifests.to_owned(),
         records: config.records.path.clone(),
         reports: config.reports(manifests).map_err(anyhow::Error::msg)?,
@@ -218,7 +217,8 @@ fn open_directory(
     let folder = config.claims(manifests).map_err(anyhow::Error::msg)?;
     let (stores, sink, source) = Directory::start(&options, Box::new(admit), send_to(events))?;
     let (node, book) = (&config.node_name, allocator_state(config));
-    let started = directory::claims::start(&folder, node, book, metrics, send_to(events));
+    let count = move |verb, result| metrics.claim_requested(verb, result);
+    let started = manifests::claims::start(&folder, node, book, count, send_to(events));
     let (claims, keeping) =
         started.with_context(|| format!("keep claims in {}", folder.display()))?;
     Ok(Opened {

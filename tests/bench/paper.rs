@@ -5,8 +5,8 @@ use std::{fs, path::Path, time::Instant};
 
 use anyhow::{Context, Result, anyhow};
 use crds::PodConfig;
+use manifests::schema::Schema;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
-use reconfd::source::schema::Schema;
 use serde_json::Value;
 
 use crate::{

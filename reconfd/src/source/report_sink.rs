@@ -2,12 +2,12 @@
 
 use crds::{PodReport, PodReportStatus};
 
-use super::{cluster, directory};
+use super::cluster;
 
 /// Writes reports for the configured source.
 #[derive(Clone)]
 pub enum ReportSink {
-    Directory(directory::FileSink),
+    Directory(manifests::FileSink),
     Cluster(cluster::WriteQueue),
 }
 

@@ -1,9 +1,9 @@
 //! What is never right about addresses, from the table that the daemon's own judgement is held to: an API server
 //! refuses the same in the same words, and lets through what is unusual and right.
 
-#[path = "../../../reconfd/src/source/schema/tests/bad/ipam/policies.rs"]
+#[path = "../../../reconfd/manifests/src/schema/tests/bad/ipam/policies.rs"]
 mod policies;
-#[path = "../../../reconfd/src/source/schema/tests/bad/ipam/table.rs"]
+#[path = "../../../reconfd/manifests/src/schema/tests/bad/ipam/table.rs"]
 mod table;
 
 use serde_json::{Value, json};

@@ -12,10 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{
-    address::claims::{AllocatorState, Backend, ClaimAllocator},
-    metrics::Metrics,
-};
+use address::claims::{AllocatorState, Backend, ClaimAllocator};
 use store::Trigger;
 
 mod file;
@@ -33,12 +30,13 @@ pub struct ClaimWorker {
     thread: Option<JoinHandle<()>>,
 }
 
-/// Starts the claim allocator of a node on a folder, which is created if it does not exist.
+/// Starts the claim allocator of a node on a folder, which is created if it does not exist. `count` is called with the
+/// verb and the result of each request.
 pub fn start(
     folder: &Path,
     node: &str,
     state: AllocatorState,
-    metrics: Metrics,
+    count: impl Fn(&'static str, &'static str) + Send + Sync + 'static,
     notify: impl Fn(Trigger) + Send + Sync + 'static,
 ) -> io::Result<(ClaimAllocator, ClaimWorker)> {
     fs::create_dir_all(folder)?;
@@ -50,7 +48,7 @@ pub fn start(
     let backend = Backend {
         sync: Some(Box::new(move |request| {
             let response = executor.execute(request);
-            metrics.claim_requested(request.verb(), response.result());
+            count(request.verb(), response.result());
             response
         })),
         wake: Box::new(move || {

@@ -53,7 +53,7 @@ fn judged(fields: &str) -> Result<(), String> {
     let admitted = of_link(fields).unwrap_or_else(|f| panic!("{fields}: {:?}", messages(&f)));
     let config: crds::PodConfig = serde_json::from_value(admitted).unwrap();
     let mut ranges = config.spec.links[0].ranges().iter();
-    ranges.try_for_each(|range| crate::address::range::Range::new(range).map(drop))
+    ranges.try_for_each(|range| address::range::Range::new(range).map(drop))
 }
 
 #[test]

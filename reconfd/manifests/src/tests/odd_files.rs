@@ -143,12 +143,9 @@ fn what_nobody_may_read_is_refused_and_read_once_it_may() {
     let path = root.path().to_owned();
     let read = move || {
         nix::unistd::setfsuid(nix::unistd::Uid::from_raw(65534));
-        let folder = crate::source::directory::open::folder(&path).unwrap();
+        let folder = crate::open::folder(&path).unwrap();
         use std::os::fd::AsFd;
-        format!(
-            "{:?}",
-            crate::source::directory::open::read(folder.as_fd(), "a.yaml")
-        )
+        format!("{:?}", crate::open::read(folder.as_fd(), "a.yaml"))
     };
     let opened = std::thread::spawn(read.clone()).join().unwrap();
     assert!(

@@ -12,6 +12,8 @@ mod object;
 mod open;
 mod parse;
 mod reader;
+/// Validation by the CRD's schema, defaults and CEL rules.
+pub mod schema;
 mod sink;
 mod stores;
 

@@ -11,7 +11,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use super::{file::name_of, *};
-use crate::address::{
+use address::{
     claims::{AddressRequest, Allocation, LinkKey},
     range::Range,
 };
@@ -26,7 +26,7 @@ fn daemon(folder: &TempDir, node: &str, rest: u64) -> Daemon {
     let state = AllocatorState::new(node, "default", Duration::from_secs(rest));
     let (tell, triggers) = mpsc::channel();
     let notify = move |trigger| drop(tell.send(trigger));
-    let (claims, worker) = start(folder.path(), node, state, Metrics::default(), notify).unwrap();
+    let (claims, worker) = start(folder.path(), node, state, |_, _| (), notify).unwrap();
     Daemon {
         claims,
         triggers,

@@ -19,7 +19,7 @@ use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 use nix::fcntl::{Flock, FlockArg};
 
 use super::file::{file_of, name_of, parse, yaml};
-use crate::address::claims::{
+use address::claims::{
     claim_meta::{ClaimName, OWNER, placeholder},
     protocol::{ClaimRequest, ClaimResponse},
 };

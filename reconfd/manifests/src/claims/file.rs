@@ -10,7 +10,7 @@ use std::{
 use crds::AddressClaim;
 use nix::fcntl::OFlag;
 
-use crate::address::claims::claim_meta::ClaimName;
+use address::claims::claim_meta::ClaimName;
 
 const ENDING: &str = ".yaml";
 /// A larger file was not written by us.
