@@ -71,19 +71,10 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 pub use event_queue::{EventReceiver, EventSender, event_queue};
 
 use self::{
-    acd::AddressProbes,
-    applied::AppliedState,
-    housekeeping::Rounds,
-    kernel_ids::{HostEndOwners, NetnsIds},
-    networks::Networks,
-    pass::SandboxDiscovery,
-    pod_quota::PodQuota,
-    pods::Pods,
-    rate_limit::NamespaceBuckets,
-    report_queue::ReportQueue,
-    reporter::ReportJob,
-    segments::Segments,
-    unrecorded::UnrecordedPods,
+    acd::AddressProbes, applied::AppliedState, housekeeping::Rounds, kernel_ids::KernelIds,
+    networks::Networks, pass::SandboxDiscovery, pod_quota::PodQuota, pods::Pods,
+    rate_limit::NamespaceBuckets, report_queue::ReportQueue, reporter::ReportJob,
+    segments::Segments, unrecorded::UnrecordedPods,
 };
 use crate::{
     address::claims::ClaimAllocator, backfill::Backfill, http::DaemonHealth, metrics::Metrics,
@@ -114,9 +105,7 @@ pub struct NodeReconciler {
     reports: ReportQueue,
     /// By pod uid.
     applied: HashMap<String, AppliedState>,
-    /// Network namespace ids, as the switch numbers them.
-    netns_ids: NetnsIds,
-    host_ends: HostEndOwners,
+    kernel_ids: KernelIds,
     addressing: Addressing,
     /// Installations that have precedence in namespaces.
     earlier: Earlier,
@@ -149,8 +138,7 @@ impl NodeReconciler {
             health,
             reports: ReportQueue::new(metrics, reporter),
             applied: HashMap::new(),
-            netns_ids: NetnsIds::default(),
-            host_ends: HostEndOwners::default(),
+            kernel_ids: KernelIds::default(),
             addressing,
             earlier: Earlier::default(),
             segments: Segments::default(),

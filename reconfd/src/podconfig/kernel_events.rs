@@ -32,7 +32,7 @@ impl NodeReconciler {
             match event {
                 KernelEvent::InPod { number, what } => self.on_pod_event(number, &what),
                 KernelEvent::PodGone(number) => {
-                    let uid = self.netns_ids.remove(number);
+                    let uid = self.kernel_ids.remove_netns(number);
                     self.dirty.extend(uid);
                 }
                 KernelEvent::Table { place, index, what } => {
@@ -50,7 +50,7 @@ impl NodeReconciler {
     }
 
     fn on_pod_event(&mut self, number: i32, what: &NetnsEvent) {
-        let Some(uid) = self.netns_ids.owner(number) else {
+        let Some(uid) = self.kernel_ids.netns_owner(number) else {
             return;
         };
         let Some(applied) = self.applied.get_mut(uid) else {
@@ -86,7 +86,7 @@ impl NodeReconciler {
         let Some(index) = before.or(now).map(|row| row.index) else {
             return;
         };
-        let Some(uid) = self.host_ends.owner((place, index)) else {
+        let Some(uid) = self.kernel_ids.host_end_owner((place, index)) else {
             self.on_device_event(before, now);
             return;
         };
@@ -102,7 +102,7 @@ impl NodeReconciler {
 
     /// Another program changed tables of a host end or of a segment's device.
     fn on_table_event(&mut self, place: HostNetns, index: u32, what: &'static str) {
-        if let Some(uid) = self.host_ends.owner((place, index)) {
+        if let Some(uid) = self.kernel_ids.host_end_owner((place, index)) {
             let applied = self.applied.get_mut(uid);
             if applied.is_some_and(|applied| applied.may_observe(Instant::now())) {
                 self.dirty.insert(uid.clone());

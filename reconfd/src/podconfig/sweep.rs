@@ -31,7 +31,7 @@ impl NodeReconciler {
 
     /// Forgets ids of ended namespaces, of pods without a record: no event would remove them.
     fn forget_netns_ids(&mut self) {
-        let unrecorded = self.netns_ids.of(|uid| !self.pods.has(uid));
+        let unrecorded = self.kernel_ids.netns_of(|uid| !self.pods.has(uid));
         if unrecorded.is_empty() {
             return;
         }
@@ -39,7 +39,7 @@ impl NodeReconciler {
             Ok(used) => unrecorded
                 .into_iter()
                 .filter(|id| !used.contains(id))
-                .for_each(|id| drop(self.netns_ids.remove(id))),
+                .for_each(|id| drop(self.kernel_ids.remove_netns(id))),
             Err(error) => tracing::error!("{error}"),
         }
     }

@@ -156,8 +156,8 @@ impl NodeReconciler {
             let row = links.get(&index);
             row.is_some_and(|row| row.master == Some(bridge))
         };
-        let ends = self.host_ends.in_switch(is_on);
-        let marks = ends.filter_map(|(index, _)| links.get(&index)?.mark());
+        let ends = self.kernel_ids.in_switch(is_on);
+        let marks = ends.filter_map(|index| links.get(&index)?.mark());
         marks.map(|mark| (mark.pod_uid, mark.link)).collect()
     }
 }

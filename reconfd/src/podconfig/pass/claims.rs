@@ -185,7 +185,10 @@ impl NodeReconciler {
 
     /// Segments of devices inside a pod that is not known to be gone.
     pub(in crate::podconfig) fn devices_of(&self, uid: &str) -> impl Iterator<Item = &String> {
-        let applied = self.applied.get(uid).filter(|_| self.netns_ids.has(uid));
+        let applied = self
+            .applied
+            .get(uid)
+            .filter(|_| self.kernel_ids.has_netns(uid));
         applied.into_iter().flat_map(|s| s.segments.values())
     }
 

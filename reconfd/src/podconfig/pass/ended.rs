@@ -49,7 +49,7 @@ impl NodeReconciler {
         let applied = self.applied.get(uid);
         let own = applied.map(|applied| applied.devices.clone());
         let own = own.unwrap_or_default();
-        for netns in self.netns_ids.of(|owner| owner == uid) {
+        for netns in self.kernel_ids.netns_of(|owner| owner == uid) {
             let is_its =
                 |index: u32, owner: Option<&str>| owner == Some(uid) || own.contains(&index);
             match self.remove_devices_in(netns, is_its) {
@@ -61,7 +61,7 @@ impl NodeReconciler {
                             "removed devices from the namespace of an ended pod"
                         );
                     }
-                    self.netns_ids.remove(netns);
+                    self.kernel_ids.remove_netns(netns);
                 }
                 Err(error) => {
                     tracing::error!(uid, "cannot delete the links of an ended pod: {error}")
@@ -78,7 +78,7 @@ impl NodeReconciler {
         };
         let snapshot = self.snapshot();
         for netns in ids {
-            if self.netns_ids.owner(netns).is_some() {
+            if self.kernel_ids.netns_owner(netns).is_some() {
                 continue;
             }
             let ended = match self.machine.devices_in(netns) {
@@ -93,7 +93,7 @@ impl NodeReconciler {
             let ended: HashSet<String> =
                 ended.filter(|uid| self.has_ended(uid, &snapshot)).collect();
             for uid in ended {
-                self.netns_ids.insert(netns, &uid);
+                self.kernel_ids.insert_netns(netns, &uid);
                 self.end(&uid);
             }
         }

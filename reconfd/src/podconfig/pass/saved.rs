@@ -37,7 +37,7 @@ impl NodeReconciler {
         let present = pod.links.present.values().filter_map(|link| link.host);
         let before = applied.host_ends.keys();
         let before = before.filter(|_| !pod.links.is_unknown());
-        self.host_ends.replace(&uid, before, present);
+        self.kernel_ids.replace_host_ends(&uid, before, present);
         pod.save(applied, now);
         self.announce_again(&pod);
         for (link, kind) in &pod.changes.repaired {

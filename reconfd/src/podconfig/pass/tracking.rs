@@ -69,9 +69,12 @@ impl NodeReconciler {
         self.pods.unmark_newest_gone(uid);
         // An id of another pod: that pod's namespace has ended, and the event of its end will name
         // this pod.
-        let before = self.netns_ids.owner(id).filter(|before| *before != uid);
+        let before = self
+            .kernel_ids
+            .netns_owner(id)
+            .filter(|before| *before != uid);
         self.dirty.extend(before.cloned());
-        self.netns_ids.insert(id, uid);
+        self.kernel_ids.insert_netns(id, uid);
         if let (Some(applied), Ok(reading)) = (self.applied.get_mut(uid), &observed.netns) {
             let links = &reading.inside.links;
             let is_there = |index: &u32| links.contains_key(index);

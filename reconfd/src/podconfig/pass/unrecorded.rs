@@ -182,10 +182,9 @@ impl NodeReconciler {
     pub(super) fn forget(&mut self, uid: &str) {
         self.unrecorded.orphans.remove(uid);
         self.release_all(uid);
-        self.netns_ids.forget(uid);
         let applied = self.applied.remove(uid);
         let ends = applied.iter().flat_map(|applied| applied.host_ends.keys());
-        self.host_ends.replace(uid, ends, std::iter::empty());
+        self.kernel_ids.forget(uid, ends);
         self.addressing
             .probes
             .iter_mut()
