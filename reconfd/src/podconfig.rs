@@ -48,6 +48,8 @@ pub mod report;
 mod report_queue;
 /// Reporter thread: reports, statuses, Events, log.
 pub mod reporter;
+/// How far the reconciler is.
+mod rounds;
 /// Segments and their devices.
 pub mod segments;
 /// Steps that take longer than a pass may.
@@ -71,10 +73,10 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 pub use event_queue::{EventReceiver, EventSender, event_queue};
 
 use self::{
-    acd::AddressProbes, applied::AppliedState, housekeeping::Rounds, kernel_ids::KernelIds,
-    networks::Networks, pass::SandboxDiscovery, pod_quota::PodQuota, pods::Pods,
-    rate_limit::NamespaceBuckets, report_queue::ReportQueue, reporter::ReportJob,
-    segments::Segments, unrecorded::UnrecordedPods,
+    acd::AddressProbes, applied::AppliedState, kernel_ids::KernelIds, networks::Networks,
+    pass::SandboxDiscovery, pod_quota::PodQuota, pods::Pods, rate_limit::NamespaceBuckets,
+    report_queue::ReportQueue, reporter::ReportJob, rounds::Rounds, segments::Segments,
+    unrecorded::UnrecordedPods,
 };
 use crate::{
     address::claims::ClaimAllocator, backfill::Backfill, http::DaemonHealth, metrics::Metrics,
@@ -101,7 +103,6 @@ pub struct NodeReconciler {
     pub machine: Machine,
     pub stores: Stores,
     pub pods: Pods,
-    pub health: DaemonHealth,
     reports: ReportQueue,
     /// By pod uid.
     applied: HashMap<String, AppliedState>,
@@ -113,8 +114,6 @@ pub struct NodeReconciler {
     namespace_buckets: NamespaceBuckets,
     unrecorded: UnrecordedPods,
     quota: PodQuota,
-    /// Every pod has been observed once; what is unclaimed from then on has no owner.
-    initial_pass_done: bool,
     /// Pods of the next pass.
     dirty: BTreeSet<String>,
     events: EventReceiver,
@@ -135,7 +134,6 @@ impl NodeReconciler {
             machine,
             stores,
             pods,
-            health,
             reports: ReportQueue::new(metrics, reporter),
             applied: HashMap::new(),
             kernel_ids: KernelIds::default(),
@@ -145,10 +143,9 @@ impl NodeReconciler {
             namespace_buckets: NamespaceBuckets::default(),
             unrecorded: UnrecordedPods::new(SandboxDiscovery::new(backfill)),
             quota: PodQuota::default(),
-            initial_pass_done: false,
             dirty: BTreeSet::new(),
             events,
-            rounds: Rounds::new(),
+            rounds: Rounds::new(health),
         }
     }
 
@@ -156,7 +153,7 @@ impl NodeReconciler {
     /// deletion.
     pub fn run_once(self, complete: &InitialSync) -> anyhow::Result<()> {
         let go_on = || {
-            self.health.beat();
+            self.rounds.health.beat();
             !self.events.stop.load(Ordering::Acquire)
         };
         match complete.wait(go_on)? {
@@ -177,7 +174,7 @@ impl NodeReconciler {
             self.run_passes()?;
             self.announce_due();
             // After the passes, so that no link change waits for it.
-            if self.rounds.is_due(HOUSEKEEPING) {
+            if self.rounds.is_round_due(HOUSEKEEPING) {
                 self.housekeep();
             }
         }
@@ -213,7 +210,7 @@ impl NodeReconciler {
         self.run_passes()?;
         self.enqueue_all();
         self.run_passes()?;
-        self.initial_pass_done = true;
+        self.rounds.finish_initial_pass();
         let waiting = self.segments.owners.forget_unclaimed();
         self.dirty.extend(waiting);
         self.run_passes()?;
@@ -221,7 +218,7 @@ impl NodeReconciler {
         // Without any pod, no pass has done it.
         self.sweep();
         self.run_passes()?;
-        self.health.first_pass_done();
+        self.rounds.health.first_pass_done();
         self.reports.send(ReportJob::Started);
         Ok(())
     }
@@ -249,7 +246,7 @@ impl NodeReconciler {
             Err(errno) => return Err(errno.into()),
         }
         let _ = self.events.eventfd.read();
-        self.health.beat();
+        self.rounds.health.beat();
         Ok(())
     }
 

@@ -19,8 +19,8 @@ impl NodeReconciler {
     pub(super) fn sweep_records(&mut self) {
         let suspects = self.pods.suspects(&self.stores, self.machine.boot_id());
         // With more suspects they take turns: some remain suspects because their namespace exists.
-        let turn = suspects.len().div_ceil(MOST_VISITS).max(1);
-        let first = self.rounds.count as usize % turn * MOST_VISITS;
+        let groups = suspects.len().div_ceil(MOST_VISITS);
+        let first = self.rounds.turn(groups) * MOST_VISITS;
         for (file, record) in suspects.into_iter().skip(first).take(MOST_VISITS) {
             if self.is_dead(&file, &record) {
                 self.delete_record(&file, &record);

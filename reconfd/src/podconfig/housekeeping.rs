@@ -1,47 +1,11 @@
 //! Periodic checks of what no event covers: the switch's pin and settings, tunnels, and one pod per second.
 
-use std::time::{Duration, Instant};
-
 use super::{NodeReconciler, acd::AddressProbes};
 use crate::node::PinState;
 
-/// Every so many rounds the switch's settings are checked as well.
-const THOROUGH: u32 = 10;
-
-/// When the periodic checks were done.
-pub struct Rounds {
-    last: Instant,
-    pub count: u32,
-    /// The pod that was checked last.
-    rechecked: Option<String>,
-}
-
-impl Rounds {
-    pub fn new() -> Self {
-        Self {
-            last: Instant::now(),
-            count: 0,
-            rechecked: None,
-        }
-    }
-
-    pub fn is_due(&self, interval: Duration) -> bool {
-        self.last.elapsed() >= interval
-    }
-
-    fn begin(&mut self) {
-        self.last = Instant::now();
-        self.count += 1;
-    }
-
-    fn is_thorough(&self) -> bool {
-        self.count.is_multiple_of(THOROUGH)
-    }
-}
-
 impl NodeReconciler {
     pub(super) fn housekeep(&mut self) {
-        self.rounds.begin();
+        self.rounds.begin_round();
         self.recheck_next_pod();
         self.read_unread();
         self.retry_discovery();
@@ -62,11 +26,9 @@ impl NodeReconciler {
 
     /// An unpinned switch is logged once, and again when it is pinned.
     fn keep_switch(&mut self) {
-        let kept = self
-            .machine
-            .ensure_switch(self.rounds.count % THOROUGH == 1);
+        let kept = self.machine.ensure_switch(self.rounds.is_for_settings());
         let is_pinned = matches!(kept, Ok(PinState::Pinned | PinState::Repinned));
-        let was_pinned = self.health.set_switch_pinned(is_pinned);
+        let was_pinned = self.rounds.health.set_switch_pinned(is_pinned);
         self.reports.metrics.set_switch_pinned(is_pinned);
         let (path, reason) = (self.machine.pin.path().display(), "SwitchUnpinned");
         match kept {
@@ -114,11 +76,11 @@ impl NodeReconciler {
     /// Checks one pod a second for changes without an event (a sysctl in a pod, a route that the
     /// pod has replaced).
     fn recheck_next_pod(&mut self) {
-        let next = self.pods.uid_after(self.rounds.rechecked.as_deref());
+        let pods = &self.pods;
+        let next = self.rounds.recheck_next(|last| pods.uid_after(last));
         if let Some(applied) = next.as_ref().and_then(|uid| self.applied.get_mut(uid)) {
             applied.seen = false;
         }
-        self.dirty.extend(next.clone());
-        self.rounds.rechecked = next;
+        self.dirty.extend(next);
     }
 }

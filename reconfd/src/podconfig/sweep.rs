@@ -8,7 +8,7 @@ use super::NodeReconciler;
 impl NodeReconciler {
     pub(super) fn sweep(&mut self) {
         // Before every pod has been observed, the desired state is unknown.
-        if !self.initial_pass_done {
+        if !self.rounds.is_initial_pass_done() {
             return;
         }
         self.forget_netns_ids();

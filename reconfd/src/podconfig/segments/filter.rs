@@ -10,7 +10,7 @@ impl NodeReconciler {
     /// Keeps the peer filter in line with the tunnels in use, and deletes it with the last of them.
     pub(in crate::podconfig) fn retain_peer_filters(&mut self) {
         // Before every pod has been observed, the tunnels in use are unknown.
-        if !self.initial_pass_done {
+        if !self.rounds.is_initial_pass_done() {
             return;
         }
         let owners = &self.segments.owners;
