@@ -38,6 +38,8 @@ pub mod pass;
 pub mod plan;
 /// Which pods are beyond the limit of their namespace.
 mod pod_quota;
+/// When which pod is reconciled.
+mod pod_schedule;
 /// The pods of this node: records joined with objects.
 pub mod pods;
 /// Rate limits on link creation, per pod and per namespace.
@@ -60,7 +62,6 @@ mod sweep;
 mod unrecorded;
 
 use std::{
-    collections::{BTreeSet, HashMap},
     io,
     os::fd::AsFd,
     sync::{atomic::Ordering, mpsc},
@@ -73,10 +74,9 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 pub use event_queue::{EventReceiver, EventSender, event_queue};
 
 use self::{
-    acd::AddressProbes, applied::AppliedState, kernel_ids::KernelIds, networks::Networks,
-    pass::SandboxDiscovery, pod_quota::PodQuota, pods::Pods, rate_limit::NamespaceBuckets,
-    report_queue::ReportQueue, reporter::ReportJob, rounds::Rounds, segments::Segments,
-    unrecorded::UnrecordedPods,
+    acd::AddressProbes, kernel_ids::KernelIds, networks::Networks, pass::SandboxDiscovery,
+    pod_quota::PodQuota, pod_schedule::PodSchedule, pods::Pods, report_queue::ReportQueue,
+    reporter::ReportJob, rounds::Rounds, segments::Segments, unrecorded::UnrecordedPods,
 };
 use crate::{
     address::claims::ClaimAllocator, backfill::Backfill, http::DaemonHealth, metrics::Metrics,
@@ -104,18 +104,14 @@ pub struct NodeReconciler {
     pub stores: Stores,
     pub pods: Pods,
     reports: ReportQueue,
-    /// By pod uid.
-    applied: HashMap<String, AppliedState>,
+    schedule: PodSchedule,
     kernel_ids: KernelIds,
     addressing: Addressing,
     /// Installations that have precedence in namespaces.
     earlier: Earlier,
     segments: Segments,
-    namespace_buckets: NamespaceBuckets,
     unrecorded: UnrecordedPods,
     quota: PodQuota,
-    /// Pods of the next pass.
-    dirty: BTreeSet<String>,
     events: EventReceiver,
     rounds: Rounds,
 }
@@ -135,15 +131,13 @@ impl NodeReconciler {
             stores,
             pods,
             reports: ReportQueue::new(metrics, reporter),
-            applied: HashMap::new(),
+            schedule: PodSchedule::default(),
             kernel_ids: KernelIds::default(),
             addressing,
             earlier: Earlier::default(),
             segments: Segments::default(),
-            namespace_buckets: NamespaceBuckets::default(),
             unrecorded: UnrecordedPods::new(SandboxDiscovery::new(backfill)),
             quota: PodQuota::default(),
-            dirty: BTreeSet::new(),
             events,
             rounds: Rounds::new(health),
         }
@@ -170,7 +164,7 @@ impl NodeReconciler {
             self.handle_events();
             self.handle_kernel_events()?;
             self.verify_filter_if_notified();
-            self.enqueue_due();
+            self.schedule.enqueue_due(Instant::now());
             self.run_passes()?;
             self.announce_due();
             // After the passes, so that no link change waits for it.
@@ -191,7 +185,7 @@ impl NodeReconciler {
         self.sweep_records();
         self.discover_all();
         self.discover();
-        self.dirty.clear();
+        self.schedule.take_dirty();
         let half_made = self.machine.half_made();
         if !half_made.is_empty() {
             tracing::info!(
@@ -206,13 +200,13 @@ impl NodeReconciler {
         }
         self.restore_segments();
         self.restore_addresses();
-        self.dirty.extend(self.machine.pods_with_links());
+        self.schedule.enqueue(self.machine.pods_with_links());
         self.run_passes()?;
         self.enqueue_all();
         self.run_passes()?;
         self.rounds.finish_initial_pass();
         let waiting = self.segments.owners.forget_unclaimed();
-        self.dirty.extend(waiting);
+        self.schedule.enqueue(waiting);
         self.run_passes()?;
         self.sweep_namespaces();
         // Without any pod, no pass has done it.
@@ -225,7 +219,7 @@ impl NodeReconciler {
 
     fn wait(&mut self) -> io::Result<()> {
         let now = Instant::now();
-        let next = self.applied.values().filter_map(AppliedState::next).min();
+        let next = self.schedule.next_due();
         let sleep = next.map_or(HOUSEKEEPING, |due| {
             due.saturating_duration_since(now).min(HOUSEKEEPING)
         });
@@ -248,15 +242,5 @@ impl NodeReconciler {
         let _ = self.events.eventfd.read();
         self.rounds.health.beat();
         Ok(())
-    }
-
-    fn enqueue_due(&mut self) {
-        let now = Instant::now();
-        for (uid, applied) in &mut self.applied {
-            if applied.due.is_some_and(|due| due <= now) {
-                applied.due = None;
-                self.dirty.insert(uid.clone());
-            }
-        }
     }
 }

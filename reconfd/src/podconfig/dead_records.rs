@@ -68,7 +68,7 @@ impl NodeReconciler {
         match self.pods.delete(file, record) {
             Ok(Some(uid)) => {
                 tracing::info!(namespace, pod, file, "deleted the record of a dead sandbox");
-                self.dirty.insert(uid);
+                self.schedule.enqueue([uid]);
             }
             // The plugin deleted it first.
             Ok(None) => (),

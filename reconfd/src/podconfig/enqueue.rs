@@ -13,14 +13,14 @@ impl NodeReconciler {
                 Trigger::Object(kind, (namespace, name)) => {
                     self.object_changed(kind, namespace, name);
                 }
-                Trigger::Claims { uid } => self.enqueue([uid]),
+                Trigger::Claims { uid } => self.schedule.enqueue([uid]),
                 Trigger::Hint { namespace, .. } => self.unrecorded.discover_in(&namespace),
                 Trigger::Records(file) => {
                     let touched = match file {
                         Some(file) => self.read_record(&file),
                         None => self.read_records(),
                     };
-                    self.enqueue(touched);
+                    self.schedule.enqueue(touched);
                 }
                 Trigger::PeerSlice {
                     namespace,
@@ -33,7 +33,7 @@ impl NodeReconciler {
                         .probes
                         .iter_mut()
                         .for_each(AddressProbes::take);
-                    self.dirty.insert(uid);
+                    self.schedule.enqueue([uid]);
                 }
                 Trigger::All => {
                     self.read_records();
@@ -56,9 +56,10 @@ impl NodeReconciler {
                 self.reports.defer(ReportJob::PodConfig { namespace, name });
             }
             ObjectKind::Pod => {
-                self.enqueue(self.pods.uids_of(&namespace, &name));
+                self.schedule.enqueue(self.pods.uids_of(&namespace, &name));
                 // The orphan's object may be the last that kept its links.
-                self.dirty.extend(self.unrecorded.orphans.iter().cloned());
+                self.schedule
+                    .enqueue(self.unrecorded.orphans.iter().cloned());
                 self.quota.count_again(&namespace);
                 self.unrecorded.discover_in(&namespace);
             }
@@ -77,12 +78,8 @@ impl NodeReconciler {
         }
     }
 
-    pub(super) fn enqueue(&mut self, uids: impl IntoIterator<Item = String>) {
-        self.dirty.extend(uids);
-    }
-
     pub(super) fn enqueue_namespace(&mut self, namespace: &str) {
-        self.dirty.extend(self.pods.uids_in(namespace));
+        self.schedule.enqueue(self.pods.uids_in(namespace));
     }
 
     /// Enqueues the pods that a PodConfig selects, and those it requested links for before.
@@ -93,8 +90,8 @@ impl NodeReconciler {
             .and_then(|config| policy::selector(&config.spec.pod_selector).ok());
         for uid in self.pods.uids_in(namespace) {
             let is_configured = self
-                .applied
-                .get(&uid)
+                .schedule
+                .applied(&uid)
                 .is_none_or(|applied| applied.configs.contains(name));
             let labels = || self.pods.labels(&uid, &self.stores);
             if is_configured
@@ -102,15 +99,15 @@ impl NodeReconciler {
                     .as_ref()
                     .is_some_and(|selector| selector.matches(&labels()))
             {
-                self.dirty.insert(uid);
+                self.schedule.enqueue([uid]);
             }
         }
     }
 
     pub(super) fn enqueue_all(&mut self) {
-        self.dirty.extend(self.pods.uids());
-        self.dirty.extend(self.applied.keys().cloned());
-        self.dirty.extend(self.machine.pods_with_links());
+        self.schedule.enqueue(self.pods.uids());
+        self.schedule.enqueue_where(|_| true);
+        self.schedule.enqueue(self.machine.pods_with_links());
         self.segments
             .dirty
             .extend(self.segments.owners.names().cloned());
@@ -132,6 +129,6 @@ impl NodeReconciler {
             .pods_with_links()
             .into_iter()
             .filter(|uid| !self.pods.has(uid));
-        self.dirty.extend(orphans.collect::<Vec<_>>());
+        self.schedule.enqueue(orphans.collect::<Vec<_>>());
     }
 }

@@ -10,13 +10,14 @@ impl NodeReconciler {
         self.read_unread();
         self.retry_discovery();
         let due = self.addressing.probes.as_ref().map(AddressProbes::due);
-        self.dirty.extend(due.into_iter().flatten());
+        self.schedule.enqueue(due.into_iter().flatten());
         self.check_tunnels(self.rounds.is_thorough());
         if self.rounds.is_thorough() {
             self.check();
             self.sweep_records();
             self.sweep_namespaces();
-            self.dirty.extend(self.unrecorded.orphans.iter().cloned());
+            self.schedule
+                .enqueue(self.unrecorded.orphans.iter().cloned());
             self.sweep();
             // The cluster controller may have stopped publishing.
             self.refresh_networks();
@@ -52,9 +53,7 @@ impl NodeReconciler {
             Ok(false) => (),
             Ok(true) => {
                 tracing::debug!("tables or ports of the switch differ from the cached state");
-                self.applied
-                    .values_mut()
-                    .for_each(|applied| applied.seen = false);
+                self.schedule.mark_all_unseen();
                 self.enqueue_all();
             }
             Err(error) => tracing::error!("cannot read the switch: {error}"),
@@ -69,7 +68,7 @@ impl NodeReconciler {
     fn read_unread(&mut self) {
         for file in self.pods.unread() {
             let touched = self.read_record(&file);
-            self.enqueue(touched);
+            self.schedule.enqueue(touched);
         }
     }
 
@@ -78,9 +77,9 @@ impl NodeReconciler {
     fn recheck_next_pod(&mut self) {
         let pods = &self.pods;
         let next = self.rounds.recheck_next(|last| pods.uid_after(last));
-        if let Some(applied) = next.as_ref().and_then(|uid| self.applied.get_mut(uid)) {
+        if let Some(applied) = next.as_ref().and_then(|uid| self.schedule.applied_mut(uid)) {
             applied.seen = false;
         }
-        self.dirty.extend(next);
+        self.schedule.enqueue(next);
     }
 }

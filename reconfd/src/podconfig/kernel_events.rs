@@ -22,9 +22,7 @@ impl NodeReconciler {
         };
         let Some(events) = events else {
             tracing::warn!("the kernel event queue overflowed; all pods are checked again");
-            self.applied
-                .values_mut()
-                .for_each(|applied| applied.seen = false);
+            self.schedule.mark_all_unseen();
             self.enqueue_all();
             return Ok(());
         };
@@ -33,7 +31,7 @@ impl NodeReconciler {
                 KernelEvent::InPod { number, what } => self.on_pod_event(number, &what),
                 KernelEvent::PodGone(number) => {
                     let uid = self.kernel_ids.remove_netns(number);
-                    self.dirty.extend(uid);
+                    self.schedule.enqueue(uid);
                 }
                 KernelEvent::Table { place, index, what } => {
                     self.on_table_event(place, index, what)
@@ -53,28 +51,9 @@ impl NodeReconciler {
         let Some(uid) = self.kernel_ids.netns_owner(number) else {
             return;
         };
-        let Some(applied) = self.applied.get_mut(uid) else {
-            return;
-        };
         let now = Instant::now();
-        applied.note_moved_out(what);
-        let class = applied.classify(what);
-        // Only the event shows whether a deleted item was ours: it may exist again when the pod is
-        // observed.
-        applied.drift_suspected |= class == EventClass::Drift
-            && matches!(
-                what,
-                NetnsEvent::AddressGone { .. }
-                    | NetnsEvent::RouteGone
-                    | NetnsEvent::RuleGone
-                    | NetnsEvent::PeerGone(_)
-            );
-        match class {
-            EventClass::OwnChange => (),
-            EventClass::Unblocking => applied.retry_soon(now),
-            EventClass::Drift if applied.may_observe(now) => drop(self.dirty.insert(uid.clone())),
-            EventClass::Drift => (),
-        }
+        self.schedule
+            .enqueue_if(uid, |applied| note_pod_event(applied, what, now));
     }
 
     fn on_host_end_event(
@@ -90,23 +69,19 @@ impl NodeReconciler {
             self.on_device_event(before, now);
             return;
         };
-        let Some(applied) = self.applied.get_mut(uid) else {
-            return;
-        };
-        let is_marked = now.is_none_or(|row| self.machine.is_marked(place, row));
-        let differs = !is_marked || applied.host_end_differs(place, index, now);
-        if differs && applied.may_observe(Instant::now()) {
-            self.dirty.insert(uid.clone());
-        }
+        let is_marked = || now.is_none_or(|row| self.machine.is_marked(place, row));
+        self.schedule.enqueue_if(uid, |applied| {
+            let differs = !is_marked() || applied.host_end_differs(place, index, now);
+            differs && applied.may_observe(Instant::now())
+        });
     }
 
     /// Another program changed tables of a host end or of a segment's device.
     fn on_table_event(&mut self, place: HostNetns, index: u32, what: &'static str) {
         if let Some(uid) = self.kernel_ids.host_end_owner((place, index)) {
-            let applied = self.applied.get_mut(uid);
-            if applied.is_some_and(|applied| applied.may_observe(Instant::now())) {
-                self.dirty.insert(uid.clone());
-            }
+            let now = Instant::now();
+            self.schedule
+                .enqueue_if(uid, |applied| applied.may_observe(now));
             return;
         }
         let device = self.machine.switch.links.get(&index);
@@ -171,15 +146,35 @@ impl NodeReconciler {
             let mut names = applied.node_links.iter();
             names.any(|name| rows().any(|row| row.is_called(name)))
         };
-        if let Some(row) = before.filter(|_| moved && self.applied.values().any(named)) {
+        if let Some(row) =
+            before.filter(|_| moved && self.schedule.states().any(|(_, state)| named(state)))
+        {
             self.machine.record_moved(row);
         }
-        let concerned = self.applied.iter().filter(|(_, applied)| {
+        self.schedule.enqueue_where(|applied| {
             named(applied) || may_conflict && !applied.node_links.is_empty()
         });
-        self.dirty
-            .extend(concerned.map(|(uid, _)| uid.clone()).collect::<Vec<_>>());
     }
+}
+
+/// Whether an event in a pod is a reason to observe it now.
+fn note_pod_event(applied: &mut AppliedState, what: &NetnsEvent, now: Instant) -> bool {
+    applied.note_moved_out(what);
+    let class = applied.classify(what);
+    // Only the event shows whether a deleted item was ours: it may exist again when the pod is
+    // observed.
+    applied.drift_suspected |= class == EventClass::Drift
+        && matches!(
+            what,
+            NetnsEvent::AddressGone { .. }
+                | NetnsEvent::RouteGone
+                | NetnsEvent::RuleGone
+                | NetnsEvent::PeerGone(_)
+        );
+    if class == EventClass::Unblocking {
+        applied.retry_soon(now);
+    }
+    class == EventClass::Drift && applied.may_observe(now)
 }
 
 /// A link that got a carrier.

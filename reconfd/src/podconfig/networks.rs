@@ -103,10 +103,8 @@ impl NodeReconciler {
             None if !was_known => tracing::info!("all networks are known"),
             _ => (),
         }
-        let concerned = self.applied.iter().filter(|(_, applied)| {
+        self.schedule.enqueue_where(|applied| {
             applied.reach.touches(&networks) || may_unblock && applied.networks_unknown
         });
-        let concerned: Vec<String> = concerned.map(|(uid, _)| uid.clone()).collect();
-        self.dirty.extend(concerned);
     }
 }

@@ -10,7 +10,7 @@ use std::{
     io,
     sync::Arc,
     sync::atomic::Ordering,
-    time::{Duration, Instant, SystemTime},
+    time::{Instant, SystemTime},
 };
 
 use crds::{PodConfig, PodConfigPolicy};
@@ -94,7 +94,7 @@ impl NodeReconciler {
     pub(super) fn run_passes(&mut self) -> io::Result<()> {
         for _ in 0..ROUNDS {
             let concerned = self.quota.count(&mut self.pods, &self.stores);
-            self.dirty.extend(concerned);
+            self.schedule.enqueue(concerned);
             if !self.has_work() {
                 break;
             }
@@ -118,18 +118,12 @@ impl NodeReconciler {
         for (source, pods) in self.pods.counts() {
             self.reports.metrics.set_recorded(source, pods);
         }
-        let conflicts = self.applied.values().map(|applied| applied.conflicts);
-        self.reports.metrics.set_address_conflicts(conflicts.sum());
+        let conflicts = self.schedule.conflicts();
+        self.reports.metrics.set_address_conflicts(conflicts);
         let sent = self.machine.changes.load(Ordering::Relaxed);
         self.reports.count_changes(sent);
-        let oldest = self
-            .applied
-            .values()
-            .filter_map(|applied| applied.unapplied_since)
-            .min();
-        self.reports
-            .metrics
-            .set_oldest_unapplied(oldest.map_or(Duration::ZERO, |since| since.elapsed()));
+        let oldest = self.schedule.oldest_unapplied();
+        self.reports.metrics.set_oldest_unapplied(oldest);
     }
 
     fn snapshot(&self) -> ObjectSnapshot {
@@ -143,7 +137,7 @@ impl NodeReconciler {
     /// Whether there is work: a dirty pod or segment, a namespace with pods without a record to report, or one
     /// to run the discovery in.
     pub(super) fn has_work(&self) -> bool {
-        !self.dirty.is_empty() || self.segments.has_work() || self.unrecorded.has_work()
+        self.schedule.has_dirty() || self.segments.has_work() || self.unrecorded.has_work()
     }
 
     fn pass(&mut self) -> io::Result<()> {
@@ -169,7 +163,7 @@ impl NodeReconciler {
         self.retain_peer_filters();
         for pod in saved {
             if let Reported::Follows(uid) = self.report(pod, started, since) {
-                self.dirty.insert(uid);
+                self.schedule.enqueue([uid]);
             }
         }
         self.report_unrecorded(&mut snapshot);
@@ -179,7 +173,7 @@ impl NodeReconciler {
     /// Observes and plans the dirty pods, one after the other: of two that request the same, the
     /// first one gets it.
     fn plan_dirty(&mut self, snapshot: &mut ObjectSnapshot) -> (Vec<Planned>, Unlinked) {
-        let uids = std::mem::take(&mut self.dirty);
+        let uids = self.schedule.take_dirty();
         let keep_open = uids.len() <= KEPT_OPEN;
         let mut planned = Vec::with_capacity(uids.len());
         let mut gone = Unlinked::default();
@@ -218,7 +212,7 @@ impl NodeReconciler {
     fn clear_drift_suspicion(&mut self, saved: &[Saved]) {
         let pods = saved.iter().map(Saved::applied);
         for pod in pods.filter(|pod| pod.has_changed()) {
-            if let Some(applied) = self.applied.get_mut(pod.uid()) {
+            if let Some(applied) = self.schedule.applied_mut(pod.uid()) {
                 applied.drift_suspected = false;
             }
         }

@@ -14,14 +14,14 @@ impl NodeReconciler {
         self.forget_netns_ids();
         let there = self.pods_that_are_there();
         self.addressing.claims.sweep(&there);
-        let remembered = self.applied.keys().chain(self.segments.owners.pods());
+        let remembered = self.schedule.uids().chain(self.segments.owners.pods());
         let gone = remembered.filter(|uid| !there.contains(*uid)).cloned();
-        self.dirty.extend(gone.collect::<Vec<_>>());
+        self.schedule.enqueue(gone.collect::<Vec<_>>());
         self.retain_peer_filters();
     }
 
     fn pods_that_are_there(&self) -> BTreeSet<String> {
-        let with_devices = self.applied.keys();
+        let with_devices = self.schedule.uids();
         let with_devices = with_devices.filter(|uid| self.devices_of(uid).next().is_some());
         let mut there: BTreeSet<String> = with_devices.cloned().collect();
         there.extend(self.pods.uids());

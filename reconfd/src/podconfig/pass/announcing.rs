@@ -32,13 +32,7 @@ const REMEMBERED: Duration = Duration::from_secs(300);
 impl NodeReconciler {
     /// Sends the announcements that are due. Nothing else of the pods is checked.
     pub(in crate::podconfig) fn announce_due(&mut self) {
-        let now = Instant::now();
-        let due = self.applied.iter_mut().filter_map(|(uid, applied)| {
-            let links = applied.take_announcements(now);
-            (!links.is_empty()).then(|| (uid.clone(), links))
-        });
-        let due: Vec<(String, Vec<(u32, Extent)>)> = due.collect();
-        for (uid, links) in due {
+        for (uid, links) in self.schedule.take_announcements(Instant::now()) {
             let known = self.pods.recorded(&uid, &self.stores);
             let Some(known) = known.filter(|known| known.trouble.is_none()) else {
                 continue;
@@ -79,7 +73,7 @@ impl NodeReconciler {
             granted.any(|granted| granted.link.name == **link && granted.link.kind.reaches_beyond())
         };
         let again: Vec<&String> = pod.changes.moved.keys().filter(reaches_beyond).collect();
-        let Some(applied) = self.applied.get_mut(pod.uid()) else {
+        let Some(applied) = self.schedule.applied_mut(pod.uid()) else {
             return;
         };
         let now = Instant::now();
@@ -116,7 +110,7 @@ impl NodeReconciler {
     }
 
     fn announce_soon(&mut self, uid: &str, link: &str, within: Option<Duration>) {
-        let Some(applied) = self.applied.get_mut(uid) else {
+        let Some(applied) = self.schedule.applied_mut(uid) else {
             return;
         };
         let changed = applied.changed.get(link);
@@ -138,7 +132,10 @@ impl NodeReconciler {
             let devices = || [Some(device), bridge].into_iter().flatten();
             names.any(|name| devices().any(|row| row.is_called(name)))
         };
-        let over = self.applied.iter().filter(|(_, applied)| is_over(applied));
+        let over = self
+            .schedule
+            .states()
+            .filter(|(_, applied)| is_over(applied));
         let links = over.flat_map(|(uid, applied)| {
             let links = applied.changed.keys();
             links.map(move |link| (uid.clone(), link.clone()))

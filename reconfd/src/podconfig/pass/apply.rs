@@ -274,7 +274,7 @@ impl NodeReconciler {
         let devices: Vec<_> = devices.flatten().copied().collect();
         match Machine::remove_hidden(sandbox, &devices) {
             Ok(()) => {
-                let applied = self.applied.get_mut(pod.uid());
+                let applied = self.schedule.applied_mut(pod.uid());
                 applied.into_iter().for_each(|applied| {
                     applied.moved_out.retain(|device| !devices.contains(device));
                 });

@@ -88,7 +88,7 @@ impl NodeReconciler {
             return;
         }
         let mut kept = names(links.desired.granted.iter().map(|granted| &granted.link));
-        let applied = self.applied.get(links.uid());
+        let applied = self.schedule.applied(links.uid());
         kept.extend(
             applied
                 .into_iter()
@@ -186,8 +186,8 @@ impl NodeReconciler {
     /// Segments of devices inside a pod that is not known to be gone.
     pub(in crate::podconfig) fn devices_of(&self, uid: &str) -> impl Iterator<Item = &String> {
         let applied = self
-            .applied
-            .get(uid)
+            .schedule
+            .applied(uid)
             .filter(|_| self.kernel_ids.has_netns(uid));
         applied.into_iter().flat_map(|s| s.segments.values())
     }
@@ -246,7 +246,7 @@ impl NodeReconciler {
 
     fn enqueue_others(&mut self, uid: &str, to_enqueue: BTreeSet<String>) {
         let others = to_enqueue.into_iter().filter(|other| other != uid);
-        self.dirty.extend(others);
+        self.schedule.enqueue(others);
     }
 }
 

@@ -111,7 +111,7 @@ impl NodeReconciler {
                 hints.iter().any(|hint| backs(hint, record, source))
             };
             let unhinted = self.pods.retain_hinted(&namespace, is_hinted);
-            self.dirty.extend(unhinted);
+            self.schedule.enqueue(unhinted);
             self.unrecorded
                 .discovery
                 .unverified
@@ -142,7 +142,7 @@ impl NodeReconciler {
                 Ok(uid) => {
                     let path = hint.netns.display();
                     tracing::info!(namespace, pod = name, by = ?hint.source, "the pod's network namespace is {path}");
-                    self.dirty.insert(uid);
+                    self.schedule.enqueue([uid]);
                     return;
                 }
                 Err(VerifyError::Retry(why)) => {

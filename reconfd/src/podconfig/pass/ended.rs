@@ -46,7 +46,7 @@ impl NodeReconciler {
     /// Deletes the devices inside an ended pod; its host ends are deleted with those of others.
     /// Retried if the kernel refuses.
     pub(super) fn end(&mut self, uid: &str) {
-        let applied = self.applied.get(uid);
+        let applied = self.schedule.applied(uid);
         let own = applied.map(|applied| applied.devices.clone());
         let own = own.unwrap_or_default();
         for netns in self.kernel_ids.netns_of(|owner| owner == uid) {

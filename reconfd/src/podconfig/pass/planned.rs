@@ -108,7 +108,7 @@ impl NodeReconciler {
         let owners = &self.segments.owners;
         let (granted, probing) = wants(links, &reading.inside, owners, &self.addressing);
         links.probing = probing;
-        let applied = self.applied.get(links.uid());
+        let applied = self.schedule.applied(links.uid());
         let applied = applied.filter(|applied| applied.sandbox == links.known.pod.sandbox);
         let known = applied.map(|applied| applied.pod_ends.keys().copied().collect());
         let known: HashSet<u32> = known.unwrap_or_default();
@@ -131,8 +131,8 @@ impl NodeReconciler {
         let mut plan = plan(input);
         leave_suspended(&links.desired.granted, &mut plan);
         acd::report(&links.probing, &mut plan);
-        let applied = self.applied.entry(links.uid().to_owned()).or_default();
-        hold_back(links, plan, (applied, &mut self.namespace_buckets));
+        let limited = self.schedule.limited_state_of(links.uid());
+        hold_back(links, plan, limited);
         Ok(())
     }
 }

@@ -35,7 +35,7 @@ impl NodeReconciler {
             self.reports.metrics.netlink_refused(error.errno as i32);
         }
         let none = HashMap::new();
-        let applied = self.applied.get(pod.uid());
+        let applied = self.schedule.applied(pod.uid());
         let changed = applied.map_or(&none, |applied| &applied.changed);
         let outcome = pod.outcome(changed, since);
         self.reports
@@ -46,7 +46,7 @@ impl NodeReconciler {
     }
 
     fn defer_report(&mut self, pod: &Applied) -> bool {
-        let Some(applied) = self.applied.get_mut(pod.uid()) else {
+        let Some(applied) = self.schedule.applied_mut(pod.uid()) else {
             return false;
         };
         let waits = applied

@@ -33,7 +33,7 @@ impl NodeReconciler {
     pub(super) fn save(&mut self, pod: Applied) -> Saved {
         let now = Instant::now();
         let uid = pod.uid().to_owned();
-        let applied = self.applied.entry(uid.clone()).or_default();
+        let applied = self.schedule.state_of(&uid);
         let present = pod.links.present.values().filter_map(|link| link.host);
         let before = applied.host_ends.keys();
         let before = before.filter(|_| !pod.links.is_unknown());

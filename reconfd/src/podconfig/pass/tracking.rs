@@ -39,7 +39,7 @@ impl NodeReconciler {
     fn observe(&mut self, mut known: RecordedPod, snapshot: &mut ObjectSnapshot) -> Observed {
         prove_net_admin(&self.machine, &mut known, &snapshot.policies);
         let desired = self.evaluate(&known.pod, snapshot);
-        let applied = self.applied.get(&known.pod.uid);
+        let applied = self.schedule.applied(&known.pod.uid);
         observe(&mut self.machine, (known, desired), applied)
     }
 
@@ -73,9 +73,9 @@ impl NodeReconciler {
             .kernel_ids
             .netns_owner(id)
             .filter(|before| *before != uid);
-        self.dirty.extend(before.cloned());
+        self.schedule.enqueue(before.cloned());
         self.kernel_ids.insert_netns(id, uid);
-        if let (Some(applied), Ok(reading)) = (self.applied.get_mut(uid), &observed.netns) {
+        if let (Some(applied), Ok(reading)) = (self.schedule.applied_mut(uid), &observed.netns) {
             let links = &reading.inside.links;
             let is_there = |index: &u32| links.contains_key(index);
             applied.retain_veth_ends(&observed.known.pod.sandbox, is_there);

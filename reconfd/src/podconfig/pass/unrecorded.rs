@@ -182,7 +182,7 @@ impl NodeReconciler {
     pub(super) fn forget(&mut self, uid: &str) {
         self.unrecorded.orphans.remove(uid);
         self.release_all(uid);
-        let applied = self.applied.remove(uid);
+        let applied = self.schedule.forget(uid);
         let ends = applied.iter().flat_map(|applied| applied.host_ends.keys());
         self.kernel_ids.forget(uid, ends);
         self.addressing

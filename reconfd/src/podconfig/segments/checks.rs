@@ -14,7 +14,9 @@ impl NodeReconciler {
         match self.machine.own_addresses_differ() {
             Ok(false) => (),
             // The rule of a tunnel with discovered peers is chosen by them.
-            Ok(true) => self.enqueue(self.segments.owners.users_of_tunnels()),
+            Ok(true) => self
+                .schedule
+                .enqueue(self.segments.owners.users_of_tunnels()),
             Err(error) => tracing::error!("{error}"),
         }
     }

@@ -49,7 +49,9 @@ impl NodeReconciler {
     /// tunnel depends on it, so that its users register again.
     pub(super) fn retry_filter(&mut self) {
         match self.machine.open_filter() {
-            Ok(true) => self.enqueue(self.segments.owners.users_of_tunnels()),
+            Ok(true) => self
+                .schedule
+                .enqueue(self.segments.owners.users_of_tunnels()),
             Ok(false) => (),
             Err(error) => tracing::error!("cannot open nf_tables: {error}"),
         }

@@ -23,7 +23,8 @@ impl NodeReconciler {
     /// changed in the pod's pass.
     pub(in crate::podconfig) fn enqueue_tunnel(&mut self, namespace: &str, vni: i32, port: i32) {
         for name in self.segments.owners.discovering(namespace, vni, port) {
-            self.enqueue(self.segments.owners.exclusive_users(&name));
+            self.schedule
+                .enqueue(self.segments.owners.exclusive_users(&name));
             self.segments.dirty.insert(name);
         }
     }
@@ -109,6 +110,6 @@ impl NodeReconciler {
     fn enqueue_users(&mut self, segment: &str, observed: &BTreeSet<String>) {
         let users = self.segments.owners.users(segment).into_iter();
         let others = users.filter(|pod| !observed.contains(pod));
-        self.enqueue(others.collect::<Vec<_>>());
+        self.schedule.enqueue(others.collect::<Vec<_>>());
     }
 }
