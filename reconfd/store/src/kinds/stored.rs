@@ -41,18 +41,18 @@ pub trait StoredKind: Resource<DynamicType = ()> + Clone + Debug + Send + Sync +
 
 /// An object as it is read from the API.
 pub trait Wire<K> {
-    fn parsed(self) -> Result<K, InvalidObject>;
+    fn parsed(self) -> Result<K, Box<InvalidObject>>;
 }
 
 impl<K> Wire<K> for K {
-    fn parsed(self) -> Result<K, InvalidObject> {
+    fn parsed(self) -> Result<K, Box<InvalidObject>> {
         Ok(self)
     }
 }
 
 impl<K> Wire<K> for DeserializeGuard<K> {
-    fn parsed(self) -> Result<K, InvalidObject> {
-        self.0
+    fn parsed(self) -> Result<K, Box<InvalidObject>> {
+        self.0.map_err(Box::new)
     }
 }
 
