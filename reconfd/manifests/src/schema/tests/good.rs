@@ -2,7 +2,7 @@ use super::*;
 
 #[test]
 fn every_sample_is_admitted_and_typed() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../conf/samples");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../conf/samples");
     let mut kinds = Vec::new();
     let written_by_programs = [
         crds::definition::pod_report(),
@@ -359,7 +359,7 @@ fn what_the_schema_costs() {
         start.elapsed(),
         memory()
     );
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../conf/samples");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../conf/samples");
     for sample in [
         "podconfig-veth-bridge",
         "podconfig-veth-host-bridge",
