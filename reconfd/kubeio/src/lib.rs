@@ -3,6 +3,8 @@
 
 /// API handles by the scope of a kind.
 pub mod api_scope;
+/// Requests with a time limit, an error class and bounded concurrency.
+pub mod api_writer;
 /// Connection to the API server.
 pub mod client;
 /// A deadline that may not be set.

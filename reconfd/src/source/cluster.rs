@@ -1,11 +1,11 @@
 //! The cluster source: the Kubernetes API. Objects go into the same stores as manifests from a folder; writes go
 //! through a queue, so that no link waits for the API.
 
-mod api_writer;
 /// AddressClaims at the API.
 pub mod claims;
 mod own_reports;
 mod pods;
+mod queue_writer;
 mod reports;
 mod retired;
 mod rewrite;

@@ -50,7 +50,7 @@ pub async fn write(
 ) -> Result<bool, WriteError> {
     let is_same = |pod: &&Pod| pod.metadata.uid.as_deref() == Some(&desired.uid);
     let Some(pod) = object.filter(is_same) else {
-        return Err(WriteError::Gone);
+        return Err(WriteError::Gone("the pod is gone".to_owned()));
     };
     let now = Time(Timestamp::now());
     let Some(patch) = patch(pod, desired, &now) else {

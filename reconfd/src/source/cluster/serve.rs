@@ -16,7 +16,7 @@ use tokio::{
 };
 
 use super::{
-    Options, api_writer::ApiWriter, claims::Driver, own_reports::OwnReports, reports,
+    Options, claims::Driver, own_reports::OwnReports, queue_writer::QueueWriter, reports,
     stores::StoreUpdater, watch_state::WatchStates, watches::DaemonWatches,
     write_queue::WriteQueue,
 };
@@ -71,7 +71,7 @@ impl Service {
         client::check_version(&client, |why| self.wait(why)).await?;
         self.check_node(&client).await?;
         self.read_reports(&client).await;
-        let api_writer = ApiWriter {
+        let queue_writer = QueueWriter {
             client: client.clone(),
             stores,
             metrics: self.metrics.clone(),
@@ -81,13 +81,13 @@ impl Service {
         let own_reports = OwnReports::new(
             client.clone(),
             &self.options.node,
-            (self.queue.clone(), api_writer.stores.clone()),
+            (self.queue.clone(), queue_writer.stores.clone()),
             self.metrics.clone(),
         );
         let (claims, wakeup) = &self.claims;
         let driver = Driver::new(client.clone(), claims.clone(), self.metrics.clone());
         tokio::select! {
-            () = api_writer.run() => {}
+            () = queue_writer.run() => {}
             () = driver.run(wakeup) => {}
             () = own_reports.run() => {}
             () = self.poll(&client, writer, notify) => {}

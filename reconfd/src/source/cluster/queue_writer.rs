@@ -2,10 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use futures::{StreamExt as _, stream};
 use kube::Client;
-use kubeio::{events::Events, write_error::WriteError};
-use tokio::time::{sleep, timeout};
+use kubeio::{
+    api_writer::{InFlight, REQUEST_TIMEOUT, attempt},
+    events::Events,
+    write_error::WriteError,
+};
+use tokio::time::sleep;
 use workqueue::{Attempts, Backoff};
 
 use super::{
@@ -17,11 +20,9 @@ use store::Stores;
 
 /// Number of concurrent writes.
 const MAX_CONCURRENT: usize = 8;
-/// A write without a response is retried after this time.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
 
-pub struct ApiWriter {
+pub struct QueueWriter {
     pub client: Client,
     pub stores: Stores,
     pub metrics: Metrics,
@@ -29,7 +30,7 @@ pub struct ApiWriter {
     pub queue: WriteQueue,
 }
 
-impl ApiWriter {
+impl QueueWriter {
     /// Runs forever.
     pub async fn run(&self) {
         let mut attempts = Attempts::default();
@@ -44,22 +45,23 @@ impl ApiWriter {
 
     /// Returns whether everything queued was written.
     async fn write_all(&self) -> bool {
-        let requests = stream::iter(self.queue.take());
-        let tries = requests.map(|request| async move {
-            let tried = timeout(REQUEST_TIMEOUT, self.write(&request)).await;
-            let succeeded = match tried {
-                Ok(Ok(())) => true,
-                Ok(Err(why)) => self.failed(request, why),
-                Err(_) => {
-                    let why = format!("no answer within {REQUEST_TIMEOUT:?}");
-                    self.failed(request, WriteError::Retryable(why))
-                }
-            };
-            self.queue.complete();
-            succeeded
-        });
-        let all = tries.buffer_unordered(MAX_CONCURRENT);
-        all.fold(true, |all, one| async move { all && one }).await
+        let mut requests = self.queue.take().into_iter();
+        let (mut in_flight, mut all) = (InFlight::new(MAX_CONCURRENT), true);
+        loop {
+            in_flight.fill(|| requests.next().map(|request| self.try_write(request)));
+            match in_flight.next().await {
+                Some(succeeded) => all &= succeeded,
+                None => return all,
+            }
+        }
+    }
+
+    /// Returns whether the writer may go on without backoff.
+    async fn try_write(&self, request: WriteRequest) -> bool {
+        let written = attempt(REQUEST_TIMEOUT, "no answer", self.write(&request)).await;
+        let succeeded = written.map_or_else(|why| self.failed(request, why), |()| true);
+        self.queue.complete();
+        succeeded
     }
 
     async fn write(&self, request: &WriteRequest) -> Result<(), WriteError> {
@@ -99,7 +101,7 @@ impl ApiWriter {
             WriteRequest::Notice(notice) => format!("an Event on {}", notice.about()),
         };
         match why {
-            WriteError::Gone => true,
+            WriteError::Gone(_) => true,
             WriteError::Invalid(why) => {
                 tracing::error!("cannot write {what}: {why}");
                 self.metrics.write_refused();
@@ -113,7 +115,7 @@ impl ApiWriter {
                 self.metrics.write_refused();
                 true
             }
-            WriteError::Retryable(why) | WriteError::Forbidden(why) => {
+            WriteError::Retryable { why, .. } | WriteError::Forbidden(why) => {
                 tracing::warn!("cannot write {what}, will retry: {why}");
                 self.metrics.write_refused();
                 self.queue.requeue(request);
