@@ -6,18 +6,17 @@ use std::{
 };
 
 use crds::{AddressClaim, ClaimPod};
-use futures::{StreamExt as _, stream::FuturesUnordered};
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 use kube::{
     Api, Client, Error, ResourceExt as _,
     api::{DeleteParams, ListParams, PostParams, Preconditions},
     core::DeserializeGuard,
 };
-use kubeio::client::error_text;
-use tokio::{
-    sync::Notify,
-    time::{sleep_until, timeout},
+use kubeio::{
+    api_writer::{InFlight, REQUEST_TIMEOUT, within},
+    client::error_text,
 };
+use tokio::{sync::Notify, time::sleep_until};
 
 use crate::{
     address::claims::{
@@ -32,8 +31,6 @@ use store::Pod;
 
 /// Number of concurrent operations.
 const MAX_CONCURRENT: usize = 16;
-/// A request without a response after this time may have been executed or not.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Runs claim operations against the API.
 pub struct Driver {
@@ -53,15 +50,13 @@ impl Driver {
 
     /// Runs due operations forever; `wakeup` signals that there may be more.
     pub async fn run(&self, wakeup: &Arc<Notify>) {
-        let mut in_flight = FuturesUnordered::new();
+        let mut in_flight = InFlight::new(MAX_CONCURRENT);
         loop {
-            let room = MAX_CONCURRENT - in_flight.len();
-            let due = self.claims.take_due(room).into_iter();
-            in_flight.extend(due.map(|(id, operation)| self.perform(id, operation)));
-            let next = self
-                .claims
-                .next_due()
-                .filter(|_| in_flight.len() < MAX_CONCURRENT);
+            in_flight.fill(|| {
+                let (id, operation) = self.claims.take_due(1).pop()?;
+                Some(self.perform(id, operation))
+            });
+            let next = self.claims.next_due().filter(|_| in_flight.has_room());
             let hour = Instant::now() + Duration::from_secs(3600);
             tokio::select! {
                 Some((id, operation, outcome)) = in_flight.next() => self.claims.complete(id, operation, outcome),
@@ -86,7 +81,7 @@ impl Driver {
 
     /// Sends a request and returns the response.
     pub async fn execute(&self, request: &ClaimRequest) -> ClaimResponse {
-        let response = match timeout(REQUEST_TIMEOUT, self.send(request)).await {
+        let response = match within(REQUEST_TIMEOUT, self.send(request)).await {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => failure(request, &error),
             Err(_) => ClaimResponse::Failed(format!("no answer within {REQUEST_TIMEOUT:?}")),
