@@ -2,8 +2,6 @@
 //! unchanged one is answered with 304 by its ETag, so polling every few seconds is cheap; it needs no RBAC rule. A
 //! watch of CustomResourceDefinitions would miss kinds of aggregated API servers.
 
-use std::time::Duration;
-
 use http_body_util::BodyExt as _;
 use hyper::{
     Request, Response, StatusCode,
@@ -19,13 +17,14 @@ use kube::{
         gvk::GroupVersionKind,
     },
 };
-use kubeio::client::error_text;
-use tokio::time::timeout;
+use kubeio::{
+    api_writer::{REQUEST_TIMEOUT, within},
+    client::error_text,
+};
 
 use crate::address::sources::{ALL, SourceKind};
 
 const ALL_KINDS: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Whether a kind is served.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,12 +45,9 @@ pub struct Discovery {
 impl Discovery {
     /// Fetches the status of each source's kind, in the order of `ALL`; `None`: unchanged.
     pub async fn fetch(&mut self, client: &Client) -> Result<Option<Vec<KindStatus>>, String> {
-        let response = timeout(REQUEST_TIMEOUT, self.request(client)).await;
-        let (tag, body) = match response {
-            Ok(Ok(Some(response))) => response,
-            Ok(Ok(None)) => return Ok(None),
-            Ok(Err(why)) => return Err(why),
-            Err(_) => return Err(format!("no response within {REQUEST_TIMEOUT:?}")),
+        let response = within(REQUEST_TIMEOUT, self.request(client)).await;
+        let Some((tag, body)) = response.map_err(|error| error.to_string())?? else {
+            return Ok(None);
         };
         let list: APIGroupDiscoveryList = serde_json::from_slice(&body)
             .map_err(|error| format!("cannot parse the discovery response: {error}"))?;

@@ -1,6 +1,6 @@
 //! Writes and deletes ReservedNetworks.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crds::{ReservedNetworks, ReservedNetworksSpec};
 use kube::{
@@ -8,13 +8,14 @@ use kube::{
     api::{DeleteParams, Patch, PatchParams},
     core::PartialObjectMeta,
 };
-use kubeio::client::error_text;
+use kubeio::{
+    api_writer::{REQUEST_TIMEOUT, attempt},
+    write_error::WriteError,
+};
 use serde_json::json;
-use tokio::time::timeout;
 
 use crate::controller::{apply::FIELD_MANAGER, metrics::Metrics};
 
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 const KIND: &str = "ReservedNetworks";
 
 pub async fn put(
@@ -51,16 +52,13 @@ fn api(client: &Client) -> Api<PartialObjectMeta<ReservedNetworks>> {
     Api::all(client.clone())
 }
 
-/// Awaits a write with a timeout and counts it.
+/// Tries a write once and counts it.
 async fn record<T>(
     metrics: &Metrics,
     write: impl Future<Output = kube::Result<T>>,
-) -> Result<(), String> {
+) -> Result<(), WriteError> {
     let started = Instant::now();
-    let result = match timeout(REQUEST_TIMEOUT, write).await {
-        Ok(result) => result.map(drop).map_err(|error| error_text(&error)),
-        Err(_) => Err(format!("no response within {REQUEST_TIMEOUT:?}")),
-    };
+    let result = attempt(REQUEST_TIMEOUT, "no response", write).await;
     metrics.wrote(KIND, result.is_ok(), started.elapsed());
-    result
+    result.map(drop)
 }
