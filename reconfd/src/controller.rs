@@ -14,10 +14,13 @@ use crds::Reason;
 use futures::{
     FutureExt as _, StreamExt as _,
     future::BoxFuture,
-    stream::{BoxStream, FuturesUnordered, SelectAll},
+    stream::{BoxStream, SelectAll},
 };
 use kube::Client;
-use kubeio::{client, sync_state::SyncState, watch::WatchUpdate};
+use kubeio::{
+    api_writer::InFlight, client, sync_state::SyncState, watch::WatchUpdate,
+    write_error::WriteError,
+};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -57,7 +60,7 @@ mod status_summary;
 /// The watches.
 mod watches;
 use action::Action;
-use apply::{ApplyResult, apply};
+use apply::apply;
 use health::Health;
 use index::{ClusterIndex, ObjectChange};
 use metrics::Metrics;
@@ -146,7 +149,7 @@ struct Controller {
     sync_state: SyncState<WatchId>,
     index: ClusterIndex,
     queue: WorkQueue<ReconcileKey>,
-    in_flight: FuturesUnordered<BoxFuture<'static, Attempt>>,
+    in_flight: InFlight<BoxFuture<'static, Attempt>>,
     health: Health,
     metrics: Metrics,
     /// Namespaces that an earlier installation serves, each with a message.
@@ -159,7 +162,8 @@ struct Controller {
 struct Attempt {
     key: ReconcileKey,
     action: Action,
-    result: ApplyResult,
+    /// Whether something was written.
+    result: Result<bool, WriteError>,
     took: Duration,
 }
 
@@ -172,7 +176,7 @@ impl Controller {
             sync_state: ids.into_iter().collect(),
             index: ClusterIndex::new(config.scope.clone(), &config.installation.name),
             queue: WorkQueue::new(MIN_INTERVAL, BACKOFF),
-            in_flight: FuturesUnordered::new(),
+            in_flight: InFlight::new(MAX_CONCURRENT_WRITES),
             health,
             metrics,
             served_elsewhere: BTreeMap::new(),
@@ -201,12 +205,8 @@ impl Controller {
     /// Time of the next queued key or heartbeat.
     fn next_wakeup(&self) -> Instant {
         let heartbeat = self.last_heartbeat + HEARTBEAT;
-        let next = self.queue.next_due().filter(|_| self.has_capacity());
+        let next = self.queue.next_due().filter(|_| self.in_flight.has_room());
         next.map_or(heartbeat, |next| next.min(heartbeat))
-    }
-
-    fn has_capacity(&self) -> bool {
-        self.in_flight.len() < MAX_CONCURRENT_WRITES
     }
 
     fn heartbeat(&mut self) {
@@ -284,22 +284,29 @@ impl Controller {
 
     /// Starts writes for due keys. A key whose kinds are not synced is dropped: the sync enqueues it again.
     fn start_due(&mut self) {
+        let Self {
+            client,
+            sync_state,
+            index,
+            queue,
+            in_flight,
+            ..
+        } = self;
         let now = Instant::now();
-        while self.has_capacity()
-            && let Some(key) = self.queue.pop(now)
-        {
-            let nodes_synced = are_synced(&self.sync_state, &[ObjectKind::Node]);
-            let action = match are_synced(&self.sync_state, key.requires()) {
-                true => self.index.decide(&key, nodes_synced, SystemTime::now()),
-                false => None,
-            };
-            match action {
-                Some(action) => self
-                    .in_flight
-                    .push(attempt(self.client.clone(), key, action).boxed()),
-                None => self.queue.done(&key, Outcome::Unchanged, now),
+        in_flight.fill(|| {
+            while let Some(key) = queue.pop(now) {
+                let nodes_synced = are_synced(sync_state, &[ObjectKind::Node]);
+                let action = match are_synced(sync_state, key.requires()) {
+                    true => index.decide(&key, nodes_synced, SystemTime::now()),
+                    false => None,
+                };
+                match action {
+                    Some(action) => return Some(attempt(client.clone(), key, action).boxed()),
+                    None => queue.done(&key, Outcome::Unchanged, now),
+                }
             }
-        }
+            None
+        });
     }
 
     fn complete(&mut self, attempt: Attempt) {
@@ -314,7 +321,7 @@ impl Controller {
             Ok(false) => Outcome::Unchanged,
             Err(error) => {
                 tracing::warn!("{key}: {error}");
-                Outcome::Failed(error.retry_after)
+                Outcome::Failed(error.retry_after())
             }
         };
         if result.is_ok() {

@@ -1,9 +1,6 @@
 //! Applies actions to the API. Only this module and `networks::write` write.
 
-use std::{
-    fmt::{self, Debug},
-    time::Duration,
-};
+use std::{fmt::Debug, time::Duration};
 
 use crds::{
     AddressClaim, PeerSlice, PodConfig, PodConfigAllowance, PodConfigPolicy, PodConfigStatus,
@@ -15,10 +12,9 @@ use kube::{
     api::{DeleteParams, Patch, PatchParams, Preconditions},
     core::{NamespaceResourceScope, PartialObjectMeta},
 };
-use kubeio::client::error_text;
+use kubeio::{api_writer::attempt, write_error::WriteError};
 use serde::Serialize;
 use serde_json::json;
-use tokio::time::timeout;
 
 use super::{
     action::{Action, OrphanReport},
@@ -31,26 +27,10 @@ pub const FIELD_MANAGER: &str = "podconfig-controller";
 /// Timeout of one action; it is retried later.
 const APPLY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Why an action failed.
-#[derive(Debug)]
-pub struct ApplyError {
-    pub message: String,
-    /// The `retryAfterSeconds` of the server's answer.
-    pub retry_after: Option<Duration>,
-}
-
-/// `Ok(true)`: something was written.
-pub type ApplyResult = Result<bool, ApplyError>;
-
-/// Applies one action.
-pub async fn apply(client: &Client, action: &Action) -> ApplyResult {
-    match timeout(APPLY_TIMEOUT, try_apply(client, action)).await {
-        Ok(result) => result.map_err(ApplyError::from),
-        Err(_) => Err(ApplyError {
-            message: format!("no response from the API server within {APPLY_TIMEOUT:?}"),
-            retry_after: None,
-        }),
-    }
+/// Applies one action. `Ok(true)`: something was written.
+pub async fn apply(client: &Client, action: &Action) -> Result<bool, WriteError> {
+    let missing = "no response from the API server";
+    attempt(APPLY_TIMEOUT, missing, try_apply(client, action)).await
 }
 
 async fn try_apply(client: &Client, action: &Action) -> kube::Result<bool> {
@@ -237,25 +217,5 @@ fn ignore_gone(result: kube::Result<()>) -> kube::Result<bool> {
         Ok(()) => Ok(true),
         Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(false),
         Err(error) => Err(error),
-    }
-}
-
-impl From<kube::Error> for ApplyError {
-    fn from(error: kube::Error) -> Self {
-        let seconds = match &error {
-            kube::Error::Api(status) => status.details.as_ref().map(|d| d.retry_after_seconds),
-            _ => None,
-        };
-        let seconds = seconds.filter(|seconds| *seconds > 0);
-        Self {
-            message: error_text(&error),
-            retry_after: seconds.map(|seconds| Duration::from_secs(seconds.into())),
-        }
-    }
-}
-
-impl fmt::Display for ApplyError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
     }
 }
