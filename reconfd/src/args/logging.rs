@@ -6,7 +6,14 @@ use clap::{Args, ValueEnum};
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 /// Targets of the program's own crates.
-const OWN_TARGETS: [&str; 5] = ["reconfd", "address", "dirwatch", "kubeio", "node"];
+const OWN_TARGETS: [&str; 6] = [
+    "reconfd",
+    "address",
+    "dirwatch",
+    "kubeio",
+    "manifests",
+    "node",
+];
 
 /// Targets of dependencies that write to this log.
 const OTHER_TARGETS: [&str; 6] = [
@@ -102,7 +109,24 @@ fn names_something(directive: &str) -> Result<(), String> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::{collections::BTreeSet, fs, path::Path};
+
     use super::*;
+
+    #[test]
+    fn every_crate_that_logs_is_a_target() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let folders = fs::read_dir(root).unwrap().map(|entry| entry.unwrap());
+        let logging = folders.filter(|folder| {
+            let manifest = fs::read_to_string(folder.path().join("Cargo.toml"));
+            manifest.is_ok_and(|text| text.contains("\ntracing"))
+        });
+        let mut logging: BTreeSet<String> = logging
+            .map(|folder| folder.file_name().into_string().unwrap())
+            .collect();
+        logging.insert("reconfd".to_owned());
+        assert_eq!(logging, OWN_TARGETS.map(str::to_owned).into());
+    }
 
     #[test]
     fn a_log_filter_that_would_let_nothing_through_is_refused() {
