@@ -30,6 +30,8 @@ mod kernel_ids;
 pub mod networks;
 /// What decisions see of the node.
 pub mod node_view;
+/// The pods with the objects of the sources.
+mod objects;
 /// Outcome of each link of one pod.
 pub mod outcome;
 /// One reconcile pass over all dirty pods.
@@ -74,15 +76,14 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 pub use event_queue::{EventReceiver, EventSender, event_queue};
 
 use self::{
-    acd::AddressProbes, kernel_ids::KernelIds, networks::Networks, pass::SandboxDiscovery,
-    pod_quota::PodQuota, pod_schedule::PodSchedule, pods::Pods, report_queue::ReportQueue,
+    acd::AddressProbes, kernel_ids::KernelIds, networks::Networks, objects::Objects,
+    pass::SandboxDiscovery, pod_schedule::PodSchedule, pods::Pods, report_queue::ReportQueue,
     reporter::ReportJob, rounds::Rounds, segments::Segments, unrecorded::UnrecordedPods,
 };
 use crate::{
     address::claims::ClaimAllocator, backfill::Backfill, http::DaemonHealth, metrics::Metrics,
     node::Machine,
 };
-use store::scope::precedence::Earlier;
 use store::{InitialSync, Stores};
 
 /// Interval of the switch pin check and of the heartbeat.
@@ -100,18 +101,14 @@ pub struct Addressing {
 }
 
 pub struct NodeReconciler {
-    pub machine: Machine,
-    pub stores: Stores,
-    pub pods: Pods,
+    machine: Machine,
+    objects: Objects,
     reports: ReportQueue,
     schedule: PodSchedule,
     kernel_ids: KernelIds,
     addressing: Addressing,
-    /// Installations that have precedence in namespaces.
-    earlier: Earlier,
     segments: Segments,
     unrecorded: UnrecordedPods,
-    quota: PodQuota,
     events: EventReceiver,
     rounds: Rounds,
 }
@@ -127,17 +124,14 @@ impl NodeReconciler {
         backfill: Backfill,
     ) -> Self {
         Self {
+            objects: Objects::new(&machine.installation, stores, pods),
             machine,
-            stores,
-            pods,
             reports: ReportQueue::new(metrics, reporter),
             schedule: PodSchedule::default(),
             kernel_ids: KernelIds::default(),
             addressing,
-            earlier: Earlier::default(),
             segments: Segments::default(),
             unrecorded: UnrecordedPods::new(SandboxDiscovery::new(backfill)),
-            quota: PodQuota::default(),
             events,
             rounds: Rounds::new(health),
         }
@@ -180,8 +174,8 @@ impl NodeReconciler {
     fn start(&mut self) -> io::Result<()> {
         self.housekeep();
         self.refresh_networks();
-        self.pods.restore();
-        self.pods.read_all();
+        self.objects.pods.restore();
+        self.objects.pods.read_all();
         self.sweep_records();
         self.discover_all();
         self.discover();

@@ -17,7 +17,10 @@ const MOST_VISITS: usize = 2048;
 
 impl NodeReconciler {
     pub(super) fn sweep_records(&mut self) {
-        let suspects = self.pods.suspects(&self.stores, self.machine.boot_id());
+        let suspects = self
+            .objects
+            .pods
+            .suspects(&self.objects.stores, self.machine.boot_id());
         // With more suspects they take turns: some remain suspects because their namespace exists.
         let groups = suspects.len().div_ceil(MOST_VISITS);
         let first = self.rounds.turn(groups) * MOST_VISITS;
@@ -34,13 +37,13 @@ impl NodeReconciler {
         }
         match self.machine.find(record) {
             Err(Unreachable::Gone(_)) => {
-                self.pods.mark_gone(file);
-                let gone_for = self.pods.gone_for(file).unwrap_or_default();
+                self.objects.pods.mark_gone(file);
+                let gone_for = self.objects.pods.gone_for(file).unwrap_or_default();
                 gone_for >= GONE_FOR && (!self.has_links(record) || self.is_unknown_to_api(record))
             }
             found => {
                 if found.is_ok() {
-                    self.pods.is_there(file);
+                    self.objects.pods.is_there(file);
                 }
                 false
             }
@@ -58,14 +61,17 @@ impl NodeReconciler {
     /// Whether the API has no such pod any more. Then its links end with the record, even if
     /// another process holds its namespace.
     fn is_unknown_to_api(&self, record: &Record) -> bool {
-        let object = self.stores.pod(&record.pod_namespace, &record.pod_name);
+        let object = self
+            .objects
+            .stores
+            .pod(&record.pod_namespace, &record.pod_name);
         let uid = object.and_then(|object| object.metadata.uid.clone());
-        self.stores.knows_all_pods() && (uid.is_none() || uid != record.pod_uid)
+        self.objects.stores.knows_all_pods() && (uid.is_none() || uid != record.pod_uid)
     }
 
     fn delete_record(&mut self, file: &str, record: &Record) {
         let (namespace, pod) = (&record.pod_namespace, &record.pod_name);
-        match self.pods.delete(file, record) {
+        match self.objects.pods.delete(file, record) {
             Ok(Some(uid)) => {
                 tracing::info!(namespace, pod, file, "deleted the record of a dead sandbox");
                 self.schedule.enqueue([uid]);

@@ -38,7 +38,7 @@ impl NodeReconciler {
                 Trigger::All => {
                     self.read_records();
                     self.enqueue_all();
-                    self.quota.count_all_again(self.pods.namespaces());
+                    self.objects.count_all_again();
                     self.reports.defer(ReportJob::AllPodConfigs);
                 }
             }
@@ -52,25 +52,26 @@ impl NodeReconciler {
                 self.enqueue_selected(&namespace, &name);
                 self.enqueue_orphans();
                 self.unrecorded.mark_stale(&namespace);
-                self.quota.count_again(&namespace);
+                self.objects.count_again(&namespace);
                 self.reports.defer(ReportJob::PodConfig { namespace, name });
             }
             ObjectKind::Pod => {
-                self.schedule.enqueue(self.pods.uids_of(&namespace, &name));
+                self.schedule
+                    .enqueue(self.objects.pods.uids_of(&namespace, &name));
                 // The orphan's object may be the last that kept its links.
                 self.schedule
                     .enqueue(self.unrecorded.orphans.iter().cloned());
-                self.quota.count_again(&namespace);
+                self.objects.count_again(&namespace);
                 self.unrecorded.discover_in(&namespace);
             }
             ObjectKind::Namespace => {
                 self.enqueue_namespace(&name);
-                self.quota.count_again(&name);
+                self.objects.count_again(&name);
                 self.unrecorded.mark_stale(&name);
             }
             ObjectKind::PodConfigPolicy => {
                 self.enqueue_all();
-                self.quota.count_all_again(self.pods.namespaces());
+                self.objects.count_all_again();
             }
             ObjectKind::ReservedNetworks => self.refresh_networks(),
             // Claims and slices have triggers of their own; the others concern no pod here.
@@ -79,21 +80,21 @@ impl NodeReconciler {
     }
 
     pub(super) fn enqueue_namespace(&mut self, namespace: &str) {
-        self.schedule.enqueue(self.pods.uids_in(namespace));
+        self.schedule.enqueue(self.objects.pods.uids_in(namespace));
     }
 
     /// Enqueues the pods that a PodConfig selects, and those it requested links for before.
     pub(super) fn enqueue_selected(&mut self, namespace: &str, name: &str) {
-        let config = self.stores.podconfig(namespace, name);
+        let config = self.objects.stores.podconfig(namespace, name);
         let selector = config
             .as_ref()
             .and_then(|config| policy::selector(&config.spec.pod_selector).ok());
-        for uid in self.pods.uids_in(namespace) {
+        for uid in self.objects.pods.uids_in(namespace) {
             let is_configured = self
                 .schedule
                 .applied(&uid)
                 .is_none_or(|applied| applied.configs.contains(name));
-            let labels = || self.pods.labels(&uid, &self.stores);
+            let labels = || self.objects.pods.labels(&uid, &self.objects.stores);
             if is_configured
                 || selector
                     .as_ref()
@@ -105,7 +106,7 @@ impl NodeReconciler {
     }
 
     pub(super) fn enqueue_all(&mut self) {
-        self.schedule.enqueue(self.pods.uids());
+        self.schedule.enqueue(self.objects.pods.uids());
         self.schedule.enqueue_where(|_| true);
         self.schedule.enqueue(self.machine.pods_with_links());
         self.segments
@@ -115,7 +116,7 @@ impl NodeReconciler {
     }
 
     pub(super) fn mark_all_stale_namespaces(&mut self) {
-        let objects = self.stores.pods();
+        let objects = self.objects.stores.pods();
         let namespaces = objects
             .iter()
             .filter_map(|pod| pod.metadata.namespace.clone());
@@ -128,7 +129,7 @@ impl NodeReconciler {
             .machine
             .pods_with_links()
             .into_iter()
-            .filter(|uid| !self.pods.has(uid));
+            .filter(|uid| !self.objects.pods.has(uid));
         self.schedule.enqueue(orphans.collect::<Vec<_>>());
     }
 }

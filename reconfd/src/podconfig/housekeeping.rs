@@ -66,7 +66,7 @@ impl NodeReconciler {
 
     /// Reads records again that could not be read, for example for lack of a file descriptor.
     fn read_unread(&mut self) {
-        for file in self.pods.unread() {
+        for file in self.objects.pods.unread() {
             let touched = self.read_record(&file);
             self.schedule.enqueue(touched);
         }
@@ -75,7 +75,7 @@ impl NodeReconciler {
     /// Checks one pod a second for changes without an event (a sysctl in a pod, a route that the
     /// pod has replaced).
     fn recheck_next_pod(&mut self) {
-        let pods = &self.pods;
+        let pods = &self.objects.pods;
         let next = self.rounds.recheck_next(|last| pods.uid_after(last));
         if let Some(applied) = next.as_ref().and_then(|uid| self.schedule.applied_mut(uid)) {
             applied.seen = false;

@@ -90,12 +90,14 @@ impl NodeReconciler {
     /// Updates the known networks. Enqueues pods that overlap a changed network, and pods that wait
     /// for the networks to be known.
     pub(super) fn refresh_networks(&mut self) {
-        self.refresh_precedence();
+        if self.objects.refresh_precedence() {
+            self.enqueue_all();
+        }
         let was_known = self.addressing.networks.unknown().is_none();
         let InventoryUpdate {
             networks,
             may_unblock,
-        } = self.addressing.networks.take(&self.stores);
+        } = self.addressing.networks.take(&self.objects.stores);
         match self.addressing.networks.unknown() {
             Some(why) if was_known || may_unblock => {
                 tracing::warn!("no new addresses are allocated: {why}");

@@ -5,17 +5,13 @@
 //! `Reduced`, `Applied`, `Saved`, `Reported`.
 
 use std::{
-    cell::OnceCell,
-    collections::{HashMap, HashSet},
+    collections::HashSet,
     io,
-    sync::Arc,
     sync::atomic::Ordering,
     time::{Instant, SystemTime},
 };
 
-use crds::{PodConfig, PodConfigPolicy};
-
-use super::{NodeReconciler, ReportJob, pods::RecordedPod};
+use super::{NodeReconciler, ReportJob, objects::ObjectSnapshot};
 use crate::node::links::HostNetns;
 
 /// Address conflict detection.
@@ -82,18 +78,11 @@ struct Unlinked {
     links: Vec<(HostNetns, u32)>,
 }
 
-/// The objects at the start of the pass, read once for all of its pods.
-struct ObjectSnapshot {
-    policies: Vec<Arc<PodConfigPolicy>>,
-    configs: HashMap<String, Vec<Arc<PodConfig>>>,
-    uids: OnceCell<ended::Uids>,
-}
-
 impl NodeReconciler {
     /// Runs passes until no pod is dirty.
     pub(super) fn run_passes(&mut self) -> io::Result<()> {
         for _ in 0..ROUNDS {
-            let concerned = self.quota.count(&mut self.pods, &self.stores);
+            let concerned = self.objects.count();
             self.schedule.enqueue(concerned);
             if !self.has_work() {
                 break;
@@ -112,10 +101,10 @@ impl NodeReconciler {
             .set_claims(self.addressing.claims.counts());
         // Some have links from the time when they had a record, some never had either.
         let with_links = self.machine.pods_with_links();
-        let orphans = with_links.iter().filter(|uid| !self.pods.has(uid));
+        let orphans = with_links.iter().filter(|uid| !self.objects.pods.has(uid));
         let unrecorded: HashSet<_> = orphans.chain(self.unrecorded.missed()).collect();
         self.reports.metrics.set_unrecorded(unrecorded.len());
-        for (source, pods) in self.pods.counts() {
+        for (source, pods) in self.objects.pods.counts() {
             self.reports.metrics.set_recorded(source, pods);
         }
         let conflicts = self.schedule.conflicts();
@@ -124,14 +113,6 @@ impl NodeReconciler {
         self.reports.count_changes(sent);
         let oldest = self.schedule.oldest_unapplied();
         self.reports.metrics.set_oldest_unapplied(oldest);
-    }
-
-    fn snapshot(&self) -> ObjectSnapshot {
-        ObjectSnapshot {
-            policies: self.stores.policies(),
-            configs: HashMap::new(),
-            uids: OnceCell::new(),
-        }
     }
 
     /// Whether there is work: a dirty pod or segment, a namespace with pods without a record to report, or one
@@ -144,7 +125,7 @@ impl NodeReconciler {
         let (started, since) = (Instant::now(), SystemTime::now());
         self.discover();
         self.begin_segments();
-        let mut snapshot = self.snapshot();
+        let mut snapshot = self.objects.snapshot();
         let (planned, mut gone) = self.plan_dirty(&mut snapshot);
         let demand = segment_demand(&planned);
         gone.links.extend(self.outdated_devices(&demand));
@@ -178,8 +159,8 @@ impl NodeReconciler {
         let mut planned = Vec::with_capacity(uids.len());
         let mut gone = Unlinked::default();
         for uid in uids {
-            match self.pods.recorded(&uid, &self.stores) {
-                Some(known) if !self.is_deleted(&known) => {
+            match self.objects.recorded(&uid) {
+                Some(known) if !self.objects.is_deleted(&known) => {
                     self.unrecorded.orphans.remove(&uid);
                     let observed = self.observe_newest(known, snapshot);
                     let claimed = self.claim(observed);
@@ -199,13 +180,6 @@ impl NodeReconciler {
         if let Err(error) = self.machine.remove(&unfinished) {
             tracing::error!("cannot delete unfinished links: {error}");
         }
-    }
-
-    /// Whether the pod's object is gone before its sandbox: it keeps its links while they are
-    /// requested, until the sandbox ends as well.
-    fn is_deleted(&self, known: &RecordedPod) -> bool {
-        let pod = &known.pod;
-        self.stores.knows_all_pods() && self.stores.pod(&pod.namespace, &pod.name).is_none()
     }
 
     /// Deletions by this pass are no drift.

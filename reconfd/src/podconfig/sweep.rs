@@ -24,14 +24,14 @@ impl NodeReconciler {
         let with_devices = self.schedule.uids();
         let with_devices = with_devices.filter(|uid| self.devices_of(uid).next().is_some());
         let mut there: BTreeSet<String> = with_devices.cloned().collect();
-        there.extend(self.pods.uids());
+        there.extend(self.objects.pods.uids());
         there.extend(self.machine.pods_with_links());
         there
     }
 
     /// Forgets ids of ended namespaces, of pods without a record: no event would remove them.
     fn forget_netns_ids(&mut self) {
-        let unrecorded = self.kernel_ids.netns_of(|uid| !self.pods.has(uid));
+        let unrecorded = self.kernel_ids.netns_of(|uid| !self.objects.pods.has(uid));
         if unrecorded.is_empty() {
             return;
         }

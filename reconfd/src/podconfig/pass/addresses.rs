@@ -28,6 +28,7 @@ use crate::{
         Addressing, NodeReconciler,
         cause::Cause,
         desired::{Desired, DesiredLink, spec_hash},
+        objects::Objects,
         outcome::LocalPod,
         pods::RecordedPod,
     },
@@ -69,11 +70,11 @@ impl NodeReconciler {
     /// deleted meanwhile.
     pub(in crate::podconfig) fn restore_addresses(&mut self) {
         for uid in self.machine.pods_with_links() {
-            let Some(known) = self.pods.recorded(&uid, &self.stores) else {
+            let Some(known) = self.objects.recorded(&uid) else {
                 continue;
             };
             // A listed address is claimed as it is.
-            let configs = self.stores.podconfigs_of(&known.pod.namespace);
+            let configs = self.objects.stores.podconfigs_of(&known.pod.namespace);
             let mut links = configs.iter().flat_map(|config| &config.spec.links);
             if known.trouble.is_some() || links.all(|link| link.ranges().is_empty()) {
                 continue;
@@ -108,15 +109,6 @@ impl NodeReconciler {
         Ok(ours.collect())
     }
 
-    /// Without the object it is unknown which pod this one succeeds.
-    pub(super) fn lineage(&self, pod: &LocalPod) -> Lineage {
-        let object = self.stores.pod(&pod.namespace, &pod.name);
-        let object = object.filter(|object| object.metadata.uid.as_deref() == Some(&pod.uid));
-        object
-            .map(|object| Lineage::of(&object.metadata, object.waits_for_links()))
-            .unwrap_or_default()
-    }
-
     /// Releases the addresses of deleted links of pods without a record.
     pub(super) fn release_addresses_of_orphans(&self, uids: &[String]) {
         for uid in uids {
@@ -136,6 +128,17 @@ impl NodeReconciler {
         if !has_links {
             self.addressing.claims.release_pod(uid);
         }
+    }
+}
+
+impl Objects {
+    /// Without the object it is unknown which pod this one succeeds.
+    pub(super) fn lineage(&self, pod: &LocalPod) -> Lineage {
+        let object = self.stores.pod(&pod.namespace, &pod.name);
+        let object = object.filter(|object| object.metadata.uid.as_deref() == Some(&pod.uid));
+        object
+            .map(|object| Lineage::of(&object.metadata, object.waits_for_links()))
+            .unwrap_or_default()
     }
 }
 

@@ -33,7 +33,7 @@ impl NodeReconciler {
     /// Sends the announcements that are due. Nothing else of the pods is checked.
     pub(in crate::podconfig) fn announce_due(&mut self) {
         for (uid, links) in self.schedule.take_announcements(Instant::now()) {
-            let known = self.pods.recorded(&uid, &self.stores);
+            let known = self.objects.recorded(&uid);
             let Some(known) = known.filter(|known| known.trouble.is_none()) else {
                 continue;
             };

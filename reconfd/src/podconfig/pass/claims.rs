@@ -47,7 +47,7 @@ impl NodeReconciler {
             self.release_all(&pod.uid);
         } else {
             self.claim_segments(&pod, &mut observed.desired);
-            let lineage = self.lineage(&pod);
+            let lineage = self.objects.lineage(&pod);
             let desired = &mut observed.desired;
             self.addressing.claim(&pod, desired, &lineage);
         }
@@ -195,8 +195,9 @@ impl NodeReconciler {
     /// After a restart: present links get the segments that they use before any other link claims
     /// them.
     pub(in crate::podconfig) fn restore_segments(&mut self) {
-        let snapshot = self.snapshot();
+        let snapshot = self.objects.snapshot();
         let uids: BTreeSet<String> = self
+            .objects
             .pods
             .uids()
             .into_iter()
@@ -212,7 +213,7 @@ impl NodeReconciler {
             marks.extend(self.marks_in(&uid));
             let desired = marks
                 .iter()
-                .filter_map(|mark| self.desired_by(mark, &snapshot));
+                .filter_map(|mark| self.objects.desired_by(mark, &snapshot));
             let desired: Vec<_> = desired.collect();
             self.register_segments(&uid, &desired);
         }
@@ -220,10 +221,10 @@ impl NodeReconciler {
 
     /// The aliases of devices inside a pod.
     fn marks_in(&mut self, uid: &str) -> Vec<OwnershipMark> {
-        let Some(known) = self.pods.recorded(uid, &self.stores) else {
+        let Some(known) = self.objects.recorded(uid) else {
             return Vec::new();
         };
-        let configs = self.stores.podconfigs_of(&known.pod.namespace);
+        let configs = self.objects.stores.podconfigs_of(&known.pod.namespace);
         let wants_devices = configs
             .iter()
             .any(|config| config.spec.links.iter().any(desired::is_device));

@@ -58,14 +58,14 @@ impl NodeReconciler {
     /// Reads a record again. A deleted record may have gone with its pod: hints count only after
     /// the runtime has had time to end the sandbox.
     pub(in crate::podconfig) fn read_record(&mut self, file: &str) -> Vec<String> {
-        let had_bad_ones = self.pods.has_invalid_records();
-        let before = self.pods.namespace_of(file);
-        let touched = self.pods.read(file);
-        let now = self.pods.namespace_of(file);
+        let had_bad_ones = self.objects.pods.has_invalid_records();
+        let before = self.objects.pods.namespace_of(file);
+        let touched = self.objects.pods.read(file);
+        let now = self.objects.pods.namespace_of(file);
         self.unrecorded
             .stale_namespaces
             .extend(before.clone().into_iter().chain(now.clone()));
-        if self.pods.has_invalid_records() != had_bad_ones {
+        if self.objects.pods.has_invalid_records() != had_bad_ones {
             // The report of each pod without a record says whether it may be an invalid one.
             self.mark_all_stale_namespaces();
         }
@@ -77,7 +77,7 @@ impl NodeReconciler {
     }
 
     pub(in crate::podconfig) fn read_records(&mut self) -> Vec<String> {
-        let touched = self.pods.read_all();
+        let touched = self.objects.pods.read_all();
         self.discover_all();
         touched
     }
@@ -110,14 +110,18 @@ impl NodeReconciler {
                 let hints = hints.of(&record.pod_namespace, &record.pod_name);
                 hints.iter().any(|hint| backs(hint, record, source))
             };
-            let unhinted = self.pods.retain_hinted(&namespace, is_hinted);
+            let unhinted = self.objects.pods.retain_hinted(&namespace, is_hinted);
             self.schedule.enqueue(unhinted);
             self.unrecorded
                 .discovery
                 .unverified
                 .retain(|(at, _), _| *at != namespace);
-            for object in self.pods.without_record(&namespace, &self.stores) {
-                if self.pods.why_unsupported(&object).is_none() {
+            for object in self
+                .objects
+                .pods
+                .without_record(&namespace, &self.objects.stores)
+            {
+                if self.objects.pods.why_unsupported(&object).is_none() {
                     self.discover_pod(&namespace, &object);
                 }
             }
@@ -169,7 +173,7 @@ impl NodeReconciler {
             RecordSource::Cri => "the container runtime",
             _ => "libcni's result cache",
         };
-        if self.pods.has_just_ended(&hint.container) {
+        if self.objects.pods.has_just_ended(&hint.container) {
             return Err(VerifyError::Retry("the pod's sandbox is ending".into()));
         }
         let refused = |why: String| VerifyError::Refused(format!("{who} reports one, but {why}"));
@@ -198,13 +202,16 @@ impl NodeReconciler {
         };
         let record = record_of(hint, object, &proved, self.machine.boot_id());
         let uid = record.pod_uid.as_deref().unwrap_or(&record.container_id);
-        if let Some(owner) = self.pods.other_owner(&record, uid) {
+        if let Some(owner) = self.objects.pods.other_owner(&record, uid) {
             let path = hint.netns.display();
             return Err(refused(format!(
                 "{path} is that of another pod, uid {owner}"
             )));
         }
-        self.pods.add_found(record, hint.source).map_err(refused)
+        self.objects
+            .pods
+            .add_found(record, hint.source)
+            .map_err(refused)
     }
 }
 

@@ -5,20 +5,29 @@
 
 use std::collections::HashSet;
 
-use super::ObjectSnapshot;
-use crate::podconfig::NodeReconciler;
+use crate::podconfig::{
+    NodeReconciler,
+    objects::{ObjectSnapshot, Objects},
+};
 use store::Stores;
 
-/// The uids of all pods in the source; `None`: one of them has no uid.
-pub(super) type Uids = Option<HashSet<String>>;
+type Uids = Option<HashSet<String>>;
 
 /// If the runtime passes no uid, the sandbox's id is used, and no object has that.
 const CONTAINER_ID: usize = 64;
 
-impl ObjectSnapshot {
-    fn uids(&self, controller: &NodeReconciler) -> &Uids {
-        let recorded = |object: &_| controller.pods.has_name_of(object);
-        self.uids.get_or_init(|| uids(&controller.stores, recorded))
+impl Objects {
+    /// Whether neither the plugin nor the source knows the pod.
+    pub(super) fn has_ended(&self, uid: &str, snapshot: &ObjectSnapshot) -> bool {
+        uid.len() != CONTAINER_ID
+            && !self.pods.has(uid)
+            && self.pods.has_folder()
+            && matches!(self.uids(snapshot), Some(uids) if !uids.contains(uid))
+    }
+
+    fn uids<'s>(&self, snapshot: &'s ObjectSnapshot) -> &'s Uids {
+        let recorded = |object: &_| self.pods.has_name_of(object);
+        snapshot.uids.get_or_init(|| uids(&self.stores, recorded))
     }
 }
 
@@ -36,13 +45,6 @@ fn uids(stores: &Stores, is_recorded: impl Fn(&store::Pod) -> bool) -> Uids {
 }
 
 impl NodeReconciler {
-    pub(super) fn has_ended(&self, uid: &str, snapshot: &ObjectSnapshot) -> bool {
-        uid.len() != CONTAINER_ID
-            && !self.pods.has(uid)
-            && self.pods.has_folder()
-            && matches!(snapshot.uids(self), Some(uids) if !uids.contains(uid))
-    }
-
     /// Deletes the devices inside an ended pod; its host ends are deleted with those of others.
     /// Retried if the kernel refuses.
     pub(super) fn end(&mut self, uid: &str) {
@@ -76,7 +78,7 @@ impl NodeReconciler {
             Ok(ids) => ids,
             Err(error) => return tracing::error!("{error}"),
         };
-        let snapshot = self.snapshot();
+        let snapshot = self.objects.snapshot();
         for netns in ids {
             if self.kernel_ids.netns_owner(netns).is_some() {
                 continue;
@@ -90,8 +92,9 @@ impl NodeReconciler {
                     continue;
                 }
             };
-            let ended: HashSet<String> =
-                ended.filter(|uid| self.has_ended(uid, &snapshot)).collect();
+            let ended: HashSet<String> = ended
+                .filter(|uid| self.objects.has_ended(uid, &snapshot))
+                .collect();
             for uid in ended {
                 self.kernel_ids.insert_netns(netns, &uid);
                 self.end(&uid);

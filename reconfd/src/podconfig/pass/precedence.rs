@@ -4,26 +4,16 @@
 use crds::Reason;
 
 use super::outcomes;
-use crate::podconfig::{NodeReconciler, desired::Desired};
+use crate::podconfig::{desired::Desired, objects::Objects};
 use store::scope::precedence::Earlier;
 
-impl NodeReconciler {
-    /// Updates which installations have precedence.
-    pub(in crate::podconfig) fn refresh_precedence(&mut self) {
-        let (installation, served) = (&self.machine.installation, self.stores.served());
-        let earlier = Earlier::than(installation, self.pods.scope(), &served);
-        if earlier != self.earlier {
-            self.earlier = earlier;
-            self.enqueue_all();
-        }
-    }
-
+impl Objects {
     /// Refuses all links where another installation has precedence.
     pub(super) fn apply_precedence(&self, namespace: &str, mut desired: Desired) -> Desired {
-        let Some(server) = self.earlier.server_of(namespace) else {
+        let Some(server) = self.earlier_server(namespace) else {
             return desired;
         };
-        let why = Earlier::why(&self.machine.installation, server, namespace);
+        let why = Earlier::why(&self.installation, server, namespace);
         let granted = std::mem::take(&mut desired.granted);
         let refused = granted.iter().map(|granted| {
             let refused = outcomes::refused(granted, Reason::ServedTwice, why.clone());

@@ -2,13 +2,13 @@
 //! records whose namespace is gone.
 
 use super::{
-    ObjectSnapshot,
     net_admin::prove_net_admin,
     observe::{Observed, observe},
 };
 use crate::podconfig::{
     NodeReconciler,
     desired::{self, Desired},
+    objects::{ObjectSnapshot, Objects},
     outcome::LocalPod,
     pods::RecordedPod,
 };
@@ -23,11 +23,11 @@ impl NodeReconciler {
         let mut observed = self.observe(known, snapshot);
         while observed.is_gone() {
             self.unrecorded.discover_in(&observed.known.pod.namespace);
-            if !self.pods.mark_newest_gone(observed.uid()) {
+            if !self.objects.pods.mark_newest_gone(observed.uid()) {
                 break;
             }
             // Its record was the later one only because the clock was set back.
-            let Some(known) = self.pods.recorded(observed.uid(), &self.stores) else {
+            let Some(known) = self.objects.recorded(observed.uid()) else {
                 break;
             };
             observed = self.observe(known, snapshot);
@@ -38,27 +38,9 @@ impl NodeReconciler {
 
     fn observe(&mut self, mut known: RecordedPod, snapshot: &mut ObjectSnapshot) -> Observed {
         prove_net_admin(&self.machine, &mut known, &snapshot.policies);
-        let desired = self.evaluate(&known.pod, snapshot);
+        let desired = self.objects.evaluate(&known.pod, snapshot);
         let applied = self.schedule.applied(&known.pod.uid);
         observe(&mut self.machine, (known, desired), applied)
-    }
-
-    fn evaluate(&self, pod: &LocalPod, snapshot: &mut ObjectSnapshot) -> Desired {
-        let configs = snapshot
-            .configs
-            .entry(pod.namespace.clone())
-            .or_insert_with(|| self.stores.podconfigs_of(&pod.namespace));
-        let desired = desired::desired(
-            pod,
-            self.quota.place(&pod.namespace, &pod.uid),
-            configs,
-            &snapshot.policies,
-            &self.machine.installation,
-        );
-        for trouble in &desired.troubles {
-            tracing::warn!(namespace = pod.namespace, pod = pod.name, "{trouble}");
-        }
-        self.apply_precedence(&pod.namespace, desired)
     }
 
     fn track(&mut self, observed: &Observed) {
@@ -66,7 +48,7 @@ impl NodeReconciler {
         let Some(id) = observed.netns_id else {
             return;
         };
-        self.pods.unmark_newest_gone(uid);
+        self.objects.pods.unmark_newest_gone(uid);
         // An id of another pod: that pod's namespace has ended, and the event of its end will name
         // this pod.
         let before = self
@@ -80,5 +62,26 @@ impl NodeReconciler {
             let is_there = |index: &u32| links.contains_key(index);
             applied.retain_veth_ends(&observed.known.pod.sandbox, is_there);
         }
+    }
+}
+
+impl Objects {
+    /// The links that a pod should have.
+    fn evaluate(&self, pod: &LocalPod, snapshot: &mut ObjectSnapshot) -> Desired {
+        let configs = snapshot
+            .configs
+            .entry(pod.namespace.clone())
+            .or_insert_with(|| self.stores.podconfigs_of(&pod.namespace));
+        let desired = desired::desired(
+            pod,
+            self.place(&pod.namespace, &pod.uid),
+            configs,
+            &snapshot.policies,
+            &self.installation,
+        );
+        for trouble in &desired.troubles {
+            tracing::warn!(namespace = pod.namespace, pod = pod.name, "{trouble}");
+        }
+        self.apply_precedence(&pod.namespace, desired)
     }
 }

@@ -5,14 +5,17 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use crds::Reason;
 
-use super::{ObjectSnapshot, outcomes};
+use super::outcomes;
 use crate::{
     node::{
         links::{HostNetns, Link, OwnershipMark},
         sandbox::Unreachable,
     },
     podconfig::{
-        NodeReconciler, ReportJob, desired, pods::UnrecordedPod, segments::Member,
+        NodeReconciler, ReportJob, desired,
+        objects::{ObjectSnapshot, Objects},
+        pods::UnrecordedPod,
+        segments::Member,
         unrecorded::UnrecordedState,
     },
 };
@@ -31,7 +34,7 @@ impl NodeReconciler {
         snapshot: &ObjectSnapshot,
     ) -> Vec<(HostNetns, u32)> {
         let ends = self.machine.ends_of(uid);
-        let has_ended = self.has_ended(uid, snapshot);
+        let has_ended = self.objects.has_ended(uid, snapshot);
         if has_ended {
             self.end(uid);
         }
@@ -40,7 +43,7 @@ impl NodeReconciler {
             self.forget(uid);
             return Vec::new();
         }
-        if !self.pods.has(uid) {
+        if !self.objects.pods.has(uid) {
             self.unrecorded.orphans.insert(uid.into());
         }
         if ends.is_empty() {
@@ -49,7 +52,7 @@ impl NodeReconciler {
         let desired: Vec<_> = ends
             .iter()
             .filter(|_| !has_ended)
-            .filter_map(|(.., mark)| self.desired_by(mark, snapshot))
+            .filter_map(|(.., mark)| self.objects.desired_by(mark, snapshot))
             .collect();
         let refused = self.register_segments(uid, &desired);
         self.release_all_but(uid, &desired);
@@ -64,7 +67,7 @@ impl NodeReconciler {
                 "the pod has ended and its network namespace remains; its links are deleted"
             );
         }
-        if !kept.is_empty() && !self.pods.has(uid) && !self.has_lost_its_sandbox(uid) {
+        if !kept.is_empty() && !self.objects.pods.has(uid) && !self.has_lost_its_sandbox(uid) {
             tracing::info!(uid, links = kept.len(), reason = %Reason::NoRecord, "links of a pod without a record stay");
         }
         gone.into_iter()
@@ -72,35 +75,13 @@ impl NodeReconciler {
             .collect()
     }
 
-    /// The link of an alias, if it is still requested and allowed.
-    pub(super) fn desired_by(
-        &self,
-        mark: &OwnershipMark,
-        snapshot: &ObjectSnapshot,
-    ) -> Option<(Link, Member, Permit)> {
-        let configs = self.stores.podconfigs();
-        let config = configs
-            .iter()
-            .find(|config| config.metadata.uid.as_deref() == Some(&mark.podconfig_uid))?;
-        let mut links = config.spec.links.iter();
-        let link = links.find(|link| link.name == mark.link)?;
-        let namespace = config.metadata.namespace.as_deref()?;
-        if self.earlier.server_of(namespace).is_some() {
-            return None;
-        }
-        let labels = self.stores.namespace_labels(namespace);
-        let selected = policy::selecting(snapshot.policies.iter().map(Arc::as_ref), &labels);
-        let permit = policy::evaluate(link, &selected.policies).ok()?;
-        let link = desired::link_of(link, &permit, namespace, &self.machine.installation);
-        Some((link.ok()?, desired::member(config), permit))
-    }
-
     /// Reports selected pods without a record.
     pub(super) fn report_unrecorded(&mut self, snapshot: &mut ObjectSnapshot) {
         for namespace in std::mem::take(&mut self.unrecorded.stale_namespaces) {
             let now: HashMap<String, UnrecordedPod> = self
+                .objects
                 .pods
-                .unrecorded(&namespace, &self.stores)
+                .unrecorded(&namespace, &self.objects.stores)
                 .into_iter()
                 .map(|missing| (missing.pod.uid.clone(), missing))
                 .collect();
@@ -113,7 +94,7 @@ impl NodeReconciler {
                 .collect();
             for uid in gone.into_iter().filter(|uid| !now.contains_key(uid)) {
                 self.unrecorded.reported.remove(&uid);
-                if !self.pods.has(&uid) {
+                if !self.objects.pods.has(&uid) {
                     self.reports.send(ReportJob::PodGone { uid });
                 }
             }
@@ -136,7 +117,7 @@ impl NodeReconciler {
     /// is gone. This holds for a completed pod until its object says so, and for a recreated
     /// sandbox until it exists.
     fn has_lost_its_sandbox(&self, uid: &str) -> bool {
-        let departed = self.pods.departed(uid);
+        let departed = self.objects.pods.departed(uid);
         departed.is_some_and(|departed| {
             let is_ending = departed.at.elapsed() < ENDS_WITHIN;
             let found = || self.machine.find(&departed.record);
@@ -154,7 +135,7 @@ impl NodeReconciler {
         let configs = snapshot
             .configs
             .entry(namespace.clone())
-            .or_insert_with(|| self.stores.podconfigs_of(namespace));
+            .or_insert_with(|| self.objects.stores.podconfigs_of(namespace));
         let desired = desired::desired(
             &missing.pod,
             0,
@@ -162,14 +143,14 @@ impl NodeReconciler {
             &snapshot.policies,
             &self.machine.installation,
         );
-        let desired = self.apply_precedence(namespace, desired);
+        let desired = self.objects.apply_precedence(namespace, desired);
         let key = (namespace.clone(), missing.pod.name.clone());
         let trouble = match has_ended && missing.unsupported.is_none() {
             true => outcomes::sandbox_ended(),
             false => outcomes::why_unrecorded(
                 &missing,
                 self.unrecorded.discovery.why_unverified(&key),
-                self.pods.has_invalid_records(),
+                self.objects.pods.has_invalid_records(),
             ),
         };
         if !desired.granted.is_empty() && trouble.0 == Reason::NoRecord {
@@ -193,5 +174,30 @@ impl NodeReconciler {
         if !self.unrecorded.reported.contains_key(uid) {
             self.reports.send(ReportJob::PodGone { uid: uid.into() });
         }
+    }
+}
+
+impl Objects {
+    /// The link of an alias, if it is still requested and allowed.
+    pub(super) fn desired_by(
+        &self,
+        mark: &OwnershipMark,
+        snapshot: &ObjectSnapshot,
+    ) -> Option<(Link, Member, Permit)> {
+        let configs = self.stores.podconfigs();
+        let config = configs
+            .iter()
+            .find(|config| config.metadata.uid.as_deref() == Some(&mark.podconfig_uid))?;
+        let mut links = config.spec.links.iter();
+        let link = links.find(|link| link.name == mark.link)?;
+        let namespace = config.metadata.namespace.as_deref()?;
+        if self.earlier_server(namespace).is_some() {
+            return None;
+        }
+        let labels = self.stores.namespace_labels(namespace);
+        let selected = policy::selecting(snapshot.policies.iter().map(Arc::as_ref), &labels);
+        let permit = policy::evaluate(link, &selected.policies).ok()?;
+        let link = desired::link_of(link, &permit, namespace, &self.installation);
+        Some((link.ok()?, desired::member(config), permit))
     }
 }

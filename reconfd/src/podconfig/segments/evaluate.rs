@@ -100,7 +100,7 @@ impl NodeReconciler {
         };
         let owners = &self.segments.owners;
         let namespaces = owners.namespaces(&segment.name).into_iter();
-        let slices = namespaces.flat_map(|namespace| self.stores.peer_slices_of(namespace));
+        let slices = namespaces.flat_map(|namespace| self.objects.stores.peer_slices_of(namespace));
         endpoints::remote::<Arc<PeerSlice>>(
             slices,
             tunnel,
