@@ -130,8 +130,11 @@ impl NodeReconciler {
         let demand = segment_demand(&planned);
         gone.links.extend(self.outdated_devices(&demand));
         let reduced = self.remove_links(planned, gone.links);
-        self.reconcile_segments(&demand);
-        let applied: Vec<Applied> = reduced.into_iter().map(|pod| self.apply(pod)).collect();
+        let segments = self.reconcile_segments(&demand);
+        let applied: Vec<Applied> = reduced
+            .into_iter()
+            .map(|pod| self.apply(pod, &segments))
+            .collect();
         self.remove_unfinished();
         // Kernel events of own changes, and of other programs meanwhile, are handled after it.
         let saved: Vec<Saved> = applied.into_iter().map(|pod| self.save(pod)).collect();

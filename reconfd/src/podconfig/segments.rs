@@ -37,8 +37,19 @@ pub struct Segments {
     readiness: BTreeMap<String, Readiness>,
     /// Those whose device the kernel refused when it was last tried.
     failed: BTreeSet<String>,
-    /// The kernel errors of this pass.
+}
+
+/// The segments of a pass, reconciled: links are made on them afterwards.
+#[derive(Debug, Default)]
+pub struct ReconciledSegments {
     errors: BTreeMap<String, Error>,
+}
+
+impl ReconciledSegments {
+    /// Why a segment's device could not be made or updated.
+    pub fn error(&self, segment: &str) -> Option<&Error> {
+        self.errors.get(segment)
+    }
 }
 
 impl Segments {
@@ -51,14 +62,8 @@ impl Segments {
         self.dirty.extend(self.owners.on_parent(is_parent));
     }
 
-    /// Why a segment's device could not be made or updated in this pass.
-    pub fn error(&self, segment: &str) -> Option<&Error> {
-        self.errors.get(segment)
-    }
-
     fn begin_pass(&mut self) {
         self.targets.clear();
-        self.errors.clear();
         self.drop_outdated();
         let owners = &self.owners;
         self.readiness.retain(|name, _| owners.is_used(name));
@@ -84,13 +89,10 @@ impl Segments {
     }
 
     /// Saves what the kernel said; returns whether it has begun or ceased to refuse the device.
-    fn take_result(&mut self, name: &str, result: Result<(), Error>) -> bool {
+    fn take_result(&mut self, name: &str, result: Result<(), &Error>) -> bool {
         match result {
             Ok(()) => self.failed.remove(name),
-            Err(error) => {
-                self.errors.insert(name.into(), error);
-                self.failed.insert(name.into())
-            }
+            Err(_) => self.failed.insert(name.into()),
         }
     }
 }

@@ -20,7 +20,7 @@ use crate::{
         netlink::Error,
         sandbox::Sandbox,
     },
-    podconfig::{NodeReconciler, plan::Step},
+    podconfig::{NodeReconciler, plan::Step, segments::ReconciledSegments},
 };
 
 /// A planned pod whose unwanted links were deleted.
@@ -124,26 +124,14 @@ impl NodeReconciler {
         self.handle_kernel_events()
     }
 
-    /// A link depends on its segment's device.
-    fn check_segments(&self, pod: &mut Applied) {
-        let links = pod.links.desired.granted.iter();
-        let failed = links.filter_map(|granted| {
-            let segment = granted.link.kind.switch_bridge()?;
-            let error = self.segments.error(segment)?;
-            Some((granted.link.name.clone(), error.clone()))
-        });
-        let failed: Vec<_> = failed.collect();
-        pod.segments_failed(failed);
-    }
-
     /// Applies the remaining steps of one pod.
-    pub(super) fn apply(&mut self, reduced: Reduced) -> Applied {
+    pub(super) fn apply(&mut self, reduced: Reduced, segments: &ReconciledSegments) -> Applied {
         let Reduced {
             mut pod,
             sandbox,
             next_index,
         } = reduced;
-        self.check_segments(&mut pod);
+        check_segments(&mut pod, segments);
         if pod.links.has_nothing_to_do() || pod.links.trouble.is_some() {
             return pod;
         }
@@ -294,4 +282,16 @@ impl NodeReconciler {
             Err(error) => pod.links.trouble = Some((Reason::KernelRefused, error.to_string())),
         }
     }
+}
+
+/// A link depends on its segment's device.
+fn check_segments(pod: &mut Applied, segments: &ReconciledSegments) {
+    let links = pod.links.desired.granted.iter();
+    let failed = links.filter_map(|granted| {
+        let segment = granted.link.kind.switch_bridge()?;
+        let error = segments.error(segment)?;
+        Some((granted.link.name.clone(), error.clone()))
+    });
+    let failed: Vec<_> = failed.collect();
+    pod.segments_failed(failed);
 }

@@ -3,7 +3,10 @@
 
 use std::collections::BTreeSet;
 
-use super::drift::{has_drifted, outdated_device};
+use super::{
+    ReconciledSegments,
+    drift::{has_drifted, outdated_device},
+};
 use crate::{
     node::{links::HostNetns, netlink::Error},
     podconfig::{NodeReconciler, node_view::NodeView as _},
@@ -78,19 +81,28 @@ impl NodeReconciler {
 
     /// Makes and updates the devices of the dirty segments that have a link, or are to get one in
     /// this pass.
-    pub(in crate::podconfig) fn reconcile_segments(&mut self, demand: &SegmentDemand) {
+    pub(in crate::podconfig) fn reconcile_segments(
+        &mut self,
+        demand: &SegmentDemand,
+    ) -> ReconciledSegments {
+        let mut reconciled = ReconciledSegments::default();
         for name in std::mem::take(&mut self.segments.dirty) {
             let is_used = demand.joined.contains(&name) || self.machine.has_ports(&name);
             // What cannot be evaluated was reported.
             if !is_used || self.evaluate_segment(&name).is_err() {
                 continue;
             }
-            if let Some(result) = self.reconcile_segment(&name)
-                && self.segments.take_result(&name, result)
-            {
+            let Some(result) = self.reconcile_segment(&name) else {
+                continue;
+            };
+            if self.segments.take_result(&name, result.as_ref().copied()) {
                 self.enqueue_users(&name, &demand.pods);
             }
+            reconciled
+                .errors
+                .extend(result.err().map(|error| (name, error)));
         }
+        reconciled
     }
 
     /// `None`: there is no device to have.
