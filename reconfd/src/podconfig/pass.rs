@@ -62,7 +62,11 @@ mod pending_probe;
 /// Links without a record, and pods without one.
 mod unrecorded;
 use self::{
-    applied::Applied, planned::Planned, reported::Reported, saved::Saved, segments::segment_demand,
+    applied::Applied,
+    planned::Planned,
+    reported::{Reported, report},
+    saved::Saved,
+    segments::segment_demand,
 };
 
 /// Maximum number of sandboxes that stay open between observation and application; beyond it each
@@ -146,7 +150,9 @@ impl NodeReconciler {
         self.clear_drift_suspicion(&saved);
         self.retain_peer_filters();
         for pod in saved {
-            if let Reported::Follows(uid) = self.report(pod, started, since) {
+            if let Reported::Follows(uid) =
+                report(pod, (started, since), &mut self.schedule, &self.reports)
+            {
                 self.schedule.enqueue([uid]);
             }
         }

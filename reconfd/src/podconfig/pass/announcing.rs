@@ -10,13 +10,15 @@ use std::{
 use super::applied::Applied;
 use crate::{
     node::{
-        UplinkChange,
+        Machine, UplinkChange,
         link_info::LinkInfo,
         links::{VETH, edit::Edit},
         netlink::Error,
         sandbox::{Extent, Sandbox},
     },
-    podconfig::{NodeReconciler, applied::AppliedState, outcome::LocalPod},
+    podconfig::{
+        NodeReconciler, applied::AppliedState, outcome::LocalPod, pod_schedule::PodSchedule,
+    },
 };
 
 /// A frame may be lost beyond the node, and nothing retransmits it.
@@ -46,42 +48,6 @@ impl NodeReconciler {
         }
     }
 
-    /// Announces the links that this pass created or moved, after all steps: an announcement is
-    /// lost before the path forwards.
-    pub(super) fn announce(&mut self, pod: &Applied, sandbox: &mut Sandbox) {
-        let mut links = Vec::new();
-        let mut path = Vec::new();
-        for granted in &pod.links.desired.granted {
-            let present = pod.links.present.get(&granted.link.name);
-            let is_new = pod.changes.moved.get(&granted.link.name);
-            let announced = present.and_then(|s| Some((s, s.pod_index?, is_new?)));
-            if let Some((present, index, is_new)) = announced {
-                links.push((index, Extent::of(&present.addresses, *is_new)));
-                path.extend(self.machine.path_of(&granted.link, present.host));
-            }
-        }
-        self.machine.await_path(&path);
-        for (index, extent) in links {
-            warn_of(&pod.links.known.pod, sandbox.announce(index, extent));
-        }
-    }
-
-    /// Schedules the second announcement of links that reach beyond the node.
-    pub(super) fn announce_again(&mut self, pod: &Applied) {
-        let reaches_beyond = |link: &&String| {
-            let mut granted = pod.links.desired.granted.iter();
-            granted.any(|granted| granted.link.name == **link && granted.link.kind.reaches_beyond())
-        };
-        let again: Vec<&String> = pod.changes.moved.keys().filter(reaches_beyond).collect();
-        let Some(applied) = self.schedule.applied_mut(pod.uid()) else {
-            return;
-        };
-        let now = Instant::now();
-        again
-            .into_iter()
-            .for_each(|link| applied.announce_at(link, now + AGAIN));
-    }
-
     /// Announces all links behind an uplink that came up, and recently changed links behind one
     /// that got more endpoints.
     pub(super) fn announce_behind_ways_out(&mut self) {
@@ -98,25 +64,7 @@ impl NodeReconciler {
     /// Announces the links on a bridge in the switch soon; with `within`, only those changed in that time.
     pub(in crate::podconfig) fn announce_behind(&mut self, bridge: u32, within: Option<Duration>) {
         for (uid, link) in self.links_on(bridge) {
-            self.announce_soon(&uid, &link, within);
-        }
-    }
-
-    /// A tunnel in a pod got more endpoints.
-    pub(super) fn announce_to_more(&mut self, uid: &str, link: &str, edits: &[Edit]) {
-        if edits.iter().any(|edit| matches!(edit, Edit::AddPeer(_))) {
-            self.announce_soon(uid, link, Some(LATELY));
-        }
-    }
-
-    fn announce_soon(&mut self, uid: &str, link: &str, within: Option<Duration>) {
-        let Some(applied) = self.schedule.applied_mut(uid) else {
-            return;
-        };
-        let changed = applied.changed.get(link);
-        let age = changed.and_then(|changed| changed.elapsed().ok());
-        if within.is_none_or(|within| age.is_some_and(|age| age < within)) {
-            applied.announce_at(link, Instant::now() + SOON);
+            self.schedule.announce_soon(&uid, &link, within);
         }
     }
 
@@ -142,7 +90,7 @@ impl NodeReconciler {
         });
         let links: Vec<(String, String)> = links.collect();
         for (uid, link) in links {
-            self.announce_soon(&uid, &link, Some(REMEMBERED));
+            self.schedule.announce_soon(&uid, &link, Some(REMEMBERED));
         }
     }
 
@@ -156,6 +104,63 @@ impl NodeReconciler {
         let ends = self.kernel_ids.in_switch(is_on);
         let marks = ends.filter_map(|index| links.get(&index)?.mark());
         marks.map(|mark| (mark.pod_uid, mark.link)).collect()
+    }
+}
+
+impl PodSchedule {
+    /// Schedules the second announcement of links that reach beyond the node.
+    pub(super) fn announce_again(&mut self, pod: &Applied) {
+        let reaches_beyond = |link: &&String| {
+            let mut granted = pod.links.desired.granted.iter();
+            granted.any(|granted| granted.link.name == **link && granted.link.kind.reaches_beyond())
+        };
+        let again: Vec<&String> = pod.changes.moved.keys().filter(reaches_beyond).collect();
+        let Some(applied) = self.applied_mut(pod.uid()) else {
+            return;
+        };
+        let now = Instant::now();
+        again
+            .into_iter()
+            .for_each(|link| applied.announce_at(link, now + AGAIN));
+    }
+
+    /// A tunnel in a pod got more endpoints.
+    pub(super) fn announce_to_more(&mut self, uid: &str, link: &str, edits: &[Edit]) {
+        if edits.iter().any(|edit| matches!(edit, Edit::AddPeer(_))) {
+            self.announce_soon(uid, link, Some(LATELY));
+        }
+    }
+
+    /// With `within`, only if the link was changed in that time.
+    fn announce_soon(&mut self, uid: &str, link: &str, within: Option<Duration>) {
+        let Some(applied) = self.applied_mut(uid) else {
+            return;
+        };
+        let changed = applied.changed.get(link);
+        let age = changed.and_then(|changed| changed.elapsed().ok());
+        if within.is_none_or(|within| age.is_some_and(|age| age < within)) {
+            applied.announce_at(link, Instant::now() + SOON);
+        }
+    }
+}
+
+/// Announces the links that this pass created or moved, after all steps: an announcement is
+/// lost before the path forwards.
+pub(super) fn announce(machine: &mut Machine, pod: &Applied, sandbox: &mut Sandbox) {
+    let mut links = Vec::new();
+    let mut path = Vec::new();
+    for granted in &pod.links.desired.granted {
+        let present = pod.links.present.get(&granted.link.name);
+        let is_new = pod.changes.moved.get(&granted.link.name);
+        let announced = present.and_then(|s| Some((s, s.pod_index?, is_new?)));
+        if let Some((present, index, is_new)) = announced {
+            links.push((index, Extent::of(&present.addresses, *is_new)));
+            path.extend(machine.path_of(&granted.link, present.host));
+        }
+    }
+    machine.await_path(&path);
+    for (index, extent) in links {
+        warn_of(&pod.links.known.pod, sandbox.announce(index, extent));
     }
 }
 

@@ -6,13 +6,14 @@ use std::{collections::HashSet, io, time::Instant};
 use crds::Reason;
 
 use super::{
+    announcing::announce,
     applied::{Applied, Changes},
     planned::{Planned, trouble},
     pod_links::PodLinks,
     saved::Saved,
 };
 use crate::{
-    metrics::Op,
+    metrics::{Metrics, Op},
     node::{
         Machine,
         apply::Made,
@@ -20,7 +21,9 @@ use crate::{
         netlink::Error,
         sandbox::Sandbox,
     },
-    podconfig::{NodeReconciler, plan::Step, segments::ReconciledSegments},
+    podconfig::{
+        NodeReconciler, plan::Step, pod_schedule::PodSchedule, segments::ReconciledSegments,
+    },
 };
 
 /// A planned pod whose unwanted links were deleted.
@@ -143,16 +146,16 @@ impl NodeReconciler {
     }
 
     fn apply_steps(&mut self, pod: &mut Applied, sandbox: &mut Sandbox, mut next_index: u32) {
-        self.remove_moved_out(pod, sandbox);
+        remove_moved_out(pod, sandbox, &mut self.schedule);
         if pod.links.trouble.is_some() {
             return;
         }
-        self.apply_rules(pod, sandbox);
-        self.remove_devices(pod, sandbox);
+        apply_rules(pod, sandbox);
+        remove_devices(pod, sandbox, &self.reports.metrics);
         for step in std::mem::take(&mut pod.links.plan.steps) {
             self.apply_step(pod, sandbox, (step, &mut next_index));
         }
-        self.announce(pod, sandbox);
+        announce(&mut self.machine, pod, sandbox);
         self.addressing.probe(&pod.links, sandbox);
     }
 
@@ -202,7 +205,8 @@ impl NodeReconciler {
                     self.machine
                         .change_device(sandbox, &present, (&want, device), &edits);
                 pod.has_moved(&want, &edits);
-                self.announce_to_more(pod.uid(), &want.link.name, &edits);
+                self.schedule
+                    .announce_to_more(pod.uid(), &want.link.name, &edits);
                 match edits.iter().all(Edit::is_of_ends) {
                     true => pod.followed(&want, changed),
                     false => self.changed(pod, &want, changed, started),
@@ -230,58 +234,6 @@ impl NodeReconciler {
             .operated(Op::Change, kind, changed.is_ok(), started.elapsed());
         pod.changed(want, changed);
     }
-
-    /// Devices inside the pod are deleted before any is created: the kernel accepts one of each
-    /// kind.
-    fn remove_devices(&mut self, pod: &mut Applied, sandbox: &mut Sandbox) {
-        let removals = pod.links.device_removals();
-        if removals.is_empty() {
-            return;
-        }
-        let devices: Vec<(u32, String)> = removals
-            .iter()
-            .map(|(index, name, _)| (*index, name.clone()))
-            .collect();
-        let started = Instant::now();
-        let removed = Machine::remove_devices(sandbox, &devices);
-        for (.., link) in removals {
-            let kind = pod.links.kind_of(&link);
-            self.reports
-                .metrics
-                .operated(Op::Remove, kind, removed.is_ok(), started.elapsed());
-            pod.removed(&link, &removed);
-        }
-    }
-
-    fn remove_moved_out(&mut self, pod: &mut Applied, sandbox: &mut Sandbox) {
-        let steps = pod.links.plan.steps.iter();
-        let devices = steps.filter_map(|step| match step {
-            Step::RemoveMovedOut(devices) => Some(devices.as_slice()),
-            _ => None,
-        });
-        let devices: Vec<_> = devices.flatten().copied().collect();
-        match Machine::remove_hidden(sandbox, &devices) {
-            Ok(()) => {
-                let applied = self.schedule.applied_mut(pod.uid());
-                applied.into_iter().for_each(|applied| {
-                    applied.moved_out.retain(|device| !devices.contains(device));
-                });
-            }
-            Err(error) => pod.links.trouble = Some((Reason::KernelRefused, error.to_string())),
-        }
-    }
-
-    fn apply_rules(&mut self, pod: &mut Applied, sandbox: &mut Sandbox) {
-        let steps = pod.links.plan.steps.iter();
-        let requests: Vec<_> = steps.filter_map(Step::rule_request).collect();
-        if requests.is_empty() {
-            return;
-        }
-        match Machine::apply_rules(sandbox, &requests) {
-            Ok(()) => pod.rules_restored(),
-            Err(error) => pod.links.trouble = Some((Reason::KernelRefused, error.to_string())),
-        }
-    }
 }
 
 /// A link depends on its segment's device.
@@ -294,4 +246,54 @@ fn check_segments(pod: &mut Applied, segments: &ReconciledSegments) {
     });
     let failed: Vec<_> = failed.collect();
     pod.segments_failed(failed);
+}
+
+/// Devices inside the pod are deleted before any is created: the kernel accepts one of each
+/// kind.
+fn remove_devices(pod: &mut Applied, sandbox: &mut Sandbox, metrics: &Metrics) {
+    let removals = pod.links.device_removals();
+    if removals.is_empty() {
+        return;
+    }
+    let devices: Vec<(u32, String)> = removals
+        .iter()
+        .map(|(index, name, _)| (*index, name.clone()))
+        .collect();
+    let started = Instant::now();
+    let removed = Machine::remove_devices(sandbox, &devices);
+    for (.., link) in removals {
+        let kind = pod.links.kind_of(&link);
+        metrics.operated(Op::Remove, kind, removed.is_ok(), started.elapsed());
+        pod.removed(&link, &removed);
+    }
+}
+
+fn remove_moved_out(pod: &mut Applied, sandbox: &mut Sandbox, schedule: &mut PodSchedule) {
+    let steps = pod.links.plan.steps.iter();
+    let devices = steps.filter_map(|step| match step {
+        Step::RemoveMovedOut(devices) => Some(devices.as_slice()),
+        _ => None,
+    });
+    let devices: Vec<_> = devices.flatten().copied().collect();
+    match Machine::remove_hidden(sandbox, &devices) {
+        Ok(()) => {
+            let applied = schedule.applied_mut(pod.uid());
+            applied.into_iter().for_each(|applied| {
+                applied.moved_out.retain(|device| !devices.contains(device));
+            });
+        }
+        Err(error) => pod.links.trouble = Some((Reason::KernelRefused, error.to_string())),
+    }
+}
+
+fn apply_rules(pod: &mut Applied, sandbox: &mut Sandbox) {
+    let steps = pod.links.plan.steps.iter();
+    let requests: Vec<_> = steps.filter_map(Step::rule_request).collect();
+    if requests.is_empty() {
+        return;
+    }
+    match Machine::apply_rules(sandbox, &requests) {
+        Ok(()) => pod.rules_restored(),
+        Err(error) => pod.links.trouble = Some((Reason::KernelRefused, error.to_string())),
+    }
 }

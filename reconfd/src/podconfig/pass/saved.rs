@@ -39,7 +39,7 @@ impl NodeReconciler {
         let before = before.filter(|_| !pod.links.is_unknown());
         self.kernel_ids.replace_host_ends(&uid, before, present);
         pod.save(applied, now);
-        self.announce_again(&pod);
+        self.schedule.announce_again(&pod);
         for (link, kind) in &pod.changes.repaired {
             self.reports.metrics.drift_repaired(kind);
             tracing::info!(
