@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use reconfd::address::sources::{ALL, Selector, SourceKind};
+use address::sources::{ALL, Selector, SourceKind};
 use serde_json::Value;
 
 fn repository() -> PathBuf {

@@ -13,9 +13,9 @@ use nix::sys::utsname::uname;
 
 use crate::{
     args::{Installation, ListenAddress, Logging, NetnsFolders, RecordsDir, RunDir, SwitchFolder},
-    node::switch::Maker,
     podconfig::pods::unsupported::RUNTIME_CLASSES,
 };
+use node::switch::Maker;
 use store::scope::Scope;
 
 /// Reconciles the network links of each recorded pod with the PodConfigs.

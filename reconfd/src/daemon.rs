@@ -20,10 +20,6 @@ use tokio::{
 };
 
 use crate::{
-    address::{
-        claims::{AllocatorState, ClaimAllocator},
-        kernel,
-    },
     args::Listen,
     backfill::Backfill,
     config::{Config, ObjectSource},
@@ -31,10 +27,6 @@ use crate::{
     lock,
     metrics::Metrics,
     networks::SnapshotFile,
-    node::{
-        Machine, networks,
-        switch::{self, Maker},
-    },
     podconfig::{
         self, Addressing, EventSender, NodeReconciler,
         acd::AddressProbes,
@@ -47,7 +39,9 @@ use crate::{
         cluster::{self, Cluster},
     },
 };
+use address::{claims::AllocatorState, claims::ClaimAllocator, kernel};
 use manifests::{Directory, schema::Schema};
+use node::{Machine, networks, switch, switch::Maker};
 use store::{InitialSync, Stores, Trigger};
 
 /// The running source, with what it provides.

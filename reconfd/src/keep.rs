@@ -21,8 +21,8 @@ use crate::{
         registry::{ChainState, Registry, RegistryEntry},
     },
     lock::{self, Role},
-    node::{netlink::Changes, procfs::Procfs, switch::Pin},
 };
+use node::{netlink::Changes, procfs::Procfs, switch::Pin};
 
 use self::supervisor::Supervisor;
 

@@ -34,9 +34,6 @@ pub mod source;
 /// `reconfd uninstall`.
 pub mod uninstall;
 
-pub use ::address;
-pub use ::node;
-
 use self::cli::{Cli, Program};
 
 /// Runs what the command line says, until SIGTERM or SIGINT.

@@ -10,7 +10,8 @@ use crds::{
 use nix::errno::Errno;
 use prometheus_client::{metrics::gauge::Gauge, registry::Registry};
 
-use crate::{address::claims::Counts, http::Encode};
+use crate::http::Encode;
+use address::claims::Counts;
 
 /// The series with their labels, names and help texts.
 mod series;

@@ -80,10 +80,9 @@ use self::{
     pass::SandboxDiscovery, pod_schedule::PodSchedule, pods::Pods, report_queue::ReportQueue,
     reporter::ReportJob, rounds::Rounds, segments::Segments, unrecorded::UnrecordedPods,
 };
-use crate::{
-    address::claims::ClaimAllocator, backfill::Backfill, http::DaemonHealth, metrics::Metrics,
-    node::Machine,
-};
+use crate::{backfill::Backfill, http::DaemonHealth, metrics::Metrics};
+use address::claims::ClaimAllocator;
+use node::Machine;
 use store::{InitialSync, Stores};
 
 /// Interval of the switch pin check and of the heartbeat.

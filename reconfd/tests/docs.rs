@@ -107,7 +107,7 @@ fn every_kind_and_definition_is_listed() {
 #[test]
 fn every_source_of_networks_is_listed() {
     let listed = listed("docs/addresses.md", "Reserved networks");
-    for kind in reconfd::address::sources::ALL {
+    for kind in address::sources::ALL {
         let source = kind.source.to_string();
         assert!(listed.contains(&source), "{source} is not in {listed:?}");
     }

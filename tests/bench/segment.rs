@@ -3,8 +3,8 @@
 
 use std::{net::Ipv4Addr, thread::sleep, time::Instant};
 
+use ::node::filter::Tunnel;
 use anyhow::{Result, anyhow};
-use reconfd::node::filter::Tunnel;
 
 use crate::{
     cost::{Cost, Costs, Whose, median, micros},

@@ -3,8 +3,8 @@
 
 use std::net::Ipv4Addr;
 
+use ::node::filter::Tunnel;
 use anyhow::Result;
-use reconfd::node::filter::Tunnel;
 
 use crate::{
     cost::{Costs, Whose},

@@ -8,19 +8,15 @@ use std::{
     time::{Duration, Instant},
 };
 
+use address::{
+    claims::{AddressRequest, Allocation, AllocatorState, Backend, ClaimAllocator, LinkKey},
+    range::Range,
+};
 use anyhow::{Context as _, Result, bail};
 use crds::{AddressClaim, Reason};
 use hyper::header::{HeaderName, HeaderValue};
 use kube::{Api, Client, Config, api::ListParams};
-use reconfd::{
-    address::{
-        claims::{AddressRequest, Allocation, AllocatorState, Backend, ClaimAllocator, LinkKey},
-        range::Range,
-    },
-    http::Encode as _,
-    metrics::Metrics,
-    source::cluster::claims::Driver,
-};
+use reconfd::{http::Encode as _, metrics::Metrics, source::cluster::claims::Driver};
 use tokio::{
     sync::{
         Mutex, Notify,

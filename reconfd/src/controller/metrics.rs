@@ -17,7 +17,8 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use crate::{address::sources::ALL, http::Encode, metrics::set};
+use crate::{http::Encode, metrics::set};
+use address::sources::ALL;
 use store::kinds::ObjectKind;
 
 const OK: &str = "ok";

@@ -10,10 +10,7 @@ use std::{
 use sandbox_record::netns::Netns;
 
 use super::{EventSender, slow_steps::SlowSteps};
-use crate::node::{
-    netlink::Error,
-    probe::{self, ProbeReply, ProbeRequest},
-};
+use node::{netlink::Error, probe, probe::ProbeReply, probe::ProbeRequest};
 
 /// How long an answer is valid.
 const HOLDS: Duration = Duration::from_secs(30);

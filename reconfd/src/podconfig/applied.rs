@@ -13,8 +13,8 @@ use ipnetwork::IpNetwork;
 use workqueue::{Attempts, Backoff};
 
 use super::{plan::Target, rate_limit::TokenBucket};
-use crate::address::overlap::LinkNetworks;
-use crate::node::{NetnsEvent, link_info::LinkInfo, links::HostNetns, sandbox::Extent};
+use address::overlap::LinkNetworks;
+use node::{NetnsEvent, link_info::LinkInfo, links::HostNetns, sandbox::Extent};
 use rejections::Rejections;
 
 /// So many repairs are immediate.

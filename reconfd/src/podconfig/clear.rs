@@ -3,7 +3,7 @@
 use std::io;
 
 use super::NodeReconciler;
-use crate::node::Machine;
+use node::Machine;
 
 /// Changes between observation and deletion need another round.
 const ROUNDS: usize = 5;

@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 use sandbox_record::Record;
 
 use super::NodeReconciler;
-use crate::node::{links::ownership_mark::host_end_name, sandbox::Unreachable};
+use node::{links::ownership_mark::host_end_name, sandbox::Unreachable};
 
 /// How long a namespace must be gone.
 const GONE_FOR: Duration = Duration::from_secs(10);

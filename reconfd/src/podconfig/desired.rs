@@ -14,10 +14,11 @@ use super::{
     outcome::{LinkOutcome, LocalPod},
     segments::Member,
 };
-use crate::{
-    address::{overlap::LinkNetworks, range::Range, reserved::Reserved},
-    conditions::Revision,
-    node::links::{Device, HostEnd, Link, LinkKind, OwnershipMark, Segment, Veth, device::Data},
+use crate::conditions::Revision;
+use address::{overlap::LinkNetworks, range::Range, reserved::Reserved};
+use node::{
+    links::Device, links::HostEnd, links::Link, links::LinkKind, links::OwnershipMark,
+    links::Segment, links::Veth, links::device::Data,
 };
 use policy::{Permit, Rejection, bounded, clipped};
 

@@ -1,7 +1,7 @@
 //! Periodic checks of what no event covers: the switch's pin and settings, tunnels, and one pod per second.
 
 use super::{NodeReconciler, acd::AddressProbes};
-use crate::node::PinState;
+use node::PinState;
 
 impl NodeReconciler {
     pub(super) fn housekeep(&mut self) {

@@ -7,7 +7,7 @@ use super::{
     NodeReconciler,
     applied::{AppliedState, EventClass},
 };
-use crate::node::{KernelEvent, NetnsEvent, link_info::LinkInfo, links::HostNetns};
+use node::{KernelEvent, NetnsEvent, link_info::LinkInfo, links::HostNetns};
 
 impl NodeReconciler {
     /// Handles pending kernel events and enqueues the pods they concern.
@@ -91,7 +91,7 @@ impl NodeReconciler {
             tracing::warn!(device = name, "{what} changed by another program; put back");
             self.reports
                 .metrics
-                .drift_repaired(crate::node::links::device::VXLAN);
+                .drift_repaired(node::links::device::VXLAN);
             self.enqueue_segment_on(bridge);
         }
     }

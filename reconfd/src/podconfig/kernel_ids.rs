@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use crate::node::links::HostNetns;
+use node::links::HostNetns;
 
 /// A host end: its place and index.
 pub type HostEndKey = (HostNetns, u32);

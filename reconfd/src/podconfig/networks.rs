@@ -9,15 +9,12 @@ use std::{
 use crds::Cidr;
 
 use super::NodeReconciler;
-use crate::{
-    address::{
-        inventory::{ClusterNetworks, InventoryUpdate, NetworkInventory},
-        reserved::Reserved,
-    },
-    conditions,
-    networks::SnapshotFile,
-    node::networks::NetworksResult,
+use crate::{conditions, networks::SnapshotFile};
+use address::{
+    inventory::ClusterNetworks, inventory::InventoryUpdate, inventory::NetworkInventory,
+    reserved::Reserved,
 };
+use node::networks::NetworksResult;
 use store::Stores;
 
 /// The networks of the node's kernel, as last reported.

@@ -1,10 +1,8 @@
 //! What decisions see of the node.
 
-use crate::node::{
-    Machine,
-    filter::{PeerFilter, Tunnel},
-    link_info::{LinkData, LinkInfo},
-    links::{Segment, device::shared},
+use node::{
+    Machine, filter::PeerFilter, filter::Tunnel, link_info::LinkData, link_info::LinkInfo,
+    links::Segment, links::device::shared,
 };
 
 /// View of the node's links and filter, as they are now.

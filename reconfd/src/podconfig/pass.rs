@@ -12,7 +12,7 @@ use std::{
 };
 
 use super::{NodeReconciler, ReportJob, objects::ObjectSnapshot};
-use crate::node::links::HostNetns;
+use node::links::HostNetns;
 
 /// Address conflict detection.
 mod acd;

@@ -9,13 +9,9 @@ use crds::Reason;
 use ipnetwork::IpNetwork;
 
 use super::{cause::Cause, node_view::NodeView, segments::device::SegmentTarget};
-use crate::node::{
-    links::{
-        HostNetns, LinkKind, Present, PresentDevice, Want,
-        device::Data,
-        edit::Edit,
-        route::{self, RoutingRule},
-    },
+use node::{
+    links::HostNetns, links::LinkKind, links::Present, links::PresentDevice, links::Want,
+    links::device::Data, links::edit::Edit, links::route, links::route::RoutingRule,
     netlink::Request,
 };
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{applied::AppliedState, rate_limit::NamespaceBuckets};
-use crate::node::sandbox::Extent;
+use node::sandbox::Extent;
 
 /// Indexes of pod ends to announce, with their extent.
 pub type Announcements = Vec<(u32, Extent)>;

@@ -16,7 +16,8 @@ use super::{
     outcome::PodOutcome,
     report::{config_status, pod_metadata, pod_status},
 };
-use crate::{metrics::Metrics, node::links::LinkKind, source::ReportSink};
+use crate::{metrics::Metrics, source::ReportSink};
+use node::links::LinkKind;
 use store::Stores;
 
 /// Events.

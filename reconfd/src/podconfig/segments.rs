@@ -23,7 +23,7 @@ use device::{Readiness, SegmentTarget};
 pub use owner::{Member, Registration};
 pub use reconcile::SegmentDemand;
 
-use crate::node::netlink::Error;
+use node::netlink::Error;
 
 /// The segments of this node, by name. Devices inside pods are not here: each is its pod's own.
 #[derive(Debug, Default)]

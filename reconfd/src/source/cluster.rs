@@ -29,11 +29,8 @@ pub use self::{
     pods::{Gate, Network, PodStatusWrite},
     write_queue::WriteQueue,
 };
-use crate::{
-    address::claims::{AllocatorState, Backend, ClaimAllocator},
-    http::DaemonHealth,
-    metrics::Metrics,
-};
+use crate::{http::DaemonHealth, metrics::Metrics};
+use address::{claims::AllocatorState, claims::Backend, claims::ClaimAllocator};
 use store::scope::Scope;
 use store::{InitialSync, StoreWriter, Stores, Trigger, records::Records};
 

@@ -8,21 +8,17 @@ use sandbox_record::RecordFolder;
 
 use super::UninstallConfig;
 use crate::{
-    address::claims::ClaimAllocator,
     backfill::Backfill,
     http::DaemonHealth,
     metrics::Metrics,
-    node::{
-        Machine,
-        netlink::Changes,
-        switch::{Maker, Pin},
-    },
     podconfig::{
         self, Addressing, NodeReconciler,
         networks::{Networks, NodeNetworks},
         pods::{Pods, unsupported::Unsupported},
     },
 };
+use address::claims::ClaimAllocator;
+use node::{Machine, netlink::Changes, switch::Maker, switch::Pin};
 use store::StoreWriter;
 use store::scope::Scope;
 

@@ -2,9 +2,9 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
+use address::claims::Counts;
 use crds::{Reason, report::LinkState};
 use reconfd::{
-    address::claims::Counts,
     controller,
     http::Encode,
     metrics::{Metrics, Op},

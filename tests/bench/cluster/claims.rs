@@ -6,17 +6,17 @@ use std::{
     time::{Duration, Instant},
 };
 
+use address::claims::{
+    LinkKey,
+    claim_meta::{ClaimName, Claimant},
+    lineage::Lineage,
+};
 use anyhow::{Context as _, Result};
 use crds::AddressClaim;
 use futures::{StreamExt as _, TryStreamExt as _, future::try_join_all, stream};
 use kube::{
     Api, Client,
     api::{DeleteParams, ListParams, PostParams},
-};
-use reconfd::address::claims::{
-    LinkKey,
-    claim_meta::{ClaimName, Claimant},
-    lineage::Lineage,
 };
 use tokio::{runtime::Runtime, time::sleep};
 

@@ -7,14 +7,14 @@ use std::{
     os::fd::AsRawFd,
 };
 
+use ::node::{
+    filter::{PeerFilter, Tunnel, layout::Layout, message::replacement, state::State},
+    netlink::{Body, Request},
+};
 use anyhow::{Context, Result};
 use nix::{
     sched::{CloneFlags, setns},
     sys::socket::{SockFlag, SockProtocol},
-};
-use reconfd::node::{
-    filter::{PeerFilter, Tunnel, layout::Layout, message::replacement, state::State},
-    netlink::{Body, Request},
 };
 
 use super::{

@@ -1,7 +1,7 @@
 //! The filter that drops what a pod sends to bridges themselves or with a tag of its own, byte by byte.
 //! Its program is the daemon's own: the floor pays for the same one.
 
-use reconfd::node::links::ingress_filter::program::{self, Instruction};
+use ::node::links::ingress_filter::program::{self, Instruction};
 
 use super::message::text;
 use crate::wire::{Batch, CREATE, EXCL, attribute, nest};

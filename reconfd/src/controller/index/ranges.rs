@@ -11,7 +11,7 @@ use crds::{
     podconfig::{AddressUse, PodConfigStatus, RangeUse},
 };
 
-use crate::address::range::Range;
+use address::range::Range;
 
 /// Claimed addresses by routing domain.
 #[derive(Debug, Default)]

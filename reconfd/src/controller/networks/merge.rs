@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use crds::reserved::{ReservedNetwork, Usage};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use crate::address::{reserved::Reserved, sources::Writer};
+use address::{reserved::Reserved, sources::Writer};
 
 /// Kinds with up to one object per node, pod or service.
 const MANY: [&str; 6] = [

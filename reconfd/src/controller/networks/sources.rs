@@ -9,7 +9,9 @@ use std::{
 use crds::reserved::{ReadState, ReservedNetwork, SourceState};
 use kubeio::watch::ObjectKey;
 
-use crate::address::sources::{ALL, Extracted, Selector, SourceKind, Writer};
+use address::{
+    sources::ALL, sources::Extracted, sources::Selector, sources::SourceKind, sources::Writer,
+};
 
 /// A source that fails for this long becomes `Unknown`.
 const OUTAGE_GRACE: Duration = Duration::from_secs(30);

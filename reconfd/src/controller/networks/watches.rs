@@ -15,7 +15,9 @@ use serde_json::json;
 use tokio::sync::oneshot;
 
 use super::sources::SourceEvent;
-use crate::address::sources::{ALL, Extracted, Selector, SourceKind, read};
+use address::{
+    sources::ALL, sources::Extracted, sources::Selector, sources::SourceKind, sources::read,
+};
 
 /// Watch timeout in seconds: a running watch does not notice that its permission was revoked, but a restart does.
 const WATCH_TIMEOUT: u32 = 20;

@@ -6,10 +6,7 @@ use super::{
     super::outcome::{LinkOutcome, LocalPod},
     Rejection, Revision, name_of, refuse,
 };
-use crate::node::links::{
-    VETH,
-    device::{VLAN, VXLAN},
-};
+use node::{links::VETH, links::device::VLAN, links::device::VXLAN};
 use store::pod::NetAdmin;
 
 /// Refuses a pod that may administer the node's network, if the named policy excludes such pods.

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use ipnetwork::IpNetwork;
 
 use super::*;
-use crate::node::links::{Route, ownership_mark::bridge_name};
+use node::{links::Route, links::ownership_mark::bridge_name};
 use store::pod::NetAdmin;
 
 /// What holds for any input.

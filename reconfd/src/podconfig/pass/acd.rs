@@ -7,14 +7,8 @@ use ipnetwork::IpNetwork;
 use sandbox_record::netns::Netns;
 
 use super::{pending_probe::PendingProbe, pod_links::PodLinks};
-use crate::{
-    node::{
-        links::{HostEnd, LinkKind, Want},
-        probe::ProbeRequest,
-        sandbox::Sandbox,
-    },
-    podconfig::{Addressing, acd::ProbeState, desired::spec_hash, plan::Plan},
-};
+use crate::podconfig::{Addressing, acd::ProbeState, desired::spec_hash, plan::Plan};
+use node::{links::HostEnd, links::LinkKind, links::Want, probe::ProbeRequest, sandbox::Sandbox};
 
 impl Addressing {
     /// Removes addresses from the link that have not been probed yet or are in use.

@@ -12,27 +12,19 @@ use ipnetwork::IpNetwork;
 use super::{
     claims::refuse, observe::Reading, outcomes, pod_links::PodLinks, present::present_link,
 };
-use crate::{
-    address::{
-        claims::{AddressRequest, Allocation, LinkKey, lineage::Lineage},
-        kernel,
-        overlap::{LinkNetworks, OverlapResult, check_overlap},
-        reserved::Reserved,
-    },
-    node::{
-        links::mac,
-        netlink::Error,
-        sandbox::{Depth, Unreachable},
-    },
-    podconfig::{
-        Addressing, NodeReconciler,
-        cause::Cause,
-        desired::{Desired, DesiredLink, spec_hash},
-        objects::Objects,
-        outcome::LocalPod,
-        pods::RecordedPod,
-    },
+use crate::podconfig::{
+    Addressing, NodeReconciler,
+    cause::Cause,
+    desired::{Desired, DesiredLink, spec_hash},
+    objects::Objects,
+    outcome::LocalPod,
+    pods::RecordedPod,
 };
+use address::{
+    claims::AddressRequest, claims::Allocation, claims::LinkKey, claims::lineage::Lineage, kernel,
+    overlap::LinkNetworks, overlap::OverlapResult, overlap::check_overlap, reserved::Reserved,
+};
+use node::{links::mac, netlink::Error, sandbox::Depth, sandbox::Unreachable};
 
 impl DesiredLink {
     /// The networks, addresses and routes of the link.

@@ -8,17 +8,12 @@ use std::{
 };
 
 use super::applied::Applied;
-use crate::{
-    node::{
-        Machine, UplinkChange,
-        link_info::LinkInfo,
-        links::{VETH, edit::Edit},
-        netlink::Error,
-        sandbox::{Extent, Sandbox},
-    },
-    podconfig::{
-        NodeReconciler, applied::AppliedState, outcome::LocalPod, pod_schedule::PodSchedule,
-    },
+use crate::podconfig::{
+    NodeReconciler, applied::AppliedState, outcome::LocalPod, pod_schedule::PodSchedule,
+};
+use node::{
+    Machine, UplinkChange, link_info::LinkInfo, links::VETH, links::edit::Edit, netlink::Error,
+    sandbox::Extent, sandbox::Sandbox,
 };
 
 /// A frame may be lost beyond the node, and nothing retransmits it.

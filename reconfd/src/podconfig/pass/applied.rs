@@ -9,13 +9,9 @@ use crds::Reason;
 use nix::errno::Errno;
 
 use super::{pod_links::PodLinks, present::made_link};
-use crate::{
-    node::{
-        apply::Made,
-        links::{Device, LinkKind, Want, edit::Edit},
-        netlink::Error,
-    },
-    podconfig::desired::DesiredLink,
+use crate::podconfig::desired::DesiredLink;
+use node::{
+    apply::Made, links::Device, links::LinkKind, links::Want, links::edit::Edit, netlink::Error,
 };
 
 /// Made by `apply` alone, of a pod whose unwanted links were deleted.

@@ -14,16 +14,13 @@ use super::{
 };
 use crate::{
     metrics::{Metrics, Op},
-    node::{
-        Machine,
-        apply::Made,
-        links::{HostNetns, LinkKind, VETH, Want, edit::Edit},
-        netlink::Error,
-        sandbox::Sandbox,
-    },
     podconfig::{
         NodeReconciler, plan::Step, pod_schedule::PodSchedule, segments::ReconciledSegments,
     },
+};
+use node::{
+    Machine, apply::Made, links::HostNetns, links::LinkKind, links::VETH, links::Want,
+    links::edit::Edit, netlink::Error, sandbox::Sandbox,
 };
 
 /// A planned pod whose unwanted links were deleted.

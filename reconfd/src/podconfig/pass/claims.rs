@@ -12,20 +12,16 @@ use super::{
     outcomes,
     pod_links::PodLinks,
 };
-use crate::{
-    node::{
-        link_info::LinkInfo,
-        links::{Link, OwnershipMark, Segment, device::Data},
-        netlink::Error,
-        sandbox::Depth,
-    },
-    podconfig::{
-        NodeReconciler,
-        desired::{self, Desired, DesiredLink},
-        node_view::NodeView as _,
-        outcome::{LinkOutcome, LocalPod},
-        segments::{Member, Registration},
-    },
+use crate::podconfig::{
+    NodeReconciler,
+    desired::{self, Desired, DesiredLink},
+    node_view::NodeView as _,
+    outcome::{LinkOutcome, LocalPod},
+    segments::{Member, Registration},
+};
+use node::{
+    link_info::LinkInfo, links::Link, links::OwnershipMark, links::Segment, links::device::Data,
+    netlink::Error, sandbox::Depth,
 };
 use policy::Permit;
 

@@ -11,12 +11,12 @@ use sandbox_record::Record;
 
 use crate::{
     backfill::{Backfill, PodName, SandboxHint},
-    node::verify_netns::VerifyError,
     podconfig::{
         NodeReconciler,
         pods::found::{record_of, stated_addresses},
     },
 };
+use node::verify_netns::VerifyError;
 
 /// A sandbox that is recreated again and again leaves entries; the newest ones are enough.
 const MOST_TRIED: usize = 4;

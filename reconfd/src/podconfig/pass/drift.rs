@@ -2,13 +2,11 @@
 
 use std::collections::HashMap;
 
-use crate::{
-    node::links::{Want, edit::Edit},
-    podconfig::{
-        desired::DesiredLink,
-        plan::{Plan, Step, Target},
-    },
+use crate::podconfig::{
+    desired::DesiredLink,
+    plan::{Plan, Step, Target},
 };
+use node::{links::Want, links::edit::Edit};
 
 /// Drift of one pod's links.
 #[derive(Default)]

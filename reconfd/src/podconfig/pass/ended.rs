@@ -106,7 +106,7 @@ impl NodeReconciler {
         &mut self,
         netns: i32,
         is_its: impl Fn(u32, Option<&str>) -> bool,
-    ) -> Result<usize, crate::node::netlink::Error> {
+    ) -> Result<usize, node::netlink::Error> {
         let devices = self.machine.devices_in(netns)?.into_iter();
         let its = devices.filter(|(index, mark)| {
             is_its(*index, mark.as_ref().map(|mark| mark.pod_uid.as_str()))

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use crds::PodConfigPolicy;
 
-use crate::{node::Machine, podconfig::pods::RecordedPod};
+use crate::podconfig::pods::RecordedPod;
+use node::Machine;
 use store::pod::NetAdmin;
 
 /// Checks what the pod's object says, or does not say, of a user namespace against the kernel.

@@ -13,13 +13,13 @@ use crds::{
 use nix::errno::Errno;
 
 use super::{applied::Applied, present::facts};
-use crate::node::netlink::Error;
 use crate::podconfig::{
     desired::{self, Desired, DesiredLink},
     outcome::{LinkOutcome, LocalPod, PodOutcome},
     plan::must_go,
     pods::UnrecordedPod,
 };
+use node::netlink::Error;
 
 impl Applied {
     /// Whether work is pending that depends on this daemon or the API alone: no tenant can cause

@@ -14,21 +14,18 @@ use super::{
     pending_probe::PendingProbe,
     pod_links::{InsideFacts, PodLinks},
 };
-use crate::{
-    node::{
-        links::{DevicePolicy, Want, mac::Derived, ownership_mark::host_end_name},
-        netlink::Error,
-        sandbox::{NetnsState, Sandbox, Unreachable},
-    },
-    podconfig::{
-        Addressing, NodeReconciler,
-        applied::CarrierState,
-        cause::Cause,
-        desired::{Desired, DesiredLink},
-        plan::{self, PlanInput, Step, plan},
-        pods::RecordedPod,
-        segments::owner::SegmentOwners,
-    },
+use crate::podconfig::{
+    Addressing, NodeReconciler,
+    applied::CarrierState,
+    cause::Cause,
+    desired::{Desired, DesiredLink},
+    plan::{self, PlanInput, Step, plan},
+    pods::RecordedPod,
+    segments::owner::SegmentOwners,
+};
+use node::{
+    links::DevicePolicy, links::Want, links::mac::Derived, links::ownership_mark::host_end_name,
+    netlink::Error, sandbox::NetnsState, sandbox::Sandbox, sandbox::Unreachable,
 };
 
 /// A pod with the steps that its links need.

@@ -12,19 +12,14 @@ use super::{
     pending_probe::PendingProbe,
     present::{PresentLink, present_device, present_link},
 };
-use crate::{
-    node::{
-        links::{HostNetns, Present, device::VLAN},
-        present::Candidate,
-    },
-    podconfig::{
-        applied::CarrierState,
-        cause::Cause,
-        desired::{Desired, DesiredLink},
-        plan::{Plan, Step},
-        pods::RecordedPod,
-    },
+use crate::podconfig::{
+    applied::CarrierState,
+    cause::Cause,
+    desired::{Desired, DesiredLink},
+    plan::{Plan, Step},
+    pods::RecordedPod,
 };
+use node::{links::HostNetns, links::Present, links::device::VLAN, present::Candidate};
 
 /// One pod from its plan to its report.
 pub struct PodLinks {

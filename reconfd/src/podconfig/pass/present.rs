@@ -3,12 +3,10 @@
 
 use ipnetwork::IpNetwork;
 
-use crate::{
-    node::{
-        apply::Made,
-        links::{HostEnd, HostNetns, LinkKind, OwnershipMark, PodSide, Present, Want, veth},
-    },
-    podconfig::{desired::DesiredLink, outcome::PresentFacts},
+use crate::podconfig::{desired::DesiredLink, outcome::PresentFacts};
+use node::{
+    apply::Made, links::HostEnd, links::HostNetns, links::LinkKind, links::OwnershipMark,
+    links::PodSide, links::Present, links::Want, links::veth,
 };
 
 /// A present link.

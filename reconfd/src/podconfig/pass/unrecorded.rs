@@ -6,19 +6,14 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use crds::Reason;
 
 use super::outcomes;
-use crate::{
-    node::{
-        links::{HostNetns, Link, OwnershipMark},
-        sandbox::Unreachable,
-    },
-    podconfig::{
-        NodeReconciler, ReportJob, desired,
-        objects::{ObjectSnapshot, Objects},
-        pods::UnrecordedPod,
-        segments::Member,
-        unrecorded::UnrecordedState,
-    },
+use crate::podconfig::{
+    NodeReconciler, ReportJob, desired,
+    objects::{ObjectSnapshot, Objects},
+    pods::UnrecordedPod,
+    segments::Member,
+    unrecorded::UnrecordedState,
 };
+use node::{links::HostNetns, links::Link, links::OwnershipMark, sandbox::Unreachable};
 use policy::Permit;
 
 /// DEL calls the plugin first in the chain: the sandbox's namespace outlives its record by up to

@@ -3,7 +3,8 @@
 use crds::Reason;
 
 use super::Cause;
-use crate::{node::links::Want, podconfig::segments::device::SegmentTarget};
+use crate::podconfig::segments::device::SegmentTarget;
+use node::links::Want;
 
 /// Fills in the segment's device and the MTU of the link; returns a note if the parent is down.
 pub(super) fn resolve(

@@ -5,10 +5,9 @@ use std::collections::BTreeSet;
 use crds::Reason;
 
 use super::{Blocked, Cause, NodeView, Plan, PodDevices, SegmentTarget, Step, Target, parent};
-use crate::node::links::{
-    HostEnd, Present, Veth, Want,
-    device::Data,
-    edit::{Edit, edits},
+use node::{
+    links::HostEnd, links::Present, links::Veth, links::Want, links::device::Data,
+    links::edit::Edit, links::edit::edits,
 };
 
 impl Plan {

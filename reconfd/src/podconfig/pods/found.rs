@@ -13,7 +13,8 @@ use crds::report::RecordSource;
 use sandbox_record::{Record, SCHEMA, since_boot_of, time_of};
 
 use super::{Pods, index::uid_of};
-use crate::{backfill::SandboxHint, node::verify_netns::VerifiedNetns};
+use crate::backfill::SandboxHint;
+use node::verify_netns::VerifiedNetns;
 use store::Stores;
 
 impl Pods {

@@ -7,16 +7,10 @@ use std::net::IpAddr;
 use crds::Reason;
 use ipnetwork::IpNetwork;
 
-use crate::{
-    node::{
-        filter::PeerFilter,
-        link_info::LinkInfo,
-        links::{
-            DevicePolicy, Segment, WantDevice,
-            device::{Data, Remotes},
-        },
-    },
-    podconfig::{cause::Cause, node_view::NodeView},
+use crate::podconfig::{cause::Cause, node_view::NodeView};
+use node::{
+    filter::PeerFilter, link_info::LinkInfo, links::DevicePolicy, links::Segment,
+    links::WantDevice, links::device::Data, links::device::Remotes,
 };
 
 /// A segment as its users configure it.

@@ -6,7 +6,7 @@ use std::{borrow::Borrow, collections::BTreeSet, net::IpAddr};
 use crds::PeerSlice;
 use ipnetwork::IpNetwork;
 
-use crate::node::filter::Tunnel;
+use node::filter::Tunnel;
 
 /// The local endpoint: the first address of the underlay that the rule allows as a peer.
 pub fn local(addresses: &[IpAddr], networks: &[IpNetwork]) -> Option<IpAddr> {

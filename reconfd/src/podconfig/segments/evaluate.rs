@@ -14,13 +14,8 @@ use super::{
     device::{SegmentSpec, target},
     endpoints,
 };
-use crate::{
-    node::{
-        links::{Link, Segment},
-        netlink::Error,
-    },
-    podconfig::{NodeReconciler, desired::DesiredLink},
-};
+use crate::podconfig::{NodeReconciler, desired::DesiredLink};
+use node::{links::Link, links::Segment, netlink::Error};
 use policy::Permit;
 
 impl NodeReconciler {

@@ -9,10 +9,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use self::state::OwnerState;
 use super::endpoints::is_tunnel;
-use crate::{
-    node::links::{Segment, device::Data},
-    podconfig::cause::Cause,
-};
+use crate::podconfig::cause::Cause;
+use node::{links::Segment, links::device::Data};
 use policy::Grant;
 
 /// One segment.

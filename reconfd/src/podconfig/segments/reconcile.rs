@@ -7,10 +7,8 @@ use super::{
     ReconciledSegments,
     drift::{has_drifted, outdated_device},
 };
-use crate::{
-    node::{links::HostNetns, netlink::Error},
-    podconfig::{NodeReconciler, node_view::NodeView as _},
-};
+use crate::podconfig::{NodeReconciler, node_view::NodeView as _};
+use node::{links::HostNetns, netlink::Error};
 
 /// What the pods of a pass ask of segments.
 #[derive(Debug, Default)]

@@ -10,16 +10,11 @@ use super::{
     drift::{has_drifted, outdated_device},
     *,
 };
-use crate::{
-    node::{
-        filter::{PeerFilter, Tunnel},
-        link_info::{LinkData, LinkInfo},
-        links::{
-            DevicePolicy, Segment,
-            device::{Data, Remotes, Vxlan, shared},
-        },
-    },
-    podconfig::node_view::NodeView,
+use crate::podconfig::node_view::NodeView;
+use node::{
+    filter::PeerFilter, filter::Tunnel, link_info::LinkData, link_info::LinkInfo,
+    links::DevicePolicy, links::Segment, links::device::Data, links::device::Remotes,
+    links::device::Vxlan, links::device::shared,
 };
 
 const PARENT: u32 = 5;

@@ -18,14 +18,12 @@ use kubeio::{
 };
 use tokio::{sync::Notify, time::sleep_until};
 
-use crate::{
-    address::claims::{
-        ClaimAllocator, TaskId,
-        claim_meta::{ClaimName, DOMAIN, OWNER, placeholder},
-        operation::ClaimOperation,
-        protocol::{ClaimOutcome, ClaimRequest, ClaimResponse},
-    },
-    metrics::Metrics,
+use crate::metrics::Metrics;
+use address::{
+    claims::ClaimAllocator, claims::TaskId, claims::claim_meta::ClaimName,
+    claims::claim_meta::DOMAIN, claims::claim_meta::OWNER, claims::claim_meta::placeholder,
+    claims::operation::ClaimOperation, claims::protocol::ClaimOutcome,
+    claims::protocol::ClaimRequest, claims::protocol::ClaimResponse,
 };
 use store::Pod;
 

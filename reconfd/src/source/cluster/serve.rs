@@ -20,7 +20,8 @@ use super::{
     stores::StoreUpdater, watch_state::WatchStates, watches::DaemonWatches,
     write_queue::WriteQueue,
 };
-use crate::{address::claims::ClaimAllocator, http::DaemonHealth, metrics::Metrics};
+use crate::{http::DaemonHealth, metrics::Metrics};
+use address::claims::ClaimAllocator;
 use store::{StoreWriter, Trigger};
 
 /// Interval between attempts of the startup checks.

@@ -9,7 +9,7 @@ use kube::{Resource, runtime::watcher::Event};
 use kubeio::watch::{ObjectEvent, ObjectKey};
 
 use super::retired::Retired;
-use crate::address::claims::{ClaimAllocator, claim_meta::ClaimName};
+use address::{claims::ClaimAllocator, claims::claim_meta::ClaimName};
 use store::scope::Scope;
 use store::{
     StoreWriter, Stores, Trigger, freshness::first_confirmation, kinds::ObjectKind,

@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::node::links::{Route, device::Vxlan};
+use node::{links::Route, links::device::Vxlan};
 
 fn link() -> Link {
     Link {

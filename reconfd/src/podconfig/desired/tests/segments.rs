@@ -1,10 +1,7 @@
 use std::net::IpAddr;
 
 use super::*;
-use crate::node::links::{
-    device::{Remotes, Vxlan},
-    ownership_mark::segment_name,
-};
+use node::{links::device::Remotes, links::device::Vxlan, links::ownership_mark::segment_name};
 
 /// Allows all that these tests ask for.
 fn beyond() -> Arc<PodConfigPolicy> {

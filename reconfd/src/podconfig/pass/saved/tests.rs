@@ -8,16 +8,14 @@ use sandbox_record::Record;
 use serde_json::json;
 
 use super::*;
-use crate::{
-    node::{links::HostNetns, netlink::Error},
-    podconfig::{
-        desired::{Desired, desired},
-        outcome::LocalPod,
-        pass::{applied::Changes, drift::repairs, pod_links::PodLinks, present::PresentLink},
-        plan::{Plan, Step},
-        pods::RecordedPod,
-    },
+use crate::podconfig::{
+    desired::{Desired, desired},
+    outcome::LocalPod,
+    pass::{applied::Changes, drift::repairs, pod_links::PodLinks, present::PresentLink},
+    plan::{Plan, Step},
+    pods::RecordedPod,
 };
+use node::{links::HostNetns, netlink::Error};
 
 fn known() -> RecordedPod {
     let pod = LocalPod {
@@ -91,7 +89,7 @@ fn hash_of(address: &str) -> Option<String> {
 /// A pass in which the link is to be changed to what is asked for.
 fn changing(address: &str) -> Plan {
     let want = asked(address).granted.remove(0);
-    let want = crate::node::links::Want {
+    let want = node::links::Want {
         host_name: "pc".into(),
         host_mtu: 1500,
         mtu: 1500,

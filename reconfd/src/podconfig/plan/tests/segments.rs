@@ -1,7 +1,7 @@
 use super::*;
-use crate::node::links::{
-    Device, DevicePolicy, PresentDevice,
-    device::{Remotes, Vxlan},
+use node::{
+    links::Device, links::DevicePolicy, links::PresentDevice, links::device::Remotes,
+    links::device::Vxlan,
 };
 
 const PARENT: u32 = 5;

@@ -6,13 +6,8 @@ use crds::Reason;
 use ipnetwork::IpNetwork;
 
 use super::{Member, Registration};
-use crate::{
-    node::links::{
-        Segment,
-        device::{Data, Remotes},
-    },
-    podconfig::cause::Cause,
-};
+use crate::podconfig::cause::Cause;
+use node::{links::Segment, links::device::Data, links::device::Remotes};
 use policy::Grant;
 
 #[derive(Debug)]

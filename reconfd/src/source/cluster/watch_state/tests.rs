@@ -10,7 +10,7 @@ use kube::{
 use kubeio::watch::{Watch, WatchResult};
 
 use super::{super::watches::readable, *};
-use crate::address::claims::ClaimAllocator;
+use address::claims::ClaimAllocator;
 use store::StoreWriter;
 use store::scope::Scope;
 
