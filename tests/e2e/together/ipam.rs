@@ -76,7 +76,7 @@ fn a_pod_that_comes_back_on_another_node_has_its_address_and_its_mac() {
 
 #[test]
 fn what_pods_leave_rests_and_goes() {
-    let tenant = Tenant::new("leaves");
+    let tenant = Tenant::new("rests");
     let pods = tenant.deployment("web", 2, ANYWHERE);
     tenant.apply(&config(
         "pool",
@@ -88,7 +88,7 @@ fn what_pods_leave_rests_and_goes() {
     }
     tenant.kubectl(&["delete", "deployment", "web"]);
     eventually("the claims rest", || {
-        let claims = claims("leaves");
+        let claims = claims("rests");
         let resting = claims
             .iter()
             .filter(|claim| claim["spec"]["released"].is_string());
@@ -98,7 +98,7 @@ fn what_pods_leave_rests_and_goes() {
         std::time::Duration::from_secs(60),
         "the claims are gone",
         || {
-            let claims = claims("leaves");
+            let claims = claims("rests");
             seen(claims.is_empty(), format!("{claims:?}"))
         },
     );
