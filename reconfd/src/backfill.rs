@@ -16,9 +16,9 @@ use std::{
 
 use crds::report::RecordSource;
 use sandbox_record::{is_container_id, is_dns_name, is_ifname, is_plain_path, is_uid};
+use store::Trigger;
 
 use self::{cache::CniCache, cri::Cri};
-use store::Trigger;
 
 /// Hints kept per source: stale entries stay on the disk for ever.
 pub const MOST_HINTS: usize = 8192;

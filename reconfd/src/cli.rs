@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 
 use clap::{Args, Command, CommandFactory as _, FromArgMatches as _, Subcommand};
+use store::scope::Scope;
 
 use crate::{
     args::{Installation, ListenAddress, Logging},
@@ -11,7 +12,6 @@ use crate::{
     networks::NetworksConfig,
     uninstall::UninstallConfig,
 };
-use store::scope::Scope;
 
 /// Without a subcommand, the program is the daemon.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -10,13 +10,13 @@ use std::{
 use clap::{Parser, ValueEnum};
 use crds::Cidr;
 use nix::sys::utsname::uname;
+use node::switch::Maker;
+use store::scope::Scope;
 
 use crate::{
     args::{Installation, ListenAddress, Logging, NetnsFolders, RecordsDir, RunDir, SwitchFolder},
     podconfig::pods::unsupported::RUNTIME_CLASSES,
 };
-use node::switch::Maker;
-use store::scope::Scope;
 
 /// Reconciles the network links of each recorded pod with the PodConfigs.
 #[derive(Clone, Debug, PartialEq, Eq, Parser)]

@@ -21,6 +21,7 @@ use kubeio::{
     api_writer::InFlight, client, sync_state::SyncState, watch::WatchUpdate,
     write_error::WriteError,
 };
+use store::kinds::{ObjectKind, WatchId};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -29,7 +30,6 @@ use tokio::{
 use workqueue::{Backoff, Outcome, WorkQueue};
 
 use crate::{args::Listen, cli::ControllerConfig, http};
-use store::{kinds::ObjectKind, kinds::WatchId};
 
 /// Actions to be written to the API.
 mod action;

@@ -7,12 +7,22 @@ use std::{
     thread::{self, JoinHandle},
 };
 
+use address::{
+    claims::{AllocatorState, ClaimAllocator},
+    kernel,
+};
 use anyhow::{Context, anyhow, bail};
+use manifests::{Directory, schema::Schema};
 use nix::sys::{
     resource::{Resource, getrlimit, setrlimit},
     utsname::uname,
 };
+use node::{
+    Machine, networks,
+    switch::{self, Maker},
+};
 use sandbox_record::RecordFolder;
+use store::{InitialSync, Stores, Trigger};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -39,10 +49,6 @@ use crate::{
         cluster::{self, Cluster},
     },
 };
-use address::{claims::AllocatorState, claims::ClaimAllocator, kernel};
-use manifests::{Directory, schema::Schema};
-use node::{Machine, networks, switch, switch::Maker};
-use store::{InitialSync, Stores, Trigger};
 
 /// The running source, with what it provides.
 struct Opened {

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
+use node::{netlink::Changes, procfs::Procfs, switch::Pin};
 use tokio::{
     signal::unix::{SignalKind, signal},
     time::interval,
@@ -22,7 +23,6 @@ use crate::{
     },
     lock::{self, Role},
 };
-use node::{netlink::Changes, procfs::Procfs, switch::Pin};
 
 use self::supervisor::Supervisor;
 

@@ -3,6 +3,7 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
+use address::claims::Counts;
 use crds::{
     Reason,
     report::{LinkState, RecordSource},
@@ -11,7 +12,6 @@ use nix::errno::Errno;
 use prometheus_client::{metrics::gauge::Gauge, registry::Registry};
 
 use crate::http::Encode;
-use address::claims::Counts;
 
 /// The series with their labels, names and help texts.
 mod series;

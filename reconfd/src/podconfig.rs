@@ -75,15 +75,16 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 pub use event_queue::{EventReceiver, EventSender, event_queue};
 
+use address::claims::ClaimAllocator;
+use node::Machine;
+use store::{InitialSync, Stores};
+
 use self::{
     acd::AddressProbes, kernel_ids::KernelIds, networks::Networks, objects::Objects,
     pass::SandboxDiscovery, pod_schedule::PodSchedule, pods::Pods, report_queue::ReportQueue,
     reporter::ReportJob, rounds::Rounds, segments::Segments, unrecorded::UnrecordedPods,
 };
 use crate::{backfill::Backfill, http::DaemonHealth, metrics::Metrics};
-use address::claims::ClaimAllocator;
-use node::Machine;
-use store::{InitialSync, Stores};
 
 /// Interval of the switch pin check and of the heartbeat.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);

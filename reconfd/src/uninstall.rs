@@ -12,13 +12,13 @@ use std::{path::PathBuf, time::Duration};
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
+use store::scope::Scope;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
     args::{Logging, NetnsFolders},
     installation::OnNode,
 };
-use store::scope::Scope;
 
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
 pub struct UninstallConfig {

@@ -7,9 +7,9 @@ use crds::{PodConfig, PodConfigSpec};
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
+use store::kinds::ObjectKind;
 
 use super::key::ManifestKey;
-use store::kinds::ObjectKind;
 
 /// Annotation in a status file: the manifest that provided the spec.
 pub const ORIGIN: &str = "podconfig.dev/manifest";

@@ -6,12 +6,13 @@ use std::{
     sync::Arc,
 };
 
+use store::{Refusal, kinds::ObjectKind};
+
 use super::{
     key::ManifestKey,
     object::ManifestObject,
     parse::{ParsedFile, ParsedObject},
 };
-use store::{Refusal, kinds::ObjectKind};
 
 #[derive(Default)]
 pub struct ManifestIndex {

@@ -23,10 +23,10 @@ use std::{
 };
 
 use dirwatch::{DirWatch, Folder, WatchThread};
+use store::{StoreWriter, Stores, Trigger, records};
 
 use self::reader::Reader;
 pub use self::{parse::Admit, sink::FileSink};
-use store::{StoreWriter, Stores, Trigger, records};
 
 #[derive(Clone, Debug)]
 pub struct Options {

@@ -8,8 +8,8 @@ use kubeio::watch::key;
 use serde_json::Value;
 
 use store::{
-    StoreWriter, Trigger, kinds::FieldMessages, kinds::KindVisitor, kinds::ObjectKind,
-    kinds::StoredKind, kinds::visit_stored,
+    StoreWriter, Trigger,
+    kinds::{FieldMessages, KindVisitor, ObjectKind, StoredKind, visit_stored},
 };
 
 pub type ManifestObject = dyn AnyObject;

@@ -3,13 +3,16 @@
 use std::{cell::OnceCell, collections::BTreeMap, sync::Arc};
 
 use serde_json::Value;
+use store::{
+    Refusal,
+    kinds::{FieldMessages, ObjectKind},
+};
 
 use super::{
     documents::{self, Document, Lines},
     key::{ManifestKey, key_of, text},
     object::{self, ManifestObject},
 };
-use store::{Refusal, kinds::FieldMessages, kinds::ObjectKind};
 
 /// Validation of an object of a kind, as by an API server: the object with its defaults filled in, or its errors
 /// as (field, message).

@@ -12,6 +12,7 @@ use std::{
 };
 
 use dirwatch::{Events, FileEvent, FolderEvents};
+use store::{Refusal, StoreWriter, Trigger, kinds::ObjectKind, records};
 
 use super::{
     identity::{Identities, PersistedObject},
@@ -22,7 +23,6 @@ use super::{
     sink::FileSink,
     stores::ManifestStores,
 };
-use store::{Refusal, StoreWriter, Trigger, kinds::ObjectKind, records};
 
 /// Kubernetes swaps a whole volume by renaming this one symlink.
 const VOLUME: &str = "..data";

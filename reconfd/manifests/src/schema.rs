@@ -14,13 +14,13 @@ use std::{fmt, sync::LazyLock};
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use serde_json::Value;
+use store::kinds::ObjectKind;
 
 use self::{
     cel_rules::CelRules,
     field_error::{FieldErrors, FieldPath, shown},
     schema_node::SchemaNode,
 };
-use store::kinds::ObjectKind;
 
 /// An invalid field of an object.
 #[derive(Clone, Debug, PartialEq, Eq)]

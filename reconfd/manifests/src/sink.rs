@@ -15,9 +15,9 @@ use k8s_openapi::{
 use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use store::Refusal;
 
 use super::{atomic_files::AtomicFiles, identity::ORIGIN, index::ManifestStatus, key::is_name};
-use store::Refusal;
 
 const REFUSED: &str = "refused.yaml";
 const REFUSED_HEAD: &str =

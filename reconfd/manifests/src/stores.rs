@@ -4,6 +4,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
 
 use kube::runtime::watcher::Event;
+use store::{Refusal, StoreWriter, Trigger};
 
 use super::{
     identity::Identities,
@@ -11,7 +12,6 @@ use super::{
     key::ManifestKey,
     object::{self, ManifestObject},
 };
-use store::{Refusal, StoreWriter, Trigger};
 
 pub struct ManifestStores {
     writer: StoreWriter,

@@ -10,10 +10,10 @@ use std::{
 };
 
 use serde_json::Value;
+use store::{Stores, Trigger, kinds::ObjectKind};
 use tempfile::TempDir;
 
 use super::{Directory, FileSink, Options, is_manifest};
-use store::{Stores, Trigger, kinds::ObjectKind};
 
 mod editors;
 mod hostile;

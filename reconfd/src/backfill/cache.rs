@@ -15,10 +15,10 @@ use std::{
 
 use crds::report::RecordSource;
 use dirwatch::{DirWatch, Folder, FolderEvents, WatchThread};
+use store::Trigger;
 
 use self::folder::{CacheFolder, EntryError};
 use super::{Hints, PodName};
-use store::Trigger;
 
 /// The running watch; it ends when this is dropped.
 #[must_use]

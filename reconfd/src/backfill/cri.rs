@@ -17,6 +17,7 @@ use std::{
 };
 
 use crds::report::RecordSource;
+use store::Trigger;
 use tokio::sync::{mpsc, oneshot};
 use workqueue::{Attempts, Backoff};
 
@@ -25,7 +26,6 @@ use self::{
     messages::{PodSandbox, PodSandboxMetadata},
 };
 use super::{Hints, PodName, SandboxHint};
-use store::Trigger;
 
 /// Interval of queries; pods that start together are queried together.
 const PAUSE: Duration = Duration::from_secs(1);

@@ -9,9 +9,9 @@ use crds::{
     report::LinkState,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use policy::bounded;
 
 use super::{ConditionsBuilder, Revision, Trouble, time};
-use policy::bounded;
 
 /// Condition status of an uninstalled PodConfig.
 const UNKNOWN: &str = "Unknown";

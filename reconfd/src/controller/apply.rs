@@ -15,12 +15,12 @@ use kube::{
 use kubeio::{api_writer::attempt, write_error::WriteError};
 use serde::Serialize;
 use serde_json::json;
+use store::Pod;
 
 use super::{
     action::{Action, OrphanReport},
     objects::ClaimInfo,
 };
-use store::Pod;
 
 /// Field manager of server-side apply.
 pub const FIELD_MANAGER: &str = "podconfig-controller";

@@ -9,14 +9,19 @@ use crds::{
     PeerSliceSpec, PodConfig, PodConfigAllowanceSpec, PodConfigPolicy, ReservedNetworksSpec,
 };
 use kube::core::error_boundary::InvalidObject;
+use store::{
+    kinds::ObjectKind,
+    scope::{
+        Scope,
+        precedence::{Earlier, ServedScopes},
+    },
+};
 
 use super::{
     action::Action,
     objects::{ClaimInfo, NodeInfo, PodInfo, ReportInfo},
     reconcile_key::{Delay, ReconcileKey, Requeue},
 };
-use store::kinds::ObjectKind;
-use store::scope::{Scope, precedence::Earlier, precedence::ServedScopes};
 
 /// Node-local bridges.
 mod bridges;

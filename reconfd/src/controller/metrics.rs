@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use crds::reserved::{ReadState, ReservedNetwork, SourceState};
 
+use address::sources::ALL;
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{
@@ -16,10 +17,9 @@ use prometheus_client::{
     },
     registry::{Registry, Unit},
 };
+use store::kinds::ObjectKind;
 
 use crate::{http::Encode, metrics::set};
-use address::sources::ALL;
-use store::kinds::ObjectKind;
 
 const OK: &str = "ok";
 const FAILED: &str = "failed";

@@ -15,6 +15,7 @@ use futures::StreamExt as _;
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 use kube::{Api, Client, core::DeserializeGuard, runtime::watcher::Config};
 use kubeio::watch::{ObjectEvent, Watch, WatchUpdate};
+use store::scope::{Scope, precedence};
 use tokio::time::sleep_until;
 
 use self::{
@@ -26,7 +27,6 @@ use self::{
     watches::SourceWatches,
 };
 use super::metrics::Metrics;
-use store::scope::{Scope, precedence};
 
 /// API discovery: which source kinds are served.
 mod discovery;

@@ -17,13 +17,16 @@ use kubeio::{
     watch::{ObjectEvent, Watch, WatchFailure, WatchUpdate, key},
 };
 use serde::de::DeserializeOwned;
+use store::{
+    NamespaceMeta, Pod,
+    kinds::{ObjectKind, WatchId},
+    scope::Scope,
+};
 
 use super::{
     index::{IndexEvent, ObjectChange, Read},
     objects::Node,
 };
-use store::scope::Scope;
-use store::{NamespaceMeta, Pod, kinds::ObjectKind, kinds::WatchId};
 
 /// An update of one watch.
 pub type WatchMessage = (WatchId, WatchUpdate<Box<IndexEvent>>);

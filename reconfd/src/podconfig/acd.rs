@@ -7,10 +7,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+use node::{
+    netlink::Error,
+    probe::{self, ProbeReply, ProbeRequest},
+};
 use sandbox_record::netns::Netns;
 
 use super::{EventSender, slow_steps::SlowSteps};
-use node::{netlink::Error, probe, probe::ProbeReply, probe::ProbeRequest};
 
 /// How long an answer is valid.
 const HOLDS: Duration = Duration::from_secs(30);

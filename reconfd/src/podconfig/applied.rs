@@ -9,12 +9,12 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
+use address::overlap::LinkNetworks;
 use ipnetwork::IpNetwork;
+use node::{NetnsEvent, link_info::LinkInfo, links::HostNetns, sandbox::Extent};
 use workqueue::{Attempts, Backoff};
 
 use super::{plan::Target, rate_limit::TokenBucket};
-use address::overlap::LinkNetworks;
-use node::{NetnsEvent, link_info::LinkInfo, links::HostNetns, sandbox::Extent};
 use rejections::Rejections;
 
 /// So many repairs are immediate.

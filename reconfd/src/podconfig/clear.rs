@@ -2,8 +2,9 @@
 
 use std::io;
 
-use super::NodeReconciler;
 use node::Machine;
+
+use super::NodeReconciler;
 
 /// Changes between observation and deletion need another round.
 const ROUNDS: usize = 5;

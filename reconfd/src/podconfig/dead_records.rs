@@ -5,10 +5,10 @@
 
 use std::{sync::Arc, time::Duration};
 
+use node::{links::ownership_mark::host_end_name, sandbox::Unreachable};
 use sandbox_record::Record;
 
 use super::NodeReconciler;
-use node::{links::ownership_mark::host_end_name, sandbox::Unreachable};
 
 /// How long a namespace must be gone.
 const GONE_FOR: Duration = Duration::from_secs(10);

@@ -6,8 +6,11 @@ use std::{
     sync::Arc,
 };
 
+use address::{overlap::LinkNetworks, range::Range, reserved::Reserved};
 use crds::{PodConfig, PodConfigPolicy, Reason, podconfig};
 use kube::core::SelectorExt;
+use node::links::{Device, HostEnd, Link, LinkKind, OwnershipMark, Segment, Veth, device::Data};
+use policy::{Permit, Rejection, bounded, clipped};
 
 use super::{
     cause::Cause,
@@ -15,12 +18,6 @@ use super::{
     segments::Member,
 };
 use crate::conditions::Revision;
-use address::{overlap::LinkNetworks, range::Range, reserved::Reserved};
-use node::{
-    links::Device, links::HostEnd, links::Link, links::LinkKind, links::OwnershipMark,
-    links::Segment, links::Veth, links::device::Data,
-};
-use policy::{Permit, Rejection, bounded, clipped};
 
 /// Conversion of the API's link to the node's.
 mod convert;

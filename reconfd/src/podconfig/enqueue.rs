@@ -1,9 +1,9 @@
 //! Events of the sources: enqueues the pods they concern for the next pass.
 
 use kube::core::SelectorExt as _;
+use store::{Trigger, kinds::ObjectKind};
 
 use super::{NodeReconciler, acd::AddressProbes, reporter::ReportJob};
-use store::{Trigger, kinds::ObjectKind};
 
 impl NodeReconciler {
     /// Handles all pending events.

@@ -1,7 +1,8 @@
 //! Periodic checks of what no event covers: the switch's pin and settings, tunnels, and one pod per second.
 
-use super::{NodeReconciler, acd::AddressProbes};
 use node::PinState;
+
+use super::{NodeReconciler, acd::AddressProbes};
 
 impl NodeReconciler {
     pub(super) fn housekeep(&mut self) {

@@ -3,11 +3,12 @@
 
 use std::{io, time::Instant};
 
+use node::{KernelEvent, NetnsEvent, link_info::LinkInfo, links::HostNetns};
+
 use super::{
     NodeReconciler,
     applied::{AppliedState, EventClass},
 };
-use node::{KernelEvent, NetnsEvent, link_info::LinkInfo, links::HostNetns};
 
 impl NodeReconciler {
     /// Handles pending kernel events and enqueues the pods they concern.

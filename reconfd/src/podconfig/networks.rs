@@ -6,16 +6,16 @@ use std::{
     time::{Instant, SystemTime},
 };
 
+use address::{
+    inventory::{ClusterNetworks, InventoryUpdate, NetworkInventory},
+    reserved::Reserved,
+};
 use crds::Cidr;
+use node::networks::NetworksResult;
+use store::Stores;
 
 use super::NodeReconciler;
 use crate::{conditions, networks::SnapshotFile};
-use address::{
-    inventory::ClusterNetworks, inventory::InventoryUpdate, inventory::NetworkInventory,
-    reserved::Reserved,
-};
-use node::networks::NetworksResult;
-use store::Stores;
 
 /// The networks of the node's kernel, as last reported.
 pub type NodeNetworks = Arc<Mutex<Option<NetworksResult>>>;

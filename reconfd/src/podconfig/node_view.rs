@@ -1,8 +1,10 @@
 //! What decisions see of the node.
 
 use node::{
-    Machine, filter::PeerFilter, filter::Tunnel, link_info::LinkData, link_info::LinkInfo,
-    links::Segment, links::device::shared,
+    Machine,
+    filter::{PeerFilter, Tunnel},
+    link_info::{LinkData, LinkInfo},
+    links::{Segment, device::shared},
 };
 
 /// View of the node's links and filter, as they are now.

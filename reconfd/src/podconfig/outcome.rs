@@ -7,9 +7,9 @@ use crds::{
     report::{LinkState, RecordSource, Tunnel},
 };
 use ipnetwork::IpNetwork;
+use store::pod::NetAdmin;
 
 use crate::conditions::Revision;
-use store::pod::NetAdmin;
 
 /// A pod on this node.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -11,8 +11,9 @@ use std::{
     time::{Instant, SystemTime},
 };
 
-use super::{NodeReconciler, ReportJob, objects::ObjectSnapshot};
 use node::links::HostNetns;
+
+use super::{NodeReconciler, ReportJob, objects::ObjectSnapshot};
 
 /// Address conflict detection.
 mod acd;

@@ -7,13 +7,17 @@ use std::{
 
 use crds::Reason;
 use ipnetwork::IpNetwork;
-
-use super::{cause::Cause, node_view::NodeView, segments::device::SegmentTarget};
 use node::{
-    links::HostNetns, links::LinkKind, links::Present, links::PresentDevice, links::Want,
-    links::device::Data, links::edit::Edit, links::route, links::route::RoutingRule,
+    links::{
+        HostNetns, LinkKind, Present, PresentDevice, Want,
+        device::Data,
+        edit::Edit,
+        route::{self, RoutingRule},
+    },
     netlink::Request,
 };
+
+use super::{cause::Cause, node_view::NodeView, segments::device::SegmentTarget};
 
 /// Vlans and vxlans inside the pod.
 mod devices;

@@ -5,9 +5,9 @@
 use std::collections::{BTreeSet, HashMap};
 
 use kube::core::SelectorExt as _;
+use store::Stores;
 
 use super::pods::Pods;
-use store::Stores;
 
 #[derive(Debug, Default)]
 pub struct PodQuota {

@@ -6,8 +6,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{applied::AppliedState, rate_limit::NamespaceBuckets};
 use node::sandbox::Extent;
+
+use super::{applied::AppliedState, rate_limit::NamespaceBuckets};
 
 /// Indexes of pod ends to announce, with their extent.
 pub type Announcements = Vec<(u32, Extent)>;

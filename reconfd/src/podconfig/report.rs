@@ -10,6 +10,8 @@ use crds::{
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::core::SelectorExt;
+use policy::bounded;
+use store::pod::NetAdmin;
 
 use super::outcome::{LinkOutcome, LocalPod, PodOutcome};
 use crate::conditions::{
@@ -18,8 +20,6 @@ use crate::conditions::{
     podconfig::{LinkStatus, Tally},
     time,
 };
-use policy::bounded;
-use store::pod::NetAdmin;
 
 /// Metadata of a pod's report, with the pod as owner. The pod's deletion never waits for it.
 pub fn pod_metadata(pod: &LocalPod) -> ObjectMeta {

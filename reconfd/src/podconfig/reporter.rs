@@ -11,14 +11,14 @@ use crds::{
     PodConfigStatus, PodReport, Reason,
     report::{LinkState, PodReportStatus},
 };
+use node::links::LinkKind;
+use store::Stores;
 
 use super::{
     outcome::PodOutcome,
     report::{config_status, pod_metadata, pod_status},
 };
 use crate::{metrics::Metrics, source::ReportSink};
-use node::links::LinkKind;
-use store::Stores;
 
 /// Events.
 mod events;

@@ -3,8 +3,9 @@
 
 use std::{collections::HashSet, hash::Hash, io, sync::mpsc, thread};
 
-use super::EventSender;
 use store::Trigger;
+
+use super::EventSender;
 
 /// The steps that are in progress, and the results that no pass has taken yet. A pod's
 /// end stops no step: its result is dropped.

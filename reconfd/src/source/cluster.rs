@@ -23,6 +23,8 @@ use std::{
     time::Duration,
 };
 
+use address::claims::{AllocatorState, Backend, ClaimAllocator};
+use store::{InitialSync, StoreWriter, Stores, Trigger, records::Records, scope::Scope};
 use tokio::sync::{Notify, oneshot};
 
 pub use self::{
@@ -30,9 +32,6 @@ pub use self::{
     write_queue::WriteQueue,
 };
 use crate::{http::DaemonHealth, metrics::Metrics};
-use address::{claims::AllocatorState, claims::Backend, claims::ClaimAllocator};
-use store::scope::Scope;
-use store::{InitialSync, StoreWriter, Stores, Trigger, records::Records};
 
 #[derive(Clone, Debug)]
 pub struct Options {

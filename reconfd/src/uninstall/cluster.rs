@@ -24,10 +24,10 @@ use kube::{
 };
 use kubeio::client;
 use serde::de::DeserializeOwned;
+use store::kinds::{ObjectKind, Removal};
 
 use self::progress::Progress;
 use super::{LinkPolicy, UninstallConfig};
-use store::{kinds::ObjectKind, kinds::Removal};
 
 const UNINSTALL: &str = "podconfig-uninstall";
 const POLL_INTERVAL: Duration = Duration::from_secs(1);

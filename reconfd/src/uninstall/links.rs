@@ -3,8 +3,15 @@
 
 use std::sync::mpsc;
 
+use address::claims::ClaimAllocator;
 use anyhow::Context as _;
+use node::{
+    Machine,
+    netlink::Changes,
+    switch::{Maker, Pin},
+};
 use sandbox_record::RecordFolder;
+use store::{StoreWriter, scope::Scope};
 
 use super::UninstallConfig;
 use crate::{
@@ -17,10 +24,6 @@ use crate::{
         pods::{Pods, unsupported::Unsupported},
     },
 };
-use address::claims::ClaimAllocator;
-use node::{Machine, netlink::Changes, switch::Maker, switch::Pin};
-use store::StoreWriter;
-use store::scope::Scope;
 
 pub fn remove(config: &UninstallConfig) -> anyhow::Result<()> {
     let node = &config.node;

@@ -14,15 +14,15 @@ use std::{
     time::Duration,
 };
 
+use address::claims::{
+    claim_meta::{ClaimName, OWNER, placeholder},
+    protocol::{ClaimRequest, ClaimResponse},
+};
 use crds::AddressClaim;
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 use nix::fcntl::{Flock, FlockArg};
 
 use super::file::{file_of, name_of, parse, yaml};
-use address::claims::{
-    claim_meta::{ClaimName, OWNER, placeholder},
-    protocol::{ClaimRequest, ClaimResponse},
-};
 
 const LOCK: &str = ".lock";
 const UNFINISHED: &str = ".unfinished";

@@ -6,15 +6,15 @@ use std::{
     sync::mpsc,
 };
 
+use address::{
+    claims::{AddressRequest, Allocation, LinkKey},
+    range::Range,
+};
 use crds::Reason;
 use serde_json::json;
 use tempfile::TempDir;
 
 use super::{file::name_of, *};
-use address::{
-    claims::{AddressRequest, Allocation, LinkKey},
-    range::Range,
-};
 
 struct Daemon {
     claims: ClaimAllocator,

@@ -10,6 +10,7 @@ use crds::{
     PeerSliceSpec, PodConfig, PodConfigAllowanceSpec, PodConfigPolicy, PodConfigStatus,
     allowance::EFFECTIVE, report::Tunnel,
 };
+use store::kinds::ObjectKind;
 
 use super::{Read, config::ConfigState, ranges::ClaimedAddresses};
 use crate::controller::{
@@ -19,7 +20,6 @@ use crate::controller::{
     peers::TunnelEndpoints,
     reconcile_key::{Delay, ReconcileKey, Requeue, SegmentKey},
 };
-use store::kinds::ObjectKind;
 
 /// Orphaned reports.
 mod orphans;

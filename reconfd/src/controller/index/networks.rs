@@ -5,7 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use crds::{PodConfig, PodConfigPolicy, ReservedNetworksSpec, reserved::ReservedNetwork};
 use ipnetwork::IpNetwork;
 
-use address::{overlap::LinkNetworks, overlap::check_overlap, reserved::Reserved};
+use address::{
+    overlap::{LinkNetworks, check_overlap},
+    reserved::Reserved,
+};
 
 /// Networks that this controller has published.
 #[derive(Debug, Default)]

@@ -1,13 +1,13 @@
 //! Pure: policies, and whether PodConfigs use them.
 
 use crds::PodConfigPolicy;
+use store::kinds::ObjectKind;
 
 use super::{ClusterIndex, Read};
 use crate::controller::{
     action::Action,
     reconcile_key::{Delay, ReconcileKey, Requeue},
 };
-use store::kinds::ObjectKind;
 
 impl ClusterIndex {
     /// A policy that cannot be parsed keeps its previous state.

@@ -22,7 +22,7 @@ use kubeio::{
     client::error_text,
 };
 
-use address::{sources::ALL, sources::SourceKind};
+use address::sources::{ALL, SourceKind};
 
 const ALL_KINDS: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
 

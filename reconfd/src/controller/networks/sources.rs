@@ -9,9 +9,7 @@ use std::{
 use crds::reserved::{ReadState, ReservedNetwork, SourceState};
 use kubeio::watch::ObjectKey;
 
-use address::{
-    sources::ALL, sources::Extracted, sources::Selector, sources::SourceKind, sources::Writer,
-};
+use address::sources::{ALL, Extracted, Selector, SourceKind, Writer};
 
 /// A source that fails for this long becomes `Unknown`.
 const OUTAGE_GRACE: Duration = Duration::from_secs(30);

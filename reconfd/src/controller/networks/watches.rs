@@ -1,6 +1,7 @@
 //! The watches of all served sources, merged into one stream of events. They are opened and closed with their
 //! kinds.
 
+use address::sources::{ALL, Extracted, Selector, SourceKind, read};
 use futures::{
     StreamExt as _,
     stream::{self, BoxStream, SelectAll},
@@ -15,9 +16,6 @@ use serde_json::json;
 use tokio::sync::oneshot;
 
 use super::sources::SourceEvent;
-use address::{
-    sources::ALL, sources::Extracted, sources::Selector, sources::SourceKind, sources::read,
-};
 
 /// Watch timeout in seconds: a running watch does not notice that its permission was revoked, but a restart does.
 const WATCH_TIMEOUT: u32 = 20;

@@ -10,14 +10,14 @@ use crds::{
 use ipnetwork::IpNetwork;
 
 use address::{overlap::overlap, range::Range};
-use node::{
-    links::Device, links::HostEnd, links::Link, links::LinkKind, links::Route, links::Segment,
-    links::Veth, links::device, links::device::Data, links::ownership_mark::bridge_name,
-    links::ownership_mark::segment_name,
+use node::links::{
+    Device, HostEnd, Link, LinkKind, Route, Segment, Veth,
+    device::{self, Data},
+    ownership_mark::{bridge_name, segment_name},
 };
 use policy::{
-    MAIN_TABLE, Permit, Rejection, bounded, clipped, requested::ParentRef,
-    requested::RequestedLink, requested::RequestedPeers, requested::VethPlace,
+    MAIN_TABLE, Permit, Rejection, bounded, clipped,
+    requested::{ParentRef, RequestedLink, RequestedPeers, VethPlace},
 };
 
 const DEFAULT_MTU: u32 = 1500;

@@ -1,13 +1,16 @@
 //! Pure: links that are requested and not granted.
 
 use crds::{PodConfig, Reason, podconfig, report::LinkState};
+use node::links::{
+    VETH,
+    device::{VLAN, VXLAN},
+};
+use store::pod::NetAdmin;
 
 use super::{
     super::outcome::{LinkOutcome, LocalPod},
     Rejection, Revision, name_of, refuse,
 };
-use node::{links::VETH, links::device::VLAN, links::device::VXLAN};
-use store::pod::NetAdmin;
 
 /// Refuses a pod that may administer the node's network, if the named policy excludes such pods.
 pub fn contained(pod: &LocalPod, policy: Option<&str>) -> Result<(), Rejection> {

@@ -3,9 +3,9 @@
 
 use sha2::{Digest, Sha256};
 
-use node::{
-    links::Device, links::HostEnd, links::Link, links::LinkKind, links::Segment, links::Veth,
-    links::device::Data, links::device::Remotes,
+use node::links::{
+    Device, HostEnd, Link, LinkKind, Segment, Veth,
+    device::{Data, Remotes},
 };
 
 /// 16 hexadecimal characters, computed from everything that the link specifies.

@@ -3,10 +3,10 @@
 use serde_json::{Value, json};
 
 use ipnetwork::IpNetwork;
+use node::links::{Route, ownership_mark::bridge_name};
+use store::pod::NetAdmin;
 
 use super::*;
-use node::{links::Route, links::ownership_mark::bridge_name};
-use store::pod::NetAdmin;
 
 /// What holds for any input.
 mod properties;

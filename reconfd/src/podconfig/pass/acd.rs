@@ -4,11 +4,15 @@
 use std::os::fd::AsFd as _;
 
 use ipnetwork::IpNetwork;
+use node::{
+    links::{HostEnd, LinkKind, Want},
+    probe::ProbeRequest,
+    sandbox::Sandbox,
+};
 use sandbox_record::netns::Netns;
 
 use super::{pending_probe::PendingProbe, pod_links::PodLinks};
 use crate::podconfig::{Addressing, acd::ProbeState, desired::spec_hash, plan::Plan};
-use node::{links::HostEnd, links::LinkKind, links::Want, probe::ProbeRequest, sandbox::Sandbox};
 
 impl Addressing {
     /// Removes addresses from the link that have not been probed yet or are in use.

@@ -6,8 +6,19 @@ use std::{
     net::IpAddr,
 };
 
+use address::{
+    claims::{AddressRequest, Allocation, LinkKey, lineage::Lineage},
+    kernel,
+    overlap::{LinkNetworks, OverlapResult, check_overlap},
+    reserved::Reserved,
+};
 use crds::{Mac, Reason, claim::DEFAULT_DOMAIN};
 use ipnetwork::IpNetwork;
+use node::{
+    links::mac,
+    netlink::Error,
+    sandbox::{Depth, Unreachable},
+};
 
 use super::{
     claims::refuse, observe::Reading, outcomes, pod_links::PodLinks, present::present_link,
@@ -20,11 +31,6 @@ use crate::podconfig::{
     outcome::LocalPod,
     pods::RecordedPod,
 };
-use address::{
-    claims::AddressRequest, claims::Allocation, claims::LinkKey, claims::lineage::Lineage, kernel,
-    overlap::LinkNetworks, overlap::OverlapResult, overlap::check_overlap, reserved::Reserved,
-};
-use node::{links::mac, netlink::Error, sandbox::Depth, sandbox::Unreachable};
 
 impl DesiredLink {
     /// The networks, addresses and routes of the link.

@@ -7,13 +7,17 @@ use std::{
     time::{Duration, Instant},
 };
 
+use node::{
+    Machine, UplinkChange,
+    link_info::LinkInfo,
+    links::{VETH, edit::Edit},
+    netlink::Error,
+    sandbox::{Extent, Sandbox},
+};
+
 use super::applied::Applied;
 use crate::podconfig::{
     NodeReconciler, applied::AppliedState, outcome::LocalPod, pod_schedule::PodSchedule,
-};
-use node::{
-    Machine, UplinkChange, link_info::LinkInfo, links::VETH, links::edit::Edit, netlink::Error,
-    sandbox::Extent, sandbox::Sandbox,
 };
 
 /// A frame may be lost beyond the node, and nothing retransmits it.

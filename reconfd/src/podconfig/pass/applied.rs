@@ -7,12 +7,14 @@ use std::{
 
 use crds::Reason;
 use nix::errno::Errno;
+use node::{
+    apply::Made,
+    links::{Device, LinkKind, Want, edit::Edit},
+    netlink::Error,
+};
 
 use super::{pod_links::PodLinks, present::made_link};
 use crate::podconfig::desired::DesiredLink;
-use node::{
-    apply::Made, links::Device, links::LinkKind, links::Want, links::edit::Edit, netlink::Error,
-};
 
 /// Made by `apply` alone, of a pod whose unwanted links were deleted.
 pub struct Applied {

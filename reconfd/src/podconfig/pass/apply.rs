@@ -4,6 +4,13 @@
 use std::{collections::HashSet, io, time::Instant};
 
 use crds::Reason;
+use node::{
+    Machine,
+    apply::Made,
+    links::{HostNetns, LinkKind, VETH, Want, edit::Edit},
+    netlink::Error,
+    sandbox::Sandbox,
+};
 
 use super::{
     announcing::announce,
@@ -17,10 +24,6 @@ use crate::{
     podconfig::{
         NodeReconciler, plan::Step, pod_schedule::PodSchedule, segments::ReconciledSegments,
     },
-};
-use node::{
-    Machine, apply::Made, links::HostNetns, links::LinkKind, links::VETH, links::Want,
-    links::edit::Edit, netlink::Error, sandbox::Sandbox,
 };
 
 /// A planned pod whose unwanted links were deleted.

@@ -6,6 +6,13 @@ use std::{
 };
 
 use crds::Reason;
+use node::{
+    link_info::LinkInfo,
+    links::{Link, OwnershipMark, Segment, device::Data},
+    netlink::Error,
+    sandbox::Depth,
+};
+use policy::Permit;
 
 use super::{
     observe::{Observed, Unread, primary},
@@ -19,11 +26,6 @@ use crate::podconfig::{
     outcome::{LinkOutcome, LocalPod},
     segments::{Member, Registration},
 };
-use node::{
-    link_info::LinkInfo, links::Link, links::OwnershipMark, links::Segment, links::device::Data,
-    netlink::Error, sandbox::Depth,
-};
-use policy::Permit;
 
 /// An observed pod whose links have, or wait for, their addresses and segments.
 pub struct Claimed {

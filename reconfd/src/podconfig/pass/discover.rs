@@ -7,6 +7,7 @@ use std::{
 };
 
 use crds::report::RecordSource;
+use node::verify_netns::VerifyError;
 use sandbox_record::Record;
 
 use crate::{
@@ -16,7 +17,6 @@ use crate::{
         pods::found::{record_of, stated_addresses},
     },
 };
-use node::verify_netns::VerifyError;
 
 /// A sandbox that is recreated again and again leaves entries; the newest ones are enough.
 const MOST_TRIED: usize = 4;

@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 
+use node::links::{Want, edit::Edit};
+
 use crate::podconfig::{
     desired::DesiredLink,
     plan::{Plan, Step, Target},
 };
-use node::{links::Want, links::edit::Edit};
 
 /// Drift of one pod's links.
 #[derive(Default)]

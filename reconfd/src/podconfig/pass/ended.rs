@@ -5,11 +5,12 @@
 
 use std::collections::HashSet;
 
+use store::Stores;
+
 use crate::podconfig::{
     NodeReconciler,
     objects::{ObjectSnapshot, Objects},
 };
-use store::Stores;
 
 type Uids = Option<HashSet<String>>;
 

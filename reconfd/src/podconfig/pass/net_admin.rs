@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use crds::PodConfigPolicy;
-
-use crate::podconfig::pods::RecordedPod;
 use node::Machine;
 use store::pod::NetAdmin;
+
+use crate::podconfig::pods::RecordedPod;
 
 /// Checks what the pod's object says, or does not say, of a user namespace against the kernel.
 /// A namespace that cannot be opened gets no links in any case.

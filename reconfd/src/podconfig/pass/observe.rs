@@ -6,13 +6,16 @@ use std::{
     net::IpAddr,
 };
 
+use node::{
+    Machine,
+    links::{HostNetns, Present, veth},
+    netlink::Error,
+    present::{Candidate, Stranded},
+    sandbox::{Depth, NetnsState, Sandbox, Unreachable},
+};
 use sandbox_record::Record;
 
 use crate::podconfig::{applied::AppliedState, cause::Cause, desired::Desired, pods::RecordedPod};
-use node::{
-    Machine, links::HostNetns, links::Present, links::veth, netlink::Error, present::Candidate,
-    present::Stranded, sandbox::Depth, sandbox::NetnsState, sandbox::Sandbox, sandbox::Unreachable,
-};
 
 /// A pod as it was read.
 pub struct Observed {

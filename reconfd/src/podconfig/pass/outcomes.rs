@@ -11,6 +11,7 @@ use crds::{
     report::{LinkState, Tunnel},
 };
 use nix::errno::Errno;
+use node::netlink::Error;
 
 use super::{applied::Applied, present::facts};
 use crate::podconfig::{
@@ -19,7 +20,6 @@ use crate::podconfig::{
     plan::must_go,
     pods::UnrecordedPod,
 };
-use node::netlink::Error;
 
 impl Applied {
     /// Whether work is pending that depends on this daemon or the API alone: no tenant can cause

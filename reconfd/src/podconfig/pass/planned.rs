@@ -4,6 +4,11 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crds::{Reason, claim::DEFAULT_DOMAIN};
+use node::{
+    links::{DevicePolicy, Want, mac::Derived, ownership_mark::host_end_name},
+    netlink::Error,
+    sandbox::{NetnsState, Sandbox, Unreachable},
+};
 
 use super::{
     acd,
@@ -22,10 +27,6 @@ use crate::podconfig::{
     plan::{self, PlanInput, Step, plan},
     pods::RecordedPod,
     segments::owner::SegmentOwners,
-};
-use node::{
-    links::DevicePolicy, links::Want, links::mac::Derived, links::ownership_mark::host_end_name,
-    netlink::Error, sandbox::NetnsState, sandbox::Sandbox, sandbox::Unreachable,
 };
 
 /// A pod with the steps that its links need.

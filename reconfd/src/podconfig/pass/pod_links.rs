@@ -6,6 +6,10 @@ use std::{
 };
 
 use crds::Reason;
+use node::{
+    links::{HostNetns, Present, device::VLAN},
+    present::Candidate,
+};
 
 use super::{
     drift::Drift,
@@ -19,7 +23,6 @@ use crate::podconfig::{
     plan::{Plan, Step},
     pods::RecordedPod,
 };
-use node::{links::HostNetns, links::Present, links::device::VLAN, present::Candidate};
 
 /// One pod from its plan to its report.
 pub struct PodLinks {

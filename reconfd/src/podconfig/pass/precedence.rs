@@ -2,10 +2,10 @@
 //! installation are deleted, and only that is reported.
 
 use crds::Reason;
+use store::scope::precedence::Earlier;
 
 use super::outcomes;
 use crate::podconfig::{desired::Desired, objects::Objects};
-use store::scope::precedence::Earlier;
 
 impl Objects {
     /// Refuses all links where another installation has precedence.

@@ -2,12 +2,12 @@
 //! report.
 
 use ipnetwork::IpNetwork;
+use node::{
+    apply::Made,
+    links::{HostEnd, HostNetns, LinkKind, OwnershipMark, PodSide, Present, Want, veth},
+};
 
 use crate::podconfig::{desired::DesiredLink, outcome::PresentFacts};
-use node::{
-    apply::Made, links::HostEnd, links::HostNetns, links::LinkKind, links::OwnershipMark,
-    links::PodSide, links::Present, links::Want, links::veth,
-};
 
 /// A present link.
 #[derive(Clone, Debug)]

@@ -1,8 +1,9 @@
 //! What the links of a pod need of segments, and what their failure means for them.
 
+use node::{links::edit::Edit, netlink::Error};
+
 use super::{applied::Applied, planned::Planned, pod_links::PodLinks};
 use crate::podconfig::{plan::Step, segments::SegmentDemand};
-use node::{links::edit::Edit, netlink::Error};
 
 /// What the pods of this pass ask of segments.
 pub(super) fn segment_demand(pods: &[Planned]) -> SegmentDemand {

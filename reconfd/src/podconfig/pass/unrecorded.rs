@@ -4,6 +4,11 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use crds::Reason;
+use node::{
+    links::{HostNetns, Link, OwnershipMark},
+    sandbox::Unreachable,
+};
+use policy::Permit;
 
 use super::outcomes;
 use crate::podconfig::{
@@ -13,8 +18,6 @@ use crate::podconfig::{
     segments::Member,
     unrecorded::UnrecordedState,
 };
-use node::{links::HostNetns, links::Link, links::OwnershipMark, sandbox::Unreachable};
-use policy::Permit;
 
 /// DEL calls the plugin first in the chain: the sandbox's namespace outlives its record by up to
 /// this time.

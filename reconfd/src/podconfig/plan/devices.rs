@@ -3,14 +3,18 @@
 use std::collections::{HashMap, HashSet};
 
 use crds::Reason;
+use node::{
+    link_info::LinkInfo,
+    links::{
+        Device, LinkKind, Present, Want, WantDevice,
+        device::Data,
+        edit::{Edit, device_edits},
+    },
+    present::{Candidate, Stranded},
+};
 
 use super::{Blocked, Cause, NodeView, Plan, SegmentTarget, Step, Target, parent};
 use crate::podconfig::segments::drift::is_guarded;
-use node::{
-    link_info::LinkInfo, links::Device, links::LinkKind, links::Present, links::Want,
-    links::WantDevice, links::device::Data, links::edit::Edit, links::edit::device_edits,
-    present::Candidate, present::Stranded,
-};
 
 /// State of the devices inside the pod.
 pub struct PodDevices<'a> {

@@ -2,9 +2,9 @@
 
 use crds::Reason;
 use ipnetwork::IpNetwork;
+use node::links::Want;
 
 use super::{Blocked, Cause};
-use node::links::Want;
 
 /// Drops what a kernel without IPv6 would refuse, and says so; `None` if nothing is dropped.
 pub fn leave_out_ipv6(want: &mut Want) -> Option<Blocked> {

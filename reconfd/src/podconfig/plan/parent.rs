@@ -1,10 +1,10 @@
 //! Pure: the device that a link is on, and what it can carry.
 
 use crds::Reason;
+use node::links::Want;
 
 use super::Cause;
 use crate::podconfig::segments::device::SegmentTarget;
-use node::links::Want;
 
 /// Fills in the segment's device and the MTU of the link; returns a note if the parent is down.
 pub(super) fn resolve(

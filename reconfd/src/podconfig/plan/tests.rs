@@ -5,16 +5,23 @@ mod segments;
 
 use std::collections::{BTreeMap, HashSet};
 
+use node::{
+    filter::{PeerFilter, Tunnel},
+    link_info::{LinkData, LinkInfo},
+    links::{
+        HostEnd, HostSide, Link, OwnershipMark, PodSide, Route, Segment, Veth,
+        address::{self, PrefixRoute},
+        bridge,
+        device::shared,
+        ingress_filter::program::{self, Instruction},
+        mac::Derived,
+        ownership_mark::other_end,
+    },
+    present::{Candidate, Stranded},
+};
+
 use super::*;
 use crate::podconfig::segments::device::{SegmentSpec, target};
-use node::{
-    filter::PeerFilter, filter::Tunnel, link_info::LinkData, link_info::LinkInfo, links::HostEnd,
-    links::HostSide, links::Link, links::OwnershipMark, links::PodSide, links::Route,
-    links::Segment, links::Veth, links::address, links::address::PrefixRoute, links::bridge,
-    links::device::shared, links::ingress_filter::program,
-    links::ingress_filter::program::Instruction, links::mac::Derived,
-    links::ownership_mark::other_end, present::Candidate, present::Stranded,
-};
 
 const MAC: [u8; 6] = [0x0a, 0x58, 10, 9, 0, 5];
 

@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 
 use crds::Reason;
+use node::links::{
+    HostEnd, Present, Veth, Want,
+    device::Data,
+    edit::{Edit, edits},
+};
 
 use super::{Blocked, Cause, NodeView, Plan, PodDevices, SegmentTarget, Step, Target, parent};
-use node::{
-    links::HostEnd, links::Present, links::Veth, links::Want, links::device::Data,
-    links::edit::Edit, links::edit::edits,
-};
 
 impl Plan {
     pub(super) fn veth<S: NodeView>(

@@ -9,9 +9,9 @@ use std::{
 };
 
 use sandbox_record::{Record, RecordError};
+use store::Stores;
 
 use super::{Pods, index::uid_of};
-use store::Stores;
 
 impl Pods {
     /// Marks the network namespace of a record as gone.

@@ -10,12 +10,12 @@ use std::{
 };
 
 use crds::report::RecordSource;
+use node::verify_netns::VerifiedNetns;
 use sandbox_record::{Record, SCHEMA, since_boot_of, time_of};
+use store::Stores;
 
 use super::{Pods, index::uid_of};
 use crate::backfill::SandboxHint;
-use node::verify_netns::VerifiedNetns;
-use store::Stores;
 
 impl Pods {
     /// Adds a record from a hint; returns the uid of its pod.

@@ -8,10 +8,10 @@ use std::{
 
 use crds::Reason;
 use sandbox_record::Record;
+use store::Stores;
 
 use super::Pods;
 use crate::podconfig::outcome::LocalPod;
-use store::Stores;
 
 /// A uid is part of a link's alias, between colons.
 const LONGEST_UID: usize = 64;

@@ -7,13 +7,13 @@ use crds::{Reason, report::LinkState};
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Resource as _;
 use kubeio::events::Notice;
+use store::pod::NetAdmin;
 
 use super::Reporter;
 use crate::{
     podconfig::outcome::{LinkOutcome, LocalPod, PodOutcome},
     source::ReportSink,
 };
-use store::pod::NetAdmin;
 
 /// Maximum number of pods named in the Event on a PodConfig.
 const NAMED: usize = 5;

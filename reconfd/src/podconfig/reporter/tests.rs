@@ -1,9 +1,9 @@
 use kube::runtime::watcher::Event;
 use serde_json::json;
+use store::{Pod, StoreWriter};
 
 use super::*;
 use crate::source::cluster;
-use store::{Pod, StoreWriter};
 
 /// Tells of a cluster where the pod `a` is, whose report an earlier daemon wrote.
 fn teller(phase: &str) -> (Reporter, cluster::WriteQueue) {

@@ -6,12 +6,16 @@ use std::net::IpAddr;
 
 use crds::Reason;
 use ipnetwork::IpNetwork;
+use node::{
+    filter::PeerFilter,
+    link_info::LinkInfo,
+    links::{
+        DevicePolicy, Segment, WantDevice,
+        device::{Data, Remotes},
+    },
+};
 
 use crate::podconfig::{cause::Cause, node_view::NodeView};
-use node::{
-    filter::PeerFilter, link_info::LinkInfo, links::DevicePolicy, links::Segment,
-    links::WantDevice, links::device::Data, links::device::Remotes,
-};
 
 /// A segment as its users configure it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,11 +1,15 @@
 //! Pure: whether a segment's device in the switch is as it should be.
 
+use node::links::{
+    Segment, WantDevice,
+    device::{
+        Data,
+        shared::{self, PresentSegment},
+    },
+};
+
 use super::device::SegmentTarget;
 use crate::podconfig::node_view::NodeView;
-use node::{
-    links::Segment, links::WantDevice, links::device::Data, links::device::shared,
-    links::device::shared::PresentSegment,
-};
 
 /// The ifindex of a device that must not continue under the segment's name. The pods keep their
 /// ends and lose only the uplink.

@@ -9,14 +9,17 @@ use std::{
 
 use crds::PeerSlice;
 use ipnetwork::IpNetwork;
+use node::{
+    links::{Link, Segment},
+    netlink::Error,
+};
+use policy::Permit;
 
 use super::{
     device::{SegmentSpec, target},
     endpoints,
 };
 use crate::podconfig::{NodeReconciler, desired::DesiredLink};
-use node::{links::Link, links::Segment, netlink::Error};
-use policy::Permit;
 
 impl NodeReconciler {
     /// Discovered peers are not requested, so that the rules may allow different networks. Only one

@@ -1,8 +1,9 @@
 //! The peer filter. A tunnel's part of it is written before the tunnel's device, by whoever makes the
 //! device, and deleted after it.
 
-use crate::podconfig::NodeReconciler;
 use node::{links::device::VXLAN, netlink::Error};
+
+use crate::podconfig::NodeReconciler;
 
 impl NodeReconciler {
     /// Keeps the peer filter in line with the tunnels in use, and deletes it with the last of them.

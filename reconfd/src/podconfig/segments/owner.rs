@@ -6,12 +6,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use ipnetwork::IpNetwork;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use node::links::{Segment, device::Data};
+use policy::Grant;
 
 use self::state::OwnerState;
 use super::endpoints::is_tunnel;
 use crate::podconfig::cause::Cause;
-use node::{links::Segment, links::device::Data};
-use policy::Grant;
 
 /// One segment.
 mod state;

@@ -3,12 +3,13 @@
 
 use std::collections::BTreeSet;
 
+use node::{links::HostNetns, netlink::Error};
+
 use super::{
     ReconciledSegments,
     drift::{has_drifted, outdated_device},
 };
 use crate::podconfig::{NodeReconciler, node_view::NodeView as _};
-use node::{links::HostNetns, netlink::Error};
 
 /// What the pods of a pass ask of segments.
 #[derive(Debug, Default)]

@@ -4,6 +4,14 @@ use std::net::IpAddr;
 
 use crds::Reason;
 use nix::errno::Errno;
+use node::{
+    filter::{PeerFilter, Tunnel},
+    link_info::{LinkData, LinkInfo},
+    links::{
+        DevicePolicy, Segment,
+        device::{Data, Remotes, Vxlan, shared},
+    },
+};
 
 use super::{
     device::{SegmentSpec, target},
@@ -11,11 +19,6 @@ use super::{
     *,
 };
 use crate::podconfig::node_view::NodeView;
-use node::{
-    filter::PeerFilter, filter::Tunnel, link_info::LinkData, link_info::LinkInfo,
-    links::DevicePolicy, links::Segment, links::device::Data, links::device::Remotes,
-    links::device::Vxlan, links::device::shared,
-};
 
 const PARENT: u32 = 5;
 const DEVICE: u32 = 60;

@@ -5,6 +5,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use address::claims::{
+    ClaimAllocator, TaskId,
+    claim_meta::{ClaimName, DOMAIN, OWNER, placeholder},
+    operation::ClaimOperation,
+    protocol::{ClaimOutcome, ClaimRequest, ClaimResponse},
+};
 use crds::{AddressClaim, ClaimPod};
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 use kube::{
@@ -16,16 +22,10 @@ use kubeio::{
     api_writer::{InFlight, REQUEST_TIMEOUT, within},
     client::error_text,
 };
+use store::Pod;
 use tokio::{sync::Notify, time::sleep_until};
 
 use crate::metrics::Metrics;
-use address::{
-    claims::ClaimAllocator, claims::TaskId, claims::claim_meta::ClaimName,
-    claims::claim_meta::DOMAIN, claims::claim_meta::OWNER, claims::claim_meta::placeholder,
-    claims::operation::ClaimOperation, claims::protocol::ClaimOutcome,
-    claims::protocol::ClaimRequest, claims::protocol::ClaimResponse,
-};
-use store::Pod;
 
 /// Number of concurrent operations.
 const MAX_CONCURRENT: usize = 16;

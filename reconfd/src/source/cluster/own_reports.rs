@@ -7,17 +7,18 @@
 
 use std::{collections::BTreeMap, future::pending, time::Instant};
 
-use super::{reports::NODE_FIELD, write_queue::WriteQueue};
-use crate::metrics::Metrics;
-use crds::PodReport;
-use futures::{StreamExt as _, stream};
-use kube::{Api, Client, core::DeserializeGuard, runtime::watcher::Config};
 use kubeio::{
     deadline::until,
     sync_state::SyncState,
     watch::{ObjectEvent, ObjectKey, Watch, WatchUpdate},
 };
 use store::Stores;
+
+use super::{reports::NODE_FIELD, write_queue::WriteQueue};
+use crate::metrics::Metrics;
+use crds::PodReport;
+use futures::{StreamExt as _, stream};
+use kube::{Api, Client, core::DeserializeGuard, runtime::watcher::Config};
 
 const KIND: &str = "podreports";
 

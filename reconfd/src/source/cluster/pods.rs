@@ -11,7 +11,10 @@ use kube::{
 use kubeio::write_error::WriteError;
 use serde_json::{Value, json};
 
-use store::{Pod, pod::NETWORK_STATUS, pod::READINESS_GATE};
+use store::{
+    Pod,
+    pod::{NETWORK_STATUS, READINESS_GATE},
+};
 
 /// Prefix of the names of own entries in the annotation.
 const OWN: &str = "podconfig.dev/";

@@ -8,6 +8,7 @@ use kubeio::{
     events::Events,
     write_error::WriteError,
 };
+use store::Stores;
 use tokio::time::sleep;
 use workqueue::{Attempts, Backoff};
 
@@ -16,7 +17,6 @@ use super::{
     write_queue::{ReportWrite, WriteQueue, WriteRequest},
 };
 use crate::metrics::Metrics;
-use store::Stores;
 
 /// Number of concurrent writes.
 const MAX_CONCURRENT: usize = 8;

@@ -5,11 +5,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+use address::claims::ClaimAllocator;
 use anyhow::bail;
 use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::Node;
 use kube::{Api, Client, core::PartialObjectMeta};
 use kubeio::{client, deadline::until, events::Events};
+use store::{StoreWriter, Trigger};
 use tokio::{
     sync::{Notify, oneshot},
     time::{sleep, timeout},
@@ -21,8 +23,6 @@ use super::{
     write_queue::WriteQueue,
 };
 use crate::{http::DaemonHealth, metrics::Metrics};
-use address::claims::ClaimAllocator;
-use store::{StoreWriter, Trigger};
 
 /// Interval between attempts of the startup checks.
 const RETRY_INTERVAL: Duration = Duration::from_secs(2);

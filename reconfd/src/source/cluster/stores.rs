@@ -3,18 +3,19 @@
 
 use std::time::Instant;
 
+use address::claims::{ClaimAllocator, claim_meta::ClaimName};
 use crds::{AddressClaim, PeerSlice, ReservedNetworks};
 use k8s_openapi::jiff::Timestamp;
 use kube::{Resource, runtime::watcher::Event};
 use kubeio::watch::{ObjectEvent, ObjectKey};
+use store::{
+    StoreWriter, Stores, Trigger,
+    freshness::first_confirmation,
+    kinds::{ObjectKind, StoredKind},
+    scope::Scope,
+};
 
 use super::retired::Retired;
-use address::{claims::ClaimAllocator, claims::claim_meta::ClaimName};
-use store::scope::Scope;
-use store::{
-    StoreWriter, Stores, Trigger, freshness::first_confirmation, kinds::ObjectKind,
-    kinds::StoredKind,
-};
 
 pub struct StoreUpdater {
     writer: StoreWriter,

@@ -9,10 +9,13 @@ use kubeio::{
     sync_state::SyncState,
     watch::{WatchFailure, WatchUpdate},
 };
+use store::{
+    Trigger,
+    kinds::{ObjectKind, WatchId},
+};
 
 use super::{stores::StoreUpdater, watches::DaemonUpdate};
 use crate::metrics::Metrics;
-use store::{Trigger, kinds::ObjectKind, kinds::WatchId};
 
 /// Without these, no new address is allocated, and everything else goes on.
 const OPTIONAL: [ObjectKind; 2] = [ObjectKind::ReservedNetworks, ObjectKind::AddressClaim];

@@ -12,12 +12,12 @@ use kubeio::{
     watch::{ObjectEvent, Watch, WatchUpdate},
 };
 use serde::de::DeserializeOwned;
+use store::{
+    Trigger,
+    kinds::{KindVisitor, ObjectKind, Selection, StoredKind, WatchId, Wire, visit_stored},
+};
 
 use super::{Options, stores::StoreUpdater};
-use store::{
-    Trigger, kinds::KindVisitor, kinds::ObjectKind, kinds::Selection, kinds::StoredKind,
-    kinds::WatchId, kinds::Wire, kinds::visit_stored,
-};
 
 /// Applies one event of an object to where its kind is kept.
 pub type Apply = Box<dyn FnOnce(&mut StoreUpdater) -> Option<Trigger> + Send>;

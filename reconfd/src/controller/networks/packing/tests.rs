@@ -3,9 +3,9 @@
 use crds::reserved::{Source, Usage};
 use k8s_openapi::jiff::Timestamp;
 use proptest::{collection::btree_set, prelude::*};
+use store::scope::{Scope, precedence};
 
 use super::*;
-use store::scope::{Scope, precedence};
 
 fn network(n: u32) -> ReservedNetwork {
     ReservedNetwork {

@@ -1,7 +1,8 @@
 use std::collections::BTreeSet;
 
+use node::links::{Route, device::Vxlan};
+
 use super::*;
-use node::{links::Route, links::device::Vxlan};
 
 fn link() -> Link {
     Link {

@@ -1,7 +1,11 @@
 use std::net::IpAddr;
 
+use node::links::{
+    device::{Remotes, Vxlan},
+    ownership_mark::segment_name,
+};
+
 use super::*;
-use node::{links::device::Remotes, links::device::Vxlan, links::ownership_mark::segment_name};
 
 /// Allows all that these tests ask for.
 fn beyond() -> Arc<PodConfigPolicy> {

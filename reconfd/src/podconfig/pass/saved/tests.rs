@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crds::{PodConfig, PodConfigPolicy, Reason};
 use nix::errno::Errno;
+use node::{links::HostNetns, netlink::Error};
 use sandbox_record::Record;
 use serde_json::json;
 
@@ -15,7 +16,6 @@ use crate::podconfig::{
     plan::{Plan, Step},
     pods::RecordedPod,
 };
-use node::{links::HostNetns, netlink::Error};
 
 fn known() -> RecordedPod {
     let pod = LocalPod {

@@ -1,8 +1,9 @@
-use super::*;
-use node::{
-    links::Device, links::DevicePolicy, links::PresentDevice, links::device::Remotes,
-    links::device::Vxlan,
+use node::links::{
+    Device, DevicePolicy, PresentDevice,
+    device::{Remotes, Vxlan},
 };
+
+use super::*;
 
 const PARENT: u32 = 5;
 const DEVICE: u32 = 60;

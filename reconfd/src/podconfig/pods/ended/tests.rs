@@ -5,12 +5,11 @@ use std::{collections::BTreeMap, fs};
 use crds::report::RecordSource;
 use kube::runtime::watcher::Event;
 use sandbox_record::{RecordFolder, SCHEMA};
+use store::{StoreWriter, scope::Scope};
 use tempfile::TempDir;
 
 use super::*;
 use crate::podconfig::pods::unsupported::Unsupported;
-use store::StoreWriter;
-use store::scope::Scope;
 
 const BOOT: &str = "0d1e2f3a-0000-4000-8000-000000000000";
 const UID: &str = "6f1c2f9e-0f6f-4b0c-9e5f-1f2a3b4c5d6e";

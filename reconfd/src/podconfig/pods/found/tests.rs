@@ -3,13 +3,12 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use sandbox_record::{RecordFolder, netns::Identity};
+use store::{StoreWriter, scope::Scope};
 use tempfile::TempDir;
 
 use super::*;
 use crate::podconfig::pods::unsupported::Unsupported;
 use kube::runtime::watcher::Event;
-use store::StoreWriter;
-use store::scope::Scope;
 
 const UID: &str = "6f1c2f9e-0f6f-4b0c-9e5f-1f2a3b4c5d6e";
 

@@ -4,11 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crds::Reason;
 use ipnetwork::IpNetwork;
+use node::links::{
+    Segment,
+    device::{Data, Remotes},
+};
+use policy::Grant;
 
 use super::{Member, Registration};
 use crate::podconfig::cause::Cause;
-use node::{links::Segment, links::device::Data, links::device::Remotes};
-use policy::Grant;
 
 #[derive(Debug)]
 pub struct OwnerState {

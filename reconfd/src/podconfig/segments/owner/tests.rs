@@ -3,7 +3,7 @@
 use super::*;
 use crds::Reason;
 
-use node::{links::device::Remotes, links::device::Vxlan};
+use node::links::device::{Remotes, Vxlan};
 
 fn member(namespace: &str, name: &str, year: i32) -> Member {
     let created = format!("{year}-01-01T00:00:00Z");

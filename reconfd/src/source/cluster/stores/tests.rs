@@ -1,9 +1,9 @@
 #![allow(clippy::unwrap_used)]
 
 use serde_json::{Value, json};
+use store::{Pod, pod::NETWORK_STATUS};
 
 use super::*;
-use store::{Pod, pod::NETWORK_STATUS};
 
 fn updater(except: &[&str]) -> StoreUpdater {
     let except_namespaces = except.iter().map(|&name| name.to_owned()).collect();

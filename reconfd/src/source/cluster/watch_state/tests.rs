@@ -1,3 +1,4 @@
+use address::claims::ClaimAllocator;
 use crds::PodConfigPolicy;
 use futures::{
     FutureExt as _, StreamExt as _,
@@ -8,11 +9,9 @@ use kube::{
     runtime::watcher::{self, Event},
 };
 use kubeio::watch::{Watch, WatchResult};
+use store::{StoreWriter, scope::Scope};
 
 use super::{super::watches::readable, *};
-use address::claims::ClaimAllocator;
-use store::StoreWriter;
-use store::scope::Scope;
 
 const WATCHED: [ObjectKind; 7] = [
     ObjectKind::AddressClaim,
