@@ -78,6 +78,12 @@ impl Segments {
         }
     }
 
+    /// Whether a rule of any user permits the device what it needs.
+    fn is_permitted(&self, target: &SegmentTarget) -> bool {
+        let name = &target.segment.name;
+        self.owners.permits(name, target.on_port, target.unfiltered)
+    }
+
     /// Saves what links can rely on; returns whether that has changed.
     fn take_readiness(&mut self, name: &str) -> bool {
         let Some(target) = self.targets.get(name) else {

@@ -43,6 +43,15 @@ pub struct Changes {
     pub has_left_a_bridge: bool,
 }
 
+impl Changes {
+    /// Records a repair, once for each link.
+    fn repaired(&mut self, link: &str, kind: &'static str) {
+        if !self.repaired.iter().any(|(name, _)| name == link) {
+            self.repaired.push((link.to_owned(), kind));
+        }
+    }
+}
+
 impl Applied {
     pub fn uid(&self) -> &str {
         self.links.uid()
@@ -162,29 +171,15 @@ impl Applied {
             }
             parts.push_str(&what);
             self.changes.touched.insert(link.clone(), SystemTime::now());
-            if !self
-                .changes
-                .repaired
-                .iter()
-                .any(|(repaired, _)| *repaired == link)
-            {
-                self.changes.repaired.push((link, kind));
-            }
+            self.changes.repaired(&link, kind);
         }
     }
 
     fn done(&mut self, want: &Want) {
         let name = &want.link.name;
         self.changes.touched.insert(name.clone(), SystemTime::now());
-        let is_reported = self
-            .changes
-            .repaired
-            .iter()
-            .any(|(repaired, _)| repaired == name);
-        if self.links.drift.repairs.contains(name) && !is_reported {
-            self.changes
-                .repaired
-                .push((name.clone(), want.link.kind.name()));
+        if self.links.drift.repairs.contains(name) {
+            self.changes.repaired(name, want.link.kind.name());
         }
     }
 

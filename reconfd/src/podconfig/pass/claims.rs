@@ -39,19 +39,16 @@ impl NodeReconciler {
     /// gets it.
     pub(super) fn claim(&mut self, mut observed: Observed) -> Claimed {
         let pod = observed.known.pod.clone();
-        let is_final = observed.netns.as_ref().is_err_and(Unread::is_final);
-        if is_final {
+        let endpoints = if observed.netns.as_ref().is_err_and(Unread::is_final) {
             // A pod that is gone, or does not match its record, holds nothing.
             self.release_all(&pod.uid);
+            Ok(HashMap::new())
         } else {
-            self.claim_segments(&pod, &mut observed.desired);
-            let lineage = self.objects.lineage(&pod);
             let desired = &mut observed.desired;
+            self.claim_segments(&pod, desired);
+            let lineage = self.objects.lineage(&pod);
             self.addressing.claim(&pod, desired, &lineage);
-        }
-        let endpoints = match is_final {
-            true => Ok(HashMap::new()),
-            false => self.evaluate_segments(&observed.desired.granted),
+            self.evaluate_segments(&desired.granted)
         };
         Claimed {
             observed,

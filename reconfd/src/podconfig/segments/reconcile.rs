@@ -56,11 +56,8 @@ impl NodeReconciler {
         let segments = &self.segments;
         let targets = segments.dirty.iter().filter_map(|name| {
             let target = segments.targets.get(name)?;
-            let is_permitted = segments
-                .owners
-                .permits(name, target.on_port, target.unfiltered);
             let present = self.machine.shared(&target.segment);
-            outdated_device(target, is_permitted, present)
+            outdated_device(target, segments.is_permitted(target), present)
         });
         targets.map(|index| (HostNetns::Switch, index)).collect()
     }
@@ -107,8 +104,7 @@ impl NodeReconciler {
     /// `None`: there is no device to have.
     fn reconcile_segment(&mut self, name: &str) -> Option<Result<(), Error>> {
         let target = self.segments.targets.get(name)?;
-        let owners = &self.segments.owners;
-        if !owners.permits(name, target.on_port, target.unfiltered) {
+        if !self.segments.is_permitted(target) {
             return None;
         }
         let device = target.device.as_ref().ok()?;
@@ -120,7 +116,7 @@ impl NodeReconciler {
 
     fn enqueue_users(&mut self, segment: &str, observed: &BTreeSet<String>) {
         let users = self.segments.owners.users(segment).into_iter();
-        let others = users.filter(|pod| !observed.contains(pod));
-        self.schedule.enqueue(others.collect::<Vec<_>>());
+        self.schedule
+            .enqueue(users.filter(|pod| !observed.contains(pod)));
     }
 }
