@@ -2,15 +2,12 @@
 
 use std::ffi::OsString;
 
-use clap::{Args, Command, CommandFactory as _, FromArgMatches as _, Subcommand};
-use store::scope::Scope;
+use args::Logging;
+use clap::{Command, CommandFactory as _, FromArgMatches as _, Subcommand};
+use controller::config::ControllerConfig;
 
 use crate::{
-    args::{Installation, ListenAddress, Logging},
-    config::Config,
-    keep::KeepConfig,
-    networks::NetworksConfig,
-    uninstall::UninstallConfig,
+    config::Config, keep::KeepConfig, networks::NetworksConfig, uninstall::UninstallConfig,
 };
 
 /// Without a subcommand, the program is the daemon.
@@ -30,25 +27,6 @@ pub enum Program {
     Networks(Box<NetworksConfig>),
     /// Uninstalls podconfig from this node or from a cluster; may be repeated
     Uninstall(Box<UninstallConfig>),
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Args)]
-#[command(
-    mut_arg("installation", |arg| arg.help("Name of this installation, to run several in one cluster: a DNS label of at most 20 characters")),
-    mut_arg("listen", |arg| arg.default_value("0.0.0.0:9478")),
-)]
-pub struct ControllerConfig {
-    #[command(flatten)]
-    pub installation: Installation,
-
-    #[command(flatten)]
-    pub scope: Scope,
-
-    #[command(flatten)]
-    pub listen: ListenAddress,
-
-    #[command(flatten)]
-    pub logging: Logging,
 }
 
 impl Cli {

@@ -7,16 +7,14 @@ use std::{
     time::Duration,
 };
 
+use args::{Installation, ListenAddress, Logging, NetnsFolders, RecordsDir, RunDir, SwitchFolder};
 use clap::{Parser, ValueEnum};
 use crds::Cidr;
 use nix::sys::utsname::uname;
 use node::switch::Maker;
 use store::scope::Scope;
 
-use crate::{
-    args::{Installation, ListenAddress, Logging, NetnsFolders, RecordsDir, RunDir, SwitchFolder},
-    podconfig::pods::unsupported::RUNTIME_CLASSES,
-};
+use crate::podconfig::pods::unsupported::RUNTIME_CLASSES;
 
 /// Reconciles the network links of each recorded pod with the PodConfigs.
 #[derive(Clone, Debug, PartialEq, Eq, Parser)]

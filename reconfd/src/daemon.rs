@@ -12,6 +12,7 @@ use address::{
     kernel,
 };
 use anyhow::{Context, anyhow, bail};
+use args::Listen;
 use manifests::{Directory, schema::Schema};
 use nix::sys::{
     resource::{Resource, getrlimit, setrlimit},
@@ -23,6 +24,10 @@ use node::{
 };
 use sandbox_record::RecordFolder;
 use store::{InitialSync, Stores, Trigger};
+use telemetry::{
+    http::{self, DaemonHealth},
+    metrics::Metrics,
+};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -30,12 +35,9 @@ use tokio::{
 };
 
 use crate::{
-    args::Listen,
     backfill::Backfill,
     config::{Config, ObjectSource},
-    http::{self, DaemonHealth},
     lock,
-    metrics::Metrics,
     networks::SnapshotFile,
     podconfig::{
         self, Addressing, EventSender, NodeReconciler,

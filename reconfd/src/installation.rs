@@ -3,9 +3,8 @@
 
 use std::path::PathBuf;
 
+use args::{Installation, RecordsDir, RunDir, SwitchFolder};
 use clap::{Args, ValueEnum};
-
-use crate::args::{Installation, RecordsDir, RunDir, SwitchFolder};
 
 /// Adds the plugin to the chain and removes it.
 pub mod plugin;

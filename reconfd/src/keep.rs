@@ -7,6 +7,7 @@ mod supervisor;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
+use args::Logging;
 use clap::Args;
 use node::{netlink::Changes, procfs::Procfs, switch::Pin};
 use tokio::{
@@ -15,7 +16,6 @@ use tokio::{
 };
 
 use crate::{
-    args::Logging,
     installation::{
         Mode, OnNode,
         plugin::InstallOutcome,

@@ -1,30 +1,20 @@
 //! The daemon of podconfig: reconciles the links of each recorded pod with the objects. The same program is also the
 //! cluster controller.
 
-/// Arguments that several subcommands have.
-pub mod args;
 /// Hints to pods without a record.
 pub mod backfill;
 /// The command line.
 pub mod cli;
-/// Status conditions of PodConfigs and PodReports.
-pub mod conditions;
 /// Flags and environment of the daemon.
 pub mod config;
-/// The cluster controller.
-pub mod controller;
 /// Start and end of the daemon.
 pub mod daemon;
-/// `/livez`, `/readyz`, `/metrics`.
-pub mod http;
 /// An installation of podconfig on a node.
 pub mod installation;
 /// Keeps the switch pinned and the plugin in the chain.
 pub mod keep;
 /// Lock files of daemon and keeper.
 pub mod lock;
-/// Metrics of the daemon.
-pub mod metrics;
 /// `reconfd networks` and the snapshot file.
 pub mod networks;
 /// The node reconciler: observe, plan, apply, report.

@@ -2,10 +2,8 @@
 
 use std::{io::IsTerminal, process::ExitCode};
 
-use reconfd::{
-    args::{LogFormat, Logging},
-    cli::Cli,
-};
+use args::{LogFormat, Logging};
+use reconfd::cli::Cli;
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {

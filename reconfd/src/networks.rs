@@ -9,6 +9,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
+use args::{Installation, Logging, RunDir};
 use clap::{Args, ValueEnum};
 use crds::{
     ReservedNetworks,
@@ -19,10 +20,7 @@ use kube::{Api, api::ListParams};
 use kubeio::client::connect;
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    args::{Installation, Logging, RunDir},
-    lock::{self, Role},
-};
+use crate::lock::{self, Role};
 
 /// Columns.
 mod table;

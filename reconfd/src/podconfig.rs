@@ -72,6 +72,7 @@ use std::{
 
 use anyhow::Context as _;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use telemetry::{http::DaemonHealth, metrics::Metrics};
 
 pub use event_queue::{EventReceiver, EventSender, event_queue};
 
@@ -84,7 +85,7 @@ use self::{
     pass::SandboxDiscovery, pod_schedule::PodSchedule, pods::Pods, report_queue::ReportQueue,
     reporter::ReportJob, rounds::Rounds, segments::Segments, unrecorded::UnrecordedPods,
 };
-use crate::{backfill::Backfill, http::DaemonHealth, metrics::Metrics};
+use crate::backfill::Backfill;
 
 /// Interval of the switch pin check and of the heartbeat.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);

@@ -11,14 +11,12 @@ mod node;
 use std::{path::PathBuf, time::Duration};
 
 use anyhow::Context as _;
+use args::{Logging, NetnsFolders};
 use clap::{Args, ValueEnum};
 use store::scope::Scope;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::{
-    args::{Logging, NetnsFolders},
-    installation::OnNode,
-};
+use crate::installation::OnNode;
 
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
 pub struct UninstallConfig {

@@ -16,7 +16,8 @@ use anyhow::{Context as _, Result, bail};
 use crds::{AddressClaim, Reason};
 use hyper::header::{HeaderName, HeaderValue};
 use kube::{Api, Client, Config, api::ListParams};
-use reconfd::{http::Encode as _, metrics::Metrics, source::cluster::claims::Driver};
+use reconfd::source::cluster::claims::Driver;
+use telemetry::{http::Encode as _, metrics::Metrics};
 use tokio::{
     sync::{
         Mutex, Notify,

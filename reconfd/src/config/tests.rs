@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
+use args::Listen;
 use clap::CommandFactory as _;
 
 use super::*;
-use crate::args::Listen;
 
 const NEEDED: [&str; 3] = ["reconfd", "--source", "directory:/etc/podconfig"];
 
@@ -33,7 +33,7 @@ fn one_flag_is_enough() {
         Listen::At("127.0.0.1:9478".parse().unwrap())
     );
     assert_eq!(config.node_name, host_name());
-    assert_eq!(config.logging.format, crate::args::LogFormat::Auto);
+    assert_eq!(config.logging.format, args::LogFormat::Auto);
 }
 
 #[test]

@@ -145,8 +145,8 @@ fn run(command: &mut Command) -> anyhow::Result<ExitStatus> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::args::RecordsDir;
     use crate::installation::{Choice, Mode};
+    use args::RecordsDir;
 
     fn chain(mode: Mode) -> ChainConfig {
         ChainConfig {

@@ -179,7 +179,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
-    use crate::args::RecordsDir;
+    use args::RecordsDir;
 
     struct Place {
         folder: tempfile::TempDir,

@@ -90,7 +90,7 @@ fn config(folder: &Path) -> NetworksConfig {
         cluster: false,
         output: Output::Json,
         logging: Logging {
-            format: crate::args::LogFormat::Auto,
+            format: args::LogFormat::Auto,
             filter: "info".into(),
         },
     }

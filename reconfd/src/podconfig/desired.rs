@@ -7,6 +7,7 @@ use std::{
 };
 
 use address::{overlap::LinkNetworks, range::Range, reserved::Reserved};
+use conditions::Revision;
 use crds::{PodConfig, PodConfigPolicy, Reason, podconfig};
 use kube::core::SelectorExt;
 use node::links::{Device, HostEnd, Link, LinkKind, OwnershipMark, Segment, Veth, device::Data};
@@ -17,7 +18,6 @@ use super::{
     outcome::{LinkOutcome, LocalPod},
     segments::Member,
 };
-use crate::conditions::Revision;
 
 /// Conversion of the API's link to the node's.
 mod convert;

@@ -10,12 +10,13 @@ use address::{
     inventory::{ClusterNetworks, InventoryUpdate, NetworkInventory},
     reserved::Reserved,
 };
+use conditions;
 use crds::Cidr;
 use node::networks::NetworksResult;
 use store::Stores;
 
 use super::NodeReconciler;
-use crate::{conditions, networks::SnapshotFile};
+use crate::networks::SnapshotFile;
 
 /// The networks of the node's kernel, as last reported.
 pub type NodeNetworks = Arc<Mutex<Option<NetworksResult>>>;

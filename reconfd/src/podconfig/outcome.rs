@@ -2,14 +2,13 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
 
+use conditions::Revision;
 use crds::{
     Reason,
     report::{LinkState, RecordSource, Tunnel},
 };
 use ipnetwork::IpNetwork;
 use store::pod::NetAdmin;
-
-use crate::conditions::Revision;
 
 /// A pod on this node.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,6 +3,12 @@
 
 use std::{collections::BTreeSet, time::SystemTime};
 
+use conditions::{
+    self, ConditionsBuilder, Trouble,
+    near_miss::near_miss,
+    podconfig::{LinkStatus, Tally},
+    time,
+};
 use crds::{
     InterfaceAddress, Mac, PodConfig, PodReportStatus, Reason,
     podconfig::PodConfigStatus,
@@ -14,12 +20,6 @@ use policy::bounded;
 use store::pod::NetAdmin;
 
 use super::outcome::{LinkOutcome, LocalPod, PodOutcome};
-use crate::conditions::{
-    self, ConditionsBuilder, Trouble,
-    near_miss::near_miss,
-    podconfig::{LinkStatus, Tally},
-    time,
-};
 
 /// Metadata of a pod's report, with the pod as owner. The pod's deletion never waits for it.
 pub fn pod_metadata(pod: &LocalPod) -> ObjectMeta {

@@ -2,8 +2,9 @@
 
 use std::sync::mpsc;
 
+use telemetry::metrics::Metrics;
+
 use super::reporter::ReportJob;
-use crate::metrics::Metrics;
 
 pub struct ReportQueue {
     pub metrics: Metrics,

@@ -13,12 +13,13 @@ use crds::{
 };
 use node::links::LinkKind;
 use store::Stores;
+use telemetry::metrics::Metrics;
 
 use super::{
     outcome::PodOutcome,
     report::{config_status, pod_metadata, pod_status},
 };
-use crate::{metrics::Metrics, source::ReportSink};
+use crate::source::ReportSink;
 
 /// Events.
 mod events;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::http::DaemonHealth;
+use telemetry::http::DaemonHealth;
 
 /// Every so many rounds the expensive checks are done as well.
 const THOROUGH: u32 = 10;

@@ -25,13 +25,13 @@ use std::{
 
 use address::claims::{AllocatorState, Backend, ClaimAllocator};
 use store::{InitialSync, StoreWriter, Stores, Trigger, records::Records, scope::Scope};
+use telemetry::{http::DaemonHealth, metrics::Metrics};
 use tokio::sync::{Notify, oneshot};
 
 pub use self::{
     pods::{Gate, Network, PodStatusWrite},
     write_queue::WriteQueue,
 };
-use crate::{http::DaemonHealth, metrics::Metrics};
 
 #[derive(Clone, Debug)]
 pub struct Options {

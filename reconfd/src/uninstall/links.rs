@@ -12,12 +12,11 @@ use node::{
 };
 use sandbox_record::RecordFolder;
 use store::{StoreWriter, scope::Scope};
+use telemetry::{http::DaemonHealth, metrics::Metrics};
 
 use super::UninstallConfig;
 use crate::{
     backfill::Backfill,
-    http::DaemonHealth,
-    metrics::Metrics,
     podconfig::{
         self, Addressing, NodeReconciler,
         networks::{Networks, NodeNetworks},

@@ -4,8 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use address::claims::Counts;
 use crds::{Reason, report::LinkState};
-use reconfd::{
-    controller,
+use telemetry::{
     http::Encode,
     metrics::{Metrics, Op},
 };

@@ -11,6 +11,7 @@ use node::{
     netlink::Error,
     sandbox::Sandbox,
 };
+use telemetry::metrics::{Metrics, Op};
 
 use super::{
     announcing::announce,
@@ -19,11 +20,8 @@ use super::{
     pod_links::PodLinks,
     saved::Saved,
 };
-use crate::{
-    metrics::{Metrics, Op},
-    podconfig::{
-        NodeReconciler, plan::Step, pod_schedule::PodSchedule, segments::ReconciledSegments,
-    },
+use crate::podconfig::{
+    NodeReconciler, plan::Step, pod_schedule::PodSchedule, segments::ReconciledSegments,
 };
 
 /// A planned pod whose unwanted links were deleted.

@@ -2,11 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
+use conditions::Revision;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::{conditions::Revision, podconfig::outcome::PresentFacts};
+use crate::podconfig::outcome::PresentFacts;
 
 fn at(seconds: u64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_millis(1_767_225_600_123 + seconds * 1000)

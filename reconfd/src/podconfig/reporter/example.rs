@@ -3,12 +3,10 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
 
+use conditions::Revision;
 use crds::{Reason, report::LinkState};
 
-use crate::{
-    conditions::Revision,
-    podconfig::outcome::{LinkOutcome, LocalPod, PodOutcome, PresentFacts},
-};
+use crate::podconfig::outcome::{LinkOutcome, LocalPod, PodOutcome, PresentFacts};
 
 /// A link that is present with these addresses, if it is ready.
 pub fn link(name: &str, state: LinkState, reason: Reason, addresses: &[&str]) -> LinkOutcome {

@@ -23,9 +23,8 @@ use kubeio::{
     client::error_text,
 };
 use store::Pod;
+use telemetry::metrics::Metrics;
 use tokio::{sync::Notify, time::sleep_until};
-
-use crate::metrics::Metrics;
 
 /// Number of concurrent operations.
 const MAX_CONCURRENT: usize = 16;

@@ -13,9 +13,9 @@ use kubeio::{
     watch::{ObjectEvent, ObjectKey, Watch, WatchUpdate},
 };
 use store::Stores;
+use telemetry::metrics::Metrics;
 
 use super::{reports::NODE_FIELD, write_queue::WriteQueue};
-use crate::metrics::Metrics;
 use crds::PodReport;
 use futures::{StreamExt as _, stream};
 use kube::{Api, Client, core::DeserializeGuard, runtime::watcher::Config};

@@ -9,6 +9,7 @@ use kubeio::{
     write_error::WriteError,
 };
 use store::Stores;
+use telemetry::metrics::Metrics;
 use tokio::time::sleep;
 use workqueue::{Attempts, Backoff};
 
@@ -16,7 +17,6 @@ use super::{
     pods, reports,
     write_queue::{ReportWrite, WriteQueue, WriteRequest},
 };
-use crate::metrics::Metrics;
 
 /// Number of concurrent writes.
 const MAX_CONCURRENT: usize = 8;

@@ -12,6 +12,7 @@ use k8s_openapi::api::core::v1::Node;
 use kube::{Api, Client, core::PartialObjectMeta};
 use kubeio::{client, deadline::until, events::Events};
 use store::{StoreWriter, Trigger};
+use telemetry::{http::DaemonHealth, metrics::Metrics};
 use tokio::{
     sync::{Notify, oneshot},
     time::{sleep, timeout},
@@ -22,7 +23,6 @@ use super::{
     stores::StoreUpdater, watch_state::WatchStates, watches::DaemonWatches,
     write_queue::WriteQueue,
 };
-use crate::{http::DaemonHealth, metrics::Metrics};
 
 /// Interval between attempts of the startup checks.
 const RETRY_INTERVAL: Duration = Duration::from_secs(2);

@@ -13,9 +13,9 @@ use store::{
     Trigger,
     kinds::{ObjectKind, WatchId},
 };
+use telemetry::metrics::Metrics;
 
 use super::{stores::StoreUpdater, watches::DaemonUpdate};
-use crate::metrics::Metrics;
 
 /// Without these, no new address is allocated, and everything else goes on.
 const OPTIONAL: [ObjectKind; 2] = [ObjectKind::ReservedNetworks, ObjectKind::AddressClaim];

@@ -4,6 +4,8 @@
 use std::time::SystemTime;
 
 use anyhow::Context as _;
+use conditions::podconfig;
+use controller::apply;
 use crds::{PodConfig, PodConfigStatus};
 use kube::{
     Client, ResourceExt as _,
@@ -11,7 +13,6 @@ use kube::{
 };
 
 use super::{LinkPolicy, UninstallConfig, served_apis};
-use crate::{conditions::podconfig, controller::apply};
 
 pub async fn write(config: &UninstallConfig, client: &Client) -> anyhow::Result<()> {
     let mut written = 0;

@@ -5,7 +5,7 @@ use std::{
     time::Instant,
 };
 
-use crate::http::{HealthCheck, check_heartbeat};
+use telemetry::http::{HealthCheck, check_heartbeat};
 
 /// Shared health state.
 #[derive(Clone, Debug)]
@@ -58,7 +58,7 @@ impl HealthCheck for Health {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::http::HEARTBEAT_TIMEOUT;
+    use telemetry::http::HEARTBEAT_TIMEOUT;
 
     #[test]
     fn it_is_ready_when_nothing_is_missing() {

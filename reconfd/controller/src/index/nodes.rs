@@ -1,7 +1,7 @@
 //! Pure: pods, and nodes that appear, disappear or become unreachable.
 
 use super::ClusterIndex;
-use crate::controller::{
+use crate::{
     objects::{NodeInfo, PodInfo},
     reconcile_key::Requeue,
 };

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use crate::controller::{
+use crate::{
     action::Action,
     objects::ClaimInfo,
     reconcile_key::{Delay, ReconcileKey, Requeue},

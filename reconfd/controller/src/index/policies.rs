@@ -4,7 +4,7 @@ use crds::PodConfigPolicy;
 use store::kinds::ObjectKind;
 
 use super::{ClusterIndex, Read};
-use crate::controller::{
+use crate::{
     action::Action,
     reconcile_key::{Delay, ReconcileKey, Requeue},
 };

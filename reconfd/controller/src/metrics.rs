@@ -4,6 +4,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use crds::reserved::{ReadState, ReservedNetwork, SourceState};
+use telemetry::{http::Encode, metrics::set};
 
 use address::sources::ALL;
 use prometheus_client::{
@@ -18,8 +19,6 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 use store::kinds::ObjectKind;
-
-use crate::{http::Encode, metrics::set};
 
 const OK: &str = "ok";
 const FAILED: &str = "failed";

@@ -6,15 +6,15 @@ use std::{
     time::SystemTime,
 };
 
+use conditions::{
+    Trouble,
+    podconfig::{self, LinkStatus, Tally},
+};
 use crds::{PodConfig, PodConfigStatus, Reason, report::LinkState};
 
 use super::{
     objects::{PodInfo, ReportInfo, ReportedLink},
     reconcile_key::Delay,
-};
-use crate::conditions::{
-    Trouble,
-    podconfig::{self, LinkStatus, Tally},
 };
 
 /// State of one selected pod.

@@ -436,7 +436,7 @@ fn serves(fixture: &mut Fixture, installation: &str, except: &[&str], since: u64
         serves: Some(store::scope::precedence::serves(
             &scope,
             None,
-            &crate::conditions::time(at(since)),
+            &conditions::time(at(since)),
         )),
         ..ReservedNetworksSpec::default()
     };

@@ -7,7 +7,7 @@ use crds::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::merge::DatedNetworks;
-use crate::controller::packing;
+use crate::packing;
 
 /// Lists of networks by number.
 pub type NetworkLists = packing::Lists<ReservedNetwork>;

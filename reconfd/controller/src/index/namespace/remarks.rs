@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::NamespaceState;
-use crate::controller::{
+use crate::{
     index::{bridges, config::ConfigState},
     reconcile_key::{Delay, ReconcileKey, Requeue},
 };

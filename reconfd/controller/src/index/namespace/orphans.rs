@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::NamespaceState;
-use crate::controller::{
+use crate::{
     action::{Action, OrphanReport},
     gc::is_orphan,
     reconcile_key::{Delay, ReconcileKey, Requeue},

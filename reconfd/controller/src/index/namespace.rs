@@ -13,7 +13,7 @@ use crds::{
 use store::kinds::ObjectKind;
 
 use super::{Read, config::ConfigState, ranges::ClaimedAddresses};
-use crate::controller::{
+use crate::{
     action::Action,
     allowance::effective,
     objects::{PodInfo, ReportInfo},

@@ -6,7 +6,7 @@ use crds::{PodConfigStatus, Reason, report::LinkState};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::controller::{objects::ReportedLink, reconcile_key::SegmentKey};
+use crate::{objects::ReportedLink, reconcile_key::SegmentKey};
 
 /// Allowances, slices and policy use.
 mod objects;

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 use crds::{Peer, peers::MOST_PEERS};
 
-use crate::controller::{packing, reconcile_key::SegmentKey};
+use crate::{packing, reconcile_key::SegmentKey};
 
 /// Slices by number.
 pub type Slices = packing::Lists<Peer>;

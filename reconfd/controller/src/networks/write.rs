@@ -14,7 +14,7 @@ use kubeio::{
 };
 use serde_json::json;
 
-use crate::controller::{apply::FIELD_MANAGER, metrics::Metrics};
+use crate::{apply::FIELD_MANAGER, metrics::Metrics};
 
 const KIND: &str = "ReservedNetworks";
 

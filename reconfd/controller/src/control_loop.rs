@@ -1,15 +1,12 @@
-//! The cluster controller. Reconciles what needs more than one node: PodConfig status, PodConfigAllowances,
-//! PeerSlices, policy usage and orphaned objects. All of its state is rebuilt from watches, and no node
-//! blocks on it.
+//! The loop of the controller: watch events update the index, due keys become actions, and actions are written with
+//! bounded concurrency.
 
 use std::{
     collections::BTreeMap,
-    future::pending,
     pin::Pin,
     time::{Duration, Instant, SystemTime},
 };
 
-use anyhow::Context as _;
 use crds::Reason;
 use futures::{
     FutureExt as _, StreamExt as _,
@@ -18,54 +15,22 @@ use futures::{
 };
 use kube::Client;
 use kubeio::{
-    api_writer::InFlight, client, sync_state::SyncState, watch::WatchUpdate,
-    write_error::WriteError,
+    api_writer::InFlight, sync_state::SyncState, watch::WatchUpdate, write_error::WriteError,
 };
 use store::kinds::{ObjectKind, WatchId};
-use tokio::{
-    net::TcpListener,
-    signal::unix::{SignalKind, signal},
-    time::{sleep_until, timeout},
-};
+use tokio::time::{sleep_until, timeout};
 use workqueue::{Backoff, Outcome, WorkQueue};
 
-use crate::{args::Listen, cli::ControllerConfig, http};
-
-/// Actions to be written to the API.
-mod action;
-/// Computes the PodConfigAllowance of a namespace.
-mod allowance;
-/// Applies actions to the API.
-pub mod apply;
-/// Finds orphaned PodReports.
-mod gc;
-/// Liveness and readiness.
-mod health;
-/// In-memory index of all watched objects.
-mod index;
-/// Metrics of the controller.
-pub mod metrics;
-/// Publishes the reserved networks of the cluster.
-mod networks;
-/// Projections of the watched objects.
-mod objects;
-/// Packs entries into objects of bounded size.
-mod packing;
-/// Tunnel endpoints and the peers derived from them.
-mod peers;
-/// Keys of the work queue.
-mod reconcile_key;
-/// Aggregates pod states into the status of a PodConfig.
-mod status_summary;
-/// The watches.
-mod watches;
-use action::Action;
-use apply::apply;
-use health::Health;
-use index::{ClusterIndex, ObjectChange};
-use metrics::Metrics;
-use reconcile_key::{Delay, MIN_INTERVAL, ReconcileKey, Requeue};
-use watches::{WatchMessage, are_synced, message_with_advice, unsynced, watches};
+use crate::{
+    action::Action,
+    apply::apply,
+    config::ControllerConfig,
+    health::Health,
+    index::{ClusterIndex, ObjectChange},
+    metrics::Metrics,
+    reconcile_key::{Delay, MIN_INTERVAL, ReconcileKey, Requeue},
+    watches::{WatchMessage, are_synced, message_with_advice, unsynced, watches},
+};
 
 /// Maximum number of concurrent writes.
 const MAX_CONCURRENT_WRITES: usize = 16;
@@ -76,74 +41,7 @@ const HEARTBEAT: Duration = Duration::from_secs(5);
 /// Grace period for writes in flight at shutdown.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
 
-/// Runs until SIGTERM or SIGINT. Written objects stay.
-pub fn run(config: &ControllerConfig) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    runtime.block_on(async {
-        let (metrics, health) = (Metrics::default(), Health::new("no API server yet"));
-        let stop = std::pin::pin!(stop()?);
-        serve_http(config.listen.at, health.clone(), metrics.clone()).await?;
-        tracing::info!(installation = config.installation.name, scope = %config.scope, "starting the controller");
-        control(config, health, metrics, stop).await
-    })
-}
-
-fn stop() -> anyhow::Result<impl Future<Output = ()>> {
-    let (mut terminate, mut interrupt) = (
-        signal(SignalKind::terminate())?,
-        signal(SignalKind::interrupt())?,
-    );
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => tracing::info!("SIGTERM: shutting down"),
-            _ = interrupt.recv() => tracing::info!("SIGINT: shutting down"),
-        }
-    })
-}
-
-/// Serves probes and metrics until the process exits.
-async fn serve_http(listen: Listen, health: Health, metrics: Metrics) -> anyhow::Result<()> {
-    if let Listen::At(address) = listen {
-        let listener = TcpListener::bind(address)
-            .await
-            .with_context(|| format!("listen on {address}"))?;
-        tokio::spawn(http::serve(listener, health, metrics, pending()));
-    }
-    Ok(())
-}
-
-async fn control(
-    config: &ControllerConfig,
-    health: Health,
-    metrics: Metrics,
-    mut stop: Pin<&mut impl Future<Output = ()>>,
-) -> anyhow::Result<()> {
-    let client = client::connect().await?;
-    let mut last = String::new();
-    let waiting = |why: &str| {
-        if why != last {
-            tracing::warn!("{why}");
-            last = why.to_owned();
-        }
-        health.beat(Some(why.to_owned()));
-    };
-    tokio::select! {
-        checked = client::check_version(&client, waiting) => checked?,
-        () = &mut stop => return Ok(()),
-    }
-    let (installation, scope) = (&config.installation.name, &config.scope);
-    let networks = networks::publish(client.clone(), installation, scope, metrics.clone());
-    let controller = Controller::new(client, config, health, metrics);
-    tokio::select! {
-        () = controller.run(stop) => (),
-        () = networks => (),
-    }
-    Ok(())
-}
-
-struct Controller {
+pub struct Controller {
     client: Client,
     watches: SelectAll<BoxStream<'static, WatchMessage>>,
     sync_state: SyncState<WatchId>,
@@ -168,7 +66,12 @@ struct Attempt {
 }
 
 impl Controller {
-    fn new(client: Client, config: &ControllerConfig, health: Health, metrics: Metrics) -> Self {
+    pub fn new(
+        client: Client,
+        config: &ControllerConfig,
+        health: Health,
+        metrics: Metrics,
+    ) -> Self {
         let (ids, watches) = watches(&client, &config.scope);
         Self {
             client,
@@ -184,7 +87,7 @@ impl Controller {
         }
     }
 
-    async fn run(mut self, mut stop: Pin<&mut impl Future<Output = ()>>) {
+    pub async fn run(mut self, mut stop: Pin<&mut impl Future<Output = ()>>) {
         loop {
             let wake_at = self.next_wakeup();
             tokio::select! {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use crds::{Peer, PeerSliceSpec, PodConfigPolicy, report::Tunnel};
 
 use super::NamespaceState;
-use crate::controller::{
+use crate::{
     action::Action,
     peers::{self, packing},
     reconcile_key::{Delay, ReconcileKey, Requeue, SegmentKey},

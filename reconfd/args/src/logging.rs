@@ -6,13 +6,15 @@ use clap::{Args, ValueEnum};
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 /// Targets of the program's own crates.
-const OWN_TARGETS: [&str; 6] = [
+const OWN_TARGETS: [&str; 8] = [
     "reconfd",
     "address",
+    "controller",
     "dirwatch",
     "kubeio",
     "manifests",
     "node",
+    "telemetry",
 ];
 
 /// Targets of dependencies that write to this log.
@@ -115,11 +117,11 @@ mod tests {
 
     #[test]
     fn every_crate_that_logs_is_a_target() {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
         let folders = fs::read_dir(root).unwrap().map(|entry| entry.unwrap());
         let logging = folders.filter(|folder| {
             let manifest = fs::read_to_string(folder.path().join("Cargo.toml"));
-            manifest.is_ok_and(|text| text.contains("\ntracing"))
+            manifest.is_ok_and(|text| text.contains("\ntracing."))
         });
         let mut logging: BTreeSet<String> = logging
             .map(|folder| folder.file_name().into_string().unwrap())
@@ -135,7 +137,7 @@ mod tests {
             "DEBUG",
             "off",
             "3",
-            "info,reconfd::controller=debug",
+            "info,controller=debug",
             "warn,kube_client=trace",
             "reconfd[{pod=web-0}]=debug",
         ] {

@@ -2,6 +2,11 @@
 
 use std::{collections::BTreeSet, net::IpAddr, time::SystemTime};
 
+use conditions::{
+    ADDRESS_CONFLICT, Revision, Trouble,
+    near_miss::{Labels, near_miss},
+    podconfig,
+};
 use crds::{PodConfig, PodConfigSpec, PodConfigStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::core::{Selector, SelectorExt};
@@ -12,16 +17,9 @@ use super::{
     ranges::{self, ClaimedAddresses, RequestedRange},
 };
 use crate::{
-    conditions::{
-        ADDRESS_CONFLICT, Revision, Trouble,
-        near_miss::{Labels, near_miss},
-        podconfig,
-    },
-    controller::{
-        objects::{PodInfo, ReportInfo},
-        reconcile_key::SegmentKey,
-        status_summary::{self, PodState, StatusSummary},
-    },
+    objects::{PodInfo, ReportInfo},
+    reconcile_key::SegmentKey,
+    status_summary::{self, PodState, StatusSummary},
 };
 
 /// A PodConfig with the state of its selected pods.
