@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Cidr, InterfaceAddress, Mac, Reason, shape};
 
+/// `cni`: links that CNI plugins make.
+pub mod cni;
 /// `ipam`: address allocation.
 pub mod ipam;
 /// `vlan`: 802.1Q.
@@ -19,6 +21,7 @@ pub mod vlan;
 /// `vxlan`: tunnels.
 pub mod vxlan;
 
+pub use cni::{Check, Cni};
 pub use ipam::{Ipam, Range};
 pub use vlan::{Mode, Vlan};
 pub use vxlan::{AutoPeers, Peers, Vxlan};
@@ -128,8 +131,12 @@ const VIA_IS_NEAR: &str = "!has(self.routes) || has(self.veth) && has(self.veth.
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = shape::rules(&[
     (
-        "[has(self.veth), has(self.vlan), has(self.vxlan)].exists_one(kind, kind)",
-        "a link has exactly one kind: veth, vlan or vxlan",
+        "[has(self.veth), has(self.vlan), has(self.vxlan), has(self.cni)].exists_one(kind, kind)",
+        "a link has exactly one kind: veth, vlan, vxlan or cni",
+    ),
+    (
+        "!has(self.cni) || !has(self.mtu) && !has(self.ipam) && !has(self.routes) && !has(self.slaac)",
+        "mtu, ipam, routes and slaac of a cni link are up to its plugins; write them in the network configuration",
     ),
     (
         "!has(self.vlan) || !has(self.vlan.parentLink) || self.vlan.parentLink != self.name",
@@ -183,6 +190,10 @@ pub struct Link {
     /// A VXLAN tunnel to other nodes, or over a link in the pod.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vxlan: Option<Vxlan>,
+    /// A link that CNI plugins of the node make, by a NetworkAttachmentDefinition or a configuration. `mac` and
+    /// `addresses` are asked of plugins that have the capabilities `mac` and `ips`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cni: Option<Cni>,
     /// MTU in bytes: 68 to 65535, with IPv6 at least 1280. Default: follows the MTU of the underlying device; 1500
     /// without one. The MTU of a vxlan is 50 bytes less than that of its underlay, over IPv6 70.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -12,10 +12,13 @@ use crate::{Cidr, shape};
 
 /// Rules for addresses.
 pub mod address;
+/// Rules for cni.
+pub mod cni;
 /// Rules for vlan and vxlan.
 pub mod segment;
 
 pub use address::{MayOverlap, OnConflict};
+pub use cni::{CniRule, DefinitionRule, Inline, PluginRule};
 pub use segment::{IdRange, PortRange, Sharing, Unfiltered, VlanRule, VniRange, VxlanRule};
 
 /// The selected namespaces, what their links may use, and limits.
@@ -95,8 +98,8 @@ pub struct PodConfigPolicyStatus {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = shape::rules(&[(
-    "[has(self.veth), has(self.vlan), has(self.vxlan)].exists(kind, kind)",
-    "a rule without a kind of link allows nothing; add veth, vlan or vxlan",
+    "[has(self.veth), has(self.vlan), has(self.vxlan), has(self.cni)].exists(kind, kind)",
+    "a rule without a kind of link allows nothing; add veth, vlan, vxlan or cni",
 )])))]
 pub struct Rule {
     /// Allows veths to the listed places. Default: no veth.
@@ -108,6 +111,9 @@ pub struct Rule {
     /// Allows the vxlans that it describes. Default: no vxlan.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vxlan: Option<VxlanRule>,
+    /// Allows links of the CNI plugins and definitions that it describes. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cni: Option<CniRule>,
     /// Networks that must contain the addresses and ranges of the link, at most 16. Default: no address.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "atomic"))]

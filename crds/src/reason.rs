@@ -84,6 +84,26 @@ pub enum Reason {
     SwitchUnpinned,
     /// The kernel refused an operation.
     KernelRefused,
+    /// A CNI plugin returned an error.
+    PluginFailed,
+    /// A CNI plugin or its chain took too long and was ended.
+    PluginTimeout,
+    /// The node has no such CNI plugin, or its list does not name it.
+    PluginNotFound,
+    /// A CNI plugin says that it is not available yet.
+    PluginNotAvailable,
+    /// The result of a CNI plugin is not valid, or not what the link asks for.
+    ResultInvalid,
+    /// The NetworkAttachmentDefinition does not exist.
+    DefinitionNotFound,
+    /// The network configuration is not valid.
+    DefinitionInvalid,
+    /// The NetworkAttachmentDefinition has changed since the link was attached.
+    DefinitionChanged,
+    /// A CNI plugin could not undo the link; it is tried again.
+    DetachIncomplete,
+    /// A CNI plugin reports that the link is no longer as it made it.
+    Drifted,
     /// The pod may administer the node's network, and a policy denies links to such pods.
     NetAdminPod,
     /// The pod uses the host network, or its runtime would not expose the link to it.
@@ -106,7 +126,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of the list.
-    pub const ALL: [Self; 47] = [
+    pub const ALL: [Self; 57] = [
         Self::LinkReady,
         Self::AllPodsConfigured,
         Self::NoPodsSelected,
@@ -145,6 +165,16 @@ impl Reason {
         Self::BackingOff,
         Self::SwitchUnpinned,
         Self::KernelRefused,
+        Self::PluginFailed,
+        Self::PluginTimeout,
+        Self::PluginNotFound,
+        Self::PluginNotAvailable,
+        Self::ResultInvalid,
+        Self::DefinitionNotFound,
+        Self::DefinitionInvalid,
+        Self::DefinitionChanged,
+        Self::DetachIncomplete,
+        Self::Drifted,
         Self::NetAdminPod,
         Self::Unsupported,
         Self::NotSelected,
@@ -197,6 +227,16 @@ impl Reason {
             Self::BackingOff => "BackingOff",
             Self::SwitchUnpinned => "SwitchUnpinned",
             Self::KernelRefused => "KernelRefused",
+            Self::PluginFailed => "PluginFailed",
+            Self::PluginTimeout => "PluginTimeout",
+            Self::PluginNotFound => "PluginNotFound",
+            Self::PluginNotAvailable => "PluginNotAvailable",
+            Self::ResultInvalid => "ResultInvalid",
+            Self::DefinitionNotFound => "DefinitionNotFound",
+            Self::DefinitionInvalid => "DefinitionInvalid",
+            Self::DefinitionChanged => "DefinitionChanged",
+            Self::DetachIncomplete => "DetachIncomplete",
+            Self::Drifted => "Drifted",
             Self::NetAdminPod => "NetAdminPod",
             Self::Unsupported => "Unsupported",
             Self::NotSelected => "NotSelected",

@@ -11,6 +11,12 @@ const INTERFACE: (&str, &str) = (
     "an interface name has only letters, digits, '.', '_' and '-', and starts with none of '.' and '-'",
 );
 
+/// What a key of `args.cni` may be.
+const CNI_ARG: (&str, &str) = (
+    "self.matches('^[A-Za-z0-9_.-]{1,63}$')",
+    "a key has 1 to 63 letters, digits, '.', '_' and '-'",
+);
+
 /// CEL rules with the message of each, as `x-kubernetes-validations` wants them.
 pub(crate) fn rules(rules: &[(&str, &str)]) -> Value {
     rules
@@ -156,6 +162,98 @@ pub(crate) fn peer_addresses(generator: &mut SchemaGenerator) -> Schema {
             "self.all(peer, peer.contains(':') == self[0].contains(':'))",
             "the peers of one tunnel are of one family: all IPv4 or all IPv6",
         )]),
+    })
+}
+
+/// A reference to a NetworkAttachmentDefinition.
+pub(crate) fn definition_reference(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "string", "minLength": 1, "maxLength": 127,
+        "x-kubernetes-validations": rules(&[(
+            "self.matches('^([a-z0-9]([-a-z0-9]*[a-z0-9])?/)?[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')",
+            "write the definition as name or namespace/name, such as networks/fast",
+        )]),
+    })
+}
+
+/// A DNS label.
+pub(crate) fn dns_label(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "string", "minLength": 1, "maxLength": 63,
+        "x-kubernetes-validations": rules(&[(
+            "self.matches('^[a-z0-9]([a-z0-9-]*[a-z0-9])?$')",
+            "a namespace has only lower-case letters, digits and '-', and starts and ends with no '-'",
+        )]),
+    })
+}
+
+/// Names of NetworkAttachmentDefinitions.
+pub(crate) fn definition_names(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array", "minItems": 1, "maxItems": 64, "x-kubernetes-list-type": "set",
+        "items": {
+            "type": "string", "minLength": 1, "maxLength": 63,
+            "x-kubernetes-validations": rules(&[(
+                "self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')",
+                "write the name of a NetworkAttachmentDefinition, such as fast",
+            )]),
+        },
+    })
+}
+
+/// The type of a CNI plugin: a plain file name.
+pub(crate) fn plugin_type(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "string", "minLength": 1, "maxLength": 63,
+        "x-kubernetes-validations": rules(&[(
+            "self.matches('^[A-Za-z0-9][A-Za-z0-9_.-]*$')",
+            "write the file name of a plugin, such as macvlan",
+        )]),
+    })
+}
+
+/// Settings of a plugin, each with its allowed values.
+pub(crate) fn plugin_keys(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object", "maxProperties": 16,
+        "additionalProperties": {
+            "type": "array", "minItems": 1, "maxItems": 64,
+            "items": {"type": "string", "maxLength": 253},
+        },
+    })
+}
+
+/// Keys of `args.cni`. The characters that separate pairs of `CNI_ARGS` are in none.
+pub(crate) fn cni_arg_names(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array", "maxItems": 16, "x-kubernetes-list-type": "set",
+        "items": {
+            "type": "string", "minLength": 1, "maxLength": 63,
+            "x-kubernetes-validations": rules(&[CNI_ARG]),
+        },
+    })
+}
+
+/// Values of `args.cni`.
+pub(crate) fn cni_args(_: &mut SchemaGenerator) -> Schema {
+    let (rule, message) = (
+        format!("self.all(key, {})", CNI_ARG.0.replace("self", "key")),
+        CNI_ARG.1,
+    );
+    json_schema!({
+        "type": "object", "maxProperties": 16,
+        "additionalProperties": {"type": "string", "maxLength": 253},
+        "x-kubernetes-validations": rules(&[(&rule, message)]),
+    })
+}
+
+/// An address of the node.
+pub(crate) fn host_address(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "string", "maxLength": 39,
+        "x-kubernetes-validations": rules(&[
+            ("isIP(self)", "write one IP address with no prefix length, such as 192.0.2.10"),
+        ]),
     })
 }
 

@@ -8,6 +8,8 @@
 pub mod acd;
 /// Last applied state per pod, and its repair backoff.
 pub mod applied;
+/// Links that CNI plugins make.
+mod attachments;
 /// Why a link is not as desired.
 pub mod cause;
 /// Deletion of all links.

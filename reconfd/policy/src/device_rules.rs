@@ -134,7 +134,7 @@ fn with_distance(objections: Vec<String>) -> Objections {
     (u8::from(!objections.is_empty()), objections)
 }
 
-fn span(min: i32, max: i32) -> String {
+pub(super) fn span(min: i32, max: i32) -> String {
     match min == max {
         true => min.to_string(),
         false => format!("{min}-{max}"),

@@ -16,6 +16,8 @@ use address::reserved::Reserved;
 
 /// Whether admission can evaluate a set of rules.
 pub mod admission_cost;
+/// Checks of a cni link against one rule.
+mod cni_rule;
 /// Checks of a vlan or vxlan against one rule.
 mod device_rules;
 /// What an allowed link may do.
@@ -24,6 +26,7 @@ mod permit;
 pub mod requested;
 /// Checks of a link against one rule.
 mod rule_check;
+pub use cni_rule::AttachmentGrant;
 pub use permit::{Grant, Permit};
 use requested::RequestedLink;
 use rule_check::RuleCheck;
@@ -110,8 +113,12 @@ pub fn selector(selector: &LabelSelector) -> Result<Selector, String> {
     Selector::try_from(selector.clone()).map_err(|error| error.to_string())
 }
 
-/// Evaluates a link by the policies that select its namespace: one rule must allow all of it.
-pub fn evaluate(link: &Link, policies: &[&PodConfigPolicy]) -> Result<Permit, Rejection> {
+/// Evaluates a link of a PodConfig in `namespace` by the policies that select it: one rule must allow all of it.
+pub fn evaluate(
+    link: &Link,
+    namespace: &str,
+    policies: &[&PodConfigPolicy],
+) -> Result<Permit, Rejection> {
     let refused = |reason, message| Rejection {
         reason,
         message: bounded(message),
@@ -124,7 +131,7 @@ pub fn evaluate(link: &Link, policies: &[&PodConfigPolicy]) -> Result<Permit, Re
     let mut allowing = Vec::new();
     let mut nearest: Option<(RuleCheck, &PodConfigPolicy, usize)> = None;
     for (policy, number, rule) in rules(policies) {
-        let check = RuleCheck::of(link, requested, rule);
+        let check = RuleCheck::of(link, namespace, requested, rule);
         if check.objections.is_empty() {
             allowing.push(rule);
         } else if nearest
@@ -135,7 +142,7 @@ pub fn evaluate(link: &Link, policies: &[&PodConfigPolicy]) -> Result<Permit, Re
         }
     }
     if !allowing.is_empty() {
-        return Ok(Permit::of(requested, &allowing));
+        return Ok(Permit::of(requested, namespace, &allowing));
     }
     let message = nearest.map_or_else(
         || {

@@ -3,7 +3,10 @@
 use crds::policy::{Macs, MayOverlap, Rule, Sharing, Unfiltered};
 use ipnetwork::IpNetwork;
 
-use super::requested::{ParentRef, RequestedLink};
+use super::{
+    cni_rule::AttachmentGrant,
+    requested::{ParentRef, RequestedLink},
+};
 
 /// The permissions of an allowed link, beyond its existence.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -17,6 +20,8 @@ pub struct Permit {
     pub sources: Vec<Vec<IpNetwork>>,
     /// What the link may overlap, by each of the same rules.
     pub overlaps: Vec<Vec<MayOverlap>>,
+    /// What an attachment may be, by each of the same rules; empty for other links.
+    pub attachments: Vec<AttachmentGrant>,
 }
 
 /// What one rule permits a segment.
@@ -31,7 +36,7 @@ pub struct Grant {
 }
 
 impl Permit {
-    pub(super) fn of(requested: RequestedLink<'_>, allowing: &[&Rule]) -> Self {
+    pub(super) fn of(requested: RequestedLink<'_>, namespace: &str, allowing: &[&Rule]) -> Self {
         let tunnels = allowing.iter().filter_map(|rule| rule.vxlan.as_ref());
         let sources = tunnels.map(|rule| rule.peers.iter().map(|peer| peer.network()).collect());
         Self {
@@ -45,6 +50,13 @@ impl Permit {
                 .iter()
                 .map(|rule| rule.may_overlap.clone())
                 .collect(),
+            attachments: match requested {
+                RequestedLink::Cni(_, source) => allowing
+                    .iter()
+                    .filter_map(|rule| AttachmentGrant::of(source, namespace, rule))
+                    .collect(),
+                _ => Vec::new(),
+            },
         }
     }
 
@@ -52,6 +64,7 @@ impl Permit {
     pub fn restrict_to_rule(&mut self, number: usize) {
         self.grants = self.grants.get(number).copied().into_iter().collect();
         self.sources = self.sources.get(number).cloned().into_iter().collect();
+        self.attachments = self.attachments.get(number).cloned().into_iter().collect();
         self.overlaps = self.overlaps.get(number).cloned().into_iter().collect();
     }
 

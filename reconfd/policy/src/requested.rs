@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crds::podconfig::{Link, Mode, Veth, Vlan, Vxlan};
+use crds::podconfig::{Cni, Link, Mode, Veth, Vlan, Vxlan};
 
 /// The one kind that a link specifies.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -10,6 +10,19 @@ pub enum RequestedLink<'a> {
     Veth(VethPlace<'a>),
     Vlan(&'a Vlan, ParentRef<'a>),
     Vxlan(&'a Vxlan, ParentRef<'a>, RequestedPeers<'a>),
+    Cni(&'a Cni, CniSource<'a>),
+}
+
+/// The requested configuration of CNI plugins: exactly one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CniSource<'a> {
+    /// A NetworkAttachmentDefinition; without a namespace one of the PodConfig's own.
+    Definition {
+        namespace: Option<&'a str>,
+        name: &'a str,
+    },
+    /// The text of a configuration.
+    Inline(&'a str),
 }
 
 /// The requested place of a veth's host end: exactly one.
@@ -41,25 +54,44 @@ pub enum RequestedPeers<'a> {
 impl<'a> RequestedLink<'a> {
     /// The kind of a link, or what is invalid in it.
     pub fn of(link: &'a Link) -> Result<Self, String> {
-        match (&link.veth, &link.vlan, &link.vxlan) {
-            (Some(veth), None, None) => place(veth)
+        match (&link.veth, &link.vlan, &link.vxlan, &link.cni) {
+            (Some(veth), None, None, None) => place(veth)
                 .map(Self::Veth)
                 .map_err(|why| format!("veth {why}")),
-            (None, Some(vlan), None) => {
+            (None, Some(vlan), None, None) => {
                 let carrier = carrier(&vlan.parent, &vlan.parent_link, vlan.mode);
                 let carrier = carrier.ok_or("vlan needs one of parent and parentLink")?;
                 Ok(Self::Vlan(vlan, carrier))
             }
-            (None, None, Some(vxlan)) => {
+            (None, None, Some(vxlan), None) => {
                 let carrier = carrier(&vxlan.underlay, &vxlan.underlay_link, vxlan.mode);
                 let carrier = carrier.ok_or("vxlan needs one of underlay and underlayLink")?;
                 Ok(Self::Vxlan(vxlan, carrier, ends(vxlan, carrier)?))
             }
-            (None, None, None) => {
-                Err("the link has no kind; it needs veth, vlan or vxlan".to_owned())
+            (None, None, None, Some(cni)) => Ok(Self::Cni(cni, source(cni)?)),
+            (None, None, None, None) => {
+                Err("the link has no kind; it needs veth, vlan, vxlan or cni".to_owned())
             }
-            _ => Err("the link names more than one of veth, vlan and vxlan".to_owned()),
+            _ => Err("the link names more than one of veth, vlan, vxlan and cni".to_owned()),
         }
+    }
+}
+
+/// The one configuration of a cni link, or what is invalid in it.
+fn source(cni: &Cni) -> Result<CniSource<'_>, &'static str> {
+    match (&cni.network_attachment_definition, &cni.config) {
+        (Some(reference), None) => Ok(match reference.split_once('/') {
+            Some((namespace, name)) => CniSource::Definition {
+                namespace: Some(namespace),
+                name,
+            },
+            None => CniSource::Definition {
+                namespace: None,
+                name: reference,
+            },
+        }),
+        (None, Some(config)) => Ok(CniSource::Inline(config)),
+        _ => Err("cni needs one of networkAttachmentDefinition and config"),
     }
 }
 

@@ -10,6 +10,7 @@ use ipnetwork::IpNetwork;
 
 use super::{
     MAIN_TABLE, clipped,
+    cni_rule::against_cni,
     device_rules::{against_vlan, against_vxlan},
     escaped, listed, not_among,
     requested::{RequestedLink, VethPlace},
@@ -22,7 +23,7 @@ pub(super) struct RuleCheck {
 }
 
 impl RuleCheck {
-    pub fn of(link: &Link, requested: RequestedLink<'_>, rule: &Rule) -> Self {
+    pub fn of(link: &Link, namespace: &str, requested: RequestedLink<'_>, rule: &Rule) -> Self {
         let (off_place, mut objections) = match requested {
             RequestedLink::Veth(place) => match may_be_at(place, rule.veth.as_ref()) {
                 Ok(()) => (0, Vec::new()),
@@ -31,6 +32,9 @@ impl RuleCheck {
             RequestedLink::Vlan(vlan, carrier) => against_vlan(vlan, carrier, rule.vlan.as_ref()),
             RequestedLink::Vxlan(vxlan, carrier, ends) => {
                 against_vxlan(vxlan, carrier, ends, rule.vxlan.as_ref())
+            }
+            RequestedLink::Cni(cni, source) => {
+                against_cni(cni, source, namespace, rule.cni.as_ref())
             }
         };
         objections.extend(

@@ -4,6 +4,8 @@ use serde_json::{Value, json};
 
 use super::*;
 
+/// Links that CNI plugins make.
+mod cni;
 /// What a rule lets an allowed segment do.
 mod grants;
 /// What holds for any link and any rules.
@@ -32,7 +34,7 @@ fn blue(more: Value) -> Link {
 }
 
 fn check(link: &Link, allow: Value) -> Result<Permit, Rejection> {
-    evaluate(link, &[&rules(allow)])
+    evaluate(link, "tenant-a", &[&rules(allow)])
 }
 
 fn learning(link: &Link, allow: Value) -> Result<bool, Rejection> {
@@ -55,7 +57,9 @@ fn labels(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
 #[test]
 fn without_a_policy_there_is_no_link() {
     assert_eq!(
-        evaluate(&blue(json!({})), &[]).unwrap_err().reason,
+        evaluate(&blue(json!({})), "tenant-a", &[])
+            .unwrap_err()
+            .reason,
         Reason::NoPolicy
     );
 }
@@ -110,7 +114,7 @@ fn two_policies_do_not_add_up_to_one_rule_either() {
     let address = rules(json!([{"addresses": ["10.99.0.0/16"]}]));
     let requested = blue(json!({"addresses": ["10.99.0.10/24"]}));
     assert_eq!(
-        evaluate(&requested, &[&bridge, &address])
+        evaluate(&requested, "tenant-a", &[&bridge, &address])
             .unwrap_err()
             .reason,
         Reason::NotAllowed
@@ -121,7 +125,7 @@ fn two_policies_do_not_add_up_to_one_rule_either() {
 fn a_second_policy_may_allow_what_the_first_does_not() {
     let first = rules(json!([{"veth": {"routed": {}}}]));
     let second = rules(json!([{"veth": {"bridges": "Own"}}]));
-    assert!(evaluate(&blue(json!({})), &[&first, &second]).is_ok());
+    assert!(evaluate(&blue(json!({})), "tenant-a", &[&first, &second]).is_ok());
 }
 
 #[test]

@@ -19,6 +19,9 @@ use super::{
     segments::Member,
 };
 
+/// Links that CNI plugins make.
+mod attachment;
+pub use attachment::{CNI, ConfigurationSource, DesiredAttachment};
 /// Conversion of the API's link to the node's.
 mod convert;
 pub use convert::{link_of, ranges_of};
@@ -33,6 +36,8 @@ pub use spec_hash::spec_hash;
 pub struct Desired {
     /// In the order of the requests.
     pub granted: Vec<DesiredLink>,
+    /// In the order of the requests.
+    pub attachments: Vec<DesiredAttachment>,
     /// In the order of the requests.
     pub refused: Vec<LinkOutcome>,
     /// Networks that the policies of the namespace reserve.
@@ -50,6 +55,14 @@ pub struct Desired {
     pub parents: Vec<String>,
     /// Log messages about invalid selectors of policies and PodConfigs.
     pub troubles: Vec<String>,
+}
+
+impl Desired {
+    /// The orders of the requests that are not refused.
+    pub fn kept_orders(&self) -> impl Iterator<Item = usize> {
+        let links = self.granted.iter().map(|granted| granted.order);
+        links.chain(self.attachments.iter().map(|attachment| attachment.order))
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,23 +133,17 @@ pub fn desired(
             .map(move |request| (*config, request))
     });
     for (order, (config, request)) in requests.enumerate() {
-        match evaluator.grant(config, request) {
-            Ok((link, permit, ranges)) => desired.granted.push(DesiredLink {
-                mark: mark(pod, config, &link, installation),
-                link,
-                podconfig: name_of(config).to_owned(),
-                revision: Revision::of(config),
-                member: member(config),
-                permit,
-                domain: request.domain().to_owned(),
-                ranges,
-                conflict: None,
-                suspended: None,
-                order,
-            }),
-            Err(rejection) => desired
-                .refused
-                .push(refused::outcome(config, request, rejection)),
+        let evaluated = match request.cni {
+            Some(_) => evaluator
+                .grant_attachment(config, request, order)
+                .map(|attachment| desired.attachments.push(attachment)),
+            None => evaluator
+                .grant_link(config, request, order)
+                .map(|link| desired.granted.push(link)),
+        };
+        if let Err(rejection) = evaluated {
+            let outcome = refused::outcome(config, request, rejection);
+            desired.refused.push(outcome);
         }
     }
     desired
@@ -196,7 +203,7 @@ pub fn is_device(request: &podconfig::Link) -> bool {
     use policy::requested::{ParentRef, RequestedLink};
     let carrier = match RequestedLink::of(request) {
         Ok(RequestedLink::Vlan(_, carrier) | RequestedLink::Vxlan(_, carrier, _)) => carrier,
-        Ok(RequestedLink::Veth(_)) | Err(_) => return false,
+        Ok(RequestedLink::Veth(_) | RequestedLink::Cni(..)) | Err(_) => return false,
     };
     !matches!(carrier, ParentRef::Node(_, podconfig::Mode::Shared))
 }
@@ -232,14 +239,15 @@ struct Evaluator<'a> {
 }
 
 impl<'a> Evaluator<'a> {
-    fn grant(
+    fn grant_link(
         &mut self,
         config: &'a PodConfig,
         request: &'a podconfig::Link,
-    ) -> Result<(Link, Permit, Vec<Range>), Rejection> {
+        order: usize,
+    ) -> Result<DesiredLink, Rejection> {
         self.name_is_free(config, request)?;
         refused::contained(self.pod, self.containing.as_deref())?;
-        let permit = policy::evaluate(request, &self.policies)?;
+        let permit = policy::evaluate(request, &self.pod.namespace, &self.policies)?;
         let ranges = ranges_of(request)?;
         let link = link_of(request, &permit, &self.pod.namespace, self.installation)?;
         let segment = segment(&link.kind);
@@ -249,7 +257,19 @@ impl<'a> Evaluator<'a> {
             self.segments.insert(segment, &request.name);
         }
         self.granted += 1;
-        Ok((link, permit, ranges))
+        Ok(DesiredLink {
+            mark: mark(self.pod, config, &link, self.installation),
+            link,
+            podconfig: name_of(config).to_owned(),
+            revision: Revision::of(config),
+            member: member(config),
+            permit,
+            domain: request.domain().to_owned(),
+            ranges,
+            conflict: None,
+            suspended: None,
+            order,
+        })
     }
 
     fn name_is_free(
@@ -335,7 +355,7 @@ fn segment(kind: &LinkKind) -> Option<String> {
     })
 }
 
-fn refuse(reason: Reason, message: String) -> Result<(), Rejection> {
+fn refuse<T>(reason: Reason, message: String) -> Result<T, Rejection> {
     Err(Rejection {
         reason,
         message: bounded(message),

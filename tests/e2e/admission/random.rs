@@ -258,7 +258,7 @@ fn an_api_server_and_the_nodes_judge_alike() {
         let said = tenant.says_of_all(&links);
         for (name, links) in &links {
             let wish: Link = serde_json::from_value(links[0].clone()).expect("a link");
-            let by_node = evaluate(&wish, &[&policy])
+            let by_node = evaluate(&wish, "tenant-a", &[&policy])
                 .map(|_| ())
                 .map_err(|refusal| refusal.message);
             assert_eq!(

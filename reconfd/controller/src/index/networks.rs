@@ -48,7 +48,7 @@ impl ReservedIndex {
         let namespace = config.metadata.namespace.as_deref().unwrap_or_default();
         let links = config.spec.links.iter();
         let messages = links.filter_map(|link| {
-            let permit = policy::evaluate(link, policies).ok()?;
+            let permit = policy::evaluate(link, namespace, policies).ok()?;
             let collision =
                 check_overlap(&reach(link, namespace), &reserved, &permit.overlaps).collision?;
             Some(format!("link {}: {collision}", policy::clipped(&link.name)))

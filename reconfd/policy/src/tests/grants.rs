@@ -152,7 +152,7 @@ fn frames_of_a_group_come_from_the_peers_of_the_first_rule_that_allows_it() {
         policy("a", json!({"namespaceSelector": {}, "allow": [first]})),
         policy("z", json!({"namespaceSelector": {}, "allow": [second]})),
     );
-    let permit = evaluate(&request, &[&a, &z]).unwrap();
+    let permit = evaluate(&request, "tenant-a", &[&a, &z]).unwrap();
     assert_eq!(permit.sources[0], networks(&["10.77.0.0/24", "fd77::/64"]));
 }
 

@@ -385,7 +385,7 @@ fn the_policy_among_the_samples_allows_the_links_among_them() {
         }
         let config: crds::PodConfig = serde_saphyr::from_str(&read(path.clone())).unwrap();
         for link in &config.spec.links {
-            if let Err(rejection) = evaluate(link, &[&policy]) {
+            if let Err(rejection) = evaluate(link, "tenant-a", &[&policy]) {
                 panic!("{path:?}: {}: {}", link.name, rejection.message);
             }
             links += 1;

@@ -93,6 +93,7 @@ fn kind(
             (carrier, Data::Vlan(id))
         }
         RequestedLink::Vxlan(vxlan, carrier, ends) => (carrier, Data::Vxlan(tunnel(vxlan, ends)?)),
+        RequestedLink::Cni(..) => return Err("a cni link is made by its plugins".to_owned()),
     };
     let segment = |parent: &str| Segment {
         name: segment_name(installation, &data, parent),

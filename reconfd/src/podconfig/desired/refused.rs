@@ -9,7 +9,7 @@ use store::pod::NetAdmin;
 
 use super::{
     super::outcome::{LinkOutcome, LocalPod},
-    Rejection, Revision, name_of, refuse,
+    CNI, Rejection, Revision, name_of, refuse,
 };
 
 /// Refuses a pod that may administer the node's network, if the named policy excludes such pods.
@@ -57,9 +57,10 @@ pub fn outcome(config: &PodConfig, request: &podconfig::Link, rejection: Rejecti
 
 /// The kind that is requested, as far as it can be determined.
 fn kind_of(request: &podconfig::Link) -> &'static str {
-    match (&request.vlan, &request.vxlan) {
-        (Some(_), _) => VLAN,
-        (_, Some(_)) => VXLAN,
-        (None, None) => VETH,
+    match (&request.vlan, &request.vxlan, &request.cni) {
+        (Some(_), ..) => VLAN,
+        (_, Some(_), _) => VXLAN,
+        (.., Some(_)) => CNI,
+        (None, None, None) => VETH,
     }
 }

@@ -452,3 +452,37 @@ fn a_policy_may_give_pods_that_administer_the_nodes_network_no_links() {
     }
     assert_eq!(granted(&asked(yes(), Value::Null)), [("data0", "a")]);
 }
+
+#[test]
+fn an_attachment_is_judged_counted_and_ordered_with_the_other_links() {
+    let links = json!([
+        {"name": "net1", "cni": {"networkAttachmentDefinition": "networks/fast"}},
+        {"name": "data0", "veth": {"bridge": "blue"}},
+        {"name": "net2", "cni": {"networkAttachmentDefinition": "networks/slow"}},
+    ]);
+    let configs = [config("a", 0, links)];
+    let mut policy = open(json!({})).as_ref().clone();
+    let rule = json!({"cni": {"definitions": [{"namespace": "networks", "names": ["fast"]}]}});
+    policy
+        .spec
+        .allow
+        .push(serde_json::from_value(rule).unwrap());
+    let wanted = desired(&pod(), 0, &configs, &[Arc::new(policy)], "default");
+    assert_eq!(granted(&wanted), [("data0", "a")]);
+    assert_eq!(refused(&wanted), [("net2", "a", Reason::NotAllowed)]);
+    assert_eq!(wanted.refused[0].kind, CNI);
+    let [attachment] = wanted.attachments.as_slice() else {
+        panic!("{:?}", wanted.attachments);
+    };
+    let source = ConfigurationSource::Definition {
+        namespace: "networks".into(),
+        name: "fast".into(),
+    };
+    assert_eq!(
+        (attachment.name.as_str(), &attachment.source),
+        ("net1", &source)
+    );
+    assert!(attachment.permit.attachments[0].trusted);
+    let kept: Vec<usize> = wanted.kept_orders().collect();
+    assert_eq!(kept, [1, 0]);
+}

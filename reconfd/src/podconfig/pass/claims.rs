@@ -255,7 +255,7 @@ fn names<'a>(links: impl Iterator<Item = &'a Link>) -> BTreeSet<String> {
 
 pub(super) fn refuse(desired: &mut Desired, refused: Vec<(usize, LinkOutcome)>) {
     let earlier = std::mem::take(&mut desired.refused);
-    desired.refused = outcomes::merge(earlier, refused, &desired.granted);
+    desired.refused = outcomes::merge(earlier, refused, desired.kept_orders());
 }
 
 /// What one of the rules that allow the whole link permits its device, including the sharing that

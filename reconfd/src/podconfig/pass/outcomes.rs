@@ -40,6 +40,7 @@ impl Applied {
             .granted
             .iter()
             .map(|granted| (granted.order, self.link_outcome(granted, changed)))
+            .chain(self.links.attachments.iter().cloned())
             .collect::<Vec<_>>();
         PodOutcome {
             pod: self.links.known.pod.clone(),
@@ -210,7 +211,12 @@ pub fn unrecorded(pod: LocalPod, desired: Desired, trouble: (Reason, String)) ->
         };
         (granted.order, waiting)
     });
-    let links = desired::in_order(links.collect::<Vec<_>>(), desired.refused);
+    let attachments = desired.attachments.iter().map(|attachment| {
+        let waiting = attachment.outcome(state_of(trouble.0), trouble.clone());
+        (attachment.order, waiting)
+    });
+    let links = links.chain(attachments).collect::<Vec<_>>();
+    let links = desired::in_order(links, desired.refused);
     PodOutcome {
         pod: Arc::new(pod),
         links,
@@ -229,20 +235,17 @@ fn state_of(trouble: Reason) -> LinkState {
     }
 }
 
-/// Merges later refusals with the earlier ones, in the order of the requests.
+/// Merges later refusals with the earlier ones, in the order of the requests. `kept`: the orders of links that are
+/// not refused.
 pub fn merge(
     earlier: Vec<LinkOutcome>,
     later: Vec<(usize, LinkOutcome)>,
-    granted: &[DesiredLink],
+    kept: impl Iterator<Item = usize>,
 ) -> Vec<LinkOutcome> {
     if later.is_empty() {
         return earlier;
     }
-    let taken: Vec<usize> = granted
-        .iter()
-        .map(|g| g.order)
-        .chain(later.iter().map(|(order, _)| *order))
-        .collect();
+    let taken: Vec<usize> = kept.chain(later.iter().map(|(order, _)| *order)).collect();
     let mut free = (0..).filter(|order| !taken.contains(order));
     let mut all: BTreeMap<usize, LinkOutcome> = earlier
         .into_iter()

@@ -1,7 +1,7 @@
 //! Namespaces where another installation has precedence: no link is made, existing ones of this
 //! installation are deleted, and only that is reported.
 
-use crds::Reason;
+use crds::{Reason, report::LinkState};
 use store::scope::precedence::Earlier;
 
 use super::outcomes;
@@ -15,11 +15,17 @@ impl Objects {
         };
         let why = Earlier::why(&self.installation, server, namespace);
         let granted = std::mem::take(&mut desired.granted);
-        let refused = granted.iter().map(|granted| {
+        let links = granted.iter().map(|granted| {
             let refused = outcomes::refused(granted, Reason::ServedTwice, why.clone());
             (granted.order, refused)
         });
-        desired.refused = outcomes::merge(desired.refused, refused.collect(), &[]);
+        let attachments = std::mem::take(&mut desired.attachments);
+        let attachments = attachments.iter().map(|attachment| {
+            let why = (Reason::ServedTwice, why.clone());
+            (attachment.order, attachment.outcome(LinkState::Failed, why))
+        });
+        let refused = links.chain(attachments).collect();
+        desired.refused = outcomes::merge(desired.refused, refused, std::iter::empty());
         desired
     }
 }

@@ -194,7 +194,7 @@ impl Objects {
         }
         let labels = self.stores.namespace_labels(namespace);
         let selected = policy::selecting(snapshot.policies.iter().map(Arc::as_ref), &labels);
-        let permit = policy::evaluate(link, &selected.policies).ok()?;
+        let permit = policy::evaluate(link, namespace, &selected.policies).ok()?;
         let link = desired::link_of(link, &permit, namespace, &self.installation);
         Some((link.ok()?, desired::member(config), permit))
     }

@@ -1,5 +1,6 @@
 use super::*;
 
+mod cni;
 mod head;
 mod ipam;
 mod link;

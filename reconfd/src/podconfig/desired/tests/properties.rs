@@ -84,7 +84,7 @@ proptest! {
         let all: Vec<&PodConfigPolicy> = policies.iter().map(Arc::as_ref).collect();
         for granted in desired(&pod(), 0, &configs, &policies, "i").granted {
             let config = configs.iter().find(|c| name_of(c) == granted.podconfig).unwrap();
-            let alone = |request: &&podconfig::Link| request.name == granted.link.name && policy::evaluate(request, &all).is_ok();
+            let alone = |request: &&podconfig::Link| request.name == granted.link.name && policy::evaluate(request, "tenant-a", &all).is_ok();
             prop_assert!(config.spec.links.iter().any(|request| alone(&request)));
         }
     }

@@ -144,12 +144,12 @@ const PLACES: &[Case] = &[
     (
         link,
         "{name: a}",
-        &["spec.links[0]: a link has exactly one kind: veth, vlan or vxlan"],
+        &["spec.links[0]: a link has exactly one kind: veth, vlan, vxlan or cni"],
     ),
     (
         link,
         "{name: a, veth: {bridge: b}, vlan: {parent: p, id: 1}}",
-        &["spec.links[0]: a link has exactly one kind: veth, vlan or vxlan"],
+        &["spec.links[0]: a link has exactly one kind: veth, vlan, vxlan or cni"],
     ),
     (
         link,

@@ -61,12 +61,16 @@ const POLICIES: &[Case] = &[
     (
         policy,
         "{namespaceSelector: {}, allow: [{}]}",
-        &["spec.allow[0]: a rule without a kind of link allows nothing; add veth, vlan or vxlan"],
+        &[
+            "spec.allow[0]: a rule without a kind of link allows nothing; add veth, vlan, vxlan or cni",
+        ],
     ),
     (
         policy,
         "{namespaceSelector: {}, allow: [{addresses: [10.0.0.0/8]}]}",
-        &["spec.allow[0]: a rule without a kind of link allows nothing; add veth, vlan or vxlan"],
+        &[
+            "spec.allow[0]: a rule without a kind of link allows nothing; add veth, vlan, vxlan or cni",
+        ],
     ),
     (
         policy,

@@ -1,0 +1,118 @@
+//! Pure: a requested attachment: what CNI plugins are asked for. The policies allow it as far as its link says what it
+//! is; its configuration is judged where that is known.
+
+use std::collections::BTreeSet;
+
+use crds::{PodConfig, Reason, podconfig, report::LinkState};
+use ipnetwork::IpNetwork;
+use policy::{
+    Permit, Rejection,
+    requested::{CniSource, RequestedLink},
+};
+
+use super::{super::outcome::LinkOutcome, Evaluator, Revision, name_of, refuse, refused};
+
+/// The kind of an attachment in reports.
+pub const CNI: &str = "cni";
+
+/// An attachment that one rule allows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DesiredAttachment {
+    /// The interface in the pod.
+    pub name: String,
+    /// The name of the PodConfig.
+    pub podconfig: String,
+    pub podconfig_uid: String,
+    pub revision: Revision,
+    pub source: ConfigurationSource,
+    /// What the plugins are asked for beside the configuration.
+    pub request: podconfig::Cni,
+    pub mac: Option<[u8; 6]>,
+    pub addresses: Vec<IpNetwork>,
+    /// The routing domain of its addresses.
+    pub domain: String,
+    pub permit: Permit,
+    /// The position among all requests for this pod, granted or refused.
+    pub order: usize,
+}
+
+/// Where the configuration is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ConfigurationSource {
+    /// A NetworkAttachmentDefinition.
+    Definition { namespace: String, name: String },
+    /// In the PodConfig.
+    Inline(String),
+}
+
+impl ConfigurationSource {
+    fn of(source: CniSource<'_>, own: &str) -> Self {
+        match source {
+            CniSource::Definition { namespace, name } => Self::Definition {
+                namespace: namespace.unwrap_or(own).to_owned(),
+                name: name.to_owned(),
+            },
+            CniSource::Inline(text) => Self::Inline(text.to_owned()),
+        }
+    }
+}
+
+impl<'a> Evaluator<'a> {
+    /// Evaluates a link that CNI plugins make.
+    pub(super) fn grant_attachment(
+        &mut self,
+        config: &'a PodConfig,
+        request: &'a podconfig::Link,
+        order: usize,
+    ) -> Result<DesiredAttachment, Rejection> {
+        self.name_is_free(config, request)?;
+        refused::contained(self.pod, self.containing.as_deref())?;
+        let permit = policy::evaluate(request, &self.pod.namespace, &self.policies)?;
+        let (cni, source) = match RequestedLink::of(request) {
+            Ok(RequestedLink::Cni(cni, source)) => (cni, source),
+            Ok(_) => return invalid("the link is not a cni link".to_owned()),
+            Err(why) => return invalid(why),
+        };
+        self.is_within_limits()?;
+        self.granted += 1;
+        let mut seen = BTreeSet::new();
+        let addresses = request.addresses.iter().map(|a| a.network());
+        Ok(DesiredAttachment {
+            name: request.name.clone(),
+            podconfig: name_of(config).to_owned(),
+            podconfig_uid: config.metadata.uid.clone().unwrap_or_default(),
+            revision: Revision::of(config),
+            source: ConfigurationSource::of(source, &self.pod.namespace),
+            request: cni.clone(),
+            mac: request.mac.map(|mac| mac.0),
+            addresses: addresses.filter(|a| seen.insert(*a)).collect(),
+            domain: request.domain().to_owned(),
+            permit,
+            order,
+        })
+    }
+}
+
+impl DesiredAttachment {
+    /// Its outcome while it is not attached.
+    pub fn outcome(&self, state: LinkState, (reason, message): (Reason, String)) -> LinkOutcome {
+        LinkOutcome {
+            name: self.name.clone(),
+            podconfig: self.podconfig.clone(),
+            revision: self.revision.clone(),
+            kind: CNI,
+            state,
+            reason,
+            message,
+            present: None,
+            domain: None,
+            conflict: None,
+            tunnel: None,
+            last_change: None,
+        }
+    }
+}
+
+fn invalid<T>(message: String) -> Result<T, Rejection> {
+    refuse(Reason::Invalid, message)
+}
