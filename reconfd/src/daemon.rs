@@ -13,6 +13,7 @@ use address::{
 };
 use anyhow::{Context, anyhow, bail};
 use args::Listen;
+use cluster::{self, Cluster};
 use manifests::{Directory, schema::Schema};
 use nix::sys::{
     resource::{Resource, getrlimit, setrlimit},
@@ -46,10 +47,7 @@ use crate::{
         pods::{Pods, unsupported::Unsupported},
         reporter::{Reporter, ReporterOptions},
     },
-    source::{
-        ReportSink,
-        cluster::{self, Cluster},
-    },
+    report_sink::ReportSink,
 };
 
 /// The running source, with what it provides.

@@ -19,8 +19,8 @@ pub mod lock;
 pub mod networks;
 /// The node reconciler: observe, plan, apply, report.
 pub mod podconfig;
-/// Object sources and report sinks.
-pub mod source;
+/// Destination of reports.
+pub mod report_sink;
 /// `reconfd uninstall`.
 pub mod uninstall;
 

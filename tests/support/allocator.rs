@@ -13,10 +13,10 @@ use address::{
     range::Range,
 };
 use anyhow::{Context as _, Result, bail};
+use cluster::claims::Driver;
 use crds::{AddressClaim, Reason};
 use hyper::header::{HeaderName, HeaderValue};
 use kube::{Api, Client, Config, api::ListParams};
-use reconfd::source::cluster::claims::Driver;
 use telemetry::{http::Encode as _, metrics::Metrics};
 use tokio::{
     sync::{

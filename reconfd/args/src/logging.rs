@@ -6,9 +6,10 @@ use clap::{Args, ValueEnum};
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 /// Targets of the program's own crates.
-const OWN_TARGETS: [&str; 8] = [
+const OWN_TARGETS: [&str; 9] = [
     "reconfd",
     "address",
+    "cluster",
     "controller",
     "dirwatch",
     "kubeio",

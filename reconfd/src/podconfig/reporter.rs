@@ -19,7 +19,7 @@ use super::{
     outcome::PodOutcome,
     report::{config_status, pod_metadata, pod_status},
 };
-use crate::source::ReportSink;
+use crate::report_sink::ReportSink;
 
 /// Events.
 mod events;

@@ -12,7 +12,7 @@ use store::pod::NetAdmin;
 use super::Reporter;
 use crate::{
     podconfig::outcome::{LinkOutcome, LocalPod, PodOutcome},
-    source::ReportSink,
+    report_sink::ReportSink,
 };
 
 /// Maximum number of pods named in the Event on a PodConfig.

@@ -1,15 +1,13 @@
 //! The pod's own status: the condition of its readiness gate, and the network-status annotation
 //! that Multus' tools read.
 
+use cluster::{Gate, Network, PodStatusWrite};
 use crds::{Reason, report::LinkState};
 
 use super::Reporter;
 use crate::{
     podconfig::outcome::{LinkOutcome, PodOutcome},
-    source::{
-        ReportSink,
-        cluster::{Gate, Network, PodStatusWrite},
-    },
+    report_sink::ReportSink,
 };
 
 impl Reporter {

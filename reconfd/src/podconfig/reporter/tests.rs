@@ -1,9 +1,9 @@
+use cluster;
 use kube::runtime::watcher::Event;
 use serde_json::json;
 use store::{Pod, StoreWriter};
 
 use super::*;
-use crate::source::cluster;
 
 /// Tells of a cluster where the pod `a` is, whose report an earlier daemon wrote.
 fn teller(phase: &str) -> (Reporter, cluster::WriteQueue) {

@@ -2,8 +2,6 @@
 
 use crds::{PodReport, PodReportStatus};
 
-use super::cluster;
-
 /// Writes reports for the configured source.
 #[derive(Clone)]
 pub enum ReportSink {
