@@ -1,0 +1,25 @@
+//! The Container Network Interface as data: what a plugin is asked, what it answers, and which configuration of it may
+//! run. Pure: no I/O, no Kubernetes.
+
+/// A chain of plugins as it was judged: what runs.
+pub mod frozen;
+/// Strict JSON, which a plugin cannot read in another way.
+pub mod json;
+/// Names of networks, containers, interfaces and plugins.
+pub mod names;
+/// Errors of plugins.
+pub mod plugin_error;
+/// The types of plugins in a configuration.
+pub mod plugin_types;
+/// The input of one execution of a plugin.
+pub mod request;
+/// Results of plugins.
+pub mod result;
+/// Versions of the specification.
+pub mod version;
+
+pub use frozen::{FrozenChain, FrozenPlugin};
+pub use plugin_error::PluginError;
+pub use request::{Command, PluginInput, PluginRequest};
+pub use result::CniResult;
+pub use version::Version;
