@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeSet, HashMap},
     fs::{self, OpenOptions},
+    hash::{BuildHasher as _, RandomState},
     io::{self, Write as _},
     net::IpAddr,
     os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
@@ -32,6 +33,9 @@ const ABANDONED: Duration = Duration::from_secs(60);
 /// A folder of claims.
 pub struct ClaimFolder {
     pub root: PathBuf,
+    /// Distinguishes this program from all others that write into the folder. A process id does not: daemons of several
+    /// nodes share a folder, and each may be process 1 of its own PID namespace.
+    writer: u64,
     made: AtomicU64,
     /// Claims that were read or written, by file name.
     cache: Mutex<HashMap<String, CachedClaim>>,
@@ -50,6 +54,7 @@ impl ClaimFolder {
     pub fn new(root: &Path) -> Self {
         Self {
             root: root.to_owned(),
+            writer: RandomState::new().hash_one(std::process::id()),
             made: AtomicU64::new(0),
             cache: Mutex::default(),
         }
@@ -91,7 +96,7 @@ impl ClaimFolder {
     fn create(&self, claim: &AddressClaim) -> io::Result<ClaimResponse> {
         let mut claim = claim.clone();
         let version = self.version();
-        claim.metadata.uid = Some(format!("{}-{version}", std::process::id()));
+        claim.metadata.uid = Some(format!("{:016x}-{version}", self.writer));
         claim.metadata.resource_version = Some(version);
         claim.metadata.creation_timestamp = Some(Time(Timestamp::now()));
         let made = self.write(claim, |unfinished, path| {
@@ -175,10 +180,8 @@ impl ClaimFolder {
         let number = self.made.fetch_add(1, Ordering::Relaxed);
         let unfinished = self
             .root
-            .join(format!(".{}-{number}{UNFINISHED}", std::process::id()));
+            .join(format!(".{:016x}-{number}{UNFINISHED}", self.writer));
         let text = yaml(&claim)?;
-        // One of an earlier process with this pid may be a hard link of a claim: never write into it.
-        let _ = fs::remove_file(&unfinished);
         let mut file = OpenOptions::new()
             .write(true)
             .create_new(true)
