@@ -13,9 +13,7 @@ fn rewrite(node: &TestNode, links: &str) {
 
 #[test]
 fn an_address_edit_keeps_the_others_even_where_secondaries_are_not_promoted() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
-    let _daemon = node.daemon();
+    let node = TestNode::builder().own_bridges().daemon().start();
     let (a, b) = node.neighbours();
     a.shell("for f in all default data0; do echo 0 >/proc/sys/net/ipv4/conf/$f/promote_secondaries; done");
     rewrite(
@@ -50,9 +48,7 @@ fn an_address_edit_keeps_the_others_even_where_secondaries_are_not_promoted() {
 /// With the last address of a link the kernel drops its routes; that is nobody's undoing.
 #[test]
 fn an_address_edit_keeps_the_routes_even_where_secondaries_are_not_promoted() {
-    let node = TestNode::new();
-    node.allow_everything();
-    let daemon = node.daemon();
+    let (node, daemon) = TestNode::builder().any_veth().start_with_daemon();
     let (a, _b) = node.neighbours();
     a.shell("for f in all default data0; do echo 0 >/proc/sys/net/ipv4/conf/$f/promote_secondaries; done");
     for number in 11..19 {
@@ -85,9 +81,7 @@ fn an_address_edit_keeps_the_routes_even_where_secondaries_are_not_promoted() {
 
 #[test]
 fn an_address_of_the_other_family_comes_and_goes_alone() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
-    let _daemon = node.daemon();
+    let node = TestNode::builder().own_bridges().daemon().start();
     let (a, b) = node.neighbours();
     let before = index(&a.link("data0"));
     let stream = b.ping_on("10.1.0.1");
@@ -113,9 +107,7 @@ fn an_address_of_the_other_family_comes_and_goes_alone() {
 
 #[test]
 fn routes_change_and_those_of_others_stay() {
-    let node = TestNode::new();
-    node.allow_everything();
-    let _daemon = node.daemon();
+    let node = TestNode::builder().any_veth().daemon().start();
     let (a, b) = node.neighbours();
     a.shell("ip route add 203.0.113.0/24 via 10.1.0.2 dev data0");
     let with = |routes: &str| {
@@ -166,9 +158,7 @@ fn routes_change_and_those_of_others_stay() {
 /// A MAC address goes with the IP address that gave it, or its next holder would have it as well.
 #[test]
 fn the_next_holder_of_an_address_gets_its_mac_address_and_its_first_holder_has_another() {
-    let node = TestNode::new();
-    node.allow_everything();
-    let _daemon = node.daemon();
+    let node = TestNode::builder().any_veth().daemon().start();
     let (a, b) = node.neighbours();
     let link = a.ready("data0");
     let (first, before) = (link["address"].clone(), index(&link));
@@ -185,8 +175,7 @@ fn the_next_holder_of_an_address_gets_its_mac_address_and_its_first_holder_has_a
     assert_eq!(link["address"], "0a:58:0a:01:00:4d");
     assert_eq!(index(&link), before, "it is the same link");
     assert!(b.reaches("10.1.0.77"));
-    let c = node.bare_pod("tenant-a", "c");
-    node.connect("tenant-a", "c", "data0", "10.1.0.1/24");
+    let c = node.connected("tenant-a", "c", "10.1.0.1/24");
     assert_eq!(c.ready("data0")["address"], first);
     assert!(b.reaches("10.1.0.77") && b.reaches("10.1.0.1"));
     eventually("c has a link-local address of its own", || {
@@ -210,9 +199,7 @@ fn the_next_holder_of_an_address_gets_its_mac_address_and_its_first_holder_has_a
 /// Neighbours need not learn anew what has not changed.
 #[test]
 fn a_link_keeps_its_mac_address_as_long_as_the_address_that_gave_it() {
-    let node = TestNode::new();
-    node.allow_everything();
-    let _daemon = node.daemon();
+    let node = TestNode::builder().any_veth().daemon().start();
     let (a, _b) = node.neighbours();
     let first = a.ready("data0")["address"].clone();
     let links = "[{name: data0, veth: {bridge: blue}, addresses: [10.1.0.77/24, 10.1.0.1/24]}]";

@@ -64,14 +64,12 @@ fn hears(wire: &Wire, address: &str, pod: &TestPod<'_>, link: &str) {
 
 #[test]
 fn an_address_that_goes_to_another_pod_is_found_there_at_once() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
-    let _daemon = node.daemon();
+    let node = TestNode::builder().own_bridges().daemon().start();
     let pods = ["a", "b", "c"].map(|name| node.bare_pod("tenant-a", name));
     let [a, b, c] = &pods;
     let give = |pod: &TestPod<'_>, addresses: &[&str]| {
         let name = &pod.attachment.name;
-        node.apply(name, &config("tenant-a", name, name, &on_blue(addresses)));
+        node.configure("tenant-a", name, name, &on_blue(addresses));
     };
     give(a, &["10.1.0.10/24", "fd01::10/64"]);
     give(b, &["10.1.0.20/24", "fd01::20/64"]);
@@ -98,9 +96,7 @@ fn an_address_that_goes_to_another_pod_is_found_there_at_once() {
 /// them, and settings of the pod are the pod's.
 #[test]
 fn a_pods_settings_and_its_own_neighbour_entries_outlive_an_announcement() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
-    let _daemon = node.daemon();
+    let node = TestNode::builder().own_bridges().daemon().start();
     let (a, b) = node.neighbours();
     let own = "02:00:00:00:00:99";
     for address in ["10.1.0.99", "fd01::99"] {
@@ -139,9 +135,7 @@ fn a_pods_settings_and_its_own_neighbour_entries_outlive_an_announcement() {
 
 #[test]
 fn a_restart_announces_nothing() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
-    let daemon = node.daemon();
+    let (node, daemon) = TestNode::builder().own_bridges().start_with_daemon();
     let (a, b) = node.neighbours();
     daemon.terminate();
     let wire = Wire::on(&b.netns(), "data0");

@@ -34,7 +34,7 @@ fn recorded_by(pod: &TestPod<'_>) -> String {
     by.unwrap_or("nobody").into()
 }
 
-fn recorded(daemon: &Daemon<'_>, source: &str) -> f64 {
+fn recorded(daemon: &Daemon, source: &str) -> f64 {
     let (_, text) = daemon.get("/metrics").unwrap();
     let series = format!("reconfd_pods_recorded{{source=\"{source}\"}} ");
     let line = text.lines().find_map(|line| line.strip_prefix(&series));
@@ -53,8 +53,7 @@ fn unproved(pod: &TestPod<'_>, why: &str) {
 
 #[test]
 fn a_pod_from_before_the_installation_is_found_and_linked() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
+    let node = TestNode::builder().own_bridges().start();
     let pod = node.cached_pod("tenant-a", "old");
     wish(&node, &pod);
     let daemon = node.daemon_with_cache();
@@ -68,8 +67,7 @@ fn a_pod_from_before_the_installation_is_found_and_linked() {
 
 #[test]
 fn without_the_flag_nobody_but_the_plugin_is_listened_to() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
+    let node = TestNode::builder().own_bridges().start();
     let pod = node.cached_pod("tenant-a", "old");
     wish(&node, &pod);
     let _daemon = node.daemon();
@@ -78,8 +76,7 @@ fn without_the_flag_nobody_but_the_plugin_is_listened_to() {
 
 #[test]
 fn an_older_runtime_tells_the_path_in_its_result() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
+    let node = TestNode::builder().own_bridges().start();
     let pod = node.running_pod("tenant-a", "old");
     let mut entry = pod.entry();
     entry.as_object_mut().unwrap().remove("netns");
@@ -92,8 +89,7 @@ fn an_older_runtime_tells_the_path_in_its_result() {
 /// No chain is possible: the cache is all there is, for the whole life of the pod.
 #[test]
 fn a_pod_that_starts_later_without_the_plugin_is_linked_and_ends_with_its_entry() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
+    let node = TestNode::builder().own_bridges().start();
     let daemon = node.daemon_with_cache();
     let pod = node.running_pod("tenant-a", "new");
     wish(&node, &pod);
@@ -112,8 +108,7 @@ fn a_pod_that_starts_later_without_the_plugin_is_linked_and_ends_with_its_entry(
 
 #[test]
 fn a_sandbox_that_is_made_again_is_followed() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
+    let node = TestNode::builder().own_bridges().start();
     let _daemon = node.daemon_with_cache();
     let mut pod = node.cached_pod("tenant-a", "twice");
     wish(&node, &pod);
@@ -136,8 +131,7 @@ fn a_sandbox_that_is_made_again_is_followed() {
 /// Nothing else happens on the node that would bring another look.
 #[test]
 fn a_sandbox_that_was_told_of_before_the_earlier_one_ended_is_found() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
+    let node = TestNode::builder().own_bridges().start();
     let daemon = node.daemon_with_cache();
     let mut pod = node.cached_pod("tenant-a", "twice");
     wish(&node, &pod);
@@ -159,8 +153,7 @@ fn a_sandbox_that_was_told_of_before_the_earlier_one_ended_is_found() {
 
 #[test]
 fn an_address_that_comes_after_the_entry_is_waited_for() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
+    let node = TestNode::builder().own_bridges().start();
     let _daemon = node.daemon_with_cache();
     let mut pod = node.unplugged_pod("tenant-a", "new", json!({"status": {"phase": "Running"}}));
     pod.cache();
@@ -172,8 +165,7 @@ fn an_address_that_comes_after_the_entry_is_waited_for() {
 
 #[test]
 fn a_cache_that_comes_later_is_heard_of() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
+    let node = TestNode::builder().own_bridges().start();
     assert!(!node.path(CACHE).exists());
     let _daemon = node.daemon_with_cache();
     let pod = node.cached_pod("tenant-a", "new");
@@ -183,8 +175,7 @@ fn a_cache_that_comes_later_is_heard_of() {
 
 #[test]
 fn a_daemon_that_is_started_again_finds_the_same_and_changes_nothing() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
+    let node = TestNode::builder().own_bridges().start();
     let pod = node.cached_pod("tenant-a", "old");
     wish(&node, &pod);
     let daemon = node.daemon_with_cache();
@@ -198,8 +189,7 @@ fn a_daemon_that_is_started_again_finds_the_same_and_changes_nothing() {
 
 #[test]
 fn the_plugins_record_goes_before_what_the_cache_says() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
+    let node = TestNode::builder().own_bridges().start();
     let daemon = node.daemon_with_cache();
     let mut pod = node.cached_pod("tenant-a", "old");
     wish(&node, &pod);
@@ -231,8 +221,7 @@ fn the_plugins_record_goes_before_what_the_cache_says() {
 /// are all there, and yet the pod has ended.
 #[test]
 fn an_entry_that_is_still_there_when_the_plugin_is_told_to_delete_counts_no_more() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
+    let node = TestNode::builder().own_bridges().start();
     let daemon = node.daemon_with_cache();
     let mut pod = node.cached_pod("tenant-a", "ending");
     wish(&node, &pod);
@@ -252,8 +241,7 @@ fn an_entry_that_is_still_there_when_the_plugin_is_told_to_delete_counts_no_more
 
 #[test]
 fn a_pod_that_ends_takes_its_found_record_with_it() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
+    let node = TestNode::builder().own_bridges().start();
     let daemon = node.daemon_with_cache();
     let pod = node.cached_pod("tenant-a", "old");
     wish(&node, &pod);

@@ -20,9 +20,7 @@ fn rewrite(node: &TestNode, links: &str) {
 
 #[test]
 fn the_mtu_changes_while_pings_flow() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
-    let _daemon = node.daemon();
+    let node = TestNode::builder().own_bridges().daemon().start();
     let (a, b) = node.neighbours();
     let before = index(&a.link("data0"));
     let (monitor, stream) = (node.monitor(a.netns_name()), b.ping_on("10.1.0.1"));
@@ -47,19 +45,14 @@ fn the_mtu_changes_while_pings_flow() {
 
 #[test]
 fn a_link_moves_to_another_bridge_without_going_down() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
-    let _daemon = node.daemon();
+    let node = TestNode::builder().own_bridges().daemon().start();
     let (a, b) = node.neighbours();
     let c = node.bare_pod("tenant-a", "c");
-    node.apply(
+    node.configure(
+        "tenant-a",
         "c",
-        &config(
-            "tenant-a",
-            "c",
-            "c",
-            &on_bridge("data0", "red", "10.1.0.3/24"),
-        ),
+        "c",
+        &on_bridge("data0", "red", "10.1.0.3/24"),
     );
     c.ready("data0");
     let before = index(&a.link("data0"));
@@ -79,9 +72,7 @@ fn a_link_moves_to_another_bridge_without_going_down() {
 
 #[test]
 fn a_mac_changes_in_place() {
-    let node = TestNode::new();
-    node.allow_everything();
-    let _daemon = node.daemon();
+    let node = TestNode::builder().any_veth().daemon().start();
     let (a, b) = node.neighbours();
     let before = index(&a.link("data0"));
     let monitor = node.monitor(a.netns_name());
@@ -103,9 +94,7 @@ fn a_mac_changes_in_place() {
 
 #[test]
 fn removing_one_link_touches_no_other() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
-    let _daemon = node.daemon();
+    let node = TestNode::builder().own_bridges().daemon().start();
     let (a, b) = node.neighbours();
     let both = "[{name: data0, veth: {bridge: blue}, addresses: [10.1.0.1/24]}, \
                  {name: data1, veth: {bridge: red}, addresses: [10.2.0.1/24]}]";
@@ -131,9 +120,7 @@ fn removing_one_link_touches_no_other() {
 
 #[test]
 fn an_edit_that_says_the_same_sends_nothing_to_the_kernel() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
-    let daemon = node.daemon();
+    let (node, daemon) = TestNode::builder().own_bridges().start_with_daemon();
     let (a, _b) = node.neighbours();
     let before = daemon.metric("reconfd_netlink_changes_total");
     assert!(before > 0.0, "the metric counts");
@@ -170,9 +157,7 @@ fn an_edit_that_says_the_same_sends_nothing_to_the_kernel() {
 
 #[test]
 fn what_cannot_change_in_place_makes_that_link_alone_anew() {
-    let node = TestNode::new();
-    node.allow_everything();
-    let _daemon = node.daemon();
+    let node = TestNode::builder().any_veth().daemon().start();
     let a = node.bare_pod("tenant-a", "a");
     let first = "[{name: data0, veth: {bridge: blue}, addresses: [10.1.0.1/24]}, \
                   {name: data1, veth: {bridge: red}, addresses: [10.2.0.1/24]}]";

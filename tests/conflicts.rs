@@ -4,7 +4,7 @@ use std::{thread::sleep, time::Duration};
 
 use crate::support::{
     look::{addresses, index},
-    manifests::{OWN_BRIDGES, config, config_born, config_for, on_bridge, policy},
+    manifests::{OWN_BRIDGES, config_born, config_for, on_bridge, policy},
     node::TestNode,
     pod::TestPod,
     wait::{eventually, seen, stays},
@@ -12,12 +12,10 @@ use crate::support::{
 
 #[test]
 fn a_host_bridge_may_come_later_and_go_away() {
-    let node = TestNode::new();
-    node.allow_everything();
-    let _daemon = node.daemon();
+    let node = TestNode::builder().any_veth().daemon().start();
     let pod = node.bare_pod("tenant-a", "web-0");
     let links = "[{name: lan0, veth: {hostBridge: br-lan}, addresses: [192.168.7.10/24]}]";
-    node.apply("lan", &config("tenant-a", "lan", "web-0", links));
+    node.configure("tenant-a", "lan", "web-0", links);
     let told = pod.reason("lan0", "BridgeNotFound");
     assert!(
         told["message"].as_str().unwrap().contains("br-lan"),
@@ -35,8 +33,7 @@ fn a_host_bridge_may_come_later_and_go_away() {
 
 #[test]
 fn a_host_bridge_that_is_no_bridge_is_refused() {
-    let node = TestNode::new();
-    node.allow_everything();
+    let node = TestNode::builder().any_veth().start();
     node.run(&[
         "ip",
         "link",
@@ -51,7 +48,7 @@ fn a_host_bridge_that_is_no_bridge_is_refused() {
     let _daemon = node.daemon();
     let pod = node.bare_pod("tenant-a", "web-0");
     let links = "[{name: lan0, veth: {hostBridge: br-lan}, addresses: [192.168.7.10/24]}]";
-    node.apply("lan", &config("tenant-a", "lan", "web-0", links));
+    node.configure("tenant-a", "lan", "web-0", links);
     pod.reason("lan0", "NotABridge");
     assert_eq!(node.ours_on_node(), Vec::<serde_json::Value>::new());
 }
@@ -59,9 +56,7 @@ fn a_host_bridge_that_is_no_bridge_is_refused() {
 /// Attack 18: two PodConfigs want the same interface name.
 #[test]
 fn of_two_podconfigs_for_one_name_the_older_wins_and_the_other_is_told() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
-    let _daemon = node.daemon();
+    let node = TestNode::builder().own_bridges().daemon().start();
     let pod = node.bare_pod("tenant-a", "web-0");
     let (old, young) = (
         on_bridge("data0", "blue", "10.1.0.1/24"),
@@ -109,8 +104,7 @@ fn rivals(node: &TestNode) -> (TestPod<'_>, TestPod<'_>) {
 /// Attack 3: an address that another pod has.
 #[test]
 fn of_two_pods_with_one_address_the_second_waits_until_the_first_leaves() {
-    let node = TestNode::new();
-    let _daemon = node.daemon();
+    let node = TestNode::builder().daemon().start();
     let (a, b) = rivals(&node);
     a.ready("data0");
     node.connect("tenant-a", "b", "data0", "10.1.0.1/16");
@@ -122,7 +116,7 @@ fn of_two_pods_with_one_address_the_second_waits_until_the_first_leaves() {
     let c = node.bare_pod("tenant-b", "c");
     let elsewhere =
         "[{name: data0, veth: {bridge: blue}, ipam: {domain: b}, addresses: [10.1.0.1/24]}]";
-    node.apply("c", &config("tenant-b", "c", "c", elsewhere));
+    node.configure("tenant-b", "c", "c", elsewhere);
     c.reason("data0", "NotAllowed");
     let rule = format!(
         "[{OWN_BRIDGES}, {}]",
@@ -136,8 +130,7 @@ fn of_two_pods_with_one_address_the_second_waits_until_the_first_leaves() {
 
 #[test]
 fn an_address_is_not_given_away_while_its_holder_can_not_be_looked_at() {
-    let node = TestNode::new();
-    let daemon = node.daemon();
+    let (node, daemon) = TestNode::builder().start_with_daemon();
     let (a, b) = rivals(&node);
     let before = index(&a.ready("data0"));
     node.connect("tenant-a", "b", "data0", "10.1.0.1/24");
@@ -164,8 +157,7 @@ fn an_address_is_not_given_away_while_its_holder_can_not_be_looked_at() {
 /// A missing record is not a dead pod, also when nobody remembers the pod.
 #[test]
 fn the_address_of_a_pod_without_a_record_is_not_given_away_by_a_restart() {
-    let node = TestNode::new();
-    let daemon = node.daemon();
+    let (node, daemon) = TestNode::builder().start_with_daemon();
     let (a, b) = rivals(&node);
     a.ready("data0");
     std::fs::remove_file(a.record()).unwrap();
@@ -181,9 +173,7 @@ fn the_address_of_a_pod_without_a_record_is_not_given_away_by_a_restart() {
 
 #[test]
 fn a_link_of_that_name_that_is_not_ours_is_never_touched() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
-    let _daemon = node.daemon();
+    let node = TestNode::builder().own_bridges().daemon().start();
     let pod = node.bare_pod("tenant-a", "web-0");
     pod.shell(
         "ip link add data0 type veth peer name tenants-own; ip address add 10.66.0.1/24 dev data0",
@@ -212,9 +202,7 @@ fn a_link_of_that_name_that_is_not_ours_is_never_touched() {
 /// Attack 9: a selector that would fit pods of another namespace.
 #[test]
 fn pods_of_other_namespaces_are_never_selected() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
-    let _daemon = node.daemon();
+    let node = TestNode::builder().own_bridges().daemon().start();
     let (mine, other) = (
         node.bare_pod("tenant-a", "web"),
         node.bare_pod("tenant-b", "web"),
@@ -244,9 +232,7 @@ fn pods_of_other_namespaces_are_never_selected() {
 
 #[test]
 fn of_many_quick_edits_the_last_one_counts() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
-    let _daemon = node.daemon();
+    let node = TestNode::builder().own_bridges().daemon().start();
     let pod = node.bare_pod("tenant-a", "web-0");
     for number in 1..=60 {
         node.connect("tenant-a", "web-0", "data0", &format!("10.1.0.{number}/24"));
@@ -261,9 +247,7 @@ fn of_many_quick_edits_the_last_one_counts() {
 /// Attack 12: a way that leads nowhere. What the kernel does not take, it says why in its own words.
 #[test]
 fn a_route_through_a_gateway_that_is_off_link_is_told_in_the_kernels_words() {
-    let node = TestNode::new();
-    node.allow_everything();
-    let _daemon = node.daemon();
+    let node = TestNode::builder().any_veth().daemon().start();
     let pod = node.bare_pod("tenant-a", "web-0");
     // Only where the link has no address of its own is a gateway for the kernel to judge.
     let with_addresses = |addresses: &str| {
@@ -271,7 +255,7 @@ fn a_route_through_a_gateway_that_is_off_link_is_told_in_the_kernels_words() {
             "[{{name: data0, veth: {{bridge: blue}}, addresses: [{addresses}], \
              routes: [{{to: 172.20.0.0/16, via: 10.1.0.254}}]}}]"
         );
-        node.apply("x", &config("tenant-a", "x", "web-0", &links));
+        node.configure("tenant-a", "x", "web-0", &links);
     };
     with_addresses("");
     let told = pod.reason("data0", "KernelRefused");
@@ -310,7 +294,7 @@ fn a_link_with_the_mac_of_its_host_bridge_or_of_the_uplink_is_refused() {
         let links = format!(
             "[{{name: lan0, veth: {{hostBridge: br-lan}}, mac: '{mac}', addresses: [{address}]}}]"
         );
-        node.apply(pod, &config("tenant-a", pod, pod, &links));
+        node.configure("tenant-a", pod, pod, &links);
     };
     with_mac("web-1", "192.168.7.11/24", "02:aa:00:00:00:03");
     moving.ready("lan0");
@@ -345,7 +329,7 @@ fn a_link_wider_than_its_host_bridge_waits_for_the_bridge_to_grow() {
     let pod = node.bare_pod("tenant-a", "web-0");
     let links =
         "[{name: lan0, veth: {hostBridge: br-lan}, mtu: 1500, addresses: [192.168.7.10/24]}]";
-    node.apply("lan", &config("tenant-a", "lan", "web-0", links));
+    node.configure("tenant-a", "lan", "web-0", links);
     let told = pod.reason("lan0", "MTUTooLarge");
     let message = told["message"].as_str().unwrap();
     assert!(
@@ -368,7 +352,7 @@ fn a_small_link_does_not_make_its_host_bridge_small() {
     let pod = node.bare_pod("tenant-a", "web-0");
     let links =
         "[{name: lan0, veth: {hostBridge: br-lan}, mtu: 1280, addresses: [192.168.7.10/24]}]";
-    node.apply("lan", &config("tenant-a", "lan", "web-0", links));
+    node.configure("tenant-a", "lan", "web-0", links);
     assert_eq!(pod.ready("lan0")["mtu"], 1280);
     assert_eq!(node.ip(&["link", "show", "br-lan"])[0]["mtu"], 1500);
     let port = &node.ip(&["link", "show", "master", "br-lan"])[0];
@@ -389,7 +373,7 @@ fn pods_that_come_and_go_do_not_change_the_mac_address_of_a_bridge_of_the_node()
         let pod = node.bare_pod("tenant-a", name);
         let links =
             format!("[{{name: lan0, veth: {{hostBridge: br-lan}}, addresses: [{address}/24]}}]");
-        node.apply(name, &config("tenant-a", name, name, &links));
+        node.configure("tenant-a", name, name, &links);
         pod.ready("lan0");
         pod
     };

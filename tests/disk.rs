@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::support::{
     look::{addresses, index},
-    manifests::{config, on_bridge},
+    manifests::on_bridge,
     node::TestNode,
     wait::{eventually, seen, within},
 };
@@ -24,8 +24,7 @@ fn a_full_disk_keeps_no_link_from_coming_and_the_report_follows() {
     node.allow_own_bridges();
     let _daemon = node.daemon();
     let _ = node.try_run(&["sh", "-c", "cat /dev/zero >/run/podconfig/reports/.ballast"]);
-    let pod = node.bare_pod("tenant-a", "web-0");
-    node.connect("tenant-a", "web-0", "data0", "10.1.0.1/24");
+    let pod = node.connected("tenant-a", "web-0", "10.1.0.1/24");
     eventually("the link comes", || {
         let link = pod.find("data0").ok_or("no link")?;
         seen(addresses(&link) == ["10.1.0.1/24"], link)
@@ -47,20 +46,16 @@ fn a_disk_that_takes_no_writes_keeps_links_as_they_are() {
     node.run(&["mount", "-t", "tmpfs", "reports", "/run/podconfig/reports"]);
     node.allow_own_bridges();
     let daemon = node.daemon();
-    let pod = node.bare_pod("tenant-a", "web-0");
-    node.connect("tenant-a", "web-0", "data0", "10.1.0.1/24");
+    let pod = node.connected("tenant-a", "web-0", "10.1.0.1/24");
     let before = index(&pod.ready("data0"));
     node.run(&["mount", "-o", "remount,ro", "/run/podconfig/reports"]);
     daemon.kill();
     let daemon = node.daemon();
-    node.apply(
+    node.configure(
+        "tenant-a",
         "x",
-        &config(
-            "tenant-a",
-            "x",
-            "web-0",
-            &on_bridge("data1", "red", "10.2.0.1/24"),
-        ),
+        "web-0",
+        &on_bridge("data1", "red", "10.2.0.1/24"),
     );
     eventually("a new link comes", || {
         seen(pod.find("data1").is_some(), "no link")
@@ -90,7 +85,6 @@ fn a_record_folder_without_room_keeps_no_pod_from_starting() {
     node.allow_own_bridges();
     let _daemon = node.daemon();
     // The recorder passes the result through; the harness checks that.
-    let pod = node.bare_pod("tenant-a", "web-0");
-    node.connect("tenant-a", "web-0", "data0", "10.1.0.1/24");
+    let pod = node.connected("tenant-a", "web-0", "10.1.0.1/24");
     pod.reason("data0", "NoRecord");
 }

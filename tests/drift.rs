@@ -9,7 +9,7 @@ use crate::support::{
     daemon::Daemon,
     fabric::Fabric,
     look::index,
-    manifests::{config, config_for},
+    manifests::config_for,
     node::TestNode,
     pod::TestPod,
     wait::{eventually, seen, within},
@@ -29,7 +29,7 @@ fn put_back(what: &str, probe: impl FnMut() -> Result<(), String>) {
 }
 
 /// Waits beyond the housekeeping that comes soon after links were made.
-fn settled(daemon: &Daemon<'_>) -> f64 {
+fn settled(daemon: &Daemon) -> f64 {
     eventually("nothing is sent any more", || {
         let sent = daemon.metric("reconfd_netlink_changes_total");
         std::thread::sleep(Duration::from_millis(300));
@@ -40,7 +40,7 @@ fn settled(daemon: &Daemon<'_>) -> f64 {
 }
 
 /// Says what was put back.
-fn is_logged(daemon: &Daemon<'_>, what: &str) {
+fn is_logged(daemon: &Daemon, what: &str) {
     eventually("the repair is logged", || {
         let log = daemon.log();
         let mut lines = log.lines();
@@ -61,7 +61,7 @@ fn routed_pods(node: &TestNode) -> Vec<TestPod<'_>> {
             number + 1
         );
         let name = format!("p{number}");
-        node.apply(&name, &config("tenant-a", &name, &name, &links));
+        node.configure("tenant-a", &name, &name, &links);
     }
     are_ready(&pods, "r0");
     pods
@@ -89,8 +89,7 @@ fn node_routes(node: &TestNode) -> usize {
 
 #[test]
 fn routes_of_the_node_that_another_program_flushes_come_back_for_all_pods() {
-    let node = TestNode::new();
-    let daemon = node.daemon();
+    let (node, daemon) = TestNode::builder().start_with_daemon();
     let pods = routed_pods(&node);
     let before = settled(&daemon);
     node.shell("ip route flush proto 112; ip -6 route flush proto 112");
@@ -109,8 +108,7 @@ fn routes_of_the_node_that_another_program_flushes_come_back_for_all_pods() {
 
 #[test]
 fn a_route_of_the_node_that_another_one_has_replaced_is_reported_and_comes_back_when_it_can() {
-    let node = TestNode::new();
-    let daemon = node.daemon();
+    let (node, daemon) = TestNode::builder().start_with_daemon();
     let pods = routed_pods(&node);
     settled(&daemon);
     node.shell("ip link add away type bridge; ip link set away up; ip route replace 172.31.5.3/32 dev away");
@@ -130,8 +128,7 @@ fn a_route_of_the_node_that_another_one_has_replaced_is_reported_and_comes_back_
 
 #[test]
 fn addresses_of_host_ends_that_are_flushed_come_back_with_the_routes() {
-    let node = TestNode::new();
-    let daemon = node.daemon();
+    let (node, daemon) = TestNode::builder().start_with_daemon();
     let _pods = routed_pods(&node);
     settled(&daemon);
     node.shell(
@@ -151,8 +148,7 @@ fn addresses_of_host_ends_that_are_flushed_come_back_with_the_routes() {
 
 #[test]
 fn a_table_of_a_hundred_thousand_routes_makes_no_pass_expensive() {
-    let node = TestNode::new();
-    let daemon = node.daemon();
+    let (node, daemon) = TestNode::builder().start_with_daemon();
     let _pods = routed_pods(&node);
     node.shell(
         "ip link add bgp type bridge; ip link set bgp up; ip address add 192.0.2.1/24 dev bgp
@@ -174,7 +170,7 @@ fn a_table_of_a_hundred_thousand_routes_makes_no_pass_expensive() {
 }
 
 /// User and system time of the daemon, in ticks of 10 ms.
-fn cpu_ticks(daemon: &Daemon<'_>) -> u64 {
+fn cpu_ticks(daemon: &Daemon) -> u64 {
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", daemon.process_id())).unwrap();
     let behind_name = stat.rsplit(')').next().unwrap();
     let mut fields = behind_name.split_whitespace().skip(11);
@@ -184,9 +180,7 @@ fn cpu_ticks(daemon: &Daemon<'_>) -> u64 {
 
 #[test]
 fn rules_that_are_flushed_in_pods_come_back_for_all_pods() {
-    let node = TestNode::new();
-    node.allow_everything();
-    let daemon = node.daemon();
+    let (node, daemon) = TestNode::builder().any_veth().start_with_daemon();
     let links = "[{name: data0, veth: {bridge: blue}, ipam: {ranges: [{cidr: 10.1.0.0/24}]}, \
         routes: [{to: 0.0.0.0/0, via: 10.1.0.254, table: 200}]}]";
     node.apply("all", &config_for("tenant-a", "all", "{}", links));
@@ -215,8 +209,7 @@ fn rules_that_are_flushed_in_pods_come_back_for_all_pods() {
 /// A pod with a link on a bridge of its namespace; its host end.
 fn on_blue(node: &TestNode) -> (TestPod<'_>, String) {
     node.allow_own_bridges();
-    let pod = node.bare_pod("tenant-a", "a");
-    node.connect("tenant-a", "a", "data0", "10.1.0.1/24");
+    let pod = node.connected("tenant-a", "a", "10.1.0.1/24");
     pod.ready("data0");
     let end = node.host_ends()[0]["ifname"].as_str().unwrap().to_owned();
     (pod, end)
@@ -228,8 +221,7 @@ fn in_switch(node: &TestNode, script: &str) {
 
 #[test]
 fn a_forwarding_entry_that_is_deleted_or_moved_comes_back() {
-    let node = TestNode::new();
-    let daemon = node.daemon();
+    let (node, daemon) = TestNode::builder().start_with_daemon();
     let (pod, end) = on_blue(&node);
     settled(&daemon);
     let mac = pod.link("data0")["address"].as_str().unwrap().to_owned();
@@ -259,8 +251,7 @@ fn a_forwarding_entry_that_is_deleted_or_moved_comes_back() {
 
 #[test]
 fn flags_of_a_bridge_port_come_back() {
-    let node = TestNode::new();
-    let daemon = node.daemon();
+    let (node, daemon) = TestNode::builder().start_with_daemon();
     let (_pod, end) = on_blue(&node);
     settled(&daemon);
     in_switch(
@@ -332,7 +323,7 @@ fn filters(node: &TestNode, netns: &[&str], end: &str) -> Value {
 const PASS: &str = "1,6 0 0 0";
 
 /// Undoes the filter in every way that `tc` has, and waits until it is as it was.
-fn ingress_filter_comes_back(node: &TestNode, daemon: &Daemon<'_>, netns: &[&str], end: &str) {
+fn ingress_filter_comes_back(node: &TestNode, daemon: &Daemon, netns: &[&str], end: &str) {
     let now = || filters(node, netns, end);
     let before = now();
     assert!(before.to_string().contains("bpf"), "{before}");
@@ -365,8 +356,7 @@ fn ingress_filter_comes_back(node: &TestNode, daemon: &Daemon<'_>, netns: &[&str
 
 #[test]
 fn the_ingress_filter_of_a_host_end_in_the_switch_comes_back() {
-    let node = TestNode::new();
-    let daemon = node.daemon();
+    let (node, daemon) = TestNode::builder().start_with_daemon();
     let (_pod, end) = on_blue(&node);
     settled(&daemon);
     ingress_filter_comes_back(&node, &daemon, &["-n", "podconfig"], &end);
@@ -381,7 +371,7 @@ fn routed_pod_called<'n>(node: &'n TestNode, name: &str) -> (TestPod<'n>, String
     node.allow_everything();
     let pod = node.bare_pod("tenant-a", name);
     let links = "[{name: r0, veth: {routed: {}}, addresses: [172.31.5.1/32, 'fd31::1/128']}]";
-    node.apply(name, &config("tenant-a", name, name, links));
+    node.configure("tenant-a", name, name, links);
     pod.ready("r0");
     let end = node.ours_on_node()[0]["ifname"]
         .as_str()
@@ -392,8 +382,7 @@ fn routed_pod_called<'n>(node: &'n TestNode, name: &str) -> (TestPod<'n>, String
 
 #[test]
 fn the_ingress_filter_and_rp_filter_of_a_routed_host_end_come_back() {
-    let node = TestNode::new();
-    let daemon = node.daemon();
+    let (node, daemon) = TestNode::builder().start_with_daemon();
     let (_pod, end) = routed_pod(&node);
     settled(&daemon);
     ingress_filter_comes_back(&node, &daemon, &[], &end);
@@ -409,8 +398,7 @@ fn the_ingress_filter_and_rp_filter_of_a_routed_host_end_come_back() {
 /// Whoever loses its alias or its name is still known by its number.
 #[test]
 fn the_alias_and_the_name_of_a_host_end_come_back_in_place() {
-    let node = TestNode::new();
-    let daemon = node.daemon();
+    let (node, daemon) = TestNode::builder().start_with_daemon();
     let (on_bridge, switch_end) = on_blue(&node);
     let (routed, node_end) = routed_pod_called(&node, "b");
     settled(&daemon);
@@ -451,8 +439,7 @@ fn the_alias_and_the_name_of_a_host_end_come_back_in_place() {
 
 #[test]
 fn a_routed_host_end_that_lost_its_alias_while_no_daemon_ran_is_no_foreign_link() {
-    let node = TestNode::new();
-    let daemon = node.daemon();
+    let (node, daemon) = TestNode::builder().start_with_daemon();
     let (pod, end) = routed_pod_called(&node, "b");
     daemon.kill();
     node.run(&["ip", "link", "set", "dev", &end, "alias", ""]);
@@ -465,16 +452,14 @@ fn a_routed_host_end_that_lost_its_alias_while_no_daemon_ran_is_no_foreign_link(
 /// A restart and an own edit are no drift.
 #[test]
 fn an_edit_of_a_routed_link_is_not_reported_as_a_repair() {
-    let node = TestNode::new();
-    node.allow_everything();
-    let daemon = node.daemon();
+    let (node, daemon) = TestNode::builder().any_veth().start_with_daemon();
     let pod = node.bare_pod("tenant-a", "a");
     let links = |address: &str| {
         format!("[{{name: r0, veth: {{routed: {{}}}}, addresses: ['{address}', 'fd31::1/128']}}]")
     };
-    node.apply("a", &config("tenant-a", "a", "a", &links("172.31.5.1/32")));
+    node.configure("tenant-a", "a", "a", &links("172.31.5.1/32"));
     let before = index(&pod.ready("r0"));
-    node.apply("a", &config("tenant-a", "a", "a", &links("172.31.5.2/32")));
+    node.configure("tenant-a", "a", "a", &links("172.31.5.2/32"));
     eventually("the node's route follows", || {
         let routes = node.ip(&["route", "show", "proto", "112"]);
         seen(

@@ -5,7 +5,6 @@ use std::time::Duration;
 use crate::support::{
     fabric::Fabric,
     look::index,
-    manifests::config,
     node::TestNode,
     pod::TestPod,
     wait::{eventually, seen, stays, within},
@@ -29,7 +28,7 @@ const NAMES: [&str; 3] = ["b0", "r0", "e0"];
 
 fn started<'n>(node: &'n TestNode, name: &str) -> TestPod<'n> {
     let pod = node.bare_pod("tenant-a", name);
-    node.apply(name, &config("tenant-a", name, name, LINKS));
+    node.configure("tenant-a", name, name, LINKS);
     pod
 }
 
@@ -117,7 +116,7 @@ fn the_next_pod_of_the_same_name_has_the_address_alone() {
     let node = TestNode::new();
     node.apply("policy", POLICY);
     let links = "[{name: b0, veth: {bridge: blue}, ipam: {ranges: [{cidr: 10.1.0.0/24}]}}]";
-    node.apply("db", &config("tenant-a", "db", "db-0", links));
+    node.configure("tenant-a", "db", "db-0", links);
     let _daemon = node.daemon();
     let first = node.bare_pod("tenant-a", "db-0");
     let before = first.ready("b0");

@@ -9,7 +9,7 @@ use std::{
 use crate::support::{
     daemon::Daemon,
     look::index,
-    manifests::{config, config_for},
+    manifests::config_for,
     node::TestNode,
     pod::TestPod,
     wait::{eventually, seen, within},
@@ -20,7 +20,7 @@ struct Fault(Child);
 
 impl Fault {
     /// `inject` as `strace` spells it: `setns:error=EAGAIN:when=1`.
-    fn inject(daemon: &Daemon<'_>, inject: &str) -> Self {
+    fn inject(daemon: &Daemon, inject: &str) -> Self {
         let pid = daemon.process_id().to_string();
         let call = inject.split(':').next().unwrap();
         let strace = Command::new("strace")
@@ -60,7 +60,7 @@ fn connected(node: &TestNode) -> TestPod<'_> {
     let links = "[{name: data0, veth: {bridge: blue}, addresses: [10.1.0.1/24], \
           routes: [{to: 0.0.0.0/0, via: 10.1.0.254, table: 200}]}, \
          {name: r0, veth: {routed: {}}, addresses: [172.31.5.7/32]}]";
-    node.apply("all", &config("tenant-a", "all", "a", links));
+    node.configure("tenant-a", "all", "a", links);
     pod.ready("data0");
     pod.ready("r0");
     pod
@@ -73,8 +73,7 @@ fn numbers(pod: &TestPod<'_>) -> [u64; 2] {
 /// One call in so many fails, over looks at the pod and a change of its links.
 #[test]
 fn a_system_call_that_fails_now_and_then_makes_no_standing_link_anew() {
-    let node = TestNode::new();
-    let daemon = node.daemon();
+    let (node, daemon) = TestNode::builder().start_with_daemon();
     let pod = connected(&node);
     let before = numbers(&pod);
     for fault in [
@@ -91,7 +90,7 @@ fn a_system_call_that_fails_now_and_then_makes_no_standing_link_anew() {
                    routes: [{{to: 0.0.0.0/0, via: 10.1.0.254, table: 200}}]}}, \
                  {{name: r0, veth: {{routed: {{}}}}, addresses: [172.31.5.7/32]}}]"
             );
-            node.apply("all", &config("tenant-a", "all", "a", &links));
+            node.configure("tenant-a", "all", "a", &links);
             within(
                 Duration::from_secs(15),
                 &format!("{fault}: {address}"),
@@ -113,8 +112,7 @@ fn a_system_call_that_fails_now_and_then_makes_no_standing_link_anew() {
 /// The first call that a new daemon makes of each kind.
 #[test]
 fn a_restart_whose_first_looks_fail_leaves_the_links() {
-    let node = TestNode::new();
-    let mut daemon = node.daemon();
+    let (node, mut daemon) = TestNode::builder().start_with_daemon();
     let pod = connected(&node);
     let before = numbers(&pod);
     for call in ["setns", "openat2", "sendto"] {
@@ -131,8 +129,7 @@ fn a_restart_whose_first_looks_fail_leaves_the_links() {
 /// Nothing that fails for good is silent, and what stands stays.
 #[test]
 fn a_namespace_that_can_not_be_entered_is_reported_and_its_links_stay() {
-    let node = TestNode::new();
-    let daemon = node.daemon();
+    let (node, daemon) = TestNode::builder().start_with_daemon();
     let pod = connected(&node);
     let before = numbers(&pod);
     let injected = Fault::inject(&daemon, "setns:error=EAGAIN");
@@ -154,8 +151,7 @@ fn a_namespace_that_can_not_be_entered_is_reported_and_its_links_stay() {
 /// Without a free descriptor neither records nor namespaces can be opened.
 #[test]
 fn pods_that_come_while_no_descriptor_is_left_get_their_links_when_there_are() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
+    let node = TestNode::builder().own_bridges().start();
     let links = "[{name: data0, veth: {bridge: blue}, ipam: {ranges: [{cidr: 10.1.0.0/24}]}}]";
     node.apply("all", &config_for("tenant-a", "all", "{}", links));
     let daemon = node.daemon();

@@ -327,8 +327,7 @@ fn nodes_on_a_wire_have_pods_and_daemons_of_their_own() {
     let daemons: Vec<_> = fabric.nodes().iter().map(TestNode::daemon).collect();
     for node in fabric.nodes() {
         node.allow_everything();
-        let pod = node.bare_pod("tenant-a", "a");
-        node.connect("tenant-a", "a", "data0", "10.1.0.1/24");
+        let pod = node.connected("tenant-a", "a", "10.1.0.1/24");
         pod.ready("data0");
         assert_eq!(node.host_ends().len(), 1);
     }

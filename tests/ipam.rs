@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fs};
 use crate::support::{
     daemon::Options,
     look::addresses,
-    manifests::{config, config_for, policy},
+    manifests::{config_for, policy},
     node::TestNode,
     pod::TestPod,
     wait::{eventually, seen},
@@ -48,9 +48,7 @@ fn claims(node: &TestNode) -> BTreeSet<String> {
 
 #[test]
 fn each_pod_gets_an_address_of_each_range_and_they_reach_each_other() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
-    let _daemon = node.daemon();
+    let node = TestNode::builder().own_bridges().daemon().start();
     let pods = pods(&node, &["a", "b", "c"]);
     give(&node, &format!("{RANGE}, {{cidr: 'fd07::/64'}}"));
     let all: Vec<Vec<String>> = pods.iter().map(of).collect();
@@ -78,8 +76,7 @@ fn each_pod_gets_an_address_of_each_range_and_they_reach_each_other() {
 /// A neighbour that talked with it goes on talking: same address, same MAC.
 #[test]
 fn a_pod_that_comes_back_has_its_address_and_its_mac_and_answers_at_once() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
+    let node = TestNode::builder().own_bridges().start();
     let _daemon = node.daemon_with(&Options {
         more: &["--address-rest", "30"],
         ..Options::default()
@@ -110,8 +107,7 @@ fn a_pod_that_comes_back_has_its_address_and_its_mac_and_answers_at_once() {
 
 #[test]
 fn a_full_range_is_told_with_numbers_and_whoever_waits_gets_what_comes_free() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
+    let node = TestNode::builder().own_bridges().start();
     let _daemon = node.daemon_with(&Options {
         more: &["--address-rest", "1"],
         ..Options::default()
@@ -135,9 +131,7 @@ fn a_full_range_is_told_with_numbers_and_whoever_waits_gets_what_comes_free() {
 
 #[test]
 fn a_static_and_a_chosen_address_never_meet() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
-    let _daemon = node.daemon();
+    let node = TestNode::builder().own_bridges().daemon().start();
     let fixed = node.bare_pod("tenant-a", "fixed");
     // On another bridge, and in another namespace: the routing domain is the same.
     let elsewhere = node.bare_pod("tenant-b", "fixed");
@@ -172,9 +166,7 @@ fn a_static_and_a_chosen_address_never_meet() {
 
 #[test]
 fn a_range_that_moves_gives_a_new_address_in_place_and_the_old_one_back() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
-    let _daemon = node.daemon();
+    let node = TestNode::builder().own_bridges().daemon().start();
     let pod = node.bare_pod("tenant-a", "a");
     give(&node, RANGE);
     let before = of(&pod);
@@ -201,14 +193,12 @@ fn a_range_that_moves_gives_a_new_address_in_place_and_the_old_one_back() {
 
 #[test]
 fn routes_without_a_gateway_go_through_that_of_the_range() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
-    let _daemon = node.daemon();
+    let node = TestNode::builder().own_bridges().daemon().start();
     let pod = node.bare_pod("tenant-a", "a");
     let links = format!(
         "[{{name: data0, veth: {{bridge: blue}}, ipam: {{ranges: [{RANGE}]}}, routes: [{{to: 172.20.0.0/16}}]}}]"
     );
-    node.apply("pool", &config("tenant-a", "pool", "a", &links));
+    node.configure("tenant-a", "pool", "a", &links);
     pod.ready("data0");
     let routes = pod.ip(&["route", "show", "172.20.0.0/16"]);
     assert_eq!(routes[0]["gateway"], "10.7.0.1", "{routes}");
@@ -216,9 +206,7 @@ fn routes_without_a_gateway_go_through_that_of_the_range() {
 
 #[test]
 fn a_restart_keeps_every_address_and_a_crash_loses_none() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
-    let daemon = node.daemon();
+    let (node, daemon) = TestNode::builder().own_bridges().start_with_daemon();
     let pods = pods(&node, &["a", "b", "c"]);
     give(&node, RANGE);
     let before: Vec<_> = pods.iter().map(of).collect();
@@ -235,9 +223,7 @@ fn a_restart_keeps_every_address_and_a_crash_loses_none() {
 /// What a pod leaves while nobody looks is found and given back.
 #[test]
 fn a_pod_that_ends_while_the_daemon_is_away_leaves_no_claim() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
-    let daemon = node.daemon();
+    let (node, daemon) = TestNode::builder().own_bridges().start_with_daemon();
     let pod = node.bare_pod("tenant-a", "a");
     give(&node, RANGE);
     of(&pod);
@@ -253,9 +239,7 @@ fn a_pod_that_ends_while_the_daemon_is_away_leaves_no_claim() {
 
 #[test]
 fn a_claim_that_somebody_deletes_is_made_again_under_the_link() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
-    let _daemon = node.daemon();
+    let node = TestNode::builder().own_bridges().daemon().start();
     let pod = node.bare_pod("tenant-a", "a");
     give(&node, RANGE);
     let address = of(&pod);
@@ -271,9 +255,7 @@ fn a_claim_that_somebody_deletes_is_made_again_under_the_link() {
 /// What stands decides, and not where a search would begin.
 #[test]
 fn claims_that_are_gone_after_a_restart_are_made_again_for_the_addresses_that_stand() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
-    let daemon = node.daemon();
+    let (node, daemon) = TestNode::builder().own_bridges().start_with_daemon();
     let mut pods = pods(&node, &["a", "b", "c", "d", "e", "f"]);
     give(&node, "{cidr: 10.7.0.0/28, start: 10.7.0.1, end: 10.7.0.6}");
     let all: Vec<_> = pods.iter().map(of).collect();
@@ -295,8 +277,7 @@ fn claims_that_are_gone_after_a_restart_are_made_again_for_the_addresses_that_st
 /// An address that was released is nobody's for a while: a neighbour may still take it for the old pod's.
 #[test]
 fn an_address_rests_before_another_pod_has_it() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
+    let node = TestNode::builder().own_bridges().start();
     let daemon = node.daemon_with(&Options {
         more: &["--address-rest", "2"],
         ..Options::default()
@@ -337,10 +318,10 @@ fn a_domain_that_no_policy_lists_is_refused_and_two_domains_are_two_worlds() {
             "[{{name: data0, veth: {{bridge: x}}, ipam: {{domain: {domain}, ranges: [{{cidr: 10.7.0.0/30, start: 10.7.0.2}}]}}}}]"
         )
     };
-    node.apply("a", &config("tenant-a", "a", "a", &of_domain("red")));
-    node.apply("b", &config("tenant-b", "b", "b", &of_domain("blue")));
+    node.configure("tenant-a", "a", "a", &of_domain("red"));
+    node.configure("tenant-b", "b", "b", &of_domain("blue"));
     assert_eq!(of(&a), of(&b));
-    node.apply("b", &config("tenant-b", "b", "b", &of_domain("cluster")));
+    node.configure("tenant-b", "b", "b", &of_domain("cluster"));
     let told = b.reason("data0", "NotAllowed");
     assert!(
         told["message"]

@@ -3,7 +3,6 @@
 
 use crate::support::{
     look::addresses,
-    manifests::config,
     node::TestNode,
     pod::TestPod,
     wait::{eventually, seen},
@@ -23,7 +22,7 @@ fn pod<'n>(node: &'n TestNode, name: &str) -> TestPod<'n> {
 
 fn ask(node: &TestNode, pod: &str, link: &str) {
     let links = format!("[{{name: data0, {link}}}]");
-    node.apply(pod, &config("tenant-a", pod, pod, &links));
+    node.configure("tenant-a", pod, pod, &links);
 }
 
 /// Whether IPv6 is off for an interface.
@@ -48,9 +47,7 @@ fn is_for_this_link_alone(pod: &TestPod<'_>) {
 
 #[test]
 fn a_link_has_its_ipv6_addresses_in_a_pod_without_ipv6_and_no_other_link_has() {
-    let node = TestNode::new();
-    node.allow_everything();
-    let _daemon = node.daemon();
+    let node = TestNode::builder().any_veth().daemon().start();
     let (dual, six, range) = (pod(&node, "dual"), pod(&node, "six"), pod(&node, "range"));
     let plain = pod(&node, "plain");
     let on_blue = |addresses: &str| format!("veth: {{bridge: blue}}, {addresses}");
@@ -93,8 +90,7 @@ fn a_link_has_its_ipv6_addresses_in_a_pod_without_ipv6_and_no_other_link_has() {
 
 #[test]
 fn a_routed_link_has_ipv6_though_pod_and_node_have_it_off_for_new_links() {
-    let node = TestNode::new();
-    node.allow_everything();
+    let node = TestNode::builder().any_veth().start();
     node.shell("echo 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6");
     let _daemon = node.daemon();
     let pod = pod(&node, "a");
@@ -111,9 +107,7 @@ fn a_routed_link_has_ipv6_though_pod_and_node_have_it_off_for_new_links() {
 
 #[test]
 fn ipv6_that_is_switched_off_later_comes_back_to_the_link_alone() {
-    let node = TestNode::new();
-    node.allow_everything();
-    let _daemon = node.daemon();
+    let node = TestNode::builder().any_veth().daemon().start();
     let pod = node.bare_pod("tenant-a", "a");
     pod.shell("ip link add own0 type veth peer name own1; ip link set own0 up");
     let link = "veth: {bridge: blue}, addresses: [10.99.0.1/24, 'fd99::1/64'], \

@@ -170,8 +170,7 @@ fn a_daemon_killed_in_the_middle_of_anything_leaves_nothing_half_made() {
 
 #[test]
 fn half_made_work_of_our_form_is_removed_and_what_only_looks_like_it_stays() {
-    let node = TestNode::new();
-    node.allow_everything();
+    let node = TestNode::builder().any_veth().start();
     // Ours by group, name and kind, without an alias: what a crash between two messages leaves.
     node.shell(&format!(
         "ip link add pcaaaaaaaaaaaaa type veth peer name halfpeer; ip link set pcaaaaaaaaaaaaa group {OUR_GROUP}

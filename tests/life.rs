@@ -17,9 +17,7 @@ use crate::support::{
 
 #[test]
 fn a_pod_that_ends_in_order_leaves_nothing() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
-    let _daemon = node.daemon();
+    let node = TestNode::builder().own_bridges().daemon().start();
     let pod = node.pod("tenant-a", "web-0");
     node.connect("tenant-a", "web-0", "data0", "10.1.0.1/24");
     pod.ready("data0");
@@ -34,9 +32,7 @@ fn a_pod_that_ends_in_order_leaves_nothing() {
 
 #[test]
 fn a_pod_whose_namespace_vanishes_leaves_nothing() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
-    let _daemon = node.daemon();
+    let node = TestNode::builder().own_bridges().daemon().start();
     let pod = node.bare_pod("tenant-a", "web-0");
     let kept = node.bare_pod("tenant-a", "kept");
     node.connect("tenant-a", "web-0", "data0", "10.1.0.1/24");
@@ -63,11 +59,8 @@ fn a_pod_whose_namespace_vanishes_leaves_nothing() {
 
 #[test]
 fn the_last_pod_on_a_bridge_takes_it_along_also_when_its_namespace_just_vanishes() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
-    let _daemon = node.daemon();
-    let pod = node.bare_pod("tenant-a", "web-0");
-    node.connect("tenant-a", "web-0", "data0", "10.1.0.1/24");
+    let node = TestNode::builder().own_bridges().daemon().start();
+    let pod = node.connected("tenant-a", "web-0", "10.1.0.1/24");
     pod.ready("data0");
     pod.vanish();
     node.is_clean();
@@ -76,11 +69,8 @@ fn the_last_pod_on_a_bridge_takes_it_along_also_when_its_namespace_just_vanishes
 
 #[test]
 fn the_namespace_of_a_dead_pod_is_not_kept_alive() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
-    let daemon = node.daemon();
-    let pod = node.bare_pod("tenant-a", "web-0");
-    node.connect("tenant-a", "web-0", "data0", "10.1.0.1/24");
+    let (node, daemon) = TestNode::builder().own_bridges().start_with_daemon();
+    let pod = node.connected("tenant-a", "web-0", "10.1.0.1/24");
     pod.ready("data0");
     // A witness that only the death of the namespace can take: its veth to the node.
     node.run(&[
@@ -108,9 +98,7 @@ fn the_namespace_of_a_dead_pod_is_not_kept_alive() {
 
 #[test]
 fn a_label_that_goes_takes_the_links_and_brings_them_back() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
-    let _daemon = node.daemon();
+    let node = TestNode::builder().own_bridges().daemon().start();
     let mut pod = node.bare_pod("tenant-a", "web-0");
     let selector = "{matchExpressions: [{key: role, operator: In, values: [cnf]}]}";
     node.apply(
@@ -142,11 +130,8 @@ fn a_label_that_goes_takes_the_links_and_brings_them_back() {
 /// Attack 10: every link that is made or taken away holds a lock of the whole kernel.
 #[test]
 fn a_label_that_flaps_makes_few_links_and_what_it_says_last_counts() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
-    let daemon = node.daemon();
-    let mut pod = node.bare_pod("tenant-a", "web-0");
-    node.connect("tenant-a", "web-0", "data0", "10.1.0.1/24");
+    let (node, daemon) = TestNode::builder().own_bridges().start_with_daemon();
+    let mut pod = node.connected("tenant-a", "web-0", "10.1.0.1/24");
     pod.ready("data0");
     let start = Instant::now();
     while start.elapsed() < Duration::from_secs(4) {
@@ -173,9 +158,7 @@ fn a_label_that_flaps_makes_few_links_and_what_it_says_last_counts() {
 
 #[test]
 fn a_new_sandbox_of_the_same_pod_gets_the_links_again() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
-    let daemon = node.daemon();
+    let (node, daemon) = TestNode::builder().own_bridges().start_with_daemon();
     let mut pod = node.pod("tenant-a", "web-0");
     node.connect("tenant-a", "web-0", "data0", "10.1.0.1/24");
     let before = pod.ready("data0");
@@ -200,11 +183,8 @@ fn a_new_sandbox_of_the_same_pod_gets_the_links_again() {
 /// As a Job's pod does: its sandbox ends before its object says that it has completed.
 #[test]
 fn a_pod_that_completes_is_not_said_to_lack_a_record() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
-    let daemon = node.daemon();
-    let mut pod = node.bare_pod("tenant-a", "job");
-    node.connect("tenant-a", "job", "data0", "10.1.0.1/24");
+    let (node, daemon) = TestNode::builder().own_bridges().start_with_daemon();
+    let mut pod = node.connected("tenant-a", "job", "10.1.0.1/24");
     pod.ready("data0");
     let before = daemon.log().len();
     pod.end_sandbox();
@@ -225,9 +205,7 @@ fn a_pod_that_completes_is_not_said_to_lack_a_record() {
 
 #[test]
 fn a_container_that_restarts_changes_nothing() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
-    let daemon = node.daemon();
+    let (node, daemon) = TestNode::builder().own_bridges().start_with_daemon();
     let pod = node.pod("tenant-a", "web-0");
     node.connect("tenant-a", "web-0", "data0", "10.1.0.1/24");
     let before = index(&pod.ready("data0"));
@@ -245,11 +223,8 @@ fn a_container_that_restarts_changes_nothing() {
 /// Attack 6: the pod is swapped for another of the same name.
 #[test]
 fn another_pod_of_the_same_name_is_another_pod() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
-    let _daemon = node.daemon();
-    let first = node.bare_pod("tenant-a", "db-0");
-    node.connect("tenant-a", "db-0", "data0", "10.1.0.1/24");
+    let node = TestNode::builder().own_bridges().daemon().start();
+    let first = node.connected("tenant-a", "db-0", "10.1.0.1/24");
     first.ready("data0");
     // The new pod's record and manifest come while the old sandbox is still there.
     let second = node.bare_pod("tenant-a", "db-0");
@@ -267,8 +242,7 @@ fn another_pod_of_the_same_name_is_another_pod() {
 
 #[test]
 fn a_record_may_come_before_the_pod_and_the_pod_before_its_podconfig() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
+    let node = TestNode::builder().own_bridges().start();
     let pod = node.bare_pod("tenant-a", "late");
     node.withdraw("pod-tenant-a-late");
     node.connect("tenant-a", "late", "data0", "10.1.0.1/24");
@@ -288,9 +262,7 @@ fn a_record_may_come_before_the_pod_and_the_pod_before_its_podconfig() {
 
 #[test]
 fn a_pod_without_a_record_is_told() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
-    let daemon = node.daemon();
+    let (node, daemon) = TestNode::builder().own_bridges().start_with_daemon();
     let are_counted = |wanted: u32| {
         eventually(&format!("{wanted} pods without a record"), || {
             let counted = daemon.metric("reconfd_pods_unrecorded");

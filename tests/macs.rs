@@ -7,7 +7,7 @@ use crate::{
     support::{
         daemon::{Daemon, Options},
         fabric::Fabric,
-        manifests::{config, policy},
+        manifests::policy,
         node::TestNode,
         pod::TestPod,
         wait::{eventually, seen, within},
@@ -18,7 +18,7 @@ use crate::{
 const ANYTHING: &str = "macs: Any, domains: [cluster, lab]";
 
 /// Daemons of all nodes that share one folder of claims. Pods of different nodes have different uids.
-fn sharing<'f>(fabric: &'f Fabric, claims: &Path) -> Vec<Daemon<'f>> {
+fn sharing(fabric: &Fabric, claims: &Path) -> Vec<Daemon> {
     let claims = claims.to_str().unwrap();
     let rule = TUNNELS.replace(", addresses", &format!(", {ANYTHING}, addresses"));
     let all = fabric.nodes().iter().enumerate();
@@ -42,7 +42,7 @@ fn sharing<'f>(fabric: &'f Fabric, claims: &Path) -> Vec<Daemon<'f>> {
 }
 
 fn give(node: &TestNode, pod: &str, links: &str) {
-    node.apply(pod, &config("tenant-a", pod, pod, links));
+    node.configure("tenant-a", pod, pod, links);
 }
 
 /// The MAC addresses that the node's switch forwards to its pods, and the ports of each.

@@ -18,13 +18,10 @@ use crate::support::{
 
 /// A node with one healthy link, which every story here must leave alone.
 fn with_a_healthy_link<T>(
-    story: impl FnOnce(&TestNode, &crate::support::daemon::Daemon<'_>) -> T,
+    story: impl FnOnce(&TestNode, &crate::support::daemon::Daemon) -> T,
 ) -> T {
-    let node = TestNode::new();
-    node.allow_everything();
-    let daemon = node.daemon();
-    let pod = node.bare_pod("tenant-a", "healthy");
-    node.connect("tenant-a", "healthy", "data0", "10.1.0.1/24");
+    let (node, daemon) = TestNode::builder().any_veth().start_with_daemon();
+    let pod = node.connected("tenant-a", "healthy", "10.1.0.1/24");
     let before = index(&pod.ready("data0"));
     let value = story(&node, &daemon);
     assert_eq!(
@@ -67,7 +64,7 @@ fn every_broken_link_is_refused_with_the_field_named_and_disturbs_nothing() {
         let pod = node.bare_pod("tenant-a", "target");
         for (number, (links, _)) in LINKS.iter().enumerate() {
             let name = format!("broken-{number:02}");
-            node.apply(&name, &config("tenant-a", &name, "target", links));
+            node.configure("tenant-a", &name, "target", links);
         }
         for (number, (links, field)) in LINKS.iter().enumerate() {
             let file = format!("broken-{number:02}");
@@ -106,24 +103,18 @@ fn more_links_or_addresses_than_the_bounds_are_refused() {
         let links: Vec<String> = (0..33)
             .map(|n| format!("{{name: l{n}, veth: {{bridge: b{n}}}}}"))
             .collect();
-        node.apply(
+        node.configure(
+            "tenant-a",
             "many-links",
-            &config(
-                "tenant-a",
-                "many-links",
-                "x",
-                &format!("[{}]", links.join(", ")),
-            ),
+            "x",
+            &format!("[{}]", links.join(", ")),
         );
         let all: Vec<String> = (1..10).map(|n| format!("10.1.0.{n}/24")).collect();
         let link = format!(
             "[{{name: a, veth: {{bridge: b}}, addresses: [{}]}}]",
             all.join(", ")
         );
-        node.apply(
-            "many-addresses",
-            &config("tenant-a", "many-addresses", "x", &link),
-        );
+        node.configure("tenant-a", "many-addresses", "x", &link);
         for (file, field) in [("many-links", "links"), ("many-addresses", "addresses")] {
             let told = eventually("it is refused", || {
                 refusal(node, file).ok_or_else(|| node.refused())

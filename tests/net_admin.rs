@@ -21,7 +21,7 @@ impl TestNode {
         );
     }
 
-    fn connected(&self, pod: &TestPod<'_>, address: &str) {
+    fn give_link(&self, pod: &TestPod<'_>, address: &str) {
         self.connect("tenant-a", &pod.attachment.name, "data0", address);
     }
 }
@@ -63,9 +63,7 @@ fn refused(pod: &TestPod<'_>, words: &str) {
 
 #[test]
 fn where_any_may_have_links_the_report_tells_of_net_admin() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
-    let _daemon = node.daemon();
+    let node = TestNode::builder().own_bridges().daemon().start();
     let said = json!({"spec": {"containers": [plain(), with("router", "NET_ADMIN")]}});
     let admin = node.bare_pod_saying("tenant-a", "router-0", said);
     let other = node.bare_pod_saying(
@@ -73,8 +71,8 @@ fn where_any_may_have_links_the_report_tells_of_net_admin() {
         "web-0",
         json!({"spec": {"containers": [plain()]}}),
     );
-    node.connected(&admin, "10.1.0.1/24");
-    node.connected(&other, "10.1.0.2/24");
+    node.give_link(&admin, "10.1.0.1/24");
+    node.give_link(&other, "10.1.0.2/24");
     admin.ready("data0");
     other.ready("data0");
     assert!(warned(&admin, true).contains("router"));
@@ -89,7 +87,7 @@ fn a_debug_container_with_net_admin_takes_the_links_away() {
     let _daemon = node.daemon();
     let said = json!({"spec": {"containers": [plain()]}});
     let mut pod = node.bare_pod_saying("tenant-a", "web-0", said.clone());
-    node.connected(&pod, "10.1.0.1/24");
+    node.give_link(&pod, "10.1.0.1/24");
     pod.ready("data0");
     pod.say(json!({"spec": {"containers": [plain()], "ephemeralContainers": [with("debugger", "net_admin")]}}));
     refused(&pod, "debugger");
@@ -116,7 +114,7 @@ fn every_way_to_the_capability_is_refused_until_the_policy_lets_it() {
     ]
     .map(|(name, spec)| node.bare_pod_saying("tenant-a", name, json!({"spec": spec})));
     for (number, pod) in pods.iter().enumerate() {
-        node.connected(pod, &format!("10.1.0.{}/24", number + 1));
+        node.give_link(pod, &format!("10.1.0.{}/24", number + 1));
         refused(pod, "Policy guarded");
     }
     node.allow_with("Any");
@@ -152,7 +150,7 @@ fn the_kernel_says_whether_there_is_a_user_namespace() {
         ),
     ];
     for (number, (pod, words)) in pods.iter().enumerate() {
-        node.connected(pod, &format!("10.1.0.{}/24", number + 1));
+        node.give_link(pod, &format!("10.1.0.{}/24", number + 1));
         match words {
             Some(words) => refused(pod, words),
             None => {

@@ -4,14 +4,14 @@ use crate::support::{
     binary,
     daemon::Options,
     look::addresses,
-    manifests::{ANY_VETH, config, on_bridge, policy},
+    manifests::{ANY_VETH, on_bridge, policy},
     node::TestNode,
     pod::TestPod,
     wait::{eventually, seen},
 };
 
 fn ask(node: &TestNode, links: &str) {
-    node.apply("a", &config("tenant-a", "a", "a", links));
+    node.configure("tenant-a", "a", "a", links);
 }
 
 /// Waits until just this is the reason why not.
@@ -89,9 +89,7 @@ fn a_route_of_the_node_through_a_gateway_is_an_ordinary_one() {
 /// Attack 12: a route that would take the pod's own traffic away.
 #[test]
 fn what_the_pod_has_otherwise_is_not_taken_from_it() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
-    let _daemon = node.daemon();
+    let node = TestNode::builder().own_bridges().daemon().start();
     let pod = node.pod("tenant-a", "a");
     let eth0 = pod.find("eth0").unwrap();
     let own = addresses(&eth0).remove(0);
@@ -112,9 +110,7 @@ fn what_the_pod_has_otherwise_is_not_taken_from_it() {
 
 #[test]
 fn special_addresses_are_refused_whatever_a_policy_allows() {
-    let node = TestNode::new();
-    node.allow_everything();
-    let _daemon = node.daemon();
+    let node = TestNode::builder().any_veth().daemon().start();
     let pod = node.bare_pod("tenant-a", "a");
     ask(
         &node,
@@ -129,9 +125,7 @@ fn special_addresses_are_refused_whatever_a_policy_allows() {
 
 #[test]
 fn a_network_that_appears_later_is_told_at_once_and_the_link_stays_until_it_goes() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
-    let daemon = node.daemon();
+    let (node, daemon) = TestNode::builder().own_bridges().start_with_daemon();
     let (a, b) = node.neighbours();
     let stream = b.ping_on("10.1.0.1");
     wire(&node, "late", "10.1.0.200/16");
@@ -154,8 +148,7 @@ fn a_network_that_appears_later_is_told_at_once_and_the_link_stays_until_it_goes
     assert_eq!(a.reported("data0").unwrap()["reason"], "LinkReady");
     assert!(daemon.metric("reconfd_address_conflicts") > 1.5);
     // Nobody new comes in.
-    let c = node.bare_pod("tenant-a", "c");
-    node.connect("tenant-a", "c", "data0", "10.1.0.3/24");
+    let c = node.connected("tenant-a", "c", "10.1.0.3/24");
     c.reason("data0", "NetworkReserved");
     stream.lost_nothing();
     node.run(&["ip", "link", "delete", "late"]);
@@ -239,8 +232,7 @@ fn a_pod_on_the_nodes_own_subnet_needs_a_rule_that_says_so_and_never_gets_the_no
 
 #[test]
 fn an_administrator_reserves_by_flag_and_by_policy() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
+    let node = TestNode::builder().own_bridges().start();
     node.apply(
         "reserves",
         "apiVersion: podconfig.dev/v1alpha1\nkind: PodConfigPolicy\nmetadata: {name: reserves}\n\
@@ -261,8 +253,7 @@ fn an_administrator_reserves_by_flag_and_by_policy() {
         &pod,
         "10.3.0.1/24 overlaps 10.3.0.0/16, reserved by flag/--reserve",
     );
-    let other = node.bare_pod("tenant-b", "b");
-    node.connect("tenant-b", "b", "data0", "10.2.0.1/24");
+    let other = node.connected("tenant-b", "b", "10.2.0.1/24");
     other.ready("data0");
 }
 

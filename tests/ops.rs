@@ -24,11 +24,8 @@ use crate::support::{
 
 #[test]
 fn probes_and_metrics_answer() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
-    let daemon = node.daemon();
-    let pod = node.bare_pod("tenant-a", "web-0");
-    node.connect("tenant-a", "web-0", "data0", "10.1.0.1/24");
+    let (node, daemon) = TestNode::builder().own_bridges().start_with_daemon();
+    let pod = node.connected("tenant-a", "web-0", "10.1.0.1/24");
     pod.ready("data0");
     assert_eq!(daemon.get("/livez").unwrap().0, 200);
     assert_eq!(daemon.get("/readyz").unwrap().0, 200);
@@ -83,8 +80,7 @@ fn probes_listen_where_they_are_told_and_nowhere_else() {
 
 #[test]
 fn a_request_without_end_or_sense_disturbs_nothing() {
-    let node = TestNode::new();
-    let daemon = node.daemon();
+    let (node, daemon) = TestNode::builder().start_with_daemon();
     let idle: Vec<_> = (0..200)
         .map(|_| node.in_net(|| std::net::TcpStream::connect("127.0.0.1:9469").unwrap()))
         .collect();
@@ -103,9 +99,7 @@ fn a_request_without_end_or_sense_disturbs_nothing() {
 
 #[test]
 fn sigterm_ends_the_daemon_soon_and_leaves_the_links() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
-    let daemon = node.daemon();
+    let (node, daemon) = TestNode::builder().own_bridges().start_with_daemon();
     let (a, b) = (
         node.bare_pod("tenant-a", "a"),
         node.bare_pod("tenant-a", "b"),
@@ -124,9 +118,7 @@ fn sigterm_ends_the_daemon_soon_and_leaves_the_links() {
 
 #[test]
 fn sigterm_in_the_middle_of_work_ends_soon_and_the_next_one_finishes_it() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
-    let daemon = node.daemon();
+    let (node, daemon) = TestNode::builder().own_bridges().start_with_daemon();
     let pods: Vec<_> = (0..20)
         .map(|n| node.bare_pod("tenant-a", &format!("p{n}")))
         .collect();
@@ -149,8 +141,7 @@ fn sigterm_in_the_middle_of_work_ends_soon_and_the_next_one_finishes_it() {
 
 #[test]
 fn a_second_daemon_of_the_same_installation_refuses_to_start() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
+    let node = TestNode::builder().own_bridges().start();
     let first = node.daemon();
     let second = node.daemon_unawaited(&Options {
         port: Some(9470),
@@ -174,7 +165,7 @@ fn two_installations_never_touch_each_others_links() {
     let ours = node.daemon();
     let pod = node.bare_pod("tenant-a", "web-0");
     let links = "[{name: data0, veth: {bridge: blue}}, {name: lan0, veth: {hostBridge: br-lan}}]";
-    node.apply("x", &config("tenant-a", "x", "web-0", links));
+    node.configure("tenant-a", "x", "web-0", links);
     let before = (index(&pod.ready("data0")), index(&pod.ready("lan0")));
     // The other one has no objects: it wants nothing anywhere.
     let options = Options {
@@ -223,11 +214,8 @@ fn two_installations_never_touch_each_others_links() {
 
 #[test]
 fn logs_are_json_and_say_pod_podconfig_and_link() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
-    let daemon = node.daemon();
-    let pod = node.bare_pod("tenant-a", "web-0");
-    node.connect("tenant-a", "web-0", "data0", "10.1.0.1/24");
+    let (node, daemon) = TestNode::builder().own_bridges().start_with_daemon();
+    let pod = node.connected("tenant-a", "web-0", "10.1.0.1/24");
     pod.ready("data0");
     eventually("a line about the link", || {
         let log = daemon.log();
@@ -245,9 +233,7 @@ fn logs_are_json_and_say_pod_podconfig_and_link() {
 
 #[test]
 fn a_refused_manifest_is_in_the_log_with_its_file_document_and_field() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
-    let daemon = node.daemon();
+    let (node, daemon) = TestNode::builder().own_bridges().start_with_daemon();
     let good = config("tenant-a", "good", "x", "[{name: a, veth: {bridge: b}}]");
     let bad = config(
         "tenant-a",
@@ -373,9 +359,7 @@ fn without_the_manifest_folder_the_daemon_refuses_to_start_and_names_it() {
 /// Attack 15: nothing of a pod stays open in the daemon.
 #[test]
 fn the_daemon_holds_no_pods_namespace_open() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
-    let daemon = node.daemon();
+    let (node, daemon) = TestNode::builder().own_bridges().start_with_daemon();
     let quiet = daemon.open_files().len();
     let pods: Vec<_> = (0..20)
         .map(|n| node.bare_pod("tenant-a", &format!("p{n}")))

@@ -24,7 +24,7 @@ fn links(number: usize, (net, mtu): (u8, u32)) -> String {
 }
 
 /// How often the daemon has reconciled a pod, at a moment when it does nothing else than its regular check.
-fn reconciles(daemon: &Daemon<'_>) -> f64 {
+fn reconciles(daemon: &Daemon) -> f64 {
     eventually("the daemon is idle", || {
         let before = daemon.metric("reconfd_reconciles_total");
         std::thread::sleep(Duration::from_millis(1500));
@@ -55,9 +55,7 @@ fn apply_to_all(node: &TestNode, pods: &[TestPod<'_>], what: (u8, u32)) {
 
 #[test]
 fn a_pod_whose_links_are_made_or_changed_is_reconciled_once() {
-    let node = TestNode::new();
-    let daemon = node.daemon();
-    node.allow_everything();
+    let (node, daemon) = TestNode::builder().any_veth().start_with_daemon();
     node.add_bridge("br-lan", "10.71.255.254/16");
     let pods: Vec<TestPod<'_>> = (0..PODS)
         .map(|n| node.bare_pod("tenant-a", &format!("p{n}")))

@@ -16,9 +16,7 @@ const LISTEN: Duration = Duration::from_millis(300);
 /// Attack 23: a router advertisement from a pod.
 #[test]
 fn a_router_advertisement_of_a_pod_is_believed_by_nobody() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
-    let _daemon = node.daemon();
+    let node = TestNode::builder().own_bridges().daemon().start();
     let (a, b) = node.neighbours();
     let heard = Wire::on(&b.netns(), "data0");
     let wire = Wire::on(&a.netns(), "data0");
@@ -51,13 +49,11 @@ fn a_router_advertisement_of_a_pod_is_believed_by_nobody() {
 /// The rule lets a pod believe; whether its neighbours do is for each of them to wish.
 #[test]
 fn only_a_pod_that_asked_for_it_believes_its_neighbours_router_advertisement() {
-    let node = TestNode::new();
-    node.allow_everything();
-    let _daemon = node.daemon();
+    let node = TestNode::builder().any_veth().daemon().start();
     let (a, b) = node.neighbours();
     let believer = node.bare_pod("tenant-a", "believer");
     let links = "[{name: data0, veth: {bridge: blue}, slaac: Accept, addresses: [10.1.0.3/24]}]";
-    node.apply("c", &config("tenant-a", "c", "believer", links));
+    node.configure("tenant-a", "c", "believer", links);
     believer.ready("data0");
     let wire = Wire::on(&a.netns(), "data0");
     let message = frame::router_advertisement(a.mac_of("data0"), "fd66::".parse().unwrap());
@@ -105,12 +101,9 @@ fn steals(thief: &TestPod<'_>, a: &TestPod<'_>, b: &TestPod<'_>) -> Wire {
 /// Attack 23: a pod takes its neighbour's MAC.
 #[test]
 fn a_stolen_mac_takes_no_traffic() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
-    let _daemon = node.daemon();
+    let node = TestNode::builder().own_bridges().daemon().start();
     let (a, b) = node.neighbours();
-    let thief = node.bare_pod("tenant-a", "thief");
-    node.connect("tenant-a", "thief", "data0", "10.1.0.3/24");
+    let thief = node.connected("tenant-a", "thief", "10.1.0.3/24");
     thief.ready("data0");
     steals(&thief, &a, &b);
     let entries = node.switch_bridge(&["fdb", "show"]).to_string();
@@ -132,8 +125,7 @@ fn a_mac_that_was_given_to_a_pod_is_not_to_be_had_by_one_that_may_have_any() {
     node.apply("policy", &policy("both", "{}", &rules));
     let _daemon = node.daemon();
     let (a, b) = node.neighbours();
-    let thief = node.bare_pod("tenant-a", "thief");
-    node.connect("tenant-a", "thief", "data0", "10.1.0.200/24");
+    let thief = node.connected("tenant-a", "thief", "10.1.0.200/24");
     thief.ready("data0");
     let wire = steals(&thief, &a, &b);
     // One that nobody was given it may have.
@@ -145,9 +137,7 @@ fn a_mac_that_was_given_to_a_pod_is_not_to_be_had_by_one_that_may_have_any() {
 
 #[test]
 fn host_ends_learn_nothing_and_flood_nothing_unknown() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
-    let _daemon = node.daemon();
+    let node = TestNode::builder().own_bridges().daemon().start();
     let (a, b) = node.neighbours();
     for end in node.host_ends() {
         let port = &end["linkinfo"]["info_slave_data"];
@@ -175,9 +165,7 @@ fn host_ends_learn_nothing_and_flood_nothing_unknown() {
 /// A pod that says it is the root bridge would bend the node's whole LAN.
 #[test]
 fn a_bpdu_of_a_pod_reaches_nobody() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
-    let _daemon = node.daemon();
+    let node = TestNode::builder().own_bridges().daemon().start();
     let (a, b) = node.neighbours();
     let heard = Wire::on(&b.netns(), "data0");
     let wire = Wire::on(&a.netns(), "data0");
@@ -193,8 +181,7 @@ fn a_bpdu_of_a_pod_reaches_nobody() {
 /// The same on a bridge of the node, which is not podconfig's to change.
 #[test]
 fn a_bpdu_of_a_pod_leaves_by_no_port_of_a_host_bridge() {
-    let node = TestNode::new();
-    node.allow_everything();
+    let node = TestNode::builder().any_veth().start();
     node.add_bridge("br-lan", "192.168.7.1/24");
     // An uplink, whose MAC address the bridge takes for its own.
     node.shell("ip link add up0 address 52:54:00:11:22:33 type veth peer name up1; ip link set up0 master br-lan up; ip link set up1 up");
@@ -242,7 +229,7 @@ fn a_pod_reaches_no_vlan_of_a_host_bridge() {
     let a = node.bare_pod("tenant-a", "a");
     let links = "[{name: data0, veth: {hostBridge: br-lan}}, \
         {name: sub0, vlan: {parentLink: data0, id: 200}}]";
-    node.apply("a", &config("tenant-a", "a", "a", links));
+    node.configure("tenant-a", "a", "a", links);
     a.ready("data0");
     a.reason("sub0", "NotAllowed");
     let (wire, uplink) = (
@@ -258,12 +245,10 @@ fn a_pod_reaches_no_vlan_of_a_host_bridge() {
 
 #[test]
 fn a_pod_cannot_join_one_segment_twice() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
-    let _daemon = node.daemon();
+    let node = TestNode::builder().own_bridges().daemon().start();
     let pod = node.bare_pod("tenant-a", "a");
     let links = "[{name: data0, veth: {bridge: blue}}, {name: data1, veth: {bridge: blue}}]";
-    node.apply("x", &config("tenant-a", "x", "a", links));
+    node.configure("tenant-a", "x", "a", links);
     pod.ready("data0");
     pod.reason("data1", "SameSegment");
     assert!(pod.find("data1").is_none());
@@ -283,9 +268,7 @@ fn a_pod_cannot_join_one_segment_twice() {
 
 #[test]
 fn a_pod_that_moves_its_own_links_together_makes_no_storm_of_two_segments() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
-    let _daemon = node.daemon();
+    let node = TestNode::builder().own_bridges().daemon().start();
     let (a, b) = (
         node.bare_pod("tenant-a", "a"),
         node.bare_pod("tenant-a", "b"),
@@ -305,9 +288,7 @@ fn a_pod_that_moves_its_own_links_together_makes_no_storm_of_two_segments() {
 
 #[test]
 fn a_link_whose_rule_allows_any_mac_is_learnt() {
-    let node = TestNode::new();
-    node.allow_everything();
-    let _daemon = node.daemon();
+    let node = TestNode::builder().any_veth().daemon().start();
     let (a, b) = node.neighbours();
     // A nested guest of b answers with a MAC of its own.
     b.shell("ip link add guest link data0 type macvlan mode bridge; ip address add 10.1.0.9/24 dev guest; ip link set guest up");

@@ -11,10 +11,8 @@ use crate::support::{
 
 #[test]
 fn without_a_policy_nobody_gets_anything() {
-    let node = TestNode::new();
-    let _daemon = node.daemon();
-    let pod = node.bare_pod("tenant-a", "web-0");
-    node.connect("tenant-a", "web-0", "data0", "10.1.0.1/24");
+    let node = TestNode::builder().daemon().start();
+    let pod = node.connected("tenant-a", "web-0", "10.1.0.1/24");
     pod.reason("data0", "NoPolicy");
     assert!(pod.find("data0").is_none());
     node.is_clean();
@@ -34,11 +32,8 @@ fn without_a_policy_nobody_gets_anything() {
 /// Attack 17: the policy is withdrawn, but the link stays.
 #[test]
 fn a_withdrawn_policy_removes_the_links_and_the_report_says_why() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
-    let _daemon = node.daemon();
-    let pod = node.bare_pod("tenant-a", "web-0");
-    node.connect("tenant-a", "web-0", "data0", "10.1.0.1/24");
+    let node = TestNode::builder().own_bridges().daemon().start();
+    let pod = node.connected("tenant-a", "web-0", "10.1.0.1/24");
     pod.ready("data0");
     node.withdraw("policy");
     pod.lacks("data0");
@@ -50,13 +45,11 @@ fn a_withdrawn_policy_removes_the_links_and_the_report_says_why() {
 
 #[test]
 fn a_narrowed_policy_removes_what_it_no_longer_allows_and_nothing_else() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
-    let _daemon = node.daemon();
+    let node = TestNode::builder().own_bridges().daemon().start();
     let pod = node.bare_pod("tenant-a", "web-0");
     let links = "[{name: data0, veth: {bridge: blue}, addresses: [10.1.0.1/24]}, \
                   {name: data1, veth: {bridge: red}, addresses: [10.2.0.1/24]}]";
-    node.apply("x", &config("tenant-a", "x", "web-0", links));
+    node.configure("tenant-a", "x", "web-0", links);
     pod.ready("data0");
     let kept = index(&pod.ready("data1"));
     node.apply(
@@ -118,7 +111,7 @@ fn links_per_pod_are_counted() {
     let _daemon = node.daemon();
     let pod = node.bare_pod("tenant-a", "web-0");
     let links = "[{name: d0, veth: {bridge: b0}}, {name: d1, veth: {bridge: b1}}, {name: d2, veth: {bridge: b2}}]";
-    node.apply("x", &config("tenant-a", "x", "web-0", links));
+    node.configure("tenant-a", "x", "web-0", links);
     pod.ready("d0");
     pod.ready("d1");
     pod.reason("d2", "TooManyLinks");
@@ -188,23 +181,17 @@ fn a_tenants_bridge_name_is_never_a_bridge_of_the_node() {
     node.apply("policy", &policy("near", "{}", &format!("[{near}]")));
     let _daemon = node.daemon();
     let pod = node.pod("tenant-a", "web-0");
-    node.apply(
+    node.configure(
+        "tenant-a",
         "a",
-        &config(
-            "tenant-a",
-            "a",
-            "web-0",
-            &on_bridge("data0", "br-lan", "192.168.7.10/24"),
-        ),
+        "web-0",
+        &on_bridge("data0", "br-lan", "192.168.7.10/24"),
     );
-    node.apply(
+    node.configure(
+        "tenant-a",
         "b",
-        &config(
-            "tenant-a",
-            "b",
-            "web-0",
-            &on_bridge("data1", "cni0", "10.99.0.10/24"),
-        ),
+        "web-0",
+        &on_bridge("data1", "cni0", "10.99.0.10/24"),
     );
     pod.ready("data0");
     pod.ready("data1");

@@ -20,13 +20,12 @@ use crate::support::{
 
 /// A healthy pod, and a node whose own links are remembered; after the story the daemon must
 /// serve a new wish, and the node's own namespace must be as it was.
-fn survives(story: impl FnOnce(&TestNode, &TestPod<'_>, &Daemon<'_>)) {
+fn survives(story: impl FnOnce(&TestNode, &TestPod<'_>, &Daemon)) {
     let node = TestNode::new();
     node.add_bridge("br-lan", "192.168.7.1/24");
     node.allow_everything();
     let daemon = node.daemon();
-    let pod = node.bare_pod("tenant-a", "healthy");
-    node.connect("tenant-a", "healthy", "data0", "10.1.0.1/24");
+    let pod = node.connected("tenant-a", "healthy", "10.1.0.1/24");
     let before = index(&pod.ready("data0"));
     let links = names(&node.ip(&["link", "show"]));
     story(&node, &pod, &daemon);
@@ -37,8 +36,7 @@ fn survives(story: impl FnOnce(&TestNode, &TestPod<'_>, &Daemon<'_>)) {
         links,
         "the node's own namespace was touched"
     );
-    let fresh = node.bare_pod("tenant-a", "fresh");
-    node.connect("tenant-a", "fresh", "data0", "10.1.0.200/24");
+    let fresh = node.connected("tenant-a", "fresh", "10.1.0.200/24");
     fresh.ready("data0");
     let home: Vec<String> = daemon.thread_namespaces();
     assert!(
@@ -219,8 +217,7 @@ fn a_record_that_claims_another_pods_namespace_is_refused() {
 #[test]
 fn a_clock_that_was_set_back_does_not_make_a_dead_sandbox_the_current_one() {
     survives(|node, healthy, _| {
-        let mut pod = node.bare_pod("tenant-a", "twice");
-        node.connect("tenant-a", "twice", "data0", "10.1.0.7/24");
+        let mut pod = node.connected("tenant-a", "twice", "10.1.0.7/24");
         pod.ready("data0");
         let (mut dead, record) = (content(&pod), pod.record());
         let first = pod.attachment.container.clone();
@@ -253,8 +250,7 @@ fn a_clock_that_was_set_back_does_not_make_a_dead_sandbox_the_current_one() {
 #[test]
 fn of_two_living_sandboxes_the_later_one_has_the_links_whatever_the_clock_said() {
     survives(|node, _, _| {
-        let mut pod = node.bare_pod("tenant-a", "twice");
-        node.connect("tenant-a", "twice", "data0", "10.1.0.7/24");
+        let mut pod = node.connected("tenant-a", "twice", "10.1.0.7/24");
         let mut ahead = content(&pod);
         pod.ready("data0");
         ahead["time"] = "2999-01-01T00:00:00.000000000Z".into();

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use crate::support::{
-    manifests::config,
     node::TestNode,
     wait::{eventually, seen, stays},
 };
@@ -14,12 +13,10 @@ const NOWHERE: &str =
 
 #[test]
 fn what_the_kernel_refuses_is_tried_again_ever_less_often() {
-    let node = TestNode::new();
-    node.allow_everything();
-    let daemon = node.daemon();
+    let (node, daemon) = TestNode::builder().any_veth().start_with_daemon();
     let pod = node.bare_pod("tenant-a", "web-0");
     let monitor = node.monitor(pod.netns_name());
-    node.apply("x", &config("tenant-a", "x", "web-0", NOWHERE));
+    node.configure("tenant-a", "x", "web-0", NOWHERE);
     let told = pod.reason("data0", "KernelRefused");
     let message = told["message"].as_str().unwrap_or_default();
     assert!(message.contains("invalid gateway"), "{told}");
@@ -35,19 +32,17 @@ fn what_the_kernel_refuses_is_tried_again_ever_less_often() {
     assert_eq!(daemon.metric("reconfd_drift_repairs_total"), 0.0);
     // Other words are tried at once.
     let near = NOWHERE.replace("routes", "addresses: [10.9.9.1/24], routes");
-    node.apply("x", &config("tenant-a", "x", "web-0", &near));
+    node.configure("tenant-a", "x", "web-0", &near);
     pod.ready("data0");
 }
 
 #[test]
 fn the_metrics_say_why_links_are_not_there_and_nothing_is_late() {
-    let node = TestNode::new();
-    node.allow_everything();
-    let daemon = node.daemon();
+    let (node, daemon) = TestNode::builder().any_veth().start_with_daemon();
     let pod = node.bare_pod("tenant-a", "web-0");
     let refused = &NOWHERE[1..NOWHERE.len() - 1];
     let links = format!("[{refused}, {{name: data1, veth: {{hostBridge: br-lan}}}}]");
-    node.apply("x", &config("tenant-a", "x", "web-0", &links));
+    node.configure("tenant-a", "x", "web-0", &links);
     pod.reason("data0", "KernelRefused");
     pod.reason("data1", "BridgeNotFound");
     let has = |line: &str| {

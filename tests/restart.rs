@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, thread::sleep, time::Duration};
 
 use crate::support::{
     look::{addresses, index, names},
-    manifests::{config, config_for},
+    manifests::config_for,
     node::TestNode,
     pod::TestPod,
     wait::{eventually, seen, within},
@@ -53,8 +53,7 @@ fn fingerprint(node: &TestNode, pods: &[TestPod<'_>]) -> BTreeMap<String, u64> {
 
 #[test]
 fn a_restart_with_two_hundred_links_changes_nothing_and_loses_no_packet() {
-    let node = TestNode::new();
-    let mut daemon = node.daemon();
+    let (node, mut daemon) = TestNode::builder().start_with_daemon();
     let pods = crowd(&node);
     within(Duration::from_secs(20), "all links are there", || {
         let ends = node.host_ends().len();
@@ -111,7 +110,7 @@ fn a_restart_changes_nothing_whatever_kinds_of_links_there_are() {
     node.allow_everything();
     let mut daemon = node.daemon();
     let pods = [node.pod("tenant-a", "web-0")];
-    node.apply("all", &config("tenant-a", "all", "web-0", ALL_KINDS));
+    node.configure("tenant-a", "all", "web-0", ALL_KINDS);
     for link in ["r0", "lan0", "data0", "ra0", "small0"] {
         pods[0].ready(link);
     }
@@ -134,9 +133,7 @@ fn a_restart_changes_nothing_whatever_kinds_of_links_there_are() {
 
 #[test]
 fn what_changed_while_the_daemon_was_away_is_made_true_at_its_start() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
-    let daemon = node.daemon();
+    let (node, daemon) = TestNode::builder().own_bridges().start_with_daemon();
     let pods: Vec<TestPod<'_>> = ["gone", "wished-off", "changed"]
         .map(|n| node.bare_pod("tenant-a", n))
         .into();
@@ -154,8 +151,7 @@ fn what_changed_while_the_daemon_was_away_is_made_true_at_its_start() {
     pods[0].vanish();
     node.withdraw("tenant-a-wished-off");
     node.connect("tenant-a", "changed", "data0", "10.1.0.33/24");
-    let new = node.bare_pod("tenant-a", "new");
-    node.connect("tenant-a", "new", "data0", "10.1.0.44/24");
+    let new = node.connected("tenant-a", "new", "10.1.0.44/24");
     let _daemon = node.daemon();
     pods[1].lacks("data0");
     new.link("data0");

@@ -3,7 +3,6 @@
 use serde_json::json;
 
 use crate::support::{
-    manifests::config,
     node::TestNode,
     wait::{eventually, seen},
 };
@@ -13,13 +12,11 @@ mod sources;
 
 #[test]
 fn a_routed_link_has_its_gateway_on_the_host_end() {
-    let node = TestNode::new();
-    node.allow_everything();
-    let _daemon = node.daemon();
+    let node = TestNode::builder().any_veth().daemon().start();
     let pod = node.pod("tenant-a", "web-0");
     let links = "[{name: r0, veth: {routed: {}}, addresses: [172.31.5.7/32, 'fd31::7/128'], \
                   routes: [{to: 198.51.100.0/24}, {to: 'fd99::/64'}]}]";
-    node.apply("routed", &config("tenant-a", "routed", "web-0", links));
+    node.configure("tenant-a", "routed", "web-0", links);
     pod.ready("r0");
     pod.ping("169.254.1.1");
     let four = pod.ip(&["route", "show", "198.51.100.0/24"]);
@@ -45,14 +42,12 @@ fn a_routed_link_has_its_gateway_on_the_host_end() {
 
 #[test]
 fn routes_have_their_metric_and_their_table_with_its_rule() {
-    let node = TestNode::new();
-    node.allow_everything();
-    let _daemon = node.daemon();
+    let node = TestNode::builder().any_veth().daemon().start();
     let pod = node.pod("tenant-a", "web-0");
     let links = "[{name: data0, veth: {bridge: blue}, addresses: [10.1.0.1/24], routes: [\
                   {to: 172.20.0.0/16, via: 10.1.0.254, metric: 77}, \
                   {to: 0.0.0.0/0, via: 10.1.0.254, table: 200}]}]";
-    node.apply("x", &config("tenant-a", "x", "web-0", links));
+    node.configure("tenant-a", "x", "web-0", links);
     pod.ready("data0");
     let main = pod.ip(&["route", "show", "172.20.0.0/16"]);
     assert_eq!(

@@ -1,7 +1,7 @@
 //! Each field of a link is limited by its plural in a rule, and one rule must allow the whole link.
 
 use crate::support::{
-    manifests::{config, on_bridge, policy},
+    manifests::{on_bridge, policy},
     node::TestNode,
 };
 
@@ -70,14 +70,11 @@ fn each_field_is_limited_by_its_plural_and_the_message_names_it() {
     let pod = node.bare_pod("tenant-a", "web-0");
     for (number, (link, _)) in BEYOND.iter().enumerate() {
         let links = format!("[{{name: l{number}, {link}}}]");
-        node.apply(
-            &format!("c{number}"),
-            &config("tenant-a", &format!("c{number}"), "web-0", &links),
-        );
+        node.configure("tenant-a", &format!("c{number}"), "web-0", &links);
     }
     let fine = "[{name: fine, veth: {bridge: fine}, addresses: [10.1.9.1/24], \
                  routes: [{to: 172.20.1.0/24, via: 10.1.9.9, table: 205}]}]";
-    node.apply("fine", &config("tenant-a", "fine", "web-0", fine));
+    node.configure("tenant-a", "fine", "web-0", fine);
     pod.ready("fine");
     for (number, (link, named)) in BEYOND.iter().enumerate() {
         let told = pod.reason(&format!("l{number}"), "NotAllowed");
@@ -101,23 +98,17 @@ fn what_a_rule_does_not_mention_it_does_not_allow() {
     node.apply("policy", &policy("bare", "{}", "[{veth: {bridges: Own}}]"));
     let _daemon = node.daemon();
     let pod = node.bare_pod("tenant-a", "web-0");
-    node.apply(
+    node.configure(
+        "tenant-a",
         "a",
-        &config(
-            "tenant-a",
-            "a",
-            "web-0",
-            "[{name: plain, veth: {bridge: a}}]",
-        ),
+        "web-0",
+        "[{name: plain, veth: {bridge: a}}]",
     );
-    node.apply(
+    node.configure(
+        "tenant-a",
         "b",
-        &config(
-            "tenant-a",
-            "b",
-            "web-0",
-            &on_bridge("addressed", "b", "10.1.0.1/24"),
-        ),
+        "web-0",
+        &on_bridge("addressed", "b", "10.1.0.1/24"),
     );
     pod.ready("plain");
     pod.reason("addressed", "NotAllowed");
@@ -130,8 +121,7 @@ fn one_rule_must_allow_the_whole_link() {
     let halves = "[{veth: {bridges: Own}, addresses: [10.9.0.0/16]}, {veth: {routed: {}}, addresses: [10.1.0.0/16]}]";
     node.apply("policy", &policy("halves", "{}", halves));
     let _daemon = node.daemon();
-    let pod = node.bare_pod("tenant-a", "web-0");
-    node.connect("tenant-a", "web-0", "data0", "10.1.0.1/24");
+    let pod = node.connected("tenant-a", "web-0", "10.1.0.1/24");
     pod.reason("data0", "NotAllowed");
     assert!(pod.find("data0").is_none());
     // A second policy's rule that allows all of it is enough: rules add up.

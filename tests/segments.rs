@@ -5,7 +5,6 @@ use std::{net::Ipv4Addr, net::UdpSocket, path::PathBuf, thread::sleep, time::Dur
 use crate::support::{
     enter::with_netns,
     frame::{self, EVERYBODY, Mac, holds_token, mac},
-    manifests::config,
     node::TestNode,
     pod::TestPod,
     wait::{eventually, seen},
@@ -63,7 +62,7 @@ fn a_router_advertisement_over_a_routed_link_or_a_host_bridge_is_not_believed_by
     let pod = node.bare_pod("tenant-a", "a");
     let links = "[{name: r0, veth: {routed: {}}, addresses: [172.31.5.7/32]}, \
                   {name: lan0, veth: {hostBridge: br-lan}, addresses: [192.168.7.10/24]}]";
-    node.apply("x", &config("tenant-a", "x", "a", links));
+    node.configure("tenant-a", "x", "a", links);
     pod.ready("r0");
     pod.ready("lan0");
     // A node that takes advertisements although it forwards.
@@ -145,9 +144,7 @@ fn the_node_answers_no_question_that_is_asked_on_a_segment() {
 
 #[test]
 fn only_the_other_pod_answers_the_group_of_all_nodes() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
-    let _daemon = node.daemon();
+    let node = TestNode::builder().own_bridges().daemon().start();
     let (a, b) = node.wired_neighbours();
     let text = eventually("an answer from the other pod", || {
         let output = a.try_run(&[
@@ -210,9 +207,7 @@ impl Ears {
 /// IPv4 cannot be switched off, and takes a broadcast where somebody listens for it.
 #[test]
 fn nobody_listens_in_the_switch() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
-    let _daemon = node.daemon();
+    let node = TestNode::builder().own_bridges().daemon().start();
     let _pods = node.neighbours();
     for file in ["tcp", "udp", "udplite", "raw", "packet", "icmp"] {
         let path = format!("/proc/net/{file}");

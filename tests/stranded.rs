@@ -4,7 +4,6 @@
 use serde_json::Value;
 
 use crate::support::{
-    daemon::Daemon,
     node::TestNode,
     pod::TestPod,
     wait::{eventually, seen},
@@ -68,9 +67,7 @@ fn done(node: &TestNode, pod: &TestPod<'_>, deed: &str) {
 
 #[test]
 fn a_link_whose_host_end_is_gone_comes_back_and_does_not_collide_with_itself() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
-    let _daemon = node.daemon();
+    let node = TestNode::builder().own_bridges().daemon().start();
     node.run(&["ip", "netns", "add", "away"]);
     let (a, b) = node.neighbours();
     for (what, deed) in DEEDS {
@@ -82,9 +79,7 @@ fn a_link_whose_host_end_is_gone_comes_back_and_does_not_collide_with_itself() {
 
 #[test]
 fn a_link_whose_host_end_went_while_the_daemon_was_away_comes_back() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
-    let mut daemon: Daemon<'_> = node.daemon();
+    let (node, mut daemon) = TestNode::builder().own_bridges().start_with_daemon();
     node.run(&["ip", "netns", "add", "away"]);
     let (a, b) = node.neighbours();
     // The mark of a moved host end tells whose it is, if it has its name too and is where no tenant writes marks.
@@ -99,9 +94,7 @@ fn a_link_whose_host_end_went_while_the_daemon_was_away_comes_back() {
 
 #[test]
 fn what_is_left_of_a_link_goes_with_its_podconfig() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
-    let daemon = node.daemon();
+    let (node, daemon) = TestNode::builder().own_bridges().start_with_daemon();
     node.run(&["ip", "netns", "add", "away"]);
     let (a, _b) = node.neighbours();
     daemon.terminate();

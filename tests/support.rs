@@ -13,6 +13,8 @@ pub mod daemon;
 pub mod enter;
 /// Several nodes on one wire.
 pub mod fabric;
+/// How a test opens.
+pub mod fixture;
 /// Frames, byte by byte.
 pub mod frame;
 /// The keeper, its chain, and the uninstallation.

@@ -57,9 +57,7 @@ fn the_switch_is_a_namespace_of_its_own_that_speaks_no_protocol() {
 
 #[test]
 fn links_outlive_the_unmounting_of_the_pin_and_the_pin_comes_back() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
-    let daemon = node.daemon();
+    let (node, daemon) = TestNode::builder().own_bridges().start_with_daemon();
     let (a, _b) = node.wired_neighbours();
     let before = (
         index(&a.link("data0")),
@@ -77,17 +75,14 @@ fn links_outlive_the_unmounting_of_the_pin_and_the_pin_comes_back() {
     });
     stream.lost_nothing();
     assert_eq!(index(&a.link("data0")), before.0);
-    let c = node.bare_pod("tenant-a", "c");
-    node.connect("tenant-a", "c", "data0", "10.1.0.3/24");
+    let c = node.connected("tenant-a", "c", "10.1.0.3/24");
     c.ready("data0");
     c.ping("10.1.0.1");
 }
 
 #[test]
 fn what_nobody_wants_in_the_switch_goes() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
-    let daemon = node.daemon();
+    let (node, daemon) = TestNode::builder().own_bridges().start_with_daemon();
     let (a, _b) = node.wired_neighbours();
     let before = index(&a.link("data0"));
     node.run(&[

@@ -7,7 +7,7 @@ use std::{
 
 use crate::support::{
     look::{OUR_GROUP, addresses, index},
-    manifests::{config, policy},
+    manifests::policy,
     node::TestNode,
     pod::TestPod,
     wait::{eventually, seen, stays, within},
@@ -34,9 +34,7 @@ fn has_address(pod: &TestPod<'_>) -> serde_json::Value {
 /// Attack 8.
 #[test]
 fn a_link_that_the_tenant_renames_gets_its_name_back() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
-    let daemon = node.daemon();
+    let (node, daemon) = TestNode::builder().own_bridges().start_with_daemon();
     let (pod, neighbour) = victim_and_neighbour(&node);
     let before = index(&neighbour.link("data0"));
     pod.shell("ip link set data0 down; ip link set data0 name mine");
@@ -50,9 +48,7 @@ fn a_link_that_the_tenant_renames_gets_its_name_back() {
 /// Attack 8.
 #[test]
 fn a_link_that_the_tenant_deletes_comes_back() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
-    let _daemon = node.daemon();
+    let node = TestNode::builder().own_bridges().daemon().start();
     let (pod, neighbour) = victim_and_neighbour(&node);
     pod.run(&["ip", "link", "delete", "data0"]);
     has_address(&pod);
@@ -63,9 +59,7 @@ fn a_link_that_the_tenant_deletes_comes_back() {
 
 #[test]
 fn what_the_tenant_takes_from_a_link_comes_back() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
-    let _daemon = node.daemon();
+    let node = TestNode::builder().own_bridges().daemon().start();
     let (pod, _neighbour) = victim_and_neighbour(&node);
     let before = index(&pod.link("data0"));
     let mac = pod.link("data0")["address"].clone();
@@ -95,9 +89,7 @@ fn what_the_tenant_takes_from_a_link_comes_back() {
 
 #[test]
 fn a_mark_that_the_tenant_strips_or_forges_on_the_pod_end_is_of_no_consequence() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
-    let daemon = node.daemon();
+    let (node, daemon) = TestNode::builder().own_bridges().start_with_daemon();
     let (pod, _neighbour) = victim_and_neighbour(&node);
     let before = index(&pod.link("data0"));
     pod.shell("ip link set data0 alias podconfig:v1:default:someone-else:x:data0:0; ip link set data0 group 0");
@@ -117,9 +109,7 @@ fn a_mark_that_the_tenant_strips_or_forges_on_the_pod_end_is_of_no_consequence()
 /// Attack 8: decoys with our form of name, our group and our alias.
 #[test]
 fn decoys_in_the_pod_are_never_acted_on() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
-    let daemon = node.daemon();
+    let (node, daemon) = TestNode::builder().own_bridges().start_with_daemon();
     let (pod, _neighbour) = victim_and_neighbour(&node);
     let end = node.host_ends()[0].clone();
     let alias = end["ifalias"].as_str().unwrap();
@@ -153,9 +143,7 @@ fn decoys_in_the_pod_are_never_acted_on() {
 /// Attack 8: our marks on what the cluster gave.
 #[test]
 fn marks_planted_on_eth0_are_never_acted_on() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
-    let daemon = node.daemon();
+    let (node, daemon) = TestNode::builder().own_bridges().start_with_daemon();
     let (pod, _neighbour) = victim_and_neighbour(&node);
     let uid = &pod.attachment.uid;
     pod.shell(&format!(
@@ -174,9 +162,7 @@ fn marks_planted_on_eth0_are_never_acted_on() {
 /// Attack 8: the link is moved into a namespace of the tenant's own.
 #[test]
 fn a_link_that_the_tenant_moves_away_is_made_anew_and_the_old_one_is_gone() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
-    let _daemon = node.daemon();
+    let node = TestNode::builder().own_bridges().daemon().start();
     let (pod, neighbour) = victim_and_neighbour(&node);
     node.run(&["ip", "netns", "add", "tenants-own"]);
     pod.shell("ip link set data0 netns tenants-own");
@@ -193,9 +179,7 @@ fn a_link_that_the_tenant_moves_away_is_made_anew_and_the_old_one_is_gone() {
 /// Attack 4: an altname takes the name that the link should have.
 #[test]
 fn an_altname_of_the_tenant_that_takes_the_name_is_told_and_not_touched() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
-    let _daemon = node.daemon();
+    let node = TestNode::builder().own_bridges().daemon().start();
     let pod = node.pod("tenant-a", "a");
     pod.run(&[
         "ip", "link", "property", "add", "dev", "eth0", "altname", "data0",
@@ -221,9 +205,7 @@ fn an_altname_of_the_tenant_that_takes_the_name_is_told_and_not_touched() {
 
 #[test]
 fn a_tenant_that_undoes_everything_at_once_is_slowed_down_and_others_are_served() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
-    let daemon = node.daemon();
+    let (node, daemon) = TestNode::builder().own_bridges().start_with_daemon();
     let (pod, neighbour) = victim_and_neighbour(&node);
     pod.spawn(&[
         "sh",
@@ -269,12 +251,10 @@ fn a_tenant_that_undoes_everything_at_once_is_slowed_down_and_others_are_served(
 /// Attack 17: who undoes one link for ever must not keep another that was taken away.
 #[test]
 fn a_tenant_that_undoes_one_link_does_not_keep_another_that_was_withdrawn() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
-    let _daemon = node.daemon();
+    let node = TestNode::builder().own_bridges().daemon().start();
     let (pod, _neighbour) = victim_and_neighbour(&node);
     let second = "[{name: data1, veth: {bridge: red}, addresses: [10.2.0.1/24]}]";
-    node.apply("second", &config("tenant-a", "second", "a", second));
+    node.configure("tenant-a", "second", "a", second);
     pod.ready("data1");
     pod.spawn(&[
         "sh",
@@ -297,9 +277,7 @@ fn a_tenant_that_undoes_one_link_does_not_keep_another_that_was_withdrawn() {
 /// The kernel answers the tenant's own deeds; the daemon must not.
 #[test]
 fn what_the_tenant_adds_to_its_link_stays() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
-    let daemon = node.daemon();
+    let (node, daemon) = TestNode::builder().own_bridges().start_with_daemon();
     let (pod, _neighbour) = victim_and_neighbour(&node);
     pod.shell("ip route add 203.0.113.0/24 via 10.1.0.2 dev data0; ip rule add from 10.1.0.1 lookup 77 priority 77");
     daemon.reconciles(1);

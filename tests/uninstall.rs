@@ -7,7 +7,7 @@ use crate::support::{
     fabric::Fabric,
     keeper::NOTES,
     look::index,
-    manifests::{ANY_VETH, config, policy},
+    manifests::{ANY_VETH, policy},
     node::TestNode,
     wait::{eventually, seen},
 };
@@ -54,7 +54,7 @@ fn every_kind_of_link_goes_and_nothing_that_is_not_ours() {
         {name: r0, veth: {routed: {}}, addresses: [172.31.5.7/32]}, \
         {name: over0, vxlan: {underlay: eth1, vni: 10042, peers: {addresses: [10.77.0.9]}}, addresses: [10.5.0.1/24]}, \
         {name: tun0, vxlan: {underlayLink: eth0, vni: 7, peers: {addresses: [10.88.9.9]}}, addresses: [10.6.0.1/24]}]";
-    node.apply("a", &config("tenant-a", "a", "a", links));
+    node.configure("tenant-a", "a", "a", links);
     for link in ["data0", "lan0", "r0", "over0", "tun0"] {
         pod.ready(link);
     }

@@ -11,9 +11,7 @@ use crate::support::{
 
 #[test]
 fn a_running_pod_gains_a_link_on_a_bridge_that_is_made_for_it() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
-    let _daemon = node.daemon();
+    let node = TestNode::builder().own_bridges().daemon().start();
     let pod = node.pod("tenant-a", "web-0");
     let eth0 = pod.find("eth0").unwrap();
     node.connect("tenant-a", "web-0", "data0", "10.1.0.1/24");
@@ -33,9 +31,7 @@ fn a_running_pod_gains_a_link_on_a_bridge_that_is_made_for_it() {
 
 #[test]
 fn two_pods_of_one_segment_reach_each_other_and_another_namespace_does_not() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
-    let _daemon = node.daemon();
+    let node = TestNode::builder().own_bridges().daemon().start();
     let pods = [
         node.bare_pod("tenant-a", "a"),
         node.bare_pod("tenant-a", "b"),
@@ -61,9 +57,7 @@ fn two_pods_of_one_segment_reach_each_other_and_another_namespace_does_not() {
 
 #[test]
 fn a_bridge_goes_with_its_last_user() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
-    let _daemon = node.daemon();
+    let node = TestNode::builder().own_bridges().daemon().start();
     let (first, second) = (
         node.bare_pod("tenant-a", "a"),
         node.bare_pod("tenant-a", "b"),
@@ -93,7 +87,7 @@ fn a_host_bridge_that_a_policy_allows_takes_the_link() {
     let _daemon = node.daemon();
     let pod = node.pod("tenant-a", "web-0");
     let link = "[{name: lan0, veth: {hostBridge: br-lan}, addresses: [192.168.7.10/24]}]";
-    node.apply("lan", &config("tenant-a", "lan", "web-0", link));
+    node.configure("tenant-a", "lan", "web-0", link);
     pod.ready("lan0");
     pod.ping("192.168.7.1");
     let ports = node.ip(&["link", "show", "master", "br-lan"]);
@@ -116,13 +110,11 @@ fn a_host_bridge_that_a_policy_allows_takes_the_link() {
 
 #[test]
 fn mtu_mac_and_both_families_of_addresses_are_there_when_the_link_is_reported() {
-    let node = TestNode::new();
-    node.allow_everything();
-    let _daemon = node.daemon();
+    let node = TestNode::builder().any_veth().daemon().start();
     let pod = node.bare_pod("tenant-a", "web-0");
     let links = "[{name: data0, veth: {bridge: blue}, mtu: 9000, \
                   addresses: [10.1.0.1/24, 'fd01::1/64', 10.1.0.2/24]}]";
-    node.apply("x", &config("tenant-a", "x", "web-0", links));
+    node.configure("tenant-a", "x", "web-0", links);
     let link = pod.ready("data0");
     assert_eq!(link["mtu"], 9000);
     assert_eq!(
@@ -153,16 +145,14 @@ fn mtu_mac_and_both_families_of_addresses_are_there_when_the_link_is_reported() 
 
 #[test]
 fn a_given_mac_is_taken_where_the_rule_lets_it() {
-    let node = TestNode::new();
-    node.allow_everything();
-    let _daemon = node.daemon();
+    let node = TestNode::builder().any_veth().daemon().start();
     let pods = [
         node.bare_pod("tenant-a", "a"),
         node.bare_pod("tenant-a", "b"),
     ];
     let links =
         "[{name: data0, veth: {bridge: blue}, mac: '02:11:22:33:44:55', addresses: [10.1.0.1/24]}]";
-    node.apply("a", &config("tenant-a", "a", "a", links));
+    node.configure("tenant-a", "a", "a", links);
     node.connect("tenant-a", "b", "data0", "10.1.0.2/24");
     assert_eq!(pods[0].ready("data0")["address"], "02:11:22:33:44:55");
     pods[1].ready("data0");
@@ -171,9 +161,7 @@ fn a_given_mac_is_taken_where_the_rule_lets_it() {
 
 #[test]
 fn a_link_without_an_address_has_a_mac_of_its_own_that_comes_back() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
-    let _daemon = node.daemon();
+    let node = TestNode::builder().own_bridges().daemon().start();
     let pod = node.bare_pod("tenant-a", "web-0");
     let bare = config(
         "tenant-a",
@@ -193,21 +181,16 @@ fn a_link_without_an_address_has_a_mac_of_its_own_that_comes_back() {
 
 #[test]
 fn several_links_of_several_podconfigs_share_a_pod() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
-    let _daemon = node.daemon();
+    let node = TestNode::builder().own_bridges().daemon().start();
     let pod = node.bare_pod("tenant-a", "web-0");
     let two = "[{name: data0, veth: {bridge: blue}, addresses: [10.1.0.1/24]}, \
                 {name: data1, veth: {bridge: red}, addresses: [10.2.0.1/24]}]";
-    node.apply("two", &config("tenant-a", "two", "web-0", two));
-    node.apply(
+    node.configure("tenant-a", "two", "web-0", two);
+    node.configure(
+        "tenant-a",
         "one",
-        &config(
-            "tenant-a",
-            "one",
-            "web-0",
-            &on_bridge("data2", "green", "10.3.0.1/24"),
-        ),
+        "web-0",
+        &on_bridge("data2", "green", "10.3.0.1/24"),
     );
     for link in ["data0", "data1", "data2"] {
         pod.ready(link);
@@ -222,11 +205,8 @@ fn several_links_of_several_podconfigs_share_a_pod() {
 
 #[test]
 fn the_report_and_the_status_tell_what_is_there() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
-    let _daemon = node.daemon();
-    let pod = node.bare_pod("tenant-a", "web-0");
-    node.connect("tenant-a", "web-0", "data0", "10.1.0.1/24");
+    let node = TestNode::builder().own_bridges().daemon().start();
+    let pod = node.connected("tenant-a", "web-0", "10.1.0.1/24");
     pod.ready("data0");
     let told = pod.reported("data0").unwrap();
     assert_eq!(told["podConfig"], "web-0");

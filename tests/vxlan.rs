@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::support::{
     fabric::{Fabric, UPLINK},
     look::{index, named},
-    manifests::{config, policy},
+    manifests::policy,
     node::TestNode,
     pod::TestPod,
     wait::{eventually, seen, stays},
@@ -54,10 +54,7 @@ pub fn overlay(peers: &str, address: &str, more: &str) -> String {
 pub fn joined<'n>(node: &'n TestNode, pod: &str, peers: &str, address: &str) -> TestPod<'n> {
     node.apply("policy", &policy("tunnels", "{}", &format!("[{TUNNELS}]")));
     let joined = node.bare_pod("tenant-a", pod);
-    node.apply(
-        pod,
-        &config("tenant-a", pod, pod, &overlay(peers, address, "")),
-    );
+    node.configure("tenant-a", pod, pod, &overlay(peers, address, ""));
     joined
 }
 
@@ -125,10 +122,7 @@ fn an_ipv6_underlay_carries_a_vxlan_of_seventy_bytes_less() {
     let b = joined(&fabric[1], "b", both, "fd05::2/64");
     assert_eq!(a.ready("overlay")["mtu"], 1430);
     b.ready("overlay");
-    fabric[1].apply(
-        "b",
-        &config("tenant-a", "b", "b", &overlay(both, "10.5.0.2/24", "")),
-    );
+    fabric[1].configure("tenant-a", "b", "b", &overlay(both, "10.5.0.2/24", ""));
     a.ping("10.5.0.2");
     let tap = fabric.tap();
     a.ping("10.5.0.2");
@@ -216,7 +210,7 @@ fn peers_come_and_go_in_place() {
     let (stream, monitor) = (a.ping_on("10.5.0.2"), fabric[0].monitor("podconfig"));
     let say = |peers: &str| {
         let links = overlay(peers, "10.5.0.1/24", "");
-        fabric[0].apply("a", &config("tenant-a", "a", "a", &links));
+        fabric[0].configure("tenant-a", "a", "a", &links);
     };
     say(&peers(&[0, 1, 2]));
     eventually("the third node is a peer", || {
@@ -264,7 +258,7 @@ fn peers_may_change_to_the_other_family() {
     let both = "{addresses: ['fd77::1', 'fd77::2']}";
     for (node, pod, ip) in [(0, "a", "10.5.0.1/24"), (1, "b", "10.5.0.2/24")] {
         let links = overlay(both, ip, "");
-        fabric[node].apply(pod, &config("tenant-a", pod, pod, &links));
+        fabric[node].configure("tenant-a", pod, pod, &links);
     }
     eventually("IPv6 carries it", || {
         let ends = fabric[0].ends();
@@ -284,7 +278,7 @@ fn another_group_makes_the_device_anew_and_leaves_the_pods_link() {
     let a = joined(node, "a", "{group: 239.1.1.1}", "10.5.0.1/24");
     let before = (index(&a.ready("overlay")), index(&node.device()));
     let links = overlay("{group: 239.1.1.2}", "10.5.0.1/24", "");
-    node.apply("a", &config("tenant-a", "a", "a", &links));
+    node.configure("tenant-a", "a", "a", &links);
     eventually("the new group", || {
         let ends = node.ends();
         seen(ends == set(&["239.1.1.2"]), format!("{ends:?}"))

@@ -43,7 +43,7 @@ fn a_port_of_a_bridge_of_the_node() {
     let _daemon = node.daemon();
     let pod = node.bare_pod("tenant-a", "a");
     let links = format!("[{{name: lan0, veth: {{hostBridge: br-lan}}, addresses: ['{FIRST}']}}]");
-    node.apply("a", &config("tenant-a", "a", "a", &links));
+    node.configure("tenant-a", "a", "a", &links);
     pod.ready("lan0");
     let netns = format!("/proc/{}/ns/net", node.pid());
     let wire = Wire::on(Path::new(&netns), "br-lan");
@@ -53,12 +53,10 @@ fn a_port_of_a_bridge_of_the_node() {
 /// Its one neighbour is the node.
 #[test]
 fn a_routed_link() {
-    let node = TestNode::new();
-    node.allow_everything();
-    let _daemon = node.daemon();
+    let node = TestNode::builder().any_veth().daemon().start();
     let pod = node.bare_pod("tenant-a", "a");
     let links = format!("[{{name: out0, veth: {{routed: {{}}}}, addresses: ['{FIRST}']}}]");
-    node.apply("a", &config("tenant-a", "a", "a", &links));
+    node.configure("tenant-a", "a", "a", &links);
     pod.ready("out0");
     let host_end = node.ours_on_node()[0]["ifname"].clone();
     let netns = format!("/proc/{}/ns/net", node.pid());
@@ -83,15 +81,15 @@ fn a_tunnel_that_pods_share_and_one_that_is_in_the_pod() {
         .for_each(|node| node.apply("policy", &policy("tunnels", "{}", &rules)));
     let a = fabric[0].bare_pod("tenant-a", "a");
     let b = fabric[1].bare_pod("tenant-a", "b");
-    fabric[0].apply("a", &config("tenant-a", "a", "a", &shared));
-    fabric[1].apply("b", &config("tenant-a", "b", "b", &whole));
+    fabric[0].configure("tenant-a", "a", "a", &shared);
+    fabric[1].configure("tenant-a", "b", "b", &whole);
     a.ready("overlay");
     b.ready("overlay");
     announces(&a, "overlay", &shared, &Wire::on(&b.netns(), "overlay"));
     let wire = Wire::on(&a.netns(), "overlay");
     let more = overlay(&both, "10.5.0.2/24', '10.5.0.8/24", "");
     let more = more.replace("vni:", "mode: Exclusive, vni:");
-    fabric[1].apply("b", &config("tenant-a", "b", "b", &more));
+    fabric[1].configure("tenant-a", "b", "b", &more);
     hears(&wire, "10.5.0.8", &b, "overlay");
 }
 
@@ -115,11 +113,8 @@ fn a_tunnel_over_a_link_of_the_pod() {
         )
     };
     let of_a = over(1, 2, FIRST);
-    node.apply("a", &config("tenant-a", "a", "a", &of_a));
-    node.apply(
-        "b",
-        &config("tenant-a", "b", "b", &over(2, 1, "10.5.0.2/24")),
-    );
+    node.configure("tenant-a", "a", "a", &of_a);
+    node.configure("tenant-a", "b", "b", &over(2, 1, "10.5.0.2/24"));
     pods.iter().for_each(|pod| drop(pod.ready("top0")));
     let [a, b] = &pods;
     b.ping("10.5.0.1");
@@ -129,9 +124,7 @@ fn a_tunnel_over_a_link_of_the_pod() {
 /// A new link as a whole: its port forwards before it says anything.
 #[test]
 fn a_link_that_is_new() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
-    let _daemon = node.daemon();
+    let node = TestNode::builder().own_bridges().daemon().start();
     let (_, b) = node.neighbours();
     for n in 10..20 {
         let name = format!("new-{n}");

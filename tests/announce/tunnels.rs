@@ -8,7 +8,6 @@ use crate::{
     support::{
         daemon::Daemon,
         fabric::{Fabric, UPLINK, address},
-        manifests::config,
         node::TestNode,
         pod::TestPod,
         wait::{eventually, seen},
@@ -26,7 +25,7 @@ fn silent<'n>(node: &'n TestNode, name: &str, peers: &str, ip: &str) -> TestPod<
     let pod = node.bare_pod("tenant-a", name);
     pod.shell("for of in all default; do echo 1 >/proc/sys/net/ipv6/conf/$of/disable_ipv6; done");
     let links = overlay(peers, &format!("{ip}/24"), "");
-    node.apply(name, &config("tenant-a", name, name, &links));
+    node.configure("tenant-a", name, name, &links);
     pod.ready("overlay");
     pod
 }
@@ -50,7 +49,7 @@ fn follows(node: &TestNode, to: usize) {
 }
 
 /// Each node has a pod that stays, by which it has the tunnel.
-fn fabric_of<'f>(fabric: &'f Fabric, peers: &str) -> (Vec<Daemon<'f>>, Vec<TestPod<'f>>) {
+fn fabric_of<'f>(fabric: &'f Fabric, peers: &str) -> (Vec<Daemon>, Vec<TestPod<'f>>) {
     let daemons = fabric.nodes().iter().map(TestNode::daemon).collect();
     let stays = fabric.nodes().iter().enumerate();
     let stays =
@@ -92,7 +91,7 @@ fn an_end_that_comes_late_forgets_what_it_knew_and_hears_who_moved() {
     follows(&fabric[2], 0);
     let links_of = |n: usize, peers: &str| {
         let links = overlay(peers, &format!("10.5.0.{}/24", n + 1), "");
-        fabric[n].apply("stays", &config("tenant-a", "stays", "stays", &links));
+        fabric[n].configure("tenant-a", "stays", "stays", &links);
     };
     // Nodes 1 and 2 do not know each other.
     links_of(1, &peers(&[0]));
@@ -115,7 +114,7 @@ fn an_end_that_comes_late_forgets_what_it_knew_and_hears_who_moved() {
     });
     links_of(1, &all);
     let links = overlay(&all, &format!("{MOVER}/24"), "");
-    fabric[1].apply("mover", &config("tenant-a", "mover", "mover", &links));
+    fabric[1].configure("tenant-a", "mover", "mover", &links);
     hears(&wire, MOVER, &moved, "overlay");
     follows(&fabric[2], 1);
     assert!(stays[2].reaches(MOVER));

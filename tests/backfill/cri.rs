@@ -16,8 +16,7 @@ use crate::support::{
 
 #[test]
 fn a_pod_that_nobody_else_tells_of_is_asked_for() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
+    let node = TestNode::builder().own_bridges().start();
     let runtime = node.runtime();
     let pod = node.running_pod("tenant-a", "old");
     runtime.runs(&pod);
@@ -33,8 +32,7 @@ fn a_pod_that_nobody_else_tells_of_is_asked_for() {
 
 #[test]
 fn an_older_runtime_tells_the_path_in_the_specification() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
+    let node = TestNode::builder().own_bridges().start();
     let runtime = node.runtime();
     let pod = node.running_pod("tenant-a", "old");
     let namespaces = json!([{"type": "pid"}, {"type": "network", "path": pod.attachment.netns}]);
@@ -48,8 +46,7 @@ fn an_older_runtime_tells_the_path_in_the_specification() {
 /// The socket is the node's root: it is left alone as long as nothing is missing.
 #[test]
 fn a_runtime_is_not_asked_for_pods_that_are_known_or_that_nobody_selects() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
+    let node = TestNode::builder().own_bridges().start();
     let runtime = node.runtime();
     let recorded = node.bare_pod("tenant-a", "recorded");
     let cached = node.cached_pod("tenant-a", "cached");
@@ -77,8 +74,7 @@ fn a_runtime_is_not_asked_for_pods_that_are_known_or_that_nobody_selects() {
 
 #[test]
 fn what_the_runtime_says_is_proved_like_anything_else() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
+    let node = TestNode::builder().own_bridges().start();
     let runtime = node.runtime();
     let victim = node.bare_pod("tenant-b", "victim");
     let _daemon = node.daemon_with_runtime();
@@ -100,8 +96,7 @@ fn what_the_runtime_says_is_proved_like_anything_else() {
 
 #[test]
 fn a_runtime_that_hangs_or_raves_keeps_nobody_waiting() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
+    let node = TestNode::builder().own_bridges().start();
     for mood in [Mood::Hangs, Mood::Raves] {
         let runtime = node.runtime();
         runtime.is_now(mood);
@@ -128,8 +123,7 @@ fn a_runtime_that_hangs_or_raves_keeps_nobody_waiting() {
 
 #[test]
 fn a_runtime_that_is_not_there_yet_is_asked_again() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
+    let node = TestNode::builder().own_bridges().start();
     let pod = node.running_pod("tenant-a", "old");
     wish(&node, &pod);
     let daemon = node.daemon_with_runtime();

@@ -15,8 +15,7 @@ use crate::support::{
 
 #[test]
 fn a_namespace_without_the_pods_address_is_not_taken() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
+    let node = TestNode::builder().own_bridges().start();
     let _daemon = node.daemon_with_cache();
     let pod = node.cached_pod("tenant-a", "old");
     pod.shell("ip address flush dev lo; ip address add 10.88.99.99/16 dev lo");
@@ -36,8 +35,7 @@ fn a_namespace_without_the_pods_address_is_not_taken() {
 
 #[test]
 fn a_namespace_of_another_pod_is_not_taken() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
+    let node = TestNode::builder().own_bridges().start();
     let _daemon = node.daemon_with_cache();
     let recorded = node.bare_pod("tenant-b", "recorded");
     let cached = node.cached_pod("tenant-b", "cached");
@@ -71,8 +69,7 @@ fn a_namespace_of_another_pod_is_not_taken() {
 
 #[test]
 fn an_entry_that_outlived_its_pod_tells_nothing_of_the_next() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
+    let node = TestNode::builder().own_bridges().start();
     let _daemon = node.daemon_with_cache();
     // Another pod of that name, whose uid was another.
     let pod = node.running_pod("tenant-a", "web-0");
@@ -104,8 +101,7 @@ fn an_entry_that_outlived_its_pod_tells_nothing_of_the_next() {
 /// Paths out of the folder, into the host, through links.
 #[test]
 fn an_entry_that_leads_elsewhere_is_not_followed() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
+    let node = TestNode::builder().own_bridges().start();
     node.shell(
         "ip address add 10.88.0.99/16 dev lo
          ln -s /proc/1/ns/net /run/netns/link-to-host
@@ -168,8 +164,7 @@ fn survives(node: &TestNode, healthy: &TestPod<'_>) {
 
 #[test]
 fn what_is_no_entry_disturbs_none_that_is_one() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
+    let node = TestNode::builder().own_bridges().start();
     let healthy = node.cached_pod("tenant-a", "healthy");
     wish(&node, &healthy);
     let spoilt = node.running_pod("tenant-a", "spoilt");
@@ -212,8 +207,7 @@ fn what_is_no_entry_disturbs_none_that_is_one() {
 
 #[test]
 fn an_entry_that_others_may_write_or_that_is_a_link_is_not_read() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
+    let node = TestNode::builder().own_bridges().start();
     let _daemon = node.daemon_with_cache();
     let writable = node.running_pod("tenant-a", "writable");
     let linked = node.running_pod("tenant-a", "linked");

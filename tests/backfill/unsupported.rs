@@ -12,8 +12,7 @@ use crate::support::{
 /// Its entry is all true: the path leads to the node's own namespace, and the node's address is there.
 #[test]
 fn a_pod_on_the_nodes_network_is_told_and_the_node_is_left_alone() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
+    let node = TestNode::builder().own_bridges().start();
     node.shell(
         "ip address add 10.88.0.1/16 dev lo
          touch /run/netns/host; mount --bind /proc/1/ns/net /run/netns/host",
@@ -46,9 +45,7 @@ fn a_pod_on_the_nodes_network_is_told_and_the_node_is_left_alone() {
 
 #[test]
 fn a_pod_in_a_virtual_machine_is_told_although_it_is_recorded() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
-    let _daemon = node.daemon();
+    let node = TestNode::builder().own_bridges().daemon().start();
     let class = |name: &str| json!({"spec": {"runtimeClassName": name}});
     let mut pod = node.bare_pod_saying("tenant-a", "guest", class("kata-qemu"));
     let usual = node.bare_pod_saying("tenant-a", "usual", class("crun"));
@@ -68,8 +65,7 @@ fn a_pod_in_a_virtual_machine_is_told_although_it_is_recorded() {
 
 #[test]
 fn an_administrator_says_which_classes_these_are() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
+    let node = TestNode::builder().own_bridges().start();
     let options = crate::support::daemon::Options {
         more: &["--unsupported-runtime-classes", "guests-*"],
         ..Default::default()

@@ -105,7 +105,7 @@ fn a_veth_becomes_a_device_in_the_pod_and_back() {
 fn a_kind_changes_together_with_all_else_also_while_the_daemon_is_away() {
     let fabric = Fabric::new(1);
     let node = node_of(&fabric);
-    let mut daemon: Daemon<'_> = node.daemon();
+    let mut daemon: Daemon = node.daemon();
     let pair = Pair::new(node);
     let references = pair.references(&KINDS, &[PLAIN, OTHER]);
     for (turn, kind) in round(&KINDS).into_iter().enumerate() {

@@ -2,7 +2,6 @@
 
 use crate::support::{
     look::addresses,
-    manifests::config,
     node::TestNode,
     wait::{eventually, seen},
 };
@@ -14,16 +13,14 @@ fn a_link_has_its_ipv4_part_and_the_report_says_what_is_left_out() {
         !std::path::Path::new("/proc/sys/net/ipv6").exists(),
         "this kernel has IPv6"
     );
-    let node = TestNode::new();
-    node.allow_everything();
-    let _daemon = node.daemon();
+    let node = TestNode::builder().any_veth().daemon().start();
     let (a, b) = (
         node.bare_pod("tenant-a", "a"),
         node.bare_pod("tenant-a", "b"),
     );
     let ask = |pod: &str, kind: &str, more: &str| {
         let links = format!("[{{name: data0, veth: {kind}, {more}}}]");
-        node.apply(pod, &config("tenant-a", pod, pod, &links));
+        node.configure("tenant-a", pod, pod, &links);
     };
     for kind in ["{bridge: blue}", "{routed: {}}"] {
         ask(

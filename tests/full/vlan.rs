@@ -6,7 +6,7 @@ use crate::support::{
     fabric::{Fabric, UPLINK},
     frame::vlan_of,
     look::index,
-    manifests::{config, policy},
+    manifests::policy,
     node::TestNode,
     pod::TestPod,
     wait::{eventually, seen, stays},
@@ -48,7 +48,7 @@ pub fn joined<'n>(node: &'n TestNode, pod: &str, address: &str) -> TestPod<'n> {
     allow(node, &[VLANS]);
     let joined = node.bare_pod("tenant-a", pod);
     let links = on_vlan(100, address, "");
-    node.apply(pod, &config("tenant-a", pod, pod, &links));
+    node.configure("tenant-a", pod, pod, &links);
     joined
 }
 
@@ -76,7 +76,7 @@ fn pods_of_two_nodes_meet_on_a_vlan_with_its_tag_on_the_wire() {
     b.ping("10.6.0.1");
     // Another vlan is another network.
     let links = on_vlan(101, "10.6.0.2/24", "");
-    fabric[1].apply("b", &config("tenant-a", "b", "b", &links));
+    fabric[1].configure("tenant-a", "b", "b", &links);
     eventually("b has left", || {
         let reached = a.reaches("10.6.0.2");
         seen(!reached, "it still answers")
@@ -194,7 +194,7 @@ fn a_tunnel_on_a_kernel_without_a_filter_takes_a_rule_that_says_so() {
     allow(node, &[rule]);
     let a = node.bare_pod("tenant-a", "a");
     let links = "[{name: tun0, vxlan: {underlay: eth1, vni: 7, peers: {addresses: [10.77.0.2]}}}]";
-    node.apply("a", &config("tenant-a", "a", "a", links));
+    node.configure("tenant-a", "a", "a", links);
     match has_filter {
         true => drop(a.ready("tun0")),
         false => {

@@ -12,11 +12,8 @@ use crate::support::{
 
 #[test]
 fn the_last_good_version_stays_in_force_until_the_next_good_one() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
-    let _daemon = node.daemon();
-    let pod = node.bare_pod("tenant-a", "web-0");
-    node.connect("tenant-a", "web-0", "data0", "10.1.0.1/24");
+    let node = TestNode::builder().own_bridges().daemon().start();
+    let pod = node.connected("tenant-a", "web-0", "10.1.0.1/24");
     let before = index(&pod.ready("data0"));
     node.apply(
         "tenant-a-web-0",
@@ -54,9 +51,7 @@ fn the_last_good_version_stays_in_force_until_the_next_good_one() {
 
 #[test]
 fn one_broken_document_of_several_disturbs_no_other() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
-    let _daemon = node.daemon();
+    let node = TestNode::builder().own_bridges().daemon().start();
     let pod = node.bare_pod("tenant-a", "web-0");
     let parts = [
         config(
@@ -102,8 +97,7 @@ fn a_policy_that_breaks_neither_opens_nor_closes() {
         ),
     );
     let _daemon = node.daemon();
-    let pod = node.bare_pod("tenant-a", "web-0");
-    node.connect("tenant-a", "web-0", "data0", "10.1.0.1/24");
+    let pod = node.connected("tenant-a", "web-0", "10.1.0.1/24");
     let before = index(&pod.ready("data0"));
     node.apply(
         "policy",
@@ -116,14 +110,11 @@ fn a_policy_that_breaks_neither_opens_nor_closes() {
     eventually("it is refused", || {
         refusal(&node, "policy").ok_or_else(|| node.refused())
     });
-    node.apply(
+    node.configure(
+        "tenant-a",
         "x",
-        &config(
-            "tenant-a",
-            "x",
-            "web-0",
-            &on_bridge("data1", "red", "10.2.0.1/24"),
-        ),
+        "web-0",
+        &on_bridge("data1", "red", "10.2.0.1/24"),
     );
     pod.reason("data1", "NotAllowed");
     assert_eq!(index(&pod.link("data0")), before);

@@ -53,14 +53,13 @@ fn plant(
     (0..count).map(plant).collect()
 }
 
-fn reconciles(daemon: &Daemon<'_>) -> f64 {
+fn reconciles(daemon: &Daemon) -> f64 {
     daemon.metric("reconfd_reconciles_total")
 }
 
 #[test]
 fn records_of_dead_sandboxes_go_and_those_of_living_ones_stay() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
+    let node = TestNode::builder().own_bridges().start();
     let mut crashed = node.bare_pod("tenant-a", "crashed");
     let (over, alive) = (
         node.bare_pod("tenant-a", "over"),
@@ -105,10 +104,8 @@ fn records_of_dead_sandboxes_go_and_those_of_living_ones_stay() {
 
 #[test]
 fn records_of_an_earlier_boot_are_gone_when_the_daemon_is_ready() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
-    let pod = node.bare_pod("tenant-a", "alive");
-    node.connect("tenant-a", "alive", "data0", "10.1.0.1/24");
+    let node = TestNode::builder().own_bridges().start();
+    let pod = node.connected("tenant-a", "alive", "10.1.0.1/24");
     let cookie = content(&pod)["cookie"].clone();
     // Cookies begin anew with each boot: one of them is that of a namespace that is there.
     let dead = plant(&node, &pod, 50, |record| {

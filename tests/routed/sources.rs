@@ -10,7 +10,6 @@ use serde_json::Value;
 
 use crate::support::{
     frame::{Mac, arp_request, holds_token, mac, tagged, udp4, udp6},
-    manifests::config,
     node::TestNode,
     pod::TestPod,
     wait::{eventually, seen, stays},
@@ -52,7 +51,7 @@ fn links(addresses: &[&str]) -> String {
 fn routed<'n>(node: &'n TestNode, addresses: &[&str]) -> TestPod<'n> {
     node.allow_everything();
     let pod = node.bare_pod("tenant-a", "thief");
-    node.apply("r", &config("tenant-a", "r", "thief", &links(addresses)));
+    node.configure("tenant-a", "r", "thief", &links(addresses));
     pod.ready("r0");
     pod
 }
@@ -208,7 +207,7 @@ fn the_filter_follows_the_addresses_and_lets_no_other_through_meanwhile() {
             &first,
         ];
         for addresses in turns {
-            node.apply("r", &config("tenant-a", "r", "thief", &links(addresses)));
+            node.configure("tenant-a", "r", "thief", &links(addresses));
             eventually(&format!("the pod has {addresses:?}"), || {
                 let link = pod.find("r0").ok_or("no link")?;
                 let now = crate::support::look::addresses(&link);
@@ -239,8 +238,7 @@ fn the_filter_follows_the_addresses_and_lets_no_other_through_meanwhile() {
 
 #[test]
 fn sysctls_and_filter_of_a_host_end_are_put_right() {
-    let node = TestNode::new();
-    let _daemon = node.daemon();
+    let node = TestNode::builder().daemon().start();
     let pod = routed(&node, &["10.99.32.7/32"]);
     let host_end = name(&host_end(&node));
     let strict = [
@@ -279,8 +277,7 @@ fn sysctls_and_filter_of_a_host_end_are_put_right() {
 
 #[test]
 fn a_pod_asks_whether_an_address_is_free_and_finds_its_gateway() {
-    let node = TestNode::new();
-    let _daemon = node.daemon();
+    let node = TestNode::builder().daemon().start();
     let pod = routed(&node, &["10.99.32.7/32", "fd99:32::7/128"]);
     pod.ping("169.254.1.1");
     pod.run(&["ping", "-q", "-c", "1", "-W", "2", "fe80::1%r0"]);

@@ -15,7 +15,7 @@ pub const CACHE: &str = "/run/cni-results";
 
 impl TestNode {
     /// The daemon, told where the cache is.
-    pub fn daemon_with_cache(&self) -> Daemon<'_> {
+    pub fn daemon_with_cache(&self) -> Daemon {
         self.daemon_with(&Options {
             more: &["--cni-cache", CACHE],
             ..Options::default()

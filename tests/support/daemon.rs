@@ -5,6 +5,7 @@ use std::{
     fs::{self, File},
     io::{Read, Write},
     net::TcpStream,
+    path::Path,
     process::{Child, Command, ExitStatus, Stdio},
     time::{Duration, Instant},
 };
@@ -17,14 +18,16 @@ use tempfile::NamedTempFile;
 
 use super::{
     binary,
+    enter::with_netns,
     node::TestNode,
     wait::{eventually, seen, within},
 };
 
 const PORT: u16 = 9469;
 
-pub struct Daemon<'n> {
-    node: &'n TestNode,
+pub struct Daemon {
+    /// Pid 1 of its node.
+    node: u32,
     /// `nsenter`, which ends with the daemon and as the daemon did.
     door: Child,
     pid: Pid,
@@ -44,19 +47,19 @@ pub struct Options<'a> {
 
 impl TestNode {
     /// Starts the daemon and waits until it says that it is ready.
-    pub fn daemon(&self) -> Daemon<'_> {
+    pub fn daemon(&self) -> Daemon {
         let daemon = self.daemon_unawaited(&Options::default());
         daemon.wait_ready();
         daemon
     }
 
-    pub fn daemon_with(&self, options: &Options<'_>) -> Daemon<'_> {
+    pub fn daemon_with(&self, options: &Options<'_>) -> Daemon {
         let daemon = self.daemon_unawaited(options);
         daemon.wait_ready();
         daemon
     }
 
-    pub fn daemon_unawaited(&self, options: &Options<'_>) -> Daemon<'_> {
+    pub fn daemon_unawaited(&self, options: &Options<'_>) -> Daemon {
         let log = NamedTempFile::new().expect("a temporary file can be made");
         let port = options.port.unwrap_or(PORT);
         let door = self
@@ -98,7 +101,7 @@ impl TestNode {
             child_of(door.id()).or_else(|why| ended(door.id()).ok_or(why))
         });
         Daemon {
-            node: self,
+            node: self.pid(),
             door,
             pid,
             port,
@@ -143,7 +146,7 @@ pub(super) fn child_of(parent: u32) -> Result<Pid, String> {
         .ok_or(format!("children of {parent}: {children:?}"))
 }
 
-impl Daemon<'_> {
+impl Daemon {
     pub fn wait_ready(&self) {
         within(
             Duration::from_secs(10),
@@ -159,7 +162,8 @@ impl Daemon<'_> {
     /// Status code and body.
     pub fn get(&self, path: &str) -> Result<(u16, String), String> {
         let port = self.port;
-        let answer = self.node.in_net(move || -> std::io::Result<String> {
+        let netns = format!("/proc/{}/ns/net", self.node);
+        let answer = with_netns(Path::new(&netns), move || -> std::io::Result<String> {
             let mut stream = TcpStream::connect(("127.0.0.1", port))?;
             stream.set_read_timeout(Some(Duration::from_secs(3)))?;
             write!(
@@ -314,7 +318,7 @@ impl Daemon<'_> {
     }
 }
 
-impl Drop for Daemon<'_> {
+impl Drop for Daemon {
     fn drop(&mut self) {
         if !self.over.get() {
             let _ = kill(self.pid, Signal::SIGKILL);

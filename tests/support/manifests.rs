@@ -70,13 +70,4 @@ impl TestNode {
             &policy("own-bridges", "{}", &format!("[{OWN_BRIDGES}]")),
         );
     }
-
-    /// A link on the bridge `blue` for one pod.
-    pub fn connect(&self, namespace: &str, pod: &str, link: &str, address: &str) {
-        let links = on_bridge(link, "blue", address);
-        self.apply(
-            &format!("{namespace}-{pod}"),
-            &config(namespace, pod, pod, &links),
-        );
-    }
 }

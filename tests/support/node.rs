@@ -12,7 +12,7 @@ use std::{
 
 use serde_json::Value;
 
-use super::wait::set_step_in;
+use super::{daemon::Daemon, wait::set_step_in};
 
 /// Runs as pid 1 of the node; `cat` ends with the test's end of the pipe, and takes everything with it.
 const HOLDER: &str = r#"
@@ -38,6 +38,7 @@ pub struct TestNode {
     /// What pods and uids are numbered with.
     counter: Cell<u32>,
     background: RefCell<Vec<Child>>,
+    daemon: RefCell<Option<Daemon>>,
 }
 
 impl TestNode {
@@ -72,6 +73,7 @@ impl TestNode {
             pid,
             counter: Cell::new(0),
             background: RefCell::default(),
+            daemon: RefCell::default(),
         }
     }
 
@@ -178,6 +180,11 @@ impl TestNode {
         self.background.borrow_mut().push(child);
     }
 
+    /// Keeps a daemon that ends with the node.
+    pub fn keep_daemon(&self, daemon: Daemon) {
+        self.daemon.replace(Some(daemon));
+    }
+
     /// Writes a manifest by rename, as careful people do.
     pub fn apply(&self, name: &str, yaml: &str) {
         let folder = self.path("/run/podconfig/objects");
@@ -249,6 +256,7 @@ impl Drop for TestNode {
                 std::thread::park();
             }
         }
+        drop(self.daemon.take());
         if let Some(mut pipe) = self.holder.stdin.take() {
             let _ = pipe.flush();
         }

@@ -62,7 +62,7 @@ pub struct Runtime {
 
 impl TestNode {
     /// The daemon, told where the runtime's socket is.
-    pub fn daemon_with_runtime(&self) -> Daemon<'_> {
+    pub fn daemon_with_runtime(&self) -> Daemon {
         self.daemon_with(&Options {
             more: &["--cri-socket", SOCKET],
             ..Options::default()

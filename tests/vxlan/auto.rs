@@ -105,7 +105,7 @@ impl TestNode {
     }
 }
 
-fn daemons(fabric: &Fabric) -> Vec<Daemon<'_>> {
+fn daemons(fabric: &Fabric) -> Vec<Daemon> {
     fabric.nodes().iter().map(TestNode::daemon).collect()
 }
 
@@ -230,7 +230,7 @@ fn who_is_not_found_is_not_let_in() {
 }
 
 /// The daemon is killed and started twice. The list is read before anything is done by it.
-fn starts_again<'f>(fabric: &'f Fabric, mut daemon: Daemon<'f>, pod: &TestPod<'_>) -> Daemon<'f> {
+fn starts_again(fabric: &Fabric, mut daemon: Daemon, pod: &TestPod<'_>) -> Daemon {
     fabric[0].falls_silent("podconfig");
     let before = (index(&fabric[0].device()), told_end(pod));
     for _ in 0..2 {

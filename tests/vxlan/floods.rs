@@ -6,7 +6,7 @@ use super::{TUNNELS, joined, overlay, pair, peers};
 use crate::support::{
     fabric::Fabric,
     frame::{self, EVERYBODY, holds_token},
-    manifests::{config, policy},
+    manifests::policy,
     multicast::{query_for_all, query_unheard, report},
     node::TestNode,
     wait::{seen, within},
@@ -17,16 +17,14 @@ use crate::support::{
 /// them.
 #[test]
 fn a_pod_that_plays_the_querier_takes_no_groups_away() {
-    let node = TestNode::new();
-    node.allow_own_bridges();
-    let _daemon = node.daemon();
+    let node = TestNode::builder().own_bridges().daemon().start();
     let pods = ["a", "b", "c"].map(|name| node.bare_pod("tenant-a", name));
     for (n, pod) in (1..).zip(&pods) {
         let links = format!(
             "[{{name: data0, veth: {{bridge: blue}}, addresses: ['10.1.0.{n}/24', 'fd05::{n}/64']}}]"
         );
         let name = &pod.attachment.name;
-        node.apply(name, &config("tenant-a", name, name, &links));
+        node.configure("tenant-a", name, name, &links);
         pod.ready("data0");
     }
     let [a, b, c] = &pods;
@@ -86,7 +84,7 @@ fn a_flood_of_addresses_is_learned_only_so_far() {
         let node = &fabric[n];
         node.apply("policy", &policy("tunnels", "{}", &format!("[{any}]")));
         let pod = node.bare_pod("tenant-a", "p");
-        node.apply("p", &config("tenant-a", "p", "p", &overlay(&both, ip, "")));
+        node.configure("tenant-a", "p", "p", &overlay(&both, ip, ""));
         pod
     });
     pods.iter().for_each(|pod| drop(pod.ready("overlay")));
@@ -118,7 +116,7 @@ fn a_tunnel_on_the_port_of_a_service_leaves_the_service_alone() {
     node.apply("policy", &policy("tunnels", "{}", &format!("[{TUNNELS}]")));
     let a = node.bare_pod("tenant-a", "a");
     let links = overlay(&peers(&[1]), "10.5.0.1/24", "").replace("vni:", "port: 5353, vni:");
-    node.apply("a", &config("tenant-a", "a", "a", &links));
+    node.configure("tenant-a", "a", "a", &links);
     let told = a.reason("overlay", "SegmentInUse");
     assert!(
         told["message"].as_str().unwrap().contains("in use"),

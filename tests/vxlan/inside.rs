@@ -9,7 +9,7 @@ use crate::support::{
     fabric::Fabric,
     frame::{self, holds_token, mac},
     look::{addresses, index, is_in_our_group},
-    manifests::{OWN_BRIDGES, config, policy},
+    manifests::{OWN_BRIDGES, policy},
     node::TestNode,
     pod::TestPod,
     wait::{eventually, seen, stays},
@@ -29,7 +29,7 @@ fn owner<'n>(node: &'n TestNode, pod: &str, peers: &str, address: &str) -> TestP
     let rules = format!("[{}]", exclusive_rule());
     node.apply("policy", &policy("tunnels", "{}", &rules));
     let owner = node.bare_pod("tenant-a", pod);
-    node.apply(pod, &config("tenant-a", pod, pod, &whole(peers, address)));
+    node.configure("tenant-a", pod, pod, &whole(peers, address));
     owner
 }
 
@@ -65,10 +65,7 @@ fn the_device_itself_needs_a_rule_that_says_exclusive() {
     wire.send(&frame::plain(mac(stranger), own));
     let escaped = |f: &[u8]| holds_token(f) && f[30..34] == [10, 77, 0, 9];
     assert_eq!(tap.hears(Duration::from_millis(400), escaped), None);
-    node.apply(
-        "a",
-        &config("tenant-a", "a", "a", &whole(&peers(&[1]), "10.5.0.1/24")),
-    );
+    node.configure("tenant-a", "a", "a", &whole(&peers(&[1]), "10.5.0.1/24"));
     let told = a.reason("overlay", "NotAllowed");
     assert!(
         told["message"].as_str().unwrap().contains("mode Exclusive"),
@@ -100,7 +97,7 @@ fn a_pod_may_have_the_device_itself_where_a_rule_says_so() {
     assert_eq!(index(&a.ready("overlay")), before);
     // Peers, MTU and addresses change in place.
     let links = whole(&peers(&[0, 1, 2]), "10.5.0.9/24").replace("]}]", "], mtu: 1400}]");
-    fabric[0].apply("a", &config("tenant-a", "a", "a", &links));
+    fabric[0].configure("tenant-a", "a", "a", &links);
     eventually("the new address and MTU", || {
         let link = a.find("overlay").unwrap();
         let changed = addresses(&link) == ["10.5.0.9/24"] && link["mtu"] == 1400;
@@ -129,7 +126,7 @@ fn a_segment_that_one_pod_has_whole_is_shared_with_nobody() {
     node.apply("policy", &policy("tunnels", "{}", &rules));
     let b = node.bare_pod("tenant-a", "b");
     let links = overlay(&peers(&[1]), "10.5.0.2/24", "");
-    node.apply("b", &config("tenant-a", "b", "b", &links));
+    node.configure("tenant-a", "b", "b", &links);
     b.reason("overlay", "SegmentInUse");
     node.withdraw("a");
     b.ready("overlay");
@@ -148,15 +145,9 @@ fn over_a_restart_a_device_stays_with_its_pod_and_its_filter_with_it() {
         node.bare_pod("tenant-a", "a"),
     );
     node.connect("tenant-b", "b", "data0", "10.1.0.1/24");
-    node.apply(
-        "a",
-        &config("tenant-a", "a", "a", &whole(&peers(&[1]), "10.5.0.1/24")),
-    );
+    node.configure("tenant-a", "a", "a", &whole(&peers(&[1]), "10.5.0.1/24"));
     let before = index(&a.ready("overlay"));
-    node.apply(
-        "b",
-        &config("tenant-b", "b", "b", &whole(&peers(&[2]), "10.5.0.2/24")),
-    );
+    node.configure("tenant-b", "b", "b", &whole(&peers(&[2]), "10.5.0.2/24"));
     b.reason("overlay", "SegmentInUse");
     node.connect("tenant-b", "b", "data0", "10.1.0.1/24");
     for _ in 0..3 {
@@ -180,10 +171,7 @@ fn a_device_whose_record_is_lost_keeps_its_segment_and_its_filter() {
     let a = owner(node, "a", &peers(&[1]), "10.5.0.1/24");
     a.ready("overlay");
     let b = node.bare_pod("tenant-b", "b");
-    node.apply(
-        "b",
-        &config("tenant-b", "b", "b", &whole(&peers(&[2]), "10.5.0.2/24")),
-    );
+    node.configure("tenant-b", "b", "b", &whole(&peers(&[2]), "10.5.0.2/24"));
     b.reason("overlay", "SegmentInUse");
     std::fs::remove_file(a.record()).unwrap();
     let filter = || node.run(&["nft", "list", "table", "inet", "podconfig-default"]);

@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::support::{
     fabric::Fabric,
     look::{addresses, index},
-    manifests::{OWN_BRIDGES, config, policy},
+    manifests::{OWN_BRIDGES, policy},
     node::TestNode,
     pod::TestPod,
     wait::{eventually, seen},
@@ -28,13 +28,12 @@ fn primary(pod: &TestPod<'_>) -> String {
 
 #[test]
 fn a_tunnel_over_the_pods_own_network_touches_nothing_of_the_node() {
-    let node = TestNode::new();
-    let mut daemon = node.daemon();
+    let (node, mut daemon) = TestNode::builder().start_with_daemon();
     node.apply("policy", &policy("tunnels", "{}", &format!("[{INSIDE}]")));
     let (a, b) = (node.pod("tenant-a", "a"), node.pod("tenant-a", "b"));
     for (other, name, ip) in [(&b, "a", "10.6.0.1/24"), (&a, "b", "10.6.0.2/24")] {
         let links = tunnel("eth0", &primary(other), ip);
-        node.apply(name, &config("tenant-a", name, name, &links));
+        node.configure("tenant-a", name, name, &links);
     }
     assert_eq!(a.ready("tun0")["mtu"], 1450);
     b.ready("tun0");
@@ -62,7 +61,7 @@ fn no_name_leads_from_a_pod_to_an_underlay_of_the_node() {
     let a = node.bare_pod("tenant-a", "a");
     for name in ["eth1", "lo", "podconfig"] {
         let links = tunnel(name, "10.88.0.9", "10.6.0.1/24");
-        node.apply("a", &config("tenant-a", "a", "a", &links));
+        node.configure("tenant-a", "a", "a", &links);
         if name != "lo" {
             a.reason("tun0", "ParentNotFound");
         }
@@ -71,14 +70,13 @@ fn no_name_leads_from_a_pod_to_an_underlay_of_the_node() {
         assert!(node.devices().is_empty());
     }
     let links = tunnel("eth1", "10.77.0.9", "10.6.0.1/24");
-    node.apply("a", &config("tenant-a", "a", "a", &links));
+    node.configure("tenant-a", "a", "a", &links);
     a.reason("tun0", "NotAllowed");
 }
 
 #[test]
 fn a_tunnel_over_a_link_of_podconfigs_own_comes_and_goes_with_it() {
-    let node = TestNode::new();
-    let _daemon = node.daemon();
+    let node = TestNode::builder().daemon().start();
     let rules = format!("[{INSIDE}, {}]", OWN_BRIDGES);
     node.apply("policy", &policy("tunnels", "{}", &rules));
     let a = node.bare_pod("tenant-a", "a");
@@ -86,7 +84,7 @@ fn a_tunnel_over_a_link_of_podconfigs_own_comes_and_goes_with_it() {
         "{}, {{name: data0, veth: {{bridge: blue}}, addresses: [10.1.0.1/24]}}]",
         tunnel("data0", "10.88.0.9", "10.6.0.1/24").trim_end_matches(']')
     );
-    node.apply("a", &config("tenant-a", "a", "a", &both));
+    node.configure("tenant-a", "a", "a", &both);
     a.ready("data0");
     a.ready("tun0");
     a.run(&["ip", "link", "delete", "data0"]);
@@ -99,7 +97,7 @@ fn a_tunnel_over_a_link_of_podconfigs_own_comes_and_goes_with_it() {
     let idle: Vec<_> = (0..20)
         .map(|n| node.bare_pod("tenant-c", &format!("idle{n}")))
         .collect();
-    node.apply("a", &config("tenant-a", "a", "a", &both));
+    node.configure("tenant-a", "a", "a", &both);
     eventually("both have grown", || {
         let mtu = |link| a.find(link).map(|found| found["mtu"].clone());
         let mtus = (mtu("data0"), mtu("tun0"));

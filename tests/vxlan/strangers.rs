@@ -11,7 +11,7 @@ use crate::support::{
     enter::with_netns,
     fabric::Fabric,
     frame::{self, EVERYBODY, holds_token, mac},
-    manifests::{config, policy},
+    manifests::policy,
     node::TestNode,
     pod::TestPod,
     wait::{eventually, seen, stays},
@@ -139,7 +139,7 @@ fn the_filter_follows_the_peers() {
     intrude(&node_net(&fabric[1]), A);
     assert_eq!(heard.hears(LISTEN, holds_token), None);
     let links = overlay(&peers(&[0, 1, 2]), "10.5.0.1/24", "");
-    node.apply("a", &config("tenant-a", "a", "a", &links));
+    node.configure("tenant-a", "a", "a", &links);
     eventually("the second node is let in", || {
         intrude(&node_net(&fabric[1]), A);
         let found = heard.hears(Duration::from_millis(50), holds_token);
@@ -157,7 +157,7 @@ fn a_tunnel_to_a_group_takes_frames_from_the_policys_networks_alone() {
     node.apply("policy", &policy("tunnels", "{}", &format!("[{narrow}]")));
     let a = node.bare_pod("tenant-a", "a");
     let links = overlay("{group: 239.1.1.1}", "10.5.0.1/24", "");
-    node.apply("a", &config("tenant-a", "a", "a", &links));
+    node.configure("tenant-a", "a", "a", &links);
     a.ready("overlay");
     let heard = Wire::on(&a.netns(), "overlay");
     intrude(&fabric.outsider().netns(), A);
@@ -180,7 +180,7 @@ fn the_filter_comes_before_the_device_goes_with_the_last_one_and_touches_nobody_
     let a = joined(node, "a", &peers(&[1]), "10.5.0.1/24");
     let b = node.bare_pod("tenant-a", "b");
     let second = overlay(&peers(&[1]), "10.5.1.1/24", "").replace("10042", "77");
-    node.apply("b", &config("tenant-a", "b", "b", &second));
+    node.configure("tenant-a", "b", "b", &second);
     a.ready("overlay");
     b.ready("overlay");
     assert!(

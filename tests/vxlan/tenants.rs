@@ -6,7 +6,7 @@ use super::{TUNNELS, VNI, joined, overlay, pair, peers};
 use crate::support::{
     fabric::Fabric,
     frame::{self, holds_token},
-    manifests::{config, config_born, policy},
+    manifests::{config_born, policy},
     node::TestNode,
     pod::TestPod,
     wait::{eventually, seen},
@@ -15,7 +15,7 @@ use crate::support::{
 
 fn asks<'n>(node: &'n TestNode, namespace: &str, pod: &str, peers: &str, ip: &str) -> TestPod<'n> {
     let asks = node.bare_pod(namespace, pod);
-    node.apply(pod, &config(namespace, pod, pod, &overlay(peers, ip, "")));
+    node.configure(namespace, pod, pod, &overlay(peers, ip, ""));
     asks
 }
 
@@ -195,7 +195,7 @@ fn a_wish_that_can_not_come_true_keeps_nothing_that_a_policy_has_withdrawn() {
     let a = asks(node, "tenant-a", "a", &peers(&[1]), "10.5.0.1/24");
     a.ready("overlay");
     let links = overlay(&peers(&[1]), "10.5.0.1/24", ", mtu: 65000");
-    node.apply("a", &config("tenant-a", "a", "a", &links));
+    node.configure("tenant-a", "a", "a", &links);
     a.reason("overlay", "MTUTooLarge");
     node.apply("policy", &policy("tunnels", "{}", &format!("[{TUNNELS}]")));
     eventually("the port takes no other address any more", || {
@@ -264,7 +264,7 @@ fn a_pod_has_one_link_on_a_segment() {
         one.trim_end_matches(']'),
         two.trim_start_matches('[')
     );
-    node.apply("a", &config("tenant-a", "a", "a", &both));
+    node.configure("tenant-a", "a", "a", &both);
     a.ready("overlay");
     a.reason("second", "SameSegment");
 }

@@ -4,7 +4,6 @@ use super::{joined, overlay, pair, peers};
 use crate::support::{
     fabric::Fabric,
     look::index,
-    manifests::config,
     node::TestNode,
     pod::TestPod,
     wait::{eventually, seen},
@@ -48,7 +47,7 @@ fn a_wish_that_the_underlay_can_not_carry_is_told_and_comes_true_when_it_can() {
     let _daemon = node.daemon();
     let a = alone(node);
     let links = overlay(&peers(&[1]), "10.5.0.1/24", ", mtu: 1451");
-    node.apply("a", &config("tenant-a", "a", "a", &links));
+    node.configure("tenant-a", "a", "a", &links);
     let told = a.reason("overlay", "MTUTooLarge");
     assert!(told["message"].as_str().unwrap().contains("1450"), "{told}");
     assert!(a.find("overlay").is_some(), "a link that is there stays");
@@ -56,7 +55,7 @@ fn a_wish_that_the_underlay_can_not_carry_is_told_and_comes_true_when_it_can() {
     a.ready("overlay");
     a.carries("overlay", 1451);
     let links = overlay(&peers(&[1]), "10.5.0.1/24", ", mtu: 1300");
-    node.apply("a", &config("tenant-a", "a", "a", &links));
+    node.configure("tenant-a", "a", "a", &links);
     a.carries("overlay", 1300);
     assert_eq!(
         node.device()["mtu"],

@@ -4,7 +4,7 @@ use super::{VLANS, allow, joined, on_vlan};
 use crate::support::{
     fabric::Fabric,
     look::{addresses, index, is_in_our_group},
-    manifests::{OWN_BRIDGES, config},
+    manifests::OWN_BRIDGES,
     node::TestNode,
     pod::TestPod,
     wait::{eventually, seen},
@@ -23,7 +23,7 @@ fn owner<'n>(node: &'n TestNode, pod: &str, address: &str) -> TestPod<'n> {
     allow(node, &[&exclusive()]);
     let owner = node.bare_pod("tenant-a", pod);
     let links = whole(address, "");
-    node.apply(pod, &config("tenant-a", pod, pod, &links));
+    node.configure("tenant-a", pod, pod, &links);
     owner
 }
 
@@ -42,7 +42,7 @@ fn a_pod_may_have_the_vlan_itself_where_a_rule_says_so() {
     assert!(node.devices().is_empty());
     a.ping("10.6.0.2");
     let links = whole("10.6.0.9/24", ", mtu: 1400");
-    node.apply("a", &config("tenant-a", "a", "a", &links));
+    node.configure("tenant-a", "a", "a", &links);
     eventually("in place", || {
         let link = a.find("net0").ok_or("no link")?;
         let changed = addresses(&link) == ["10.6.0.9/24"] && link["mtu"] == 1400;
@@ -55,7 +55,7 @@ fn a_pod_may_have_the_vlan_itself_where_a_rule_says_so() {
         "10.6.0.1/24",
         ", routes: [{to: 10.9.0.0/16, via: 10.6.0.9}]",
     );
-    node.apply("a", &config("tenant-a", "a", "a", &links));
+    node.configure("tenant-a", "a", "a", &links);
     eventually("the route", || {
         let routes = a.run(&["ip", "route"]);
         seen(routes.contains("10.9.0.0/16"), routes)
@@ -107,7 +107,7 @@ fn a_vlan_that_one_pod_has_whole_is_shared_with_nobody() {
     allow(node, &[&exclusive(), VLANS]);
     let c = node.bare_pod("tenant-a", "c");
     let links = on_vlan(100, "10.6.0.3/24", "");
-    node.apply("c", &config("tenant-a", "c", "c", &links));
+    node.configure("tenant-a", "c", "c", &links);
     c.reason("net0", "SegmentInUse");
     node.withdraw("a");
     a.lacks("net0");
@@ -144,8 +144,7 @@ fn stacked(carrier: &str, own: &str, address: &str, sub: &str) -> String {
 
 #[test]
 fn a_sub_interface_comes_and_goes_with_the_link_that_carries_it() {
-    let node = TestNode::new();
-    let mut daemon = node.daemon();
+    let (node, mut daemon) = TestNode::builder().start_with_daemon();
     allow(&node, &[OWN_BRIDGES, SUB]);
     let (a, b) = (
         node.bare_pod("tenant-a", "a"),
@@ -158,7 +157,7 @@ fn a_sub_interface_comes_and_goes_with_the_link_that_carries_it() {
             &format!("10.1.0.{n}/24"),
             &format!("10.7.0.{n}/24"),
         );
-        node.apply(name, &config("tenant-a", name, name, &links));
+        node.configure("tenant-a", name, name, &links);
     }
     a.ready("data0.200");
     b.ready("data0.200");
@@ -192,7 +191,7 @@ fn no_name_leads_from_a_pod_to_a_parent_of_the_node() {
     allow(node, &[VLANS, SUB]);
     let a = node.bare_pod("tenant-a", "a");
     let links = "[{name: sub0, vlan: {parentLink: eth1, id: 200}}]";
-    node.apply("a", &config("tenant-a", "a", "a", links));
+    node.configure("tenant-a", "a", "a", links);
     a.reason("sub0", "ParentNotFound");
     let links = stacked(
         "net0",
@@ -200,7 +199,7 @@ fn no_name_leads_from_a_pod_to_a_parent_of_the_node() {
         "10.6.0.1/24",
         "10.7.0.1/24",
     );
-    node.apply("a", &config("tenant-a", "a", "a", &links));
+    node.configure("tenant-a", "a", "a", &links);
     a.ready("net0");
     a.reason("net0.200", "NotAllowed");
     assert!(a.find("net0.200").is_none());

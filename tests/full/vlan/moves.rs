@@ -52,7 +52,7 @@ fn a_vlan_in_the_pod_announces_as_well() {
     let pod = fabric[0].bare_pod("tenant-a", "a");
     let with = |address: &str| {
         let links = on_vlan(100, address, "").replace("id:", "mode: Exclusive, id:");
-        fabric[0].apply("a", &config("tenant-a", "a", "a", &links));
+        fabric[0].configure("tenant-a", "a", "a", &links);
     };
     with("10.6.0.1/24");
     pod.ready("net0");
@@ -83,7 +83,7 @@ fn a_vlan_on_a_link_of_the_pod_follows_its_mac_address() {
               {{name: net0, vlan: {{parentLink: data0, id: 100}}, addresses: [10.6.0.{n}/24]}}]"
         );
         let name = &pod.attachment.name;
-        node.apply(name, &config("tenant-a", name, name, &links));
+        node.configure("tenant-a", name, name, &links);
     };
     let [a, b] = &pods;
     give(a, 1, 1);

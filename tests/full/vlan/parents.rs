@@ -1,9 +1,7 @@
 //! What the parent does: each change gets its reason, and heals by itself.
 
 use super::{VLANS, allow, joined, on_vlan, pair};
-use crate::support::{
-    fabric::Fabric, look::index, manifests::config, node::TestNode, pod::TestPod,
-};
+use crate::support::{fabric::Fabric, look::index, node::TestNode, pod::TestPod};
 
 /// Before Linux 6.2 a link that is up can not be renamed.
 fn rename(node: &TestNode, from: &str, to: &str) {
@@ -34,7 +32,7 @@ fn a_vlan_follows_the_mtu_of_its_parent_both_ways() {
     assert_eq!((index(&a.ready("net0")), index(&node.device())), before);
     assert_eq!(daemon.metric("reconfd_drift_repairs_total"), 0.0);
     let links = on_vlan(100, "10.6.0.1/24", ", mtu: 1401");
-    node.apply("a", &config("tenant-a", "a", "a", &links));
+    node.configure("tenant-a", "a", "a", &links);
     a.reason("net0", "MTUTooLarge");
     node.run(&["ip", "link", "set", "eth1", "mtu", "1500"]);
     a.ready("net0");
@@ -168,7 +166,7 @@ fn a_bond_carries_a_vlan_and_its_devices_do_not() {
     assert!(a.find("net0").is_none());
     allow(node, &[&VLANS.replace("[eth1]", "[bond0]")]);
     let links = on_vlan(100, "10.6.0.1/24", "").replace("eth1", "bond0");
-    node.apply("a", &config("tenant-a", "a", "a", &links));
+    node.configure("tenant-a", "a", "a", &links);
     a.ready("net0");
     a.ping("10.6.0.2");
 }

@@ -6,7 +6,6 @@ use super::{VLANS, allow, joined, on_vlan, pair};
 use crate::support::{
     fabric::Fabric,
     frame::{self, EVERYBODY, holds_token},
-    manifests::config,
     wire::Wire,
 };
 
@@ -22,7 +21,7 @@ fn a_vlan_belongs_to_the_namespace_that_used_it_first() {
     a.ready("net0");
     let b = node.bare_pod("tenant-b", "b");
     let links = on_vlan(100, "10.6.0.2/24", "");
-    node.apply("b", &config("tenant-b", "b", "b", &links));
+    node.configure("tenant-b", "b", "b", &links);
     let told = b.reason("net0", "SegmentInUse");
     assert!(
         told["message"].as_str().unwrap().contains("tenant-a"),

@@ -5,7 +5,7 @@ use crate::{
     support::{
         fabric::Fabric,
         look::index,
-        manifests::{config, config_born, policy},
+        manifests::{config_born, policy},
         node::TestNode,
         pod::TestPod,
         wait::{eventually, seen},
@@ -15,7 +15,7 @@ use crate::{
 
 fn asks<'n>(node: &'n TestNode, namespace: &str, pod: &str, ip: &str) -> TestPod<'n> {
     let asks = node.bare_pod(namespace, pod);
-    node.apply(pod, &config(namespace, pod, pod, &overlay(AUTO, ip, "")));
+    node.configure(namespace, pod, pod, &overlay(AUTO, ip, ""));
     asks
 }
 
@@ -116,7 +116,7 @@ fn a_pod_that_has_the_device_itself_finds_others_too() {
     );
     let a = fabric[0].bare_pod("tenant-a", "a");
     let whole = overlay(AUTO, "10.5.0.1/24", "").replace("vni:", "mode: Exclusive, vni:");
-    fabric[0].apply("a", &config("tenant-a", "a", "a", &whole));
+    fabric[0].configure("tenant-a", "a", "a", &whole);
     let b = finder(&fabric[1], 1);
     b.ready("overlay");
     let link = a.ready("overlay");
@@ -172,7 +172,7 @@ fn a_tunnel_over_the_pods_own_link_finds_nobody() {
     allow(node, TUNNELS);
     let _pod = node.bare_pod("tenant-a", "a");
     let links = overlay(AUTO, "10.5.0.1/24", "").replace("underlay:", "underlayLink:");
-    node.apply("a", &config("tenant-a", "a", "a", &links));
+    node.configure("tenant-a", "a", "a", &links);
     eventually("it is refused in words", || {
         let refused = std::fs::read_to_string(node.path("/run/podconfig/reports/refused.yaml"));
         let refused = refused.unwrap_or_default();
