@@ -2,7 +2,6 @@
 
 use std::{
     process::{Child, Command, Stdio},
-    thread::sleep,
     time::{Duration, Instant},
 };
 
@@ -120,7 +119,7 @@ fn a_restart_whose_first_looks_fail_leaves_the_links() {
         daemon = node.daemon_unawaited(&crate::support::daemon::Options::default());
         let injected = Fault::inject(&daemon, &format!("{call}:error=EAGAIN:when=1+2"));
         daemon.wait_ready();
-        sleep(Duration::from_millis(1500));
+        daemon.reconciles(2);
         drop(injected);
         assert_eq!(numbers(&pod), before, "{call}");
     }
@@ -135,7 +134,7 @@ fn a_namespace_that_can_not_be_entered_is_reported_and_its_links_stay() {
     let injected = Fault::inject(&daemon, "setns:error=EAGAIN");
     pod.shell("ip link set data0 down");
     pod.reason("data0", "KernelRefused");
-    sleep(Duration::from_millis(500));
+    daemon.reconciles(2);
     drop(injected);
     within(Duration::from_secs(30), "the link is up again", || {
         let link = pod.find("data0").ok_or("no link")?;
@@ -162,9 +161,10 @@ fn pods_that_come_while_no_descriptor_is_left_get_their_links_when_there_are() {
         .map(|n| node.bare_pod("tenant-a", &format!("p{n}")))
         .collect();
     first.shell("ip link set data0 down");
-    sleep(Duration::from_secs(2));
-    let log = daemon.log();
-    assert!(log.contains("Too many open files"), "{log}");
+    eventually("the daemon says what it lacks", || {
+        let log = daemon.log();
+        seen(log.contains("Too many open files"), log)
+    });
     assert_eq!(first.find("data0").map(|link| index(&link)), Some(before));
     daemon.may_open_files(true);
     let start = Instant::now();

@@ -8,7 +8,7 @@ use crate::support::{
     keeper::NOTES,
     look::index,
     node::TestNode,
-    wait::{eventually, seen, stays},
+    wait::{eventually, seen, stays, within},
 };
 
 /// As on a cluster.
@@ -42,10 +42,13 @@ fn a_daemon_that_may_not_mount_waits_for_the_switch_and_makes_none() {
     let node = TestNode::new();
     node.add_chain();
     let daemon = node.daemon_unawaited(&ADOPT);
-    std::thread::sleep(Duration::from_millis(500));
-    assert!(!node.has_switch(), "{}", daemon.log());
     let _keeper = node.keeper(&[]);
     daemon.wait_ready();
+    assert!(
+        !daemon.log().contains("made the switch"),
+        "{}",
+        daemon.log()
+    );
 }
 
 #[test]
@@ -156,7 +159,10 @@ fn a_keeper_that_begins_before_there_is_a_chain_joins_it_when_it_comes() {
     assert!(once.status.success() && said.contains("no chain"), "{said}");
     assert!(node.has_switch(), "the daemon needs no chain");
     let keeper = node.keeper_unawaited(&[]);
-    std::thread::sleep(Duration::from_millis(500));
+    eventually("the keeper finds no chain", || {
+        let log = keeper.log();
+        seen(log.contains("there is no .conflist"), log)
+    });
     node.add_chain();
     eventually("it joins the chain", || {
         seen(node.is_in_chain(), keeper.log())
@@ -203,15 +209,14 @@ fn whoever_keeps_taking_the_entry_out_is_not_fought_and_the_pin_still_holds() {
     let node = TestNode::new();
     node.add_chain();
     let keeper = node.keeper(&[]);
-    for _ in 0..5 {
-        node.write_chain();
-        std::thread::sleep(Duration::from_millis(700));
-    }
     let check = || {
         let output = node.keep_check();
         String::from_utf8_lossy(&output.stderr).into_owned()
     };
-    eventually("the keeper says who wins", || {
+    within(Duration::from_secs(20), "the keeper says who wins", || {
+        if node.is_in_chain() {
+            node.write_chain();
+        }
         let said = check();
         seen(
             said.contains("again and again"),

@@ -1,9 +1,6 @@
 //! A tenant with root in the pod: may break its own network, nobody else's, and nothing of the node.
 
-use std::{
-    thread::sleep,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use crate::support::{
     look::{OUR_GROUP, addresses, index},
@@ -251,7 +248,7 @@ fn a_tenant_that_undoes_everything_at_once_is_slowed_down_and_others_are_served(
 /// Attack 17: who undoes one link for ever must not keep another that was taken away.
 #[test]
 fn a_tenant_that_undoes_one_link_does_not_keep_another_that_was_withdrawn() {
-    let node = TestNode::builder().own_bridges().daemon().start();
+    let (node, daemon) = TestNode::builder().own_bridges().start_with_daemon();
     let (pod, _neighbour) = victim_and_neighbour(&node);
     let second = "[{name: data1, veth: {bridge: red}, addresses: [10.2.0.1/24]}]";
     node.configure("tenant-a", "second", "a", second);
@@ -261,8 +258,11 @@ fn a_tenant_that_undoes_one_link_does_not_keep_another_that_was_withdrawn() {
         "-c",
         "while :; do ip link delete data0 2>/dev/null; sleep 0.01; done",
     ]);
-    // By now each repair waits for seconds.
-    sleep(Duration::from_secs(4));
+    // The wait doubles from repair to repair.
+    within(Duration::from_secs(20), "repairs wait for seconds", || {
+        let repairs = daemon.metric("reconfd_drift_repairs_total");
+        seen(repairs >= 8.0, repairs)
+    });
     pod.reason("data0", "BackingOff");
     let only_blue = "[{veth: {bridges: Own}, addresses: [10.1.0.0/16]}]";
     node.apply("policy", &policy("own-bridges", "{}", only_blue));

@@ -3,7 +3,6 @@
 use std::{
     fs,
     os::unix::fs::{PermissionsExt, symlink},
-    time::Duration,
 };
 
 use serde_json::{Value, json};
@@ -34,7 +33,9 @@ fn files_that_are_no_records_block_nothing() {
         node.plant_record("per%dcent.json", b"{}");
         symlink("/dev/zero", folder.join(name("6"))).unwrap();
         symlink(name("5"), folder.join(name("5"))).unwrap();
-        std::thread::sleep(Duration::from_millis(300));
+        // Its record is read after all of those.
+        let later = node.connected("tenant-a", "later", "10.1.0.9/24");
+        later.ready("data0");
         assert!(daemon.resident() < 100 << 20, "{} bytes", daemon.resident());
         for line in daemon.log().lines() {
             let parsed: Result<Value, _> = serde_json::from_str(line);

@@ -184,7 +184,7 @@ impl Daemon {
 
     /// The sum over all label sets; 0 for a metric that has no samples yet.
     pub fn metric(&self, name: &str) -> f64 {
-        let (code, text) = self.get("/metrics").expect("the daemon answers");
+        let (code, text) = eventually("the daemon answers", || self.get("/metrics"));
         assert_eq!(code, 200);
         text.lines()
             .filter(|line| {

@@ -13,6 +13,9 @@ use crate::support::{
     wire::Wire,
 };
 
+/// Longer than a host may take to answer a query. No event ends it: where groups go, they go by this time.
+const RESPONSES: Duration = Duration::from_millis(600);
+
 /// A bridge that believes a pod which plays the querier takes the groups of all others away, and IPv6 with
 /// them.
 #[test]
@@ -31,13 +34,13 @@ fn a_pod_that_plays_the_querier_takes_no_groups_away() {
     c.ping("fd05::2");
     let (wire, own) = (Wire::on(&a.netns(), "data0"), a.mac_of("data0"));
     wire.send(&query_for_all(own));
-    sleep(Duration::from_millis(600));
+    sleep(RESPONSES);
     let groups = b.run(&["ip", "-6", "maddress", "show", "dev", "data0"]);
     let groups = groups
         .split_whitespace()
         .filter_map(|word| word.parse().ok());
     groups.for_each(|group| wire.send(&query_unheard(own, group)));
-    sleep(Duration::from_millis(600));
+    sleep(RESPONSES);
     c.run(&["ip", "neigh", "flush", "all"]);
     assert!(c.reaches("fd05::2"), "c finds b as before");
 }
@@ -56,7 +59,8 @@ fn a_flood_of_groups_opens_no_way_for_bridge_protocols() {
         let group = Ipv4Addr::new(239, 77, x, y);
         wire.send(&report(own, Ipv4Addr::new(10, 5, 0, 1), group));
     }
-    sleep(Duration::from_millis(300));
+    // Answered after all of that.
+    a.ping("10.5.0.3");
     let witnesses = [&c, &b].map(|pod| Wire::on(&pod.netns(), "overlay"));
     wire.send(&frame::bpdu(own));
     let mut cisco = frame::plain(EVERYBODY, own);
@@ -93,14 +97,13 @@ fn a_flood_of_addresses_is_learned_only_so_far() {
         let [p, q, r, s] = n.to_be_bytes();
         wire.send(&frame::plain(EVERYBODY, [2, 0x66, p, q, r, s]));
     }
-    sleep(Duration::from_millis(300));
+    pods[0].ping("10.5.0.2");
     for node in fabric.nodes() {
         let entries = node.run(&["bridge", "-n", "podconfig", "fdb", "show"]);
         let learned = entries.matches("02:66:").count();
         // Once on the bridge, and where they came from once on the tunnel.
         assert!((1..=2 * 8192).contains(&learned), "{learned}");
     }
-    pods[0].ping("10.5.0.2");
 }
 
 /// Where a tunnel can not come up, its port may be somebody's service.
