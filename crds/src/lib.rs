@@ -14,6 +14,8 @@ pub mod claim;
 pub mod definition;
 /// Parsed IP prefixes, interface addresses and MAC addresses.
 pub mod network;
+/// `NetworkAttachmentDefinition`: a network configuration, of another project.
+pub mod network_attachment;
 /// `PeerSlice`: the peer nodes of a VXLAN segment.
 pub mod peers;
 /// `PodConfig`: desired links of selected pods.
@@ -32,6 +34,7 @@ mod shape;
 pub use allowance::{PodConfigAllowance, PodConfigAllowanceSpec};
 pub use claim::{AddressClaim, AddressClaimSpec, ClaimPod};
 pub use network::{Cidr, InterfaceAddress, Mac};
+pub use network_attachment::{NetworkAttachmentDefinition, NetworkAttachmentDefinitionSpec};
 pub use peers::{Peer, PeerSlice, PeerSliceSpec};
 pub use podconfig::{PodConfig, PodConfigSpec, PodConfigStatus};
 pub use policy::{PodConfigPolicy, PodConfigPolicySpec};

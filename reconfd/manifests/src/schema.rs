@@ -70,12 +70,13 @@ impl Schema {
         })
     }
 
-    /// A built-in kind of Kubernetes, of which only the metadata is checked.
-    fn metadata_only(kind: &str, namespaced: bool) -> Self {
+    /// A kind of another project, of which only the metadata is checked.
+    fn metadata_only(kind: ObjectKind) -> Self {
+        let row = kind.row();
         Self {
-            kind: kind.to_owned(),
-            api_version: "v1".to_owned(),
-            namespaced,
+            kind: kind.as_str().to_owned(),
+            api_version: row.api_version.to_owned(),
+            namespaced: row.has_namespace,
             owns_status: false,
             root: None,
             cel: CelRules::new(),
@@ -137,7 +138,7 @@ static KINDS: LazyLock<Vec<Schema>> = LazyLock::new(|| {
         let mut all = definitions.iter().map(|(_, crd)| crd);
         match all.find(is_it) {
             Some(crd) => Schema::of(crd).expect("a test compiles every CRD of this project"),
-            None => Schema::metadata_only(kind.as_str(), kind.row().has_namespace),
+            None => Schema::metadata_only(kind),
         }
     };
     ObjectKind::manifests().map(compiled).collect()

@@ -21,7 +21,7 @@ use super::{
 
 /// Links that CNI plugins make.
 mod attachment;
-pub use attachment::{CNI, ConfigurationSource, DesiredAttachment};
+pub use attachment::{CNI, ConfigurationSource, DesiredAttachment, refers_to};
 /// Conversion of the API's link to the node's.
 mod convert;
 pub use convert::{link_of, ranges_of};

@@ -3,7 +3,7 @@
 use kube::core::SelectorExt as _;
 use store::{Trigger, kinds::ObjectKind};
 
-use super::{NodeReconciler, acd::AddressProbes, reporter::ReportJob};
+use super::{NodeReconciler, acd::AddressProbes, desired, reporter::ReportJob};
 
 impl NodeReconciler {
     /// Handles all pending events.
@@ -73,6 +73,7 @@ impl NodeReconciler {
                 self.enqueue_all();
                 self.objects.count_all_again();
             }
+            ObjectKind::NetworkAttachmentDefinition => self.enqueue_attached(&namespace, &name),
             ObjectKind::ReservedNetworks => self.refresh_networks(),
             // Claims and slices have triggers of their own; the others concern no pod here.
             _ => (),
@@ -101,6 +102,18 @@ impl NodeReconciler {
                     .is_some_and(|selector| selector.matches(&labels()))
             {
                 self.schedule.enqueue([uid]);
+            }
+        }
+    }
+
+    /// Enqueues the pods of each PodConfig with a link by this NetworkAttachmentDefinition.
+    fn enqueue_attached(&mut self, namespace: &str, name: &str) {
+        for config in self.objects.stores.podconfigs() {
+            let own = config.metadata.namespace.as_deref().unwrap_or_default();
+            let mut links = config.spec.links.iter();
+            if links.any(|link| desired::refers_to(link, own, (namespace, name))) {
+                let podconfig = config.metadata.name.as_deref().unwrap_or_default();
+                self.enqueue_selected(own, podconfig);
             }
         }
     }

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use crds::{PeerSlice, PodConfig, PodConfigPolicy, ReservedNetworks};
+use crds::{NetworkAttachmentDefinition, PeerSlice, PodConfig, PodConfigPolicy, ReservedNetworks};
 use kube::{
     core::DeserializeGuard,
     runtime::reflector::store::{Store, Writer},
@@ -128,6 +128,14 @@ kinds! {
         manifest: true,
         ..BUILT_IN
     }
+    NetworkAttachmentDefinition {
+        resource: "network-attachment-definitions",
+        api_version: "k8s.cni.cncf.io/v1",
+        daemon: None,
+        controller: false,
+        manifest: true,
+        ..BUILT_IN
+    }
     Node { resource: "nodes", has_namespace: false, daemon: None, ..BUILT_IN }
     Pod {
         resource: "pods",
@@ -181,6 +189,8 @@ stored_kinds! {
     podconfigs: PodConfig as PodConfig from DeserializeGuard<PodConfig>, is_same_object, whole, object_trigger;
     policies: PodConfigPolicy as PodConfigPolicy from DeserializeGuard<PodConfigPolicy>, is_same_object, whole,
         object_trigger;
+    network_attachments: NetworkAttachmentDefinition as NetworkAttachmentDefinition from
+        DeserializeGuard<NetworkAttachmentDefinition>, has_same_spec, whole, object_trigger;
     peer_slices: PeerSlice as PeerSlice from DeserializeGuard<PeerSlice>, has_same_spec, whole, tunnel_trigger;
     reserved_networks: ReservedNetworks as ReservedNetworks from DeserializeGuard<ReservedNetworks>,
         has_same_networks, whole, object_trigger;

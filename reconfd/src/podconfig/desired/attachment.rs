@@ -57,6 +57,16 @@ impl ConfigurationSource {
     }
 }
 
+/// Whether a link of a PodConfig in `own` is made by this NetworkAttachmentDefinition.
+pub fn refers_to(link: &podconfig::Link, own: &str, definition: (&str, &str)) -> bool {
+    match RequestedLink::of(link) {
+        Ok(RequestedLink::Cni(_, CniSource::Definition { namespace, name })) => {
+            (namespace.unwrap_or(own), name) == definition
+        }
+        _ => false,
+    }
+}
+
 impl<'a> Evaluator<'a> {
     /// Evaluates a link that CNI plugins make.
     pub(super) fn grant_attachment(

@@ -48,8 +48,10 @@ fn every_sample_is_admitted_and_typed() {
     let wanted = [
         "AddressClaim",
         "Namespace",
+        "NetworkAttachmentDefinition",
         "PeerSlice",
         "Pod",
+        "PodConfig",
         "PodConfig",
         "PodConfig",
         "PodConfig",
