@@ -261,7 +261,7 @@ fn a_tenant_that_undoes_one_link_does_not_keep_another_that_was_withdrawn() {
     // The wait doubles from repair to repair.
     within(Duration::from_secs(20), "repairs wait for seconds", || {
         let repairs = daemon.metric("reconfd_drift_repairs_total");
-        seen(repairs >= 8.0, repairs)
+        seen(repairs >= 7.0, repairs)
     });
     pod.reason("data0", "BackingOff");
     let only_blue = "[{veth: {bridges: Own}, addresses: [10.1.0.0/16]}]";
