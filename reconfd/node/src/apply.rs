@@ -166,10 +166,7 @@ impl Machine {
     /// Whether another link of ours on that bridge, another port or the bridge itself has the MAC address.
     fn has_mac(&self, (want, veth): (&Want, &Veth), bridge: Option<u32>, mac: [u8; 6]) -> bool {
         let place = veth.host_end.place();
-        let watched = match place {
-            HostNetns::Switch => &self.switch,
-            HostNetns::Node => &self.node,
-        };
+        let watched = self.host_netns(place);
         let is_port_of_node = mac == PORT_OF_NODE && place == HostNetns::Node;
         is_port_of_node
             || bridge.is_some()
@@ -312,27 +309,17 @@ impl Refused {
 
 /// Unexpected: the planner checks that the parent exists.
 fn no_parent(what: &impl fmt::Display) -> Error {
-    Error {
-        op: format!("find the parent of {what}"),
-        errno: Errno::ENODEV,
-        text: String::new(),
-    }
+    Error::new(format!("find the parent of {what}"), Errno::ENODEV, "")
 }
 
 /// Unexpected: the segment is reconciled before its links.
 fn no_bridge(segment: &Segment) -> Error {
-    Error {
-        op: format!("find the bridge of {segment}"),
-        errno: Errno::ENOENT,
-        text: String::new(),
-    }
+    Error::new(format!("find the bridge of {segment}"), Errno::ENOENT, "")
 }
 
 fn taken(mac: [u8; 6]) -> Error {
     let spelled = mac.map(|byte| format!("{byte:02x}")).join(":");
-    Error {
-        op: format!("give the link the MAC address {spelled}"),
-        errno: Errno::EADDRINUSE,
-        text: "another port of the bridge, or the bridge itself, has it".into(),
-    }
+    let op = format!("give the link the MAC address {spelled}");
+    let text = "another port of the bridge, or the bridge itself, has it";
+    Error::new(op, Errno::EADDRINUSE, text)
 }

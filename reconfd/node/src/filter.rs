@@ -311,11 +311,7 @@ impl Filter {
     fn write(&mut self, wanted: State) -> Result<(), Error> {
         let op = format!("write nft table {}", self.table);
         let Some(socket) = &mut self.socket else {
-            return Err(Error {
-                op,
-                errno: Errno::EOPNOTSUPP,
-                text: self.lack.clone(),
-            });
+            return Err(Error::new(op, Errno::EOPNOTSUPP, &*self.lack));
         };
         let before = reading::generation(socket)?;
         let requests = replacement(&self.table, &Layout::of(&wanted));

@@ -36,10 +36,14 @@ pub struct Error {
 impl Error {
     pub fn io(op: impl Into<String>, error: &io::Error) -> Self {
         let errno = error.raw_os_error().map_or(Errno::EIO, Errno::from_raw);
+        Self::new(op, errno, "")
+    }
+
+    pub fn new(op: impl Into<String>, errno: Errno, text: impl Into<String>) -> Self {
         Self {
             op: op.into(),
             errno,
-            text: String::new(),
+            text: text.into(),
         }
     }
 
@@ -108,11 +112,7 @@ impl Request {
     fn answered(&self, errno: Errno, text: String) -> Result<(), Error> {
         match self.ignorable.contains(&errno) {
             true => Ok(()),
-            false => Err(Error {
-                op: self.op.to_string(),
-                errno,
-                text,
-            }),
+            false => Err(Error::new(&*self.op, errno, text)),
         }
     }
 }

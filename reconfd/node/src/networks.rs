@@ -115,11 +115,10 @@ fn read_routes(
     });
     let found = no_such_family(found)?;
     match found.len() > MOST {
-        true => Err(Error {
-            op: op.into(),
-            errno: Errno::E2BIG,
-            text: format!("there are more than {MOST}"),
-        }),
+        true => {
+            let text = format!("there are more than {MOST}");
+            Err(Error::new(op, Errno::E2BIG, text))
+        }
         false => Ok(found),
     }
 }

@@ -117,10 +117,9 @@ impl Sandbox {
             let settings = (procfs.link_settings("ipv4")?, procfs.link_settings("ipv6")?);
             Ok::<_, io::Error>((Socket::open(changes)?, settings))
         });
-        let entered = brought.map_err(|e| Error {
-            op: "enter the pod's network namespace".into(),
-            errno: e.kind.transient().unwrap_or(Errno::EIO),
-            text: e.to_string(),
+        let entered = brought.map_err(|e| {
+            let errno = e.kind.transient().unwrap_or(Errno::EIO);
+            Error::new("enter the pod's network namespace", errno, e.to_string())
         })?;
         let (socket, (ipv4, ipv6)) =
             entered.map_err(|e| Error::io("open a netlink socket in the pod", &e))?;

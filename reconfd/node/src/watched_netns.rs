@@ -134,12 +134,9 @@ impl WatchedNetns {
             }) => (),
             Err(error) => return Err(error),
         }
-        let missing = || Error {
-            op: "assign an nsid to the pod's namespace".into(),
-            errno: Errno::ENOENT,
-            text: String::new(),
-        };
-        get_nsid(&mut self.socket, netns)?.ok_or_else(missing)
+        let op = "assign an nsid to the pod's namespace";
+        let found = get_nsid(&mut self.socket, netns)?;
+        found.ok_or_else(|| Error::new(op, Errno::ENOENT, ""))
     }
 
     /// The nsids in this namespace.

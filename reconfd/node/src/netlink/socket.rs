@@ -178,11 +178,8 @@ impl Socket {
                 Err(error) => return Err(error),
             }
         }
-        Err(Error {
-            op: op.into(),
-            errno: Errno::EINTR,
-            text: "dump was interrupted by concurrent changes too often".into(),
-        })
+        let text = "dump was interrupted by concurrent changes too often";
+        Err(Error::new(op, Errno::EINTR, text))
     }
 
     fn dump_once(
@@ -191,12 +188,8 @@ impl Socket {
         body: &Body,
         mut each: impl FnMut(u16, &[u8]),
     ) -> Result<bool, Error> {
-        self.sequence = self.sequence.wrapping_add(1);
-        let wanted = self.sequence;
-        let mut out = Vec::with_capacity(64);
-        body.append(NLM_F_REQUEST | NLM_F_DUMP, wanted, &mut out);
         let failed = |error: io::Error| Error::io(op, &error);
-        self.send_bytes(&out).map_err(failed)?;
+        let wanted = self.ask(body, NLM_F_DUMP).map_err(failed)?;
         let (mut done, mut whole, mut refused) = (false, true, None);
         while !done {
             self.receive(|kind, flags, sequence, body| {
@@ -216,11 +209,7 @@ impl Socket {
             .map_err(failed)?;
         }
         match refused {
-            Some((errno, text)) => Err(Error {
-                op: op.into(),
-                errno,
-                text,
-            }),
+            Some((errno, text)) => Err(Error::new(op, errno, text)),
             None => Ok(whole),
         }
     }
@@ -232,12 +221,8 @@ impl Socket {
         body: &Body,
         read: impl Fn(&[u8]) -> Option<T>,
     ) -> Result<Option<T>, Error> {
-        self.sequence = self.sequence.wrapping_add(1);
-        let wanted = self.sequence;
-        let mut out = Vec::with_capacity(64);
-        body.append(NLM_F_REQUEST, wanted, &mut out);
         let failed = |error: io::Error| Error::io(op, &error);
-        self.send_bytes(&out).map_err(failed)?;
+        let wanted = self.ask(body, 0).map_err(failed)?;
         let mut answer = None;
         while answer.is_none() {
             self.receive(|kind, flags, sequence, body| {
@@ -253,13 +238,18 @@ impl Socket {
         }
         match answer {
             Some(Err((Errno::ENODEV | Errno::ENOENT, _))) | None => Ok(None),
-            Some(Err((errno, text))) => Err(Error {
-                op: op.into(),
-                errno,
-                text,
-            }),
+            Some(Err((errno, text))) => Err(Error::new(op, errno, text)),
             Some(Ok(found)) => Ok(found),
         }
+    }
+
+    /// Sends one request, and returns the sequence number of its answers.
+    fn ask(&mut self, body: &Body, flags: u16) -> io::Result<u32> {
+        self.sequence = self.sequence.wrapping_add(1);
+        let mut out = Vec::with_capacity(64);
+        body.append(NLM_F_REQUEST | flags, self.sequence, &mut out);
+        self.send_bytes(&out)?;
+        Ok(self.sequence)
     }
 
     /// If the send itself fails the kernel has seen nothing, so it may be repeated.

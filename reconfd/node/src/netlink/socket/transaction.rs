@@ -103,11 +103,7 @@ impl Socket {
                 let refused = place.checked_sub(1).map_or(op, |at| &requests[at].op);
                 match refusal(kind, flags, body) {
                     Some((errno, text)) => {
-                        answer = Some(Err(Error {
-                            op: refused.into(),
-                            errno,
-                            text,
-                        }));
+                        answer = Some(Err(Error::new(refused, errno, text)));
                     }
                     None if place == requests.len() => answer = Some(Ok(())),
                     None => (),
