@@ -12,10 +12,20 @@ use netlink_sys::protocols::{NETLINK_NETFILTER, NETLINK_ROUTE};
 use nix::{
     cmsg_space,
     errno::Errno,
-    libc,
+    libc::{
+        self, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV4_NETCONF, RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV4_RULE,
+        RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV6_ROUTE, RTNLGRP_IPV6_RULE, RTNLGRP_LINK, RTNLGRP_NEIGH,
+        RTNLGRP_NSID, RTNLGRP_TC,
+    },
     sys::socket::{
         ControlMessageOwned, MsgFlags, NetlinkAddr, recvmsg, setsockopt, sockopt::RcvBufForce,
     },
+};
+
+pub use nix::libc::{
+    RTM_DELADDR, RTM_DELLINK, RTM_DELNEIGH, RTM_DELNSID, RTM_DELQDISC, RTM_DELROUTE, RTM_DELRULE,
+    RTM_DELTFILTER, RTM_NEWADDR, RTM_NEWLINK, RTM_NEWNEIGH, RTM_NEWNETCONF, RTM_NEWROUTE,
+    RTM_NEWTFILTER,
 };
 
 use super::netlink::messages;
@@ -23,33 +33,6 @@ use super::netlink::messages;
 /// The filter of a socket's receive queue.
 mod filter;
 use filter::{Accept, When};
-
-pub const RTM_NEWLINK: u16 = 16;
-pub const RTM_DELLINK: u16 = 17;
-pub const RTM_NEWADDR: u16 = 20;
-pub const RTM_DELADDR: u16 = 21;
-pub const RTM_NEWROUTE: u16 = 24;
-pub const RTM_DELROUTE: u16 = 25;
-pub const RTM_NEWNEIGH: u16 = 28;
-pub const RTM_DELNEIGH: u16 = 29;
-pub const RTM_DELRULE: u16 = 33;
-pub const RTM_DELQDISC: u16 = 37;
-pub const RTM_NEWTFILTER: u16 = 44;
-pub const RTM_DELTFILTER: u16 = 45;
-pub const RTM_NEWNETCONF: u16 = 80;
-pub const RTM_DELNSID: u16 = 89;
-
-const RTNLGRP_LINK: u32 = 1;
-const RTNLGRP_NEIGH: u32 = 3;
-const RTNLGRP_TC: u32 = 4;
-const RTNLGRP_IPV4_IFADDR: u32 = 5;
-const RTNLGRP_IPV4_ROUTE: u32 = 7;
-const RTNLGRP_IPV4_RULE: u32 = 8;
-const RTNLGRP_IPV6_IFADDR: u32 = 9;
-const RTNLGRP_IPV6_ROUTE: u32 = 11;
-const RTNLGRP_IPV6_RULE: u32 = 19;
-const RTNLGRP_IPV4_NETCONF: u32 = 24;
-const RTNLGRP_NSID: u32 = 28;
 
 const NFNLGRP_NFTABLES: u32 = 7;
 /// NFNL_SUBSYS_NFTABLES and the message's own number in it.

@@ -9,7 +9,10 @@ use netlink_packet_route::{
     AddressFamily, RouteNetlinkMessage,
     route::{RouteAddress, RouteAttribute, RouteMessage},
 };
-use nix::errno::Errno;
+use nix::{
+    errno::Errno,
+    libc::{RTN_BLACKHOLE, RTN_PROHIBIT, RTN_UNICAST, RTN_UNREACHABLE},
+};
 
 use super::{
     event_socket::PROTOCOL,
@@ -30,10 +33,6 @@ const MOST: usize = 20_000;
 const PREFIX_LENGTH: usize = 1;
 const ROUTE_PROTOCOL: usize = 5;
 const ROUTE_TYPE: usize = 7;
-const UNICAST: u8 = 1;
-const BLACKHOLE: u8 = 6;
-const UNREACHABLE: u8 = 7;
-const PROHIBIT: u8 = 8;
 
 /// The network of one address or route.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -131,8 +130,8 @@ fn of_route(body: &[u8]) -> Option<(Option<u32>, KernelNetwork)> {
         return None;
     }
     let is_dead = match header(ROUTE_TYPE) {
-        UNICAST => false,
-        BLACKHOLE | UNREACHABLE | PROHIBIT => true,
+        RTN_UNICAST => false,
+        RTN_BLACKHOLE | RTN_UNREACHABLE | RTN_PROHIBIT => true,
         _ => return None,
     };
     let message = RouteMessage::parse(body).ok()?;

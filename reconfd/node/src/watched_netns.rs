@@ -12,7 +12,10 @@ use netlink_packet_route::{
     RouteNetlinkMessage,
     link::{LinkAttribute, LinkExtentMask, LinkMessage},
 };
-use nix::errno::Errno;
+use nix::{
+    errno::Errno,
+    libc::{RTM_GETNSID, RTM_NEWNSID},
+};
 use sandbox_record::netns::Netns;
 
 use super::{
@@ -21,10 +24,8 @@ use super::{
     netlink::{Body, Changes, Error, Request, Socket},
 };
 
-const RTM_GETNSID: u16 = 90;
 const NETNSA_NSID: u16 = 1;
 const NETNSA_FD: u16 = 3;
-const RTM_NEWNSID: u16 = 88;
 
 /// A decoded link event.
 #[derive(Clone, Debug)]

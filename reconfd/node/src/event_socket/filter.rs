@@ -3,6 +3,7 @@
 //! Dropped messages cost no memory and no wake-up: a full BGP table, the neighbours of a busy node, or the
 //! addresses that a bridge learns.
 
+use netlink_packet_core::NLM_F_REPLACE;
 use nix::libc::{self, sock_filter};
 
 use super::PROTOCOL;
@@ -11,7 +12,6 @@ const NLMSG_HDR: u32 = 16;
 const TYPE: u32 = 4;
 const FLAGS: u32 = 6;
 const FAMILY: u32 = NLMSG_HDR;
-const NLM_F_REPLACE: u16 = 0x100;
 const AF_BRIDGE: u32 = 7;
 /// In `struct rtmsg`.
 const PREFIX_LENGTH: u32 = NLMSG_HDR + 1;

@@ -11,7 +11,10 @@
 
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, NlasIterator};
 
-use nix::errno::Errno;
+use nix::{
+    errno::Errno,
+    libc::{RTM_DELTFILTER, RTM_GETTFILTER, RTM_NEWQDISC, RTM_NEWTFILTER, TCA_KIND, TCA_OPTIONS},
+};
 
 use crate::netlink::{Body, Request};
 
@@ -19,12 +22,6 @@ use crate::netlink::{Body, Request};
 pub mod program;
 use program::Instruction;
 
-const RTM_NEWQDISC: u16 = 36;
-const RTM_NEWTFILTER: u16 = 44;
-const RTM_DELTFILTER: u16 = 45;
-const RTM_GETTFILTER: u16 = 46;
-const TCA_KIND: u16 = 1;
-const TCA_OPTIONS: u16 = 2;
 const TCA_BPF_OPS_LEN: u16 = 4;
 const TCA_BPF_OPS: u16 = 5;
 const TCA_BPF_NAME: u16 = 7;

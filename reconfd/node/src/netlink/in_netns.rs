@@ -1,12 +1,10 @@
 //! Pure: messages about links of another network namespace than the socket's, by its nsid
 //! (IFLA_TARGET_NETNSID).
 
+use nix::libc::{IFLA_EXT_MASK, IFLA_TARGET_NETNSID, RTM_DELLINK, RTM_GETLINK};
+
 use super::Body;
 
-const RTM_DELLINK: u16 = 17;
-const RTM_GETLINK: u16 = 18;
-const IFLA_EXT_MASK: u16 = 29;
-const IFLA_TARGET_NETNSID: u16 = 46;
 /// Without statistics.
 const RTEXT_FILTER_SKIP_STATS: u32 = 8;
 /// `struct ifinfomsg`.

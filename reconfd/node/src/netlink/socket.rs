@@ -12,7 +12,10 @@ use std::{
 
 use sandbox_record::netns::{is_transient, retry};
 
-use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NlasIterator};
+use netlink_packet_core::{
+    NLM_F_ACK, NLM_F_ACK_TLVS, NLM_F_CAPPED, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST,
+    NLMSG_DONE, NLMSG_ERROR, NlasIterator,
+};
 use netlink_sys::{SocketAddr, protocols::NETLINK_ROUTE};
 use nix::{
     errno::Errno,
@@ -29,12 +32,7 @@ mod transaction;
 
 use super::{Body, Changes, Error, NLMSG_HDR, Request, messages};
 
-const NLMSG_ERROR: u16 = 2;
-const NLMSG_DONE: u16 = 3;
-const NLM_F_CAPPED: u16 = 0x100;
-const NLM_F_ACK_TLVS: u16 = 0x200;
 const NLMSGERR_ATTR_MSG: u16 = 1;
-const NLM_F_DUMP_INTR: u16 = 0x10;
 /// The kernel sends dumps in parts of at most 32 KiB.
 const BUFFER: usize = 32 * 1024;
 /// The errors of this many requests fit into the receive queue.

@@ -4,19 +4,17 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use netlink_packet_core::{NLM_F_APPEND, NLM_F_CREATE, NlasIterator};
-use nix::errno::Errno;
+use nix::{
+    errno::Errno,
+    libc::{
+        NDA_DST, NDA_LLADDR, NTF_SELF, NUD_NOARP, NUD_PERMANENT, RTM_DELNEIGH, RTM_GETNEIGH,
+        RTM_NEWNEIGH,
+    },
+};
 
 use crate::netlink::{Body, Request};
 
-const RTM_NEWNEIGH: u16 = 28;
-const RTM_DELNEIGH: u16 = 29;
-const RTM_GETNEIGH: u16 = 30;
 const AF_BRIDGE: u8 = 7;
-const NUD_NOARP: u16 = 0x40;
-const NUD_PERMANENT: u16 = 0x80;
-const NTF_SELF: u8 = 2;
-const NDA_DST: u16 = 1;
-const NDA_LLADDR: u16 = 2;
 const HEADER: usize = 12;
 const ALL_ZEROS: [u8; 6] = [0; 6];
 

@@ -2,7 +2,7 @@
 
 use std::{io, sync::atomic::Ordering};
 
-use netlink_packet_core::{NLM_F_ACK, NLM_F_REQUEST};
+use netlink_packet_core::{NLM_F_ACK, NLM_F_REQUEST, NLMSG_ERROR};
 use nix::{
     errno::Errno,
     sys::socket::{
@@ -16,7 +16,7 @@ use crate::{
     netlink::{Body, Error, Request},
 };
 
-use super::{NLMSG_ERROR, Socket, refusal};
+use super::{Socket, refusal};
 
 const NFNL_MSG_BATCH_BEGIN: u16 = 0x10;
 const NFNL_MSG_BATCH_END: u16 = 0x11;
