@@ -3,11 +3,27 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Reason of a state.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
-)]
-pub enum Reason {
+macro_rules! reasons {
+    ($($(#[$doc:meta])+ $reason:ident,)+) => {
+        /// Reason of a state.
+        #[derive(
+            Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+        )]
+        pub enum Reason { $($(#[$doc])+ $reason,)+ }
+
+        impl Reason {
+            /// Every reason, in the order of the list.
+            pub const ALL: &'static [Self] = &[$(Self::$reason,)+];
+
+            /// The reason as a string.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$reason => stringify!($reason),)+ }
+            }
+        }
+    };
+}
+
+reasons! {
     /// The link is in the desired state.
     LinkReady,
     /// Every selected pod has all of its links.
@@ -122,132 +138,6 @@ pub enum Reason {
     LinkRemoved,
     /// Event: another program had changed the link, and it was repaired.
     LinkRepaired,
-}
-
-impl Reason {
-    /// Every reason, in the order of the list.
-    pub const ALL: [Self; 57] = [
-        Self::LinkReady,
-        Self::AllPodsConfigured,
-        Self::NoPodsSelected,
-        Self::PodsFailed,
-        Self::NodeUnreachable,
-        Self::Reconciling,
-        Self::Invalid,
-        Self::NoPolicy,
-        Self::NotAllowed,
-        Self::TooManyLinks,
-        Self::TooManyPods,
-        Self::LinkNameTaken,
-        Self::ForeignLink,
-        Self::SameSegment,
-        Self::AddressTaken,
-        Self::ClaimPending,
-        Self::RangeFull,
-        Self::NetworkReserved,
-        Self::AddressConflict,
-        Self::ClusterNetworksUnknown,
-        Self::AddressInUse,
-        Self::BridgeNotFound,
-        Self::NotABridge,
-        Self::MTUTooLarge,
-        Self::SegmentInUse,
-        Self::SegmentDiffers,
-        Self::ParentNotFound,
-        Self::ParentDown,
-        Self::ParentMoved,
-        Self::ParentIsPort,
-        Self::NoPeerFilter,
-        Self::NoTunnelAddress,
-        Self::NoRecord,
-        Self::NamespaceGone,
-        Self::BadRecord,
-        Self::BackingOff,
-        Self::SwitchUnpinned,
-        Self::KernelRefused,
-        Self::PluginFailed,
-        Self::PluginTimeout,
-        Self::PluginNotFound,
-        Self::PluginNotAvailable,
-        Self::ResultInvalid,
-        Self::DefinitionNotFound,
-        Self::DefinitionInvalid,
-        Self::DefinitionChanged,
-        Self::DetachIncomplete,
-        Self::Drifted,
-        Self::NetAdminPod,
-        Self::Unsupported,
-        Self::NotSelected,
-        Self::ServedTwice,
-        Self::Uninstalled,
-        Self::LinkAdded,
-        Self::LinkChanged,
-        Self::LinkRemoved,
-        Self::LinkRepaired,
-    ];
-
-    /// The reason as a string.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::LinkReady => "LinkReady",
-            Self::AllPodsConfigured => "AllPodsConfigured",
-            Self::NoPodsSelected => "NoPodsSelected",
-            Self::PodsFailed => "PodsFailed",
-            Self::NodeUnreachable => "NodeUnreachable",
-            Self::Reconciling => "Reconciling",
-            Self::Invalid => "Invalid",
-            Self::NoPolicy => "NoPolicy",
-            Self::NotAllowed => "NotAllowed",
-            Self::TooManyLinks => "TooManyLinks",
-            Self::TooManyPods => "TooManyPods",
-            Self::LinkNameTaken => "LinkNameTaken",
-            Self::ForeignLink => "ForeignLink",
-            Self::SameSegment => "SameSegment",
-            Self::AddressTaken => "AddressTaken",
-            Self::ClaimPending => "ClaimPending",
-            Self::RangeFull => "RangeFull",
-            Self::NetworkReserved => "NetworkReserved",
-            Self::AddressConflict => "AddressConflict",
-            Self::ClusterNetworksUnknown => "ClusterNetworksUnknown",
-            Self::AddressInUse => "AddressInUse",
-            Self::BridgeNotFound => "BridgeNotFound",
-            Self::NotABridge => "NotABridge",
-            Self::MTUTooLarge => "MTUTooLarge",
-            Self::SegmentInUse => "SegmentInUse",
-            Self::SegmentDiffers => "SegmentDiffers",
-            Self::ParentNotFound => "ParentNotFound",
-            Self::ParentDown => "ParentDown",
-            Self::ParentMoved => "ParentMoved",
-            Self::ParentIsPort => "ParentIsPort",
-            Self::NoPeerFilter => "NoPeerFilter",
-            Self::NoTunnelAddress => "NoTunnelAddress",
-            Self::NoRecord => "NoRecord",
-            Self::NamespaceGone => "NamespaceGone",
-            Self::BadRecord => "BadRecord",
-            Self::BackingOff => "BackingOff",
-            Self::SwitchUnpinned => "SwitchUnpinned",
-            Self::KernelRefused => "KernelRefused",
-            Self::PluginFailed => "PluginFailed",
-            Self::PluginTimeout => "PluginTimeout",
-            Self::PluginNotFound => "PluginNotFound",
-            Self::PluginNotAvailable => "PluginNotAvailable",
-            Self::ResultInvalid => "ResultInvalid",
-            Self::DefinitionNotFound => "DefinitionNotFound",
-            Self::DefinitionInvalid => "DefinitionInvalid",
-            Self::DefinitionChanged => "DefinitionChanged",
-            Self::DetachIncomplete => "DetachIncomplete",
-            Self::Drifted => "Drifted",
-            Self::NetAdminPod => "NetAdminPod",
-            Self::Unsupported => "Unsupported",
-            Self::NotSelected => "NotSelected",
-            Self::ServedTwice => "ServedTwice",
-            Self::Uninstalled => "Uninstalled",
-            Self::LinkAdded => "LinkAdded",
-            Self::LinkChanged => "LinkChanged",
-            Self::LinkRemoved => "LinkRemoved",
-            Self::LinkRepaired => "LinkRepaired",
-        }
-    }
 }
 
 impl std::fmt::Display for Reason {

@@ -86,10 +86,10 @@ fn in_code(cell: &str) -> Vec<String> {
 
 #[test]
 fn every_reason_is_explained() {
-    let known = Reason::ALL.map(|reason| reason.as_str().to_owned());
+    let known = Reason::ALL.iter().map(|reason| reason.as_str().to_owned());
     assert_eq!(
         listed("docs/troubleshooting.md", "Reasons"),
-        BTreeSet::from(known)
+        known.collect::<BTreeSet<_>>()
     );
 }
 

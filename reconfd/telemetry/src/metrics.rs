@@ -97,7 +97,7 @@ impl Metrics {
         let gauge = |reason: Reason| ReasonLabels {
             reason: reason.as_str(),
         };
-        for reason in Reason::ALL {
+        for &reason in Reason::ALL {
             match links.get(&reason) {
                 Some(links) => set(&unready.get_or_create(&gauge(reason)), *links),
                 None => {
