@@ -4,34 +4,13 @@
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
 };
-use kube::CustomResourceExt as _;
+use kube::CustomResourceExt;
 
-use crate::{
-    AddressClaim, PeerSlice, PodConfig, PodConfigPolicy, PodReport, ReservedNetworks, derived,
-};
+use crate::derived;
 
-pub fn pod_config() -> CustomResourceDefinition {
-    published(PodConfig::crd())
-}
-
-pub fn pod_config_policy() -> CustomResourceDefinition {
-    published(PodConfigPolicy::crd())
-}
-
-pub fn pod_report() -> CustomResourceDefinition {
-    published(PodReport::crd())
-}
-
-pub fn peer_slice() -> CustomResourceDefinition {
-    published(PeerSlice::crd())
-}
-
-pub fn address_claim() -> CustomResourceDefinition {
-    published(AddressClaim::crd())
-}
-
-pub fn reserved_networks() -> CustomResourceDefinition {
-    published(ReservedNetworks::crd())
+/// The published definition of one kind.
+pub fn of<K: CustomResourceExt>() -> CustomResourceDefinition {
+    published(K::crd())
 }
 
 /// All definitions with their file names.

@@ -5,9 +5,9 @@ fn every_sample_is_admitted_and_typed() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../conf/samples");
     let mut kinds = Vec::new();
     let written_by_programs = [
-        crds::definition::pod_report(),
-        crds::definition::address_claim(),
-        crds::definition::reserved_networks(),
+        crds::definition::of::<crds::PodReport>(),
+        crds::definition::of::<crds::AddressClaim>(),
+        crds::definition::of::<crds::ReservedNetworks>(),
     ];
     let written_by_programs = written_by_programs.map(|crd| Schema::of(&crd).unwrap());
     for entry in fs::read_dir(folder).unwrap() {
@@ -69,7 +69,7 @@ fn every_sample_is_admitted_and_typed() {
 /// This code asks the rules itself, for speed; kube's own evaluation of the same CRD must agree.
 #[test]
 fn the_rules_say_what_kube_makes_of_them() {
-    let crd = serde_json::to_value(crds::definition::pod_config()).unwrap();
+    let crd = serde_json::to_value(crds::definition::of::<crds::PodConfig>()).unwrap();
     let rules =
         kube::core::cel::compile_schema(&crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]);
     let mut verdicts = [0, 0];
@@ -149,12 +149,12 @@ fn the_rules_of_segments_say_what_kube_makes_of_them() {
     ];
     let rules = rules.map(|rule| policy(&format!("{{namespaceSelector: {{}}, allow: [{rule}]}}")));
     agree(
-        &crds::definition::pod_config(),
+        &crds::definition::of::<crds::PodConfig>(),
         &links
             .map(|link| super::links(&format!("[{link}]")))
             .collect::<Vec<_>>(),
     );
-    agree(&crds::definition::pod_config_policy(), &rules);
+    agree(&crds::definition::of::<crds::PodConfigPolicy>(), &rules);
 }
 
 fn agree(crd: &CustomResourceDefinition, manifests: &[String]) {
@@ -329,7 +329,7 @@ fn no_other_kind_has_a_schema() {
 
 #[test]
 fn a_schema_word_that_nobody_checks_is_refused() {
-    let mut crd = crds::definition::pod_config();
+    let mut crd = crds::definition::of::<crds::PodConfig>();
     let schema = crd.spec.versions[0]
         .schema
         .as_mut()

@@ -85,7 +85,7 @@ fn a_policy_says_nothing_about_addresses_that_never_holds() {
 /// This code asks the rules itself, for speed; kube's own evaluation of the same definition must agree.
 #[test]
 fn kube_counts_the_same_faults() {
-    let crd = serde_json::to_value(crds::definition::pod_config()).unwrap();
+    let crd = serde_json::to_value(crds::definition::of::<crds::PodConfig>()).unwrap();
     let rules =
         kube::core::cel::compile_schema(&crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]);
     let right = RIGHT.iter().map(|fields| (*fields, 0));
