@@ -36,7 +36,7 @@ pub fn remove(config: &UninstallConfig) -> anyhow::Result<()> {
     // No reporter and no events.
     let (telling, _tellings) = mpsc::channel();
     let (_sender, receiver) = podconfig::event_queue().context("create the event queue")?;
-    let nothing = StoreWriter::new().stores();
+    let nothing = StoreWriter::default().stores();
     let numbers = (Metrics::default(), DaemonHealth::default());
     let backfill = Backfill::default();
     let addressing = Addressing {

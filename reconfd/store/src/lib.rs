@@ -71,6 +71,19 @@ pub enum Trigger {
 #[derive(Clone)]
 pub struct Stores {
     kinds: KindStores,
+    shared: Shared,
+}
+
+/// Write side of [`Stores`]: a source applies the events of its watches here.
+#[derive(Default)]
+pub struct StoreWriter {
+    kinds: KindWriters,
+    shared: Shared,
+}
+
+/// State of the source beside the objects; all clones are one.
+#[derive(Clone, Default)]
+struct Shared {
     networks_confirmed: Freshness,
     served: Arc<RwLock<precedence::ServedScopes>>,
     refusals: Arc<RwLock<Arc<[Refusal]>>>,
@@ -78,47 +91,24 @@ pub struct Stores {
     knows_all_pods: bool,
 }
 
-/// Write side of [`Stores`]: a source applies the events of its watches here.
-pub struct StoreWriter {
-    kinds: KindWriters,
-    networks_confirmed: Freshness,
-    served: Arc<RwLock<precedence::ServedScopes>>,
-    refusals: Arc<RwLock<Arc<[Refusal]>>>,
-    knows_all_pods: bool,
-}
-
 impl StoreWriter {
-    pub fn new() -> Self {
-        Self {
-            knows_all_pods: false,
-            kinds: KindWriters::default(),
-            networks_confirmed: Freshness::default(),
-            served: Arc::default(),
-            refusals: Arc::new(RwLock::new(Arc::new([]))),
-        }
-    }
-
     /// For a source that knows every pod of this node.
     pub fn of_api() -> Self {
-        Self {
-            knows_all_pods: true,
-            ..Self::new()
-        }
+        let mut writer = Self::default();
+        writer.shared.knows_all_pods = true;
+        writer
     }
 
     pub fn stores(&self) -> Stores {
         Stores {
-            knows_all_pods: self.knows_all_pods,
             kinds: self.kinds.stores(),
-            networks_confirmed: self.networks_confirmed.clone(),
-            served: self.served.clone(),
-            refusals: self.refusals.clone(),
+            shared: self.shared.clone(),
         }
     }
 
     /// When the published networks were last confirmed; shared with the readers.
     pub fn networks_confirmed(&self) -> &Freshness {
-        &self.networks_confirmed
+        &self.shared.networks_confirmed
     }
 
     /// Marks all stores as initialised, so that readers do not wait for empty ones.
@@ -132,7 +122,11 @@ impl StoreWriter {
 
     /// Sets which namespaces an installation serves; returns whether that has changed.
     pub fn serves(&mut self, installation: &str, serves: Option<Serves>) -> bool {
-        let mut served = self.served.write().unwrap_or_else(PoisonError::into_inner);
+        let mut served = self
+            .shared
+            .served
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
         let before = match serves.clone() {
             Some(serves) => served.insert(installation.to_owned(), serves),
             None => served.remove(installation),
@@ -141,15 +135,10 @@ impl StoreWriter {
     }
     pub fn refusals(&mut self, refusals: Arc<[Refusal]>) {
         *self
+            .shared
             .refusals
             .write()
             .unwrap_or_else(PoisonError::into_inner) = refusals;
-    }
-}
-
-impl Default for StoreWriter {
-    fn default() -> Self {
-        Self::new()
     }
 }
 
@@ -186,7 +175,7 @@ impl Stores {
     }
     /// Whether absence from the pod store means that the pod does not exist.
     pub fn knows_all_pods(&self) -> bool {
-        self.knows_all_pods
+        self.shared.knows_all_pods
     }
     pub fn pods(&self) -> Vec<Arc<Pod>> {
         self.all()
@@ -205,12 +194,16 @@ impl Stores {
 
     /// When the controller last confirmed that these are all; valid for [`address::inventory::VALID_FOR`].
     pub fn networks_confirmed(&self) -> Option<Instant> {
-        self.networks_confirmed.get()
+        self.shared.networks_confirmed.get()
     }
 
     /// The namespaces that each installation serves, as published by its controller.
     pub fn served(&self) -> precedence::ServedScopes {
-        let served = self.served.read().unwrap_or_else(PoisonError::into_inner);
+        let served = self
+            .shared
+            .served
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
         served.clone()
     }
 
@@ -225,7 +218,8 @@ impl Stores {
 
     /// All manifests that are refused now, ordered by file and line.
     pub fn refusals(&self) -> Arc<[Refusal]> {
-        self.refusals
+        self.shared
+            .refusals
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
@@ -238,7 +232,7 @@ mod tests {
 
     #[test]
     fn a_namespace_without_a_manifest_has_the_label_of_its_name() {
-        let labels = StoreWriter::new().stores().namespace_labels("tenant-a");
+        let labels = StoreWriter::default().stores().namespace_labels("tenant-a");
         assert_eq!(
             labels,
             BTreeMap::from([(NAME_LABEL.into(), "tenant-a".into())])
@@ -247,7 +241,7 @@ mod tests {
 
     #[test]
     fn a_namespace_cannot_take_the_name_label_of_another() {
-        let mut writer = StoreWriter::new();
+        let mut writer = StoreWriter::default();
         let mut namespace = NamespaceMeta::default();
         namespace.metadata.name = Some("tenant-a".into());
         namespace.metadata.labels =

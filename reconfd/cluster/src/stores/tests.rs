@@ -12,7 +12,7 @@ fn updater(except: &[&str]) -> StoreUpdater {
         except_namespaces,
     };
     StoreUpdater::new(
-        StoreWriter::new(),
+        StoreWriter::default(),
         (scope, "default"),
         ClaimAllocator::disabled(),
     )

@@ -61,7 +61,7 @@ impl Node {
     fn new() -> Self {
         let root = TempDir::new().unwrap();
         let folder = RecordFolder::new(root.path().join("records"));
-        let mut writer = StoreWriter::new();
+        let mut writer = StoreWriter::default();
         let stores = writer.stores();
         writer.apply(&Event::Apply(object()));
         Self {
