@@ -88,12 +88,7 @@ impl ManifestIndex {
     /// Records that a file cannot be read; its last version stays in force.
     pub fn refuse(&mut self, name: &str, message: String) -> Touched {
         let file = self.files.entry(name.to_owned()).or_default();
-        let refusal = Refusal {
-            file: name.to_owned(),
-            message,
-            ..Refusal::default()
-        };
-        file.refused = vec![(None, refusal)];
+        file.refused = vec![(None, Refusal::of_file(name, message))];
         file.unread = true;
         file.provided
             .values_mut()

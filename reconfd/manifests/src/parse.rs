@@ -57,13 +57,8 @@ pub fn parse(file: &str, text: &str, admit: &Admit) -> ParsedFile {
             "has {} documents; more than {MAX_DOCUMENTS} are not read",
             documents.len()
         );
-        let refusal = Refusal {
-            file: file.into(),
-            message,
-            ..Refusal::default()
-        };
         return ParsedFile {
-            refused: vec![(None, refusal)],
+            refused: vec![(None, Refusal::of_file(file, message))],
             incomplete: true,
             ..ParsedFile::default()
         };
@@ -170,11 +165,7 @@ impl Parser<'_> {
     fn finish(mut self) -> ParsedFile {
         if self.more > 0 {
             let message = format!("and {} more errors in this file", self.more);
-            let refusal = Refusal {
-                file: self.file.into(),
-                message,
-                ..Refusal::default()
-            };
+            let refusal = Refusal::of_file(self.file, message);
             self.parsed.refused.push((None, refusal));
         }
         self.parsed

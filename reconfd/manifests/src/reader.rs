@@ -135,11 +135,7 @@ impl Reader {
     fn folder_error(&self, why: &str) -> Refusal {
         let message =
             format!("cannot read the manifest folder: {why}; the versions in force stay in force");
-        Refusal {
-            file: self.folder.display().to_string(),
-            message,
-            ..Refusal::default()
-        }
+        Refusal::of_file(self.folder.display().to_string(), message)
     }
 
     /// Reads the whole folder; files that are not in it any more are removed from the index.

@@ -22,6 +22,15 @@ pub struct Refusal {
 }
 
 impl Refusal {
+    /// Refuses a whole file, or states an error of it that no document causes.
+    pub fn of_file(file: impl Into<String>, message: String) -> Self {
+        Self {
+            file: file.into(),
+            message,
+            ..Self::default()
+        }
+    }
+
     /// The position, without the object: `a.yaml, document 2, line 7`.
     pub fn position(&self) -> String {
         let mut position = self.file.clone();
