@@ -72,7 +72,7 @@ impl Directory {
             cause,
         };
         let watch = watch(options).map_err(cannot_watch)?;
-        let writer = StoreWriter::new();
+        let writer = StoreWriter::default();
         let stores = writer.stores();
         let sink = FileSink::new(&options.reports);
         let mut reader = Reader::new(&options.manifests, writer, sink.clone(), admit);
@@ -101,29 +101,17 @@ fn watch(options: &Options) -> io::Result<DirWatch> {
 
 fn check_apart(options: &Options) -> Result<(), Error> {
     let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    let manifests = real(&options.manifests);
-    let records = real(&options.records);
-    let reports = real(&options.reports);
-    let same = |one, other| {
-        Err(Error::SameFolder {
-            path: options.manifests.clone(),
-            one,
-            other,
-        })
-    };
-    if manifests == records {
-        return same("manifests", "records");
-    }
-    if manifests == reports {
-        return same("manifests", "reports");
-    }
-    if records == reports {
-        let path = options.records.clone();
-        return Err(Error::SameFolder {
-            path,
-            one: "records",
-            other: "reports",
-        });
+    let folders = [
+        ("manifests", &options.manifests),
+        ("records", &options.records),
+        ("reports", &options.reports),
+    ];
+    for (at, (one, path)) in folders.into_iter().enumerate() {
+        let mut others = folders[at + 1..].iter();
+        if let Some((other, _)) = others.find(|(_, other)| real(other) == real(path)) {
+            let path = path.clone();
+            return Err(Error::SameFolder { path, one, other });
+        }
     }
     Ok(())
 }
