@@ -63,6 +63,10 @@ impl InstallError {
         InstallError::new(InstallErrorKind::Refused, text)
     }
 
+    pub fn unreadable(text: impl Into<String>) -> InstallError {
+        InstallError::new(InstallErrorKind::Unreadable, text)
+    }
+
     /// A failed system call on a path.
     pub fn io(op: &str, path: &Path, error: &io::Error) -> InstallError {
         InstallError::new(

@@ -93,21 +93,18 @@ impl Folder {
             return Ok(());
         }
         let lossy = name.to_string_lossy();
+        let file = |name: &str, content| ConfFile {
+            name: name.to_owned(),
+            is_link: kind.is_symlink(),
+            content,
+        };
         if let Some(original) = lossy
             .strip_suffix(SAVED)
             .filter(|original| is_loaded(original))
         {
-            self.saved.push(ConfFile {
-                name: original.to_owned(),
-                is_link: kind.is_symlink(),
-                content: read(&path),
-            });
+            self.saved.push(file(original, read(&path)));
         } else if is_parked(&lossy) && name.to_str().is_some() {
-            self.parked.push(ConfFile {
-                name: lossy.into_owned(),
-                is_link: kind.is_symlink(),
-                content: read(&path),
-            });
+            self.parked.push(file(&lossy, read(&path)));
         } else if is_loaded(&lossy) {
             if name.to_str().is_none() {
                 return Err(InstallError::refused(format!(
@@ -122,11 +119,7 @@ impl Folder {
                 }
                 _ => failure,
             });
-            self.files.push(ConfFile {
-                name: lossy.into_owned(),
-                is_link: kind.is_symlink(),
-                content,
-            });
+            self.files.push(file(&lossy, content));
         }
         Ok(())
     }
@@ -195,10 +188,7 @@ pub fn read(path: &Path) -> Result<Content, InstallError> {
         io::ErrorKind::NotFound => {
             InstallError::new(InstallErrorKind::Unsettled, format!("it is gone ({error})"))
         }
-        _ => InstallError::new(
-            InstallErrorKind::Unreadable,
-            format!("it cannot be read ({error})"),
-        ),
+        _ => InstallError::unreadable(format!("it cannot be read ({error})")),
     };
     // Checked before it is opened: opening a device may already have an effect.
     judge(&fs::metadata(path).map_err(failed)?)?;
@@ -214,13 +204,9 @@ pub fn read(path: &Path) -> Result<Content, InstallError> {
         .read_to_end(&mut bytes)
         .map_err(failed)?;
     if bytes.len() as u64 > MAX_BYTES {
-        return Err(InstallError::new(
-            InstallErrorKind::Unreadable,
-            "it is larger than 1 MiB",
-        ));
+        return Err(InstallError::unreadable("it is larger than 1 MiB"));
     }
-    let text = String::from_utf8(bytes)
-        .map_err(|_| InstallError::new(InstallErrorKind::Unreadable, "it is not UTF-8"))?;
+    let text = String::from_utf8(bytes).map_err(|_| InstallError::unreadable("it is not UTF-8"))?;
     let (owner, version) = (Owner::of(&metadata), Version::of(&metadata));
     Ok(Content {
         text,
@@ -234,10 +220,7 @@ fn judge(metadata: &fs::Metadata) -> Result<(), InstallError> {
         return Err(InstallError::refused("it is not a regular file"));
     }
     if metadata.len() > MAX_BYTES {
-        return Err(InstallError::new(
-            InstallErrorKind::Unreadable,
-            "it is larger than 1 MiB",
-        ));
+        return Err(InstallError::unreadable("it is larger than 1 MiB"));
     }
     Ok(())
 }
