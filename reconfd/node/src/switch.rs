@@ -154,48 +154,30 @@ impl Pin {
 
     /// Pins the namespace at its path, also after it was unmounted.
     pub fn pin(&self) -> io::Result<()> {
-        let with_context = |e: io::Error| {
-            io::Error::new(
-                e.kind(),
-                format!("pin the switch at {}: {e}", self.path.display()),
-            )
-        };
+        let failed = |error| in_context("pin the switch at", &self.path, &error);
         fs::OpenOptions::new()
             .write(true)
             .create(true)
             .truncate(false)
             .open(&self.path)
-            .map_err(with_context)?;
+            .map_err(failed)?;
         let source = format!("/proc/self/fd/{}", self.netns.as_fd().as_raw_fd());
-        mount(
-            Some(source.as_str()),
-            &self.path,
-            None::<&str>,
-            MsFlags::MS_BIND,
-            None::<&str>,
-        )
-        .map_err(|errno| with_context(errno.into()))
+        set_mount(Some(Path::new(&source)), &self.path, MsFlags::MS_BIND).map_err(failed)
     }
 
     /// Removes the pin; the namespace ends with its last reference. Another namespace at that path stays.
     pub fn unpin(&self) -> io::Result<()> {
-        let with_context = |op: &str, error: io::Error| {
-            io::Error::new(
-                error.kind(),
-                format!("{op} {}: {error}", self.path.display()),
-            )
-        };
         // It may be mounted several times.
         while self.holds()? {
             umount2(&self.path, MntFlags::MNT_DETACH)
-                .map_err(|errno| with_context("unmount the switch at", errno.into()))?;
+                .map_err(|e| in_context("unmount the switch at", &self.path, &e.into()))?;
         }
         if is_mounted(&self.path)? {
             return Ok(());
         }
         match fs::remove_file(&self.path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(with_context("remove", error))
+                Err(in_context("remove", &self.path, &error))
             }
             _ => Ok(()),
         }
@@ -215,6 +197,14 @@ pub fn await_pin(folder: &Path, installation: &str) -> io::Result<()> {
     Ok(())
 }
 
+fn in_context(op: &str, path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{op} {}: {error}", path.display()))
+}
+
+fn set_mount(source: Option<&Path>, target: &Path, flags: MsFlags) -> io::Result<()> {
+    mount(source, target, None::<&str>, flags, None::<&str>).map_err(io::Error::from)
+}
+
 fn missing(path: &Path) -> io::Error {
     io::Error::other(format!(
         "no switch is pinned at {}; `reconfd keep` makes and pins it: does it run on this node?",
@@ -232,26 +222,12 @@ fn path_in(folder: &Path, installation: &str) -> PathBuf {
 /// As `ip netns` does: mounts below the folder must propagate to all mount namespaces.
 fn share_mounts(folder: &Path) -> io::Result<()> {
     fs::create_dir_all(folder)?;
-    let share = || {
-        mount(
-            None::<&str>,
-            folder,
-            None::<&str>,
-            MsFlags::MS_SHARED | MsFlags::MS_REC,
-            None::<&str>,
-        )
-    };
+    let share = || set_mount(None, folder, MsFlags::MS_SHARED | MsFlags::MS_REC);
     if share().is_ok() {
         return Ok(());
     }
-    mount(
-        Some(folder),
-        folder,
-        None::<&str>,
-        MsFlags::MS_BIND | MsFlags::MS_REC,
-        None::<&str>,
-    )?;
-    share().map_err(io::Error::from)
+    set_mount(Some(folder), folder, MsFlags::MS_BIND | MsFlags::MS_REC)?;
+    share()
 }
 
 /// The namespace at the path; `None` if there is none, also if only an unmounted file is left.
