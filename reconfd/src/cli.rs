@@ -5,10 +5,11 @@ use std::ffi::OsString;
 use args::Logging;
 use clap::{Command, CommandFactory as _, FromArgMatches as _, Subcommand};
 use controller::config::ControllerConfig;
+use keep::KeepConfig;
+use networks::NetworksConfig;
+use uninstall::UninstallConfig;
 
-use crate::{
-    config::Config, keep::KeepConfig, networks::NetworksConfig, uninstall::UninstallConfig,
-};
+use crate::config::Config;
 
 /// Without a subcommand, the program is the daemon.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -13,14 +13,16 @@ use address::{
 };
 use anyhow::{Context, anyhow, bail};
 use args::Listen;
-use cluster::{self, Cluster};
+use cluster::Cluster;
+use installation::lock;
 use manifests::{Directory, schema::Schema};
+use networks::SnapshotFile;
 use nix::sys::{
     resource::{Resource, getrlimit, setrlimit},
     utsname::uname,
 };
 use node::{
-    Machine, networks,
+    Machine,
     switch::{self, Maker},
 };
 use sandbox_record::RecordFolder;
@@ -38,8 +40,6 @@ use tokio::{
 use crate::{
     backfill::Backfill,
     config::{Config, ObjectSource},
-    lock,
-    networks::SnapshotFile,
     podconfig::{
         self, Addressing, EventSender, NodeReconciler,
         acd::AddressProbes,
@@ -147,7 +147,7 @@ fn start_backfill(config: &Config, events: &EventSender) -> anyhow::Result<Backf
 fn watch_networks(
     config: &Config,
     events: &EventSender,
-) -> anyhow::Result<(Networks, networks::NetworkWatch)> {
+) -> anyhow::Result<(Networks, node::networks::NetworkWatch)> {
     let node = NodeNetworks::default();
     let is_in_cluster = matches!(config.source, ObjectSource::Cluster);
     let networks = Networks::new(
@@ -163,7 +163,7 @@ fn watch_networks(
         *node.lock().unwrap_or_else(PoisonError::into_inner) = Some(networks);
         events.send(Trigger::NodeNetworks);
     };
-    let watch = networks::NetworkWatch::start(kernel::matters_on_node, notify);
+    let watch = node::networks::NetworkWatch::start(kernel::matters_on_node, notify);
     Ok((networks, watch.context("watch the networks of this node")?))
 }
 

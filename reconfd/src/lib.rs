@@ -9,20 +9,12 @@ pub mod cli;
 pub mod config;
 /// Start and end of the daemon.
 pub mod daemon;
-/// An installation of podconfig on a node.
-pub mod installation;
-/// Keeps the switch pinned and the plugin in the chain.
-pub mod keep;
-/// Lock files of daemon and keeper.
-pub mod lock;
-/// `reconfd networks` and the snapshot file.
-pub mod networks;
 /// The node reconciler: observe, plan, apply, report.
 pub mod podconfig;
+/// The links of an installation, and the switch.
+mod remove_links;
 /// Destination of reports.
 pub mod report_sink;
-/// `reconfd uninstall`.
-pub mod uninstall;
 
 use self::cli::{Cli, Program};
 
@@ -33,6 +25,6 @@ pub fn run(cli: &Cli) -> anyhow::Result<()> {
         Cli::Other(Program::Controller(config)) => controller::run(config),
         Cli::Other(Program::Keep(config)) => keep::run(config),
         Cli::Other(Program::Networks(config)) => networks::run(config),
-        Cli::Other(Program::Uninstall(config)) => uninstall::run(config),
+        Cli::Other(Program::Uninstall(config)) => uninstall::run(config, remove_links::remove),
     }
 }

@@ -6,16 +6,20 @@ use clap::{Args, ValueEnum};
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 /// Targets of the program's own crates.
-const OWN_TARGETS: [&str; 9] = [
+const OWN_TARGETS: [&str; 13] = [
     "reconfd",
     "address",
     "cluster",
     "controller",
     "dirwatch",
+    "installation",
+    "keep",
     "kubeio",
     "manifests",
+    "networks",
     "node",
     "telemetry",
+    "uninstall",
 ];
 
 /// Targets of dependencies that write to this log.
@@ -167,7 +171,7 @@ mod tests {
         assert_eq!(directives.next(), Some("info"));
         let targets = OWN_TARGETS.map(|target| format!("{target}=debug"));
         assert_eq!(directives.collect::<Vec<_>>(), targets);
-        let module = "reconfd::keep=debug";
+        let module = "reconfd::daemon=debug";
         assert_eq!(log_filter(module), Ok(module.into()));
     }
 }

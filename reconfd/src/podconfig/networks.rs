@@ -12,11 +12,11 @@ use address::{
 };
 use conditions;
 use crds::Cidr;
+use networks::SnapshotFile;
 use node::networks::NetworksResult;
 use store::Stores;
 
 use super::NodeReconciler;
-use crate::networks::SnapshotFile;
 
 /// The networks of the node's kernel, as last reported.
 pub type NodeNetworks = Arc<Mutex<Option<NetworksResult>>>;

@@ -15,12 +15,11 @@ use crds::{
     ReservedNetworks,
     reserved::{ReadState, ReservedNetwork, SourceState},
 };
+use installation::lock::{self, Role};
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 use kube::{Api, api::ListParams};
 use kubeio::client::connect;
 use serde::{Deserialize, Serialize};
-
-use crate::lock::{self, Role};
 
 /// Columns.
 mod table;

@@ -3,8 +3,6 @@
 
 /// A cluster: every node, and the objects that the programs have written.
 mod cluster;
-/// The links of an installation, and the switch.
-mod links;
 /// One node.
 mod node;
 
@@ -13,10 +11,9 @@ use std::{path::PathBuf, time::Duration};
 use anyhow::Context as _;
 use args::{Logging, NetnsFolders};
 use clap::{Args, ValueEnum};
+use installation::OnNode;
 use store::scope::Scope;
 use tokio::signal::unix::{SignalKind, signal};
-
-use crate::installation::OnNode;
 
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
 pub struct UninstallConfig {
@@ -75,9 +72,12 @@ impl UninstallConfig {
     }
 }
 
-pub fn run(config: &UninstallConfig) -> anyhow::Result<()> {
+/// Removes the links of an installation, and the switch. The program has what it takes: the node's reconciler.
+pub type RemoveLinks = fn(&UninstallConfig) -> anyhow::Result<()>;
+
+pub fn run(config: &UninstallConfig, remove_links: RemoveLinks) -> anyhow::Result<()> {
     if !config.cluster && !config.stay {
-        return node::uninstall(config);
+        return node::uninstall(config, remove_links);
     }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -8,18 +8,17 @@ use std::{
     time::{Duration, Instant},
 };
 
+use installation::{
+    ChainConfig, Mode,
+    plugin::InstallOutcome,
+    registry::{ChainState, RegistryEntry},
+};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
 
 use workqueue::{Attempts, Backoff};
-
-use crate::installation::{
-    ChainConfig, Mode,
-    plugin::InstallOutcome,
-    registry::{ChainState, RegistryEntry},
-};
 
 const MAX_BACKOFF: Duration = Duration::from_secs(600);
 /// Between restarts.
@@ -204,7 +203,7 @@ mod tests {
             },
             plugin: None,
             installer: Some(inside("installer")),
-            choice: crate::installation::Choice::default(),
+            choice: installation::Choice::default(),
         };
         Place { folder, chain }
     }

@@ -5,16 +5,12 @@ use std::sync::mpsc;
 
 use address::claims::ClaimAllocator;
 use anyhow::Context as _;
-use node::{
-    Machine,
-    netlink::Changes,
-    switch::{Maker, Pin},
-};
+use node::{Machine, switch::Maker};
 use sandbox_record::RecordFolder;
 use store::{StoreWriter, scope::Scope};
 use telemetry::{http::DaemonHealth, metrics::Metrics};
+use uninstall::UninstallConfig;
 
-use super::UninstallConfig;
 use crate::{
     backfill::Backfill,
     podconfig::{
@@ -67,24 +63,5 @@ pub fn remove(config: &UninstallConfig) -> anyhow::Result<()> {
         links = removed,
         "removed all links, the switch and the peer filter"
     );
-    Ok(())
-}
-
-/// Kept links live as long as their pods, and need the switch.
-pub fn log_kept(config: &UninstallConfig) -> anyhow::Result<()> {
-    let node = &config.node;
-    let found = Pin::find(
-        &node.switch_folder.path,
-        &node.installation.name,
-        &Changes::default(),
-    )?;
-    match found {
-        Some(pin) => tracing::info!(
-            switch = %pin.path().display(),
-            "links, switch and peer filter stay, as requested; links go with their pods. `reconfd uninstall` without \
-             --links keep removes all of it, as long as the records are there"
-        ),
-        None => tracing::info!("links stay, as requested; there is no switch"),
-    }
     Ok(())
 }

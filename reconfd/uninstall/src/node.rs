@@ -4,15 +4,17 @@
 use std::{fs, io, path::Path};
 
 use anyhow::Context as _;
-
-use super::{LinkPolicy, UninstallConfig, links};
-use crate::{
-    installation::{Mode, OnNode, registry::Registry},
+use installation::{
+    Mode, OnNode,
     lock::{self, Role},
-    networks,
+    registry::Registry,
 };
+use networks;
+use node::{netlink::Changes, switch::Pin};
 
-pub fn uninstall(config: &UninstallConfig) -> anyhow::Result<()> {
+use super::{LinkPolicy, RemoveLinks, UninstallConfig};
+
+pub fn uninstall(config: &UninstallConfig, remove_links: RemoveLinks) -> anyhow::Result<()> {
     let node = &config.node;
     let ended = |role| {
         lock::wait_for(
@@ -26,8 +28,8 @@ pub fn uninstall(config: &UninstallConfig) -> anyhow::Result<()> {
     let registry = Registry::in_run_dir(&node.run_dir.path);
     let others = leave(config, &registry)?;
     match config.links {
-        LinkPolicy::Remove => links::remove(config)?,
-        LinkPolicy::Keep => links::log_kept(config)?,
+        LinkPolicy::Remove => remove_links(config)?,
+        LinkPolicy::Keep => log_kept(config)?,
     }
     if others.is_empty() {
         remove_records(&node.chain.records.path)?;
@@ -44,6 +46,25 @@ pub fn uninstall(config: &UninstallConfig) -> anyhow::Result<()> {
         installation = node.installation.name,
         "uninstalled from this node"
     );
+    Ok(())
+}
+
+/// Kept links live as long as their pods, and need the switch.
+fn log_kept(config: &UninstallConfig) -> anyhow::Result<()> {
+    let node = &config.node;
+    let found = Pin::find(
+        &node.switch_folder.path,
+        &node.installation.name,
+        &Changes::default(),
+    )?;
+    match found {
+        Some(pin) => tracing::info!(
+            switch = %pin.path().display(),
+            "links, switch and peer filter stay, as requested; links go with their pods. `reconfd uninstall` without \
+             --links keep removes all of it, as long as the records are there"
+        ),
+        None => tracing::info!("links stay, as requested; there is no switch"),
+    }
     Ok(())
 }
 

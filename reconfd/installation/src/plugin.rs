@@ -145,7 +145,7 @@ fn run(command: &mut Command) -> anyhow::Result<ExitStatus> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::installation::{Choice, Mode};
+    use crate::{Choice, Mode};
     use args::RecordsDir;
 
     fn chain(mode: Mode) -> ChainConfig {

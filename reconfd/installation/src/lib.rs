@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use args::{Installation, RecordsDir, RunDir, SwitchFolder};
 use clap::{Args, ValueEnum};
 
+/// Lock files of daemon and keeper.
+pub mod lock;
 /// Adds the plugin to the chain and removes it.
 pub mod plugin;
 /// The installations on this node.

@@ -9,19 +9,16 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use args::Logging;
 use clap::Args;
+use installation::{
+    Mode, OnNode,
+    lock::{self, Role},
+    plugin::InstallOutcome,
+    registry::{ChainState, Registry, RegistryEntry},
+};
 use node::{netlink::Changes, procfs::Procfs, switch::Pin};
 use tokio::{
     signal::unix::{SignalKind, signal},
     time::interval,
-};
-
-use crate::{
-    installation::{
-        Mode, OnNode,
-        plugin::InstallOutcome,
-        registry::{ChainState, Registry, RegistryEntry},
-    },
-    lock::{self, Role},
 };
 
 use self::supervisor::Supervisor;
