@@ -7,6 +7,8 @@ pub mod frozen;
 pub mod json;
 /// Names of networks, containers, interfaces and plugins.
 pub mod names;
+/// The configuration of a network.
+pub mod netconf;
 /// Errors of plugins.
 pub mod plugin_error;
 /// The types of plugins in a configuration.
@@ -19,6 +21,7 @@ pub mod result;
 pub mod version;
 
 pub use frozen::{FrozenChain, FrozenPlugin};
+pub use netconf::{AttachmentInput, NetworkConfig, Trust};
 pub use plugin_error::PluginError;
 pub use request::{Command, PluginInput, PluginRequest};
 pub use result::CniResult;
