@@ -5,6 +5,8 @@
 pub mod frozen;
 /// Strict JSON, which a plugin cannot read in another way.
 pub mod json;
+/// Whether a tenant's configuration may run.
+pub mod judge;
 /// Names of networks, containers, interfaces and plugins.
 pub mod names;
 /// The configuration of a network.
