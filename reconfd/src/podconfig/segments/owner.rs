@@ -206,12 +206,17 @@ impl SegmentOwners {
             let to_enqueue = self.refuse(registration);
             return (Err(why), to_enqueue);
         }
+        self.waiting.remove(registration.pod);
+        // Each pass registers its pods again, and hardly ever otherwise than before.
+        let known = held.users.get(registration.pod);
+        if known.is_some_and(|user| user.is(registration)) {
+            return (Ok(()), BTreeSet::new());
+        }
         let before = held.configuration();
         let (mut to_enqueue, has_changed) = held.register(registration);
         if before != held.configuration() {
             self.changed.insert(name.clone());
         }
-        self.waiting.remove(registration.pod);
         if has_changed {
             // It may unblock waiting pods.
             to_enqueue.append(&mut self.waiting);

@@ -40,6 +40,14 @@ pub struct User {
 }
 
 impl User {
+    /// Whether the registration states what is known of the user.
+    pub fn is(&self, registration: &Registration<'_>) -> bool {
+        (&self.member, &self.segment) == (registration.member, registration.segment)
+            && (self.exclusive, self.across) == (registration.exclusive, registration.across)
+            && self.sources == registration.sources
+            && self.grants == registration.grants
+    }
+
     pub fn differs_from(&self, registration: &Registration<'_>) -> bool {
         let now = (
             self.exclusive,
