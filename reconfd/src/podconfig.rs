@@ -83,9 +83,18 @@ use node::Machine;
 use store::{InitialSync, Stores};
 
 use self::{
-    acd::AddressProbes, kernel_ids::KernelIds, networks::Networks, objects::Objects,
-    pass::SandboxDiscovery, pod_schedule::PodSchedule, pods::Pods, report_queue::ReportQueue,
-    reporter::ReportJob, rounds::Rounds, segments::Segments, unrecorded::UnrecordedPods,
+    acd::AddressProbes,
+    kernel_ids::KernelIds,
+    networks::Networks,
+    objects::Objects,
+    pass::SandboxDiscovery,
+    pod_schedule::PodSchedule,
+    pods::Pods,
+    report_queue::ReportQueue,
+    reporter::ReportJob,
+    rounds::Rounds,
+    segments::{Segments, verify_filter_if_notified},
+    unrecorded::UnrecordedPods,
 };
 use crate::backfill::Backfill;
 
@@ -160,7 +169,7 @@ impl NodeReconciler {
             self.wait()?;
             self.handle_events();
             self.handle_kernel_events()?;
-            self.verify_filter_if_notified();
+            verify_filter_if_notified(&mut self.machine, &self.reports);
             self.schedule.enqueue_due(Instant::now());
             self.run_passes()?;
             self.announce_due();

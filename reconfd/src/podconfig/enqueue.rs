@@ -26,7 +26,10 @@ impl NodeReconciler {
                     namespace,
                     vni,
                     port,
-                } => self.enqueue_tunnel(&namespace, vni, port),
+                } => {
+                    let tunnel = (namespace.as_str(), vni, port);
+                    self.segments.enqueue_tunnel(tunnel, &mut self.schedule);
+                }
                 Trigger::NodeNetworks => self.refresh_networks(),
                 Trigger::StepEnded(uid) => {
                     self.addressing

@@ -12,7 +12,9 @@ impl NodeReconciler {
         self.retry_discovery();
         let due = self.addressing.probes.as_ref().map(AddressProbes::due);
         self.schedule.enqueue(due.into_iter().flatten());
-        self.check_tunnels(self.rounds.is_thorough());
+        let others = (&mut self.schedule, &self.reports);
+        self.segments
+            .check(&mut self.machine, others, self.rounds.is_thorough());
         if self.rounds.is_thorough() {
             self.check();
             self.sweep_records();

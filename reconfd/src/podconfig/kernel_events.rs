@@ -93,7 +93,7 @@ impl NodeReconciler {
             self.reports
                 .metrics
                 .drift_repaired(node::links::device::VXLAN);
-            self.enqueue_segment_on(bridge);
+            self.segments.enqueue_on_bridges(&self.machine, [bridge]);
         }
     }
 
@@ -111,7 +111,7 @@ impl NodeReconciler {
         if before.map(essence) == now.map(essence) {
             return;
         }
-        self.enqueue_segment_on(bridge);
+        self.segments.enqueue_on_bridges(&self.machine, [bridge]);
     }
 
     /// A link of the node appeared, disappeared or changed: a bridge or parent of a pod's link, or

@@ -13,7 +13,7 @@ use std::{
 
 use node::links::HostNetns;
 
-use super::{NodeReconciler, ReportJob, objects::ObjectSnapshot};
+use super::{NodeReconciler, ReportJob, objects::ObjectSnapshot, segments::retain_peer_filters};
 
 /// Address conflict detection.
 mod acd;
@@ -129,13 +129,20 @@ impl NodeReconciler {
     fn pass(&mut self) -> io::Result<()> {
         let (started, since) = (Instant::now(), SystemTime::now());
         self.discover();
-        self.begin_segments();
+        let surroundings = (&mut self.machine, &self.objects.stores);
+        self.segments.begin(surroundings, &mut self.schedule);
         let mut snapshot = self.objects.snapshot();
         let (planned, mut gone) = self.plan_dirty(&mut snapshot);
         let demand = segment_demand(&planned);
-        gone.links.extend(self.outdated_devices(&demand));
+        let (segments, schedule) = (&mut self.segments, &mut self.schedule);
+        let surroundings = (&mut self.machine, &self.objects.stores);
+        let outdated = segments.outdated_devices(&demand, surroundings, schedule);
+        gone.links.extend(outdated);
         let reduced = self.remove_links(planned, gone.links);
-        let segments = self.reconcile_segments(&demand);
+        let surroundings = (&mut self.machine, &self.objects.stores);
+        let segments = self
+            .segments
+            .reconcile(&demand, surroundings, &mut self.schedule);
         let applied: Vec<Applied> = reduced
             .into_iter()
             .map(|pod| self.apply(pod, &segments))
@@ -149,7 +156,9 @@ impl NodeReconciler {
         self.release_addresses_of_orphans(&gone.pods);
         self.forget_ended(&gone.pods);
         self.clear_drift_suspicion(&saved);
-        self.retain_peer_filters();
+        if self.rounds.is_initial_pass_done() {
+            retain_peer_filters(&mut self.machine, &self.segments.owners);
+        }
         for pod in saved {
             if let Reported::Follows(uid) =
                 report(pod, (started, since), &mut self.schedule, &self.reports)

@@ -20,10 +20,16 @@ pub mod owner;
 mod reconcile;
 
 use device::{Readiness, SegmentTarget};
+pub use evaluate::choose_rule;
+pub use filter::{retain_peer_filters, verify_filter_if_notified};
 pub use owner::{Member, Registration};
 pub use reconcile::SegmentDemand;
 
-use node::netlink::Error;
+use node::{Machine, netlink::Error};
+use store::Stores;
+
+/// What segments are evaluated against.
+pub type Surroundings<'a> = (&'a mut Machine, &'a Stores);
 
 /// The segments of this node, by name. Devices inside pods are not here: each is its pod's own.
 #[derive(Debug, Default)]
@@ -37,6 +43,8 @@ pub struct Segments {
     readiness: BTreeMap<String, Readiness>,
     /// Those whose device the kernel refused when it was last tried.
     failed: BTreeSet<String>,
+    /// Why those that cannot be evaluated cannot be, as last logged.
+    unevaluated: BTreeMap<String, String>,
 }
 
 /// The segments of a pass, reconciled: links are made on them afterwards.
@@ -68,6 +76,7 @@ impl Segments {
         let owners = &self.owners;
         self.readiness.retain(|name, _| owners.is_used(name));
         self.failed.retain(|name| owners.is_used(name));
+        self.unevaluated.retain(|name, _| owners.is_used(name));
     }
 
     /// Drops what was evaluated for a configuration that has changed since.
@@ -92,6 +101,18 @@ impl Segments {
         let now = target.readiness();
         let before = self.readiness.insert(name.into(), now.clone());
         before.is_some_and(|before| before != now)
+    }
+
+    /// Logs why a segment cannot be evaluated, when that has changed.
+    fn log_unevaluated(&mut self, name: &str, result: Result<(), &Error>) {
+        let Err(error) = result.map_err(Error::to_string) else {
+            self.unevaluated.remove(name);
+            return;
+        };
+        if self.unevaluated.get(name) != Some(&error) {
+            tracing::error!(segment = name, "cannot evaluate a segment: {error}");
+            self.unevaluated.insert(name.into(), error);
+        }
     }
 
     /// Saves what the kernel said; returns whether it has begun or ceased to refuse the device.

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::NodeReconciler;
+use super::{NodeReconciler, segments::retain_peer_filters};
 
 impl NodeReconciler {
     pub(super) fn sweep(&mut self) {
@@ -17,7 +17,7 @@ impl NodeReconciler {
         let remembered = self.schedule.uids().chain(self.segments.owners.pods());
         let gone = remembered.filter(|uid| !there.contains(*uid)).cloned();
         self.schedule.enqueue(gone.collect::<Vec<_>>());
-        self.retain_peer_filters();
+        retain_peer_filters(&mut self.machine, &self.segments.owners);
     }
 
     fn pods_that_are_there(&self) -> BTreeSet<String> {

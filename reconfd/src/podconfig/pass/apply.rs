@@ -73,9 +73,7 @@ impl NodeReconciler {
         let bridges = self.machine.bridges_of_devices(&victims);
         let removed = self.machine.remove(&victims);
         // A segment whose device was deleted may still be in use.
-        bridges
-            .into_iter()
-            .for_each(|bridge| self.enqueue_segment_on(bridge));
+        self.segments.enqueue_on_bridges(&self.machine, bridges);
         for (at, link, ..) in of_pods.into_iter().filter(|(_, link, ..)| !link.is_empty()) {
             self.reports
                 .metrics

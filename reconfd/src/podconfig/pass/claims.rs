@@ -24,7 +24,7 @@ use crate::podconfig::{
     desired::{self, Desired, DesiredLink},
     node_view::NodeView as _,
     outcome::{LinkOutcome, LocalPod},
-    segments::{Member, Registration},
+    segments::{Member, Registration, choose_rule},
 };
 
 /// An observed pod whose links have, or wait for, their addresses and segments.
@@ -48,7 +48,8 @@ impl NodeReconciler {
             self.claim_segments(&pod, desired);
             let lineage = self.objects.lineage(&pod);
             self.addressing.claim(&pod, desired, &lineage);
-            self.evaluate_segments(&desired.granted)
+            let surroundings = (&mut self.machine, &self.objects.stores);
+            self.segments.evaluate_links(&desired.granted, surroundings)
         };
         Claimed {
             observed,
@@ -60,7 +61,7 @@ impl NodeReconciler {
         let mut refused = Vec::new();
         let mut parents = Vec::new();
         for granted in &mut desired.granted {
-            self.choose_rule(&granted.link, &mut granted.permit);
+            choose_rule(&mut self.machine, &granted.link, &mut granted.permit);
         }
         desired.granted.retain(|granted| {
             match self.claim_segment(&pod.uid, &granted.link, &granted.member, &granted.permit) {
@@ -142,7 +143,7 @@ impl NodeReconciler {
         let mut refused = Vec::new();
         for (link, member, permit) in links {
             let mut permit = permit.clone();
-            self.choose_rule(link, &mut permit);
+            choose_rule(&mut self.machine, link, &mut permit);
             if self.claim_segment(uid, link, member, &permit).is_err() {
                 refused.push(link.name.clone());
             }

@@ -1,34 +1,41 @@
 //! Periodic checks of what no event covers of segments: the filter's rules, the node's own addresses,
 //! which must not be peers of its own, and devices whose parent has left the node.
 
-use crate::podconfig::NodeReconciler;
+use node::Machine;
 
-impl NodeReconciler {
+use super::{
+    Segments,
+    filter::{retry_filter, verify_filter},
+};
+use crate::podconfig::{pod_schedule::PodSchedule, report_queue::ReportQueue};
+
+impl Segments {
     /// `is_thorough`: also what is expensive.
-    pub(in crate::podconfig) fn check_tunnels(&mut self, is_thorough: bool) {
-        if is_thorough && !self.machine.filter.is_available() {
-            self.retry_filter();
+    pub fn check(
+        &mut self,
+        machine: &mut Machine,
+        (schedule, reports): (&mut PodSchedule, &ReportQueue),
+        is_thorough: bool,
+    ) {
+        if is_thorough && !machine.filter.is_available() {
+            retry_filter(machine, &self.owners, schedule);
         }
-        self.verify_filter();
-        self.remove_stray_devices();
-        match self.machine.own_addresses_differ() {
+        verify_filter(machine, reports);
+        self.remove_stray_devices(machine);
+        match machine.own_addresses_differ() {
             Ok(false) => (),
             // The rule of a tunnel with discovered peers is chosen by them.
-            Ok(true) => self
-                .schedule
-                .enqueue(self.segments.owners.users_of_tunnels()),
+            Ok(true) => schedule.enqueue(self.owners.users_of_tunnels()),
             Err(error) => tracing::error!("{error}"),
         }
     }
 
-    fn remove_stray_devices(&mut self) {
-        let stray = self.machine.stray_devices();
-        let bridges = self.machine.bridges_of_devices(&stray);
-        if let Err(error) = self.machine.remove(&stray) {
+    fn remove_stray_devices(&mut self, machine: &mut Machine) {
+        let stray = machine.stray_devices();
+        let bridges = machine.bridges_of_devices(&stray);
+        if let Err(error) = machine.remove(&stray) {
             tracing::error!("cannot delete devices whose parent is gone: {error}");
         }
-        bridges
-            .into_iter()
-            .for_each(|bridge| self.enqueue_segment_on(bridge));
+        self.enqueue_on_bridges(machine, bridges);
     }
 }
