@@ -1,0 +1,252 @@
+//! All attachments of a node: what is stored, what is requested, and which operation is next. It mirrors the store: an
+//! entry is in it exactly if it has a file.
+
+/// Which operation of a pod is next.
+mod decide;
+/// What the daemon states.
+mod inputs;
+/// What is reported.
+mod outcome;
+/// One pod.
+pub(crate) mod pod;
+/// Which pod is next.
+mod queue;
+/// One slot of a pod.
+pub(crate) mod slot;
+
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
+
+pub use self::pod::{CheckMode, LinkRequest, PodRequest, Sandbox, Target, Wanted};
+
+use self::{
+    decide::{Action, Choice, Node},
+    pod::{Asked, Pod},
+    queue::Queue,
+    slot::SlotState,
+};
+use crate::{
+    entry::{Entry, PodRef, Slot},
+    limits::{Limits, Rates},
+    operation::{EndResult, Ending, Operation, Terms},
+    status::Event,
+};
+
+/// Between two failures more is not counted as time of failing: the machine may have slept.
+const MOST_BETWEEN_TRIES: Duration = Duration::from_secs(600);
+
+/// The attachments of a node.
+#[derive(Debug)]
+pub struct Attachments {
+    limits: Limits,
+    boot_id: String,
+    pods: HashMap<String, Pod>,
+    /// The pod of each container with something stored, and of each current one.
+    containers: HashMap<String, String>,
+    queue: Queue,
+    rates: Rates,
+    running: HashMap<String, Running>,
+    is_draining: bool,
+    unreadable: usize,
+    lost: usize,
+}
+
+/// An operation to carry out. It ends with [`Attachments::complete`].
+#[derive(Debug)]
+pub struct Work {
+    pub uid: String,
+    pub operation: Operation,
+}
+
+#[derive(Clone, Debug)]
+struct Running {
+    slot: Slot,
+    action: Action,
+    is_attaching: bool,
+}
+
+impl Attachments {
+    /// What the store has. Files that are left alone are only counted.
+    pub fn new(
+        limits: Limits,
+        boot_id: impl Into<String>,
+        entries: Vec<Entry>,
+        unreadable: usize,
+        now: Instant,
+    ) -> Self {
+        let mut attachments = Self {
+            queue: Queue::new(limits.parallel),
+            limits,
+            boot_id: boot_id.into(),
+            pods: HashMap::new(),
+            containers: HashMap::new(),
+            rates: Rates::default(),
+            running: HashMap::new(),
+            is_draining: false,
+            unreadable,
+            lost: 0,
+        };
+        for entry in entries {
+            attachments.restore(entry, now);
+        }
+        attachments
+    }
+
+    fn restore(&mut self, entry: Entry, now: Instant) {
+        let PodRef { uid, namespace, .. } = entry.pod.clone();
+        let slot = entry.slot();
+        self.containers
+            .insert(slot.container_id.clone(), uid.clone());
+        let state = SlotState {
+            check_due: Some(now + self.limits.baseline_after),
+            stored: Some(Box::new(entry)),
+            ..SlotState::default()
+        };
+        let pod = self.pods.entry(uid.clone()).or_default();
+        pod.slots.insert(slot, state);
+        self.queue.add(&uid, &namespace);
+    }
+
+    /// When [`Self::next`] may have something that it has not now.
+    pub fn next_due(&self) -> Option<Instant> {
+        self.queue.next_due()
+    }
+
+    /// The next operation, within the limits.
+    pub fn next(&mut self, now: Instant) -> Option<Work> {
+        while let Some(uid) = self.queue.pop(now) {
+            if let Some(work) = self.begin(&uid, now) {
+                return Some(work);
+            }
+            self.queue.done(&uid);
+            self.drop_if_idle(&uid);
+        }
+        None
+    }
+
+    fn begin(&mut self, uid: &str, now: Instant) -> Option<Work> {
+        let node = Node {
+            boot_id: &self.boot_id,
+            is_draining: self.is_draining,
+            now,
+        };
+        let pod = self.pods.get(uid)?;
+        let (slot, action) = match decide::next(pod, node) {
+            Choice::Run(slot, action) => (slot, action),
+            Choice::Wait(at) => {
+                self.queue.add_at(uid, at);
+                return None;
+            }
+            Choice::Idle => return None,
+        };
+        let operation = self.operation(pod, &slot, action, now)?;
+        if operation.is_attaching() {
+            let namespace = pod.request.as_ref().map(|request| &request.pod.namespace);
+            let namespace = namespace.cloned().unwrap_or_default();
+            if let Err(at) = self.rates.take(&self.limits, &namespace, now) {
+                self.queue.add_at(uid, at);
+                return None;
+            }
+        }
+        let running = Running {
+            slot,
+            action,
+            is_attaching: operation.is_attaching(),
+        };
+        self.running.insert(uid.to_owned(), running);
+        let uid = uid.to_owned();
+        Some(Work { uid, operation })
+    }
+
+    fn operation(&self, pod: &Pod, slot: &Slot, action: Action, now: Instant) -> Option<Operation> {
+        let state = pod.slots.get(slot)?;
+        let last = state.last_failed_del;
+        let failing_for = last.map_or(Duration::ZERO, |last| now.saturating_duration_since(last));
+        let terms = Terms {
+            lost_after: self.limits.lost_after,
+            failing_for: failing_for.min(MOST_BETWEEN_TRIES),
+        };
+        let stored = || state.stored.as_deref().cloned();
+        let wanted = match pod.asked(slot) {
+            Asked::Attach(wanted) => Some(wanted),
+            _ => None,
+        };
+        let next = || pod.entry(slot, wanted?);
+        Some(match action {
+            Action::Delete(why) => Operation::delete(stored()?, why, terms),
+            Action::Change(why) => Operation::change(stored()?, why, next()?, terms),
+            Action::Attach => Operation::attach(next()?, terms),
+            Action::Judge => Operation::judge(stored()?, terms),
+            Action::Adopt => Operation::adopt(stored()?, wanted?.requester.clone(), terms),
+            Action::Check => Operation::check(stored()?, terms),
+        })
+    }
+
+    /// Ends an operation. Returns what happened.
+    pub fn complete(&mut self, uid: &str, ending: Ending, now: Instant) -> Vec<Event> {
+        let Some(running) = self.running.remove(uid) else {
+            return ending.events;
+        };
+        let Ending {
+            stored,
+            result,
+            events,
+        } = ending;
+        self.lost += usize::from(result == EndResult::Lost);
+        if let Some(pod) = self.pods.get_mut(uid) {
+            let mode = match pod.asked(&running.slot) {
+                Asked::Attach(wanted) => wanted.check,
+                _ => CheckMode::Report,
+            };
+            let state = pod.slots.entry(running.slot.clone()).or_default();
+            state.stored = stored;
+            state.end(&self.limits, running.action, result, mode, now);
+            let is_suspect = pod.slots.values().any(|state| state.hit_limit);
+            self.queue.set_suspect(uid, is_suspect);
+        }
+        self.index(uid, &running.slot.container_id);
+        self.queue.done(uid);
+        self.wake(uid);
+        self.drop_if_idle(uid);
+        events
+    }
+
+    /// Keeps the index of containers.
+    fn index(&mut self, uid: &str, container_id: &str) {
+        let Some(pod) = self.pods.get_mut(uid) else {
+            return;
+        };
+        pod.prune();
+        if pod.uses(container_id) {
+            return;
+        }
+        self.containers.remove(container_id);
+        pod.ended.remove(container_id);
+    }
+
+    fn wake(&mut self, uid: &str) {
+        let pod = self.pods.get(uid);
+        let stored = pod.and_then(|pod| pod.slots.values().find_map(|slot| slot.stored.as_ref()));
+        let request = pod.and_then(|pod| pod.request.as_ref());
+        let pod = request
+            .map(|request| &request.pod)
+            .or(stored.map(|stored| &stored.pod));
+        if let Some(pod) = pod {
+            self.queue.add(uid, &pod.namespace);
+        }
+    }
+
+    fn drop_if_idle(&mut self, uid: &str) {
+        let is_idle = self.pods.get(uid).is_some_and(Pod::is_idle);
+        if !is_idle || self.running.contains_key(uid) {
+            return;
+        }
+        self.queue.remove(uid);
+        let pod = self.pods.remove(uid);
+        if let Some(container_id) = pod.as_ref().and_then(Pod::current) {
+            self.containers.remove(container_id);
+        }
+    }
+}

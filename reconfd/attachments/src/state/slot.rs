@@ -1,0 +1,112 @@
+//! One slot of a pod: what is stored in it, and what came of the newest operation.
+
+use std::time::Instant;
+
+use workqueue::Attempts;
+
+use super::{CheckMode, decide::Action};
+use crate::{
+    entry::Entry,
+    limits::Limits,
+    operation::EndResult,
+    status::{Failure, FailureReason},
+};
+
+#[derive(Debug, Default)]
+pub(crate) struct SlotState {
+    /// What is stored; none: no file.
+    pub(crate) stored: Option<Box<Entry>>,
+    pub(crate) attempts: Attempts,
+    /// End of the backoff.
+    pub(crate) not_before: Option<Instant>,
+    /// Of the newest operation.
+    pub(crate) failure: Option<Failure>,
+    pub(crate) waiting: Option<String>,
+    /// STATUS: limited. CHECK: drifted.
+    pub(crate) degraded: Option<Failure>,
+    pub(crate) last_failed_del: Option<Instant>,
+    pub(crate) hit_limit: bool,
+    pub(crate) check_due: Option<Instant>,
+    pub(crate) last_check: Option<Instant>,
+    pub(crate) needs_repair: bool,
+    pub(crate) last_repair: Option<Instant>,
+}
+
+impl SlotState {
+    /// Forgets backoff and failures: the next try is another one than those before.
+    pub(super) fn start_over(&mut self) {
+        self.attempts.reset();
+        self.not_before = None;
+        self.waiting = None;
+    }
+
+    pub(super) fn end(
+        &mut self,
+        limits: &Limits,
+        action: Action,
+        result: EndResult,
+        mode: CheckMode,
+        now: Instant,
+    ) {
+        let was_deleting = matches!(action, Action::Delete(_) | Action::Change(_));
+        self.waiting = None;
+        match result {
+            EndResult::Attached(limited) => {
+                *self = Self {
+                    stored: self.stored.take(),
+                    last_repair: self.last_repair,
+                    degraded: limited,
+                    check_due: Some(now + limits.baseline_after),
+                    ..Self::default()
+                };
+            }
+            EndResult::Detached | EndResult::Lost => {
+                let last_repair = self.last_repair;
+                *self = Self {
+                    stored: self.stored.take(),
+                    last_repair,
+                    ..Self::default()
+                };
+            }
+            EndResult::Adopted => {}
+            EndResult::Waiting(what) => {
+                self.waiting = Some(what);
+                self.failure = None;
+                self.not_before = Some(now + limits.judge_after);
+            }
+            EndResult::CheckPassed => self.end_check(limits, None, mode, now),
+            EndResult::CheckFailed(failure) => self.end_check(limits, Some(failure), mode, now),
+            EndResult::Failed(_) if action == Action::Check => {
+                self.check_due = Some(now + limits.check_every);
+            }
+            EndResult::Failed(failure) => {
+                let delay = self.attempts.failed(&limits.backoff, now);
+                self.not_before = Some(now + delay);
+                self.hit_limit = failure.reason == FailureReason::PluginTimeout;
+                self.failure = Some(failure);
+                self.last_failed_del = was_deleting.then_some(now);
+            }
+        }
+    }
+
+    /// At most one repair in the time between two CHECKs: a CHECK that flaps is no reason to cut off the link.
+    fn end_check(
+        &mut self,
+        limits: &Limits,
+        failure: Option<Failure>,
+        mode: CheckMode,
+        now: Instant,
+    ) {
+        self.last_check = Some(now);
+        self.check_due = Some(now + limits.check_every);
+        self.needs_repair = failure.is_some()
+            && mode == CheckMode::Repair
+            && self
+                .last_repair
+                .is_none_or(|last| now >= last + limits.check_every);
+        if self.needs_repair {
+            self.last_repair = Some(now);
+        }
+        self.degraded = failure;
+    }
+}
