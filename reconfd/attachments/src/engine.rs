@@ -1,0 +1,220 @@
+//! The engine: owns store, state and worker threads. Its callers never wait for a plugin or a disk: they state what is
+//! requested, and read outcomes. What happens is sent to a callback, from the threads of the engine.
+
+/// Carries out requests of operations.
+mod worker;
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    io,
+    os::fd::OwnedFd,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    thread,
+    time::{Duration, Instant},
+};
+
+use thiserror::Error;
+
+use crate::{
+    entry::{Entry, Slot},
+    folder::{Folder, FolderError, Unreadable},
+    limits::Limits,
+    ports::{Host, Runner},
+    state::{Attachments, PodRequest},
+    status::{Counts, Event, PodOutcome},
+};
+
+/// Receives what happens. Called without a lock held, from any thread of the engine; it must not block. Events of one
+/// pod may arrive out of order: [`Engine::outcome`] says what holds.
+pub type OnEvent = Box<dyn Fn(Event) + Send + Sync>;
+
+/// Threads wait for a chain or for work: little stack is enough.
+const STACK: usize = 512 * 1024;
+
+/// Handle to the engine. When it is dropped, its threads end after their current request; what is interrupted is
+/// undone or continued by the next engine.
+pub struct Engine {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Error)]
+pub enum EngineError {
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    #[error("cannot start a thread: {0}")]
+    Thread(#[from] io::Error),
+}
+
+/// What the engine is made of.
+pub struct Parts {
+    pub folder: Folder,
+    pub runner: Box<dyn Runner>,
+    pub host: Box<dyn Host>,
+    pub on_event: OnEvent,
+    pub limits: Limits,
+    pub boot_id: String,
+}
+
+struct Shared {
+    inner: Mutex<Inner>,
+    changed: Condvar,
+    folder: Folder,
+    runner: Box<dyn Runner>,
+    host: Box<dyn Host>,
+    on_event: OnEvent,
+}
+
+struct Inner {
+    attachments: Attachments,
+    /// Namespaces of ended sandboxes, by container, and until when.
+    held: HashMap<String, (Arc<OwnedFd>, Instant)>,
+    hold: Duration,
+    is_stopping: bool,
+}
+
+impl Engine {
+    /// Reads the store and begins. Also returns the files that are left alone.
+    pub fn start(parts: Parts) -> Result<(Self, Vec<Unreadable>), EngineError> {
+        let Parts {
+            folder,
+            runner,
+            host,
+            on_event,
+            limits,
+            boot_id,
+        } = parts;
+        folder.sweep()?;
+        let listing = folder.list()?;
+        let (parallel, hold) = (limits.parallel.max(1), limits.hold);
+        let attachments = Attachments::new(
+            limits,
+            boot_id,
+            listing.entries,
+            listing.unreadable.len(),
+            Instant::now(),
+        );
+        let inner = Inner {
+            attachments,
+            held: HashMap::new(),
+            hold,
+            is_stopping: false,
+        };
+        let shared = Arc::new(Shared {
+            inner: Mutex::new(inner),
+            changed: Condvar::new(),
+            folder,
+            runner,
+            host,
+            on_event,
+        });
+        let engine = Self { shared };
+        for number in 0..parallel {
+            let shared = engine.shared.clone();
+            thread::Builder::new()
+                .name(format!("attach-{number}"))
+                .stack_size(STACK)
+                .spawn(move || shared.work())?;
+        }
+        Ok((engine, listing.unreadable))
+    }
+
+    /// States what is requested for a pod, whole.
+    pub fn request(&self, request: PodRequest) {
+        self.change(|inner| inner.attachments.request(request));
+    }
+
+    /// A pod has ended: all of it is detached.
+    pub fn pod_ended(&self, uid: &str) {
+        self.change(|inner| inner.attachments.pod_ended(uid));
+    }
+
+    /// A sandbox has ended, or is about to. Its namespace, if it is still there, is held for DEL.
+    pub fn sandbox_ended(&self, container_id: &str, netns: Option<OwnedFd>) {
+        self.change(|inner| {
+            if let Some(netns) = netns.filter(|_| inner.attachments.has_container(container_id)) {
+                let until = Instant::now() + inner.hold;
+                inner
+                    .held
+                    .insert(container_id.to_owned(), (Arc::new(netns), until));
+            }
+            inner.attachments.sandbox_ended(container_id);
+        });
+    }
+
+    /// All pods of the node are known: others have ended.
+    pub fn synced(&self, known: &BTreeSet<String>) {
+        self.change(|inner| inner.attachments.synced(known));
+    }
+
+    /// Tries a pod at once, whatever its backoff is.
+    pub fn retry(&self, uid: &str) {
+        self.change(|inner| inner.attachments.retry(uid));
+    }
+
+    /// The links of a sandbox have changed: CHECK runs.
+    pub fn links_changed(&self, container_id: &str) {
+        let now = Instant::now();
+        self.change(|inner| inner.attachments.links_changed(container_id, now));
+    }
+
+    /// Detaches everything, for an uninstallation.
+    pub fn drain(&self) {
+        self.change(|inner| inner.attachments.drain());
+    }
+
+    /// Whether nothing is stored.
+    pub fn is_empty(&self) -> bool {
+        self.shared.lock().attachments.is_empty()
+    }
+
+    pub fn outcome(&self, uid: &str) -> PodOutcome {
+        self.shared.lock().attachments.outcome(uid)
+    }
+
+    pub fn counts(&self) -> Counts {
+        self.shared.lock().attachments.counts()
+    }
+
+    /// Valid attachments of a network for GC, as far as this store knows.
+    pub fn attachments_of(&self, network: &str) -> BTreeSet<Slot> {
+        self.shared.lock().attachments.attachments_of(network)
+    }
+
+    /// What is stored, for reports and repairs of the daemon.
+    pub fn entries(&self) -> Vec<Entry> {
+        self.shared.lock().attachments.entries().cloned().collect()
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Inner)) {
+        change(&mut self.shared.lock());
+        self.shared.changed.notify_all();
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.change(|inner| inner.is_stopping = true);
+    }
+}
+
+impl Shared {
+    /// The state is changed by pure code alone; a panic elsewhere does not spoil it.
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    /// Closes namespaces that were held long enough, or are no longer needed. Returns when to look again.
+    fn release(&mut self, now: Instant) -> Option<Instant> {
+        let attachments = &self.attachments;
+        self.held.retain(|container_id, (_, until)| {
+            *until > now && attachments.has_container(container_id)
+        });
+        self.held.values().map(|(_, until)| *until).min()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;
