@@ -1,5 +1,7 @@
 //! Events of the sources: enqueues the pods they concern for the next pass.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use kube::core::SelectorExt as _;
 use store::{Trigger, kinds::ObjectKind};
 
@@ -8,8 +10,13 @@ use super::{NodeReconciler, acd::AddressProbes, desired, reporter::ReportJob};
 impl NodeReconciler {
     /// Handles all pending events.
     pub(super) fn handle_events(&mut self) {
+        // By namespace: many PodConfigs that change at once visit each pod once.
+        let mut podconfigs = BTreeMap::<String, BTreeSet<String>>::new();
         while let Ok(trigger) = self.events.triggers.try_recv() {
             match trigger {
+                Trigger::Object(ObjectKind::PodConfig, (namespace, name)) => {
+                    podconfigs.entry(namespace).or_default().insert(name);
+                }
                 Trigger::Object(kind, (namespace, name)) => {
                     self.object_changed(kind, namespace, name);
                 }
@@ -46,18 +53,26 @@ impl NodeReconciler {
                 }
             }
         }
+        for (namespace, names) in podconfigs {
+            self.podconfigs_changed(namespace, names);
+        }
+    }
+
+    fn podconfigs_changed(&mut self, namespace: String, names: BTreeSet<String>) {
+        self.enqueue_selected(&namespace, &names);
+        self.enqueue_orphans();
+        self.unrecorded.mark_stale(&namespace);
+        self.objects.count_again(&namespace);
+        for name in names {
+            let namespace = namespace.clone();
+            self.reports.defer(ReportJob::PodConfig { namespace, name });
+        }
     }
 
     /// Enqueues what depends on an object: the place where the reconciler of a kind registers.
     fn object_changed(&mut self, kind: ObjectKind, namespace: String, name: String) {
         match kind {
-            ObjectKind::PodConfig => {
-                self.enqueue_selected(&namespace, &name);
-                self.enqueue_orphans();
-                self.unrecorded.mark_stale(&namespace);
-                self.objects.count_again(&namespace);
-                self.reports.defer(ReportJob::PodConfig { namespace, name });
-            }
+            ObjectKind::PodConfig => self.podconfigs_changed(namespace, [name].into()),
             ObjectKind::Pod => {
                 self.schedule
                     .enqueue(self.objects.pods.uids_of(&namespace, &name));
@@ -87,23 +102,23 @@ impl NodeReconciler {
         self.schedule.enqueue(self.objects.pods.uids_in(namespace));
     }
 
-    /// Enqueues the pods that a PodConfig selects, and those it requested links for before.
-    pub(super) fn enqueue_selected(&mut self, namespace: &str, name: &str) {
-        let config = self.objects.stores.podconfig(namespace, name);
-        let selector = config
-            .as_ref()
-            .and_then(|config| policy::selector(&config.spec.pod_selector).ok());
+    /// Enqueues the pods that one of these PodConfigs selects, and those it requested links for
+    /// before.
+    fn enqueue_selected(&mut self, namespace: &str, names: &BTreeSet<String>) {
+        let stores = &self.objects.stores;
+        let configs = names
+            .iter()
+            .filter_map(|name| stores.podconfig(namespace, name));
+        let selectors = configs.filter_map(|c| policy::selector(&c.spec.pod_selector).ok());
+        let selectors: Vec<_> = selectors.collect();
         for uid in self.objects.pods.uids_in(namespace) {
-            let is_configured = self
-                .schedule
-                .applied(&uid)
-                .is_none_or(|applied| applied.configs.contains(name));
-            let labels = || self.objects.pods.labels(&uid, &self.objects.stores);
-            if is_configured
-                || selector
-                    .as_ref()
-                    .is_some_and(|selector| selector.matches(&labels()))
-            {
+            let applied = self.schedule.applied(&uid);
+            let is_configured = applied.is_none_or(|applied| !applied.configs.is_disjoint(names));
+            let is_selected = || {
+                let labels = self.objects.pods.labels(&uid, stores);
+                selectors.iter().any(|selector| selector.matches(&labels))
+            };
+            if is_configured || is_selected() {
                 self.schedule.enqueue([uid]);
             }
         }
@@ -115,8 +130,8 @@ impl NodeReconciler {
             let own = config.metadata.namespace.as_deref().unwrap_or_default();
             let mut links = config.spec.links.iter();
             if links.any(|link| desired::refers_to(link, own, (namespace, name))) {
-                let podconfig = config.metadata.name.as_deref().unwrap_or_default();
-                self.enqueue_selected(own, podconfig);
+                let podconfig = config.metadata.name.clone().unwrap_or_default();
+                self.enqueue_selected(own, &[podconfig].into());
             }
         }
     }

@@ -3,7 +3,7 @@
 
 use std::{
     cell::OnceCell,
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -11,6 +11,7 @@ use crds::{PodConfig, PodConfigPolicy};
 use store::{Stores, scope::precedence::Earlier};
 
 use super::{
+    outcome::LocalPod,
     pod_quota::PodQuota,
     pods::{Pods, RecordedPod},
 };
@@ -28,9 +29,54 @@ pub struct Objects {
 /// The objects at the start of a pass, read once for all of its pods.
 pub struct ObjectSnapshot {
     pub policies: Vec<Arc<PodConfigPolicy>>,
-    pub configs: HashMap<String, Vec<Arc<PodConfig>>>,
+    configs: HashMap<String, NamespaceConfigs>,
     /// The uids of all pods in the source; `None`: one of them has no uid.
     pub uids: OnceCell<Option<HashSet<String>>>,
+}
+
+/// The PodConfigs of a namespace, by a label that they require: with a PodConfig for each pod, none
+/// is matched with all the others.
+#[derive(Default)]
+pub struct NamespaceConfigs {
+    /// By key, then by value: those that only require labels.
+    requiring: HashMap<String, HashMap<String, Vec<Arc<PodConfig>>>>,
+    others: Vec<Arc<PodConfig>>,
+}
+
+impl NamespaceConfigs {
+    pub fn new(configs: Vec<Arc<PodConfig>>) -> Self {
+        let mut found = Self::default();
+        for config in configs {
+            let selector = &config.spec.pod_selector;
+            let has_expressions = selector.match_expressions.iter().any(|all| !all.is_empty());
+            let labels = selector.match_labels.as_ref().filter(|_| !has_expressions);
+            match labels.and_then(BTreeMap::first_key_value) {
+                Some((key, value)) => {
+                    let of_key = found.requiring.entry(key.clone()).or_default();
+                    of_key.entry(value.clone()).or_default().push(config);
+                }
+                None => found.others.push(config),
+            }
+        }
+        found
+    }
+
+    /// Those that may select a pod with these labels.
+    pub fn of(&self, labels: &BTreeMap<String, String>) -> Vec<Arc<PodConfig>> {
+        let requiring = labels
+            .iter()
+            .filter_map(|(key, value)| self.requiring.get(key)?.get(value));
+        requiring.flatten().chain(&self.others).cloned().collect()
+    }
+}
+
+impl ObjectSnapshot {
+    /// The PodConfigs that may select this pod.
+    pub fn configs_for(&mut self, pod: &LocalPod, stores: &Stores) -> Vec<Arc<PodConfig>> {
+        let configs = self.configs.entry(pod.namespace.clone());
+        let read = || NamespaceConfigs::new(stores.podconfigs_of(&pod.namespace));
+        configs.or_insert_with(read).of(&pod.labels)
+    }
 }
 
 impl Objects {
@@ -97,3 +143,7 @@ impl Objects {
         self.earlier.server_of(namespace)
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

@@ -68,14 +68,11 @@ impl NodeReconciler {
 impl Objects {
     /// The links that a pod should have.
     fn evaluate(&self, pod: &LocalPod, snapshot: &mut ObjectSnapshot) -> Desired {
-        let configs = snapshot
-            .configs
-            .entry(pod.namespace.clone())
-            .or_insert_with(|| self.stores.podconfigs_of(&pod.namespace));
+        let configs = snapshot.configs_for(pod, &self.stores);
         let desired = desired::desired(
             pod,
             self.place(&pod.namespace, &pod.uid),
-            configs,
+            &configs,
             &snapshot.policies,
             &self.installation,
         );

@@ -130,14 +130,11 @@ impl NodeReconciler {
         snapshot: &mut ObjectSnapshot,
     ) {
         let namespace = &missing.pod.namespace;
-        let configs = snapshot
-            .configs
-            .entry(namespace.clone())
-            .or_insert_with(|| self.objects.stores.podconfigs_of(namespace));
+        let configs = snapshot.configs_for(&missing.pod, &self.objects.stores);
         let desired = desired::desired(
             &missing.pod,
             0,
-            configs,
+            &configs,
             &snapshot.policies,
             &self.machine.installation,
         );
