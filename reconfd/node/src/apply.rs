@@ -168,20 +168,20 @@ impl Machine {
         let place = veth.host_end.place();
         let watched = self.host_netns(place);
         let is_port_of_node = mac == PORT_OF_NODE && place == HostNetns::Node;
-        is_port_of_node
-            || bridge.is_some()
-                && watched.links.values().any(|info| {
-                    let is_ours = info.is_kind(VETH) && is_host_end_name(&info.name);
-                    match info.master == bridge {
-                        true if is_ours => {
-                            info.name != want.host_name
-                                && self.pinned.contains(&(place, info.index, mac))
-                        }
-                        // The bridge's own address or an uplink's: with it a pod would receive the node's
-                        // traffic.
-                        on_it => (on_it || Some(info.index) == bridge) && info.mac == Some(mac),
-                    }
-                })
+        let is_on_it = |info: &LinkInfo| info.master == bridge;
+        let is_ours = |info: &LinkInfo| info.is_kind(VETH) && is_host_end_name(&info.name);
+        let is_pinned = || {
+            let pins = self.pinned.iter();
+            let of_mac = pins.filter(|(at, _, pinned)| (*at, *pinned) == (place, mac));
+            let mut ports = of_mac.filter_map(|(_, port, _)| watched.links.get(port));
+            ports.any(|info| is_on_it(info) && is_ours(info) && info.name != want.host_name)
+        };
+        // The bridge's own address or an uplink's: with it a pod would receive the node's traffic.
+        let is_foreign = || {
+            let mut of_mac = watched.links.values().filter(|info| info.mac == Some(mac));
+            of_mac.any(|info| Some(info.index) == bridge || is_on_it(info) && !is_ours(info))
+        };
+        is_port_of_node || bridge.is_some() && (is_pinned() || is_foreign())
     }
 
     /// Adds a created link to the cache before its event arrives.

@@ -94,7 +94,7 @@ pub struct Machine {
     /// The owners of host ends.
     ownership: Ownership,
     /// Pinned entries of the forwarding tables: port and MAC address.
-    pinned: HashSet<(HostNetns, u32, [u8; 6])>,
+    pinned: BTreeSet<(HostNetns, u32, [u8; 6])>,
     /// Our addresses and routes on host ends in the node's namespace; `None`: to be read.
     host_end_l3: Option<HostEndL3>,
     /// Host ends whose addresses or routes were found missing at the last read.
@@ -160,7 +160,7 @@ impl Machine {
                 .into(),
             bridges: HashMap::new(),
             ownership: Ownership::default(),
-            pinned: HashSet::new(),
+            pinned: BTreeSet::new(),
             host_end_l3: None,
             losers: Vec::new(),
             expected_filters: HashSet::new(),
@@ -274,8 +274,9 @@ impl Machine {
             (None, None) => (),
         }
         if let (Some(info), None) = (before, now) {
-            self.pinned
-                .retain(|(at, index, _)| (*at, *index) != (place, info.index));
+            for mac in self.pins_on(place, info.index) {
+                self.pinned.remove(&(place, info.index, mac));
+            }
             self.expected_filters.remove(&(place, info.index));
         }
         match place {
@@ -324,7 +325,7 @@ impl Machine {
         for (place, info) in infos {
             self.update_cache(place, None, Some(&info));
         }
-        let pins = |place, ns: &mut WatchedNetns| -> Result<HashSet<_>, Error> {
+        let pins = |place, ns: &mut WatchedNetns| -> Result<BTreeSet<_>, Error> {
             Ok(read_pins(ns)?
                 .into_iter()
                 .map(|(index, mac)| (place, index, mac))

@@ -143,9 +143,9 @@ impl Machine {
         Ok((present, stale))
     }
 
-    fn pins_on(&self, place: HostNetns, port: u32) -> BTreeSet<[u8; 6]> {
-        let pins = self.pinned.iter();
-        let pins = pins.filter(|(at, index, _)| (*at, *index) == (place, port));
+    pub(super) fn pins_on(&self, place: HostNetns, port: u32) -> BTreeSet<[u8; 6]> {
+        let of_port = (place, port, [0; 6])..=(place, port, [0xff; 6]);
+        let pins = self.pinned.range(of_port);
         pins.map(|(.., mac)| *mac).collect()
     }
 

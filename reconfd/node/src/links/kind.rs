@@ -50,7 +50,7 @@ impl HostEnd {
 }
 
 /// The namespace of a host end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum HostNetns {
     Switch,
     Node,
