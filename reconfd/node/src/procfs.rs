@@ -4,7 +4,7 @@
 use std::{
     fs::File,
     io::{self, Read, Write},
-    os::fd::OwnedFd,
+    os::{fd::OwnedFd, unix::fs::FileExt},
 };
 
 use rustix::{
@@ -12,6 +12,9 @@ use rustix::{
     mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen},
 };
 use sandbox_record::netns::retry;
+
+/// Bytes of a number.
+const LONGEST_VALUE: usize = 32;
 
 pub struct Procfs(OwnedFd);
 
@@ -104,23 +107,41 @@ impl LinkSettings {
             .map_err(|e| with_context("write", name, &e))
     }
 
-    /// Sets `<link>/<setting>`; returns the previous value if it differed.
-    pub fn replace(&self, name: &str, value: &str) -> io::Result<Option<String>> {
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        let file = match open_at(&self.0, name, flags) {
+    /// Sets `<link>/<setting>`, if it differs, until the result is restored.
+    pub fn replace(&self, name: &str, value: &str) -> io::Result<Option<Replaced>> {
+        let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let file: File = match open_at(&self.0, name, flags) {
             Err(rustix::io::Errno::NOENT) => return Ok(None),
-            file => file.map_err(|errno| with_context("open", name, &errno.into()))?,
+            file => file
+                .map_err(|errno| with_context("open", name, &errno.into()))?
+                .into(),
         };
-        let mut before = String::new();
-        File::from(file)
-            .read_to_string(&mut before)
-            .map_err(|e| with_context("read", name, &e))?;
-        let before = before.trim();
-        if before == value {
+        let mut before = [0; LONGEST_VALUE];
+        let read = file.read_at(&mut before, 0);
+        let length = read.map_err(|e| with_context("read", name, &e))?;
+        let before = before[..length].trim_ascii().to_owned();
+        if before == value.as_bytes() {
             return Ok(None);
         }
-        self.set(name, value)?;
-        Ok(Some(before.to_owned()))
+        file.write_all_at(value.as_bytes(), 0)
+            .map_err(|e| with_context("write", name, &e))?;
+        Ok(Some(Replaced { file, before }))
+    }
+}
+
+/// A setting with another value for a moment.
+pub struct Replaced {
+    file: File,
+    before: Vec<u8>,
+}
+
+impl Replaced {
+    /// Sets the previous value, unless the link is gone or has another name.
+    pub fn restore(self) -> io::Result<()> {
+        match self.file.write_all_at(&self.before, 0) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            result => result,
+        }
     }
 }
 

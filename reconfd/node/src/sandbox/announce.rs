@@ -14,7 +14,7 @@ use crate::{
     ip_dump::no_such_family,
     links::neighbour,
     netlink::{Error, Request, Socket},
-    procfs::LinkSettings,
+    procfs::{LinkSettings, Replaced},
     watched_netns::read_link,
 };
 
@@ -122,35 +122,23 @@ impl Sandbox {
     }
 }
 
-/// A temporarily changed setting.
-struct Changed<'s> {
-    settings: &'s LinkSettings,
-    name: String,
-    before: String,
-}
+/// A temporarily changed setting, with its name.
+struct Changed(String, Replaced);
 
-impl Changed<'_> {
+impl Changed {
     fn restore(self) -> Result<(), Error> {
-        let Self {
-            settings,
-            name,
-            before,
-        } = self;
-        let undone = settings.set(&name, &before);
-        undone.map_err(|error| Error::io(format!("set {name} back"), &error))
+        let Self(name, replaced) = self;
+        let restored = replaced.restore();
+        restored.map_err(|error| Error::io(format!("set {name} back"), &error))
     }
 }
 
-fn notify(settings: Option<&LinkSettings>, name: String) -> Result<Option<Changed<'_>>, Error> {
+fn notify(settings: Option<&LinkSettings>, name: String) -> Result<Option<Changed>, Error> {
     let Some(settings) = settings else {
         return Ok(None);
     };
-    let before = settings
+    let replaced = settings
         .replace(&name, "1")
         .map_err(|error| Error::io(format!("set {name}"), &error))?;
-    Ok(before.map(|before| Changed {
-        settings,
-        name,
-        before,
-    }))
+    Ok(replaced.map(|replaced| Changed(name, replaced)))
 }
