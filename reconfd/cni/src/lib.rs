@@ -11,6 +11,8 @@ pub mod judge;
 pub mod names;
 /// The configuration of a network.
 pub mod netconf;
+/// What a pod's annotation says of its networks.
+pub mod network_status;
 /// Errors of plugins.
 pub mod plugin_error;
 /// The types of plugins in a configuration.
@@ -19,6 +21,8 @@ pub mod plugin_types;
 pub mod request;
 /// Results of plugins.
 pub mod result;
+/// Which networks a pod's annotation asks for.
+pub mod selection;
 /// Versions of the specification.
 pub mod version;
 
