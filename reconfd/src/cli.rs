@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 
 use args::Logging;
+use attachments::command::AttachmentsConfig;
 use clap::{Command, CommandFactory as _, FromArgMatches as _, Subcommand};
 use controller::config::ControllerConfig;
 use keep::KeepConfig;
@@ -20,6 +21,8 @@ pub enum Cli {
 
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
 pub enum Program {
+    /// Prints what CNI plugins attached on this node at runtime, or forgets an attachment that could not be undone
+    Attachments(Box<AttachmentsConfig>),
     /// The cluster controller: status, allowances, peers; one per cluster
     Controller(Box<ControllerConfig>),
     /// Keeps the switch pinned and the plugin in the chain, for a daemon that may not mount
@@ -56,6 +59,7 @@ impl Cli {
     pub fn logging(&self) -> &Logging {
         match self {
             Self::Daemon(config) => &config.logging,
+            Self::Other(Program::Attachments(config)) => &config.logging,
             Self::Other(Program::Controller(config)) => &config.logging,
             Self::Other(Program::Keep(config)) => &config.logging,
             Self::Other(Program::Networks(config)) => &config.logging,

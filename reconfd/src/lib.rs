@@ -22,6 +22,7 @@ use self::cli::{Cli, Program};
 pub fn run(cli: &Cli) -> anyhow::Result<()> {
     match cli {
         Cli::Daemon(config) => daemon::run(config),
+        Cli::Other(Program::Attachments(config)) => attachments::command::run(config),
         Cli::Other(Program::Controller(config)) => controller::run(config),
         Cli::Other(Program::Keep(config)) => keep::run(config),
         Cli::Other(Program::Networks(config)) => networks::run(config),

@@ -1,6 +1,8 @@
 //! What CNI plugins attached to pods, and what is to be attached: the store on disk is the truth, a pure state machine
 //! decides, and an engine with threads of its own carries it out. Knows no Kubernetes, and runs no plugin itself.
 
+/// `reconfd attachments`.
+pub mod command;
 /// Threads that carry out operations.
 pub mod engine;
 /// Pure: one attachment as it is stored.
