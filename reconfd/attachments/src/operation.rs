@@ -16,7 +16,7 @@ use serde_json::Value;
 use cni::FrozenChain;
 
 use crate::{
-    entry::{Entry, Phase, Requester, Why},
+    entry::{Entry, Phase, Why},
     ports::{AddOutcome, CheckOutcome, DelOutcome, Ready, Remains, Verdict},
     status::{Change, Event, Failure, FailureReason},
 };
@@ -86,7 +86,7 @@ pub enum EndResult {
     /// Attached. STATUS may say that it is limited.
     Attached(Option<Failure>),
     Detached,
-    /// The requester was stored.
+    /// Requester and place were stored.
     Adopted,
     /// Moved to `lost`.
     Lost,
@@ -196,10 +196,10 @@ impl Operation {
         Self::new(Goal::Check, Step::Open, Some(stored), entry, terms)
     }
 
-    /// Stores another requester of the same attachment.
-    pub fn adopt(stored: Entry, requester: Requester, terms: Terms) -> Self {
+    /// Stores who requests the same attachment now, and its place among others.
+    pub fn adopt(stored: Entry, next: Entry, terms: Terms) -> Self {
         let mut entry = stored.clone();
-        entry.requester = requester;
+        (entry.requester, entry.after, entry.order) = (next.requester, next.after, next.order);
         Self::new(Goal::Adopt, Step::SaveAttached, Some(stored), entry, terms)
     }
 
@@ -286,7 +286,7 @@ impl Operation {
     }
 
     fn preflight(mut self, ready: Result<Ready, Failure>) -> Progress {
-        let Ready { chain, limited } = match ready {
+        let Ready { digests, limited } = match ready {
             Ok(ready) => ready,
             Err(failure) => {
                 // What is attached stays as it is.
@@ -295,7 +295,7 @@ impl Operation {
             }
         };
         let next = self.next.as_mut().unwrap_or(&mut self.entry);
-        next.chain = *chain;
+        next.chain.digests = digests;
         self.limited = limited;
         self.to(Step::Open)
     }

@@ -1,7 +1,11 @@
 //! What the engine calls: the runner, which executes chains, and the host, which knows pods, policies and the kernel.
 //! Both are the daemon's. Calls come from threads of the engine and may block, within the limits of each chain.
 
-use std::{collections::BTreeSet, os::fd::OwnedFd, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    os::fd::OwnedFd,
+    sync::Arc,
+};
 
 use serde_json::Value;
 
@@ -20,7 +24,7 @@ pub type NetnsFd = Option<Arc<OwnedFd>>;
 /// Chains of one container never run at the same time, whoever asked for them: when the daemon ends during a chain,
 /// the runner ends that chain before it begins another one of the container.
 pub trait Runner: Send + Sync {
-    /// Binaries, VERSION, STATUS. Returns the chain that is frozen: with the digests that were found.
+    /// Binaries, VERSION, STATUS.
     fn preflight(&self, chain: &FrozenChain) -> Result<Ready, Failure>;
     /// ADD forward. A failed chain is not deleted here: the engine does it.
     fn add(&self, entry: &Entry, netns: NetnsFd) -> AddOutcome;
@@ -49,7 +53,8 @@ pub trait Host: Send + Sync {
 /// A chain that can run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ready {
-    pub chain: Box<FrozenChain>,
+    /// Of the binaries, by type: frozen with the chain.
+    pub digests: BTreeMap<String, String>,
     /// STATUS says 51: what is attached may be limited.
     pub limited: Option<Failure>,
 }

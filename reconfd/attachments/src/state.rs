@@ -88,19 +88,23 @@ impl Attachments {
             unreadable,
             lost: 0,
         };
-        for entry in entries {
-            attachments.restore(entry, now);
+        let spread = attachments.limits.check_every
+            / u32::try_from(entries.len().max(1)).unwrap_or(u32::MAX);
+        for (place, entry) in (0..).zip(entries) {
+            // All at once, they would keep new pods waiting.
+            let check_due = now + attachments.limits.baseline_after + spread * place;
+            attachments.restore(entry, check_due);
         }
         attachments
     }
 
-    fn restore(&mut self, entry: Entry, now: Instant) {
+    fn restore(&mut self, entry: Entry, check_due: Instant) {
         let PodRef { uid, namespace, .. } = entry.pod.clone();
         let slot = entry.slot();
         self.containers
             .insert(slot.container_id.clone(), uid.clone());
         let state = SlotState {
-            check_due: Some(now + self.limits.baseline_after),
+            check_due: Some(check_due),
             stored: Some(Box::new(entry)),
             ..SlotState::default()
         };
@@ -179,7 +183,7 @@ impl Attachments {
             Action::Change(why) => Operation::change(stored()?, why, next()?, terms),
             Action::Attach => Operation::attach(next()?, terms),
             Action::Judge => Operation::judge(stored()?, terms),
-            Action::Adopt => Operation::adopt(stored()?, wanted?.requester.clone(), terms),
+            Action::Adopt => Operation::adopt(stored()?, next()?, terms),
             Action::Check => Operation::check(stored()?, terms),
         })
     }

@@ -129,7 +129,7 @@ fn action(pod: &Pod, slot: &Slot, state: &SlotState, node: Node<'_>) -> Option<A
     if state.needs_repair {
         return Some(Action::Change(Why::Drifted));
     }
-    if wanted.requester != stored.requester {
+    if wanted.requester != stored.requester || wanted.after != stored.after {
         return Some(Action::Adopt);
     }
     let has_check = wanted.check != CheckMode::Never

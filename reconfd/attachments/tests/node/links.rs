@@ -276,6 +276,58 @@ fn another_requester_of_the_same_attachment_is_stored_and_nothing_runs() {
 }
 
 #[test]
+fn the_digests_that_were_found_are_frozen_with_the_chain() {
+    let (mut model, mut state, pod) = started();
+    model.digests = [("macvlan".into(), "sha256:1".into())].into();
+    state.request(pod.request(vec![pod.link("net1", "a", &[])]));
+    model.settle(&mut state, MINUTE).unwrap();
+    assert_eq!(
+        model.disk.values().next().unwrap().chain.digests,
+        model.digests
+    );
+    model.digests.clear();
+    state.request(pod.request(vec![]));
+    // The model compares the chain of each effect with that of its DEL.
+    model.settle(&mut state, MINUTE).unwrap();
+    model.attached(&[]);
+}
+
+#[test]
+fn a_link_that_is_made_on_another_one_now_is_deleted_before_it() {
+    let (mut model, mut state, pod) = started();
+    let links = |after: &[&str]| {
+        let (first, second) = (pod.link("net1", "a", &[]), pod.link("vlan", "v", after));
+        pod.request(vec![second, first])
+    };
+    state.request(links(&[]));
+    model.settle(&mut state, MINUTE).unwrap();
+    state.request(links(&["net1"]));
+    model.settle(&mut state, MINUTE).unwrap();
+    assert_eq!(chains_run(&model).len(), 2, "nothing runs for it");
+    state.pod_ended("u1");
+    model.settle(&mut state, MINUTE).unwrap();
+    let last = chains_run(&model)[2..].join(" ");
+    assert!(last.starts_with("DEL v-c1-vlan"), "{last}");
+}
+
+#[test]
+fn checks_after_a_restart_are_spread_over_their_interval() {
+    let (mut model, mut state, pod) = started();
+    let links =
+        (0..10).map(|number| pod.checked(&format!("net{number}"), "a", &[], CheckMode::Report));
+    let request = pod.request(links.collect());
+    state.request(request.clone());
+    model.settle(&mut state, MINUTE).unwrap();
+    model.log.clear();
+    let mut state = model.start();
+    state.request(request);
+    model.settle(&mut state, MINUTE).unwrap();
+    assert_eq!(model.count("CHECK"), 2);
+    model.settle(&mut state, 4 * MINUTE).unwrap();
+    assert_eq!(model.count("CHECK"), 10);
+}
+
+#[test]
 fn the_first_check_is_the_baseline_of_later_ones() {
     let (mut model, mut state, pod) = started();
     model.faults.check = [2].into();

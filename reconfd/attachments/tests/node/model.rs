@@ -65,6 +65,8 @@ pub struct Model {
     pub boot_id: String,
     pub events: Vec<Event>,
     pub log: Vec<String>,
+    /// What the preflight finds.
+    pub digests: BTreeMap<String, String>,
     /// Of the newest DEL.
     pub del_had_result: bool,
     /// Of the opened namespace.
@@ -86,6 +88,7 @@ impl Model {
             boot_id: BOOT.into(),
             events: Vec::new(),
             log: Vec::new(),
+            digests: BTreeMap::new(),
             del_had_result: false,
             is_open: false,
         }
@@ -197,7 +200,7 @@ impl Model {
     fn perform(&mut self, request: Request) -> Result<Response, Crash> {
         self.step()?;
         let response = match request {
-            Request::Preflight(chain) => self.preflight(*chain),
+            Request::Preflight(_) => self.preflight(),
             Request::Open(entry) => {
                 self.is_open = self.alive.contains(&entry.chain.container_id);
                 Response::Opened(match self.is_open {
@@ -226,11 +229,11 @@ impl Model {
         Ok(response)
     }
 
-    fn preflight(&mut self, chain: FrozenChain) -> Response {
+    fn preflight(&mut self) -> Response {
         Response::Preflight(match take(&mut self.faults.unavailable) {
             true => Err(Failure::new(FailureReason::PluginNotAvailable, "50")),
             false => Ok(Ready {
-                chain: Box::new(chain),
+                digests: self.digests.clone(),
                 limited: None,
             }),
         })

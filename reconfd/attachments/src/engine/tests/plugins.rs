@@ -84,7 +84,7 @@ impl Plugins {
 impl Runner for Plugins {
     fn preflight(&self, chain: &FrozenChain) -> Result<Ready, Failure> {
         Ok(Ready {
-            chain: Box::new(chain.clone()),
+            digests: chain.digests.clone(),
             limited: None,
         })
     }
