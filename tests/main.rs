@@ -11,6 +11,8 @@ mod announce;
 mod backfill;
 /// Links change without going down.
 mod change;
+/// Plugins read what was judged.
+mod cni_reader;
 /// Wishes that meet something: a missing bridge, a taken name, another wish.
 mod conflicts;
 /// A disk that is full or takes no writes.

@@ -42,6 +42,15 @@ pub fn parse_within(text: &str, most_bytes: usize) -> Result<Value, JsonError> {
         .map_err(|error| JsonError(error.to_string()))
 }
 
+/// The member of an object as Go reads it, whatever the case of its key. There is at most one, because the object was
+/// parsed here.
+pub fn member<'a>(object: &'a Map<String, Value>, key: &str) -> Option<&'a Value> {
+    let found = object
+        .iter()
+        .find(|(written, _)| written.eq_ignore_ascii_case(key));
+    found.map(|(_, value)| value)
+}
+
 /// The beginning of a text, for a message.
 pub(crate) fn shown(text: &str) -> String {
     match text.char_indices().nth(SHOWN) {

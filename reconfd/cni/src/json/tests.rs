@@ -38,6 +38,14 @@ fn attack_9_long_s_and_kelvin_are_refused_even_alone() {
 }
 
 #[test]
+fn attack_9_a_member_is_found_in_any_case() {
+    let value = parse(r#"{"MASTER":"up1","x":{"master":"up0"}}"#).unwrap();
+    let found = |key| member(value.as_object().unwrap(), key);
+    assert_eq!(found("master"), Some(&Value::from("up1")));
+    assert_eq!(found("mode"), None);
+}
+
+#[test]
 fn attack_26_deep_nesting_is_refused() {
     let nested = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
     assert!(parse(&nested(16)).is_ok());
