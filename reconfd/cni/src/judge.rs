@@ -252,6 +252,8 @@ fn is_absent(object: &Map<String, Value>, key: &str) -> bool {
     match object.get(key) {
         None | Some(Value::Null) => true,
         Some(Value::String(text)) => text.is_empty(),
+        Some(Value::Array(items)) => items.is_empty(),
+        Some(Value::Object(members)) => members.is_empty(),
         Some(_) => false,
     }
 }

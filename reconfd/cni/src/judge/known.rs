@@ -60,6 +60,12 @@ pub(super) fn find(plugin_type: &str, role: Role) -> Option<&'static KnownType> 
 }
 
 #[cfg(test)]
+pub(super) fn keys() -> impl Iterator<Item = &'static str> {
+    let keys = KNOWN.iter().flat_map(|known| known.keys);
+    keys.map(|(key, _)| *key)
+}
+
+#[cfg(test)]
 pub(super) fn names() -> impl Iterator<Item = &'static str> {
     KNOWN.iter().map(|known| known.name)
 }

@@ -3,6 +3,8 @@ use serde_json::json;
 use super::*;
 use crate::{Trust, netconf::NetconfError};
 
+mod properties;
+
 /// A rule for a type, with its keys as an object.
 fn rule(plugin_type: &str, keys: Value) -> PluginRule {
     PluginRule {
@@ -116,6 +118,8 @@ fn attack_2_the_bridge_must_be_listed_and_said() {
         json!({"type": "bridge"}),
         json!({"type": "bridge", "bridge": ""}),
         json!({"type": "bridge", "bridge": null}),
+        json!({"type": "bridge", "bridge": []}),
+        json!({"type": "bridge", "bridge": {}}),
     ] {
         let found = by(
             &[rule("bridge", json!({"bridge": ["", "br-team"]}))],
