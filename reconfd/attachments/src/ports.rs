@@ -74,9 +74,10 @@ pub enum AddOutcome {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DelOutcome {
     Deleted,
-    /// With the places of the plugins that failed or did not run.
+    /// With the places of the plugins that failed or did not run. A chain that cannot run, because a binary is gone or
+    /// another one, has failed: such tries have an end.
     Failed(BTreeSet<usize>, Failure),
-    /// No plugin has run.
+    /// No plugin has run, for a reason that is not the chain's: the runner is busy, or not there. It counts as no try.
     NotRun(Failure),
     /// The connection broke: plugins may have run.
     Unknown(Failure),

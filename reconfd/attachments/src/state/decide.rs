@@ -49,20 +49,12 @@ pub(crate) fn next(pod: &Pod, node: Node<'_>) -> Choice {
         if !can_begin(pod, slot, action, node.now) {
             continue;
         }
-        match state.and_then(|state| due(state, action)) {
+        match state.and_then(|state| state.due(action)) {
             Some(at) if at > node.now => wait(at),
             _ => return Choice::Run(slot.clone(), action),
         }
     }
     earliest.map_or(Choice::Idle, Choice::Wait)
-}
-
-/// When an action may begin; none: now.
-fn due(state: &SlotState, action: Action) -> Option<Instant> {
-    match action {
-        Action::Check => state.check_due,
-        _ => state.not_before,
-    }
 }
 
 /// What each slot needs.
@@ -218,7 +210,7 @@ pub(crate) fn missing_parent<'a>(pod: &'a Pod, slot: &Slot) -> Option<&'a str> {
 /// A child whose DEL has failed does not keep its parent.
 fn has_no_children(pod: &Pod, slot: &Slot, now: Instant) -> bool {
     !pod.slots.iter().any(|(other, state)| {
-        let is_waiting = state.not_before.is_some_and(|at| at > now);
+        let is_waiting = state.is_del_waiting && state.not_before.is_some_and(|at| at > now);
         let stored = state.stored.as_ref().filter(|_| !is_waiting);
         other != slot && stored.is_some_and(|stored| parents(other, stored).any(|p| p == *slot))
     })

@@ -6,7 +6,7 @@ use workqueue::Attempts;
 
 use super::{CheckMode, decide::Action};
 use crate::{
-    entry::Entry,
+    entry::{Entry, Phase},
     limits::Limits,
     operation::EndResult,
     status::{Failure, FailureReason},
@@ -19,6 +19,8 @@ pub(crate) struct SlotState {
     pub(crate) attempts: Attempts,
     /// End of the backoff.
     pub(crate) not_before: Option<Instant>,
+    /// Whether it is a DEL that failed. The backoff of anything else keeps no DEL waiting.
+    pub(crate) is_del_waiting: bool,
     /// Of the newest operation.
     pub(crate) failure: Option<Failure>,
     pub(crate) waiting: Option<String>,
@@ -82,10 +84,26 @@ impl SlotState {
             EndResult::Failed(failure) => {
                 let delay = self.attempts.failed(&limits.backoff, now);
                 self.not_before = Some(now + delay);
+                self.is_del_waiting = matches!(action, Action::Delete(_)) || self.is_half_deleted();
                 self.hit_limit = failure.reason == FailureReason::PluginTimeout;
                 self.failure = Some(failure);
                 self.last_failed_del = was_deleting.then_some(now);
             }
+        }
+    }
+
+    /// Whether what is stored leads to DEL.
+    fn is_half_deleted(&self) -> bool {
+        let phase = self.stored.as_ref().map(|stored| &stored.phase);
+        matches!(phase, Some(Phase::Adding | Phase::Deleting(_)))
+    }
+
+    /// When an action may begin; none: now.
+    pub(crate) fn due(&self, action: Action) -> Option<Instant> {
+        match action {
+            Action::Check => self.check_due,
+            Action::Delete(_) => self.not_before.filter(|_| self.is_del_waiting),
+            _ => self.not_before,
         }
     }
 

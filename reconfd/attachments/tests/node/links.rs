@@ -119,6 +119,30 @@ fn a_change_that_cannot_run_leaves_what_is_attached() {
 }
 
 #[test]
+fn a_link_whose_change_cannot_run_is_deleted_at_once_when_it_is_not_requested() {
+    let (mut model, mut state, pod) = started();
+    let links = |network| {
+        vec![
+            pod.link("net1", "p", &[]),
+            pod.link("vlan", network, &["net1"]),
+        ]
+    };
+    state.request(pod.request(links("a")));
+    model.settle(&mut state, MINUTE).unwrap();
+    model.faults.unavailable = 1000;
+    state.request(pod.request(links("b")));
+    model.settle(&mut state, 10 * MINUTE).unwrap();
+    let now = model.now;
+    model.log.clear();
+    // The link is in its backoff of five minutes: neither it nor the link below waits for that.
+    state.request(pod.request(vec![]));
+    model.settle(&mut state, Duration::ZERO).unwrap();
+    assert_eq!(model.now, now);
+    let run = chains_run(&model).join(" ").replace(" {0, 1, 2}", "");
+    assert_eq!(run, "DEL a-c1-vlan DEL p-c1-net1");
+}
+
+#[test]
 fn a_taken_name_is_neither_added_nor_deleted() {
     let (mut model, mut state, pod) = started();
     let stranger = chain("stranger", "c1", "net1");
