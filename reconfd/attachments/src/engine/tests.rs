@@ -7,6 +7,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use nix::{
+    mount::{MsFlags, mount},
+    sched::{CloneFlags, unshare},
+};
 use tempfile::TempDir;
 
 use super::*;
@@ -353,6 +357,65 @@ fn files_that_cannot_be_read_are_returned_and_keep_their_name() {
     assert_eq!(fs::read_to_string(&path).unwrap(), "{");
     fs::remove_file(&path).unwrap();
     assert_eq!(node.event(is_attached).pod.uid, "u2", "without a restart");
+}
+
+/// Mounts a file system of a few pages for the store, in a mount namespace of the calling thread and those it starts.
+fn on_tiny_store(test: impl FnOnce(Node) + Send + 'static) {
+    let in_thread = move || {
+        let dir = tempfile::tempdir().unwrap();
+        let store = dir.path().join("attachments");
+        fs::create_dir(&store).unwrap();
+        unshare(CloneFlags::CLONE_NEWNS).unwrap();
+        let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
+        mount(None::<&str>, "/", None::<&str>, private, None::<&str>).unwrap();
+        let options = Some("size=64k,mode=700");
+        mount(
+            Some("tmpfs"),
+            &store,
+            Some("tmpfs"),
+            MsFlags::empty(),
+            options,
+        )
+        .unwrap();
+        test(Node::on(dir, Limits::default()));
+    };
+    thread::spawn(in_thread).join().unwrap();
+}
+
+#[test]
+fn a_full_disk_begins_nothing_that_it_cannot_undo_and_ends_pods_all_the_same() {
+    on_tiny_store(|node| {
+        for uid in ["u1", "u2"] {
+            node.engine.request(request("a", uid, &["net1"]));
+            node.event(is_attached);
+        }
+        let filler = node.dir.path().join("attachments/filler");
+        let mut full = fs::File::create(&filler).unwrap();
+        assert!(std::io::copy(&mut std::io::repeat(1), &mut full).is_err());
+        node.engine.request(request("a", "u3", &["net1"]));
+        let failed = node.event(|change| matches!(change, Change::AttachFailed(_)));
+        let Change::AttachFailed(failure) = failed.change else {
+            unreachable!();
+        };
+        assert_eq!(failure.reason, FailureReason::StoreFailed);
+        assert!(
+            failure.message.ends_with("No space left on device"),
+            "{failure:?}"
+        );
+        // A living pod keeps its link until its DEL can be announced; an ended one does not.
+        node.engine.request(request("a", "u1", &[]));
+        node.event(|change| matches!(change, Change::DetachFailed(_)));
+        node.engine.pod_ended("u2");
+        assert_eq!(node.event(is_detached).pod.uid, "u2");
+        assert_eq!(node.effects(), ["c-u1 net1 0", "c-u1 net1 1"]);
+        drop(full);
+        fs::remove_file(filler).unwrap();
+        node.engine.retry("u1");
+        node.engine.retry("u3");
+        node.wait_until("it goes on", |node| {
+            node.effects() == ["c-u3 net1 0", "c-u3 net1 1"] && node.engine.counts().attached == 1
+        });
+    });
 }
 
 #[test]

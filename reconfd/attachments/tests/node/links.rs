@@ -433,6 +433,22 @@ fn a_failed_add_reports_its_error_and_comes_back() {
 }
 
 #[test]
+fn an_add_whose_end_is_not_known_is_undone_at_once_and_reported() {
+    let (mut model, mut state, pod) = started();
+    model.faults.broken = 1;
+    state.request(pod.request(vec![pod.link("net1", "a", &[])]));
+    model.settle(&mut state, Duration::ZERO).unwrap();
+    model.attached(&[]);
+    assert!(
+        matches!(model.changes()[..], [Change::AttachFailed(_)]),
+        "{:?}",
+        model.changes()
+    );
+    model.settle(&mut state, MINUTE).unwrap();
+    model.attached(&[chain("a", "c1", "net1")]);
+}
+
+#[test]
 fn gc_knows_the_attachments_of_a_network() {
     let (mut model, mut state, pod) = started();
     state.request(pod.request(vec![pod.link("net1", "a", &[]), pod.link("net2", "b", &[])]));
