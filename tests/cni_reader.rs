@@ -13,6 +13,8 @@ use serde_json::{Map, Value, json};
 use self::random::Written;
 
 mod random;
+/// Results in other versions.
+mod results;
 
 const CONFIGURATIONS: usize = 4000;
 /// Members that a reading and the configuration are compared by.
@@ -34,8 +36,13 @@ const MEMBERS: [(&str, &[&str]); 5] = [
 ];
 const OF_IPAM: [&str; 4] = ["type", "dataDir", "resolvConf", "subnet"];
 
-/// How Go reads each text.
+/// How Go reads each configuration.
 fn readings(test: &str, texts: &[String]) -> Vec<Value> {
+    answers(test, &[], texts)
+}
+
+/// What the program prints for each text.
+fn answers(test: &str, arguments: &[&str], texts: &[String]) -> Vec<Value> {
     let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join(test);
     let built = Command::new("go")
         .args(["build", "-trimpath", "-o"])
@@ -47,6 +54,7 @@ fn readings(test: &str, texts: &[String]) -> Vec<Value> {
         .expect("there is no go: install Go from https://go.dev/dl");
     assert!(built.success());
     let mut child = Command::new(program)
+        .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()

@@ -1,5 +1,6 @@
 // Prints how programs in Go read configurations of CNI plugins: one configuration on each line of standard input, as a
 // text in JSON, and its readings on each line of standard output. The members are those of containernetworking/plugins.
+// With an argument the lines are results, converted into that version by libcni.
 package main
 
 import (
@@ -11,6 +12,7 @@ import (
 
 	"github.com/containernetworking/cni/libcni"
 	"github.com/containernetworking/cni/pkg/types"
+	"github.com/containernetworking/cni/pkg/types/create"
 )
 
 // What libcni and each plugin read.
@@ -141,6 +143,26 @@ func readingsOf(text []byte) readings {
 	return found
 }
 
+// The result in another version, or nil if libcni refuses it.
+func converted(text []byte, version string) interface{} {
+	result, err := create.CreateFromBytes(text)
+	if err != nil {
+		return nil
+	}
+	result, err = result.GetAsVersion(version)
+	if err != nil {
+		return nil
+	}
+	return result
+}
+
+func answer(text []byte) interface{} {
+	if len(os.Args) > 1 {
+		return converted(text, os.Args[1])
+	}
+	return readingsOf(text)
+}
+
 func main() {
 	lines := bufio.NewScanner(os.Stdin)
 	lines.Buffer(nil, 1<<20)
@@ -152,7 +174,7 @@ func main() {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
-		if err := json.NewEncoder(output).Encode(readingsOf([]byte(text))); err != nil {
+		if err := json.NewEncoder(output).Encode(answer([]byte(text))); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}

@@ -154,7 +154,8 @@ pub(super) fn write(result: &CniResult, version: Version) -> Value {
             .map(|ip| IpWire::write(ip, version))
             .collect(),
         routes: result.routes.iter().map(RouteWire::write).collect(),
-        dns: Some(&result.dns).filter(|dns| !is_default(*dns)),
+        // libcni leaves an empty one out from 1.0.0 on.
+        dns: Some(&result.dns).filter(|dns| version < Version::V1_0_0 || !is_default(*dns)),
     };
     serde_json::to_value(rendered).unwrap_or_default()
 }
