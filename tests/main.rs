@@ -61,6 +61,8 @@ mod restart;
 mod routed;
 /// What each field of a rule allows.
 mod rules;
+/// CNI plugins, executed for pods that run.
+mod runner;
 /// What a pod may do to the node from a segment.
 mod segments;
 /// Links whose host end is not where it belongs.

@@ -37,6 +37,8 @@ pub mod ping;
 pub mod ping_stream;
 /// Pods.
 pub mod pod;
+/// The runner of CNI plugins.
+pub mod runner;
 /// A container runtime's CRI socket.
 pub mod runtime;
 /// Waiting.

@@ -8,6 +8,7 @@ use clap::{Command, CommandFactory as _, FromArgMatches as _, Subcommand};
 use controller::config::ControllerConfig;
 use keep::KeepConfig;
 use networks::NetworksConfig;
+use runner::config::RunConfig;
 use uninstall::UninstallConfig;
 
 use crate::config::Config;
@@ -29,6 +30,8 @@ pub enum Program {
     Keep(Box<KeepConfig>),
     /// Prints the networks that no link may overlap, where each was read, and what could not be read
     Networks(Box<NetworksConfig>),
+    /// Executes CNI plugins for running pods, as the daemon asks; the only program that does
+    Run(Box<RunConfig>),
     /// Uninstalls podconfig from this node or from a cluster; may be repeated
     Uninstall(Box<UninstallConfig>),
 }
@@ -63,6 +66,7 @@ impl Cli {
             Self::Other(Program::Controller(config)) => &config.logging,
             Self::Other(Program::Keep(config)) => &config.logging,
             Self::Other(Program::Networks(config)) => &config.logging,
+            Self::Other(Program::Run(config)) => &config.logging,
             Self::Other(Program::Uninstall(config)) => &config.logging,
         }
     }

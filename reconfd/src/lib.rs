@@ -26,6 +26,7 @@ pub fn run(cli: &Cli) -> anyhow::Result<()> {
         Cli::Other(Program::Controller(config)) => controller::run(config),
         Cli::Other(Program::Keep(config)) => keep::run(config),
         Cli::Other(Program::Networks(config)) => networks::run(config),
+        Cli::Other(Program::Run(config)) => Ok(runner::server::run(config)?),
         Cli::Other(Program::Uninstall(config)) => uninstall::run(config, remove_links::remove),
     }
 }

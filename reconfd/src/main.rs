@@ -7,6 +7,13 @@ use reconfd::cli::Cli;
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
+    // A jail enters namespaces of its own, which a process with further threads may not.
+    if std::env::args_os()
+        .nth(1)
+        .is_some_and(|word| word == runner::JAIL)
+    {
+        return runner::enter_jail();
+    }
     let cli = Cli::parse();
     keep_little_memory();
     start_logging(cli.logging());

@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 /// Targets of the program's own crates.
-const OWN_TARGETS: [&str; 13] = [
+const OWN_TARGETS: [&str; 14] = [
     "reconfd",
     "address",
     "cluster",
@@ -18,6 +18,7 @@ const OWN_TARGETS: [&str; 13] = [
     "manifests",
     "networks",
     "node",
+    "runner",
     "telemetry",
     "uninstall",
 ];

@@ -1,0 +1,204 @@
+//! Pure: the order in which the plugins of a chain are executed, and what each gets. The executions themselves are the
+//! caller's.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use cni::{
+    CniResult, Command, FrozenChain, PluginInput, PluginRequest, Version, request::ValidAttachment,
+};
+use serde_json::Value;
+
+use crate::protocol::{Executed, Fault, Operation, Step};
+
+/// Executes one plugin of the chain: the request, the type; what it printed, or why it failed.
+pub type Execute<'a> = dyn FnMut(&PluginRequest, &str) -> Execution + 'a;
+
+/// One execution.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Execution {
+    pub took: Duration,
+    pub printed: Result<Vec<u8>, Fault>,
+}
+
+/// A chain during its execution.
+pub struct Chain<'a> {
+    pub chain: &'a FrozenChain,
+    pub cni_path: &'a str,
+    pub has_netns: bool,
+}
+
+impl Chain<'_> {
+    pub fn run(&self, operation: &Operation, execute: &mut Execute<'_>) -> Executed {
+        match operation {
+            Operation::Preflight => self.status(execute),
+            Operation::Add => self.add(execute),
+            Operation::Del {
+                prev_result,
+                which,
+                all,
+            } => self.del(prev_result.as_ref(), which.as_ref(), *all, execute),
+            Operation::Check { prev_result, which } => {
+                self.check(prev_result, which.as_ref(), execute)
+            }
+            Operation::Gc { valid } => self.gc(valid, execute),
+        }
+    }
+
+    /// All binaries, then STATUS where the version has it.
+    fn status(&self, execute: &mut Execute<'_>) -> Executed {
+        let mut executed = Executed::default();
+        for index in self.all() {
+            executed.steps.push(self.version(index, execute));
+        }
+        if executed.first_fault().is_none() && self.chain.cni_version.has_status() {
+            let status = |index| self.step((index, Command::Status), None, &[], execute).0;
+            executed.steps.extend(self.all().map(status));
+        }
+        executed
+    }
+
+    /// Whether the plugin supports the version of the configuration.
+    fn version(&self, index: usize, execute: &mut Execute<'_>) -> Step {
+        let request = cni::request::version_request(self.cni_path);
+        let plugin_type = &self.chain.plugins[index].plugin_type;
+        let execution = execute(&request, plugin_type);
+        let fault = execution.printed.and_then(|printed| {
+            let wanted = self.chain.cni_version;
+            match Version::supported_by(&printed) {
+                Ok(versions) if versions.contains(&wanted) => Ok(()),
+                Ok(_) => Err(Fault::Result(format!(
+                    "it does not support version {wanted}"
+                ))),
+                Err(error) => Err(Fault::Result(error.to_string())),
+            }
+        });
+        self.report((index, Command::Version), execution.took, fault.err())
+    }
+
+    fn add(&self, execute: &mut Execute<'_>) -> Executed {
+        let (mut executed, mut last) = (Executed::default(), None);
+        for index in self.all() {
+            let (step, printed) = self.step((index, Command::Add), last.as_ref(), &[], execute);
+            executed.steps.push(step);
+            let Some(printed) = printed else {
+                return executed;
+            };
+            match CniResult::parse(&printed, self.chain.cni_version) {
+                Ok(result) => last = Some(result),
+                Err(error) => {
+                    let step = executed.steps.last_mut();
+                    step.into_iter()
+                        .for_each(|step| step.fault = Some(Fault::Result(error.to_string())));
+                    return executed;
+                }
+            }
+        }
+        executed.result = last.map(|result| result.render(self.chain.cni_version));
+        executed
+    }
+
+    fn del(
+        &self,
+        result: Option<&Value>,
+        which: Option<&BTreeSet<usize>>,
+        all: bool,
+        execute: &mut Execute<'_>,
+    ) -> Executed {
+        let (mut executed, result) = (Executed::default(), parsed(result));
+        for index in self.all().rev().filter(|index| is_among(*index, which)) {
+            let (step, _) = self.step((index, Command::Del), result.as_ref(), &[], execute);
+            let failed = step.fault.is_some();
+            executed.steps.push(step);
+            if failed && !all {
+                break;
+            }
+        }
+        executed
+    }
+
+    fn check(
+        &self,
+        result: &Value,
+        which: Option<&BTreeSet<usize>>,
+        execute: &mut Execute<'_>,
+    ) -> Executed {
+        let (mut executed, result) = (Executed::default(), parsed(Some(result)));
+        for index in self.all().filter(|index| is_among(*index, which)) {
+            let (step, _) = self.step((index, Command::Check), result.as_ref(), &[], execute);
+            executed.steps.push(step);
+        }
+        executed
+    }
+
+    fn gc(&self, valid: &[ValidAttachment], execute: &mut Execute<'_>) -> Executed {
+        let mut executed = Executed::default();
+        for index in self.all() {
+            let (step, _) = self.step((index, Command::Gc), None, valid, execute);
+            executed.steps.push(step);
+        }
+        executed
+    }
+
+    fn all(&self) -> std::ops::Range<usize> {
+        0..self.chain.plugins.len()
+    }
+
+    /// Executes one plugin. Returns what it printed if it succeeded.
+    fn step(
+        &self,
+        (index, command): (usize, Command),
+        prev_result: Option<&CniResult>,
+        valid_attachments: &[ValidAttachment],
+        execute: &mut Execute<'_>,
+    ) -> (Step, Option<Vec<u8>>) {
+        let input = PluginInput {
+            prev_result,
+            has_netns: self.has_netns,
+            cni_path: self.cni_path,
+            valid_attachments,
+        };
+        let execution = match self.chain.request(index, command, input) {
+            Ok(request) => execute(&request, &self.chain.plugins[index].plugin_type),
+            Err(error) => Execution {
+                took: Duration::ZERO,
+                printed: Err(Fault::NotRun(error.to_string())),
+            },
+        };
+        let (printed, fault) = match execution.printed {
+            Ok(printed) => (Some(printed), None),
+            Err(fault) => (None, Some(fault)),
+        };
+        (
+            self.report((index, command), execution.took, fault),
+            printed,
+        )
+    }
+
+    fn report(
+        &self,
+        (index, command): (usize, Command),
+        took: Duration,
+        fault: Option<Fault>,
+    ) -> Step {
+        Step {
+            index,
+            plugin_type: self.chain.plugins[index].plugin_type.clone(),
+            command,
+            micros: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+            fault,
+        }
+    }
+}
+
+/// A result that was rendered before; one that cannot be read is left out, and DEL works without it.
+fn parsed(result: Option<&Value>) -> Option<CniResult> {
+    result.and_then(|result| CniResult::from_value(result.clone()).ok())
+}
+
+fn is_among(index: usize, which: Option<&BTreeSet<usize>>) -> bool {
+    which.is_none_or(|which| which.contains(&index))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

@@ -1,0 +1,76 @@
+//! The command line of `reconfd run`.
+
+use std::{path::PathBuf, time::Duration};
+
+use args::Logging;
+use clap::Args;
+
+use crate::jail::{Layout, TimeLimits};
+
+/// What is hidden from plugins: secrets of the node and of its pods, and podconfig's own store.
+const HIDDEN: [&str; 11] = [
+    "/etc/kubernetes",
+    "/home",
+    "/root",
+    "/var/lib/containerd",
+    "/var/lib/containers",
+    "/var/lib/docker",
+    "/var/lib/etcd",
+    "/var/lib/kubelet",
+    "/var/lib/podconfig",
+    "/var/lib/rancher",
+    "/var/log",
+];
+
+/// Executes CNI plugins for running pods
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct RunConfig {
+    /// Unix socket on which the daemon's requests arrive; made anew, for root alone
+    #[arg(long, value_name = "PATH")]
+    pub socket: PathBuf,
+    /// A plugin that may be executed, by the name of its file; may be repeated. Every other one is refused
+    #[arg(long = "plugin", value_name = "TYPE", required = true)]
+    pub plugins: Vec<String>,
+    /// Folder of plugins on the node; may be repeated, the first that has a plugin counts
+    #[arg(
+        long = "plugin-folder",
+        value_name = "PATH",
+        default_value = "/opt/cni/bin"
+    )]
+    pub folders: Vec<PathBuf>,
+    /// Where the node's file system is: /host in a container
+    #[arg(long, value_name = "PATH", default_value = "/")]
+    pub root: PathBuf,
+    /// Socket, file or folder below /run that plugins need beside those of CNI; may be repeated
+    #[arg(long = "share", value_name = "PATH")]
+    pub shared: Vec<PathBuf>,
+    /// Number of chains that run at the same time
+    #[arg(long, value_name = "NUMBER", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub parallel: u16,
+    /// Seconds that one plugin may take
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=600))]
+    pub plugin_timeout: u64,
+    /// Seconds that a chain may take
+    #[arg(long, value_name = "SECONDS", default_value_t = 90, value_parser = clap::value_parser!(u64).range(1..=1800))]
+    pub chain_timeout: u64,
+    #[command(flatten)]
+    pub logging: Logging,
+}
+
+impl RunConfig {
+    pub fn layout(&self) -> Layout {
+        Layout {
+            root: self.root.clone(),
+            writable: vec!["/var/lib/cni".into()],
+            run: self.shared.clone(),
+            hidden: HIDDEN.iter().map(PathBuf::from).collect(),
+        }
+    }
+
+    pub fn limits(&self) -> TimeLimits {
+        TimeLimits {
+            plugin: Duration::from_secs(self.plugin_timeout),
+            chain: Duration::from_secs(self.chain_timeout),
+        }
+    }
+}

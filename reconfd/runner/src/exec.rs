@@ -1,0 +1,247 @@
+//! One execution of a plugin, inside of a jail: bounded in time and output. This process is process 1 of the jail, so
+//! it ends everything else there when a limit is reached.
+
+use std::{
+    io::{self, Read, Write},
+    os::{
+        fd::{AsFd, BorrowedFd},
+        unix::process::ExitStatusExt as _,
+    },
+    path::Path,
+    process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio},
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use cni::{PluginError, PluginRequest, plugin_error::Exit};
+use nix::{
+    errno::Errno,
+    fcntl::{FcntlArg, OFlag, fcntl},
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+
+use crate::{chain::Execution, protocol::Fault};
+
+/// What is kept of the standard output. A result is a few kilobytes; beyond this the plugin is ended.
+pub const MOST_OUTPUT: usize = 256 << 10;
+/// What is kept of the standard error; the rest is read and dropped.
+const MOST_ERRORS: usize = 64 << 10;
+/// A process that the plugin has left may hold its output open: what has been printed is read for so long.
+const AFTER_EXIT: Duration = Duration::from_millis(200);
+const BUSY_TRIES: u32 = 6;
+/// The longest wait between two looks at the process.
+const TICK: Duration = Duration::from_millis(20);
+
+/// Executes the binary until the deadline.
+pub fn execute(binary: &Path, request: &PluginRequest, limit: Duration) -> Execution {
+    let started = Instant::now();
+    let printed = start(binary, request, started + limit)
+        .map_err(|error| Fault::NotRun(format!("{}: {error}", binary.display())))
+        .and_then(|child| Running::new(child, &request.stdin)?.finish(started + limit, limit));
+    Execution {
+        took: started.elapsed(),
+        printed,
+    }
+}
+
+/// A binary that is being written is busy for a moment.
+fn start(binary: &Path, request: &PluginRequest, deadline: Instant) -> io::Result<Child> {
+    let mut command = Command::new(binary);
+    command
+        .env_clear()
+        .envs(request.environment.iter().map(|(key, value)| (key, value)))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    for _ in 0..BUSY_TRIES {
+        match command.spawn() {
+            Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy => {
+                let rest = deadline.saturating_duration_since(Instant::now());
+                sleep(rest.min(Duration::from_secs(1)));
+            }
+            started => return started,
+        }
+    }
+    command.spawn()
+}
+
+/// A plugin that runs, with what it has printed.
+struct Running<'a> {
+    child: Child,
+    stdin: Option<ChildStdin>,
+    to_write: &'a [u8],
+    stdout: Option<ChildStdout>,
+    stderr: Option<ChildStderr>,
+    output: Vec<u8>,
+    errors: Vec<u8>,
+}
+
+impl<'a> Running<'a> {
+    fn new(mut child: Child, to_write: &'a [u8]) -> Result<Self, Fault> {
+        let (stdin, stdout, stderr) =
+            (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let fds = [
+            stdin.as_ref().map(AsFd::as_fd),
+            stdout.as_ref().map(AsFd::as_fd),
+            stderr.as_ref().map(AsFd::as_fd),
+        ];
+        for fd in fds.into_iter().flatten() {
+            set_nonblocking(fd).map_err(|errno| Fault::NotRun(errno.to_string()))?;
+        }
+        Ok(Self {
+            child,
+            stdin,
+            to_write,
+            stdout,
+            stderr,
+            output: Vec::new(),
+            errors: Vec::new(),
+        })
+    }
+
+    fn finish(mut self, deadline: Instant, limit: Duration) -> Result<Vec<u8>, Fault> {
+        let ended = self.run(deadline, limit);
+        if ended.is_err() {
+            end_all_others();
+            // The kernel ends it at once; without this it would stay as a zombie until the jail ends.
+            let _ = self.child.wait();
+        }
+        let status = ended?;
+        match PluginError::of(exit(status), &self.output, &self.errors) {
+            None => Ok(self.output),
+            Some(error) => Err(Fault::Plugin(error)),
+        }
+    }
+
+    fn run(&mut self, deadline: Instant, limit: Duration) -> Result<ExitStatus, Fault> {
+        let broken = |error: io::Error| Fault::NotRun(error.to_string());
+        let mut exited: Option<(ExitStatus, Instant)> = None;
+        loop {
+            self.transfer().map_err(broken)?;
+            if self.output.len() > MOST_OUTPUT {
+                return Err(Fault::TooMuchOutput(MOST_OUTPUT));
+            }
+            let is_drained = self.stdout.is_none() && self.stderr.is_none();
+            match exited {
+                Some((status, until)) if is_drained || Instant::now() >= until => {
+                    return Ok(status);
+                }
+                Some(_) => {}
+                None => {
+                    let status = self.child.try_wait().map_err(broken)?;
+                    exited = status.map(|status| (status, Instant::now() + AFTER_EXIT));
+                }
+            }
+            if exited.is_none() && Instant::now() >= deadline {
+                return Err(Fault::TimedOut(limit.as_secs()));
+            }
+            if exited.is_none() || !is_drained {
+                self.wait(deadline)?;
+            }
+        }
+    }
+
+    /// Waits until something can be transferred, or for a moment: the end of a process wakes nobody here.
+    fn wait(&self, deadline: Instant) -> Result<(), Fault> {
+        let mut fds = Vec::with_capacity(3);
+        fds.extend(
+            self.stdout
+                .iter()
+                .map(|fd| PollFd::new(fd.as_fd(), PollFlags::POLLIN)),
+        );
+        fds.extend(
+            self.stderr
+                .iter()
+                .map(|fd| PollFd::new(fd.as_fd(), PollFlags::POLLIN)),
+        );
+        fds.extend(
+            self.stdin
+                .iter()
+                .map(|fd| PollFd::new(fd.as_fd(), PollFlags::POLLOUT)),
+        );
+        let rest = deadline.saturating_duration_since(Instant::now()).min(TICK);
+        // With the outputs closed only its end is left to wait for.
+        let rest = if fds.is_empty() {
+            rest.min(Duration::from_millis(1))
+        } else {
+            rest
+        };
+        let rest = PollTimeout::try_from(rest).unwrap_or(PollTimeout::ZERO);
+        match poll(&mut fds, rest) {
+            Ok(_) | Err(Errno::EINTR) => Ok(()),
+            Err(errno) => Err(Fault::NotRun(errno.to_string())),
+        }
+    }
+
+    /// Writes and reads what is possible without waiting.
+    fn transfer(&mut self) -> io::Result<()> {
+        if let Some(stdin) = &mut self.stdin {
+            match stdin.write(self.to_write) {
+                Ok(written) => self.to_write = &self.to_write[written..],
+                Err(error) if is_later(&error) => {}
+                // It reads no more, which is its own business.
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => self.to_write = &[],
+                Err(error) => return Err(error),
+            }
+            if self.to_write.is_empty() {
+                self.stdin = None;
+            }
+        }
+        if drain(&mut self.stdout, &mut self.output, MOST_OUTPUT + 1)? {
+            self.stdout = None;
+        }
+        if drain(&mut self.stderr, &mut self.errors, MOST_ERRORS)? {
+            self.stderr = None;
+        }
+        Ok(())
+    }
+}
+
+/// Reads until nothing is there, keeps at most so much, and returns whether the other side has closed. It reads a
+/// bounded amount per call, so that the limits are looked at in between.
+fn drain(from: &mut Option<impl Read>, to: &mut Vec<u8>, most: usize) -> io::Result<bool> {
+    let Some(from) = from else { return Ok(true) };
+    let mut buffer = [0; 16 << 10];
+    for _ in 0..16 {
+        match from.read(&mut buffer) {
+            Ok(0) => return Ok(true),
+            Ok(read) => {
+                let room = most.saturating_sub(to.len());
+                to.extend_from_slice(&buffer[..read.min(room)]);
+            }
+            Err(error) if is_later(&error) => return Ok(false),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(false)
+}
+
+fn is_later(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+    )
+}
+
+fn set_nonblocking(fd: BorrowedFd<'_>) -> nix::Result<()> {
+    let flags = OFlag::from_bits_retain(fcntl(fd, FcntlArg::F_GETFL)?);
+    fcntl(fd, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK)).map(drop)
+}
+
+fn exit(status: ExitStatus) -> Exit {
+    match status.signal() {
+        Some(signal) => Exit::Signal(signal),
+        None => Exit::Status(status.code().unwrap_or(-1)),
+    }
+}
+
+/// Ends every other process of the jail: the plugin and what it has started. Nothing where this is not process 1, for
+/// then it would end the processes of the node.
+fn end_all_others() {
+    if nix::unistd::getpid().as_raw() == 1 {
+        // Fails only if there is no other process.
+        let _ = kill(Pid::from_raw(-1), Signal::SIGKILL);
+    }
+}

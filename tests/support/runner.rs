@@ -1,0 +1,168 @@
+//! The runner of CNI plugins on a throwaway node, and chains for it.
+
+use std::{
+    fs::{self, File},
+    os::{fd::AsFd as _, unix::fs::PermissionsExt as _},
+    path::{Path, PathBuf},
+};
+
+use cni::{FrozenChain, FrozenPlugin};
+use runner::{
+    client::Client,
+    protocol::{Executed, Operation, Refusal, Request, Response},
+};
+use sandbox_record::netns::Netns;
+use serde_json::Value;
+
+use super::{
+    binary,
+    node::TestNode,
+    pod::TestPod,
+    wait::{eventually, seen},
+};
+
+/// Debian's plugins.
+const PLUGINS: &str = "/usr/lib/cni";
+const SOCKET: &str = "/run/podconfig/run.sock";
+
+/// A runner that ends with its node.
+pub struct TestRunner {
+    client: Client,
+    /// Plugins that a test has written, outside of what a jail covers.
+    fakes: tempfile::TempDir,
+}
+
+impl TestNode {
+    /// A runner that may execute these plugins. Reservations are in a file system of the node's own.
+    pub fn runner(&self, plugins: &[&str], flags: &[&str]) -> TestRunner {
+        self.shell(
+            "mkdir -p /var/lib/cni && mount -t tmpfs tmpfs /var/lib/cni && touch /run/xtables.lock",
+        );
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        let fakes = tempfile::tempdir_in(folder).expect("the build has a folder for files");
+        let mut command = self.command(&binary("RECONFD_BIN", "reconfd"));
+        command.args([
+            "run",
+            "--socket",
+            SOCKET,
+            "--plugin-folder",
+            PLUGINS,
+            "--plugin-folder",
+        ]);
+        command.arg(fakes.path());
+        for plugin in plugins {
+            command.args(["--plugin", plugin]);
+        }
+        self.keep(command.args(flags).spawn().expect("reconfd is built"));
+        let socket = self.path(SOCKET);
+        eventually("the runner listens", || seen(socket.exists(), "no socket"));
+        TestRunner {
+            client: Client::new(socket),
+            fakes,
+        }
+    }
+}
+
+impl TestRunner {
+    /// A plugin that is a script. It answers VERSION by itself.
+    pub fn fake(&self, name: &str, script: &str) -> PathBuf {
+        let path = self.fakes.path().join(name);
+        let version = r#"{"cniVersion":"1.1.0","supportedVersions":["0.3.0","0.3.1","0.4.0","1.0.0","1.1.0"]}"#;
+        let text = format!(
+            "#!/bin/sh\n[ \"$CNI_COMMAND\" != VERSION ] || {{ echo '{version}'; exit 0; }}\n{script}\n"
+        );
+        fs::write(&path, text).expect("the folder takes files");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("a mode can be set");
+        path
+    }
+
+    pub fn ask(
+        &self,
+        pod: Option<&TestPod<'_>>,
+        chain: &FrozenChain,
+        operation: Operation,
+    ) -> Result<Executed, Refusal> {
+        let netns = pod.map(|pod| {
+            File::open(pod.node.path(&pod.attachment.netns)).expect("the namespace is there")
+        });
+        self.ask_in(netns.as_ref(), chain, operation)
+    }
+
+    /// ADD in a namespace that is open.
+    pub fn add_in(&self, netns: &File, chain: &FrozenChain) -> Result<Executed, Refusal> {
+        self.ask_in(Some(netns), chain, Operation::Add)
+    }
+
+    fn ask_in(
+        &self,
+        netns: Option<&File>,
+        chain: &FrozenChain,
+        operation: Operation,
+    ) -> Result<Executed, Refusal> {
+        // Of what is no pod's namespace there is none.
+        let copy = netns.map(|file| file.try_clone().expect("a descriptor can be copied"));
+        let netns_of = copy.and_then(|copy| Netns::from_fd(copy.into()).ok());
+        let request = Request {
+            operation,
+            chain: chain.clone(),
+            cookie: netns_of.map(|netns| netns.identity().cookie),
+        };
+        let asked = self.client.ask(&request, netns.map(|file| file.as_fd()));
+        match asked.expect("the runner responds") {
+            Response::Ran(executed) => Ok(executed),
+            Response::Refused(refusal) => Err(refusal),
+        }
+    }
+
+    /// ADD that must succeed; its result.
+    pub fn add(&self, pod: &TestPod<'_>, chain: &FrozenChain) -> Value {
+        let executed = self
+            .ask(Some(pod), chain, Operation::Add)
+            .expect("it is not refused");
+        assert_eq!(executed.first_fault(), None);
+        executed
+            .result
+            .expect("a chain that succeeded has a result")
+    }
+
+    /// DEL of the whole chain.
+    pub fn del(&self, pod: Option<&TestPod<'_>>, chain: &FrozenChain, result: &Value) -> Executed {
+        self.ask(pod, chain, del(result))
+            .expect("it is not refused")
+    }
+
+    /// DEL in a namespace that is open.
+    pub fn del_in(&self, netns: &File, chain: &FrozenChain, result: &Value) -> Executed {
+        let asked = self.ask_in(Some(netns), chain, del(result));
+        asked.expect("it is not refused")
+    }
+}
+
+fn del(result: &Value) -> Operation {
+    Operation::Del {
+        prev_result: Some(result.clone()),
+        which: None,
+        all: false,
+    }
+}
+
+/// A chain of these plugins for an interface `net1` of the pod.
+pub fn chain_of(pod: &TestPod<'_>, version: &str, plugins: &[Value]) -> FrozenChain {
+    let plugins = plugins.iter().map(|plugin| {
+        let object = plugin.as_object().expect("a plugin is an object").clone();
+        FrozenPlugin::of(object).expect("its types are names")
+    });
+    FrozenChain {
+        network: "fast".into(),
+        cni_version: version.parse().expect("a version"),
+        plugins: plugins.collect(),
+        disable_check: false,
+        disable_gc: false,
+        runtime_config: serde_json::Map::new(),
+        args: vec![("IgnoreUnknown".into(), "true".into())],
+        container_id: pod.attachment.container.clone(),
+        ifname: "net1".into(),
+        netns: pod.attachment.netns.clone(),
+        digests: Default::default(),
+    }
+}
