@@ -8,62 +8,18 @@ mod attach;
 mod check;
 /// DEL, and the removal of the entry.
 mod delete;
+/// Requests and responses.
+mod protocol;
 
-use std::{collections::BTreeSet, time::Duration};
+use std::time::Duration;
 
-use serde_json::Value;
-
-use cni::FrozenChain;
+pub use self::protocol::{Opened, Request, Response};
 
 use crate::{
     entry::{Entry, Phase, Why},
-    ports::{AddOutcome, CheckOutcome, DelOutcome, Ready, Remains, Verdict},
+    ports::Ready,
     status::{Change, Event, Failure, FailureReason},
 };
-
-/// What the engine is to do.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Request {
-    Preflight(Box<FrozenChain>),
-    /// Opens the namespace for the requests that follow.
-    Open(Box<Entry>),
-    BeforeAdd(Box<Entry>),
-    /// Writes an entry that has no file.
-    Create(Box<Entry>),
-    Add(Box<Entry>),
-    /// Replaces an entry's file.
-    Save(Box<Entry>),
-    Judge(Box<Entry>),
-    BeforeDel(Box<Entry>),
-    Del(Box<Entry>),
-    AfterDel(Box<Entry>),
-    Remove(String),
-    Lose(String),
-    Check(Box<Entry>, Option<BTreeSet<usize>>),
-}
-
-/// What came of a request, in the order of [`Request`].
-#[derive(Clone, Debug, PartialEq)]
-pub enum Response {
-    Preflight(Result<Ready, Failure>),
-    Opened(Opened),
-    BeforeAdd(Result<Option<Value>, Failure>),
-    Add(AddOutcome),
-    /// Of `Create`, `Save`, `Remove` and `Lose`.
-    Stored(Result<(), String>),
-    Judge(Verdict),
-    BeforeDel(Result<(), Failure>),
-    Del(DelOutcome),
-    AfterDel(Remains),
-    Check(CheckOutcome),
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Opened {
-    Alive,
-    Gone,
-    Unknown(Failure),
-}
 
 /// An operation after a response.
 #[derive(Debug)]
@@ -86,6 +42,8 @@ pub enum EndResult {
     /// Attached. STATUS may say that it is limited.
     Attached(Option<Failure>),
     Detached,
+    /// The next chain, of this specification, can run.
+    Ready(String),
     /// Requester and place were stored.
     Adopted,
     /// Moved to `lost`.
@@ -130,6 +88,7 @@ enum Step {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Goal {
+    Probe,
     Attach,
     Delete,
     Judge,
@@ -169,6 +128,14 @@ impl Operation {
     pub fn change(stored: Entry, why: Why, next: Entry, terms: Terms) -> Self {
         let mut operation = Self::delete(stored, why, terms);
         operation.step = Step::Preflight;
+        operation.next = Some(Box::new(next));
+        operation
+    }
+
+    /// Only finds out whether the next chain can run at all.
+    pub fn probe(stored: Entry, next: Entry, terms: Terms) -> Self {
+        let entry = stored.clone();
+        let mut operation = Self::new(Goal::Probe, Step::Preflight, Some(stored), entry, terms);
         operation.next = Some(Box::new(next));
         operation
     }
@@ -221,7 +188,7 @@ impl Operation {
 
     /// Whether it may end in a new attachment; such operations are rate-limited.
     pub fn is_attaching(&self) -> bool {
-        self.goal == Goal::Attach || self.next.is_some()
+        self.goal == Goal::Attach || (self.goal == Goal::Delete && self.next.is_some())
     }
 
     /// Whether it deletes what is stored.
@@ -295,6 +262,10 @@ impl Operation {
             }
         };
         let next = self.next.as_mut().unwrap_or(&mut self.entry);
+        if self.goal == Goal::Probe {
+            let spec_hash = next.spec_hash.clone();
+            return self.end(EndResult::Ready(spec_hash));
+        }
         next.chain.digests = digests;
         self.limited = limited;
         self.to(Step::Open)
@@ -311,7 +282,7 @@ impl Operation {
                 self.delete_for(Why::SandboxEnded);
                 self.to(Step::SaveDeleting)
             }
-            (Goal::Delete | Goal::Adopt, _) => {
+            (Goal::Delete | Goal::Adopt | Goal::Probe, _) => {
                 let step = self.first_step_of_delete();
                 self.to(step)
             }
@@ -326,7 +297,7 @@ impl Operation {
         match self.goal {
             Goal::Attach => self.attach_failed(failure),
             Goal::Delete => self.delete_failed(failure),
-            Goal::Judge | Goal::Check | Goal::Adopt => self.fail(failure),
+            Goal::Judge | Goal::Check | Goal::Adopt | Goal::Probe => self.fail(failure),
         }
     }
 

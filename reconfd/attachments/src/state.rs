@@ -181,6 +181,7 @@ impl Attachments {
         Some(match action {
             Action::Delete(why) => Operation::delete(stored()?, why, terms),
             Action::Change(why) => Operation::change(stored()?, why, next()?, terms),
+            Action::Probe => Operation::probe(stored()?, next()?, terms),
             Action::Attach => Operation::attach(next()?, terms),
             Action::Judge => Operation::judge(stored()?, terms),
             Action::Adopt => Operation::adopt(stored()?, next()?, terms),

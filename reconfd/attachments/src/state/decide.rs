@@ -23,6 +23,8 @@ pub(crate) struct Node<'a> {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Action {
+    /// Whether the changed chain can run, before links that are made on this one are deleted for it.
+    Probe,
     Delete(Why),
     Change(Why),
     Attach,
@@ -62,6 +64,7 @@ fn actions<'a>(pod: &'a Pod, node: Node<'_>) -> BTreeMap<&'a Slot, Action> {
     let slots = pod.slots.iter();
     let mut actions: BTreeMap<&Slot, Action> = slots
         .filter_map(|(slot, state)| Some((slot, action(pod, slot, state, node)?)))
+        .map(|(slot, action)| (slot, probed(pod, slot, action)))
         .collect();
     // What is made on a link that is deleted is deleted before, and made again on the next one.
     loop {
@@ -85,6 +88,31 @@ fn actions<'a>(pod: &'a Pod, node: Node<'_>) -> BTreeMap<&'a Slot, Action> {
             return actions;
         }
     }
+}
+
+/// A change that deletes other links for it is one that is known to run.
+fn probed(pod: &Pod, slot: &Slot, action: Action) -> Action {
+    let (Action::Change(Why::Changed), Asked::Attach(wanted)) = (action, pod.asked(slot)) else {
+        return action;
+    };
+    let ready_for = pod
+        .slots
+        .get(slot)
+        .and_then(|state| state.ready_for.as_ref());
+    let has_children = pod
+        .slots
+        .iter()
+        .any(|(other, state)| is_child(other, state, slot));
+    match has_children && ready_for != Some(&wanted.spec_hash) {
+        true => Action::Probe,
+        false => action,
+    }
+}
+
+/// Whether an entry is made on the one in `slot`.
+fn is_child(other: &Slot, state: &SlotState, slot: &Slot) -> bool {
+    let stored = state.stored.as_ref().filter(|_| other != slot);
+    stored.is_some_and(|stored| parents(other, stored).any(|parent| parent == *slot))
 }
 
 /// The slots that an entry is made on.
@@ -166,7 +194,7 @@ fn in_order<'a>(pod: &Pod, actions: &BTreeMap<&'a Slot, Action>) -> Vec<(&'a Slo
         let stored = stored.map_or(0, |stored| i64::from(stored.order));
         match action {
             Action::Delete(_) => (0, -stored),
-            Action::Change(_) | Action::Attach => (1, place(pod, slot)),
+            Action::Probe | Action::Change(_) | Action::Attach => (1, place(pod, slot)),
             Action::Judge | Action::Adopt => (2, place(pod, slot)),
             Action::Check => (3, place(pod, slot)),
         }
@@ -189,7 +217,7 @@ fn can_begin(pod: &Pod, slot: &Slot, action: Action, now: Instant) -> bool {
         Action::Delete(_) => has_no_children(pod, slot, now),
         Action::Change(_) => has_no_children(pod, slot, now) && parents_are_there(),
         Action::Attach => parents_are_there(),
-        Action::Judge | Action::Adopt | Action::Check => true,
+        Action::Probe | Action::Judge | Action::Adopt | Action::Check => true,
     }
 }
 
@@ -211,7 +239,6 @@ pub(crate) fn missing_parent<'a>(pod: &'a Pod, slot: &Slot) -> Option<&'a str> {
 fn has_no_children(pod: &Pod, slot: &Slot, now: Instant) -> bool {
     !pod.slots.iter().any(|(other, state)| {
         let is_waiting = state.is_del_waiting && state.not_before.is_some_and(|at| at > now);
-        let stored = state.stored.as_ref().filter(|_| !is_waiting);
-        other != slot && stored.is_some_and(|stored| parents(other, stored).any(|p| p == *slot))
+        !is_waiting && is_child(other, state, slot)
     })
 }

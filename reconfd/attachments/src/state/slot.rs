@@ -30,6 +30,8 @@ pub(crate) struct SlotState {
     pub(crate) hit_limit: bool,
     pub(crate) check_due: Option<Instant>,
     pub(crate) last_check: Option<Instant>,
+    /// The specification whose chain is known to run.
+    pub(crate) ready_for: Option<String>,
     pub(crate) needs_repair: bool,
     pub(crate) last_repair: Option<Instant>,
 }
@@ -71,6 +73,11 @@ impl SlotState {
                 };
             }
             EndResult::Adopted => {}
+            EndResult::Ready(spec_hash) => {
+                self.attempts.reset();
+                (self.not_before, self.failure) = (None, None);
+                self.ready_for = Some(spec_hash);
+            }
             EndResult::Waiting(what) => {
                 self.waiting = Some(what);
                 self.failure = None;

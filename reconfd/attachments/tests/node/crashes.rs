@@ -229,3 +229,16 @@ fn a_full_disk_for_any_number_of_writes() {
         explore(&stages, &faults);
     }
 }
+
+#[test]
+fn change_of_a_link_that_another_is_made_on() {
+    let pod = pod();
+    let on = |network: &str| Stage {
+        request: pod.request(vec![
+            pod.link("net1", network, &[]),
+            pod.link("vlan", "v", &["net1"]),
+        ]),
+        attached: vec![chain(network, "c1", "net1"), chain("v", "c1", "vlan")],
+    };
+    explore(&[on("a"), on("b"), stage(&pod, &[])], &Faults::default());
+}

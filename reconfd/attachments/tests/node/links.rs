@@ -98,6 +98,27 @@ fn what_is_made_on_a_link_goes_before_it_and_comes_after_it() {
 }
 
 #[test]
+fn a_change_that_cannot_run_leaves_what_is_made_on_the_link() {
+    let (mut model, mut state, pod) = started();
+    let links = |network| {
+        vec![
+            pod.link("net1", network, &[]),
+            pod.link("vlan", "v", &["net1"]),
+        ]
+    };
+    state.request(pod.request(links("a")));
+    model.settle(&mut state, MINUTE).unwrap();
+    model.log.clear();
+    model.faults.unavailable = 3;
+    state.request(pod.request(links("b")));
+    model.settle(&mut state, Duration::from_secs(2)).unwrap();
+    assert!(chains_run(&model).is_empty(), "{}", model.story());
+    model.attached(&[chain("a", "c1", "net1"), chain("v", "c1", "vlan")]);
+    model.settle(&mut state, MINUTE).unwrap();
+    model.attached(&[chain("b", "c1", "net1"), chain("v", "c1", "vlan")]);
+}
+
+#[test]
 fn a_change_that_cannot_run_leaves_what_is_attached() {
     let (mut model, mut state, pod) = started();
     state.request(pod.request(vec![pod.link("net1", "a", &[])]));

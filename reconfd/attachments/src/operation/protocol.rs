@@ -1,0 +1,56 @@
+//! What an operation asks the engine for, and what it gets back.
+
+use std::collections::BTreeSet;
+
+use cni::FrozenChain;
+use serde_json::Value;
+
+use crate::{
+    entry::Entry,
+    ports::{AddOutcome, CheckOutcome, DelOutcome, Ready, Remains, Verdict},
+    status::Failure,
+};
+
+/// What the engine is to do.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Request {
+    Preflight(Box<FrozenChain>),
+    /// Opens the namespace for the requests that follow.
+    Open(Box<Entry>),
+    BeforeAdd(Box<Entry>),
+    /// Writes an entry that has no file.
+    Create(Box<Entry>),
+    Add(Box<Entry>),
+    /// Replaces an entry's file.
+    Save(Box<Entry>),
+    Judge(Box<Entry>),
+    BeforeDel(Box<Entry>),
+    Del(Box<Entry>),
+    AfterDel(Box<Entry>),
+    Remove(String),
+    Lose(String),
+    Check(Box<Entry>, Option<BTreeSet<usize>>),
+}
+
+/// What came of a request, in the order of [`Request`].
+#[derive(Clone, Debug, PartialEq)]
+pub enum Response {
+    Preflight(Result<Ready, Failure>),
+    Opened(Opened),
+    BeforeAdd(Result<Option<Value>, Failure>),
+    Add(AddOutcome),
+    /// Of `Create`, `Save`, `Remove` and `Lose`.
+    Stored(Result<(), String>),
+    Judge(Verdict),
+    BeforeDel(Result<(), Failure>),
+    Del(DelOutcome),
+    AfterDel(Remains),
+    Check(CheckOutcome),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Opened {
+    Alive,
+    Gone,
+    Unknown(Failure),
+}
