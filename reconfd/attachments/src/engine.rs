@@ -108,6 +108,7 @@ impl Engine {
             on_event,
         });
         let engine = Self { shared };
+        engine.count_lost()?;
         for number in 0..parallel {
             let shared = engine.shared.clone();
             thread::Builder::new()
@@ -173,6 +174,15 @@ impl Engine {
 
     pub fn counts(&self) -> Counts {
         self.shared.lock().attachments.counts()
+    }
+
+    /// Counts the lost attachments: `reconfd attachments --forget` removes some. Reads a folder, which may take a
+    /// moment.
+    pub fn count_lost(&self) -> Result<usize, FolderError> {
+        let listing = self.shared.folder.lost()?;
+        let lost = listing.entries.len() + listing.unreadable.len();
+        self.shared.lock().attachments.set_lost(lost);
+        Ok(lost)
     }
 
     /// Valid attachments of a network for GC, as far as this store knows.

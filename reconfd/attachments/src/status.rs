@@ -108,7 +108,7 @@ pub struct Counts {
     pub deleting: usize,
     /// Files that are left alone.
     pub unreadable: usize,
-    /// Moved to `lost` since the start.
+    /// Files in `lost`, as far as [`crate::engine::Engine::count_lost`] and later losses say.
     pub lost: usize,
 }
 

@@ -1,4 +1,5 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::{
@@ -107,6 +108,26 @@ fn what_others_wrote_is_foreign() {
     let text = encode(&entry()).unwrap();
     let renamed = decode("fast-c0ffee-net2", &text);
     assert!(matches!(renamed, Err(FileError::Foreign(_))), "{renamed:?}");
+}
+
+proptest! {
+    #[test]
+    fn a_damaged_file_is_no_entry_of_another_attachment(
+        damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+        cut in any::<prop::sample::Index>(),
+    ) {
+        let mut text = encode(&entry()).unwrap();
+        for (place, byte) in damage {
+            let place = place.index(text.len());
+            text[place] = byte;
+        }
+        for text in [&text[..], &text[..cut.index(text.len())]] {
+            if let Ok(read) = decode("fast-c0ffee-net1", text) {
+                prop_assert_eq!(read.id(), "fast-c0ffee-net1");
+                prop_assert_eq!(read.chain.check(), Ok(()));
+            }
+        }
+    }
 }
 
 #[test]

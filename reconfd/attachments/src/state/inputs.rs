@@ -20,7 +20,8 @@ impl Attachments {
                     (Target::Attach(wanted), Asked::Attach(before)) => {
                         wanted.spec_hash != before.spec_hash
                     }
-                    _ => true,
+                    (Target::Attach(_), _) => true,
+                    (Target::Keep, _) => false,
                 };
                 let state = pod.slots.entry(slot).or_default();
                 if is_new {
@@ -99,6 +100,11 @@ impl Attachments {
             }
         }
         self.wake(&uid);
+    }
+
+    /// The number of files in `lost`, which others may remove.
+    pub fn set_lost(&mut self, lost: usize) {
+        self.lost = lost;
     }
 
     /// Detaches everything, for an uninstallation.

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use attachments::{
     entry::{Phase, Why},
-    state::Attachments,
+    state::{Attachments, LinkRequest, Target},
     status::Change,
 };
 
@@ -172,7 +172,7 @@ fn del_uses_what_was_stored_whatever_is_requested() {
     let (mut model, mut state, pod) = attached(Faults::default());
     // The definition was edited under the same name: the model compares the chain of each effect with that of its DEL.
     let mut link = pod.link("net1", "a", &[]);
-    let attachments::state::Target::Attach(wanted) = &mut link.target else {
+    let Target::Attach(wanted) = &mut link.target else {
         unreachable!();
     };
     wanted.spec_hash = "edited".into();
@@ -201,6 +201,23 @@ fn an_ended_sandbox_is_deleted_at_once_whatever_the_backoff() {
     model.settle(&mut state, Duration::ZERO).unwrap();
     assert_eq!((model.count("DEL"), model.now), (before + 1, now));
     model.attached(&[]);
+}
+
+#[test]
+fn a_request_that_says_nothing_new_tries_nothing_earlier() {
+    let (mut model, mut state, pod) = attached(fails(2, u32::MAX));
+    state.request(pod.request(vec![]));
+    model.settle(&mut state, Duration::from_secs(100)).unwrap();
+    let tries = model.count("DEL");
+    let keep = LinkRequest {
+        ifname: "net1".into(),
+        target: Target::Keep,
+    };
+    for links in [vec![], vec![keep.clone()], vec![keep]] {
+        state.request(pod.request(links));
+        model.settle(&mut state, Duration::ZERO).unwrap();
+    }
+    assert_eq!(model.count("DEL"), tries);
 }
 
 #[test]
