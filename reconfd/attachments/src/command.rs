@@ -28,7 +28,7 @@ pub struct AttachmentsConfig {
     #[command(flatten)]
     pub installation: Installation,
 
-    /// The folder of what outlives a restart of the node; attachments are in <installation>/attachments
+    /// The folder of what outlives a restart of the node; attachments are in the folder `attachments` of each installation
     #[arg(
         long,
         env = "PODCONFIG_STATE_DIR",
