@@ -74,10 +74,10 @@ pub enum AddOutcome {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DelOutcome {
     Deleted,
-    /// With the places of the plugins that failed or did not run. A chain that cannot run, because a binary is gone or
-    /// another one, has failed: such tries have an end.
+    /// With the places of the plugins that failed or did not run.
     Failed(BTreeSet<usize>, Failure),
-    /// No plugin has run, for a reason that is not the chain's: the runner is busy, or not there. It counts as no try.
+    /// No plugin has run. With `RunnerUnavailable` it counts as no try; a chain that cannot run, because a binary is
+    /// gone or another one, has failed, so that such tries have an end.
     NotRun(Failure),
     /// The connection broke: plugins may have run.
     Unknown(Failure),

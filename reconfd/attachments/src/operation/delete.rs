@@ -6,7 +6,7 @@ use super::{EndResult, Operation, Progress, Step, store_failure};
 use crate::{
     entry::{Deletion, Phase, Why},
     ports::{DelOutcome, Remains},
-    status::{Change, Failure},
+    status::{Change, Failure, FailureReason},
 };
 
 /// Phases that make the next daemon run DEL: it is announced.
@@ -63,6 +63,11 @@ impl Operation {
             }
             DelOutcome::Failed(remaining, failure) => self.del_failed(remaining, failure),
             DelOutcome::Unknown(failure) => {
+                let remaining = self.deletion().remaining.unwrap_or_else(all);
+                self.del_failed(remaining, failure)
+            }
+            // The chain is the reason, as where a binary is gone: such tries have an end.
+            DelOutcome::NotRun(failure) if failure.reason != FailureReason::RunnerUnavailable => {
                 let remaining = self.deletion().remaining.unwrap_or_else(all);
                 self.del_failed(remaining, failure)
             }

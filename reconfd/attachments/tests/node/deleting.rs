@@ -156,6 +156,30 @@ fn a_runner_that_is_not_there_makes_nothing_lost() {
 }
 
 #[test]
+fn without_its_binary_it_is_lost_after_a_day() {
+    let (mut model, mut state, _) = attached(Faults {
+        no_binary: true,
+        ..Faults::default()
+    });
+    model.alive.clear();
+    state.pod_ended("u1");
+    model.settle(&mut state, DAY - HOUR).unwrap();
+    assert!(model.lost.is_empty());
+    let left = model
+        .disk
+        .values()
+        .next()
+        .unwrap()
+        .deletion()
+        .unwrap()
+        .remaining
+        .clone();
+    assert_eq!(left, Some([0, 1, 2].into()));
+    model.settle(&mut state, 2 * HOUR).unwrap();
+    assert_eq!(model.lost.len(), 1);
+}
+
+#[test]
 fn another_boot_deletes_all_without_a_namespace_and_without_a_request() {
     let (mut model, _, _) = attached(Faults::default());
     model.boot_id = "another".into();

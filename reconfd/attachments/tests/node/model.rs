@@ -43,6 +43,8 @@ pub struct Faults {
     pub unavailable: u32,
     /// The runner executes nothing so many times.
     pub not_run: u32,
+    /// A binary is gone: DEL cannot run.
+    pub no_binary: bool,
     /// CHECK of this plugin fails.
     pub check: BTreeSet<usize>,
     pub timeout: bool,
@@ -344,6 +346,10 @@ impl Model {
             .push(format!("DEL {} {which:?}{netns}", entry.id()));
         if take(&mut self.faults.not_run) {
             return Ok(Response::Del(DelOutcome::NotRun(busy())));
+        }
+        if self.faults.no_binary {
+            let failure = Failure::new(FailureReason::PluginNotFound, "no such binary");
+            return Ok(Response::Del(DelOutcome::NotRun(failure)));
         }
         let mut left = which.clone();
         let mut failure = None;
