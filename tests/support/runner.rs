@@ -111,6 +111,7 @@ impl TestRunner {
         match asked.expect("the runner responds") {
             Response::Ran(executed) => Ok(executed),
             Response::Refused(refusal) => Err(refusal),
+            Response::Unknown(what) => panic!("the end of the chain is not known: {what}"),
         }
     }
 

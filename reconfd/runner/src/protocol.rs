@@ -49,6 +49,8 @@ pub enum Response {
     Ran(Executed),
     /// No plugin has run.
     Refused(Refusal),
+    /// Plugins may have run; what came of them is not known.
+    Unknown(String),
 }
 
 /// What the execution of a chain came to.

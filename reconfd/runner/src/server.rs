@@ -19,6 +19,7 @@ use std::{
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use sandbox_record::netns::Netns;
 
+use self::process::NotExecuted;
 use crate::{
     binaries::Binaries,
     config::RunConfig,
@@ -113,7 +114,8 @@ impl Server {
         };
         let response = match self.answer(connection, request, netns) {
             Ok(executed) => Response::Ran(executed),
-            Err(refusal) => Response::Refused(refusal),
+            Err(NotExecuted::Refused(refusal)) => Response::Refused(refusal),
+            Err(NotExecuted::Unknown(what)) => Response::Unknown(what),
         };
         if let Err(error) = wire::send(connection, &response, None) {
             tracing::warn!("cannot respond to the daemon: {error}");
@@ -125,7 +127,7 @@ impl Server {
         connection: &UnixStream,
         request: Request,
         netns: Option<OwnedFd>,
-    ) -> Result<Executed, Refusal> {
+    ) -> Result<Executed, NotExecuted> {
         let invalid = |message: String| Refusal::new(RefusalKind::Invalid, message);
         let netns = verify_netns(&request, netns)?;
         let mut chain = request.chain;

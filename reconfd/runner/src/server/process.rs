@@ -26,35 +26,66 @@ use crate::{
 const SLACK: Duration = Duration::from_secs(5);
 const MOST_WORDS: u64 = 4 << 10;
 
-/// Executes a chain in a jail of its own. `daemon`: if that closes, the chain is ended.
+/// Why there is no outcome of a chain.
+pub enum NotExecuted {
+    /// No plugin has run.
+    Refused(Refusal),
+    /// The jail had its order: plugins may have run.
+    Unknown(String),
+}
+
+/// Executes a chain in a jail of its own. `daemon`: if that closes, the chain is ended; it is not begun if that has
+/// closed while the chain waited for its place, because the next daemon may have deleted by then what it would make.
 pub fn execute(
     order: &Order,
     netns: Option<BorrowedFd<'_>>,
     daemon: &UnixStream,
-) -> Result<Executed, Refusal> {
+) -> Result<Executed, NotExecuted> {
     let failed = |error: io::Error| refused(format!("cannot start a jail: {error}"));
+    if has_closed(daemon).map_err(failed)? {
+        return Err(refused("the daemon has gone".to_owned()).into());
+    }
     let (socket, inside) = UnixStream::pair().map_err(failed)?;
     let mut jail = Jail::start(inside).map_err(failed)?;
     wire::send(&socket, order, netns.map(|fd| fd.as_raw_fd())).map_err(failed)?;
     let until = Instant::now() + order.limits.chain + SLACK;
-    match wait(&socket, daemon, until).map_err(failed)? {
+    let unknown = |what: String| NotExecuted::Unknown(what);
+    let unwatched = |error: io::Error| unknown(format!("cannot wait for the jail: {error}"));
+    match wait(&socket, daemon, until).map_err(unwatched)? {
         Ended::Responded => {}
-        Ended::DaemonGone => return Err(refused("the daemon has gone".to_owned())),
-        Ended::TooLong => return Err(refused("the jail did not end in time".to_owned())),
+        Ended::DaemonGone => return Err(unknown("the daemon has gone".to_owned())),
+        Ended::TooLong => return Err(unknown("the jail did not end in time".to_owned())),
     }
     match wire::receive::<Response>(&socket) {
         Ok(Some((Response::Ran(executed), _))) => {
             jail.finish();
             Ok(executed)
         }
-        Ok(Some((Response::Refused(refusal), _))) => Err(refusal),
-        Ok(None) => Err(refused(format!(
+        Ok(Some((Response::Refused(refusal), _))) => Err(refusal.into()),
+        Ok(Some((Response::Unknown(what), _))) => Err(unknown(what)),
+        Ok(None) => Err(unknown(format!(
             "the jail ended without a response: {}",
             jail.words()
         ))),
-        Err(error) => Err(refused(format!(
+        Err(error) => Err(unknown(format!(
             "the jail's response cannot be read: {error}"
         ))),
+    }
+}
+
+/// The daemon sends nothing after its request, so what can be read is its end.
+fn has_closed(daemon: &UnixStream) -> io::Result<bool> {
+    let mut fds = [PollFd::new(daemon.as_fd(), PollFlags::POLLIN)];
+    match poll(&mut fds, PollTimeout::ZERO) {
+        Ok(ready) => Ok(ready > 0),
+        Err(Errno::EINTR) => Ok(false),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+impl From<Refusal> for NotExecuted {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
     }
 }
 
@@ -67,6 +98,7 @@ pub fn try_jail(layout: &Layout) -> Result<(), Refusal> {
     match wire::receive::<Response>(&socket) {
         Ok(Some((Response::Ran(_), _))) => Ok(()),
         Ok(Some((Response::Refused(refusal), _))) => Err(refusal),
+        Ok(Some((Response::Unknown(what), _))) => Err(refused(what)),
         Ok(None) => Err(refused(format!(
             "the jail ended without a response: {}",
             jail.words()
@@ -147,4 +179,40 @@ impl Drop for Jail {
 
 fn refused(message: String) -> Refusal {
     Refusal::new(RefusalKind::Jail, message)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn order() -> Order {
+        Order::empty(Layout {
+            root: "/".into(),
+            writable: Vec::new(),
+            run: Vec::new(),
+            hidden: Vec::new(),
+        })
+    }
+
+    #[test]
+    fn a_chain_of_a_daemon_that_has_gone_is_not_begun() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        drop(theirs);
+        let ended = execute(&order(), None, &ours).err().unwrap();
+        let NotExecuted::Refused(refusal) = ended else {
+            unreachable!("it was begun");
+        };
+        assert_eq!(refusal.message, "the daemon has gone");
+    }
+
+    #[test]
+    fn the_end_of_a_jail_that_does_not_respond_is_not_known() {
+        // The jail's program is this one, which does not know its subcommand.
+        let (ours, _theirs) = UnixStream::pair().unwrap();
+        let mut order = order();
+        order.limits.chain = Duration::from_millis(1);
+        let ended = execute(&order, None, &ours).err().unwrap();
+        assert!(matches!(ended, NotExecuted::Unknown(_)));
+    }
 }
