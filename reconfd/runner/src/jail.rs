@@ -34,8 +34,6 @@ use crate::{
     wire,
 };
 
-/// Files of devices.
-mod devices;
 /// What processes in the jail may do.
 mod limits;
 /// Mounts.

@@ -1,6 +1,9 @@
 //! The mounts of a jail. Everything is in a mount namespace of its own, so nothing of it is seen outside, and nothing
 //! needs to be undone.
 
+/// Files of devices.
+mod devices;
+
 use std::{
     fs, io,
     os::fd::{AsRawFd as _, OwnedFd, RawFd},
@@ -14,7 +17,7 @@ use nix::{
     unistd::{chdir, chroot},
 };
 
-use super::{Layout, devices, remount};
+use super::{Layout, remount};
 
 const NONE: Option<&str> = None;
 /// Below `/run`: what plugins of the field share with others. The rest of it, sockets of the runtime first of all, is

@@ -8,7 +8,7 @@ use std::{
 
 use nix::mount::{MsFlags, mount};
 
-use super::mounts::{attempt, bind, magic};
+use super::{attempt, bind, magic};
 
 const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "net/tun"];
 
