@@ -1,6 +1,8 @@
 //! All attachments of a node: what is stored, what is requested, and which operation is next. It mirrors the store: an
 //! entry is in it exactly if it has a file.
 
+/// What a slot needs.
+mod action;
 /// Which operation of a pod is next.
 mod decide;
 /// What the daemon states.
@@ -22,7 +24,8 @@ use std::{
 pub use self::pod::{CheckMode, LinkRequest, PodRequest, Sandbox, Target, Wanted};
 
 use self::{
-    decide::{Action, Choice, Node},
+    action::Action,
+    decide::{Choice, Node},
     pod::{Asked, Pod},
     queue::Queue,
     slot::SlotState,

@@ -7,6 +7,7 @@ use std::{
 
 use super::{
     CheckMode,
+    action::Action,
     pod::{Asked, Pod},
     slot::SlotState,
 };
@@ -19,18 +20,6 @@ pub(crate) struct Node<'a> {
     /// Everything is detached.
     pub(crate) is_draining: bool,
     pub(crate) now: Instant,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Action {
-    /// Whether the changed chain can run, before links that are made on this one are deleted for it.
-    Probe,
-    Delete(Why),
-    Change(Why),
-    Attach,
-    Judge,
-    Adopt,
-    Check,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use workqueue::Attempts;
 
-use super::{CheckMode, decide::Action};
+use super::{CheckMode, action::Action};
 use crate::{
     entry::{Entry, Phase},
     limits::Limits,

@@ -1,0 +1,15 @@
+//! What a slot needs.
+
+use crate::entry::Why;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Action {
+    /// Whether the changed chain can run, before links that are made on this one are deleted for it.
+    Probe,
+    Delete(Why),
+    Change(Why),
+    Attach,
+    Judge,
+    Adopt,
+    Check,
+}
