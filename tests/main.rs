@@ -7,6 +7,8 @@
 mod addresses;
 /// Addresses announced when they come onto a link.
 mod announce;
+/// Links that CNI plugins make.
+mod attachments;
 /// Pods that no plugin recorded.
 mod backfill;
 /// Links change without going down.

@@ -51,6 +51,20 @@ pub struct Config {
     #[arg(long, env = "PODCONFIG_NETWORK_STATUS")]
     pub network_status: bool,
 
+    /// Socket of the runner, which executes CNI plugins for `cni` links: see `reconfd run`. Without it such links are
+    /// refused
+    #[arg(long, env = "PODCONFIG_RUNNER_SOCKET", value_name = "PATH")]
+    pub runner_socket: Option<PathBuf>,
+
+    /// The folder of what outlives a restart of the node; attachments are in <installation>/attachments
+    #[arg(
+        long,
+        env = "PODCONFIG_STATE_DIR",
+        value_name = "PATH",
+        default_value = "/var/lib/podconfig"
+    )]
+    pub state_dir: PathBuf,
+
     #[command(flatten)]
     pub records: RecordsDir,
 

@@ -43,6 +43,7 @@ use crate::{
     podconfig::{
         self, Addressing, EventSender, NodeReconciler,
         acd::AddressProbes,
+        attachments::{AttachmentOptions, Attachments},
         networks::{Networks, NodeNetworks},
         pods::{Pods, unsupported::Unsupported},
         reporter::{Reporter, ReporterOptions},
@@ -88,9 +89,10 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
         claims: opened.claims,
         probes: probes.then(|| AddressProbes::new(events.clone())),
     };
+    let attachments = start_attachments(config, &events)?;
     let reconciler = NodeReconciler::new(
         machine,
-        (stores.clone(), addressing),
+        (stores.clone(), addressing, attachments),
         pods,
         (metrics.clone(), health.clone()),
         telling,
@@ -141,6 +143,20 @@ fn start_backfill(config: &Config, events: &EventSender) -> anyhow::Result<Backf
     let notify = move |trigger| events.send(trigger);
     let started = Backfill::start(config.cni_cache(), config.cri_socket.as_deref(), notify);
     started.context("start the sources of hints")
+}
+
+fn start_attachments(config: &Config, events: &EventSender) -> anyhow::Result<Attachments> {
+    let Some(runner) = &config.runner_socket else {
+        return Ok(Attachments::default());
+    };
+    let options = AttachmentOptions {
+        runner: runner.clone(),
+        state: config.state_dir.clone(),
+        installation: config.installation.name.clone(),
+        netns: config.netns.folders.clone(),
+    };
+    let started = Attachments::start(&options, events.clone());
+    started.context("open the store of attachments")
 }
 
 /// Starts to watch the networks of this node, which no link may overlap.

@@ -9,7 +9,7 @@ pub mod acd;
 /// Last applied state per pod, and its repair backoff.
 pub mod applied;
 /// Links that CNI plugins make.
-mod attachments;
+pub mod attachments;
 /// Why a link is not as desired.
 pub mod cause;
 /// Deletion of all links.
@@ -84,6 +84,7 @@ use store::{InitialSync, Stores};
 
 use self::{
     acd::AddressProbes,
+    attachments::Attachments,
     kernel_ids::KernelIds,
     networks::Networks,
     objects::Objects,
@@ -120,6 +121,7 @@ pub struct NodeReconciler {
     kernel_ids: KernelIds,
     addressing: Addressing,
     segments: Segments,
+    attachments: Attachments,
     unrecorded: UnrecordedPods,
     events: EventReceiver,
     rounds: Rounds,
@@ -128,7 +130,7 @@ pub struct NodeReconciler {
 impl NodeReconciler {
     pub fn new(
         machine: Machine,
-        (stores, addressing): (Stores, Addressing),
+        (stores, addressing, attachments): (Stores, Addressing, Attachments),
         pods: Pods,
         (metrics, health): (Metrics, DaemonHealth),
         reporter: mpsc::Sender<ReportJob>,
@@ -143,6 +145,7 @@ impl NodeReconciler {
             kernel_ids: KernelIds::default(),
             addressing,
             segments: Segments::default(),
+            attachments,
             unrecorded: UnrecordedPods::new(SandboxDiscovery::new(backfill)),
             events,
             rounds: Rounds::new(health),
@@ -211,6 +214,7 @@ impl NodeReconciler {
         self.enqueue_all();
         self.run_passes()?;
         self.rounds.finish_initial_pass();
+        self.attachments.synced(&self.objects.all_uids());
         let waiting = self.segments.owners.forget_unclaimed();
         self.schedule.enqueue(waiting);
         self.run_passes()?;

@@ -15,6 +15,7 @@ use crate::{
     backfill::Backfill,
     podconfig::{
         self, Addressing, NodeReconciler,
+        attachments::Attachments,
         networks::{Networks, NodeNetworks},
         pods::{Pods, unsupported::Unsupported},
     },
@@ -42,7 +43,7 @@ pub fn remove(config: &UninstallConfig) -> anyhow::Result<()> {
     };
     let reconciler = NodeReconciler::new(
         machine,
-        (nothing, addressing),
+        (nothing, addressing, Attachments::default()),
         pods,
         numbers,
         telling,

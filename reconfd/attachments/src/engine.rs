@@ -195,6 +195,12 @@ impl Engine {
         self.shared.lock().attachments.entries().cloned().collect()
     }
 
+    /// What is stored for a pod.
+    pub fn entries_of(&self, uid: &str) -> Vec<Entry> {
+        let inner = self.shared.lock();
+        inner.attachments.entries_of(uid).cloned().collect()
+    }
+
     fn change(&self, change: impl FnOnce(&mut Inner)) {
         change(&mut self.shared.lock());
         self.shared.changed.notify_all();

@@ -5,6 +5,8 @@
 
 /// Applies steps: the only place where links are created, changed and removed.
 pub mod apply;
+/// Links that other programs make in a pod.
+pub mod attached;
 /// Namespaces that are reachable only by nsid.
 mod detached_netns;
 /// Sockets for kernel notifications.

@@ -21,7 +21,7 @@ use super::{
 
 /// Links that CNI plugins make.
 mod attachment;
-pub use attachment::{CNI, ConfigurationSource, DesiredAttachment, refers_to};
+pub use attachment::{AttachedState, CNI, ConfigurationSource, DesiredAttachment, refers_to};
 /// Conversion of the API's link to the node's.
 mod convert;
 pub use convert::{link_of, ranges_of};
@@ -38,6 +38,7 @@ pub struct Desired {
     pub granted: Vec<DesiredLink>,
     /// In the order of the requests.
     pub attachments: Vec<DesiredAttachment>,
+    pub attached: AttachedState,
     /// In the order of the requests.
     pub refused: Vec<LinkOutcome>,
     /// Networks that the policies of the namespace reserve.
@@ -55,14 +56,6 @@ pub struct Desired {
     pub parents: Vec<String>,
     /// Log messages about invalid selectors of policies and PodConfigs.
     pub troubles: Vec<String>,
-}
-
-impl Desired {
-    /// The orders of the requests that are not refused.
-    pub fn kept_orders(&self) -> impl Iterator<Item = usize> {
-        let links = self.granted.iter().map(|granted| granted.order);
-        links.chain(self.attachments.iter().map(|attachment| attachment.order))
-    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -27,6 +27,7 @@ impl NodeReconciler {
                         Some(file) => self.read_record(&file),
                         None => self.read_records(),
                     };
+                    self.hold_ended_sandboxes(&touched);
                     self.schedule.enqueue(touched);
                 }
                 Trigger::PeerSlice {
@@ -122,6 +123,13 @@ impl NodeReconciler {
                 self.schedule.enqueue([uid]);
             }
         }
+    }
+
+    /// A plugin's DEL may need the namespace of a sandbox whose record is gone; the runtime deletes it next.
+    fn hold_ended_sandboxes(&mut self, touched: &[String]) {
+        let objects = &self.objects;
+        let current = |uid: &str| objects.recorded(uid).map(|known| known.record);
+        self.attachments.records_changed(touched, current);
     }
 
     /// Enqueues the pods of each PodConfig with a link by this NetworkAttachmentDefinition.

@@ -3,7 +3,7 @@
 
 use std::{
     cell::OnceCell,
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -96,6 +96,13 @@ impl Objects {
             configs: HashMap::new(),
             uids: OnceCell::new(),
         }
+    }
+
+    /// All pods that records or objects name.
+    pub fn all_uids(&self) -> BTreeSet<String> {
+        let objects = self.stores.pods();
+        let of_objects = objects.iter().filter_map(|pod| pod.metadata.uid.clone());
+        self.pods.uids().into_iter().chain(of_objects).collect()
     }
 
     /// A pod by its newest record, joined with its object.

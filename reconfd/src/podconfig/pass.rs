@@ -25,6 +25,8 @@ mod announcing;
 mod applied;
 /// Application of steps.
 mod apply;
+/// Addresses that CNI plugins have given.
+mod attached_addresses;
 /// Steps that are held back.
 mod backoff;
 /// Exclusive resources: addresses and segments.
@@ -155,6 +157,7 @@ impl NodeReconciler {
         self.remove_left_bridges(&saved)?;
         self.release_addresses_of_orphans(&gone.pods);
         self.forget_ended(&gone.pods);
+        self.end_attachments(&gone.pods);
         self.clear_drift_suspicion(&saved);
         if self.rounds.is_initial_pass_done() {
             retain_peer_filters(&mut self.machine, &self.segments.owners);
@@ -199,6 +202,13 @@ impl NodeReconciler {
         if let Err(error) = self.machine.remove(&unfinished) {
             tracing::error!("cannot delete unfinished links: {error}");
         }
+    }
+
+    /// Without a record and an object a pod has ended.
+    fn end_attachments(&mut self, gone: &[String]) {
+        let known = self.objects.all_uids();
+        let ended = gone.iter().filter(|uid| !known.contains(*uid));
+        self.attachments.pods_ended(ended);
     }
 
     /// Deletions by this pass are no drift.

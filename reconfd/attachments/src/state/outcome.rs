@@ -20,6 +20,16 @@ impl Attachments {
         slots.filter_map(|slot| slot.stored.as_deref())
     }
 
+    /// What is stored for a pod.
+    pub fn entries_of(&self, uid: &str) -> impl Iterator<Item = &Entry> {
+        let slots = self
+            .pods
+            .get(uid)
+            .into_iter()
+            .flat_map(|pod| pod.slots.values());
+        slots.filter_map(|slot| slot.stored.as_deref())
+    }
+
     /// Whether a container has something stored, or an operation that may store it.
     pub fn has_container(&self, container_id: &str) -> bool {
         let Some(uid) = self.containers.get(container_id) else {

@@ -1,7 +1,10 @@
 //! Pure: a requested attachment: what CNI plugins are asked for. The policies allow it as far as its link says what it
 //! is; its configuration is judged where that is known.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 use crds::{PodConfig, Reason, podconfig, report::LinkState};
 use ipnetwork::IpNetwork;
@@ -10,7 +13,7 @@ use policy::{
     requested::{CniSource, RequestedLink},
 };
 
-use super::{super::outcome::LinkOutcome, Evaluator, Revision, name_of, refuse, refused};
+use super::{super::outcome::LinkOutcome, Desired, Evaluator, Revision, name_of, refuse, refused};
 
 /// The kind of an attachment in reports.
 pub const CNI: &str = "cni";
@@ -54,6 +57,23 @@ impl ConfigurationSource {
             },
             CniSource::Inline(text) => Self::Inline(text.to_owned()),
         }
+    }
+}
+
+/// What came of the attachments of a pod.
+#[derive(Debug, Default)]
+pub struct AttachedState {
+    /// Each with its order.
+    pub outcomes: Vec<(usize, LinkOutcome)>,
+    /// The addresses of what is attached or being detached, by link.
+    pub addresses: BTreeMap<String, BTreeSet<IpAddr>>,
+}
+
+impl Desired {
+    /// The orders of the requests that are not refused.
+    pub fn kept_orders(&self) -> impl Iterator<Item = usize> {
+        let links = self.granted.iter().map(|granted| granted.order);
+        links.chain(self.attachments.iter().map(|attachment| attachment.order))
     }
 }
 

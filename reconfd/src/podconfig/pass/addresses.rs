@@ -111,7 +111,9 @@ impl NodeReconciler {
     pub(super) fn release_addresses_of_orphans(&self, uids: &[String]) {
         for uid in uids {
             let ends = self.machine.ends_of(uid).into_iter();
-            let links: BTreeSet<String> = ends.map(|(.., mark)| mark.link).collect();
+            let mut links: BTreeSet<String> = ends.map(|(.., mark)| mark.link).collect();
+            let attached = self.attachments.results(uid).into_iter();
+            links.extend(attached.map(|attached| attached.slot.ifname));
             // A device inside the pod has no host end to tell whether it exists.
             if self.devices_of(uid).next().is_none() {
                 self.addressing.claims.retain_links(uid, &links);
@@ -123,6 +125,7 @@ impl NodeReconciler {
     pub(super) fn release_addresses_of(&self, uid: &str) {
         let has_links =
             !self.machine.ends_of(uid).is_empty() || self.devices_of(uid).next().is_some();
+        let has_links = has_links || self.attachments.has(uid);
         if !has_links {
             self.addressing.claims.release_pod(uid);
         }
@@ -239,6 +242,9 @@ impl Addressing {
         for (name, link) in &links.present {
             let of_mac = mac::address_of(link.mac).map(IpAddr::V4);
             kept.entry(name.clone()).or_default().extend(of_mac);
+        }
+        for (name, addresses) in &links.desired.attached.addresses {
+            kept.entry(name.clone()).or_default().extend(addresses);
         }
         self.claims.retain(links.uid(), &kept);
     }

@@ -48,6 +48,10 @@ impl NodeReconciler {
             self.claim_segments(&pod, desired);
             let lineage = self.objects.lineage(&pod);
             self.addressing.claim(&pod, desired, &lineage);
+            let stores = &self.objects.stores;
+            desired.attached.outcomes = self.attachments.request(&observed.known, desired, stores);
+            self.addressing
+                .claim_attached(&pod, desired, &lineage, &self.attachments);
             let surroundings = (&mut self.machine, &self.objects.stores);
             self.segments.evaluate_links(&desired.granted, surroundings)
         };

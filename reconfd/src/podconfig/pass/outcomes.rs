@@ -40,7 +40,7 @@ impl Applied {
             .granted
             .iter()
             .map(|granted| (granted.order, self.link_outcome(granted, changed)))
-            .chain(self.links.attachments.iter().cloned())
+            .chain(self.links.desired.attached.outcomes.iter().cloned())
             .collect::<Vec<_>>();
         PodOutcome {
             pod: self.links.known.pod.clone(),

@@ -18,10 +18,8 @@ use super::{
 };
 use crate::podconfig::{
     applied::CarrierState,
-    attachments,
     cause::Cause,
     desired::{Desired, DesiredLink},
-    outcome::LinkOutcome,
     plan::{Plan, Step},
     pods::RecordedPod,
 };
@@ -30,8 +28,6 @@ use crate::podconfig::{
 pub struct PodLinks {
     pub known: RecordedPod,
     pub desired: Desired,
-    /// The outcomes of the attachments, each with its order.
-    pub attachments: Vec<(usize, LinkOutcome)>,
     /// Present links by name, kept current while steps are applied.
     pub present: BTreeMap<String, PresentLink>,
     /// `None`: the pod's namespace was not read, so that its links are not known.
@@ -57,7 +53,6 @@ impl PodLinks {
     pub fn new(known: RecordedPod, desired: Desired) -> Self {
         Self {
             known,
-            attachments: attachments::outcomes(&desired),
             desired,
             present: BTreeMap::new(),
             inside: None,

@@ -1,0 +1,208 @@
+//! The runner, as the engine of attachments calls it.
+
+use std::{
+    collections::BTreeSet,
+    os::fd::{AsFd, BorrowedFd},
+    path::PathBuf,
+};
+
+use attachments::{
+    entry::Entry,
+    ports::{AddOutcome, CheckOutcome, DelOutcome, NetnsFd, Ready, Runner},
+    status::{Failure, FailureReason},
+};
+use cni::FrozenChain;
+use runner::{
+    client::{Client, Unanswered},
+    protocol::{Executed, Fault, Operation, Refusal, RefusalKind, Request, Response, Step},
+};
+
+pub struct Executor {
+    client: Client,
+}
+
+/// Why there is nothing that was executed.
+enum NotExecuted {
+    /// No plugin has run.
+    Refused(Failure),
+    /// Plugins may have run.
+    Unknown(Failure),
+}
+
+impl Executor {
+    pub fn new(socket: PathBuf) -> Self {
+        Self {
+            client: Client::new(socket),
+        }
+    }
+
+    fn execute(&self, request: &Request, netns: &NetnsFd) -> Result<Executed, NotExecuted> {
+        let unavailable =
+            |error: &Unanswered| Failure::new(FailureReason::RunnerUnavailable, error.to_string());
+        let fd: Option<BorrowedFd<'_>> = netns.as_ref().map(|fd| fd.as_fd());
+        match self.client.ask(request, fd) {
+            Ok(Response::Ran(executed)) => Ok(executed),
+            Ok(Response::Unknown(why)) => Err(NotExecuted::Unknown(Failure::new(
+                FailureReason::RunnerUnavailable,
+                why,
+            ))),
+            Ok(Response::Refused(refusal)) => Err(NotExecuted::Refused(refused(refusal))),
+            Err(error @ Unanswered::NotSent(_)) => Err(NotExecuted::Refused(unavailable(&error))),
+            Err(error @ Unanswered::Broken(_)) => Err(NotExecuted::Unknown(unavailable(&error))),
+        }
+    }
+}
+
+impl Runner for Executor {
+    fn preflight(&self, chain: &FrozenChain) -> Result<Ready, Failure> {
+        let request = Request {
+            operation: Operation::Preflight,
+            chain: chain.clone(),
+            cookie: None,
+        };
+        let executed = match self.execute(&request, &None) {
+            Ok(executed) => executed,
+            Err(NotExecuted::Refused(failure) | NotExecuted::Unknown(failure)) => {
+                return Err(failure);
+            }
+        };
+        let mut limited = None;
+        for (step, fault) in faults(&executed) {
+            match fault {
+                Fault::Plugin(error) if error.is_limited_connectivity() => {
+                    limited = Some(failure(step, fault));
+                }
+                Fault::Plugin(error) if error.is_not_available() => {
+                    let message = failure(step, fault).message;
+                    return Err(Failure::new(FailureReason::PluginNotAvailable, message));
+                }
+                _ => return Err(failure(step, fault)),
+            }
+        }
+        Ok(Ready {
+            digests: executed.digests,
+            limited,
+        })
+    }
+
+    fn add(&self, entry: &Entry, netns: NetnsFd) -> AddOutcome {
+        let executed = match self.execute(&request(entry, Operation::Add), &netns) {
+            Ok(executed) => executed,
+            Err(NotExecuted::Refused(failure)) => return AddOutcome::NotRun(failure),
+            Err(NotExecuted::Unknown(failure)) => return AddOutcome::Unknown(failure),
+        };
+        match (executed.first_fault(), executed.result.clone()) {
+            (Some((step, fault)), _) => AddOutcome::Failed(failure(step, fault)),
+            (None, Some(result)) => AddOutcome::Added(result),
+            (None, None) => AddOutcome::Failed(Failure::new(
+                FailureReason::ResultInvalid,
+                "the chain has no result",
+            )),
+        }
+    }
+
+    fn del(&self, entry: &Entry, netns: NetnsFd) -> DelOutcome {
+        let deletion = entry.deletion();
+        let which = deletion.and_then(|deletion| deletion.remaining.clone());
+        let all = deletion.is_some_and(|deletion| deletion.failures > 0);
+        let operation = Operation::Del {
+            prev_result: entry.result.clone(),
+            which: which.clone(),
+            all,
+        };
+        let executed = match self.execute(&request(entry, operation), &netns) {
+            Ok(executed) => executed,
+            Err(NotExecuted::Refused(failure)) => return DelOutcome::NotRun(failure),
+            Err(NotExecuted::Unknown(failure)) => return DelOutcome::Unknown(failure),
+        };
+        let Some((step, fault)) = executed.first_fault() else {
+            return DelOutcome::Deleted;
+        };
+        let succeeded = executed.steps.iter().filter(|step| step.fault.is_none());
+        let succeeded: BTreeSet<usize> = succeeded.map(|step| step.index).collect();
+        let mut remaining = which.unwrap_or_else(|| (0..entry.chain.plugins.len()).collect());
+        remaining.retain(|index| !succeeded.contains(index));
+        DelOutcome::Failed(remaining, failure(step, fault))
+    }
+
+    fn check(
+        &self,
+        entry: &Entry,
+        which: Option<&BTreeSet<usize>>,
+        netns: NetnsFd,
+    ) -> CheckOutcome {
+        let operation = Operation::Check {
+            prev_result: entry.result.clone().unwrap_or_default(),
+            which: which.cloned(),
+        };
+        match self.execute(&request(entry, operation), &netns) {
+            Ok(executed) => {
+                let passed = executed.steps.iter().filter(|step| step.fault.is_none());
+                CheckOutcome {
+                    passed: passed.map(|step| step.index).collect(),
+                    failure: executed
+                        .first_fault()
+                        .map(|(step, fault)| failure(step, fault)),
+                    is_complete: true,
+                }
+            }
+            Err(NotExecuted::Refused(failure) | NotExecuted::Unknown(failure)) => CheckOutcome {
+                passed: BTreeSet::new(),
+                failure: Some(failure),
+                is_complete: false,
+            },
+        }
+    }
+}
+
+fn request(entry: &Entry, operation: Operation) -> Request {
+    Request {
+        operation,
+        chain: entry.chain.clone(),
+        cookie: Some(entry.netns.cookie),
+    }
+}
+
+fn faults(executed: &Executed) -> impl Iterator<Item = (&Step, &Fault)> {
+    let steps = executed.steps.iter();
+    steps.filter_map(|step| Some((step, step.fault.as_ref()?)))
+}
+
+fn refused(refusal: Refusal) -> Failure {
+    let reason = match refusal.kind {
+        RefusalKind::Plugin => FailureReason::PluginNotFound,
+        RefusalKind::Invalid | RefusalKind::Jail => FailureReason::RunnerUnavailable,
+    };
+    Failure::new(reason, refusal.message)
+}
+
+/// A fault in the words of a report.
+fn failure(step: &Step, fault: &Fault) -> Failure {
+    let Step {
+        command,
+        plugin_type,
+        ..
+    } = step;
+    let of_step = |what: String| format!("{command} of {plugin_type}: {what}");
+    match fault {
+        Fault::Plugin(error) => Failure::new(
+            FailureReason::PluginFailed,
+            error.message(*command, plugin_type),
+        ),
+        Fault::TimedOut(seconds) => Failure::new(
+            FailureReason::PluginTimeout,
+            of_step(format!(
+                "it did not end within {seconds} seconds, and was ended"
+            )),
+        ),
+        Fault::TooMuchOutput(bytes) => Failure::new(
+            FailureReason::PluginFailed,
+            of_step(format!("it printed more than {bytes} bytes, and was ended")),
+        ),
+        Fault::Result(what) => Failure::new(FailureReason::ResultInvalid, of_step(what.clone())),
+        Fault::NotRun(what) => Failure::new(
+            FailureReason::PluginFailed,
+            of_step(format!("it could not be executed: {what}")),
+        ),
+    }
+}

@@ -1,0 +1,331 @@
+//! What the engine of attachments must know of pods, rules and the kernel. Called from its threads.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    net::IpAddr,
+    os::fd::{AsFd as _, OwnedFd},
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use attachments::{
+    entry::{Entry, Facts, Slot},
+    ports::{Host, Netns, Remains, Verdict},
+    status::{Failure, FailureReason},
+};
+use cni::CniResult;
+use crds::{Mac, Reason};
+use ipnetwork::IpNetwork;
+use node::{attached::AttachedLinks, link_info::LinkInfo, netlink::Error};
+use policy::AttachmentGrant;
+use sandbox_record::netns::{self, NetnsFolders};
+use serde_json::{Value, json};
+
+use super::resolve::result_objections;
+
+/// What a pass has found out about an attachment; its threads read it.
+#[derive(Clone, Debug, Default)]
+pub struct Ruling {
+    pub grants: Vec<AttachmentGrant>,
+    pub addresses: Addresses,
+}
+
+/// Whether the addresses of a result may be used.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Addresses {
+    /// No pass has looked at the result yet.
+    #[default]
+    Unknown,
+    Pending(String),
+    /// These are claimed for the pod.
+    Held(BTreeSet<IpAddr>),
+    Refused(Reason, String),
+}
+
+/// Rulings by slot, shared by passes and the threads of the engine.
+pub type Rulings = Arc<Mutex<HashMap<Slot, Ruling>>>;
+
+pub struct NodeHost {
+    folders: NetnsFolders,
+    boot_id: String,
+    rulings: Rulings,
+}
+
+impl NodeHost {
+    pub fn new(folders: NetnsFolders, boot_id: String, rulings: Rulings) -> Self {
+        Self {
+            folders,
+            boot_id,
+            rulings,
+        }
+    }
+
+    fn ruling(&self, entry: &Entry) -> Option<Ruling> {
+        let rulings = self.rulings.lock().unwrap_or_else(PoisonError::into_inner);
+        rulings.get(&entry.slot()).cloned()
+    }
+}
+
+impl Host for NodeHost {
+    fn open(&self, entry: &Entry) -> Netns {
+        let path = Path::new(&entry.chain.netns);
+        if entry.netns.boot_id != self.boot_id || matches!(path.try_exists(), Ok(false)) {
+            return Netns::Gone;
+        }
+        match self.folders.open(path) {
+            Ok(netns) if netns.identity().cookie != entry.netns.cookie => Netns::Gone,
+            Ok(netns) => match netns.as_fd().try_clone_to_owned() {
+                Ok(fd) => Netns::Open(Arc::new(fd)),
+                Err(error) => Netns::Unknown(unknown(error.to_string())),
+            },
+            Err(error) if error.kind.transient().is_none() && !path.exists() => Netns::Gone,
+            Err(error) => Netns::Unknown(unknown(error.to_string())),
+        }
+    }
+
+    fn before_add(&self, entry: &Entry, netns: &OwnedFd) -> Result<Option<Value>, Failure> {
+        let mut pod = open(netns)?;
+        let links = pod.links().map_err(kernel)?;
+        let name = &entry.chain.ifname;
+        if links.values().any(|link| link.name == *name) {
+            let taken = format!("the pod has an interface {name} already, which is not this link");
+            return Err(Failure::new(FailureReason::NameTaken, taken));
+        }
+        let before = Before {
+            links: links.keys().copied().collect(),
+            addresses: addresses(&mut pod, |_| true)?,
+        };
+        Ok(Some(before.to_value()))
+    }
+
+    fn judge(&self, entry: &Entry, netns: &OwnedFd) -> Verdict {
+        let Some(ruling) = self.ruling(entry) else {
+            return Verdict::Later("the daemon has not evaluated the link yet".to_owned());
+        };
+        let result = entry.result.clone().unwrap_or_default();
+        let result = match CniResult::from_value(result) {
+            Ok(result) => result,
+            Err(error) => return refused(Facts::default(), invalid(error.to_string())),
+        };
+        let seen = open(netns).and_then(|mut pod| Seen::read(&mut pod, &entry.chain.ifname));
+        let seen = match seen {
+            Ok(seen) => seen,
+            Err(failure) => return Verdict::Later(failure.message),
+        };
+        let facts = seen.facts();
+        match judge(&ruling, &result, &seen, Before::of(entry)) {
+            Ok(None) => Verdict::Accepted(facts),
+            Ok(Some(later)) => Verdict::Later(later),
+            Err(failure) => refused(facts, failure),
+        }
+    }
+
+    fn before_del(&self, entry: &Entry, netns: &OwnedFd) -> Result<(), Failure> {
+        let Some(index) = entry.facts.ifindex else {
+            return Ok(());
+        };
+        let mut pod = open(netns)?;
+        let links = pod.links().map_err(kernel)?;
+        let name = &entry.chain.ifname;
+        let is_free = !links.values().any(|link| link.name == *name);
+        match links.get(&index) {
+            Some(link) if link.name != *name && is_free => pod.rename(index, name).map_err(kernel),
+            _ => Ok(()),
+        }
+    }
+
+    fn after_del(&self, entry: &Entry, netns: &OwnedFd) -> Remains {
+        match remains(entry, netns) {
+            Ok(remains) => remains,
+            Err(failure) => Remains::Link(failure),
+        }
+    }
+}
+
+/// A link with the name of the attachment, or with its ifindex, may be left.
+fn remains(entry: &Entry, netns: &OwnedFd) -> Result<Remains, Failure> {
+    let mut pod = open(netns)?;
+    let links = pod.links().map_err(kernel)?;
+    let Some(link) = entry.facts.ifindex.and_then(|index| links.get(&index)) else {
+        return Ok(Remains::Nothing);
+    };
+    let what = format!(
+        "the plugins answered DEL with success, and left the link {}",
+        link.name
+    );
+    let failure = Failure::new(FailureReason::DetachIncomplete, what);
+    // A device of the hardware belongs to the node; only what the kernel made is deleted.
+    if link.kind.is_none() {
+        return Ok(Remains::Link(failure));
+    }
+    pod.delete(link.index, &link.name).map_err(kernel)?;
+    Ok(Remains::Deleted(failure))
+}
+
+/// The pod before ADD.
+#[derive(Debug, Default)]
+struct Before {
+    links: BTreeSet<u32>,
+    addresses: BTreeMap<u32, BTreeSet<IpNetwork>>,
+}
+
+impl Before {
+    fn to_value(&self) -> Value {
+        json!({"links": self.links, "addresses": self.addresses})
+    }
+
+    fn of(entry: &Entry) -> Self {
+        let member = |name: &str| {
+            entry
+                .before
+                .as_ref()
+                .and_then(|before| before.get(name))
+                .cloned()
+        };
+        let read = member("links").and_then(|value| serde_json::from_value(value).ok());
+        let addresses = member("addresses").and_then(|value| serde_json::from_value(value).ok());
+        Self {
+            links: read.unwrap_or_default(),
+            addresses: addresses.unwrap_or_default(),
+        }
+    }
+}
+
+/// The pod after ADD.
+struct Seen {
+    link: Option<LinkInfo>,
+    links: BTreeMap<u32, String>,
+    addresses: BTreeMap<u32, BTreeSet<IpNetwork>>,
+}
+
+impl Seen {
+    fn read(pod: &mut AttachedLinks, name: &str) -> Result<Self, Failure> {
+        let links = pod.links().map_err(kernel)?;
+        let addresses = addresses(pod, |_| true)?;
+        Ok(Self {
+            links: links.values().map(|l| (l.index, l.name.clone())).collect(),
+            link: links.into_values().find(|link| link.name == *name),
+            addresses,
+        })
+    }
+
+    fn facts(&self) -> Facts {
+        let link = self.link.as_ref();
+        Facts {
+            ifindex: link.map(|link| link.index),
+            mac: link
+                .and_then(|link| link.mac)
+                .map(|mac| Mac(mac).to_string()),
+            host_links: Vec::new(),
+        }
+    }
+}
+
+/// `Ok(None)`: accepted. `Ok(Some)`: what it waits for.
+fn judge(
+    ruling: &Ruling,
+    result: &CniResult,
+    seen: &Seen,
+    before: Before,
+) -> Result<Option<String>, Failure> {
+    let Some(link) = &seen.link else {
+        return Err(invalid(
+            "the plugins made no interface of that name in the pod".to_owned(),
+        ));
+    };
+    let is_trusted = ruling.grants.iter().any(|grant| grant.trusted);
+    let mut further = seen
+        .links
+        .iter()
+        .filter(|(index, _)| !before.links.contains(index));
+    if let Some((_, name)) = further.find(|(index, _)| **index != link.index && !is_trusted) {
+        return Err(invalid(format!(
+            "the plugins made a further interface {name} in the pod"
+        )));
+    }
+    for (index, had) in &before.addresses {
+        let has = seen.addresses.get(index);
+        if !had
+            .iter()
+            .all(|address| has.is_some_and(|has| has.contains(address)))
+        {
+            return Err(invalid(
+                "the plugins changed another interface of the pod".to_owned(),
+            ));
+        }
+    }
+    let on_link = seen.addresses.get(&link.index).cloned().unwrap_or_default();
+    let mut all = result.clone();
+    all.ips
+        .extend(on_link.iter().map(|address| cni::result::IpConfig {
+            address: *address,
+            gateway: None,
+            interface: None,
+        }));
+    let objections = ruling
+        .grants
+        .iter()
+        .map(|grant| result_objections(&all, grant));
+    let nearest = objections.min_by_key(Vec::len).unwrap_or_default();
+    if let Some(objection) = nearest.into_iter().next() {
+        return Err(Failure::new(FailureReason::Judged("NotAllowed"), objection));
+    }
+    let needed: BTreeSet<IpAddr> = all.ips.iter().map(|ip| ip.address.ip()).collect();
+    match &ruling.addresses {
+        _ if needed.is_empty() => Ok(None),
+        Addresses::Held(held) if needed.is_subset(held) => Ok(None),
+        Addresses::Held(_) | Addresses::Unknown => {
+            Ok(Some("its addresses are not claimed yet".to_owned()))
+        }
+        Addresses::Pending(what) => Ok(Some(what.clone())),
+        Addresses::Refused(reason, what) => Err(Failure::new(
+            FailureReason::Judged(reason.as_str()),
+            what.clone(),
+        )),
+    }
+}
+
+/// Addresses that others can reach, by link.
+fn addresses(
+    pod: &mut AttachedLinks,
+    is_counted: impl Fn(u32) -> bool,
+) -> Result<BTreeMap<u32, BTreeSet<IpNetwork>>, Failure> {
+    let mut by_link: BTreeMap<u32, BTreeSet<IpNetwork>> = BTreeMap::new();
+    for address in pod.addresses().map_err(kernel)? {
+        let is_local = match address.network.ip() {
+            IpAddr::V4(v4) => v4.is_link_local(),
+            IpAddr::V6(v6) => v6.is_unicast_link_local(),
+        };
+        if !is_local && is_counted(address.index) {
+            by_link
+                .entry(address.index)
+                .or_default()
+                .insert(address.network);
+        }
+    }
+    Ok(by_link)
+}
+
+fn open(netns: &OwnedFd) -> Result<AttachedLinks, Failure> {
+    let copy = netns
+        .try_clone()
+        .map_err(|error| unknown(error.to_string()))?;
+    let netns = netns::Netns::from_fd(copy).map_err(|error| unknown(error.to_string()))?;
+    AttachedLinks::open(&netns).map_err(kernel)
+}
+
+fn kernel(error: Error) -> Failure {
+    unknown(error.to_string())
+}
+
+fn unknown(message: String) -> Failure {
+    Failure::new(FailureReason::SandboxUnknown, message)
+}
+
+fn invalid(message: String) -> Failure {
+    Failure::new(FailureReason::ResultInvalid, message)
+}
+
+fn refused(facts: Facts, failure: Failure) -> Verdict {
+    Verdict::Refused(facts, failure)
+}

@@ -1,0 +1,80 @@
+//! Pure: the state of an attachment as the outcome of a link.
+
+use attachments::{
+    entry::Entry,
+    status::{Failure, FailureReason, LinkState as State},
+};
+use cni::CniResult;
+use crds::{Mac, Reason, report::LinkState};
+use policy::bounded;
+
+use crate::podconfig::{
+    cause::Cause,
+    desired::DesiredAttachment,
+    outcome::{LinkOutcome, PresentFacts},
+};
+
+pub fn outcome(desired: &DesiredAttachment, state: &State) -> LinkOutcome {
+    let reconciling = || (Reason::Reconciling, String::new());
+    match state {
+        State::Pending(why) if why.is_empty() => desired.outcome(LinkState::Pending, reconciling()),
+        State::Pending(why) => {
+            desired.outcome(LinkState::Pending, (Reason::Reconciling, why.clone()))
+        }
+        State::Attaching | State::Detaching(None) => {
+            desired.outcome(LinkState::Pending, reconciling())
+        }
+        State::Detaching(Some(failure)) => desired.outcome(
+            LinkState::Pending,
+            (Reason::DetachIncomplete, bounded(failure.message.clone())),
+        ),
+        State::Failed(failure) => desired.outcome(LinkState::Failed, cause(failure)),
+        State::Attached { entry, degraded } => {
+            let why = match degraded {
+                Some(failure) => cause(failure),
+                None => (Reason::LinkReady, String::new()),
+            };
+            LinkOutcome {
+                present: facts(entry),
+                domain: Some(desired.domain.clone()),
+                ..desired.outcome(LinkState::Ready, why)
+            }
+        }
+    }
+}
+
+fn facts(entry: &Entry) -> Option<PresentFacts> {
+    let result = CniResult::from_value(entry.result.clone()?).ok()?;
+    let mac = entry.facts.mac.as_deref()?.parse::<Mac>().ok()?;
+    let mtu = result.of_pod().find_map(|(_, interface)| interface.mtu);
+    Some(PresentFacts {
+        mac: mac.0,
+        mtu: mtu.unwrap_or_default(),
+        addresses: result.ips.iter().map(|ip| ip.address).collect(),
+        host_interface: None,
+        bridge: None,
+    })
+}
+
+fn cause(failure: &Failure) -> Cause {
+    let reason = match &failure.reason {
+        FailureReason::PluginFailed => Reason::PluginFailed,
+        FailureReason::PluginTimeout => Reason::PluginTimeout,
+        FailureReason::PluginNotFound => Reason::PluginNotFound,
+        FailureReason::PluginNotAvailable | FailureReason::RunnerUnavailable => {
+            Reason::PluginNotAvailable
+        }
+        FailureReason::ResultInvalid => Reason::ResultInvalid,
+        FailureReason::NameTaken => Reason::ForeignLink,
+        FailureReason::DetachIncomplete => Reason::DetachIncomplete,
+        FailureReason::Drifted => Reason::Drifted,
+        FailureReason::SandboxUnknown => Reason::NamespaceGone,
+        FailureReason::StoreFailed => Reason::KernelRefused,
+        FailureReason::Judged(word) => {
+            let mut all = Reason::ALL.iter().copied();
+            let named = all.find(|reason| reason.as_str() == *word);
+            named.unwrap_or(Reason::NotAllowed)
+        }
+    };
+    (reason, bounded(failure.message.clone()))
+}

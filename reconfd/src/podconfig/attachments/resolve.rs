@@ -1,0 +1,276 @@
+//! Pure: from a requested attachment and its configuration to the chain that runs, or why none does.
+
+use std::net::IpAddr;
+
+use cni::{
+    NetworkConfig, Trust,
+    judge::{PluginRule, TenantRules, objections},
+    netconf::AttachmentInput,
+};
+use crds::{
+    Mac, Reason,
+    podconfig::cni::{Bandwidth, PortMapping, Protocol},
+};
+use policy::{AttachmentGrant, bounded};
+use sandbox_record::Record;
+use serde_json::{Map, Value, json};
+use sha2::{Digest as _, Sha256};
+
+use crate::podconfig::{
+    cause::Cause,
+    desired::{ConfigurationSource, DesiredAttachment},
+};
+
+/// A chain that may run, and what its result may be.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Resolved {
+    pub chain: cni::FrozenChain,
+    /// What the rules that allow all of it permit.
+    pub grants: Vec<AttachmentGrant>,
+    /// Of everything that makes it another attachment.
+    pub spec_hash: String,
+}
+
+/// `text`: the configuration, `None` if its definition is not there.
+pub fn resolve(
+    desired: &DesiredAttachment,
+    text: Option<&str>,
+    record: &Record,
+) -> Result<Resolved, Cause> {
+    let text = text.ok_or_else(|| missing(&desired.source))?;
+    let default_name = match &desired.source {
+        ConfigurationSource::Definition { name, .. } => name.clone(),
+        ConfigurationSource::Inline(text) => inline_name(&record.pod_namespace, text),
+    };
+    let (config, grants) = judged(desired, text, &default_name)?;
+    let input = AttachmentInput {
+        container_id: record.container_id.clone(),
+        ifname: desired.name.clone(),
+        netns: record.netns.display().to_string(),
+        args: arguments(desired, record),
+        runtime_config: runtime_config(desired),
+        cni_args: desired
+            .request
+            .args
+            .iter()
+            .map(|(key, value)| (key.clone(), value.as_str().into()))
+            .collect(),
+    };
+    let chain = config
+        .freeze(input)
+        .map_err(|error| invalid(error.to_string()))?;
+    let spec_hash = spec_hash(&chain);
+    Ok(Resolved {
+        chain,
+        grants,
+        spec_hash,
+    })
+}
+
+/// The configuration, and the rules that allow all of it. A trusted one is read as it is written.
+fn judged(
+    desired: &DesiredAttachment,
+    text: &str,
+    default_name: &str,
+) -> Result<(NetworkConfig, Vec<AttachmentGrant>), Cause> {
+    let parse = |trust| NetworkConfig::parse(text, default_name, trust);
+    let grants = &desired.permit.attachments;
+    let trusted: Vec<_> = grants
+        .iter()
+        .filter(|grant| grant.trusted)
+        .cloned()
+        .collect();
+    if !trusted.is_empty() {
+        let config = parse(Trust::Trusted).map_err(|error| invalid(error.to_string()))?;
+        return Ok((config, trusted));
+    }
+    let mut config = parse(Trust::Tenant).map_err(|error| invalid(error.to_string()))?;
+    if let ConfigurationSource::Inline(_) = desired.source {
+        config.network = default_name.to_owned();
+    }
+    let mut nearest: Option<Vec<String>> = None;
+    let mut allowing = Vec::new();
+    for grant in grants {
+        let against = against(&config, grant);
+        match against.is_empty() {
+            true => allowing.push(grant.clone()),
+            false
+                if nearest
+                    .as_ref()
+                    .is_none_or(|other| against.len() < other.len()) =>
+            {
+                nearest = Some(against);
+            }
+            false => {}
+        }
+    }
+    match (allowing.is_empty(), nearest) {
+        (false, _) => Ok((config, allowing)),
+        (true, nearest) => {
+            let objections = nearest.unwrap_or_default();
+            Err((Reason::NotAllowed, bounded(objections.join("; "))))
+        }
+    }
+}
+
+fn against(config: &NetworkConfig, grant: &AttachmentGrant) -> Vec<String> {
+    let plugins: Vec<PluginRule> = grant
+        .plugins
+        .iter()
+        .map(|rule| PluginRule {
+            plugin_type: rule.plugin_type.clone(),
+            keys: rule.keys.clone(),
+        })
+        .collect();
+    let rules = TenantRules {
+        plugins: &plugins,
+        ..TenantRules::default()
+    };
+    let objections = objections(config, rules).into_iter();
+    objections.map(|objection| objection.to_string()).collect()
+}
+
+fn missing(source: &ConfigurationSource) -> Cause {
+    match source {
+        ConfigurationSource::Definition { namespace, name } => (
+            Reason::DefinitionNotFound,
+            bounded(format!(
+                "there is no NetworkAttachmentDefinition {namespace}/{name}"
+            )),
+        ),
+        ConfigurationSource::Inline(_) => invalid("the configuration is empty".to_owned()),
+    }
+}
+
+fn invalid(message: String) -> Cause {
+    (Reason::DefinitionInvalid, bounded(message))
+}
+
+/// The network of an inline configuration: nobody else's, so that its reservations are of this tenant alone.
+fn inline_name(namespace: &str, text: &str) -> String {
+    format!("pc.{namespace}.{}", &digest(text.as_bytes())[..16])
+}
+
+/// As Multus and the runtime pass them, then what the link asks for.
+fn arguments(desired: &DesiredAttachment, record: &Record) -> Vec<(String, String)> {
+    let uid = record.pod_uid.clone().unwrap_or_default();
+    let mut arguments = vec![
+        ("IgnoreUnknown".to_owned(), "true".to_owned()),
+        ("K8S_POD_NAMESPACE".to_owned(), record.pod_namespace.clone()),
+        ("K8S_POD_NAME".to_owned(), record.pod_name.clone()),
+        (
+            "K8S_POD_INFRA_CONTAINER_ID".to_owned(),
+            record.container_id.clone(),
+        ),
+        ("K8S_POD_UID".to_owned(), uid),
+    ];
+    arguments.extend(
+        desired
+            .mac
+            .map(|mac| ("MAC".to_owned(), Mac(mac).to_string())),
+    );
+    if !desired.addresses.is_empty() {
+        let addresses: Vec<_> = desired.addresses.iter().map(ToString::to_string).collect();
+        arguments.push(("IP".to_owned(), addresses.join(",")));
+    }
+    arguments
+}
+
+/// The values of capabilities; a plugin gets those that it declares.
+fn runtime_config(desired: &DesiredAttachment) -> Map<String, Value> {
+    let mut values = Map::new();
+    if let Some(mac) = desired.mac {
+        values.insert("mac".into(), Mac(mac).to_string().into());
+    }
+    if !desired.addresses.is_empty() {
+        let addresses: Vec<_> = desired.addresses.iter().map(ToString::to_string).collect();
+        values.insert("ips".into(), addresses.into());
+    }
+    if !desired.request.port_mappings.is_empty() {
+        let mappings: Vec<_> = desired
+            .request
+            .port_mappings
+            .iter()
+            .map(port_mapping)
+            .collect();
+        values.insert("portMappings".into(), mappings.into());
+    }
+    if let Some(bandwidth) = &desired.request.bandwidth {
+        values.insert("bandwidth".into(), self::bandwidth(bandwidth));
+    }
+    values
+}
+
+fn port_mapping(mapping: &PortMapping) -> Value {
+    let protocol = match mapping.protocol.unwrap_or(Protocol::Tcp) {
+        Protocol::Tcp => "tcp",
+        Protocol::Udp => "udp",
+        Protocol::Sctp => "sctp",
+    };
+    let mut value = json!({
+        "hostPort": mapping.host_port,
+        "containerPort": mapping.container_port,
+        "protocol": protocol,
+    });
+    if let Some(address) = mapping.host_ip {
+        value["hostIP"] = address.to_string().into();
+    }
+    value
+}
+
+/// The plugin's own names.
+fn bandwidth(bandwidth: &Bandwidth) -> Value {
+    let pairs = [
+        ("ingressRate", bandwidth.ingress_rate),
+        ("ingressBurst", bandwidth.ingress_burst),
+        ("egressRate", bandwidth.egress_rate),
+        ("egressBurst", bandwidth.egress_burst),
+    ];
+    let given = pairs
+        .into_iter()
+        .filter_map(|(key, value)| Some((key.to_owned(), value?.into())));
+    Value::Object(given.collect())
+}
+
+/// Where the namespace is and which binaries there are makes no other attachment.
+fn spec_hash(chain: &cni::FrozenChain) -> String {
+    let plugins: Vec<_> = chain.plugins.iter().map(|plugin| &plugin.object).collect();
+    let what = json!([
+        chain.network,
+        chain.cni_version,
+        plugins,
+        chain.runtime_config,
+        chain.args,
+        chain.disable_check,
+    ]);
+    digest(what.to_string().as_bytes())
+}
+
+fn digest(bytes: &[u8]) -> String {
+    let hash = Sha256::digest(bytes);
+    hash.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// What of a result no rule allows: its addresses and routes against one rule.
+pub fn result_objections(result: &cni::CniResult, grant: &AttachmentGrant) -> Vec<String> {
+    let within = |networks: &[ipnetwork::IpNetwork], network: ipnetwork::IpNetwork| {
+        networks.iter().any(|allowed| {
+            allowed.is_ipv4() == network.is_ipv4()
+                && allowed.prefix() <= network.prefix()
+                && allowed.contains(network.ip())
+        })
+    };
+    let outside = |ip: &IpAddr| !within(&grant.addresses, (*ip).into());
+    let addresses = result.ips.iter().map(|ip| ip.address.ip()).filter(outside);
+    let addresses =
+        addresses.map(|ip| format!("address {ip} of the result is not in the rule's addresses"));
+    let routes = result.routes.iter().map(|route| route.dst);
+    let routes = routes.filter(|to| !within(&grant.routes, *to));
+    let routes =
+        routes.map(|to| format!("route to {to} of the result is not in the rule's routes"));
+    addresses.chain(routes).collect()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

@@ -1,0 +1,125 @@
+use super::*;
+
+/// A pod whose link is made by a plugin that is this script.
+fn made_by(script: &str, check: impl FnOnce(&TestNode, &crate::support::pod::TestPod<'_>)) {
+    let node = TestNode::new();
+    let opened = open(&node);
+    opened.runner.fake("bad", script);
+    define(&node, "fast", r#"{"cniVersion": "1.0.0", "type": "bad"}"#);
+    let pod = node.bare_pod("tenant-a", "web");
+    node.apply("web", &config("tenant-a", "web", "web", LINK));
+    check(&node, &pod);
+    drop(opened.daemon);
+}
+
+const LINKED: &str = "cat >/dev/null
+case $CNI_COMMAND in
+ADD) nsenter --net=$CNI_NETNS ip link add $CNI_IFNAME type bridge;;
+DEL) nsenter --net=$CNI_NETNS ip link delete $CNI_IFNAME; exit 0;;
+esac";
+
+fn result(ips: &str, routes: &str) -> String {
+    format!(
+        r#"echo '{{"cniVersion":"1.0.0","interfaces":[{{"name":"net1","sandbox":"/run/netns/x"}}],"ips":[{ips}],"routes":[{routes}]}}'"#
+    )
+}
+
+#[test]
+fn a_result_outside_of_the_rule_is_undone() {
+    let script = format!("{LINKED}\n{}", result(r#"{"address":"10.96.0.1/16"}"#, ""));
+    made_by(&script, |node, pod| {
+        let report = pod.reason("net1", "NotAllowed");
+        assert!(
+            report["message"].as_str().unwrap().contains("10.96.0.1"),
+            "{report}"
+        );
+        pod.lacks("net1");
+        is_clean(node);
+    });
+}
+
+/// The plugin gives the link an address that its result does not have.
+#[test]
+fn an_address_that_the_result_conceals_is_seen_in_the_kernel() {
+    let script = format!(
+        "{LINKED}\n[ $CNI_COMMAND != ADD ] || nsenter --net=$CNI_NETNS ip address add 10.96.0.1/16 dev $CNI_IFNAME\n{}",
+        result("", "")
+    );
+    made_by(&script, |node, pod| {
+        pod.reason("net1", "NotAllowed");
+        pod.lacks("net1");
+        is_clean(node);
+    });
+}
+
+#[test]
+fn success_without_an_interface_is_no_success() {
+    made_by(
+        &format!("cat >/dev/null\n{}", result("", "")),
+        |node, pod| {
+            let report = pod.reason("net1", "ResultInvalid");
+            assert!(
+                report["message"].as_str().unwrap().contains("no interface"),
+                "{report}"
+            );
+            is_clean(node);
+        },
+    );
+}
+
+#[test]
+fn a_plugins_error_is_in_the_report_without_escapes() {
+    let script = r#"cat >/dev/null; [ $CNI_COMMAND = ADD ] || exit 0
+printf '{"code": 7, "msg": "no \\u001b[31mroom"}'; exit 1"#;
+    made_by(script, |_, pod| {
+        let report = pod.reason("net1", "PluginFailed");
+        let message = report["message"].as_str().unwrap();
+        assert!(
+            message.contains("ADD of bad failed (code 7): no "),
+            "{message}"
+        );
+        assert!(!message.contains('\u{1b}'), "{message:?}");
+    });
+}
+
+/// DEL of a failed ADD would delete a link of that name that is the pod's own.
+#[test]
+fn a_name_that_the_pod_has_is_left_alone() {
+    let node = TestNode::new();
+    let _opened = open(&node);
+    define(&node, "fast", &macvlan("10.77.0.0/24"));
+    let pod = node.bare_pod("tenant-a", "web");
+    pod.run(&["ip", "link", "add", "net1", "type", "bridge"]);
+    node.apply("web", &config("tenant-a", "web", "web", LINK));
+    pod.reason("net1", "ForeignLink");
+    assert_eq!(pod.find("net1").unwrap()["linkinfo"]["info_kind"], "bridge");
+    is_clean(&node);
+}
+
+/// A network of the cluster, whatever the definition says.
+#[test]
+fn an_address_in_a_network_of_the_node_is_undone() {
+    let node = TestNode::new();
+    node.shell("ip link add lan0 type bridge && ip address add 10.77.5.1/24 dev lan0 && ip link set lan0 up");
+    let _opened = open(&node);
+    define(&node, "fast", &macvlan("10.77.5.0/24"));
+    let pod = node.bare_pod("tenant-a", "web");
+    node.apply("web", &config("tenant-a", "web", "web", LINK));
+    let report = pod.reason("net1", "NetworkReserved");
+    assert!(
+        report["message"].as_str().unwrap().contains("10.77.5."),
+        "{report}"
+    );
+    pod.lacks("net1");
+    is_clean(&node);
+}
+
+#[test]
+fn a_node_without_a_runner_says_so() {
+    let node = TestNode::builder().daemon().start();
+    node.apply("policy", &policy("telco", "{}", &format!("[{RULE}]")));
+    define(&node, "fast", &macvlan("10.77.0.0/24"));
+    let pod = node.bare_pod("tenant-a", "web");
+    node.apply("web", &config("tenant-a", "web", "web", LINK));
+    pod.reason("net1", "PluginNotFound");
+}
