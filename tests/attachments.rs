@@ -140,19 +140,22 @@ fn a_changed_link_is_made_anew_and_a_pod_that_ends_leaves_nothing() {
     is_clean(&node);
 }
 
-/// The definition is gone before the link: DEL runs by what was stored.
+/// The definition is gone before the link, which stays; DEL runs by what was stored.
 #[test]
-fn a_link_is_undone_without_its_definition() {
+fn a_link_outlives_its_definition_and_is_undone_without_it() {
     let node = TestNode::new();
     let _opened = open(&node);
     define(&node, "fast", &macvlan("10.77.0.0/24"));
     let pod = node.bare_pod("tenant-a", "web");
     node.apply("web", &config("tenant-a", "web", "web", LINK));
     pod.ready("net1");
+    let before = pod.link("net1");
     node.withdraw("definition-fast");
+    pod.reason("net1", "DefinitionNotFound");
+    assert_eq!(pod.link("net1")["ifindex"], before["ifindex"]);
+    node.withdraw("web");
     pod.lacks("net1");
     is_clean(&node);
-    pod.reason("net1", "DefinitionNotFound");
 }
 
 #[test]

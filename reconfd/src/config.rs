@@ -14,7 +14,7 @@ use nix::sys::utsname::uname;
 use node::switch::Maker;
 use store::scope::Scope;
 
-use crate::podconfig::pods::unsupported::RUNTIME_CLASSES;
+use crate::podconfig::{attachments::AttachmentOptions, pods::unsupported::RUNTIME_CLASSES};
 
 /// Reconciles the network links of each recorded pod with the PodConfigs.
 #[derive(Clone, Debug, PartialEq, Eq, Parser)]
@@ -153,6 +153,16 @@ pub enum Switch {
 const CNI_CACHE: &str = "/var/lib/cni/results";
 
 impl Config {
+    /// `None`: this node executes no CNI plugins.
+    pub fn attachments(&self) -> Option<AttachmentOptions> {
+        Some(AttachmentOptions {
+            runner: self.runner_socket.clone()?,
+            state: self.state_dir.clone(),
+            installation: self.installation.name.clone(),
+            netns: self.netns.folders.clone(),
+        })
+    }
+
     /// On a cluster the daemon may not mount.
     pub fn maker(&self) -> Maker {
         let by_source = match self.source {

@@ -43,7 +43,7 @@ use crate::{
     podconfig::{
         self, Addressing, EventSender, NodeReconciler,
         acd::AddressProbes,
-        attachments::{AttachmentOptions, Attachments},
+        attachments::Attachments,
         networks::{Networks, NodeNetworks},
         pods::{Pods, unsupported::Unsupported},
         reporter::{Reporter, ReporterOptions},
@@ -89,7 +89,7 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
         claims: opened.claims,
         probes: probes.then(|| AddressProbes::new(events.clone())),
     };
-    let attachments = start_attachments(config, &events)?;
+    let attachments = start_attachments(config, &events, &metrics)?;
     let reconciler = NodeReconciler::new(
         machine,
         (stores.clone(), addressing, attachments),
@@ -145,17 +145,15 @@ fn start_backfill(config: &Config, events: &EventSender) -> anyhow::Result<Backf
     started.context("start the sources of hints")
 }
 
-fn start_attachments(config: &Config, events: &EventSender) -> anyhow::Result<Attachments> {
-    let Some(runner) = &config.runner_socket else {
+fn start_attachments(
+    config: &Config,
+    events: &EventSender,
+    metrics: &Metrics,
+) -> anyhow::Result<Attachments> {
+    let Some(options) = config.attachments() else {
         return Ok(Attachments::default());
     };
-    let options = AttachmentOptions {
-        runner: runner.clone(),
-        state: config.state_dir.clone(),
-        installation: config.installation.name.clone(),
-        netns: config.netns.folders.clone(),
-    };
-    let started = Attachments::start(&options, events.clone());
+    let started = Attachments::start(&options, events.clone(), metrics.clone());
     started.context("open the store of attachments")
 }
 

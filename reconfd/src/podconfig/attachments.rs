@@ -3,44 +3,45 @@
 use std::{
     collections::{BTreeSet, HashMap},
     net::IpAddr,
-    os::fd::{AsFd as _, OwnedFd},
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
 };
 
 use attachments::{
     engine::{Engine, EngineError, Parts},
-    entry::{Entry, NetnsId, PodRef, Requester, Slot},
+    entry::{Entry, Slot},
     folder::Folder,
     limits::Limits,
-    state::{CheckMode, LinkRequest, PodRequest, Sandbox, Target, Wanted},
 };
 use cni::CniResult;
-use crds::{NetworkAttachmentDefinition, Reason, podconfig::Check, report::LinkState};
+use crds::{Reason, report::LinkState};
 use sandbox_record::{Record, boot_id, netns::NetnsFolders};
 use store::{Stores, Trigger};
+use telemetry::metrics::Metrics;
 
 use super::{
     EventSender,
-    cause::Cause,
-    desired::{ConfigurationSource, Desired, DesiredAttachment},
-    outcome::LinkOutcome,
+    desired::{AttachedState, Desired},
     pods::RecordedPod,
 };
 
 /// The runner, as the engine calls it.
 mod executor;
+/// Pure: since when a link is attached.
+mod history;
 /// Pods, rules and the kernel, as the engine asks for them.
 mod host;
 /// Outcomes of links.
 mod outcomes;
 /// From a request to a chain.
 mod resolve;
+/// Requests of one pod.
+mod running;
 
 use executor::Executor;
+use history::History;
 pub use host::Addresses;
-use host::{NodeHost, Ruling, Rulings};
-use resolve::{Resolved, resolve};
+use host::{NodeHost, Rulings};
 
 /// Where the runner listens, and where the store is.
 pub struct AttachmentOptions {
@@ -59,6 +60,7 @@ struct Running {
     rulings: Rulings,
     folders: NetnsFolders,
     boot_id: String,
+    history: History,
     /// The newest record of each pod that has, or has requested, attachments.
     pods: HashMap<String, Option<Arc<Record>>>,
 }
@@ -76,14 +78,18 @@ impl AttachedResult {
 }
 
 impl Attachments {
-    pub fn start(options: &AttachmentOptions, events: EventSender) -> Result<Self, EngineError> {
+    pub fn start(
+        options: &AttachmentOptions,
+        events: EventSender,
+        metrics: Metrics,
+    ) -> Result<Self, EngineError> {
         let rulings = Rulings::default();
         let boot_id = boot_id()?;
         let folders = NetnsFolders::new(&options.netns);
         let host = NodeHost::new(folders.clone(), boot_id.clone(), rulings.clone());
         let parts = Parts {
             folder: Folder::of_installation(&options.state, &options.installation),
-            runner: Box::new(Executor::new(options.runner.clone())),
+            runner: Box::new(Executor::new(options.runner.clone(), metrics)),
             host: Box::new(host),
             on_event: Box::new(move |event| {
                 tracing::debug!(pod = %event.pod, ifname = event.ifname, "{:?}", event.change);
@@ -103,6 +109,7 @@ impl Attachments {
         let stored = engine.entries().into_iter().map(|entry| entry.pod.uid);
         Ok(Self(Some(Running {
             pods: stored.map(|uid| (uid, None)).collect(),
+            history: History::of(engine.entries()),
             engine,
             rulings,
             folders,
@@ -110,13 +117,13 @@ impl Attachments {
         })))
     }
 
-    /// Requests what a pod should have, whole, and returns the outcome of each, with its order.
+    /// Requests what a pod should have, whole, and returns what came of it so far.
     pub fn request(
         &mut self,
         known: &RecordedPod,
         desired: &Desired,
         stores: &Stores,
-    ) -> Vec<(usize, LinkOutcome)> {
+    ) -> AttachedState {
         match &mut self.0 {
             None => unavailable(desired),
             Some(running) => running.request(known, desired, stores),
@@ -164,6 +171,7 @@ impl Attachments {
     pub fn pods_ended<'a>(&mut self, uids: impl IntoIterator<Item = &'a String>) {
         let Some(running) = &mut self.0 else { return };
         for uid in uids {
+            running.history.forget(uid);
             if running.pods.remove(uid).is_some() {
                 running.engine.pod_ended(uid);
             }
@@ -190,6 +198,19 @@ impl Attachments {
         }
     }
 
+    /// The numbers of what is stored.
+    pub fn count(&self, metrics: &Metrics) {
+        let Some(running) = &self.0 else { return };
+        let counts = running.engine.counts();
+        let by_state = [
+            ("Attaching", counts.adding + counts.added),
+            ("Attached", counts.attached),
+            ("Detaching", counts.deleting),
+            ("Unreadable", counts.unreadable),
+        ];
+        metrics.set_attachments(&by_state, counts.lost);
+    }
+
     /// Every pod of the node is known: others have ended.
     pub fn synced(&self, known: &BTreeSet<String>) {
         if let Some(running) = &self.0 {
@@ -198,124 +219,18 @@ impl Attachments {
     }
 }
 
-impl Running {
-    fn request(
-        &mut self,
-        known: &RecordedPod,
-        desired: &Desired,
-        stores: &Stores,
-    ) -> Vec<(usize, LinkOutcome)> {
-        let uid = &known.pod.uid;
-        if desired.attachments.is_empty() && !self.pods.contains_key(uid) {
-            return Vec::new();
-        }
-        self.pods.insert(uid.clone(), Some(known.record.clone()));
-        let (mut outcomes, mut requested, mut links) = (Vec::new(), Vec::new(), Vec::new());
-        for attachment in &desired.attachments {
-            match resolved(attachment, stores, &known.record) {
-                Ok(resolved) => {
-                    links.push(self.link_request(attachment, resolved));
-                    requested.push(attachment);
-                }
-                Err(cause) => outcomes.push((
-                    attachment.order,
-                    attachment.outcome(LinkState::Failed, cause),
-                )),
-            }
-        }
-        self.engine.request(PodRequest {
-            pod: PodRef {
-                namespace: known.pod.namespace.clone(),
-                name: known.pod.name.clone(),
-                uid: uid.clone(),
-            },
-            sandbox: self.sandbox(known),
-            links,
-        });
-        let states = self.engine.outcome(uid).links;
-        let states = requested.into_iter().zip(&states);
-        outcomes.extend(
-            states.map(|(attachment, state)| {
-                (attachment.order, outcomes::outcome(attachment, state))
-            }),
-        );
-        outcomes
-    }
-
-    /// What is requested in one slot, and the rules for its result.
-    fn link_request(&self, attachment: &DesiredAttachment, resolved: Resolved) -> LinkRequest {
-        let slot = Slot::of(&resolved.chain);
-        let mut rulings = lock(&self.rulings);
-        let ruling = rulings.entry(slot).or_insert_with(Ruling::default);
-        ruling.grants = resolved.grants;
-        let check = match attachment.request.check.unwrap_or_default() {
-            Check::Never => CheckMode::Never,
-            Check::Report => CheckMode::Report,
-            Check::Repair => CheckMode::Repair,
-        };
-        LinkRequest {
-            ifname: attachment.name.clone(),
-            target: Target::Attach(Box::new(Wanted {
-                chain: resolved.chain,
-                requester: Requester::PodConfig {
-                    uid: attachment.podconfig_uid.clone(),
-                    name: attachment.podconfig.clone(),
-                    link: attachment.name.clone(),
-                },
-                spec_hash: resolved.spec_hash,
-                after: Vec::new(),
-                check,
-            })),
-        }
-    }
-
-    /// A pod in trouble keeps what it has.
-    fn sandbox(&self, known: &RecordedPod) -> Option<Sandbox> {
-        let record = &known.record;
-        let is_usable = known.trouble.is_none() && record.boot_id == self.boot_id;
-        is_usable.then(|| Sandbox {
-            container_id: record.container_id.clone(),
-            netns: NetnsId {
-                boot_id: record.boot_id.clone(),
-                cookie: record.cookie,
-            },
-        })
-    }
-
-    fn open(&self, record: &Record) -> Option<OwnedFd> {
-        let netns = self.folders.open(&record.netns).ok()?;
-        let is_it = netns.identity().cookie == record.cookie;
-        let fd = netns.as_fd().try_clone_to_owned().ok();
-        fd.filter(|_| is_it)
-    }
-}
-
-fn resolved(
-    attachment: &DesiredAttachment,
-    stores: &Stores,
-    record: &Record,
-) -> Result<Resolved, Cause> {
-    match &attachment.source {
-        ConfigurationSource::Inline(text) => resolve(attachment, Some(text), record),
-        ConfigurationSource::Definition { namespace, name } => {
-            let definition = stores.get::<NetworkAttachmentDefinition>(namespace, name);
-            let text = definition
-                .as_ref()
-                .map(|definition| definition.spec.config.as_str());
-            resolve(attachment, text, record)
-        }
-    }
-}
-
 /// The outcomes where no plugin can be executed.
-fn unavailable(desired: &Desired) -> Vec<(usize, LinkOutcome)> {
+fn unavailable(desired: &Desired) -> AttachedState {
     let attachments = desired.attachments.iter();
     let unavailable = "this node runs no CNI plugins: its list, reinvoke.plugins, is empty";
     let outcomes = attachments.map(|attachment| {
         let why = (Reason::PluginNotFound, unavailable.to_owned());
         (attachment.order, attachment.outcome(LinkState::Failed, why))
     });
-    outcomes.collect()
+    AttachedState {
+        outcomes: outcomes.collect(),
+        ..AttachedState::default()
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -106,6 +106,7 @@ impl NodeReconciler {
         self.reports
             .metrics
             .set_claims(self.addressing.claims.counts());
+        self.attachments.count(&self.reports.metrics);
         // Some have links from the time when they had a record, some never had either.
         let with_links = self.machine.pods_with_links();
         let orphans = with_links.iter().filter(|uid| !self.objects.pods.has(uid));

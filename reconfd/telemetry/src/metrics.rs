@@ -16,9 +16,9 @@ use crate::http::Encode;
 /// The series with their labels, names and help texts.
 mod series;
 use series::{
-    ClaimLabels, ClaimRequestLabels, DaemonSeries, ErrnoLabels, KindLabels, LinkLabels,
-    OperationLabels, OperationResultLabels, ReasonLabels, ReconcileLabels, RecordSourceLabels,
-    ResourceLabels,
+    AttachmentLabels, ClaimLabels, ClaimRequestLabels, DaemonSeries, ErrnoLabels, KindLabels,
+    LinkLabels, OperationLabels, OperationResultLabels, PluginRunLabels, ReasonLabels,
+    ReconcileLabels, RecordSourceLabels, ResourceLabels,
 };
 
 /// Clones share the same series.
@@ -203,6 +203,26 @@ impl Metrics {
             );
         }
         set(&self.series.ranges_full, counts.full);
+    }
+
+    /// Records one execution of a CNI plugin.
+    pub fn plugin_ran(&self, command: &'static str, plugin_type: &str, done: bool, took: Duration) {
+        let labels = PluginRunLabels {
+            command,
+            r#type: plugin_type.to_owned(),
+            result: if done { "ok" } else { "failed" },
+        };
+        self.series.plugin_runs.get_or_create(&labels).inc();
+        self.series.plugin_run_duration.observe(took.as_secs_f64());
+    }
+
+    /// Sets the numbers of links of CNI plugins, by state, and of those that were given up.
+    pub fn set_attachments(&self, by_state: &[(&'static str, usize)], lost: usize) {
+        for &(state, number) in by_state {
+            let labels = AttachmentLabels { state };
+            set(&self.series.attachments.get_or_create(&labels), number);
+        }
+        set(&self.series.attachments_lost, lost);
     }
 
     /// Sets the age of the oldest link change that is not applied; zero if there is none.

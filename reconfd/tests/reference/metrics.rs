@@ -22,6 +22,9 @@ Labels are closed sets, never the name of a pod: the number of series does not g
 | `reason` | the reason of a link that is not ready; a link that cannot be made is counted here and not in `reconfd_oldest_unapplied_seconds` |
 | `op` | `make`, `change`, `remove` |
 | `kind` | of the daemon: the kind of a link, and `vxlan` also for the peers of a tunnel and the peer filter; of the controller: the kind of an object |
+| `type` | the type of a CNI plugin; only those of the node's list are executed |
+| `command` | `ADD`, `DEL`, `CHECK`, `STATUS`, `VERSION`, `GC` |
+| `state` of `reconfd_attachments` | `Attaching`, `Attached`, `Detaching`, `Unreadable` (a file of the store that is left alone) |
 | `source` of `reconfd_pods_recorded` | `plugin`, `cache` (the runtime's cached results) or `cri` |
 | `state` of `reconfd_claims` | `Held`, `Resting` (in quarantine), `Wanted` (requested, not held yet) |
 | `result` of `reconfd_claim_requests_total` | `ok`, `conflict` (another writer was faster), `failed` |
@@ -108,6 +111,8 @@ fn one_of_each() -> Metrics {
     metrics.set_links("veth", LinkState::Ready, 1);
     metrics.drift_repaired("veth");
     metrics.netlink_refused(1);
+    metrics.plugin_ran("ADD", "macvlan", true, moment);
+    metrics.set_attachments(&[("Attached", 1)], 0);
     metrics.watch_restarted("pods");
     metrics.wrote("podreports");
     metrics.claim_requested("create", "ok");

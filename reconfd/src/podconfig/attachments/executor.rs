@@ -4,6 +4,7 @@ use std::{
     collections::BTreeSet,
     os::fd::{AsFd, BorrowedFd},
     path::PathBuf,
+    time::Duration,
 };
 
 use attachments::{
@@ -16,9 +17,11 @@ use runner::{
     client::{Client, Unanswered},
     protocol::{Executed, Fault, Operation, Refusal, RefusalKind, Request, Response, Step},
 };
+use telemetry::metrics::Metrics;
 
 pub struct Executor {
     client: Client,
+    metrics: Metrics,
 }
 
 /// Why there is nothing that was executed.
@@ -30,9 +33,19 @@ enum NotExecuted {
 }
 
 impl Executor {
-    pub fn new(socket: PathBuf) -> Self {
+    pub fn new(socket: PathBuf, metrics: Metrics) -> Self {
         Self {
             client: Client::new(socket),
+            metrics,
+        }
+    }
+
+    fn count(&self, executed: &Executed) {
+        for step in &executed.steps {
+            let (command, took) = (step.command.as_str(), Duration::from_micros(step.micros));
+            let done = step.fault.is_none();
+            self.metrics
+                .plugin_ran(command, &step.plugin_type, done, took);
         }
     }
 
@@ -41,7 +54,10 @@ impl Executor {
             |error: &Unanswered| Failure::new(FailureReason::RunnerUnavailable, error.to_string());
         let fd: Option<BorrowedFd<'_>> = netns.as_ref().map(|fd| fd.as_fd());
         match self.client.ask(request, fd) {
-            Ok(Response::Ran(executed)) => Ok(executed),
+            Ok(Response::Ran(executed)) => {
+                self.count(&executed);
+                Ok(executed)
+            }
             Ok(Response::Unknown(why)) => Err(NotExecuted::Unknown(Failure::new(
                 FailureReason::RunnerUnavailable,
                 why,

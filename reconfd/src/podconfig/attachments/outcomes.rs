@@ -1,5 +1,7 @@
 //! Pure: the state of an attachment as the outcome of a link.
 
+use std::time::SystemTime;
+
 use attachments::{
     entry::Entry,
     status::{Failure, FailureReason, LinkState as State},
@@ -14,32 +16,44 @@ use crate::podconfig::{
     outcome::{LinkOutcome, PresentFacts},
 };
 
-pub fn outcome(desired: &DesiredAttachment, state: &State) -> LinkOutcome {
+/// `cause`: why its chain could not be made; what is attached stays. `since`: when it was attached.
+pub fn outcome(
+    desired: &DesiredAttachment,
+    state: &State,
+    cause: Option<Cause>,
+    since: Option<SystemTime>,
+) -> LinkOutcome {
+    match (state, cause) {
+        (State::Attached { entry, degraded }, cause) => {
+            let why = cause.or(degraded.as_ref().map(cause_of));
+            let why = why.unwrap_or((Reason::LinkReady, String::new()));
+            LinkOutcome {
+                present: facts(entry),
+                domain: Some(desired.domain.clone()),
+                last_change: since,
+                ..desired.outcome(LinkState::Ready, why)
+            }
+        }
+        (_, Some(cause)) => desired.outcome(LinkState::Failed, cause),
+        (state, None) => not_attached(desired, state),
+    }
+}
+
+fn not_attached(desired: &DesiredAttachment, state: &State) -> LinkOutcome {
     let reconciling = || (Reason::Reconciling, String::new());
     match state {
         State::Pending(why) if why.is_empty() => desired.outcome(LinkState::Pending, reconciling()),
         State::Pending(why) => {
             desired.outcome(LinkState::Pending, (Reason::Reconciling, why.clone()))
         }
-        State::Attaching | State::Detaching(None) => {
+        State::Attaching | State::Attached { .. } | State::Detaching(None) => {
             desired.outcome(LinkState::Pending, reconciling())
         }
         State::Detaching(Some(failure)) => desired.outcome(
             LinkState::Pending,
             (Reason::DetachIncomplete, bounded(failure.message.clone())),
         ),
-        State::Failed(failure) => desired.outcome(LinkState::Failed, cause(failure)),
-        State::Attached { entry, degraded } => {
-            let why = match degraded {
-                Some(failure) => cause(failure),
-                None => (Reason::LinkReady, String::new()),
-            };
-            LinkOutcome {
-                present: facts(entry),
-                domain: Some(desired.domain.clone()),
-                ..desired.outcome(LinkState::Ready, why)
-            }
-        }
+        State::Failed(failure) => desired.outcome(LinkState::Failed, cause_of(failure)),
     }
 }
 
@@ -56,7 +70,7 @@ fn facts(entry: &Entry) -> Option<PresentFacts> {
     })
 }
 
-fn cause(failure: &Failure) -> Cause {
+fn cause_of(failure: &Failure) -> Cause {
     let reason = match &failure.reason {
         FailureReason::PluginFailed => Reason::PluginFailed,
         FailureReason::PluginTimeout => Reason::PluginTimeout,

@@ -42,7 +42,7 @@ pub fn resolve(
         ConfigurationSource::Definition { name, .. } => name.clone(),
         ConfigurationSource::Inline(text) => inline_name(&record.pod_namespace, text),
     };
-    let (config, grants) = judged(desired, text, &default_name)?;
+    let (config, grants) = judged(desired, (text, &default_name), record)?;
     let input = AttachmentInput {
         container_id: record.container_id.clone(),
         ifname: desired.name.clone(),
@@ -70,8 +70,8 @@ pub fn resolve(
 /// The configuration, and the rules that allow all of it. A trusted one is read as it is written.
 fn judged(
     desired: &DesiredAttachment,
-    text: &str,
-    default_name: &str,
+    (text, default_name): (&str, &str),
+    record: &Record,
 ) -> Result<(NetworkConfig, Vec<AttachmentGrant>), Cause> {
     let parse = |trust| NetworkConfig::parse(text, default_name, trust);
     let grants = &desired.permit.attachments;
@@ -91,7 +91,7 @@ fn judged(
     let mut nearest: Option<Vec<String>> = None;
     let mut allowing = Vec::new();
     for grant in grants {
-        let against = against(&config, grant);
+        let against = against(&config, grant, record);
         match against.is_empty() {
             true => allowing.push(grant.clone()),
             false
@@ -113,7 +113,8 @@ fn judged(
     }
 }
 
-fn against(config: &NetworkConfig, grant: &AttachmentGrant) -> Vec<String> {
+/// A tenant's network may not be called as the pod's first one: its reservations would be the cluster's.
+fn against(config: &NetworkConfig, grant: &AttachmentGrant, record: &Record) -> Vec<String> {
     let plugins: Vec<PluginRule> = grant
         .plugins
         .iter()
@@ -124,6 +125,7 @@ fn against(config: &NetworkConfig, grant: &AttachmentGrant) -> Vec<String> {
         .collect();
     let rules = TenantRules {
         plugins: &plugins,
+        denied_networks: std::slice::from_ref(&record.network),
         ..TenantRules::default()
     };
     let objections = objections(config, rules).into_iter();

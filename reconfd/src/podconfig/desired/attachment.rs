@@ -65,6 +65,8 @@ impl ConfigurationSource {
 pub struct AttachedState {
     /// Each with its order.
     pub outcomes: Vec<(usize, LinkOutcome)>,
+    /// Names of links that are detached since the last pass.
+    pub removed: Vec<String>,
     /// The addresses of what is attached or being detached, by link.
     pub addresses: BTreeMap<String, BTreeSet<IpAddr>>,
 }

@@ -49,7 +49,7 @@ impl NodeReconciler {
             let lineage = self.objects.lineage(&pod);
             self.addressing.claim(&pod, desired, &lineage);
             let stores = &self.objects.stores;
-            desired.attached.outcomes = self.attachments.request(&observed.known, desired, stores);
+            desired.attached = self.attachments.request(&observed.known, desired, stores);
             self.addressing
                 .claim_attached(&pod, desired, &lineage, &self.attachments);
             let surroundings = (&mut self.machine, &self.objects.stores);

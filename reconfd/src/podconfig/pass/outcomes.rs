@@ -47,7 +47,7 @@ impl Applied {
             links: desired::in_order(granted, self.links.desired.refused),
             trouble: self.links.trouble,
             since,
-            removed: self.changes.deleted,
+            removed: [self.changes.deleted, self.links.desired.attached.removed].concat(),
             repaired: self
                 .changes
                 .repaired

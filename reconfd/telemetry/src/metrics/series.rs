@@ -38,6 +38,23 @@ pub struct DaemonSeries {
     pub claims: Family<ClaimLabels, Gauge>,
     pub claim_requests: Family<ClaimRequestLabels, Counter>,
     pub ranges_full: Gauge,
+    pub plugin_runs: Family<PluginRunLabels, Counter>,
+    pub plugin_run_duration: Histogram,
+    pub attachments: Family<AttachmentLabels, Gauge>,
+    pub attachments_lost: Gauge,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct PluginRunLabels {
+    pub command: &'static str,
+    /// Limited by the node's list of plugins.
+    pub r#type: String,
+    pub result: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct AttachmentLabels {
+    pub state: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -124,6 +141,10 @@ impl DaemonSeries {
             claims: Family::default(),
             claim_requests: Family::default(),
             ranges_full: Gauge::default(),
+            plugin_runs: Family::default(),
+            plugin_run_duration: durations(),
+            attachments: Family::default(),
+            attachments_lost: Gauge::default(),
         }
     }
 
@@ -167,6 +188,28 @@ impl DaemonSeries {
             self.netlink_changes.clone(),
         );
         self.register_api(to);
+        self.register_plugins(to);
+    }
+
+    fn register_plugins(&self, to: &mut Registry) {
+        to.register(
+            "plugin_runs",
+            "Executions of CNI plugins, by command, type and result",
+            self.plugin_runs.clone(),
+        );
+        to.register_with_unit(
+            "plugin_run_duration",
+            "Duration of one execution of a CNI plugin",
+            Unit::Seconds,
+            self.plugin_run_duration.clone(),
+        );
+        to.register(
+            "attachments",
+            "Links of CNI plugins in the store, by state",
+            self.attachments.clone(),
+        );
+        let help = "Links of CNI plugins given up since the start, because DEL failed for a day without their namespace";
+        to.register("attachments_lost", help, self.attachments_lost.clone());
     }
 
     fn register_api(&self, to: &mut Registry) {

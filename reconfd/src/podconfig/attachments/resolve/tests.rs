@@ -187,3 +187,19 @@ fn a_result_outside_of_the_rule_is_refused_by_address_and_by_route() {
     };
     assert!(result_objections(&result("10.99.0.1/24", "0.0.0.0/0"), &allowed).is_empty());
 }
+
+/// Attack: a network that is called as the cluster's fills its reservations.
+#[test]
+fn a_tenants_network_is_not_called_as_the_clusters() {
+    let rule = json!({"cni": {"plugins": [{"type": "macvlan", "keys": {"master": ["trunk0"]}}, {"type": "static"}]}});
+    let link = json!({"name": "net1", "cni": {"networkAttachmentDefinition": "mine"}});
+    let desired = attachment(link, rule);
+    let text = |name: &str| {
+        json!({"cniVersion": "1.0.0", "name": name, "type": "macvlan", "master": "trunk0"})
+            .to_string()
+    };
+    resolve(&desired, Some(&text("mine")), &record()).unwrap();
+    let (reason, message) = resolve(&desired, Some(&text("cluster")), &record()).unwrap_err();
+    assert_eq!(reason, Reason::NotAllowed);
+    assert!(message.contains("cluster"), "{message}");
+}

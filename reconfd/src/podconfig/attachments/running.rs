@@ -1,0 +1,157 @@
+//! Requests of one pod: its attachments become chains, and what came of them becomes outcomes.
+
+use std::{
+    os::fd::{AsFd as _, OwnedFd},
+    time::SystemTime,
+};
+
+use attachments::{
+    entry::{NetnsId, PodRef, Requester, Slot},
+    state::{CheckMode, LinkRequest, PodRequest, Sandbox, Target, Wanted},
+};
+use crds::{NetworkAttachmentDefinition, Reason, podconfig::Check, report::LinkState};
+use sandbox_record::Record;
+use store::Stores;
+
+use super::{
+    Running,
+    host::Ruling,
+    lock, outcomes,
+    resolve::{Resolved, resolve},
+};
+use crate::podconfig::{
+    cause::Cause,
+    desired::{AttachedState, ConfigurationSource, Desired, DesiredAttachment},
+    pods::RecordedPod,
+};
+
+impl Running {
+    pub(super) fn request(
+        &mut self,
+        known: &RecordedPod,
+        desired: &Desired,
+        stores: &Stores,
+    ) -> AttachedState {
+        let uid = &known.pod.uid;
+        if desired.attachments.is_empty() && !self.pods.contains_key(uid) {
+            return AttachedState::default();
+        }
+        self.pods.insert(uid.clone(), Some(known.record.clone()));
+        let (mut state, mut requested, mut links) = (AttachedState::default(), vec![], vec![]);
+        for attachment in &desired.attachments {
+            match resolved(attachment, stores, &known.record) {
+                Ok(resolved) => {
+                    links.push(self.link_request(attachment, resolved));
+                    requested.push((attachment, None));
+                }
+                // What is attached does not depend on its definition any more.
+                Err(cause) if keeps(cause.0) => {
+                    links.push(LinkRequest {
+                        ifname: attachment.name.clone(),
+                        target: Target::Keep,
+                    });
+                    requested.push((attachment, Some(cause)));
+                }
+                Err(cause) => {
+                    let outcome = attachment.outcome(LinkState::Failed, cause);
+                    state.outcomes.push((attachment.order, outcome));
+                }
+            }
+        }
+        self.engine.request(PodRequest {
+            pod: pod_ref(known),
+            sandbox: self.sandbox(known),
+            links,
+        });
+        let links = self.engine.outcome(uid).links;
+        let now = SystemTime::now();
+        for ((attachment, cause), link) in requested.into_iter().zip(&links) {
+            let since = self.history.since(uid, &attachment.name, link, now);
+            let outcome = outcomes::outcome(attachment, link, cause, since);
+            state.outcomes.push((attachment.order, outcome));
+        }
+        let stored = self.engine.entries_of(uid);
+        state.removed = self.history.removed(uid, &stored);
+        state
+    }
+
+    /// What is requested in one slot, and the rules for its result.
+    fn link_request(&self, attachment: &DesiredAttachment, resolved: Resolved) -> LinkRequest {
+        let slot = Slot::of(&resolved.chain);
+        let mut rulings = lock(&self.rulings);
+        let ruling = rulings.entry(slot).or_insert_with(Ruling::default);
+        ruling.grants = resolved.grants;
+        let check = match attachment.request.check.unwrap_or_default() {
+            Check::Never => CheckMode::Never,
+            Check::Report => CheckMode::Report,
+            Check::Repair => CheckMode::Repair,
+        };
+        LinkRequest {
+            ifname: attachment.name.clone(),
+            target: Target::Attach(Box::new(Wanted {
+                chain: resolved.chain,
+                requester: Requester::PodConfig {
+                    uid: attachment.podconfig_uid.clone(),
+                    name: attachment.podconfig.clone(),
+                    link: attachment.name.clone(),
+                },
+                spec_hash: resolved.spec_hash,
+                after: Vec::new(),
+                check,
+            })),
+        }
+    }
+
+    /// A pod in trouble keeps what it has.
+    fn sandbox(&self, known: &RecordedPod) -> Option<Sandbox> {
+        let record = &known.record;
+        let is_usable = known.trouble.is_none() && record.boot_id == self.boot_id;
+        is_usable.then(|| Sandbox {
+            container_id: record.container_id.clone(),
+            netns: NetnsId {
+                boot_id: record.boot_id.clone(),
+                cookie: record.cookie,
+            },
+        })
+    }
+
+    pub(super) fn open(&self, record: &Record) -> Option<OwnedFd> {
+        let netns = self.folders.open(&record.netns).ok()?;
+        let is_it = netns.identity().cookie == record.cookie;
+        let fd = netns.as_fd().try_clone_to_owned().ok();
+        fd.filter(|_| is_it)
+    }
+}
+
+fn resolved(
+    attachment: &DesiredAttachment,
+    stores: &Stores,
+    record: &Record,
+) -> Result<Resolved, Cause> {
+    match &attachment.source {
+        ConfigurationSource::Inline(text) => resolve(attachment, Some(text), record),
+        ConfigurationSource::Definition { namespace, name } => {
+            let definition = stores.get::<NetworkAttachmentDefinition>(namespace, name);
+            let text = definition
+                .as_ref()
+                .map(|definition| definition.spec.config.as_str());
+            resolve(attachment, text, record)
+        }
+    }
+}
+
+fn pod_ref(known: &RecordedPod) -> PodRef {
+    PodRef {
+        namespace: known.pod.namespace.clone(),
+        name: known.pod.name.clone(),
+        uid: known.pod.uid.clone(),
+    }
+}
+
+/// A definition that is missing or broken detaches nothing: links outlive an object that is replaced.
+fn keeps(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::DefinitionNotFound | Reason::DefinitionInvalid
+    )
+}
