@@ -52,6 +52,14 @@ fn a_plugin_has_an_environment_of_its_own_and_four_capabilities() {
     assert!(found.contains("NoNewPrivs: 1"), "{found}");
 }
 
+/// The socket on which a jail responds, above all: with it a plugin could write the response of its chain.
+#[test]
+fn a_plugin_inherits_no_socket() {
+    let (node, runner) = opened();
+    let found = finds(&node, &runner, "ls -l /proc/self/fd | grep -c socket:");
+    assert_eq!(found.trim_end_matches(';'), "0");
+}
+
 #[test]
 fn a_plugin_sees_no_process_but_its_own() {
     let (node, runner) = opened();

@@ -129,7 +129,9 @@ fn enter_namespaces() -> Result<ExitCode, Refusal> {
     };
     end_with_parent().map_err(|error| jail("follow the runner's end", error))?;
     let socket = std::io::stdin();
-    let socket = rustix::io::dup(&socket).map_err(|errno| jail("use the socket", errno.into()))?;
+    // Closed on exec: a plugin that had it could respond in the place of its chain.
+    let socket = rustix::io::fcntl_dupfd_cloexec(&socket, 3)
+        .map_err(|errno| jail("use the socket", errno.into()))?;
     let socket = UnixStream::from(socket);
     let received =
         wire::receive::<Order>(&socket).map_err(|error| jail("read the order", error))?;
