@@ -128,6 +128,7 @@ fn enter_namespaces() -> Result<ExitCode, Refusal> {
         Refusal::new(RefusalKind::Jail, format!("cannot {what}: {error}"))
     };
     end_with_parent().map_err(|error| jail("follow the runner's end", error))?;
+    close_others_on_exec().map_err(|error| jail("close descriptors of others", error))?;
     let socket = std::io::stdin();
     // Closed on exec: a plugin that had it could respond in the place of its chain.
     let socket = rustix::io::fcntl_dupfd_cloexec(&socket, 3)
@@ -152,6 +153,25 @@ fn enter_namespaces() -> Result<ExitCode, Refusal> {
             }
         }
         ForkResult::Child => Ok(run(&socket, &order, netns)),
+    }
+}
+
+/// Descriptors that the runner has inherited reach no plugin.
+#[allow(unsafe_code)]
+fn close_others_on_exec() -> io::Result<()> {
+    const FIRST: u32 = 3;
+    // SAFETY: it changes a flag of this process's descriptors, and closes none.
+    let result = unsafe {
+        nix::libc::syscall(
+            nix::libc::SYS_close_range,
+            FIRST,
+            u32::MAX,
+            nix::libc::CLOSE_RANGE_CLOEXEC,
+        )
+    };
+    match result {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
     }
 }
 
