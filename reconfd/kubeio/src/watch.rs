@@ -29,6 +29,8 @@ use workqueue::{Attempts, Backoff};
 mod failure;
 /// The keys of the objects that a watch has reported.
 mod known_keys;
+/// A kind whose definition may be missing.
+mod missing;
 pub use failure::WatchFailure;
 pub use known_keys::{KnownKeys, ObjectEvent, ObjectKey, key};
 
@@ -88,6 +90,14 @@ where
         K: Sync,
     {
         Self::of_events(relisted(api, selection))
+    }
+
+    /// A kind whose definition may be missing: then it is synced without objects, and followed once it is created.
+    pub fn open_optional(api: Api<K>, selection: Config) -> Self
+    where
+        K: Resource<DynamicType = ()> + Sync,
+    {
+        Self::of_events(missing::empty_if_missing(relisted(api, selection)))
     }
 }
 
