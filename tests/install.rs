@@ -185,34 +185,116 @@ fn chart_programs_and_images_are_of_one_version() {
     }
 }
 
+/// The spec of the daemon's pod.
+fn daemon_pod(path: &str) -> Value {
+    find(&documents(path), "DaemonSet", "podconfig-daemon")["spec"]["template"]["spec"].clone()
+}
+
+fn list(object: &Value, member: &str) -> Vec<Value> {
+    object[member].as_array().cloned().unwrap_or_default()
+}
+
+fn container(pod: &Value, name: &str) -> Value {
+    let mut containers = list(pod, "containers").into_iter();
+    let found = containers.find(|container| container["name"] == name);
+    found.unwrap_or_else(|| panic!("there is no container {name}"))
+}
+
+/// With and without a runner.
+const DAEMONS: [&str; 2] = ["install/install.yaml", "tests/install/reinvoke.yaml"];
+
 #[test]
 fn the_daemon_is_not_privileged_and_alone_has_a_token() {
-    let objects = documents("install/install.yaml");
-    let pod = &find(&objects, "DaemonSet", "podconfig-daemon")["spec"]["template"]["spec"];
-    assert_eq!(pod["automountServiceAccountToken"], false);
-    assert!(pod["hostPID"].is_null() && pod["hostIPC"].is_null());
-    let containers = |member: &str| pod[member].as_array().unwrap().clone();
-    for container in containers("containers")
-        .iter()
-        .chain(&containers("initContainers"))
-    {
-        let name = container["name"].as_str().unwrap();
-        let security = &container["securityContext"];
-        let mounts = container["volumeMounts"].as_array().unwrap();
-        let has_token = mounts.iter().any(|mount| mount["name"] == "token");
-        assert_eq!(has_token, name == "daemon", "{name}");
-        assert_eq!(security["privileged"], name != "daemon", "{name}");
-        assert_eq!(security["readOnlyRootFilesystem"], true, "{name}");
+    for path in DAEMONS {
+        let pod = daemon_pod(path);
+        assert_eq!(pod["automountServiceAccountToken"], false);
+        assert!(pod["hostPID"].is_null() && pod["hostIPC"].is_null());
+        let containers = [list(&pod, "containers"), list(&pod, "initContainers")].concat();
+        for container in containers {
+            let name = container["name"].as_str().unwrap();
+            let security = &container["securityContext"];
+            let mounts = list(&container, "volumeMounts");
+            let has_token = mounts.iter().any(|mount| mount["name"] == "token");
+            assert_eq!(has_token, name == "daemon", "{name}");
+            let is_privileged = !["daemon", "runner"].contains(&name);
+            assert_eq!(security["privileged"], is_privileged, "{name}");
+            assert_eq!(security["readOnlyRootFilesystem"], true, "{name}");
+        }
+        let capabilities = ["NET_ADMIN", "SYS_ADMIN", "NET_BROADCAST"];
+        is_confined(&container(&pod, "daemon"), &capabilities);
     }
-    let daemon = containers("containers").remove(0);
-    let security = &daemon["securityContext"];
+}
+
+fn is_confined(container: &Value, capabilities: &[&str]) {
+    let security = &container["securityContext"];
     assert_eq!(strings(&security["capabilities"]["drop"]), ["ALL"]);
-    assert_eq!(
-        strings(&security["capabilities"]["add"]),
-        ["NET_ADMIN", "SYS_ADMIN", "NET_BROADCAST"]
-    );
+    assert_eq!(strings(&security["capabilities"]["add"]), capabilities);
     assert_eq!(security["allowPrivilegeEscalation"], false);
     assert_eq!(security["seccompProfile"]["type"], "RuntimeDefault");
+}
+
+/// It may execute plugins, so it gets nothing of the cluster, and writes where plugins keep their reservations alone.
+#[test]
+fn the_runner_has_no_port_and_one_writable_folder_of_the_node() {
+    let pod = daemon_pod(DAEMONS[1]);
+    let runner = container(&pod, "runner");
+    let capabilities = [
+        "NET_ADMIN",
+        "SYS_ADMIN",
+        "NET_RAW",
+        "DAC_OVERRIDE",
+        "SYS_CHROOT",
+    ];
+    is_confined(&runner, &capabilities);
+    assert!(runner["ports"].is_null() && runner["env"].is_null());
+    let volumes = list(&pod, "volumes");
+    let path = |mount: &Value| {
+        let mut found = volumes
+            .iter()
+            .filter(|volume| volume["name"] == mount["name"]);
+        let volume = found.next().unwrap();
+        volume["hostPath"]["path"].as_str().map(str::to_owned)
+    };
+    let mounts = list(&runner, "volumeMounts");
+    let (read_only, writable): (Vec<_>, Vec<_>) = mounts
+        .iter()
+        .filter_map(|mount| Some((mount, path(mount)?)))
+        .partition(|(mount, _)| mount["readOnly"] == true);
+    let paths = |mounts: &[(&Value, String)]| -> Vec<String> {
+        mounts.iter().map(|(_, path)| path.clone()).collect()
+    };
+    assert_eq!(paths(&read_only), ["/"]);
+    assert_eq!(read_only[0].0["mountPropagation"], "HostToContainer");
+    assert_eq!(paths(&writable), ["/var/lib/cni"]);
+    assert_eq!(writable[0].0["mountPath"], "/host/var/lib/cni");
+}
+
+/// Nothing of it is there without plugins, and the two find each other.
+#[test]
+fn the_runner_shares_a_socket_with_the_daemon_alone() {
+    assert!(!read(DAEMONS[0]).contains("runner"));
+    let pod = daemon_pod(DAEMONS[1]);
+    let folder = |container: &Value| {
+        let mut mounts = list(container, "volumeMounts").into_iter();
+        let mount = mounts.find(|mount| mount["name"] == "runner");
+        mount.map(|mount| mount["mountPath"].as_str().unwrap().to_owned())
+    };
+    for of in [list(&pod, "containers"), list(&pod, "initContainers")].concat() {
+        let name = of["name"].as_str().unwrap();
+        let is_shared = ["daemon", "runner"].contains(&name);
+        assert_eq!(folder(&of).is_some(), is_shared, "{name}");
+    }
+    let (daemon, runner) = (container(&pod, "daemon"), container(&pod, "runner"));
+    let flag = |of: &Value, name: &str| {
+        let args = list(of, "args").into_iter();
+        let mut values = args.filter_map(|arg| Some(arg.as_str()?.strip_prefix(name)?.to_owned()));
+        values.next().unwrap()
+    };
+    let socket = flag(&runner, "--socket=");
+    assert_eq!(flag(&daemon, "--runner-socket="), socket);
+    let parent = Path::new(&socket).parent().unwrap();
+    assert_eq!(folder(&daemon).as_deref(), parent.to_str());
+    assert_eq!(folder(&daemon), folder(&runner));
 }
 
 #[test]

@@ -255,6 +255,7 @@ fn open_cluster(
         installation: config.installation.name.clone(),
         address_rest: config.address_rest(),
         records: config.records.path.clone(),
+        has_runner: config.runner_socket.is_some(),
     };
     let ((stores, claims), sink, complete, source) =
         Cluster::start(options, signs, send_to(events))?;

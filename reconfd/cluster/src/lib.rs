@@ -44,6 +44,8 @@ pub struct Options {
     pub address_rest: Duration,
     /// The plugin's folder of records; it may be created later.
     pub records: PathBuf,
+    /// Whether CNI plugins can be executed, so that their configurations are of use.
+    pub has_runner: bool,
 }
 
 /// The running source. Dropping it stops it after a short grace period for pending writes.

@@ -6,7 +6,7 @@ use std::time::Instant;
 use address::claims::{ClaimAllocator, claim_meta::ClaimName};
 use crds::{AddressClaim, PeerSlice, ReservedNetworks};
 use k8s_openapi::jiff::Timestamp;
-use kube::{Resource, runtime::watcher::Event};
+use kube::runtime::watcher::Event;
 use kubeio::watch::{ObjectEvent, ObjectKey};
 use store::{
     StoreWriter, Stores, Trigger,
@@ -191,10 +191,13 @@ impl StoreUpdater {
         self.claims.set_synced();
     }
 
-    /// The key of an object that is cluster-scoped, or in a served namespace.
-    fn served<K: Resource>(&self, object_event: &ObjectEvent<K>) -> Option<ObjectKey> {
-        let is_served =
-            |(namespace, _): &ObjectKey| namespace.is_empty() || self.scope.serves(namespace);
+    /// The key of an object that is cluster-scoped, or in a served namespace. Policies also refer to definitions in
+    /// namespaces that another installation serves.
+    fn served<K: StoredKind>(&self, object_event: &ObjectEvent<K>) -> Option<ObjectKey> {
+        let is_of_any = K::KIND == ObjectKind::NetworkAttachmentDefinition;
+        let is_served = |(namespace, _): &ObjectKey| {
+            is_of_any || namespace.is_empty() || self.scope.serves(namespace)
+        };
         Some(object_event.key()).filter(is_served)
     }
 

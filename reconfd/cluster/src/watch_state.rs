@@ -17,8 +17,12 @@ use telemetry::metrics::Metrics;
 
 use super::{stores::StoreUpdater, watches::DaemonUpdate};
 
-/// Without these, no new address is allocated, and everything else goes on.
-const OPTIONAL: [ObjectKind; 2] = [ObjectKind::ReservedNetworks, ObjectKind::AddressClaim];
+/// Without these, no new address is allocated or no plugin is executed, and everything else goes on.
+const OPTIONAL: [ObjectKind; 3] = [
+    ObjectKind::ReservedNetworks,
+    ObjectKind::AddressClaim,
+    ObjectKind::NetworkAttachmentDefinition,
+];
 
 pub struct WatchStates {
     pub updater: StoreUpdater,

@@ -62,7 +62,7 @@ impl<'a> DaemonWatches<'a> {
         receive: fn(&mut StoreUpdater, ObjectEvent<K>) -> Option<Trigger>,
     ) where
         K: Resource<DynamicType = (), Scope: ApiScope>,
-        K: Clone + DeserializeOwned + Debug + Send + 'static,
+        K: Clone + DeserializeOwned + Debug + Send + Sync + 'static,
     {
         self.add(kind, move |event: ObjectEvent<DeserializeGuard<K>>| {
             Box::new(move |updater| receive(updater, readable(event)?))
@@ -76,11 +76,12 @@ impl<'a> DaemonWatches<'a> {
         apply: impl Fn(ObjectEvent<K>) -> Apply + Clone + Send + 'static,
     ) where
         K: Resource<DynamicType = (), Scope: ApiScope>,
-        K: Clone + DeserializeOwned + Debug + Send + 'static,
+        K: Clone + DeserializeOwned + Debug + Send + Sync + 'static,
     {
         let served = &self.options.scope.namespaces;
         let selection = match kind.row().daemon {
             Some(Selection::All) => Config::default(),
+            Some(Selection::WithRunner) if self.options.has_runner => Config::default(),
             Some(Selection::OfNode(field)) => {
                 Config::default().fields(&format!("{field}={}", self.options.node))
             }
@@ -93,7 +94,7 @@ impl<'a> DaemonWatches<'a> {
                 }
                 return;
             }
-            Some(Selection::Written(_)) | None => return,
+            Some(Selection::Written(_) | Selection::WithRunner) | None => return,
         };
         for (namespace, api) in apis::<K>(self.client, served) {
             self.add_one((kind, namespace), api, selection.clone(), apply.clone());
@@ -107,11 +108,14 @@ impl<'a> DaemonWatches<'a> {
         selection: Config,
         apply: impl Fn(ObjectEvent<K>) -> Apply + Send + 'static,
     ) where
-        K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
+        K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
     {
         let id = WatchId { kind, namespace };
         self.ids.push(id.clone());
-        let updates = Watch::open(api, selection);
+        let updates = match kind.row().daemon {
+            Some(Selection::WithRunner) => Watch::open_optional(api, selection),
+            _ => Watch::open(api, selection),
+        };
         let updates = updates.map(move |update| (id.clone(), update.map(&apply)));
         self.updates.push(updates.boxed());
     }
@@ -149,3 +153,6 @@ where
         ObjectEvent::Deleted(key) => Some(ObjectEvent::Deleted(key)),
     }
 }
+
+#[cfg(test)]
+mod tests;

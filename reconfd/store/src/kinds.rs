@@ -35,6 +35,9 @@ pub enum Selection {
     ServedNamespaces,
     /// Those of the node, in the namespaces where it has written some.
     Written(&'static str),
+    /// All, by a daemon with a runner; others have no right to read them. The kind belongs to another project, and may
+    /// be missing.
+    WithRunner,
 }
 
 /// What an uninstallation deletes.
@@ -131,7 +134,7 @@ kinds! {
     NetworkAttachmentDefinition {
         resource: "network-attachment-definitions",
         api_version: "k8s.cni.cncf.io/v1",
-        daemon: None,
+        daemon: Some(Selection::WithRunner),
         controller: false,
         manifest: true,
         ..BUILT_IN

@@ -3,9 +3,14 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use store::kinds::{KindRow, ObjectKind, Removal};
+use store::kinds::{KindRow, ObjectKind, Removal, Selection};
 
 use crate::{Names, in_code, listed, read, rows};
+
+/// What differs with plugins in `reinvoke.plugins`.
+const REINVOKE: &str = "tests/install/reinvoke.yaml";
+/// How the page marks it.
+const ONLY_WITH_PLUGINS: &str = "only with `reinvoke.plugins`";
 
 /// The objects in a file of the installation.
 fn objects(path: &str) -> Vec<Value> {
@@ -103,19 +108,36 @@ fn every_right_is_listed() {
     }
     for role in &roles {
         let of = role.trim_end_matches("-cluster");
-        let rows = rows("install/README.md", of);
+        let mut rows = rows("install/README.md", of);
+        rows.retain(|row| !row[2].starts_with(ONLY_WITH_PLUGINS));
         assert_eq!(listed_rights(&rows), granted(&files, of), "{of}");
     }
     assert!(roles.len() > 7, "{roles:?}");
 }
 
+#[test]
+fn every_right_with_plugins_is_listed() {
+    for role in named(&objects(REINVOKE), "ClusterRole") {
+        let rows = rows("install/README.md", &role);
+        assert_eq!(listed_rights(&rows), granted(&[REINVOKE], &role), "{role}");
+    }
+}
+
+/// The resource of a kind, with its group where `granted` has it.
+fn resource(row: &KindRow) -> String {
+    match row.api_version.split_once('/') {
+        None | Some(("podconfig.dev", _)) => row.resource.to_owned(),
+        Some((group, _)) => format!("{}.{group}", row.resource),
+    }
+}
+
 /// The rights of a role to objects of the kinds in the table.
-fn granted_to_kinds(role: &str) -> Names {
+fn granted_to_kinds(file: &str, role: &str) -> Names {
     let kinds: Names = ObjectKind::ALL
         .iter()
-        .map(|kind| kind.plural().to_owned())
+        .map(|kind| resource(kind.row()))
         .collect();
-    let mut rights = granted(&["install/install.yaml"], role);
+    let mut rights = granted(&[file], role);
     rights.retain(|right| {
         right
             .split_once(' ')
@@ -133,7 +155,7 @@ fn expected(is_read: impl Fn(&KindRow) -> bool, writes: impl Fn(&KindRow) -> Ver
         };
         let verbs = reads.iter().chain(writes(row));
         verbs
-            .map(|verb| format!("{verb} {}", row.resource))
+            .map(|verb| format!("{verb} {}", resource(row)))
             .collect::<Vec<_>>()
     };
     ObjectKind::ALL.iter().flat_map(of_kind).collect()
@@ -143,10 +165,21 @@ type Verbs = &'static [&'static str];
 
 #[test]
 fn the_roles_grant_what_the_table_of_kinds_expects() {
-    let daemon = expected(|row| row.daemon.is_some(), |row| row.daemon_writes);
-    assert_eq!(granted_to_kinds("podconfig-daemon"), daemon);
+    let is_read = |row: &KindRow| row.daemon.is_some();
+    let without_runner = |row: &KindRow| is_read(row) && row.daemon != Some(Selection::WithRunner);
+    let install = "install/install.yaml";
+    let daemon = expected(without_runner, |row| row.daemon_writes);
+    assert_eq!(granted_to_kinds(install, "podconfig-daemon"), daemon);
+    let with_runner = expected(is_read, |row| row.daemon_writes);
+    assert_eq!(granted_to_kinds(REINVOKE, "podconfig-daemon"), with_runner);
+    assert_eq!(with_runner.len(), daemon.len() + 3);
     let controller = expected(|row| row.controller, |row| row.controller_writes);
-    assert_eq!(granted_to_kinds("podconfig-controller"), controller);
+    for file in [install, REINVOKE] {
+        // As a source of reserved networks, whatever the table says.
+        let mut granted = granted_to_kinds(file, "podconfig-controller");
+        granted.retain(|right| !right.contains("network-attachment-definitions"));
+        assert_eq!(granted, controller);
+    }
     assert!(daemon.len() > 20 && controller.len() > 30);
 }
 
@@ -187,43 +220,56 @@ fn the_table_of_kinds_has_the_scopes_of_the_definitions() {
     }
 }
 
-#[test]
-fn containers_and_capabilities_are_listed() {
-    let (mut privileged, mut capabilities) = (BTreeMap::new(), Names::new());
-    let daemon = objects("install/install.yaml")
-        .into_iter()
+/// The containers of the daemon's pod, by name.
+fn containers(file: &str) -> BTreeMap<String, Value> {
+    let mut daemons = objects(file).into_iter();
+    let daemon = daemons
         .find(|object| object["kind"] == "DaemonSet")
         .unwrap();
     let spec = &daemon["spec"]["template"]["spec"];
-    for list in [&spec["initContainers"], &spec["containers"]] {
-        for container in list.as_array().unwrap() {
-            let security = &container["securityContext"];
-            let is_privileged = security["privileged"] == true;
-            privileged.insert(
-                container["name"].as_str().unwrap().to_owned(),
-                is_privileged,
-            );
-            let added = strings(&security["capabilities"]["add"]);
-            capabilities.extend(added.into_iter().map(ToOwned::to_owned));
-        }
-    }
-    let page = "install/README.md";
-    let rows = rows(page, "What runs where");
-    for (container, is_privileged) in privileged {
+    let lists = [&spec["initContainers"], &spec["containers"]];
+    let all = lists.into_iter().flat_map(|list| list.as_array().unwrap());
+    let named = all.map(|container| {
+        let name = container["name"].as_str().unwrap();
+        (name.to_owned(), container.clone())
+    });
+    named.collect()
+}
+
+fn added(container: &Value) -> Names {
+    let added = strings(&container["securityContext"]["capabilities"]["add"]);
+    added.into_iter().map(ToOwned::to_owned).collect()
+}
+
+/// The capabilities in the tables under a heading.
+fn listed_capabilities(heading: &str) -> Names {
+    let is_capability = |word: &String| word.chars().all(|c| c.is_ascii_uppercase() || c == '_');
+    let mut listed = listed(PAGE, heading);
+    listed.retain(is_capability);
+    listed
+}
+
+const PAGE: &str = "install/README.md";
+
+#[test]
+fn containers_and_capabilities_are_listed() {
+    let rows = rows(PAGE, "What runs where");
+    let (usual, all) = (containers("install/install.yaml"), containers(REINVOKE));
+    for (name, container) in &all {
         let row = rows
             .iter()
-            .find(|row| in_code(&row[0]).first() == Some(&container));
-        let row = row.unwrap_or_else(|| panic!("{page} has no row for the container {container}"));
+            .find(|row| in_code(&row[0]).first() == Some(name));
+        let row = row.unwrap_or_else(|| panic!("{PAGE} has no row for the container {name}"));
+        let is_privileged = container["securityContext"]["privileged"] == true;
         let expected = if is_privileged { "yes" } else { "no" };
         assert!(row[2].trim_matches('*').starts_with(expected), "{row:?}");
+        let is_conditional = row[0].ends_with(ONLY_WITH_PLUGINS);
+        assert_eq!(usual.contains_key(name), !is_conditional, "{row:?}");
     }
+    let mut capabilities = added(&all["daemon"]);
+    assert_eq!(added(&usual["daemon"]), capabilities);
     // One that the chart gives on request only.
     capabilities.insert("NET_RAW".to_owned());
-    let is_capability = |word: &String| word.chars().all(|c| c.is_ascii_uppercase() || c == '_');
-    let listed: Names = rows
-        .iter()
-        .flat_map(|row| in_code(&row[0]))
-        .filter(is_capability)
-        .collect();
-    assert_eq!(listed, capabilities);
+    assert_eq!(listed_capabilities("What runs where"), capabilities);
+    assert_eq!(listed_capabilities("The runner"), added(&all["runner"]));
 }

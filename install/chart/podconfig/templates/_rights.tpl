@@ -21,6 +21,12 @@ what is cluster-wide: with `namespaces` the former is given in these alone.
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create, patch]
+{{- if .Values.reinvoke.plugins }}
+# The configurations of the CNI plugins that links ask for.
+- apiGroups: [k8s.cni.cncf.io]
+  resources: [network-attachment-definitions]
+  verbs: [get, list, watch]
+{{- end }}
 {{- end -}}
 
 {{- define "podconfig.daemon.clusterWide" -}}

@@ -197,3 +197,18 @@ fn of_another_installation_what_it_serves_is_heard() {
     assert!(updater.stores.served().is_empty());
     assert!(updater.stores.reserved_networks().is_empty());
 }
+
+#[test]
+fn definitions_of_namespaces_that_are_not_served_are_kept() {
+    let mut updater = updater(&["networks"]);
+    let definition = json!({"apiVersion": "k8s.cni.cncf.io/v1", "kind": "NetworkAttachmentDefinition",
+        "metadata": {"name": "fast", "namespace": "networks"}, "spec": {"config": "{}"}});
+    let definition: crds::NetworkAttachmentDefinition = serde_json::from_value(definition).unwrap();
+    let key = ("networks".to_owned(), "fast".to_owned());
+    let trigger = Trigger::Object(ObjectKind::NetworkAttachmentDefinition, key.clone());
+    let applied = ObjectEvent::Applied(Box::new(definition));
+    assert_eq!(updater.store(applied.clone()), Some(trigger.clone()));
+    assert_eq!(updater.store(applied), None);
+    let deleted = ObjectEvent::<crds::NetworkAttachmentDefinition>::Deleted(key);
+    assert_eq!(updater.store(deleted), Some(trigger));
+}

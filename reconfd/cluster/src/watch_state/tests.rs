@@ -13,9 +13,10 @@ use store::{StoreWriter, scope::Scope};
 
 use super::{super::watches::readable, *};
 
-const WATCHED: [ObjectKind; 7] = [
+const WATCHED: [ObjectKind; 8] = [
     ObjectKind::AddressClaim,
     ObjectKind::Namespace,
+    ObjectKind::NetworkAttachmentDefinition,
     ObjectKind::Pod,
     ObjectKind::PodConfig,
     ObjectKind::PodConfigPolicy,
@@ -139,6 +140,16 @@ fn networks_that_cannot_be_listed_hold_nothing_up() {
     assert!(!missing(&states).contains("reservednetworks"));
     synced(&mut states, ObjectKind::ReservedNetworks);
     assert!(!missing(&states).contains("reservednetworks"));
+}
+
+#[test]
+fn definitions_of_plugins_that_cannot_be_listed_hold_nothing_up() {
+    let mut states = states();
+    let missing = |states: &WatchStates| states.unsynced().unwrap_or_default();
+    let kind = ObjectKind::NetworkAttachmentDefinition;
+    assert!(missing(&states).contains(kind.plural()));
+    failed(&mut states, kind, 500);
+    assert!(!missing(&states).contains(kind.plural()));
 }
 
 #[test]

@@ -28,6 +28,7 @@ pub trait StoredKind: Resource<DynamicType = ()> + Clone + Debug + Send + Sync +
         + DeserializeOwned
         + Debug
         + Send
+        + Sync
         + 'static;
 
     fn store(stores: &KindStores) -> &Store<Self>;
