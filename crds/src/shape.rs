@@ -187,14 +187,16 @@ pub(crate) fn dns_label(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
-/// Names of NetworkAttachmentDefinitions.
+/// Names of NetworkAttachmentDefinitions. An API server estimates the cost of a rule for all policies, rules and names
+/// that a definition permits, and refuses the definition beyond its limit: a longer expression is refused. A name that
+/// begins or ends otherwise is one that no object has.
 pub(crate) fn definition_names(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "array", "minItems": 1, "maxItems": 64, "x-kubernetes-list-type": "set",
         "items": {
             "type": "string", "minLength": 1, "maxLength": 63,
             "x-kubernetes-validations": rules(&[(
-                "self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')",
+                "self.matches('^[-a-z0-9.]+$')",
                 "write the name of a NetworkAttachmentDefinition, such as fast",
             )]),
         },
