@@ -8,11 +8,14 @@ podconfig-install() {
     "$PODCONFIG_INSTALL_BIN" "$@" "${plugin[@]}"
 }
 
+# Flags for links of CNI plugins, once there is a runner.
+plugins=()
+
 start_daemon() {
     local words=(reconfd
         --source "directory:$objects" --records "$records" --reports "$reports"
         --netns-folder /run/netns --switch-folder /run/netns --run-dir /run/podconfig
-        --listen 127.0.0.1:9478 --log-format text)
+        --listen 127.0.0.1:9478 --log-format text "${plugins[@]}")
     if [[ ${1:-} != quietly ]]; then
         printf '%s   %s %s \\\n' "$bold" "$prompt" "${words[*]:0:3}"
         printf '       %s \\\n' "${words[*]:3:4}" "${words[*]:7:4}"

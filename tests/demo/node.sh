@@ -9,7 +9,7 @@ log=/run/demo/reconfd.log
 namespace=tenant-a
 pods=(cnf-0 cnf-1)
 
-for part in voice runtime measure daemon wire scenes beyond vlan; do
+for part in voice runtime measure daemon wire scenes plugin beyond vlan; do
     # shellcheck source=/dev/null
     source "$DEMO_FOLDER/$part.sh"
 done

@@ -300,6 +300,7 @@ the_end() {
     [[ -z $(find "$records" -name '[!.]*' -type f) ]] || wrong 'a record outlived its pod'
     [[ ! -e $bindir/podconfig-cni ]] || wrong 'the plugin is still installed'
     found 'the pods ended in order, and the plugin is out of the chain'
+    stop_runner
     { kill "$daemon" && wait "$daemon"; } || wrong 'the daemon did not end well on SIGTERM'
 }
 

@@ -25,6 +25,7 @@ the_edit
 the_tenant
 the_host_bridge
 the_kill
+the_plugin
 the_second_node
 the_stranger
 the_vlan

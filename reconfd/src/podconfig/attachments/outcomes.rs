@@ -40,15 +40,17 @@ pub fn outcome(
 }
 
 fn not_attached(desired: &DesiredAttachment, state: &State) -> LinkOutcome {
-    let reconciling = || (Reason::Reconciling, String::new());
+    let pending = |why: &str| {
+        let why = match why {
+            "" => "its plugins have not run yet",
+            why => why,
+        };
+        desired.outcome(LinkState::Pending, (Reason::Reconciling, why.to_owned()))
+    };
     match state {
-        State::Pending(why) if why.is_empty() => desired.outcome(LinkState::Pending, reconciling()),
-        State::Pending(why) => {
-            desired.outcome(LinkState::Pending, (Reason::Reconciling, why.clone()))
-        }
-        State::Attaching | State::Attached { .. } | State::Detaching(None) => {
-            desired.outcome(LinkState::Pending, reconciling())
-        }
+        State::Pending(why) => pending(why),
+        State::Attaching | State::Attached { .. } => pending("its plugins are running"),
+        State::Detaching(None) => pending("an earlier link of this name is being detached"),
         State::Detaching(Some(failure)) => desired.outcome(
             LinkState::Pending,
             (Reason::DetachIncomplete, bounded(failure.message.clone())),

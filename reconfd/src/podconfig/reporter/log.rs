@@ -40,6 +40,8 @@ impl Reporter {
                     addresses,
                     "link ready"
                 ),
+                // Work in progress, and no trouble.
+                LinkState::Pending if link.reason == Reason::Reconciling => (),
                 _ => tracing::warn!(
                     namespace = pod.namespace, pod = pod.name, uid = pod.uid, podconfig = link.podconfig, link = link.name, reason = %link.reason, "{}", link.message
                 ),
