@@ -216,3 +216,45 @@ fn an_uninstallation_waits_for_the_daemon_that_is_just_ending() {
     assert!(at_work.wait().unwrap().success());
     is_gone(&node);
 }
+
+/// Only the plugins can undo what they made: without the runner nothing is taken away.
+#[test]
+fn links_of_plugins_are_undone_by_their_plugins() {
+    let node = TestNode::new();
+    node.add_chain();
+    node.shell("ip link add up0 type veth peer name up1 && ip link set up0 up");
+    let _runner = node.runner(&["macvlan", "static"], &[]);
+    let keeper = node.keeper(&[]);
+    let socket = [
+        "--runner-socket",
+        "/run/podconfig/run.sock",
+        "--state-dir",
+        "/run/podconfig/state",
+    ];
+    let daemon = node.daemon_with(&Options {
+        more: &[&["--switch", "adopt"], &socket[..]].concat(),
+        ..Options::default()
+    });
+    let rule = "{cni: {plugins: [{type: macvlan, keys: {master: [up0]}}, {type: static}], inline: Allowed}, addresses: [10.77.0.0/16]}";
+    node.apply("policy", &policy("all", "{}", &format!("[{rule}]")));
+    let pod = node.pod("tenant-a", "a");
+    let config = r#"{"cniVersion": "1.0.0", "type": "macvlan", "master": "up0", "ipam": {"type": "static", "addresses": [{"address": "10.77.0.9/24"}]}}"#;
+    node.configure(
+        "tenant-a",
+        "a",
+        "a",
+        &format!("[{{name: net1, cni: {{config: '{config}'}}}}]"),
+    );
+    pod.ready("net1");
+    daemon.terminate();
+    keeper.terminate();
+    let refused = node.try_uninstall(&socket[2..]);
+    assert!(!refused.status.success());
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(said.contains("--runner-socket"), "{said}");
+    pod.ready("net1");
+    let said = node.uninstall(&socket);
+    assert!(said.contains("detached all links of CNI plugins"), "{said}");
+    pod.lacks("net1");
+    is_gone(&node);
+}

@@ -4,7 +4,8 @@
 use std::sync::mpsc;
 
 use address::claims::ClaimAllocator;
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
+use attachments::folder::Folder;
 use node::{Machine, switch::Maker};
 use sandbox_record::RecordFolder;
 use store::{StoreWriter, scope::Scope};
@@ -15,13 +16,14 @@ use crate::{
     backfill::Backfill,
     podconfig::{
         self, Addressing, NodeReconciler,
-        attachments::Attachments,
+        attachments::{AttachmentOptions, Attachments},
         networks::{Networks, NodeNetworks},
         pods::{Pods, unsupported::Unsupported},
     },
 };
 
 pub fn remove(config: &UninstallConfig) -> anyhow::Result<()> {
+    detach(config)?;
     let node = &config.node;
     let machine = Machine::open(
         &node.installation.name,
@@ -64,5 +66,40 @@ pub fn remove(config: &UninstallConfig) -> anyhow::Result<()> {
         links = removed,
         "removed all links, the switch and the peer filter"
     );
+    Ok(())
+}
+
+/// What CNI plugins made, they undo: the runner is needed for it.
+fn detach(config: &UninstallConfig) -> anyhow::Result<()> {
+    let installation = &config.node.installation.name;
+    let folder = Folder::of_installation(&config.state_dir, installation);
+    let listing = folder.list().context("read the store of attachments")?;
+    let number = listing.entries.len();
+    if number == 0 {
+        return Ok(());
+    }
+    let Some(runner) = &config.runner_socket else {
+        bail!(
+            "{number} links of CNI plugins are attached, and only their plugins can undo them: name the runner's socket \
+             with --runner-socket; or keep all links with --links keep. `reconfd attachments` lists them"
+        );
+    };
+    let options = AttachmentOptions {
+        runner: runner.clone(),
+        state: config.state_dir.clone(),
+        installation: installation.clone(),
+        netns: config.netns.folders.clone(),
+    };
+    let (events, _receiver) = podconfig::event_queue().context("create the event queue")?;
+    let attachments = Attachments::start(&options, events, Metrics::default())
+        .context("open the store of attachments")?;
+    match attachments.drain(config.patience()) {
+        0 => tracing::info!(links = number, "detached all links of CNI plugins"),
+        left => bail!(
+            "{left} links of CNI plugins are not detached after {} s; `reconfd attachments` says why. Uninstall again \
+             once that is mended",
+            config.patience
+        ),
+    }
     Ok(())
 }

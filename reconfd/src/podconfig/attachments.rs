@@ -5,6 +5,8 @@ use std::{
     net::IpAddr,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
+    thread,
+    time::{Duration, Instant},
 };
 
 use attachments::{
@@ -42,6 +44,9 @@ use executor::Executor;
 use history::History;
 pub use host::Addresses;
 use host::{NodeHost, Rulings};
+
+/// Between two looks at what is left of a drain.
+const DRAIN_POLL: Duration = Duration::from_millis(20);
 
 /// Where the runner listens, and where the store is.
 pub struct AttachmentOptions {
@@ -209,6 +214,17 @@ impl Attachments {
             ("Unreadable", counts.unreadable),
         ];
         metrics.set_attachments(&by_state, counts.lost);
+    }
+
+    /// Detaches everything, and returns how many are left after `patience`.
+    pub fn drain(&self, patience: Duration) -> usize {
+        let Some(running) = &self.0 else { return 0 };
+        running.engine.drain();
+        let until = Instant::now() + patience;
+        while !running.engine.is_empty() && Instant::now() < until {
+            thread::sleep(DRAIN_POLL);
+        }
+        running.engine.entries().len()
     }
 
     /// Every pod of the node is known: others have ended.

@@ -36,6 +36,19 @@ pub struct UninstallConfig {
     )]
     pub cache_dir: PathBuf,
 
+    /// Socket of the runner: the plugins of `cni` links undo them; needed if there are any
+    #[arg(long, env = "PODCONFIG_RUNNER_SOCKET", value_name = "PATH")]
+    pub runner_socket: Option<PathBuf>,
+
+    /// The folder of what outlives a restart of the node; attachments are in <installation>/attachments
+    #[arg(
+        long,
+        env = "PODCONFIG_STATE_DIR",
+        value_name = "PATH",
+        default_value = "/var/lib/podconfig"
+    )]
+    pub state_dir: PathBuf,
+
     /// How long to wait, in seconds: for daemon and keeper to end; with --cluster, for the nodes
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     pub patience: u64,
@@ -67,7 +80,7 @@ pub enum LinkPolicy {
 }
 
 impl UninstallConfig {
-    fn patience(&self) -> Duration {
+    pub fn patience(&self) -> Duration {
         Duration::from_secs(self.patience)
     }
 }
