@@ -269,6 +269,34 @@ fn the_runner_has_no_port_and_one_writable_folder_of_the_node() {
     assert_eq!(writable[0].0["mountPath"], "/host/var/lib/cni");
 }
 
+/// Only plugins can undo what they made, so the runner is beside the uninstallation, and ends with it.
+#[test]
+fn an_uninstallation_has_the_runner_where_the_daemon_has_it() {
+    let pod_of = |path: &str| {
+        let all = documents(path);
+        find(&all, "DaemonSet", "podconfig-uninstall")["spec"]["template"]["spec"].clone()
+    };
+    let pod = pod_of("tests/install/reinvoke-uninstall.yaml");
+    let first = list(&pod, "initContainers");
+    let names: Vec<_> = first
+        .iter()
+        .map(|container| container["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(names, ["runner", "uninstall"]);
+    assert_eq!(first[0]["restartPolicy"], "Always");
+    let of_daemon = container(&daemon_pod(DAEMONS[1]), "runner");
+    for member in ["args", "securityContext", "volumeMounts"] {
+        assert_eq!(first[0][member], of_daemon[member], "{member}");
+    }
+    let args = strings(&first[1]["args"]);
+    assert!(
+        args.iter().any(|arg| arg.starts_with("--runner-socket=")),
+        "{args:?}"
+    );
+    let without = pod_of("install/uninstall.yaml");
+    assert_eq!(list(&without, "initContainers").len(), 1);
+}
+
 /// Nothing of it is there without plugins, and the two find each other.
 #[test]
 fn the_runner_shares_a_socket_with_the_daemon_alone() {
