@@ -6,7 +6,9 @@
 //!
 //! * the rules for veths with `bridges`, those with `routed`, and those that list the same host bridge;
 //! * the rules for vlans that allow the same id, on any parent, since a `parentLink` needs none;
-//! * the rules for vxlans that allow the same VNI, on any underlay.
+//! * the rules for vxlans that allow the same VNI, on any underlay;
+//! * the rules for cni that list the same definition, with all of those that have `plugins`, which are for any
+//!   definition of the tenant's own.
 //!
 //! Admission scans all rules of a kind for those, and checks the rest of the link against each of
 //! them. The cost is linear in the lengths of their lists. The figures below are those of API
@@ -15,7 +17,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crds::{allowance::MOST_RULES, policy::Rule};
+use crds::{
+    allowance::MOST_RULES,
+    policy::{CniRule, Rule},
+};
 
 use super::requested::VethPlace;
 
@@ -25,6 +30,9 @@ const MOST_ALIKE: usize = 16;
 const LINKS: usize = 32;
 const ROUTES: usize = 16;
 const PEERS: usize = 64;
+const PORT_MAPPINGS: usize = 16;
+/// What is checked for the halves of the links in two expressions.
+const HALF_OF_LINKS: usize = LINKS / 2;
 /// Share of the limit of one expression, which is a million.
 const ONE_EXPRESSION: usize = 950_000;
 /// Share of the limit of all expressions, which is ten million: spent twice, for the check and for
@@ -45,6 +53,7 @@ pub fn fits_admission(rules: &[Rule]) -> bool {
         && are_veths_judgeable(rules)
         && are_numbers_judgeable(vlans.collect(), |_| 0)
         && are_numbers_judgeable(vxlans.collect(), peers)
+        && are_definitions_judgeable(rules)
 }
 
 fn are_veths_judgeable(rules: &[Rule]) -> bool {
@@ -85,6 +94,38 @@ fn are_numbers_judgeable(
     })
 }
 
+fn are_definitions_judgeable(rules: &[Rule]) -> bool {
+    let (mut search, mut own) = (0, Vec::new());
+    let mut by_definition = BTreeMap::<(&str, &str), Vec<&Rule>>::new();
+    for rule in rules {
+        let Some(cni) = &rule.cni else { continue };
+        search += search_definition(cni);
+        if !cni.plugins.is_empty() {
+            own.push(rule);
+            continue;
+        }
+        let definitions = cni.definitions.iter();
+        let definitions: BTreeSet<_> = definitions
+            .flat_map(|of| of.names.iter().map(|name| (&*of.namespace, &**name)))
+            .collect();
+        for definition in definitions {
+            by_definition.entry(definition).or_default().push(rule);
+        }
+    }
+    by_definition
+        .into_values()
+        .chain([Vec::new()])
+        .all(|listing| are_attachments_affordable(search, &[listing, own.clone()].concat()))
+}
+
+fn are_attachments_affordable(search: usize, alike: &[&Rule]) -> bool {
+    let asked: usize = alike.iter().map(|rule| asked(rule)).sum();
+    let others = alike.iter().map(|rule| marks(rule) + of_addresses(rule));
+    alike.len() <= MOST_ALIKE
+        && HALF_OF_LINKS * asked <= ONE_EXPRESSION
+        && LINKS * (search + asked + others.sum::<usize>()) <= ALL_EXPRESSIONS
+}
+
 fn is_affordable(search: usize, alike: Vec<&Rule>, peers: impl Fn(&Rule) -> usize) -> bool {
     let of_all = |cost: &dyn Fn(&Rule) -> usize| alike.iter().map(|rule| cost(rule)).sum::<usize>();
     let (peers, tables) = (of_all(&peers), of_all(&tables));
@@ -98,6 +139,17 @@ fn is_affordable(search: usize, alike: Vec<&Rule>, peers: impl Fn(&Rule) -> usiz
 /// Cost of matching one rule by place and number for one link.
 fn search(ranges: usize) -> usize {
     42 + 8 * ranges
+}
+
+/// Cost of matching one rule by the definition of one link. A name is looked up at a constant cost.
+fn search_definition(rule: &CniRule) -> usize {
+    60 + 8 * rule.definitions.len()
+}
+
+/// The maximum of a link: 16 arguments and 16 host ports.
+fn asked(rule: &Rule) -> usize {
+    let ports = rule.cni.as_ref().map_or(0, |cni| cni.host_ports.len());
+    250 + PORT_MAPPINGS * (22 + 11 * ports)
 }
 
 /// Mode, port, `macs`, `slaac` and domain.
@@ -117,10 +169,15 @@ fn peers(rule: &Rule) -> usize {
 /// routes.
 fn networks(rule: &Rule) -> usize {
     let (addresses, routes) = (rule.addresses.len(), rule.routes.len());
-    let of_addresses = (210 + 43 * addresses) + (205 + 59 * (addresses + routes));
+    let of_addresses = of_addresses(rule);
     let of_ranges = 90 + 21 * addresses;
     let of_routes = 355 + 99 * routes;
     of_addresses + of_ranges + of_routes
+}
+
+fn of_addresses(rule: &Rule) -> usize {
+    let (addresses, routes) = (rule.addresses.len(), rule.routes.len());
+    (210 + 43 * addresses) + (205 + 59 * (addresses + routes))
 }
 
 fn tables(rule: &Rule) -> usize {

@@ -139,3 +139,55 @@ fn peers_are_many_so_that_few_full_rules_for_them_match_alike() {
     assert!(many(16, |_| vxlan(&[(7, 7)], 1)));
     assert!(!many(16, |_| vxlan(&[(7, 7)], 3)));
 }
+
+fn cni(more: Value) -> Value {
+    let mut rule = json!({"cni": more});
+    rule["cni"]["cniArgs"] = (0..16).map(|n| format!("key-{n}")).collect();
+    rule["cni"]["hostPorts"] = (1..17).map(|n| json!({"min": n, "max": n})).collect();
+    rule
+}
+
+fn definition(name: &str) -> Value {
+    json!({"definitions": [{"namespace": "networks", "names": [name]}]})
+}
+
+#[test]
+fn rules_for_the_same_definition_match_alike() {
+    assert!(many(16, |_| cni(definition("fast"))));
+    assert!(!many(17, |_| cni(definition("fast"))));
+    assert!(many(256, |n| cni(definition(&format!("fast-{n}")))));
+    // A rule that lists it twice is one.
+    let twice = json!({"definitions": [
+        {"namespace": "networks", "names": ["fast"]}, {"namespace": "networks", "names": ["fast"]},
+    ]});
+    assert!(many(16, |_| cni(twice.clone())));
+}
+
+/// A definition of the tenant's own matches whatever else they list.
+#[test]
+fn rules_with_plugins_match_alike_and_with_those_for_any_definition() {
+    let plugins = |n: usize| {
+        let mut rule = definition(&format!("fast-{n}"));
+        rule["plugins"] = json!([{"type": "macvlan"}]);
+        cni(rule)
+    };
+    assert!(many(16, plugins));
+    assert!(!many(17, plugins));
+    assert!(!many(17, |n| match n {
+        0 => cni(definition("fast")),
+        _ => plugins(n),
+    }));
+}
+
+#[test]
+fn full_rules_for_the_same_definition_are_few() {
+    let rule = |_: usize| full(cni(definition("fast")));
+    assert!(many(16, rule));
+    // With all the other rules to be searched.
+    assert!(!many(256, |n| match n {
+        0..16 => rule(n),
+        _ => full(cni(json!({"definitions": (0..16).map(|d| {
+            json!({"namespace": format!("ns-{n}-{d}"), "names": ["a"]})
+        }).collect::<Vec<_>>()}))),
+    }));
+}
