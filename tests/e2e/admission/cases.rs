@@ -18,6 +18,9 @@ fn allowance() -> Value {
             "ports": [{"min": 4789, "max": 4789}, {"min": 8472, "max": 8475}]}, "addresses": ["10.50.0.0/16"]},
         {"vxlan": {"underlays": ["ens1f1"], "vnis": [{"min": 7, "max": 7}], "peers": ["10.78.0.0/24"], "groups": ["239.1.0.0/16"],
             "modes": ["Shared", "Exclusive"]}},
+        {"cni": {"definitions": [{"namespace": "networks", "names": ["fast", "slow"]}], "cniArgs": ["vlan"],
+            "hostPorts": [{"min": 30000, "max": 30099}, {"min": 8080, "max": 8080}]}, "addresses": ["10.98.0.0/16"]},
+        {"cni": {"plugins": [{"type": "macvlan"}], "inline": "Denied"}, "macs": "Any"},
     ])
 }
 
@@ -50,6 +53,10 @@ fn overlay(vxlan: Value) -> Value {
     let peers = json!({"addresses": ["10.77.0.2"]});
     let usual = json!({"underlay": "ens1f1", "vni": 10042, "peers": peers});
     json!({"vxlan": with(usual, vxlan)})
+}
+
+fn attached(definition: &str, more: Value) -> Value {
+    json!({"cni": with(json!({"networkAttachmentDefinition": definition}), more)})
 }
 
 /// With these members, or others in the place of those that it has.
@@ -126,6 +133,72 @@ fn what_a_rule_allows_is_let_through() {
             overlay(json!({"underlay": "ens1f1", "peers": {"auto": {}}})),
             overlay(json!({"vni": 7, "mode": "Exclusive", "peers": {"group": "239.1.1.1"}})),
             json!({"vxlan": {"underlayLink": "eth0", "vni": 7, "peers": {"addresses": ["10.78.0.3"]}}}),
+            attached("networks/fast", json!({})),
+            attached(
+                "networks/slow",
+                json!({"args": {"vlan": "7"}, "portMappings": [{"hostPort": 30099, "containerPort": 80}]}),
+            ),
+            with(
+                attached("networks/fast", json!({})),
+                json!({"addresses": ["10.98.1.1/16"]}),
+            ),
+            // Of its own namespace, and judged by the nodes.
+            with(
+                attached("mine", json!({})),
+                json!({"mac": "02:00:00:00:00:01"}),
+            ),
+            attached("adm-good/mine", json!({})),
+        ],
+    );
+}
+
+#[test]
+fn what_plugins_are_asked_for_is_judged_as_far_as_the_link_says_it() {
+    let ports = |port: u16| json!({"portMappings": [{"hostPort": port, "containerPort": 80}]});
+    let asked = "an argument or a host port of cni is not allowed; the allowance lists vlan, 30000-30099, 8080";
+    are_told(
+        "adm-plugins",
+        &[
+            (
+                attached("networks/other", json!({})),
+                "cni.networkAttachmentDefinition networks/other is not allowed; the allowance lists networks/fast, \
+                 networks/slow, adm-plugins/*",
+            ),
+            (
+                attached("other/fast", json!({})),
+                "cni.networkAttachmentDefinition other/fast is not allowed; the allowance lists networks/fast, \
+                 networks/slow, adm-plugins/*",
+            ),
+            (
+                json!({"cni": {"config": r#"{"cniVersion": "1.0.0", "type": "macvlan"}"#}}),
+                "cni.config is not allowed; the allowance lists networks/fast, networks/slow, adm-plugins/*",
+            ),
+            (
+                attached(
+                    "networks/fast",
+                    json!({"args": {"vlan": "7", "sysctl": "x"}}),
+                ),
+                asked,
+            ),
+            (attached("networks/fast", ports(6443)), asked),
+            (
+                attached("mine", ports(30000)),
+                "an argument or a host port of cni is not allowed; the allowance lists none",
+            ),
+            (
+                with(
+                    attached("networks/fast", json!({})),
+                    json!({"addresses": ["10.97.0.1/24"]}),
+                ),
+                "address 10.97.0.1/24 is not allowed on such a link; the allowance lists 10.98.0.0/16",
+            ),
+            (
+                with(
+                    attached("networks/fast", json!({})),
+                    json!({"mac": "02:00:00:00:00:01"}),
+                ),
+                "a mac of its own is not allowed; the allowance lists macs: Assigned",
+            ),
         ],
     );
 }
@@ -406,6 +479,13 @@ fn a_kind_that_no_rule_has_is_named_beside_those_that_there_are() {
     tenant.is_told(
         &[with(overlay(json!({})), json!({"name": "x"}))],
         "link x: vxlan is not allowed; the allowance lists veth",
+    );
+    tenant.is_told(
+        &[with(
+            attached("networks/fast", json!({})),
+            json!({"name": "c"}),
+        )],
+        "link c: cni is not allowed; the allowance lists veth",
     );
 }
 

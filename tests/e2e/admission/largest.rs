@@ -8,7 +8,7 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::tenant::Tenant;
 use policy::admission_cost::fits_admission;
@@ -53,6 +53,19 @@ fn domains(hit: &str) -> Value {
     json!(domains)
 }
 
+/// Definitions of 16 namespaces, of which the last one has the one in question.
+fn definitions(namespace: &str, hit: &str) -> Value {
+    let of = |namespace: String, name: &str| json!({"namespace": namespace, "names": ["some-device", name]});
+    let mut all: Vec<Value> = (1..16).map(|n| of(format!("others-{n:02}"), "x")).collect();
+    all.push(of(namespace.to_owned(), hit));
+    json!(all)
+}
+
+/// A key of `args`, as long as it may be.
+fn arg(number: usize) -> String {
+    format!("{}-{number:02}", "k".repeat(60))
+}
+
 /// A rule with every list full, which the largest PodConfig meets.
 fn met(kind: &str) -> Value {
     let place = match kind {
@@ -63,9 +76,18 @@ fn met(kind: &str) -> Value {
             json!({"underlays": names(DEVICE), "vnis": ranges(3841, NUMBERS), "ports": ranges(1, (4789, 4789)),
             "peers": networks("fd77::/64"), "groups": networks("ff05::/16"), "modes": ["Shared", "Exclusive"]})
         }
+        "cni" => {
+            json!({"definitions": definitions("networks", DEVICE), "cniArgs": (0..16).map(arg).collect::<Vec<_>>(),
+            "hostPorts": ranges(1, (30000, 30099))})
+        }
         _ => json!({"hostBridges": names(DEVICE), "bridges": "Own"}),
     };
-    json!({kind: place, "domains": domains(&"d".repeat(63)), "addresses": networks("fd00:1::/64"), "routes": networks("fd00::/16"),
+    // Addresses of plugins are in the domain of the cluster.
+    let domain = match kind {
+        "cni" => "cluster".to_owned(),
+        _ => "d".repeat(63),
+    };
+    json!({kind: place, "domains": domains(&domain), "addresses": networks("fd00:1::/64"), "routes": networks("fd00::/16"),
         "tables": ranges(1, (4_000_000_000, 4_000_000_001)), "macs": "Any", "slaac": "Allowed"})
 }
 
@@ -77,6 +99,10 @@ fn missed(kind: &str, number: usize) -> Value {
     match kind {
         "vlan" => rule["vlan"]["ids"] = json!(numbers(1 + 15 * number, 15)),
         "vxlan" => rule["vxlan"]["vnis"] = json!(numbers(1 + 15 * number, 15)),
+        "cni" => {
+            rule["cni"]["definitions"] = definitions("networks", &format!("another-{number}"));
+            rule["cni"]["cniArgs"] = json!([]);
+        }
         _ => {
             let names: Vec<String> = (0..64).map(|k| format!("br-{number}-{k}")).collect();
             rule["veth"] = json!({"hostBridges": names});
@@ -121,7 +147,23 @@ fn links(kind: &str) -> Vec<Value> {
         };
         json!({"name": format!("l{n}"), kind: place, "addresses": addresses, "ipam": ipam(), "routes": routes, "mac": "02:00:00:00:00:01", "slaac": "Accept"})
     };
-    (0..32).map(link).collect()
+    match kind {
+        "cni" => (0..32).map(attached).collect(),
+        _ => (0..32).map(link).collect(),
+    }
+}
+
+/// A link of plugins, with all that a PodConfig itself may ask of them.
+fn attached(number: usize) -> Value {
+    let addresses: Vec<String> = (1..=8)
+        .map(|k| format!("fd00:1::{:x}/24", number * 8 + k))
+        .collect();
+    let args: Map<String, Value> = (0..16).map(|n| (arg(n), json!("v".repeat(253)))).collect();
+    let ports: Vec<Value> = (0..16)
+        .map(|n| json!({"hostPort": 30000 + n, "containerPort": 80}))
+        .collect();
+    let cni = json!({"networkAttachmentDefinition": format!("networks/{DEVICE}"), "args": args, "portMappings": ports});
+    json!({"name": format!("l{number}"), "cni": cni, "addresses": addresses, "mac": "02:00:00:00:00:01"})
 }
 
 /// Ranges of which each leaves out as much as it may.
@@ -143,14 +185,22 @@ fn are_judged(kind: &str, allow: &Value, mut links: Vec<Value>, what: &str) {
     let start = Instant::now();
     assert_eq!(tenant.says("x", &links), Ok(()));
     let to_allow = start.elapsed();
-    links[31]["routes"][15]["to"] = json!("fd99::/64");
+    let off = match kind {
+        "cni" => {
+            links[31]["addresses"][7] = json!("fd99::1/64");
+            "address fd99::1/64"
+        }
+        _ => {
+            links[31]["routes"][15]["to"] = json!("fd99::/64");
+            "route to fd99::/64"
+        }
+    };
     let start = Instant::now();
-    let said = tenant
-        .says("x", &links)
-        .expect_err("that route is not allowed");
+    let said = tenant.says("x", &links).expect_err("that is not allowed");
     let to_refuse = start.elapsed();
-    let words = "link l31: route to fd99::/64 is not allowed on such a link; the allowance lists fd01:1::/32, ";
-    assert!(said.starts_with(words), "{said}");
+    let words =
+        format!("link l31: {off} is not allowed on such a link; the allowance lists fd01:1::/32, ");
+    assert!(said.starts_with(&words), "{said}");
     println!(
         "{kind}, {what}: {to_allow:.2?} to allow the largest PodConfig, {to_refuse:.2?} to refuse it"
     );
@@ -162,14 +212,14 @@ fn are_judged(kind: &str, allow: &Value, mut links: Vec<Value>, what: &str) {
 
 #[test]
 fn a_full_allowance_of_which_one_rule_is_met() {
-    for kind in ["veth", "vlan", "vxlan"] {
+    for kind in ["veth", "vlan", "vxlan", "cni"] {
         are_judged(kind, &rules(kind, 256, 1), links(kind), "one of 256");
     }
 }
 
 #[test]
 fn as_many_full_rules_alike_as_an_allowance_calls_complete() {
-    for (kind, all) in [("veth", 256), ("vlan", 256), ("vxlan", 64)] {
+    for (kind, all) in [("veth", 256), ("vlan", 256), ("vxlan", 64), ("cni", 128)] {
         let alike = most_alike(kind, all);
         assert!(alike > 3, "{kind}: {alike}");
         are_judged(

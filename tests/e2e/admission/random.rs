@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::tenant::Tenant;
 
-const ALLOWANCES: usize = 15;
+const ALLOWANCES: usize = 20;
 const LINKS: usize = 32;
 const NETWORKS: &[&str] = &[
     "10.1.0.0/16",
@@ -77,8 +77,31 @@ fn vxlan_rule() -> impl Strategy<Value = Value> {
     )
 }
 
+/// Some definitions, or what a tenant's own may name, or both.
+fn cni_rule() -> impl Strategy<Value = Value> {
+    let names = || some_of(&["fast", "slow", "mine"]);
+    let definitions = maybe((names(), names()).prop_map(
+        |(of_others, own)| json!([{"namespace": "networks", "names": of_others}, {"namespace": "adm-random-7", "names": own}]),
+    ));
+    let plugins = maybe(Just(
+        json!([{"type": "macvlan", "keys": {"master": ["up0"]}}]),
+    ));
+    let inline = maybe(some_of(&["Allowed", "Denied"]));
+    let args = maybe(some_of(&["vlan", "example.com"]));
+    (definitions, plugins, inline, args, maybe(ranges(4))).prop_map(
+        |(definitions, plugins, inline, args, ports)| {
+            let plugins = match (&definitions, &inline[0]) {
+                (Value::Null, _) => json!([{"type": "macvlan"}]),
+                (_, inline) if inline == "Allowed" => json!([{"type": "macvlan"}]),
+                _ => plugins,
+            };
+            json!({"definitions": definitions, "plugins": plugins, "inline": inline[0], "cniArgs": args, "hostPorts": ports})
+        },
+    )
+}
+
 fn rule() -> impl Strategy<Value = Value> {
-    let kinds = (veth_rule(), vlan_rule(), vxlan_rule(), 0..5);
+    let kinds = (veth_rule(), vlan_rule(), vxlan_rule(), cni_rule(), 0..6);
     let marks = (maybe(some_of(&["Any"])), maybe(some_of(&["Allowed"])));
     let rest = (
         maybe(some_of(NETWORKS)),
@@ -87,10 +110,10 @@ fn rule() -> impl Strategy<Value = Value> {
         maybe(some_of(&["cluster", "blue", "0"])),
         marks,
     );
-    (kinds, rest).prop_map(|((veth, vlan, vxlan, only), (addresses, routes, tables, domains, (macs, slaac)))| {
-        let kept = |number: i32, rule| if only > 2 || only == number { rule } else { Value::Null };
+    (kinds, rest).prop_map(|((veth, vlan, vxlan, cni, only), (addresses, routes, tables, domains, (macs, slaac)))| {
+        let kept = |number: i32, rule| if only > 3 || only == number { rule } else { Value::Null };
         without_nulls(json!({
-            "veth": kept(0, veth), "vlan": kept(1, vlan), "vxlan": kept(2, vxlan),
+            "veth": kept(0, veth), "vlan": kept(1, vlan), "vxlan": kept(2, vxlan), "cni": kept(3, cni),
             "addresses": addresses, "routes": routes, "tables": tables, "domains": domains, "macs": macs[0], "slaac": slaac[0],
         }))
     })
@@ -135,10 +158,33 @@ fn kind() -> impl Strategy<Value = Value> {
         }
     });
     prop_oneof![
-        veth.prop_map(|veth| json!({"veth": veth})),
-        vlan.prop_map(|vlan| json!({"vlan": vlan})),
-        vxlan.prop_map(|vxlan| json!({"vxlan": vxlan})),
+        1 => veth.prop_map(|veth| json!({"veth": veth})),
+        1 => vlan.prop_map(|vlan| json!({"vlan": vlan})),
+        1 => vxlan.prop_map(|vxlan| json!({"vxlan": vxlan})),
+        2 => cni().prop_map(|cni| json!({"cni": cni})),
     ]
+}
+
+fn cni() -> impl Strategy<Value = Value> {
+    let source = prop_oneof![
+        3 => prop::sample::select(vec!["networks/fast", "networks/slow", "other/fast", "adm-random-7/mine", "mine"])
+            .prop_map(|definition| json!({"networkAttachmentDefinition": definition})),
+        1 => Just(json!({"config": r#"{"cniVersion": "1.0.0", "type": "macvlan"}"#})),
+    ];
+    let args = prop::sample::select(vec![
+        Value::Null,
+        Value::Null,
+        json!({"vlan": "7"}),
+        json!({"vlan": "7", "example.com": "a"}),
+        json!({"other": "7"}),
+    ]);
+    let port = (1..5).prop_map(|port| json!({"hostPort": port, "containerPort": 80}));
+    let ports = prop::collection::vec(port, 0..3);
+    (source, args, maybe(ports.prop_map(Value::from))).prop_map(|(mut cni, args, ports)| {
+        cni["args"] = args;
+        cni["portMappings"] = ports;
+        cni
+    })
 }
 
 /// At most two ranges that do not overlap, perhaps in a domain of their own, or a domain alone.
@@ -206,11 +252,18 @@ fn link() -> impl Strategy<Value = Value> {
                     .flatten()
                     .map(route)
                     .collect();
+                if link["cni"].is_object() {
+                    // These are up to the plugins.
+                    for field in ["ipam", "routes"] {
+                        link[field] = Value::Null;
+                    }
+                }
                 link["mac"] = if mac {
                     json!("02:00:00:00:00:01")
                 } else {
                     Value::Null
                 };
+                let slaac = slaac && link["cni"].is_null();
                 link["slaac"] = if slaac { json!("Accept") } else { Value::Null };
                 without_nulls(link)
             },
@@ -234,7 +287,7 @@ fn an_api_server_and_the_nodes_judge_alike() {
     let mut runner = TestRunner::deterministic();
     let mut any = |strategy: &dyn Fn(&mut TestRunner) -> Value| strategy(&mut runner);
     let (rule, link) = (rule(), link());
-    let (mut allowed, mut refused) = (0, 0);
+    let (mut allowed, mut refused, mut plugins) = (0, 0, 0);
     for number in 0..ALLOWANCES {
         let allow: Value = (0..=number % 5)
             .map(|_| any(&|runner| rule.new_tree(runner).expect("a rule").current()))
@@ -258,7 +311,7 @@ fn an_api_server_and_the_nodes_judge_alike() {
         let said = tenant.says_of_all(&links);
         for (name, links) in &links {
             let wish: Link = serde_json::from_value(links[0].clone()).expect("a link");
-            let by_node = evaluate(&wish, "tenant-a", &[&policy])
+            let by_node = evaluate(&wish, &tenant.name, &[&policy])
                 .map(|_| ())
                 .map_err(|refusal| refusal.message);
             assert_eq!(
@@ -274,6 +327,7 @@ fn an_api_server_and_the_nodes_judge_alike() {
                     "{words}"
                 );
             }
+            plugins += usize::from(by_node.is_ok() && wish.cni.is_some());
             *if by_node.is_ok() {
                 &mut allowed
             } else {
@@ -281,9 +335,9 @@ fn an_api_server_and_the_nodes_judge_alike() {
             } += 1;
         }
     }
-    println!("{allowed} links allowed and {refused} refused, by both");
+    println!("{allowed} links allowed, {plugins} of plugins, and {refused} refused, by both");
     assert!(
-        allowed > 60 && refused > 60,
-        "{allowed} and {refused}: one kind is too rare"
+        allowed > 60 && refused > 60 && plugins > 15,
+        "{allowed}, {plugins} and {refused}: one kind is too rare"
     );
 }
