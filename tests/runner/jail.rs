@@ -66,8 +66,52 @@ fn a_plugin_sees_no_process_but_its_own() {
     let found = finds(&node, &runner, "ls -d /proc/[0-9]* | wc -l");
     let count: u32 = found.trim_end_matches(';').trim().parse().unwrap();
     assert!(count < 12, "{found}");
-    let found = finds(&node, &runner, "readlink /proc/1/exe");
-    assert!(found.contains("reconfd"), "{found}");
+    let found = finds(&node, &runner, "cat /proc/1/comm");
+    assert!(
+        found.contains("reconfd") || found.contains("exe"),
+        "{found}"
+    );
+}
+
+/// Process 1 has the socket to the runner, and the descriptors of namespaces.
+#[test]
+fn a_plugin_reaches_nothing_of_process_1() {
+    let (node, runner) = opened();
+    let script = "for f in exe root cwd fd/0 ns/mnt ns/net; do readlink /proc/1/$f && echo reached $f; done; echo end";
+    let found = finds(&node, &runner, script);
+    assert_eq!(found.trim_end_matches(';'), "end");
+    let found = finds(
+        &node,
+        &runner,
+        "readlink /proc/self/fd/* | grep socket; echo end",
+    );
+    assert_eq!(found.trim_end_matches(';'), "end");
+}
+
+#[test]
+fn the_name_of_the_node_is_no_plugins() {
+    let (node, runner) = opened();
+    let before = node.run(&["uname", "-n"]);
+    finds(&node, &runner, "hostname stolen");
+    assert_eq!(node.run(&["uname", "-n"]), before);
+}
+
+/// An empty file is made where the namespace is shown: never outside of `/run`.
+#[test]
+fn a_path_of_the_namespace_that_leads_upwards_is_refused() {
+    let (node, runner) = opened();
+    node.shell("mkdir -p /var/lib/cni/networks && echo kept >/var/lib/cni/networks/file");
+    runner.fake("look", "exit 1");
+    let pod = node.bare_pod("tenant-a", "web");
+    let mut chain = chain_of(&pod, "1.0.0", &[json!({"type": "look"})]);
+    chain.netns = "/run/../var/lib/cni/networks/file".into();
+    let refusal = runner.ask(Some(&pod), &chain, Operation::Add).unwrap_err();
+    assert!(
+        refusal.message.contains("network namespace") || refusal.message.contains("/run/.."),
+        "{}",
+        refusal.message
+    );
+    assert_eq!(node.run(&["cat", "/var/lib/cni/networks/file"]), "kept\n");
 }
 
 #[test]

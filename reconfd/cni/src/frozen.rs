@@ -114,7 +114,9 @@ impl FrozenChain {
         for word in self.args.iter().flat_map(|(key, value)| [key, value]) {
             names::cni_arg(word)?;
         }
-        if !self.netns.starts_with('/') || self.netns.contains('\0') {
+        // A step upwards in the path would lead out of the folder under which a jail shows the namespace.
+        let is_upwards = self.netns.split('/').any(|part| part == "..");
+        if !self.netns.starts_with('/') || self.netns.contains('\0') || is_upwards {
             return Err(FrozenError::Netns(json::shown(&self.netns)));
         }
         for (index, plugin) in self.plugins.iter().enumerate() {

@@ -7,11 +7,15 @@ use clap::Args;
 
 use crate::jail::{Layout, TimeLimits};
 
-/// What is hidden from plugins: secrets of the node and of its pods, and podconfig's own store.
-const HIDDEN: [&str; 11] = [
+/// What is hidden from plugins: secrets of the node and of its pods, podconfig's own store, and what the runtime and
+/// Multus have stored about attachments of their own, beside the plugins' folders.
+const HIDDEN: [&str; 14] = [
     "/etc/kubernetes",
     "/home",
     "/root",
+    "/var/lib/cni/cache",
+    "/var/lib/cni/multus",
+    "/var/lib/cni/results",
     "/var/lib/containerd",
     "/var/lib/containers",
     "/var/lib/docker",

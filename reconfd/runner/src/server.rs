@@ -33,7 +33,9 @@ mod process;
 
 /// Threads read a request and wait for a jail.
 const STACK: usize = 512 << 10;
-/// A request is sent at once, or its connection is closed.
+/// Between two tries to accept a connection.
+const TO_ACCEPT: Duration = Duration::from_millis(100);
+/// A request is sent at once, and a response is read at once, or the connection is closed.
 const TO_SEND: Duration = Duration::from_secs(5);
 /// Connections at the same time: the daemon has as many as chains run, and a few more.
 const MOST_CONNECTIONS: usize = 256;
@@ -65,7 +67,16 @@ pub fn run(config: &RunConfig) -> io::Result<()> {
         "plugins are executed for running pods"
     );
     for connection in listener.incoming() {
-        let (connection, server) = (connection?, server.clone());
+        let connection = match connection {
+            Ok(connection) => connection,
+            // Chains run: an error such as too many open files must not end them.
+            Err(error) => {
+                tracing::warn!("cannot accept a connection, trying again: {error}");
+                thread::sleep(TO_ACCEPT);
+                continue;
+            }
+        };
+        let server = server.clone();
         if Arc::strong_count(&server) > MOST_CONNECTIONS {
             tracing::warn!("closed a connection: there are too many");
             continue;
@@ -102,6 +113,7 @@ impl Server {
     fn serve(&self, connection: &UnixStream) {
         let received = is_of_root(connection).and_then(|()| {
             connection.set_read_timeout(Some(TO_SEND))?;
+            connection.set_write_timeout(Some(TO_SEND))?;
             wire::receive::<Request>(connection)
         });
         let (request, netns) = match received {

@@ -1,9 +1,18 @@
-//! What processes in a jail may do: four capabilities, no new privileges, no core files.
+//! What processes in a jail may do: four capabilities, no new privileges, no core files, no abstract sockets.
 
-use nix::sys::resource::{Resource, setrlimit};
-use rustix::thread::{
-    CapabilitySet, CapabilitySets, capabilities, capability_is_in_bounding_set,
-    remove_capability_from_bounding_set, set_capabilities, set_no_new_privs,
+/// Unix sockets without a file.
+mod scope;
+
+use nix::{
+    sched::{CloneFlags, unshare},
+    sys::resource::{Resource, setrlimit},
+};
+use rustix::{
+    process::{DumpableBehavior, set_dumpable_behavior},
+    thread::{
+        CapabilitySet, CapabilitySets, capabilities, capability_is_in_bounding_set,
+        remove_capability_from_bounding_set, set_capabilities, set_no_new_privs,
+    },
 };
 
 const MOST_FILES: u64 = 1024;
@@ -22,6 +31,8 @@ pub fn apply() -> Result<(), String> {
     setrlimit(Resource::RLIMIT_CORE, 0, 0).map_err(|e| failed("forbid core files", e.into()))?;
     setrlimit(Resource::RLIMIT_NOFILE, MOST_FILES, MOST_FILES)
         .map_err(|e| failed("limit open files", e.into()))?;
+    // The name of the node is no plugin's.
+    unshare(CloneFlags::CLONE_NEWUTS).map_err(|e| failed("keep the node's name", e.into()))?;
     let has = capabilities(None).map_err(|e| failed("read the capabilities", e.into()))?;
     let others = CapabilitySet::all()
         .iter()
@@ -40,5 +51,10 @@ pub fn apply() -> Result<(), String> {
         inheritable: CapabilitySet::empty(),
     };
     set_capabilities(None, sets).map_err(|e| failed("keep four capabilities", e.into()))?;
-    set_no_new_privs(true).map_err(|e| failed("forbid new privileges", e.into()))
+    set_no_new_privs(true).map_err(|e| failed("forbid new privileges", e.into()))?;
+    scope::forbid_abstract_sockets().map_err(|e| failed("forbid abstract sockets", e))?;
+    // Process 1: without this its root, descriptors and memory are in a plugin's /proc. Programs that it executes are
+    // dumpable again, as they expect.
+    set_dumpable_behavior(DumpableBehavior::NotDumpable)
+        .map_err(|e| failed("cover process 1", e.into()))
 }

@@ -7,7 +7,7 @@ mod devices;
 use std::{
     fs, io,
     os::fd::{AsRawFd as _, OwnedFd, RawFd},
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
 };
 
 use nix::{
@@ -126,7 +126,13 @@ fn build_run(
     };
     let below = path.strip_prefix("/run").or(path.strip_prefix("/var/run"));
     let below = below.or(Path::new(OTHER_NETNS).strip_prefix("/run"));
-    let target = run.join(below.unwrap_or(path));
+    let below = below.unwrap_or(path);
+    // A step upwards would leave the folder, and what is there is made empty.
+    let is_below = |part| matches!(part, Component::Normal(_));
+    if !below.components().all(is_below) {
+        return Err(format!("{} is not a path below /run", path.display()));
+    }
+    let target = run.join(below);
     make_target(&target, false)?;
     attempt("mount", &target, bind(&magic(fd), &target))
 }
