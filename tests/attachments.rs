@@ -10,6 +10,8 @@ use crate::support::{
     wait::{eventually, seen},
 };
 
+/// What tenants try.
+mod attacks;
 /// What is refused.
 mod refused;
 /// Daemons and runners that end.

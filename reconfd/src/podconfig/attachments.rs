@@ -33,8 +33,12 @@ mod executor;
 mod history;
 /// Pods, rules and the kernel, as the engine asks for them.
 mod host;
+/// Names of networks that are not a tenant's.
+mod networks;
 /// Outcomes of links.
 mod outcomes;
+/// Ports of the node.
+mod ports;
 /// From a request to a chain.
 mod resolve;
 /// Requests of one pod.
@@ -44,6 +48,7 @@ use executor::Executor;
 use history::History;
 pub use host::Addresses;
 use host::{NodeHost, Rulings};
+use ports::PortClaims;
 
 /// Between two looks at what is left of a drain.
 const DRAIN_POLL: Duration = Duration::from_millis(20);
@@ -61,7 +66,7 @@ pub struct AttachmentOptions {
 pub struct Attachments(Option<Running>);
 
 struct Running {
-    engine: Engine,
+    engine: Arc<Engine>,
     rulings: Rulings,
     folders: NetnsFolders,
     boot_id: String,
@@ -91,7 +96,9 @@ impl Attachments {
         let rulings = Rulings::default();
         let boot_id = boot_id()?;
         let folders = NetnsFolders::new(&options.netns);
-        let host = NodeHost::new(folders.clone(), boot_id.clone(), rulings.clone());
+        let ports = Arc::new(PortClaims::default());
+        let shared = (rulings.clone(), ports.clone());
+        let host = NodeHost::new(folders.clone(), boot_id.clone(), shared);
         let parts = Parts {
             folder: Folder::of_installation(&options.state, &options.installation),
             runner: Box::new(Executor::new(options.runner.clone(), metrics)),
@@ -104,6 +111,8 @@ impl Attachments {
             boot_id: boot_id.clone(),
         };
         let (engine, unreadable) = Engine::start(parts)?;
+        let engine = Arc::new(engine);
+        ports.read_from(Arc::downgrade(&engine));
         for file in unreadable {
             tracing::error!(
                 file = file.file,

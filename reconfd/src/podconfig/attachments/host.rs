@@ -21,7 +21,7 @@ use policy::AttachmentGrant;
 use sandbox_record::netns::{self, NetnsFolders};
 use serde_json::{Value, json};
 
-use super::resolve::result_objections;
+use super::{ports::PortClaims, resolve::result_objections};
 
 /// What a pass has found out about an attachment; its threads read it.
 #[derive(Clone, Debug, Default)]
@@ -49,14 +49,20 @@ pub struct NodeHost {
     folders: NetnsFolders,
     boot_id: String,
     rulings: Rulings,
+    ports: Arc<PortClaims>,
 }
 
 impl NodeHost {
-    pub fn new(folders: NetnsFolders, boot_id: String, rulings: Rulings) -> Self {
+    pub fn new(
+        folders: NetnsFolders,
+        boot_id: String,
+        (rulings, ports): (Rulings, Arc<PortClaims>),
+    ) -> Self {
         Self {
             folders,
             boot_id,
             rulings,
+            ports,
         }
     }
 
@@ -91,6 +97,7 @@ impl Host for NodeHost {
             let taken = format!("the pod has an interface {name} already, which is not this link");
             return Err(Failure::new(FailureReason::NameTaken, taken));
         }
+        self.ports.claim(entry)?;
         let before = Before {
             links: links.keys().copied().collect(),
             addresses: addresses(&mut pod, |_| true)?,

@@ -16,7 +16,7 @@ use store::Stores;
 use super::{
     Running,
     host::Ruling,
-    lock, outcomes,
+    lock, networks, outcomes,
     resolve::{Resolved, resolve},
 };
 use crate::podconfig::{
@@ -135,7 +135,11 @@ fn resolved(
             let text = definition
                 .as_ref()
                 .map(|definition| definition.spec.config.as_str());
-            resolve(attachment, text, record)
+            let resolved = resolve(attachment, text, record)?;
+            match networks::objection(&resolved, stores, record) {
+                Some(objection) => Err((Reason::NotAllowed, objection)),
+                None => Ok(resolved),
+            }
         }
     }
 }
