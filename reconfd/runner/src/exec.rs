@@ -4,7 +4,7 @@
 use std::{
     io::{self, Read, Write},
     os::{
-        fd::{AsFd, BorrowedFd},
+        fd::{AsFd, BorrowedFd, OwnedFd},
         unix::process::ExitStatusExt as _,
     },
     path::Path,
@@ -31,7 +31,7 @@ const MOST_ERRORS: usize = 64 << 10;
 /// A process that the plugin has left may hold its output open: what has been printed is read for so long.
 const AFTER_EXIT: Duration = Duration::from_millis(200);
 const BUSY_TRIES: u32 = 6;
-/// The longest wait between two looks at the process.
+/// The longest wait between two looks at the process, where the kernel does not report its end.
 const TICK: Duration = Duration::from_millis(20);
 
 /// Executes the binary until the deadline.
@@ -70,6 +70,8 @@ fn start(binary: &Path, request: &PluginRequest, deadline: Instant) -> io::Resul
 /// A plugin that runs, with what it has printed.
 struct Running<'a> {
     child: Child,
+    /// Readable once the process has ended. None: the kernel has no such descriptors.
+    pidfd: Option<OwnedFd>,
     stdin: Option<ChildStdin>,
     to_write: &'a [u8],
     stdout: Option<ChildStdout>,
@@ -91,6 +93,7 @@ impl<'a> Running<'a> {
             set_nonblocking(fd).map_err(|errno| Fault::NotRun(errno.to_string()))?;
         }
         Ok(Self {
+            pidfd: pidfd(&child),
             child,
             stdin,
             to_write,
@@ -137,38 +140,34 @@ impl<'a> Running<'a> {
             if exited.is_none() && Instant::now() >= deadline {
                 return Err(Fault::TimedOut(limit.as_secs()));
             }
-            if exited.is_none() || !is_drained {
-                self.wait(deadline)?;
+            match exited {
+                None => self.wait(self.pidfd.as_ref(), deadline)?,
+                Some((_, until)) if !is_drained => self.wait(None, until)?,
+                Some(_) => {}
             }
         }
     }
 
-    /// Waits until something can be transferred, or for a moment: the end of a process wakes nobody here.
-    fn wait(&self, deadline: Instant) -> Result<(), Fault> {
-        let mut fds = Vec::with_capacity(3);
-        fds.extend(
-            self.stdout
-                .iter()
-                .map(|fd| PollFd::new(fd.as_fd(), PollFlags::POLLIN)),
-        );
-        fds.extend(
-            self.stderr
-                .iter()
-                .map(|fd| PollFd::new(fd.as_fd(), PollFlags::POLLIN)),
-        );
+    /// Waits until something can be transferred, or the process has ended.
+    fn wait(&self, end: Option<&OwnedFd>, deadline: Instant) -> Result<(), Fault> {
+        let mut fds = Vec::with_capacity(4);
+        let readable = |fd| PollFd::new(fd, PollFlags::POLLIN);
+        fds.extend(self.stdout.iter().map(|fd| readable(fd.as_fd())));
+        fds.extend(self.stderr.iter().map(|fd| readable(fd.as_fd())));
+        fds.extend(end.iter().map(|fd| readable(fd.as_fd())));
         fds.extend(
             self.stdin
                 .iter()
                 .map(|fd| PollFd::new(fd.as_fd(), PollFlags::POLLOUT)),
         );
-        let rest = deadline.saturating_duration_since(Instant::now()).min(TICK);
-        // With the outputs closed only its end is left to wait for.
-        let rest = if fds.is_empty() {
-            rest.min(Duration::from_millis(1))
-        } else {
-            rest
+        let rest = deadline.saturating_duration_since(Instant::now());
+        let longest = match (end.is_some(), fds.is_empty()) {
+            (true, _) => Duration::MAX,
+            (false, false) => TICK,
+            // With the outputs closed only its end is left to wait for.
+            (false, true) => Duration::from_millis(1),
         };
-        let rest = PollTimeout::try_from(rest).unwrap_or(PollTimeout::ZERO);
+        let rest = PollTimeout::try_from(rest.min(longest)).unwrap_or(PollTimeout::MAX);
         match poll(&mut fds, rest) {
             Ok(_) | Err(Errno::EINTR) => Ok(()),
             Err(errno) => Err(Fault::NotRun(errno.to_string())),
@@ -225,6 +224,11 @@ fn is_later(error: &io::Error) -> bool {
     )
 }
 
+fn pidfd(child: &Child) -> Option<OwnedFd> {
+    let pid = rustix::process::Pid::from_child(child);
+    rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).ok()
+}
+
 fn set_nonblocking(fd: BorrowedFd<'_>) -> nix::Result<()> {
     let flags = OFlag::from_bits_retain(fcntl(fd, FcntlArg::F_GETFL)?);
     fcntl(fd, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK)).map(drop)
@@ -239,7 +243,7 @@ fn exit(status: ExitStatus) -> Exit {
 
 /// Ends every other process of the jail: the plugin and what it has started. Nothing where this is not process 1, for
 /// then it would end the processes of the node.
-fn end_all_others() {
+pub fn end_all_others() {
     if nix::unistd::getpid().as_raw() == 1 {
         // Fails only if there is no other process.
         let _ = kill(Pid::from_raw(-1), Signal::SIGKILL);
