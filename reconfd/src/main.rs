@@ -7,12 +7,12 @@ use reconfd::cli::Cli;
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
-    // A jail enters namespaces of its own, which a process with further threads may not.
+    // Jails are forks of a process that has one thread.
     if std::env::args_os()
         .nth(1)
         .is_some_and(|word| word == runner::JAIL)
     {
-        return runner::enter_jail();
+        return runner::serve_jails();
     }
     let cli = Cli::parse();
     keep_little_memory();

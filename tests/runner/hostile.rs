@@ -47,13 +47,13 @@ impl Opened {
         executed.first_fault().unwrap().1.clone()
     }
 
-    /// No process of a plugin is left, and the runner goes on.
+    /// No process of a plugin and no jail beside their fork server is left, and the runner goes on.
     fn is_clean(&self) {
         eventually("no process is left", || {
             let left = self.node.run(&[
                 "sh",
                 "-c",
-                "pgrep -fa 'fake-mark|run-jail' | grep -v pgrep || true",
+                "pgrep -fa fake-mark | grep -v pgrep || pgrep -fa run-jail | grep -v pgrep | tail -n +2",
             ]);
             seen(left.is_empty(), left)
         });

@@ -9,10 +9,13 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use cni::{FrozenChain, plugin_types};
+use cni::{FrozenChain, Version as CniVersion, plugin_types};
 use sha2::{Digest as _, Sha256};
 
-use crate::protocol::{Refusal, RefusalKind};
+use crate::{
+    chain::KnownVersions,
+    protocol::{Refusal, RefusalKind},
+};
 
 /// What tells that a file is unchanged: device, inode, size, and the time of its last change in nanoseconds, which
 /// nobody can set.
@@ -27,6 +30,8 @@ pub struct Binaries {
     /// The types that may be executed.
     allowed: Vec<String>,
     digests: Mutex<HashMap<PathBuf, (Version, String)>>,
+    /// Answers to VERSION, by digest.
+    versions: Mutex<HashMap<String, Vec<CniVersion>>>,
 }
 
 impl Binaries {
@@ -36,6 +41,25 @@ impl Binaries {
             folders,
             allowed,
             digests: Mutex::default(),
+            versions: Mutex::default(),
+        }
+    }
+
+    /// The versions that binaries have answered before, by type.
+    pub fn known_versions(&self, chosen: &Chosen) -> KnownVersions {
+        let versions = self.versions.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = chosen.digests.iter().filter_map(|(plugin_type, digest)| {
+            Some((plugin_type.clone(), versions.get(digest)?.clone()))
+        });
+        known.collect()
+    }
+
+    pub fn keep_versions(&self, chosen: &Chosen, answered: &KnownVersions) {
+        let mut versions = self.versions.lock().unwrap_or_else(PoisonError::into_inner);
+        for (plugin_type, answer) in answered {
+            if let Some(digest) = chosen.digests.get(plugin_type) {
+                versions.insert(digest.clone(), answer.clone());
+            }
         }
     }
 

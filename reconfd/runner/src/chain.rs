@@ -1,7 +1,10 @@
 //! Pure: the order in which the plugins of a chain are executed, and what each gets. The executions themselves are the
 //! caller's.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use cni::{
     CniResult, Command, FrozenChain, PluginInput, PluginRequest, Version, request::ValidAttachment,
@@ -20,11 +23,35 @@ pub struct Execution {
     pub printed: Result<Vec<u8>, Fault>,
 }
 
+/// The versions that plugins support, by type.
+pub type KnownVersions = BTreeMap<String, Vec<Version>>;
+
 /// A chain during its execution.
 pub struct Chain<'a> {
     pub chain: &'a FrozenChain,
     pub cni_path: &'a str,
     pub has_netns: bool,
+    /// Answers to VERSION of these very binaries, which are not asked again.
+    pub known: &'a KnownVersions,
+}
+
+/// What a preflight comes to without executing anything, if nothing is left to ask.
+pub fn known_preflight(chain: &FrozenChain, known: &KnownVersions) -> Option<Executed> {
+    let is_known = |plugin: &cni::FrozenPlugin| known.contains_key(&plugin.plugin_type);
+    let is_settled = !chain.cni_version.has_status() && chain.plugins.iter().all(is_known);
+    is_settled.then(|| {
+        let chain = Chain {
+            chain,
+            cni_path: "",
+            has_netns: false,
+            known,
+        };
+        let mut refuse = |_: &PluginRequest, _: &str| Execution {
+            took: Duration::ZERO,
+            printed: Err(Fault::NotRun("its versions are known".to_owned())),
+        };
+        chain.status(&mut refuse)
+    })
 }
 
 impl Chain<'_> {
@@ -48,7 +75,7 @@ impl Chain<'_> {
     fn status(&self, execute: &mut Execute<'_>) -> Executed {
         let mut executed = Executed::default();
         for index in self.all() {
-            executed.steps.push(self.version(index, execute));
+            self.version(index, execute, &mut executed);
         }
         if executed.first_fault().is_none() && self.chain.cni_version.has_status() {
             let status = |index| self.step((index, Command::Status), None, &[], execute).0;
@@ -57,22 +84,38 @@ impl Chain<'_> {
         executed
     }
 
-    /// Whether the plugin supports the version of the configuration.
-    fn version(&self, index: usize, execute: &mut Execute<'_>) -> Step {
-        let request = cni::request::version_request(self.cni_path);
+    /// Whether the plugin supports the version of the configuration. One that is known to support it has no step.
+    fn version(&self, index: usize, execute: &mut Execute<'_>, executed: &mut Executed) {
         let plugin_type = &self.chain.plugins[index].plugin_type;
+        let asked = executed.versions.get(plugin_type);
+        if let Some(versions) = self.known.get(plugin_type).or(asked) {
+            if let Err(fault) = self.is_supported(versions) {
+                let step = self.report((index, Command::Version), Duration::ZERO, Some(fault));
+                executed.steps.push(step);
+            }
+            return;
+        }
+        let request = cni::request::version_request(self.cni_path);
         let execution = execute(&request, plugin_type);
         let fault = execution.printed.and_then(|printed| {
-            let wanted = self.chain.cni_version;
-            match Version::supported_by(&printed) {
-                Ok(versions) if versions.contains(&wanted) => Ok(()),
-                Ok(_) => Err(Fault::Result(format!(
-                    "it does not support version {wanted}"
-                ))),
-                Err(error) => Err(Fault::Result(error.to_string())),
-            }
+            let versions = Version::supported_by(&printed)
+                .map_err(|error| Fault::Result(error.to_string()))?;
+            let supported = self.is_supported(&versions);
+            executed.versions.insert(plugin_type.clone(), versions);
+            supported
         });
-        self.report((index, Command::Version), execution.took, fault.err())
+        let step = self.report((index, Command::Version), execution.took, fault.err());
+        executed.steps.push(step);
+    }
+
+    fn is_supported(&self, versions: &[Version]) -> Result<(), Fault> {
+        let wanted = self.chain.cni_version;
+        match versions.contains(&wanted) {
+            true => Ok(()),
+            false => Err(Fault::Result(format!(
+                "it does not support version {wanted}"
+            ))),
+        }
     }
 
     fn add(&self, execute: &mut Execute<'_>) -> Executed {

@@ -2,9 +2,9 @@
 //! read-only and its secrets are covered. It stops a plugin from doing a hostile configuration's will with files,
 //! sockets and processes; it stops no hostile plugin, since one with SYS_ADMIN can become root of the node.
 //!
-//! Two processes: the first enters the namespaces and waits; the second is process 1 of the new pid namespace, builds the
-//! mounts and executes the chain. When it ends, the kernel ends everything else in there; it ends with the first one, and
-//! that with the runner.
+//! Its process is a fork of the fork server, and process 1 of the new pid namespace: it builds the mounts and executes
+//! the chain. When it ends, the kernel ends everything else in there; it ends with the fork server, and that with the
+//! runner.
 
 use std::{
     collections::BTreeMap,
@@ -19,21 +19,18 @@ use std::{
 };
 
 use cni::FrozenChain;
-use nix::{
-    sched::{CloneFlags, unshare},
-    sys::wait::{WaitStatus, waitpid},
-    unistd::{ForkResult, fork},
-};
 use rustix::process::set_parent_process_death_signal;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    chain::{Chain, Execution},
+    chain::{Chain, Execution, KnownVersions},
     exec::execute,
     protocol::{Fault, Operation, Refusal, RefusalKind, Response},
     wire,
 };
 
+/// Makes the processes of jails.
+mod fork_server;
 /// What processes in the jail may do.
 mod limits;
 /// Mounts.
@@ -41,8 +38,7 @@ mod mounts;
 /// Fallback where the kernel has no mount_setattr.
 mod remount;
 
-/// The hidden subcommand of the jail's first process.
-pub const SUBCOMMAND: &str = "run-jail";
+pub use fork_server::{ForkServer, SUBCOMMAND, serve};
 
 /// What the runner sends to a jail, with the descriptor of the pod's network namespace.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -53,6 +49,8 @@ pub struct Order {
     pub cni_path: String,
     /// The binaries of the chain's plugins, by type, as paths of the node.
     pub binaries: BTreeMap<String, PathBuf>,
+    /// Of these binaries: VERSION is not asked again.
+    pub known_versions: KnownVersions,
     pub limits: TimeLimits,
 }
 
@@ -97,6 +95,7 @@ impl Order {
             layout,
             cni_path: String::new(),
             binaries: BTreeMap::new(),
+            known_versions: KnownVersions::new(),
             limits: TimeLimits {
                 plugin: Duration::ZERO,
                 chain: Duration::ZERO,
@@ -105,92 +104,41 @@ impl Order {
     }
 }
 
-/// The first process of a jail. Its standard input is the socket to the runner.
-pub fn enter() -> ExitCode {
-    match enter_namespaces() {
-        Ok(code) => code,
-        Err(error) => {
-            // The runner reports what it finds here if there is no response.
-            eprintln!("{}", error.message);
-            ExitCode::FAILURE
-        }
-    }
-}
-
-#[allow(unsafe_code)]
-fn fork_alone() -> nix::Result<ForkResult> {
-    // SAFETY: this process has one thread, so the child may do anything.
-    unsafe { fork() }
-}
-
-fn enter_namespaces() -> Result<ExitCode, Refusal> {
-    let jail = |what: &str, error: io::Error| {
-        Refusal::new(RefusalKind::Jail, format!("cannot {what}: {error}"))
+/// Process 1 of a jail, with the socket to the runner. An order that does not come was withdrawn.
+fn enter(socket: &UnixStream) -> ExitCode {
+    let done = match receive(socket) {
+        Ok(Some((order, netns))) => wire::send(socket, &run(&order, netns), None),
+        Ok(None) => Ok(()),
+        Err(refusal) => wire::send(socket, &Response::Refused(refusal), None),
     };
-    end_with_parent().map_err(|error| jail("follow the runner's end", error))?;
-    close_others_on_exec().map_err(|error| jail("close descriptors of others", error))?;
-    let socket = std::io::stdin();
-    // Closed on exec: a plugin that had it could respond in the place of its chain.
-    let socket = rustix::io::fcntl_dupfd_cloexec(&socket, 3)
-        .map_err(|errno| jail("use the socket", errno.into()))?;
-    let socket = UnixStream::from(socket);
-    let received =
-        wire::receive::<Order>(&socket).map_err(|error| jail("read the order", error))?;
-    let Some((order, netns)) = received else {
-        return Ok(ExitCode::SUCCESS);
-    };
-    let spaces = CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWIPC;
-    unshare(spaces).map_err(|errno| jail("make namespaces", errno.into()))?;
-    match fork_alone().map_err(|errno| jail("start process 1", errno.into()))? {
-        ForkResult::Parent { child } => {
-            drop(socket);
-            loop {
-                match waitpid(child, None) {
-                    Err(nix::errno::Errno::EINTR) => {}
-                    Ok(WaitStatus::Exited(_, 0)) => return Ok(ExitCode::SUCCESS),
-                    _ => return Ok(ExitCode::FAILURE),
-                }
-            }
-        }
-        ForkResult::Child => Ok(run(&socket, &order, netns)),
-    }
-}
-
-/// Descriptors that the runner has inherited reach no plugin.
-#[allow(unsafe_code)]
-fn close_others_on_exec() -> io::Result<()> {
-    const FIRST: u32 = 3;
-    // SAFETY: it changes a flag of this process's descriptors, and closes none.
-    let result = unsafe {
-        nix::libc::syscall(
-            nix::libc::SYS_close_range,
-            FIRST,
-            u32::MAX,
-            nix::libc::CLOSE_RANGE_CLOEXEC,
-        )
-    };
-    match result {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
-    }
-}
-
-/// Process 1: builds the jail, executes the chain, and sends the response.
-fn run(socket: &UnixStream, order: &Order, netns: Option<OwnedFd>) -> ExitCode {
-    let response = match prepare(order, netns.as_ref()) {
-        Ok(()) => Response::Ran(execute_chain(order, netns.is_some())),
-        Err(refusal) => Response::Refused(refusal),
-    };
-    match wire::send(socket, &response, None) {
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
     }
 }
 
+fn receive(socket: &UnixStream) -> Result<Option<(Order, Option<OwnedFd>)>, Refusal> {
+    let failed = |what: &str, error: io::Error| {
+        Refusal::new(RefusalKind::Jail, format!("cannot {what}: {error}"))
+    };
+    // Before the order is read: a runner that ended earlier sends none.
+    end_with_parent().map_err(|error| failed("follow the runner's end", error))?;
+    wire::receive::<Order>(socket).map_err(|error| failed("read the order", error))
+}
+
+/// Builds the jail and executes the chain.
+fn run(order: &Order, netns: Option<OwnedFd>) -> Response {
+    if let Err(refusal) = prepare(order, netns.as_ref()) {
+        return Response::Refused(refusal);
+    }
+    let executed = execute_chain(order, netns.is_some());
+    // What plugins have left ends before the daemon judges what they made.
+    crate::exec::end_all_others();
+    Response::Ran(executed)
+}
+
 fn prepare(order: &Order, netns: Option<&OwnedFd>) -> Result<(), Refusal> {
     let refused = |message: String| Refusal::new(RefusalKind::Jail, message);
-    end_with_parent()
-        .map_err(|error| refused(format!("cannot follow the runner's end: {error}")))?;
     let netns = netns.map(|fd| (fd.as_raw_fd(), Path::new(&order.chain.netns)));
     mounts::build(&order.layout, netns).map_err(refused)?;
     limits::apply().map_err(refused)
@@ -201,6 +149,7 @@ fn execute_chain(order: &Order, has_netns: bool) -> crate::protocol::Executed {
         chain: &order.chain,
         cni_path: &order.cni_path,
         has_netns,
+        known: &order.known_versions,
     };
     let end = Instant::now() + order.limits.chain;
     let mut execute = |request: &cni::PluginRequest, plugin_type: &str| {

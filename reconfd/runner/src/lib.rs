@@ -21,4 +21,4 @@ pub mod server;
 /// Messages with a descriptor on a unix socket.
 mod wire;
 
-pub use jail::{SUBCOMMAND as JAIL, enter as enter_jail};
+pub use jail::{SUBCOMMAND as JAIL, serve as serve_jails};

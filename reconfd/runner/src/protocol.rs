@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cni::{Command, FrozenChain, PluginError, request::ValidAttachment};
+use cni::{Command, FrozenChain, PluginError, Version, request::ValidAttachment};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -64,6 +64,9 @@ pub struct Executed {
     /// Of a preflight: digests of the binaries, by type.
     #[serde(default)]
     pub digests: BTreeMap<String, String>,
+    /// Of a preflight: the versions of the plugins that were asked for them, by type.
+    #[serde(default)]
+    pub versions: BTreeMap<String, Vec<Version>>,
 }
 
 /// One execution of a plugin.

@@ -16,14 +16,16 @@ use std::{
     time::Duration,
 };
 
+use cni::FrozenChain;
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use sandbox_record::netns::Netns;
 
-use self::process::NotExecuted;
+use self::process::{Jail, NotExecuted};
 use crate::{
-    binaries::Binaries,
+    binaries::{Binaries, Chosen},
+    chain::{KnownVersions, known_preflight},
     config::RunConfig,
-    jail::{Layout, Order, TimeLimits},
+    jail::{ForkServer, Layout, Order, TimeLimits},
     protocol::{Executed, Operation, Refusal, RefusalKind, Request, Response},
     wire,
 };
@@ -44,7 +46,15 @@ struct Server {
     binaries: Binaries,
     layout: Layout,
     limits: TimeLimits,
+    fork_server: ForkServer,
     places: Places,
+}
+
+/// What is kept until the daemon has its response: the place of a chain is free when nothing of its jail runs.
+struct Answer<'a> {
+    executed: Executed,
+    /// In this order.
+    held: Option<(Jail, Place<'a>)>,
 }
 
 /// Runs until the process ends.
@@ -58,6 +68,7 @@ pub fn run(config: &RunConfig) -> io::Result<()> {
         ),
         layout: config.layout(),
         limits: config.limits(),
+        fork_server: ForkServer::default(),
         places: Places::new(usize::from(config.parallel)),
     });
     server.try_jail()?;
@@ -104,10 +115,7 @@ fn listen(path: &Path) -> io::Result<UnixListener> {
 impl Server {
     /// Whether this node lets the runner build a jail. Without that it is not ready, and says why.
     fn try_jail(&self) -> io::Result<()> {
-        match process::try_jail(&self.layout) {
-            Ok(()) => Ok(()),
-            Err(refusal) => Err(io::Error::other(refusal.message)),
-        }
+        process::try_jail(&self.fork_server, &self.layout).map_err(io::Error::other)
     }
 
     fn serve(&self, connection: &UnixStream) {
@@ -124,14 +132,15 @@ impl Server {
                 return;
             }
         };
-        let response = match self.answer(connection, request, netns) {
-            Ok(executed) => Response::Ran(executed),
-            Err(NotExecuted::Refused(refusal)) => Response::Refused(refusal),
-            Err(NotExecuted::Unknown(what)) => Response::Unknown(what),
+        let (response, held) = match self.answer(connection, request, netns) {
+            Ok(answer) => (Response::Ran(answer.executed), answer.held),
+            Err(NotExecuted::Refused(refusal)) => (Response::Refused(refusal), None),
+            Err(NotExecuted::Unknown(what)) => (Response::Unknown(what), None),
         };
         if let Err(error) = wire::send(connection, &response, None) {
             tracing::warn!("cannot respond to the daemon: {error}");
         }
+        drop(held);
     }
 
     fn answer(
@@ -139,7 +148,7 @@ impl Server {
         connection: &UnixStream,
         request: Request,
         netns: Option<OwnedFd>,
-    ) -> Result<Executed, NotExecuted> {
+    ) -> Result<Answer<'_>, NotExecuted> {
         let invalid = |message: String| Refusal::new(RefusalKind::Invalid, message);
         let netns = verify_netns(&request, netns)?;
         let mut chain = request.chain;
@@ -150,17 +159,31 @@ impl Server {
         }
         let chosen = self.binaries.of_chain(&chain)?;
         let is_preflight = matches!(request.operation, Operation::Preflight);
+        let mut known_versions = KnownVersions::new();
+        if is_preflight {
+            known_versions = self.binaries.known_versions(&chosen);
+            if let Some(mut executed) = known_preflight(&chain, &known_versions) {
+                executed.digests = chosen.digests;
+                return Ok(Answer {
+                    executed,
+                    held: None,
+                });
+            }
+        }
         let order = Order {
             operation: request.operation,
             cni_path: self.binaries.cni_path(),
-            binaries: chosen.paths,
+            binaries: chosen.paths.clone(),
+            known_versions,
             layout: self.layout.clone(),
             limits: self.limits,
             chain,
         };
-        let _place = self.places.take(&order.chain.container_id);
-        let mut executed = process::execute(&order, netns.as_ref().map(AsFd::as_fd), connection)?;
+        let place = self.places.take(&order.chain.container_id);
+        let netns = netns.as_ref().map(AsFd::as_fd);
+        let (mut executed, jail) = process::execute(&self.fork_server, &order, netns, connection)?;
         if is_preflight {
+            self.keep_versions(&order.chain, &chosen, &executed.versions);
             executed.digests = chosen.digests;
         }
         for (step, fault) in executed
@@ -177,7 +200,18 @@ impl Server {
                 "a plugin failed: {fault:?}"
             );
         }
-        Ok(executed)
+        Ok(Answer {
+            executed,
+            held: Some((jail, place)),
+        })
+    }
+
+    /// Binaries that were replaced meanwhile may not be those that answered.
+    fn keep_versions(&self, chain: &FrozenChain, chosen: &Chosen, answered: &KnownVersions) {
+        let after = self.binaries.of_chain(chain);
+        if after.is_ok_and(|after| after.digests == chosen.digests) {
+            self.binaries.keep_versions(chosen, answered);
+        }
     }
 }
 

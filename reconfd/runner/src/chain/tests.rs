@@ -54,6 +54,7 @@ fn run(
         chain,
         cni_path: "/opt/cni/bin",
         has_netns: true,
+        known: &KnownVersions::new(),
     };
     let executed = chain.run(operation, &mut execute);
     (executed, seen)
@@ -147,4 +148,25 @@ fn a_preflight_asks_for_versions_and_for_status_where_it_exists() {
         executed.first_fault().unwrap().1,
         Fault::Result(_)
     ));
+}
+
+#[test]
+fn what_is_known_is_not_asked_again() {
+    let frozen = chain(&["a", "b"], "1.0.0");
+    let (executed, _) = run(&frozen, &Operation::Preflight, "");
+    let known = executed.versions;
+    assert_eq!(known.keys().collect::<Vec<_>>(), ["a", "b"]);
+    let settled = known_preflight(&frozen, &known).unwrap();
+    assert_eq!(settled, Executed::default());
+    let refused = known_preflight(&chain(&["a"], "0.4.0"), &known).unwrap();
+    let (step, fault) = refused.first_fault().unwrap();
+    assert_eq!((step.index, step.command), (0, Command::Version));
+    assert_eq!(
+        *fault,
+        Fault::Result("it does not support version 0.4.0".to_owned())
+    );
+    let other = known_preflight(&chain(&["a", "c"], "1.0.0"), &known);
+    assert_eq!(other, None, "c was never asked");
+    let with_status = known_preflight(&chain(&["a"], "1.1.0"), &known);
+    assert_eq!(with_status, None, "STATUS is asked each time");
 }

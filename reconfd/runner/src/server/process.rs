@@ -2,12 +2,11 @@
 //! daemon goes away.
 
 use std::{
-    io::{self, Read as _},
+    io,
     os::{
         fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd},
         unix::net::UnixStream,
     },
-    process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -15,16 +14,18 @@ use nix::{
     errno::Errno,
     poll::{PollFd, PollFlags, PollTimeout, poll},
 };
+use rustix::process::{Signal, pidfd_send_signal};
 
 use crate::{
-    jail::{Layout, Order, SUBCOMMAND},
+    jail::{ForkServer, Layout, Order},
     protocol::{Executed, Refusal, RefusalKind, Response},
     wire,
 };
 
 /// The jail ends its plugins by itself; this is for a jail that does not.
 const SLACK: Duration = Duration::from_secs(5);
-const MOST_WORDS: u64 = 4 << 10;
+/// A killed process may be in a system call that takes its time.
+const TO_END: Duration = Duration::from_secs(30);
 
 /// Why there is no outcome of a chain.
 pub enum NotExecuted {
@@ -34,43 +35,33 @@ pub enum NotExecuted {
     Unknown(String),
 }
 
-/// Executes a chain in a jail of its own. `daemon`: if that closes, the chain is ended; it is not begun if that has
-/// closed while the chain waited for its place, because the next daemon may have deleted by then what it would make.
+/// Executes a chain in a jail of its own, which may not have ended yet. `daemon`: if that closes, the chain is ended; it
+/// is not begun if that has closed while the chain waited for its place, because the next daemon may have deleted by then
+/// what it would make.
 pub fn execute(
+    fork_server: &ForkServer,
     order: &Order,
     netns: Option<BorrowedFd<'_>>,
     daemon: &UnixStream,
-) -> Result<Executed, NotExecuted> {
+) -> Result<(Executed, Jail), NotExecuted> {
     let failed = |error: io::Error| refused(format!("cannot start a jail: {error}"));
     if has_closed(daemon).map_err(failed)? {
         return Err(refused("the daemon has gone".to_owned()).into());
     }
-    let (socket, inside) = UnixStream::pair().map_err(failed)?;
-    let mut jail = Jail::start(inside).map_err(failed)?;
-    wire::send(&socket, order, netns.map(|fd| fd.as_raw_fd())).map_err(failed)?;
-    let until = Instant::now() + order.limits.chain + SLACK;
+    let jail = Jail::start(fork_server).map_err(failed)?;
     let unknown = |what: String| NotExecuted::Unknown(what);
+    // It may have been read whole before the error.
+    let fd = netns.map(|fd| fd.as_raw_fd());
+    wire::send(&jail.socket, order, fd)
+        .map_err(|error| unknown(format!("cannot send the order to the jail: {error}")))?;
+    let until = Instant::now() + order.limits.chain + SLACK;
     let unwatched = |error: io::Error| unknown(format!("cannot wait for the jail: {error}"));
-    match wait(&socket, daemon, until).map_err(unwatched)? {
+    match wait(&jail.socket, daemon, until).map_err(unwatched)? {
         Ended::Responded => {}
         Ended::DaemonGone => return Err(unknown("the daemon has gone".to_owned())),
         Ended::TooLong => return Err(unknown("the jail did not end in time".to_owned())),
     }
-    match wire::receive::<Response>(&socket) {
-        Ok(Some((Response::Ran(executed), _))) => {
-            jail.finish();
-            Ok(executed)
-        }
-        Ok(Some((Response::Refused(refusal), _))) => Err(refusal.into()),
-        Ok(Some((Response::Unknown(what), _))) => Err(unknown(what)),
-        Ok(None) => Err(unknown(format!(
-            "the jail ended without a response: {}",
-            jail.words()
-        ))),
-        Err(error) => Err(unknown(format!(
-            "the jail's response cannot be read: {error}"
-        ))),
-    }
+    Ok((jail.outcome()?, jail))
 }
 
 /// The daemon sends nothing after its request, so what can be read is its end.
@@ -90,22 +81,14 @@ impl From<Refusal> for NotExecuted {
 }
 
 /// Builds a jail without executing anything.
-pub fn try_jail(layout: &Layout) -> Result<(), Refusal> {
-    let failed = |error: io::Error| refused(format!("cannot start a jail: {error}"));
-    let (socket, inside) = UnixStream::pair().map_err(failed)?;
-    let mut jail = Jail::start(inside).map_err(failed)?;
-    wire::send(&socket, &Order::empty(layout.clone()), None).map_err(failed)?;
-    match wire::receive::<Response>(&socket) {
-        Ok(Some((Response::Ran(_), _))) => Ok(()),
-        Ok(Some((Response::Refused(refusal), _))) => Err(refusal),
-        Ok(Some((Response::Unknown(what), _))) => Err(refused(what)),
-        Ok(None) => Err(refused(format!(
-            "the jail ended without a response: {}",
-            jail.words()
-        ))),
-        Err(error) => Err(refused(format!(
-            "the jail's response cannot be read: {error}"
-        ))),
+pub fn try_jail(fork_server: &ForkServer, layout: &Layout) -> Result<(), String> {
+    let failed = |error: io::Error| format!("cannot start a jail: {error}");
+    let jail = Jail::start(fork_server).map_err(failed)?;
+    wire::send(&jail.socket, &Order::empty(layout.clone()), None).map_err(failed)?;
+    match jail.outcome() {
+        Ok(_) => Ok(()),
+        Err(NotExecuted::Refused(refusal)) => Err(refusal.message),
+        Err(NotExecuted::Unknown(what)) => Err(what),
     }
 }
 
@@ -141,39 +124,53 @@ fn wait(jail: &UnixStream, daemon: &UnixStream, until: Instant) -> io::Result<En
     }
 }
 
-/// The first process of a jail. Its end ends the jail.
-struct Jail(Child);
+/// Process 1 of a jail. Its end ends everything in the jail; it is forced when this is dropped.
+pub struct Jail {
+    process: OwnedFd,
+    socket: UnixStream,
+}
 
 impl Jail {
-    fn start(socket: UnixStream) -> io::Result<Self> {
-        let child = Command::new("/proc/self/exe")
-            .arg(SUBCOMMAND)
-            .env_clear()
-            .stdin(OwnedFd::from(socket))
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()?;
-        Ok(Self(child))
+    fn start(fork_server: &ForkServer) -> io::Result<Self> {
+        let (socket, inside) = UnixStream::pair()?;
+        let process = fork_server.fork(&inside)?;
+        Ok(Self { process, socket })
     }
 
-    /// It ends by itself once it has responded.
-    fn finish(&mut self) {
-        let _ = self.0.wait();
-    }
-
-    fn words(&mut self) -> String {
-        let mut words = Vec::new();
-        if let Some(stderr) = self.0.stderr.take() {
-            let _ = stderr.take(MOST_WORDS).read_to_end(&mut words);
+    /// The response, once there is one.
+    fn outcome(&self) -> Result<Executed, NotExecuted> {
+        let unknown = |what: String| NotExecuted::Unknown(what);
+        match wire::receive::<Response>(&self.socket) {
+            Ok(Some((Response::Ran(executed), _))) => Ok(executed),
+            Ok(Some((Response::Refused(refusal), _))) => Err(refusal.into()),
+            Ok(Some((Response::Unknown(what), _))) => Err(unknown(what)),
+            Ok(None) => Err(unknown("the jail ended without a response".to_owned())),
+            Err(error) => Err(unknown(format!(
+                "the jail's response cannot be read: {error}"
+            ))),
         }
-        String::from_utf8_lossy(&words).trim().to_owned()
+    }
+
+    /// Waits for its end, after which nothing of it runs.
+    fn ended(&self, within: Duration) {
+        let until = Instant::now() + within;
+        let mut fds = [PollFd::new(self.process.as_fd(), PollFlags::POLLIN)];
+        loop {
+            let rest = until.saturating_duration_since(Instant::now());
+            let rest = PollTimeout::try_from(rest).unwrap_or(PollTimeout::MAX);
+            match poll(&mut fds, rest) {
+                Err(Errno::EINTR) => {}
+                _ => return,
+            }
+        }
     }
 }
 
 impl Drop for Jail {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        // It has responded and is about to end, or is to end at once: nothing is lost.
+        let _ = pidfd_send_signal(&self.process, Signal::KILL);
+        self.ended(TO_END);
     }
 }
 
@@ -199,7 +196,8 @@ mod tests {
     fn a_chain_of_a_daemon_that_has_gone_is_not_begun() {
         let (ours, theirs) = UnixStream::pair().unwrap();
         drop(theirs);
-        let ended = execute(&order(), None, &ours).err().unwrap();
+        let fork_server = ForkServer::default();
+        let ended = execute(&fork_server, &order(), None, &ours).err().unwrap();
         let NotExecuted::Refused(refusal) = ended else {
             unreachable!("it was begun");
         };
