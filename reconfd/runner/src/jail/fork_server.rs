@@ -93,7 +93,8 @@ fn serve_until_closed() -> io::Result<()> {
         let socket = UnixStream::from(socket);
         if let Some(process) = clone_jail()? {
             drop(socket);
-            send(&runner, process.as_raw_fd())?;
+            // A runner that has gone is seen by the next read.
+            let _ = send(&runner, process.as_raw_fd());
             continue;
         }
         // Process 1 of the jail. The socket of the server would keep it from seeing the runner's end.
