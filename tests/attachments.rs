@@ -45,7 +45,7 @@ fn open(node: &TestNode) -> Opened {
     }
 }
 
-fn options() -> Options<'static> {
+pub fn options() -> Options<'static> {
     Options {
         more: &FLAGS,
         ..Options::default()
@@ -53,14 +53,14 @@ fn options() -> Options<'static> {
 }
 
 /// A NetworkAttachmentDefinition in the namespace `networks`.
-fn define(node: &TestNode, name: &str, configuration: &str) {
+pub fn define(node: &TestNode, name: &str, configuration: &str) {
     let object = format!(
         "apiVersion: k8s.cni.cncf.io/v1\nkind: NetworkAttachmentDefinition\nmetadata: {{name: {name}, namespace: networks}}\nspec:\n  config: |\n    {configuration}\n"
     );
     node.apply(&format!("definition-{name}"), &object);
 }
 
-fn macvlan(subnet: &str) -> String {
+pub fn macvlan(subnet: &str) -> String {
     format!(
         r#"{{"cniVersion": "1.0.0", "type": "macvlan", "master": "up0", "mode": "bridge", "ipam": {{"type": "host-local", "ranges": [[{{"subnet": "{subnet}"}}]]}}}}"#
     )

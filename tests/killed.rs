@@ -16,6 +16,8 @@ use crate::support::{
     wait::{eventually, seen, stays},
 };
 
+/// Links of CNI plugins.
+mod attachments;
 /// Claims and tunnels, with pods that come and go as well.
 mod claims;
 

@@ -4,9 +4,14 @@ use std::{
     fs::{self, File},
     os::{fd::AsFd as _, unix::fs::PermissionsExt as _},
     path::{Path, PathBuf},
+    process::Child,
 };
 
 use cni::{FrozenChain, FrozenPlugin};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use runner::{
     client::Client,
     protocol::{Executed, Operation, Refusal, Request, Response},
@@ -16,6 +21,7 @@ use serde_json::Value;
 
 use super::{
     binary,
+    daemon::child_of,
     node::TestNode,
     pod::TestPod,
     wait::{eventually, seen},
@@ -32,12 +38,60 @@ pub struct TestRunner {
     fakes: tempfile::TempDir,
 }
 
+/// A runner that a test ends.
+pub struct RunnerProcess {
+    /// `nsenter`, which ends with the runner.
+    door: Child,
+    pid: Pid,
+}
+
+impl RunnerProcess {
+    /// SIGKILL, unless it has ended by itself.
+    pub fn kill(mut self) {
+        if !self.has_ended() {
+            // It may end in this moment.
+            let _ = kill(self.pid, Signal::SIGKILL);
+            self.door.wait().expect("its end is seen");
+        }
+    }
+
+    pub fn has_ended(&mut self) -> bool {
+        let ended = self.door.try_wait().expect("it is a child of the test");
+        ended.is_some()
+    }
+}
+
+impl Drop for RunnerProcess {
+    fn drop(&mut self) {
+        // It ends with its node at the latest.
+        let _ = self.door.kill();
+        let _ = self.door.wait();
+    }
+}
+
 impl TestNode {
-    /// A runner that may execute these plugins. Reservations are in a file system of the node's own.
-    pub fn runner(&self, plugins: &[&str], flags: &[&str]) -> TestRunner {
+    /// A file system of the node's own for reservations.
+    pub fn prepare_for_plugins(&self) {
         self.shell(
             "mkdir -p /var/lib/cni && mount -t tmpfs tmpfs /var/lib/cni && touch /run/xtables.lock",
         );
+    }
+
+    /// A runner with Debian's plugins, which may not listen yet.
+    pub fn runner_process(&self, plugins: &[&str]) -> RunnerProcess {
+        let mut command = self.command(&binary("RECONFD_BIN", "reconfd"));
+        command.args(["run", "--socket", SOCKET, "--plugin-folder", PLUGINS]);
+        for plugin in plugins {
+            command.args(["--plugin", plugin]);
+        }
+        let door = command.spawn().expect("reconfd is built");
+        let pid = eventually("the runner's process", || child_of(door.id()));
+        RunnerProcess { door, pid }
+    }
+
+    /// A runner that may execute these plugins. Reservations are in a file system of the node's own.
+    pub fn runner(&self, plugins: &[&str], flags: &[&str]) -> TestRunner {
+        self.prepare_for_plugins();
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
         let fakes = tempfile::tempdir_in(folder).expect("the build has a folder for files");
         let mut command = self.command(&binary("RECONFD_BIN", "reconfd"));
