@@ -24,7 +24,7 @@ node: setup ## tests on throwaway nodes alone; needs root (T="words of names")
 one: setup ## the tests with this word in their name, of whichever layer (T=name)
 	@.ci/one any $(T)
 
-bench: setup ## what podconfig costs, as ratios, in one table; needs root (PARTS="plugin traffic one tunnel vlan many segment")
+bench: setup ## what podconfig costs, as ratios, in one table; needs root (PARTS="plugin traffic one tunnel vlan many segment cni")
 	@BUILD_BENCH=1 && . .ci/build && "$$RELEASE_FOLDER/bench" $(PARTS)
 
 e2e: setup ## tests of a real cluster: two nodes, podconfig installed, pods; needs root and Go (T="words of names")

@@ -35,6 +35,11 @@ pub struct Daemon {
 impl Daemon {
     /// Starts it and waits until it is ready; how long that took.
     pub fn start(program: &str) -> Result<(Self, Duration)> {
+        Self::start_with(program, &[])
+    }
+
+    /// The same with further flags.
+    pub fn start_with(program: &str, more: &[&str]) -> Result<(Self, Duration)> {
         let log = File::options().append(true).create(true).open(LOG)?;
         let mut command = Command::new(program);
         command
@@ -54,6 +59,7 @@ impl Daemon {
                 "--log-format",
                 "json",
             ])
+            .args(more)
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log);
@@ -83,6 +89,10 @@ impl Daemon {
 
     pub fn cpu(&self) -> Whose {
         Whose::Process(Pid::from_raw(self.child.id().cast_signed()))
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// Waits until it has nothing left to do. What it uses while it waits is counted as its work.
@@ -161,7 +171,7 @@ fn get(path: &str) -> Result<String> {
 
 /// Nothing of the bench outlives it, however it ends.
 #[allow(unsafe_code)]
-fn end_with_parent(command: &mut Command) {
+pub fn end_with_parent(command: &mut Command) {
     // SAFETY: prctl is a plain system call: it allocates nothing and takes no lock.
     unsafe {
         command.pre_exec(|| set_pdeathsig(Signal::SIGKILL).map_err(std::io::Error::from));

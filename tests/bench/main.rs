@@ -1,6 +1,8 @@
 //! `make bench`: what podconfig costs, as ratios, in one run. It judges no time: it prints each bar,
 //! what was got, and whether that is met. Needs root; leaves nothing behind.
 
+/// Links of CNI plugins.
+mod attach;
 /// A real cluster.
 mod cluster;
 mod cni;
@@ -108,6 +110,10 @@ fn run(parts: &[String], is_guest: bool, table: &mut Table) -> Result<()> {
     }
     if wanted("segment") {
         segment::run(&daemon, &mut floor, table)?;
+    }
+    daemon.stop()?;
+    if wanted("cni") {
+        attach::run(&programs, table)?;
     }
     Ok(())
 }
