@@ -382,7 +382,10 @@ fn the_name_of_anothers_network_is_refused() {
     for (name, words) in [
         ("quick", "a definition that a policy trusts"),
         ("plain", "a definition that a policy trusts"),
-        (cluster.trim(), "the network of the cluster"),
+        (
+            cluster.trim(),
+            "a network of the node or of an administrator",
+        ),
     ] {
         define_own(
             &node,
