@@ -11,6 +11,9 @@ pub use net_admin::{Administrator, NetAdmin};
 /// The readiness gate of pods that wait for their links.
 pub const READINESS_GATE: &str = "podconfig.dev/ready";
 
+/// The annotation by which a pod requests networks, as Multus reads it.
+pub const NETWORKS: &str = "k8s.v1.cni.cncf.io/networks";
+
 /// The annotation in which Multus lists a pod's interfaces.
 pub const NETWORK_STATUS: &str = "k8s.v1.cni.cncf.io/network-status";
 
@@ -101,14 +104,17 @@ pub struct PodCondition {
 impl Pod {
     /// Compares only used fields: the status of a running pod changes all the time.
     pub fn has_same_fields(old: &Self, new: &Self) -> bool {
-        let annotation = |pod: &Self| {
-            let annotations = pod.metadata.annotations.as_ref();
-            annotations.and_then(|all| all.get(NETWORK_STATUS).cloned())
+        let annotations = |pod: &Self| {
+            let networks = pod.annotation(NETWORKS).map(str::to_owned);
+            // Before it runs, its networks are Multus' to attach.
+            let is_running = networks.is_some() && pod.is_running();
+            let status = pod.annotation(NETWORK_STATUS).map(str::to_owned);
+            (networks, status, is_running)
         };
         let awaits_gate = |pod: &Self| pod.waits_for_links();
         let used_fields = |pod: &Self| {
             let gate = pod.gate().cloned();
-            (gate, pod.has_ended(), annotation(pod), awaits_gate(pod))
+            (gate, pod.has_ended(), annotations(pod), awaits_gate(pod))
         };
         let is_going = |pod: &Self| pod.metadata.deletion_timestamp.is_some();
         old.metadata.uid == new.metadata.uid
@@ -117,6 +123,16 @@ impl Pod {
             && old.status.pod_ips == new.status.pod_ips
             && is_going(old) == is_going(new)
             && used_fields(old) == used_fields(new)
+    }
+
+    pub fn annotation(&self, key: &str) -> Option<&str> {
+        let annotations = self.metadata.annotations.as_ref()?;
+        annotations.get(key).map(String::as_str)
+    }
+
+    /// Whether its containers run. A manifest that states no phase is that of a running pod.
+    pub fn is_running(&self) -> bool {
+        matches!(self.status.phase.as_deref(), None | Some("Running"))
     }
 
     /// Whether the pod becomes ready only with its links.

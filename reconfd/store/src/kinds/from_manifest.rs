@@ -1,10 +1,15 @@
 //! Parses an object of a manifest, after it has passed the schema.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::{NamespaceMeta, Pod};
+use crate::{
+    NamespaceMeta, Pod,
+    pod::{NETWORK_STATUS, NETWORKS},
+};
 
 /// The invalid fields of an object, each with a message.
 pub type FieldMessages = Vec<(String, String)>;
@@ -14,8 +19,22 @@ pub fn whole<T: DeserializeOwned>(value: Value) -> Result<T, FieldMessages> {
 }
 
 pub fn parts_of_pod(mut value: Value) -> Result<Pod, FieldMessages> {
+    let annotations = |metadata: &Value| {
+        let used = [NETWORKS, NETWORK_STATUS].into_iter();
+        let used = used.filter_map(|key| {
+            Some((
+                key.to_owned(),
+                metadata["annotations"][key].as_str()?.to_owned(),
+            ))
+        });
+        Some(used.collect()).filter(|used: &BTreeMap<_, _>| !used.is_empty())
+    };
+    let annotations = value.get("metadata").and_then(annotations);
     Ok(Pod {
-        metadata: metadata(&mut value)?,
+        metadata: ObjectMeta {
+            annotations,
+            ..metadata(&mut value)?
+        },
         spec: member(&mut value, "spec")?,
         status: member(&mut value, "status")?,
     })
