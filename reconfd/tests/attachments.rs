@@ -63,6 +63,7 @@ fn entry(ifname: &str, phase: Phase) -> Entry {
         },
         requester: Requester::Annotation {
             definition: "tenant-a/fast".into(),
+            element: "1".into(),
         },
         spec_hash: "1".into(),
         netns: NetnsId {

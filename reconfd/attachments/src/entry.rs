@@ -41,8 +41,14 @@ pub enum Requester {
         name: String,
         link: String,
     },
-    /// An element of the pod's annotation, by the name of its definition.
-    Annotation { definition: String },
+    /// An element of the pod's annotation.
+    Annotation {
+        /// `namespace/name` of its definition.
+        definition: String,
+        /// A hash of what the element asks for beside the definition: an edited definition makes no other element.
+        #[serde(default)]
+        element: String,
+    },
 }
 
 /// Identity of the sandbox's network namespace: a cookie is unique within one boot.

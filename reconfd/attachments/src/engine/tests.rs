@@ -120,6 +120,7 @@ fn request(namespace: &str, uid: &str, names: &[&str]) -> PodRequest {
             chain,
             requester: Requester::Annotation {
                 definition: "ns/fast".into(),
+                element: "1".into(),
             },
             spec_hash: "1".into(),
             after: vec![],

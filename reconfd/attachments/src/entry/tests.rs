@@ -35,6 +35,7 @@ fn an_entry_is_read_as_it_was_written() {
         after: vec![],
         requester: Requester::Annotation {
             definition: "tenant-a/fast".into(),
+            element: "1".into(),
         },
         ..entry()
     };

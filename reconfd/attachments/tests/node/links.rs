@@ -310,6 +310,7 @@ fn another_requester_of_the_same_attachment_is_stored_and_nothing_runs() {
     let mut link = pod.link("net1", "a", &[]);
     let requester = Requester::Annotation {
         definition: "tenant/a".into(),
+        element: "1".into(),
     };
     if let Target::Attach(wanted) = &mut link.target {
         wanted.requester = requester.clone();
