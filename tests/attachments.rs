@@ -10,6 +10,8 @@ use crate::support::{
     wait::{eventually, seen},
 };
 
+/// What a pod's annotation requests.
+mod annotation;
 /// What tenants try.
 mod attacks;
 /// What is refused.
@@ -33,16 +35,20 @@ struct Opened {
 
 /// A node with a device `up0`, a runner with Debian's plugins and `bad`, and a daemon.
 fn open(node: &TestNode) -> Opened {
-    node.shell(
-        "ip link add up0 type veth peer name up1 && ip link set up0 up && ip link set up1 up",
-    );
-    let plugins = ["macvlan", "bridge", "host-local", "static", "tuning", "bad"];
-    let runner = node.runner(&plugins, &["--plugin-timeout", "2"]);
+    let runner = prepare(node);
     node.apply("policy", &policy("telco", "{}", &format!("[{RULE}]")));
     Opened {
         daemon: node.daemon_with(&options()),
         runner,
     }
+}
+
+fn prepare(node: &TestNode) -> TestRunner {
+    node.shell(
+        "ip link add up0 type veth peer name up1 && ip link set up0 up && ip link set up1 up",
+    );
+    let plugins = ["macvlan", "bridge", "host-local", "static", "tuning", "bad"];
+    node.runner(&plugins, &["--plugin-timeout", "2"])
 }
 
 pub fn options() -> Options<'static> {

@@ -116,6 +116,8 @@ reasons! {
     DefinitionInvalid,
     /// The NetworkAttachmentDefinition has changed since the link was attached.
     DefinitionChanged,
+    /// An element of the pod's annotation has no interface name, and the node needs one.
+    InterfaceUnnamed,
     /// A CNI plugin could not undo the link; it is tried again.
     DetachIncomplete,
     /// A CNI plugin reports that the link is no longer as it made it.

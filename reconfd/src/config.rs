@@ -14,7 +14,10 @@ use nix::sys::utsname::uname;
 use node::switch::Maker;
 use store::scope::Scope;
 
-use crate::podconfig::{attachments::AttachmentOptions, pods::unsupported::RUNTIME_CLASSES};
+use crate::podconfig::{
+    annotation::NetworksAnnotation, attachments::AttachmentOptions,
+    pods::unsupported::RUNTIME_CLASSES,
+};
 
 /// Reconciles the network links of each recorded pod with the PodConfigs.
 #[derive(Clone, Debug, PartialEq, Eq, Parser)]
@@ -50,6 +53,19 @@ pub struct Config {
     /// Keep the links in the pods' annotation k8s.v1.cni.cncf.io/network-status, as Multus does
     #[arg(long, env = "PODCONFIG_NETWORK_STATUS")]
     pub network_status: bool,
+
+    /// What the annotation k8s.v1.cni.cncf.io/networks of a running pod is to podconfig. off: nothing. strict: its
+    /// elements are attached and detached as multus-dynamic-networks-controller does it, nothing while one has no
+    /// interface name. match: the same, and an element without a name is the interface of that network which the pod
+    /// has, else net<N>. The policies judge it as a PodConfig of the pod's namespace
+    #[arg(
+        long,
+        env = "PODCONFIG_NETWORKS_ANNOTATION",
+        value_name = "MODE",
+        value_enum,
+        default_value = "off"
+    )]
+    pub networks_annotation: NetworksAnnotation,
 
     /// Socket of the runner, which executes CNI plugins for `cni` links: see `reconfd run`. Without it such links are
     /// refused

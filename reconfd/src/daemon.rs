@@ -89,7 +89,8 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
         claims: opened.claims,
         probes: probes.then(|| AddressProbes::new(events.clone())),
     };
-    let attachments = start_attachments(config, &events, &metrics)?;
+    let attachments =
+        start_attachments(config, &events, &metrics)?.with_annotation(config.networks_annotation);
     let reconciler = NodeReconciler::new(
         machine,
         (stores.clone(), addressing, attachments),
@@ -102,6 +103,7 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
     let options = ReporterOptions {
         gate: config.readiness_gate,
         network_status: config.network_status,
+        attachments: config.networks_annotation.is_followed(),
     };
     let node = config.node_name.clone();
     let reporter = Reporter::new((stores, sink), metrics.clone(), node, options);

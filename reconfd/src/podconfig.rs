@@ -6,6 +6,8 @@
 
 /// Address conflict detection on the wire (RFC 5227).
 pub mod acd;
+/// Pure: what the annotation of a pod requests.
+pub mod annotation;
 /// Last applied state per pod, and its repair backoff.
 pub mod applied;
 /// Links that CNI plugins make.

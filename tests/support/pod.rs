@@ -20,6 +20,7 @@ pub struct TestPod<'n> {
     result: Value,
     start: Start,
     labels: Value,
+    annotations: Value,
     /// Further members of its manifest: `spec`, `status`.
     said: Value,
 }
@@ -79,6 +80,7 @@ impl TestNode {
             result: Value::Null,
             start,
             labels,
+            annotations: json!({}),
             said,
         };
         pod.write_manifest();
@@ -156,7 +158,8 @@ impl TestPod<'_> {
         } = &self.attachment;
         let mut pod = json!({
             "apiVersion": "v1", "kind": "Pod",
-            "metadata": {"namespace": namespace, "name": name, "uid": uid, "labels": self.labels},
+            "metadata": {"namespace": namespace, "name": name, "uid": uid, "labels": self.labels,
+                "annotations": self.annotations},
         });
         for (member, value) in self.said.as_object().into_iter().flatten() {
             pod[member] = value.clone();
@@ -166,6 +169,12 @@ impl TestPod<'_> {
 
     pub fn relabel(&mut self, labels: Value) {
         self.labels = labels;
+        self.write_manifest();
+    }
+
+    /// Other annotations.
+    pub fn annotate(&mut self, annotations: Value) {
+        self.annotations = annotations;
         self.write_manifest();
     }
 

@@ -29,7 +29,7 @@ use telemetry::{http::DaemonHealth, metrics::Metrics};
 use tokio::sync::{Notify, oneshot};
 
 pub use self::{
-    pods::{Gate, Network, PodStatusWrite},
+    pods::{Gate, LinkNetwork, Network, PodStatusWrite, is_own_network},
     write_queue::WriteQueue,
 };
 

@@ -18,6 +18,8 @@ use store::{
 
 /// Prefix of the names of own entries in the annotation.
 const OWN: &str = "podconfig.dev/";
+/// A member of own entries that are named after their definition. Readers ignore it.
+const MARK: &str = "podconfig.dev/attached";
 
 /// Desired status of a pod. `None`: not managed here.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -36,13 +38,27 @@ pub struct Gate {
 }
 
 /// An interface in the network status annotation.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Network {
+    Link(LinkNetwork),
+    /// Of CNI plugins, as Multus writes it.
+    Attachment(Value),
+}
+
+/// A link that podconfig has made itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Network {
+pub struct LinkNetwork {
     pub podconfig: String,
     pub interface: String,
     pub addresses: Vec<String>,
     pub mac: String,
     pub mtu: u32,
+}
+
+/// Whether podconfig has written this entry of the annotation.
+pub fn is_own_network(entry: &Value) -> bool {
+    let name = entry["name"].as_str();
+    entry.get(MARK).is_some() || name.is_some_and(|name| name.starts_with(OWN))
 }
 
 /// Writes the status. Returns whether it had to be changed.
@@ -115,14 +131,14 @@ fn condition(pod: &Pod, gate: &Gate, now: &Time) -> Option<Value> {
 fn annotation(pod: &Pod, own: &[Network]) -> Option<Value> {
     let annotations = pod.metadata.annotations.as_ref();
     let before = annotations.and_then(|all| all.get(NETWORK_STATUS));
-    let is_own = |entry: &Value| entry["name"].as_str().is_some_and(|n| n.starts_with(OWN));
     let entries: Vec<Value> = match before.map(|text| serde_json::from_str(text)) {
         None => Vec::new(),
         Some(Ok(Value::Array(entries))) => entries,
         // Not in the format of Multus: left alone.
         Some(_) => return None,
     };
-    let (ours, mut entries): (Vec<Value>, Vec<Value>) = entries.into_iter().partition(is_own);
+    let (ours, mut entries): (Vec<Value>, Vec<Value>) =
+        entries.into_iter().partition(is_own_network);
     let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
     let now: Vec<Value> = own
         .iter()
@@ -139,6 +155,14 @@ fn annotation(pod: &Pod, own: &[Network]) -> Option<Value> {
 }
 
 fn entry(network: &Network, namespace: &str) -> Value {
+    let network = match network {
+        Network::Link(network) => network,
+        Network::Attachment(entry) => {
+            let mut entry = entry.clone();
+            entry[MARK] = true.into();
+            return entry;
+        }
+    };
     json!({
         "name": format!("{OWN}{namespace}/{}", network.podconfig),
         "interface": network.interface,

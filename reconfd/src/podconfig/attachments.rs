@@ -23,10 +23,13 @@ use telemetry::metrics::Metrics;
 
 use super::{
     EventSender,
+    annotation::NetworksAnnotation,
     desired::{AttachedState, Desired},
     pods::RecordedPod,
 };
 
+/// Attachments that a pod's annotation requests.
+mod annotated;
 /// The runner, as the engine calls it.
 mod executor;
 /// Pure: since when a link is attached.
@@ -61,9 +64,12 @@ pub struct AttachmentOptions {
     pub netns: Vec<PathBuf>,
 }
 
-/// `None`: this node executes no plugins.
+/// Without `running` this node executes no plugins.
 #[derive(Default)]
-pub struct Attachments(Option<Running>);
+pub struct Attachments {
+    running: Option<Running>,
+    annotation: NetworksAnnotation,
+}
 
 struct Running {
     engine: Arc<Engine>,
@@ -121,14 +127,18 @@ impl Attachments {
             );
         }
         let stored = engine.entries().into_iter().map(|entry| entry.pod.uid);
-        Ok(Self(Some(Running {
+        let running = Running {
             pods: stored.map(|uid| (uid, None)).collect(),
             history: History::of(engine.entries()),
             engine,
             rulings,
             folders,
             boot_id,
-        })))
+        };
+        Ok(Self {
+            running: Some(running),
+            annotation: NetworksAnnotation::Off,
+        })
     }
 
     /// Requests what a pod should have, whole, and returns what came of it so far.
@@ -138,7 +148,7 @@ impl Attachments {
         desired: &Desired,
         stores: &Stores,
     ) -> AttachedState {
-        match &mut self.0 {
+        match &mut self.running {
             None => unavailable(desired),
             Some(running) => running.request(known, desired, stores),
         }
@@ -158,7 +168,7 @@ impl Attachments {
     }
 
     fn stored(&self, uid: &str) -> Vec<Entry> {
-        let engine = self.0.as_ref().map(|running| &running.engine);
+        let engine = self.running.as_ref().map(|running| &running.engine);
         engine.map_or_else(Vec::new, |engine| engine.entries_of(uid))
     }
 
@@ -169,7 +179,7 @@ impl Attachments {
 
     /// Whether the addresses of a result may be used.
     pub fn rule_on_addresses(&self, uid: &str, slot: &Slot, addresses: Addresses) {
-        let Some(running) = &self.0 else { return };
+        let Some(running) = &self.running else { return };
         let mut rulings = lock(&running.rulings);
         let Some(ruling) = rulings.get_mut(slot) else {
             return;
@@ -183,7 +193,9 @@ impl Attachments {
 
     /// The pods with these uids have ended.
     pub fn pods_ended<'a>(&mut self, uids: impl IntoIterator<Item = &'a String>) {
-        let Some(running) = &mut self.0 else { return };
+        let Some(running) = &mut self.running else {
+            return;
+        };
         for uid in uids {
             running.history.forget(uid);
             if running.pods.remove(uid).is_some() {
@@ -198,7 +210,9 @@ impl Attachments {
         uids: &[String],
         current: impl Fn(&str) -> Option<Arc<Record>>,
     ) {
-        let Some(running) = &mut self.0 else { return };
+        let Some(running) = &mut self.running else {
+            return;
+        };
         for uid in uids {
             let Some(Some(last)) = running.pods.get(uid) else {
                 continue;
@@ -214,7 +228,7 @@ impl Attachments {
 
     /// The numbers of what is stored.
     pub fn count(&self, metrics: &Metrics) {
-        let Some(running) = &self.0 else { return };
+        let Some(running) = &self.running else { return };
         let counts = running.engine.counts();
         let by_state = [
             ("Attaching", counts.adding + counts.added),
@@ -227,7 +241,9 @@ impl Attachments {
 
     /// Detaches everything, and returns how many are left after `patience`.
     pub fn drain(&self, patience: Duration) -> usize {
-        let Some(running) = &self.0 else { return 0 };
+        let Some(running) = &self.running else {
+            return 0;
+        };
         running.engine.drain();
         let until = Instant::now() + patience;
         while !running.engine.is_empty() && Instant::now() < until {
@@ -238,7 +254,7 @@ impl Attachments {
 
     /// Every pod of the node is known: others have ended.
     pub fn synced(&self, known: &BTreeSet<String>) {
-        if let Some(running) = &self.0 {
+        if let Some(running) = &self.running {
             running.engine.synced(known);
         }
     }

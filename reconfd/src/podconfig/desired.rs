@@ -14,6 +14,7 @@ use node::links::{Device, HostEnd, Link, LinkKind, OwnershipMark, Segment, Veth,
 use policy::{Permit, Rejection, bounded, clipped};
 
 use super::{
+    annotation::ANNOTATION,
     cause::Cause,
     outcome::{LinkOutcome, LocalPod},
     segments::Member,
@@ -22,6 +23,9 @@ use super::{
 /// Links that CNI plugins make.
 mod attachment;
 pub use attachment::{AttachedState, CNI, ConfigurationSource, DesiredAttachment, refers_to};
+/// Links that the pod's annotation requests.
+mod annotated;
+pub use annotated::{AnnotationState, interfaces};
 /// Conversion of the API's link to the node's.
 mod convert;
 pub use convert::{link_of, ranges_of};
@@ -39,6 +43,8 @@ pub struct Desired {
     /// In the order of the requests.
     pub attachments: Vec<DesiredAttachment>,
     pub attached: AttachedState,
+    /// What the pod's annotation requests, beside its PodConfigs.
+    pub annotation: AnnotationState,
     /// In the order of the requests.
     pub refused: Vec<LinkOutcome>,
     /// Networks that the policies of the namespace reserve.
@@ -186,7 +192,8 @@ fn requesting<'a>(
             ))),
         }
     }
-    requesting.sort_by_cached_key(|config| member(config));
+    // The pod's annotation requests last.
+    requesting.sort_by_cached_key(|config| (name_of(config) == ANNOTATION, member(config)));
     troubles.sort_unstable();
     (requesting, troubles)
 }

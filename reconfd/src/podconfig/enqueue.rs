@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use kube::core::SelectorExt as _;
-use store::{Trigger, kinds::ObjectKind};
+use store::{Trigger, kinds::ObjectKind, pod::NETWORKS};
 
 use super::{NodeReconciler, acd::AddressProbes, desired, reporter::ReportJob};
 
@@ -132,14 +132,32 @@ impl NodeReconciler {
         self.attachments.records_changed(touched, current);
     }
 
-    /// Enqueues the pods of each PodConfig with a link by this NetworkAttachmentDefinition.
+    /// Enqueues the pods whose PodConfig or annotation refers to this NetworkAttachmentDefinition.
     fn enqueue_attached(&mut self, namespace: &str, name: &str) {
+        self.enqueue_annotated(name);
         for config in self.objects.stores.podconfigs() {
             let own = config.metadata.namespace.as_deref().unwrap_or_default();
             let mut links = config.spec.links.iter();
             if links.any(|link| desired::refers_to(link, own, (namespace, name))) {
                 let podconfig = config.metadata.name.clone().unwrap_or_default();
                 self.enqueue_selected(own, &[podconfig].into());
+            }
+        }
+    }
+
+    /// Enqueues the pods whose annotation has this name in it, also by chance: a visit changes nothing then.
+    fn enqueue_annotated(&mut self, definition: &str) {
+        if !self.attachments.follows_annotations() {
+            return;
+        }
+        for object in self.objects.stores.pods() {
+            let networks = object.annotation(NETWORKS).unwrap_or_default();
+            let meta = &object.metadata;
+            if let (true, Some(namespace), Some(name)) =
+                (networks.contains(definition), &meta.namespace, &meta.name)
+            {
+                self.schedule
+                    .enqueue(self.objects.pods.uids_of(namespace, name));
             }
         }
     }

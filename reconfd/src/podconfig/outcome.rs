@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
 
+use cni::network_status::NetworkStatus;
 use conditions::Revision;
 use crds::{
     Reason,
@@ -24,6 +25,8 @@ pub struct LocalPod {
     pub recorded_by: Option<RecordSource>,
     /// Whether it has `NET_ADMIN` in the node's own user namespace.
     pub net_admin: NetAdmin,
+    /// Whether it uses the node's own network, as far as its object is known.
+    pub host_network: bool,
 }
 
 /// Result of one pass over one pod.
@@ -42,6 +45,38 @@ pub struct PodOutcome {
     /// Links that it repaired after another program had changed them, by name, with what was
     /// restored.
     pub repaired: BTreeMap<String, String>,
+    /// What CNI plugins have made, and what its annotation asks for.
+    pub networks: NetworksOutcome,
+}
+
+/// What CNI plugins have made in a pod, and what its annotation asks for.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct NetworksOutcome {
+    pub attached: Vec<AttachedNetwork>,
+    /// The elements of the annotation that are podconfig's to attach.
+    pub elements: Vec<NetworkElement>,
+}
+
+/// What one chain of plugins has made.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AttachedNetwork {
+    pub interface: String,
+    /// The element of the annotation that it was made for, as far as it is stored.
+    pub element: Option<NetworkElement>,
+    /// Entries of `network-status`.
+    pub status: Vec<NetworkStatus>,
+    /// Whether a DEL has failed.
+    pub has_failed_del: bool,
+}
+
+/// An element of the annotation, in the words of multus-dynamic-networks-controller.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NetworkElement {
+    pub interface: String,
+    /// The definition, without its namespace.
+    pub network: String,
+    /// `(ips: […], mac: …, cni-args: …)`, if any of these is asked for.
+    pub attributes: String,
 }
 
 impl PodOutcome {

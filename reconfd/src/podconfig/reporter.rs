@@ -16,6 +16,7 @@ use store::Stores;
 use telemetry::metrics::Metrics;
 
 use super::{
+    annotation::ANNOTATION,
     outcome::PodOutcome,
     report::{config_status, pod_metadata, pod_status},
 };
@@ -81,6 +82,8 @@ pub struct ReporterOptions {
     pub gate: bool,
     /// The network-status annotation, as read by Multus' tools.
     pub network_status: bool,
+    /// What plugins have made, in the same annotation: always where pods request it by theirs.
+    pub attachments: bool,
 }
 
 impl Reporter {
@@ -333,7 +336,11 @@ impl Reporter {
 
 /// The PodConfigs that request links in a pod, by namespace and name.
 fn requesting(outcome: &PodOutcome) -> BTreeSet<(String, String)> {
-    let links = outcome.links.iter();
+    // The annotation of a pod is no object that has a status.
+    let links = outcome
+        .links
+        .iter()
+        .filter(|link| link.podconfig != ANNOTATION);
     links
         .map(|link| (outcome.pod.namespace.clone(), link.podconfig.clone()))
         .collect()

@@ -40,13 +40,13 @@ fn with(networks: Vec<Network>) -> PodStatusWrite {
 }
 
 fn data0() -> Network {
-    Network {
+    Network::Link(LinkNetwork {
         podconfig: "data".into(),
         interface: "data0".into(),
         addresses: vec!["192.168.100.7".into()],
         mac: "0a:58:c0:a8:64:07".into(),
         mtu: 1500,
-    }
+    })
 }
 
 fn entries(patch: &Value) -> Vec<Value> {
@@ -99,6 +99,24 @@ fn what_is_told_already_is_not_written_and_what_is_gone_is_taken_out() {
     let last = patch(&told, &with(Vec::new()), &NOW).unwrap();
     assert!(last["metadata"]["annotations"][NETWORK_STATUS].is_null());
     assert_eq!(patch(&pod(None, None), &with(Vec::new()), &NOW), None);
+}
+
+/// An attachment has the name of its definition, as an entry of Multus has.
+#[test]
+fn entries_of_attachments_are_told_from_those_of_others() {
+    let theirs = r#"[{"name":"t/fast","interface":"net1","dns":{}}]"#;
+    let ours =
+        json!({"name": "t/fast", "interface": "net2", "mac": "02:00:00:00:00:01", "dns": {}});
+    let networks = with(vec![Network::Attachment(ours)]);
+    let first = patch(&pod(None, Some(theirs)), &networks, &NOW).unwrap();
+    let both = entries(&first);
+    assert_eq!(both.len(), 2);
+    assert!(!is_own_network(&both[0]) && is_own_network(&both[1]));
+    assert_eq!(both[1]["mac"], "02:00:00:00:00:01");
+    let text = first["metadata"]["annotations"][NETWORK_STATUS].as_str();
+    assert_eq!(patch(&pod(None, text), &networks, &NOW), None);
+    let last = patch(&pod(None, text), &with(Vec::new()), &NOW).unwrap();
+    assert_eq!(entries(&last), [both[0].clone()]);
 }
 
 #[test]

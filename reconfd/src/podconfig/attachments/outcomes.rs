@@ -7,12 +7,14 @@ use attachments::{
     status::{Failure, FailureReason, LinkState as State},
 };
 use cni::CniResult;
+use conditions::Revision;
 use crds::{Mac, Reason, report::LinkState};
 use policy::bounded;
 
 use crate::podconfig::{
+    annotation::ANNOTATION,
     cause::Cause,
-    desired::DesiredAttachment,
+    desired::{CNI, DesiredAttachment},
     outcome::{LinkOutcome, PresentFacts},
 };
 
@@ -56,6 +58,24 @@ fn not_attached(desired: &DesiredAttachment, state: &State) -> LinkOutcome {
             (Reason::DetachIncomplete, bounded(failure.message.clone())),
         ),
         State::Failed(failure) => desired.outcome(LinkState::Failed, cause_of(failure)),
+    }
+}
+
+/// The outcome of what stays attached while the annotation that requested it cannot be followed.
+pub fn kept(entry: &Entry) -> LinkOutcome {
+    LinkOutcome {
+        name: entry.chain.ifname.clone(),
+        podconfig: ANNOTATION.to_owned(),
+        revision: Revision::default(),
+        kind: CNI,
+        state: LinkState::Ready,
+        reason: Reason::LinkReady,
+        message: String::new(),
+        present: facts(entry),
+        domain: None,
+        conflict: None,
+        tunnel: None,
+        last_change: None,
     }
 }
 

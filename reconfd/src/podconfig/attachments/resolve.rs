@@ -49,12 +49,7 @@ pub fn resolve(
         netns: record.netns.display().to_string(),
         args: arguments(desired, record),
         runtime_config: runtime_config(desired),
-        cni_args: desired
-            .request
-            .args
-            .iter()
-            .map(|(key, value)| (key.clone(), value.as_str().into()))
-            .collect(),
+        cni_args: cni_args(desired),
     };
     let chain = config
         .freeze(input)
@@ -153,6 +148,26 @@ fn inline_name(namespace: &str, text: &str) -> String {
     format!("pc.{namespace}.{}", &digest(text.as_bytes())[..16])
 }
 
+/// `args.cni` of every plugin: of an element as it is written there.
+fn cni_args(desired: &DesiredAttachment) -> Map<String, Value> {
+    let request = &desired.request;
+    let args = request.args.iter();
+    match &desired.element {
+        Some(element) => element.cni_args.clone(),
+        None => args
+            .map(|(key, value)| (key.clone(), value.as_str().into()))
+            .collect(),
+    }
+}
+
+/// The requested addresses: those of an element with the prefix length that it gives, or none.
+fn addresses(desired: &DesiredAttachment) -> Vec<String> {
+    match &desired.element {
+        Some(element) => element.ips.iter().map(ToString::to_string).collect(),
+        None => desired.addresses.iter().map(ToString::to_string).collect(),
+    }
+}
+
 /// As Multus and the runtime pass them, then what the link asks for.
 fn arguments(desired: &DesiredAttachment, record: &Record) -> Vec<(String, String)> {
     let uid = record.pod_uid.clone().unwrap_or_default();
@@ -171,8 +186,8 @@ fn arguments(desired: &DesiredAttachment, record: &Record) -> Vec<(String, Strin
             .mac
             .map(|mac| ("MAC".to_owned(), Mac(mac).to_string())),
     );
-    if !desired.addresses.is_empty() {
-        let addresses: Vec<_> = desired.addresses.iter().map(ToString::to_string).collect();
+    let addresses = addresses(desired);
+    if !addresses.is_empty() {
         arguments.push(("IP".to_owned(), addresses.join(",")));
     }
     arguments
@@ -184,8 +199,8 @@ fn runtime_config(desired: &DesiredAttachment) -> Map<String, Value> {
     if let Some(mac) = desired.mac {
         values.insert("mac".into(), Mac(mac).to_string().into());
     }
-    if !desired.addresses.is_empty() {
-        let addresses: Vec<_> = desired.addresses.iter().map(ToString::to_string).collect();
+    let addresses = addresses(desired);
+    if !addresses.is_empty() {
         values.insert("ips".into(), addresses.into());
     }
     if !desired.request.port_mappings.is_empty() {
@@ -232,6 +247,12 @@ fn bandwidth(bandwidth: &Bandwidth) -> Value {
         .into_iter()
         .filter_map(|(key, value)| Some((key.to_owned(), value?.into())));
     Value::Object(given.collect())
+}
+
+/// Of everything that an element of the annotation asks for beside its definition.
+pub fn element_hash(desired: &DesiredAttachment) -> String {
+    let what = json!([runtime_config(desired), cni_args(desired)]);
+    digest(what.to_string().as_bytes())
 }
 
 /// Where the namespace is and which binaries there are makes no other attachment.

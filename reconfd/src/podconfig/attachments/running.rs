@@ -6,7 +6,7 @@ use std::{
 };
 
 use attachments::{
-    entry::{NetnsId, PodRef, Requester, Slot},
+    entry::{Entry, NetnsId, PodRef, Slot},
     state::{CheckMode, LinkRequest, PodRequest, Sandbox, Target, Wanted},
 };
 use crds::{NetworkAttachmentDefinition, Reason, podconfig::Check, report::LinkState};
@@ -14,7 +14,7 @@ use sandbox_record::Record;
 use store::Stores;
 
 use super::{
-    Running,
+    Running, annotated,
     host::Ruling,
     lock, networks, outcomes,
     resolve::{Resolved, resolve},
@@ -37,27 +37,34 @@ impl Running {
             return AttachedState::default();
         }
         self.pods.insert(uid.clone(), Some(known.record.clone()));
+        let stored = self.engine.entries_of(uid).into_iter();
+        let here = stored.filter(|entry| entry.chain.container_id == known.record.container_id);
+        let stored: Vec<Entry> = here.collect();
+        let (kept, outcomes) = annotated::kept(desired, &stored);
         let (mut state, mut requested, mut links) = (AttachedState::default(), vec![], vec![]);
+        state.outcomes.extend(outcomes);
         for attachment in &desired.attachments {
-            match resolved(attachment, stores, &known.record) {
-                Ok(resolved) => {
+            let resolved = resolved(attachment, stores, &known.record);
+            match annotated::as_attached(attachment, resolved, &stored) {
+                (Ok(resolved), outdated) => {
                     links.push(self.link_request(attachment, resolved));
-                    requested.push((attachment, None));
+                    requested.push((attachment, outdated));
                 }
                 // What is attached does not depend on its definition any more.
-                Err(cause) if keeps(cause.0) => {
+                (Err(cause), _) if keeps(cause.0) => {
                     links.push(LinkRequest {
                         ifname: attachment.name.clone(),
                         target: Target::Keep,
                     });
                     requested.push((attachment, Some(cause)));
                 }
-                Err(cause) => {
+                (Err(cause), _) => {
                     let outcome = attachment.outcome(LinkState::Failed, cause);
                     state.outcomes.push((attachment.order, outcome));
                 }
             }
         }
+        links.extend(kept);
         self.engine.request(PodRequest {
             pod: pod_ref(known),
             sandbox: self.sandbox(known),
@@ -90,11 +97,7 @@ impl Running {
             ifname: attachment.name.clone(),
             target: Target::Attach(Box::new(Wanted {
                 chain: resolved.chain,
-                requester: Requester::PodConfig {
-                    uid: attachment.podconfig_uid.clone(),
-                    name: attachment.podconfig.clone(),
-                    link: attachment.name.clone(),
-                },
+                requester: annotated::requester(attachment),
                 spec_hash: resolved.spec_hash,
                 after: Vec::new(),
                 check,

@@ -6,6 +6,7 @@ use std::{
     net::IpAddr,
 };
 
+use cni::selection::NetworkSelection;
 use crds::{PodConfig, Reason, podconfig, report::LinkState};
 use ipnetwork::IpNetwork;
 use policy::{
@@ -13,7 +14,10 @@ use policy::{
     requested::{CniSource, RequestedLink},
 };
 
-use super::{super::outcome::LinkOutcome, Desired, Evaluator, Revision, name_of, refuse, refused};
+use super::{
+    super::outcome::{LinkOutcome, NetworksOutcome},
+    Desired, Evaluator, Revision, name_of, refuse, refused,
+};
 
 /// The kind of an attachment in reports.
 pub const CNI: &str = "cni";
@@ -30,6 +34,8 @@ pub struct DesiredAttachment {
     pub source: ConfigurationSource,
     /// What the plugins are asked for beside the configuration.
     pub request: podconfig::Cni,
+    /// The element of the pod's annotation that requests it.
+    pub element: Option<NetworkSelection>,
     pub mac: Option<[u8; 6]>,
     pub addresses: Vec<IpNetwork>,
     /// The routing domain of its addresses.
@@ -67,6 +73,7 @@ pub struct AttachedState {
     pub outcomes: Vec<(usize, LinkOutcome)>,
     /// Names of links that are detached since the last pass.
     pub removed: Vec<String>,
+    pub networks: NetworksOutcome,
     /// The addresses of what is attached or being detached, by link.
     pub addresses: BTreeMap<String, BTreeSet<IpAddr>>,
 }
@@ -116,6 +123,7 @@ impl<'a> Evaluator<'a> {
             revision: Revision::of(config),
             source: ConfigurationSource::of(source, &self.pod.namespace),
             request: cni.clone(),
+            element: None,
             mac: request.mac.map(|mac| mac.0),
             addresses: addresses.filter(|a| seen.insert(*a)).collect(),
             domain: request.domain().to_owned(),

@@ -52,6 +52,7 @@ fn pod() -> LocalPod {
         sandbox: "0123abc".into(),
         recorded_by: None,
         net_admin: NetAdmin::No,
+        host_network: false,
     }
 }
 

@@ -50,6 +50,7 @@ impl NodeReconciler {
             self.addressing.claim(&pod, desired, &lineage);
             let stores = &self.objects.stores;
             desired.attached = self.attachments.request(&observed.known, desired, stores);
+            desired.attached.networks = self.attachments.networks(&pod, desired);
             self.addressing
                 .claim_attached(&pod, desired, &lineage, &self.attachments);
             let surroundings = (&mut self.machine, &self.objects.stores);

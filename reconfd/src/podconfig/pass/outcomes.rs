@@ -16,7 +16,7 @@ use node::netlink::Error;
 use super::{applied::Applied, present::facts};
 use crate::podconfig::{
     desired::{self, Desired, DesiredLink},
-    outcome::{LinkOutcome, LocalPod, PodOutcome},
+    outcome::{LinkOutcome, LocalPod, NetworksOutcome, PodOutcome},
     plan::must_go,
     pods::UnrecordedPod,
 };
@@ -48,6 +48,7 @@ impl Applied {
             trouble: self.links.trouble,
             since,
             removed: [self.changes.deleted, self.links.desired.attached.removed].concat(),
+            networks: self.links.desired.attached.networks,
             repaired: self
                 .changes
                 .repaired
@@ -224,6 +225,7 @@ pub fn unrecorded(pod: LocalPod, desired: Desired, trouble: (Reason, String)) ->
         since: SystemTime::now(),
         removed: Vec::new(),
         repaired: BTreeMap::new(),
+        networks: NetworksOutcome::default(),
     }
 }
 

@@ -1,12 +1,17 @@
 //! Evaluates and observes a pod, and keeps what follows from it beside its plan: namespace ids, and
 //! records whose namespace is gone.
 
+use std::sync::Arc;
+
+use store::Pod;
+
 use super::{
     net_admin::prove_net_admin,
     observe::{Observed, observe},
 };
 use crate::podconfig::{
     NodeReconciler,
+    attachments::Attachments,
     desired::{self, Desired},
     objects::{ObjectSnapshot, Objects},
     outcome::LocalPod,
@@ -38,7 +43,19 @@ impl NodeReconciler {
 
     fn observe(&mut self, mut known: RecordedPod, snapshot: &mut ObjectSnapshot) -> Observed {
         prove_net_admin(&self.machine, &mut known, &snapshot.policies);
-        let desired = self.objects.evaluate(&known.pod, snapshot);
+        let place = self.objects.place(&known.pod.namespace, &known.pod.uid);
+        let object = self.objects.object_of(&known.pod);
+        let pod = (&*known.pod, object.as_deref());
+        let desired = self
+            .objects
+            .evaluate(pod, place, &self.attachments, snapshot);
+        for trouble in &desired.troubles {
+            tracing::warn!(
+                namespace = known.pod.namespace,
+                pod = known.pod.name,
+                "{trouble}"
+            );
+        }
         let applied = self.schedule.applied(&known.pod.uid);
         observe(&mut self.machine, (known, desired), applied)
     }
@@ -66,19 +83,27 @@ impl NodeReconciler {
 }
 
 impl Objects {
-    /// The links that a pod should have.
-    fn evaluate(&self, pod: &LocalPod, snapshot: &mut ObjectSnapshot) -> Desired {
-        let configs = snapshot.configs_for(pod, &self.stores);
-        let desired = desired::desired(
-            pod,
-            self.place(&pod.namespace, &pod.uid),
-            &configs,
-            &snapshot.policies,
-            &self.installation,
-        );
-        for trouble in &desired.troubles {
-            tracing::warn!(namespace = pod.namespace, pod = pod.name, "{trouble}");
-        }
+    /// The object of a pod, unless it is another one of that name.
+    fn object_of(&self, pod: &LocalPod) -> Option<Arc<Pod>> {
+        let object = self.stores.pod(&pod.namespace, &pod.name)?;
+        let uid = object.metadata.uid.as_deref();
+        uid.is_none_or(|uid| uid == pod.uid).then_some(object)
+    }
+
+    /// The links that a pod should have, by its PodConfigs and its annotation. `place`: its position in its namespace.
+    pub(super) fn evaluate(
+        &self,
+        (pod, object): (&LocalPod, Option<&Pod>),
+        place: usize,
+        attachments: &Attachments,
+        snapshot: &mut ObjectSnapshot,
+    ) -> Desired {
+        let mut configs = snapshot.configs_for(pod, &self.stores);
+        let mut requested = attachments.requested_by((pod, object), &configs);
+        configs.extend(requested.config.take().map(Arc::new));
+        let policies = &snapshot.policies;
+        let desired = desired::desired(pod, place, &configs, policies, &self.installation);
+        let desired = desired.with_annotation(requested);
         self.apply_precedence(&pod.namespace, desired)
     }
 }

@@ -130,15 +130,8 @@ impl NodeReconciler {
         snapshot: &mut ObjectSnapshot,
     ) {
         let namespace = &missing.pod.namespace;
-        let configs = snapshot.configs_for(&missing.pod, &self.objects.stores);
-        let desired = desired::desired(
-            &missing.pod,
-            0,
-            &configs,
-            &snapshot.policies,
-            &self.machine.installation,
-        );
-        let desired = self.objects.apply_precedence(namespace, desired);
+        let pod = (&missing.pod, Some(&*missing.object));
+        let desired = self.objects.evaluate(pod, 0, &self.attachments, snapshot);
         let key = (namespace.clone(), missing.pod.name.clone());
         let trouble = match has_ended && missing.unsupported.is_none() {
             true => outcomes::sandbox_ended(),
@@ -148,7 +141,8 @@ impl NodeReconciler {
                 self.objects.pods.has_invalid_records(),
             ),
         };
-        if !desired.granted.is_empty() && trouble.0 == Reason::NoRecord {
+        let is_requested = !desired.granted.is_empty() || !desired.attachments.is_empty();
+        if is_requested && trouble.0 == Reason::NoRecord {
             self.unrecorded.discovery.backfill.request(&missing.object);
         }
         let outcome = outcomes::unrecorded(missing.pod, desired, trouble);

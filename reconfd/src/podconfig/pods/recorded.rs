@@ -60,11 +60,13 @@ impl Pods {
         let named = object.as_ref().and_then(|o| o.metadata.uid.clone());
         let unsupported = object.as_ref().and_then(|o| self.unsupported.why(o));
         let net_admin = object.as_ref().map(|o| o.net_admin()).unwrap_or_default();
+        let host_network = object.as_ref().is_some_and(|o| o.spec.host_network);
         let labels = object
             .and_then(|object| object.metadata.labels.clone())
             .unwrap_or_default();
         let pod = LocalPod {
             net_admin,
+            host_network,
             uid: uid.into(),
             labels,
             namespace_labels: stores.namespace_labels(&namespace),
@@ -148,6 +150,7 @@ impl Pods {
             let name = object.metadata.name.clone().unwrap_or_default();
             let pod = LocalPod {
                 net_admin: object.net_admin(),
+                host_network: object.spec.host_network,
                 uid: object
                     .metadata
                     .uid

@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::podconfig::outcome::PresentFacts;
+use crate::podconfig::outcome::{NetworksOutcome, PresentFacts};
 
 fn at(seconds: u64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_millis(1_767_225_600_123 + seconds * 1000)
@@ -23,6 +23,7 @@ fn pod(name: &str) -> Arc<LocalPod> {
         sandbox: "0123abc".into(),
         recorded_by: None,
         net_admin: NetAdmin::No,
+        host_network: false,
     })
 }
 
@@ -90,6 +91,7 @@ fn outcome(name: &str, links: Vec<LinkOutcome>) -> PodOutcome {
         since: at(0),
         removed: Vec::new(),
         repaired: std::collections::BTreeMap::new(),
+        networks: NetworksOutcome::default(),
     }
 }
 
@@ -575,6 +577,7 @@ fn a_pod_that_administers_the_nodes_network_has_a_condition_of_its_own() {
             since: at(0),
             removed: Vec::new(),
             repaired: std::collections::BTreeMap::new(),
+            networks: NetworksOutcome::default(),
         };
         let conditions = pod_status(&outcome, "n0", None, at(0)).conditions;
         conditions

@@ -9,9 +9,17 @@ use kube::Resource as _;
 use kubeio::events::Notice;
 use store::pod::NetAdmin;
 
+/// The networks that a pod's annotation requests.
+mod annotation;
+
+use annotation::network_events;
+
 use super::Reporter;
 use crate::{
-    podconfig::outcome::{LinkOutcome, LocalPod, PodOutcome},
+    podconfig::{
+        annotation::ANNOTATION,
+        outcome::{LinkOutcome, LocalPod, PodOutcome},
+    },
     report_sink::ReportSink,
 };
 
@@ -70,6 +78,8 @@ pub fn lines(before: Option<&PodOutcome>, now: &PodOutcome) -> Vec<Line> {
         conflict(was, link)
     }));
     lines.extend(net_admin(before, now));
+    // What has come of an annotation has Events of its own; warnings say why.
+    lines.retain(|line| line.podconfig != ANNOTATION || line.is_warning());
     // Warnings come first.
     lines.sort_by_key(|line| !line.is_warning());
     lines
@@ -177,7 +187,17 @@ impl Reporter {
         let ReportSink::Cluster(sink) = &self.sink else {
             return;
         };
-        let lines = lines(self.outcomes.get(&outcome.pod.uid), outcome);
+        let before = self.outcomes.get(&outcome.pod.uid);
+        for event in network_events(before, outcome) {
+            sink.publish(Notice {
+                regarding: reference(&outcome.pod),
+                is_warning: event.is_warning,
+                reason: event.reason.to_owned(),
+                note: event.note,
+                action: event.interface,
+            });
+        }
+        let lines = lines(before, outcome);
         let Some(first) = lines.first() else {
             return;
         };

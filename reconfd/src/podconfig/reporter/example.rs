@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
 use conditions::Revision;
 use crds::{Reason, report::LinkState};
 
-use crate::podconfig::outcome::{LinkOutcome, LocalPod, PodOutcome, PresentFacts};
+use crate::podconfig::outcome::{LinkOutcome, LocalPod, NetworksOutcome, PodOutcome, PresentFacts};
 
 /// A link that is present with these addresses, if it is ready.
 pub fn link(name: &str, state: LinkState, reason: Reason, addresses: &[&str]) -> LinkOutcome {
@@ -43,6 +43,7 @@ pub fn outcome(links: Vec<LinkOutcome>, since: SystemTime) -> PodOutcome {
         sandbox: "s".into(),
         recorded_by: None,
         net_admin: store::pod::NetAdmin::No,
+        host_network: false,
     };
     PodOutcome {
         pod: Arc::new(pod),
@@ -51,5 +52,6 @@ pub fn outcome(links: Vec<LinkOutcome>, since: SystemTime) -> PodOutcome {
         since,
         removed: Vec::new(),
         repaired: std::collections::BTreeMap::new(),
+        networks: NetworksOutcome::default(),
     }
 }

@@ -1,12 +1,15 @@
 //! The pod's own status: the condition of its readiness gate, and the network-status annotation
 //! that Multus' tools read.
 
-use cluster::{Gate, Network, PodStatusWrite};
+use cluster::{Gate, LinkNetwork, Network, PodStatusWrite};
 use crds::{Reason, report::LinkState};
 
 use super::Reporter;
 use crate::{
-    podconfig::outcome::{LinkOutcome, PodOutcome},
+    podconfig::{
+        desired::CNI,
+        outcome::{LinkOutcome, PodOutcome},
+    },
     report_sink::ReportSink,
 };
 
@@ -22,12 +25,33 @@ impl Reporter {
         let request = PodStatusWrite {
             uid: pod.uid.clone(),
             gate: (self.manner.gate && has_gate).then(|| gate(outcome)),
-            networks: self.manner.network_status.then(|| networks(outcome)),
+            networks: self.networks(outcome),
         };
         if request.gate.is_some() || request.networks.is_some() {
             sink.set_pod_status(&pod.namespace, &pod.name, request);
         }
     }
+}
+
+impl Reporter {
+    /// The entries of the annotation, where podconfig keeps it for the pod. A node whose pods request networks by the
+    /// annotation keeps it for what plugins have made: others read there what is attached.
+    fn networks(&self, outcome: &PodOutcome) -> Option<Vec<Network>> {
+        let links = self.manner.network_status.then(|| networks(outcome));
+        let attached = || attached(outcome);
+        match links {
+            Some(links) => Some(links.into_iter().chain(attached()).collect()),
+            None => self.manner.attachments.then(|| attached().collect()),
+        }
+    }
+}
+
+/// Pure: what plugins have made, as entries of the annotation.
+fn attached(outcome: &PodOutcome) -> impl Iterator<Item = Network> {
+    let attached = outcome.networks.attached.iter();
+    let entries = attached.flat_map(|attached| &attached.status);
+    let entries = entries.filter_map(|entry| serde_json::to_value(entry).ok());
+    entries.map(Network::Attachment)
 }
 
 /// Pure: a pod is ready if it has all of its links, and at least one.
@@ -58,12 +82,12 @@ pub fn gate(outcome: &PodOutcome) -> Gate {
     }
 }
 
-/// Pure: the present links, as entries of the annotation.
+/// Pure: the present links of podconfig's own, as entries of the annotation.
 pub fn networks(outcome: &PodOutcome) -> Vec<Network> {
     let network = |link: &LinkOutcome| {
-        let facts = link.present.as_ref()?;
+        let facts = link.present.as_ref().filter(|_| link.kind != CNI)?;
         let mac = facts.mac.map(|byte| format!("{byte:02x}"));
-        Some(Network {
+        Some(Network::Link(LinkNetwork {
             podconfig: link.podconfig.clone(),
             interface: link.name.clone(),
             addresses: facts
@@ -73,7 +97,7 @@ pub fn networks(outcome: &PodOutcome) -> Vec<Network> {
                 .collect(),
             mac: mac.join(":"),
             mtu: facts.mtu,
-        })
+        }))
     };
     outcome.links.iter().filter_map(network).collect()
 }

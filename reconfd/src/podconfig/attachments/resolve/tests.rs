@@ -33,6 +33,7 @@ fn attachment(link: Value, rule: Value) -> DesiredAttachment {
         sandbox: "c0ffee".into(),
         recorded_by: None,
         net_admin: NetAdmin::No,
+        host_network: false,
     };
     let all = desired(&pod, 0, &[Arc::new(config)], &[Arc::new(policy)], "default");
     assert_eq!(all.refused, []);

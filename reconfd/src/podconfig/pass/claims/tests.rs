@@ -17,6 +17,7 @@ fn granted(link: Value, allow: Value) -> DesiredLink {
         sandbox: "0123abc".into(),
         recorded_by: None,
         net_admin: store::pod::NetAdmin::No,
+        host_network: false,
     };
     let config = json!({"apiVersion": "podconfig.dev/v1alpha1", "kind": "PodConfig",
         "metadata": {"name": "a", "namespace": "tenant-a"}, "spec": {"podSelector": {}, "links": [link]}});

@@ -27,6 +27,7 @@ fn known() -> RecordedPod {
         sandbox: "s".into(),
         recorded_by: None,
         net_admin: store::pod::NetAdmin::No,
+        host_network: false,
     };
     let record = json!({"schema": 1, "podNamespace": "t", "podName": "a", "containerId": "s",
         "ifname": "eth0", "network": "n", "netns": "/run/netns/a", "device": 1, "inode": 1, "cookie": 1,

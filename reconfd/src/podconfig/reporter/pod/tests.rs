@@ -52,7 +52,10 @@ fn the_annotation_holds_what_is_there() {
     let links = vec![link("a", LinkState::Ready), link("b", LinkState::Failed)];
     let networks = networks(&outcome(links));
     assert_eq!(networks.len(), 1);
-    assert_eq!(networks[0].interface, "a");
-    assert_eq!(networks[0].mac, "0a:58:c0:a8:64:07");
-    assert_eq!(networks[0].addresses, ["192.168.100.7", "fd00::7"]);
+    let Network::Link(network) = &networks[0] else {
+        panic!("{networks:?}");
+    };
+    assert_eq!(network.interface, "a");
+    assert_eq!(network.mac, "0a:58:c0:a8:64:07");
+    assert_eq!(network.addresses, ["192.168.100.7", "fd00::7"]);
 }
