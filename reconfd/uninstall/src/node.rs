@@ -9,7 +9,6 @@ use installation::{
     lock::{self, Role},
     registry::Registry,
 };
-use networks;
 use node::{netlink::Changes, switch::Pin};
 
 use super::{LinkPolicy, RemoveLinks, UninstallConfig};
