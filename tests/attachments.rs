@@ -111,7 +111,10 @@ fn a_macvlan_comes_to_a_running_pod_and_goes_without_a_trace() {
     assert_eq!(link["linkinfo"]["info_kind"], "macvlan");
     let address = address_of(&report);
     assert!(address.starts_with("10.77.0."), "{report}");
-    assert_eq!(report["mac"], link["address"]);
+    assert_eq!(
+        (&report["mac"], &report["mtu"]),
+        (&link["address"], &link["mtu"])
+    );
     // Its address is claimed, so that no range gives it to another link.
     let ip = address.split('/').next().unwrap();
     eventually("the address is claimed", || {

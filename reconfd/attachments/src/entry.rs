@@ -68,6 +68,9 @@ pub struct Facts {
     pub ifindex: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mac: Option<String>,
+    /// Results before CNI 1.1 do not have it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mtu: Option<u32>,
     /// Links that appeared on the node.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub host_links: Vec<String>,

@@ -223,6 +223,7 @@ impl Seen {
             mac: link
                 .and_then(|link| link.mac)
                 .map(|mac| Mac(mac).to_string()),
+            mtu: link.map(|link| link.mtu),
             host_links: Vec::new(),
         }
     }

@@ -82,10 +82,9 @@ pub fn kept(entry: &Entry) -> LinkOutcome {
 fn facts(entry: &Entry) -> Option<PresentFacts> {
     let result = CniResult::from_value(entry.result.clone()?).ok()?;
     let mac = entry.facts.mac.as_deref()?.parse::<Mac>().ok()?;
-    let mtu = result.of_pod().find_map(|(_, interface)| interface.mtu);
     Some(PresentFacts {
         mac: mac.0,
-        mtu: mtu.unwrap_or_default(),
+        mtu: entry.facts.mtu.unwrap_or_default(),
         addresses: result.ips.iter().map(|ip| ip.address).collect(),
         host_interface: None,
         bridge: None,

@@ -14,9 +14,7 @@ use sandbox_record::Record;
 use store::Stores;
 
 use super::{
-    Running, annotated,
-    host::Ruling,
-    lock, networks, outcomes,
+    Running, annotated, lock, networks, outcomes,
     resolve::{Resolved, resolve},
 };
 use crate::podconfig::{
@@ -86,7 +84,7 @@ impl Running {
     fn link_request(&self, attachment: &DesiredAttachment, resolved: Resolved) -> LinkRequest {
         let slot = Slot::of(&resolved.chain);
         let mut rulings = lock(&self.rulings);
-        let ruling = rulings.entry(slot).or_insert_with(Ruling::default);
+        let ruling = rulings.entry(slot).or_default();
         ruling.grants = resolved.grants;
         let check = match attachment.request.check.unwrap_or_default() {
             Check::Never => CheckMode::Never,

@@ -103,4 +103,5 @@ pub fn networks(outcome: &PodOutcome) -> Vec<Network> {
 }
 
 #[cfg(test)]
+#[allow(clippy::panic)]
 mod tests;

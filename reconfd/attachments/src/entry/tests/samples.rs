@@ -66,6 +66,7 @@ pub fn entry() -> Entry {
         facts: Facts {
             ifindex: Some(4),
             mac: Some("0a:00:00:00:00:01".into()),
+            mtu: Some(1500),
             host_links: vec!["veth1".into()],
         },
         before: Some(json!({"routes": ["default"]})),
