@@ -16,7 +16,7 @@ use store::scope::Scope;
 
 use crate::podconfig::{
     annotation::NetworksAnnotation, attachments::AttachmentOptions,
-    pods::unsupported::RUNTIME_CLASSES,
+    pods::unsupported::RUNTIME_CLASSES, reporter::ReporterOptions,
 };
 
 /// Reconciles the network links of each recorded pod with the PodConfigs.
@@ -169,6 +169,15 @@ pub enum Switch {
 const CNI_CACHE: &str = "/var/lib/cni/results";
 
 impl Config {
+    /// What is reported beside the reports.
+    pub fn reporting(&self) -> ReporterOptions {
+        ReporterOptions {
+            gate: self.readiness_gate,
+            network_status: self.network_status,
+            attachments: self.networks_annotation.is_followed(),
+        }
+    }
+
     /// `None`: this node executes no CNI plugins.
     pub fn attachments(&self) -> Option<AttachmentOptions> {
         Some(AttachmentOptions {

@@ -46,7 +46,7 @@ use crate::{
         attachments::Attachments,
         networks::{Networks, NodeNetworks},
         pods::{Pods, unsupported::Unsupported},
-        reporter::{Reporter, ReporterOptions},
+        reporter::Reporter,
     },
     report_sink::ReportSink,
 };
@@ -89,8 +89,7 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
         claims: opened.claims,
         probes: probes.then(|| AddressProbes::new(events.clone())),
     };
-    let attachments =
-        start_attachments(config, &events, &metrics)?.with_annotation(config.networks_annotation);
+    let attachments = start_attachments(config, &events, &metrics)?;
     let reconciler = NodeReconciler::new(
         machine,
         (stores.clone(), addressing, attachments),
@@ -100,13 +99,8 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
         receiver,
         backfill,
     );
-    let options = ReporterOptions {
-        gate: config.readiness_gate,
-        network_status: config.network_status,
-        attachments: config.networks_annotation.is_followed(),
-    };
     let node = config.node_name.clone();
-    let reporter = Reporter::new((stores, sink), metrics.clone(), node, options);
+    let reporter = Reporter::new((stores, sink), metrics.clone(), node, config.reporting());
     let (ended, end) = oneshot::channel();
     let reporter = spawn("reporter", move || reporter.run(&tellings))?;
     let reconciler = spawn("reconciler", move || {
@@ -152,11 +146,12 @@ fn start_attachments(
     events: &EventSender,
     metrics: &Metrics,
 ) -> anyhow::Result<Attachments> {
-    let Some(options) = config.attachments() else {
-        return Ok(Attachments::default());
+    let attachments = match config.attachments() {
+        None => Attachments::default(),
+        Some(options) => Attachments::start(&options, events.clone(), metrics.clone())
+            .context("open the store of attachments")?,
     };
-    let started = Attachments::start(&options, events.clone(), metrics.clone());
-    started.context("open the store of attachments")
+    Ok(attachments.with_annotation(config.networks_annotation))
 }
 
 /// Starts to watch the networks of this node, which no link may overlap.
