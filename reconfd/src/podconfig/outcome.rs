@@ -11,6 +11,8 @@ use crds::{
 use ipnetwork::IpNetwork;
 use store::pod::NetAdmin;
 
+use super::cause::Cause;
+
 /// A pod on this node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LocalPod {
@@ -123,6 +125,32 @@ pub struct LinkOutcome {
     pub tunnel: Option<Tunnel>,
     /// When the link was last changed.
     pub last_change: Option<SystemTime>,
+}
+
+impl LinkOutcome {
+    /// Of a link that is not present.
+    pub fn absent(
+        name: &str,
+        (podconfig, revision): (&str, Revision),
+        kind: &'static str,
+        state: LinkState,
+        (reason, message): Cause,
+    ) -> Self {
+        Self {
+            name: name.to_owned(),
+            podconfig: podconfig.to_owned(),
+            revision,
+            kind,
+            state,
+            reason,
+            message,
+            present: None,
+            domain: None,
+            conflict: None,
+            tunnel: None,
+            last_change: None,
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -63,19 +63,11 @@ fn not_attached(desired: &DesiredAttachment, state: &State) -> LinkOutcome {
 
 /// The outcome of what stays attached while the annotation that requested it cannot be followed.
 pub fn kept(entry: &Entry) -> LinkOutcome {
+    let ready = (Reason::LinkReady, String::new());
+    let of = (ANNOTATION, Revision::default());
     LinkOutcome {
-        name: entry.chain.ifname.clone(),
-        podconfig: ANNOTATION.to_owned(),
-        revision: Revision::default(),
-        kind: CNI,
-        state: LinkState::Ready,
-        reason: Reason::LinkReady,
-        message: String::new(),
         present: facts(entry),
-        domain: None,
-        conflict: None,
-        tunnel: None,
-        last_change: None,
+        ..LinkOutcome::absent(&entry.chain.ifname, of, CNI, LinkState::Ready, ready)
     }
 }
 

@@ -62,18 +62,11 @@ fn outcome(name: &str, (reason, message): Cause) -> LinkOutcome {
         Reason::InterfaceUnnamed => LinkState::Pending,
         _ => LinkState::Failed,
     };
-    LinkOutcome {
-        name: name.to_owned(),
-        podconfig: ANNOTATION.to_owned(),
-        revision: Revision::default(),
-        kind: CNI,
+    LinkOutcome::absent(
+        name,
+        (ANNOTATION, Revision::default()),
+        CNI,
         state,
-        reason,
-        message: bounded(message),
-        present: None,
-        domain: None,
-        conflict: None,
-        tunnel: None,
-        last_change: None,
-    }
+        (reason, bounded(message)),
+    )
 }

@@ -15,7 +15,10 @@ use policy::{
 };
 
 use super::{
-    super::outcome::{LinkOutcome, NetworksOutcome},
+    super::{
+        cause::Cause,
+        outcome::{LinkOutcome, NetworksOutcome},
+    },
     Desired, Evaluator, Revision, name_of, refuse, refused,
 };
 
@@ -135,21 +138,9 @@ impl<'a> Evaluator<'a> {
 
 impl DesiredAttachment {
     /// Its outcome while it is not attached.
-    pub fn outcome(&self, state: LinkState, (reason, message): (Reason, String)) -> LinkOutcome {
-        LinkOutcome {
-            name: self.name.clone(),
-            podconfig: self.podconfig.clone(),
-            revision: self.revision.clone(),
-            kind: CNI,
-            state,
-            reason,
-            message,
-            present: None,
-            domain: None,
-            conflict: None,
-            tunnel: None,
-            last_change: None,
-        }
+    pub fn outcome(&self, state: LinkState, cause: Cause) -> LinkOutcome {
+        let of = (self.podconfig.as_str(), self.revision.clone());
+        LinkOutcome::absent(&self.name, of, CNI, state, cause)
     }
 }
 

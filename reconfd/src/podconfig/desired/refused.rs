@@ -39,20 +39,13 @@ fn uncontained(net_admin: &NetAdmin) -> Option<&str> {
 
 /// The outcome of a refused link.
 pub fn outcome(config: &PodConfig, request: &podconfig::Link, rejection: Rejection) -> LinkOutcome {
-    LinkOutcome {
-        name: request.name.clone(),
-        podconfig: name_of(config).to_owned(),
-        revision: Revision::of(config),
-        kind: kind_of(request),
-        state: LinkState::Failed,
-        reason: rejection.reason,
-        message: rejection.message,
-        present: None,
-        domain: None,
-        conflict: None,
-        tunnel: None,
-        last_change: None,
-    }
+    LinkOutcome::absent(
+        &request.name,
+        (name_of(config), Revision::of(config)),
+        kind_of(request),
+        LinkState::Failed,
+        (rejection.reason, rejection.message),
+    )
 }
 
 /// The kind that is requested, as far as it can be determined.

@@ -162,20 +162,13 @@ pub fn refusal(error: &Error) -> (Reason, String) {
 
 /// The outcome of a link that the policies allow and something else forbids.
 pub fn refused(granted: &DesiredLink, reason: Reason, message: String) -> LinkOutcome {
-    LinkOutcome {
-        name: granted.link.name.clone(),
-        podconfig: granted.podconfig.clone(),
-        revision: granted.revision.clone(),
-        kind: granted.link.kind.name(),
-        state: LinkState::Failed,
-        reason,
-        message,
-        present: None,
-        domain: None,
-        conflict: None,
-        tunnel: None,
-        last_change: None,
-    }
+    LinkOutcome::absent(
+        &granted.link.name,
+        (&granted.podconfig, granted.revision.clone()),
+        granted.link.kind.name(),
+        LinkState::Failed,
+        (reason, message),
+    )
 }
 
 /// The trouble of a pod without a record. `unproved`: why a hinted namespace was not accepted.
