@@ -158,7 +158,10 @@ impl NodeReconciler {
         self.remove_left_bridges(&saved)?;
         self.release_addresses_of_orphans(&gone.pods);
         self.forget_ended(&gone.pods);
-        self.end_attachments(&gone.pods);
+        let objects = &self.objects;
+        let ended = gone.pods.iter();
+        self.attachments
+            .pods_ended(ended.filter(|uid| objects.has_ended(uid, &snapshot)));
         self.clear_drift_suspicion(&saved);
         if self.rounds.is_initial_pass_done() {
             retain_peer_filters(&mut self.machine, &self.segments.owners);
@@ -203,13 +206,6 @@ impl NodeReconciler {
         if let Err(error) = self.machine.remove(&unfinished) {
             tracing::error!("cannot delete unfinished links: {error}");
         }
-    }
-
-    /// Without a record and an object a pod has ended.
-    fn end_attachments(&mut self, gone: &[String]) {
-        let known = self.objects.all_uids();
-        let ended = gone.iter().filter(|uid| !known.contains(*uid));
-        self.attachments.pods_ended(ended);
     }
 
     /// Deletions by this pass are no drift.
