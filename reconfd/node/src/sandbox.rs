@@ -5,6 +5,7 @@ use std::{
     collections::{BTreeSet, HashMap},
     io,
     net::IpAddr,
+    path::Path,
 };
 
 use netlink_packet_route::AddressFamily;
@@ -74,18 +75,29 @@ pub struct NetnsState {
 
 /// Opens the namespace of a record, if it is still the recorded one.
 pub fn open(folders: &NetnsFolders, record: &Record, boot_id: &str) -> Result<Netns, Unreachable> {
-    let path = record.netns.display().to_string();
-    if record.boot_id != boot_id {
+    let recorded = (record.boot_id.as_str(), record.cookie);
+    open_recorded(folders, &record.netns, recorded, boot_id)
+}
+
+/// Opens the namespace at a path, if it is still the one with this cookie of this boot.
+pub fn open_recorded(
+    folders: &NetnsFolders,
+    netns: &Path,
+    (recorded_boot_id, cookie): (&str, u64),
+    boot_id: &str,
+) -> Result<Netns, Unreachable> {
+    let path = netns.display().to_string();
+    if recorded_boot_id != boot_id {
         return Err(Unreachable::Gone(format!(
             "{path} (recorded before the last boot)"
         )));
     }
-    if matches!(record.netns.try_exists(), Ok(false)) {
+    if matches!(netns.try_exists(), Ok(false)) {
         return Err(Unreachable::Gone(path));
     }
-    let netns = folders.open(&record.netns).map_err(not_opened)?;
+    let netns = folders.open(netns).map_err(not_opened)?;
     let identity = netns.identity();
-    if identity.cookie != record.cookie || record.cookie == 0 {
+    if identity.cookie != cookie || cookie == 0 {
         return Err(Unreachable::Gone(format!(
             "{path} (another namespace has its place)"
         )));

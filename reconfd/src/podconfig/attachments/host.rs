@@ -16,7 +16,12 @@ use attachments::{
 use cni::CniResult;
 use crds::{Mac, Reason};
 use ipnetwork::IpNetwork;
-use node::{attached::AttachedLinks, link_info::LinkInfo, netlink::Error};
+use node::{
+    attached::AttachedLinks,
+    link_info::LinkInfo,
+    netlink::Error,
+    sandbox::{self, Unreachable},
+};
 use policy::AttachmentGrant;
 use sandbox_record::netns::{self, NetnsFolders};
 use serde_json::{Value, json};
@@ -75,16 +80,14 @@ impl NodeHost {
 impl Host for NodeHost {
     fn open(&self, entry: &Entry) -> Netns {
         let path = Path::new(&entry.chain.netns);
-        if entry.netns.boot_id != self.boot_id || matches!(path.try_exists(), Ok(false)) {
-            return Netns::Gone;
-        }
-        match self.folders.open(path) {
-            Ok(netns) if netns.identity().cookie != entry.netns.cookie => Netns::Gone,
+        let recorded = (entry.netns.boot_id.as_str(), entry.netns.cookie);
+        match sandbox::open_recorded(&self.folders, path, recorded, &self.boot_id) {
             Ok(netns) => match netns.as_fd().try_clone_to_owned() {
                 Ok(fd) => Netns::Open(Arc::new(fd)),
                 Err(error) => Netns::Unknown(unknown(error.to_string())),
             },
-            Err(error) if error.kind.transient().is_none() && !path.exists() => Netns::Gone,
+            Err(Unreachable::Gone(_)) => Netns::Gone,
+            Err(Unreachable::Untrusted(_)) if !path.exists() => Netns::Gone,
             Err(error) => Netns::Unknown(unknown(error.to_string())),
         }
     }

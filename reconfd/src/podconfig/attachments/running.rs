@@ -10,6 +10,7 @@ use attachments::{
     state::{CheckMode, LinkRequest, PodRequest, Sandbox, Target, Wanted},
 };
 use crds::{NetworkAttachmentDefinition, Reason, podconfig::Check, report::LinkState};
+use node::sandbox;
 use sandbox_record::Record;
 use store::Stores;
 
@@ -117,10 +118,8 @@ impl Running {
     }
 
     pub(super) fn open(&self, record: &Record) -> Option<OwnedFd> {
-        let netns = self.folders.open(&record.netns).ok()?;
-        let is_it = netns.identity().cookie == record.cookie;
-        let fd = netns.as_fd().try_clone_to_owned().ok();
-        fd.filter(|_| is_it)
+        let netns = sandbox::open(&self.folders, record, &self.boot_id).ok()?;
+        netns.as_fd().try_clone_to_owned().ok()
     }
 }
 
