@@ -28,24 +28,7 @@ pub fn send(
     let body = serde_json::to_vec(message)?;
     let length = u32::try_from(body.len()).map_err(|_| too_large())?;
     let head = length.to_be_bytes();
-    let fds = fd.map(|fd| [fd]);
-    let control: Vec<_> = fds
-        .iter()
-        .map(|fds| ControlMessage::ScmRights(fds))
-        .collect();
-    let sent = loop {
-        let flags = MsgFlags::MSG_NOSIGNAL;
-        match sendmsg::<()>(
-            socket.as_raw_fd(),
-            &[IoSlice::new(&head)],
-            &control,
-            flags,
-            None,
-        ) {
-            Err(Errno::EINTR) => {}
-            sent => break sent?,
-        }
-    };
+    let sent = send_part(socket, &head, fd)?;
     socket.write_all(&head[sent..])?;
     socket.write_all(&body)
 }
@@ -55,7 +38,7 @@ pub fn receive<T: DeserializeOwned>(
     mut socket: &UnixStream,
 ) -> io::Result<Option<(T, Option<OwnedFd>)>> {
     let mut head = [0; 4];
-    let (read, fd) = receive_head(socket, &mut head)?;
+    let (read, fd) = receive_part(socket, &mut head)?;
     if read == 0 {
         return Ok(None);
     }
@@ -69,9 +52,26 @@ pub fn receive<T: DeserializeOwned>(
     Ok(Some((serde_json::from_slice(&body)?, fd)))
 }
 
-fn receive_head(socket: &UnixStream, head: &mut [u8; 4]) -> io::Result<(usize, Option<OwnedFd>)> {
+/// Sends a descriptor, if there is one, with the first of some bytes. Returns how many of them were sent.
+pub fn send_part(socket: &UnixStream, part: &[u8], fd: Option<RawFd>) -> io::Result<usize> {
+    let fds = fd.map(|fd| [fd]);
+    let control: Vec<_> = fds
+        .iter()
+        .map(|fds| ControlMessage::ScmRights(fds))
+        .collect();
+    let (part, flags) = ([IoSlice::new(part)], MsgFlags::MSG_NOSIGNAL);
+    loop {
+        match sendmsg::<()>(socket.as_raw_fd(), &part, &control, flags, None) {
+            Err(Errno::EINTR) => {}
+            sent => return Ok(sent?),
+        }
+    }
+}
+
+/// Receives some bytes, and the descriptor that came with them. 0 bytes: the other side has closed.
+pub fn receive_part(socket: &UnixStream, part: &mut [u8]) -> io::Result<(usize, Option<OwnedFd>)> {
     let mut space = cmsg_space!([RawFd; 4]);
-    let mut parts = [IoSliceMut::new(head)];
+    let mut parts = [IoSliceMut::new(part)];
     let flags = MsgFlags::MSG_CMSG_CLOEXEC;
     let received = loop {
         match recvmsg::<()>(socket.as_raw_fd(), &mut parts, Some(&mut space), flags) {

@@ -6,7 +6,7 @@
 //! with the server.
 
 use std::{
-    io::{self, IoSlice, IoSliceMut},
+    io,
     os::{
         fd::{AsRawFd as _, FromRawFd as _, OwnedFd, RawFd},
         unix::net::UnixStream,
@@ -16,17 +16,13 @@ use std::{
 };
 
 use nix::{
-    cmsg_space,
-    errno::Errno,
     libc,
     sched::CloneFlags,
-    sys::{
-        signal::{SigHandler, Signal, signal},
-        socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg},
-    },
+    sys::signal::{SigHandler, Signal, signal},
 };
 
 use super::enter;
+use crate::wire;
 
 /// The hidden subcommand of the fork server.
 pub const SUBCOMMAND: &str = "run-jail";
@@ -113,11 +109,11 @@ fn close_others_on_exec() -> io::Result<()> {
     const FIRST: u32 = 3;
     // SAFETY: it changes a flag of this process's descriptors, and closes none.
     let result = unsafe {
-        nix::libc::syscall(
-            nix::libc::SYS_close_range,
+        libc::syscall(
+            libc::SYS_close_range,
             FIRST,
             u32::MAX,
-            nix::libc::CLOSE_RANGE_CLOEXEC,
+            libc::CLOSE_RANGE_CLOEXEC,
         )
     };
     match result {
@@ -164,44 +160,15 @@ fn clone_jail() -> io::Result<Option<OwnedFd>> {
     }
 }
 
-fn send(to: &UnixStream, fd: RawFd) -> io::Result<()> {
-    let fds = [fd];
-    let control = [ControlMessage::ScmRights(&fds)];
-    let (data, flags) = ([IoSlice::new(&[1])], MsgFlags::MSG_NOSIGNAL);
-    loop {
-        match sendmsg::<()>(to.as_raw_fd(), &data, &control, flags, None) {
-            Err(Errno::EINTR) => {}
-            sent => return Ok(sent.map(drop)?),
-        }
-    }
-}
-
 /// `None`: the other side has closed.
 fn receive(from: &UnixStream) -> io::Result<Option<OwnedFd>> {
-    let (mut byte, mut space) = ([0], cmsg_space!(RawFd));
-    let mut parts = [IoSliceMut::new(&mut byte)];
-    let flags = MsgFlags::MSG_CMSG_CLOEXEC;
-    let received = loop {
-        match recvmsg::<()>(from.as_raw_fd(), &mut parts, Some(&mut space), flags) {
-            Err(Errno::EINTR) => {}
-            received => break received?,
-        }
-    };
-    if received.bytes == 0 {
-        return Ok(None);
+    match wire::receive_part(from, &mut [0])? {
+        (0, _) => Ok(None),
+        (_, Some(fd)) => Ok(Some(fd)),
+        (_, None) => Err(io::Error::other("a message came without its descriptor")),
     }
-    for message in received.cmsgs()? {
-        if let ControlMessageOwned::ScmRights(fds) = message
-            && let Some(fd) = fds.into_iter().next()
-        {
-            return Ok(Some(owned(fd)));
-        }
-    }
-    Err(io::Error::other("a message came without its descriptor"))
 }
 
-#[allow(unsafe_code)]
-fn owned(fd: RawFd) -> OwnedFd {
-    // SAFETY: the kernel has just made this descriptor for this process; nothing else owns it.
-    unsafe { OwnedFd::from_raw_fd(fd) }
+fn send(to: &UnixStream, fd: RawFd) -> io::Result<()> {
+    wire::send_part(to, &[1], Some(fd)).map(drop)
 }
