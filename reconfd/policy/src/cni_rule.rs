@@ -1,17 +1,16 @@
 //! Pure: checks a cni link against one rule, as far as the link alone says what it is. Its configuration is judged
 //! where it is known, by what the rule grants here.
 
-use crds::{
-    podconfig::{Cni, cni::PortMapping},
-    policy::{CniRule, Inline, PluginRule, PortRange, Rule},
-};
-use ipnetwork::IpNetwork;
-
 use super::{
     clipped,
     device_rules::{Objections, span},
-    escaped, listed, not_among,
+    escaped, not_among,
     requested::CniSource,
+};
+use crds::{
+    Cidr,
+    podconfig::{Cni, cni::PortMapping},
+    policy::{CniRule, Inline, PluginRule, PortRange, Rule},
 };
 
 /// What one rule permits an attachment.
@@ -22,20 +21,19 @@ pub struct AttachmentGrant {
     /// What a configuration that is not trusted may name.
     pub plugins: Vec<PluginRule>,
     /// Networks that must contain every address of the result.
-    pub addresses: Vec<IpNetwork>,
+    pub addresses: Vec<Cidr>,
     /// Networks that must contain the destination of every route of the result.
-    pub routes: Vec<IpNetwork>,
+    pub routes: Vec<Cidr>,
 }
 
 impl AttachmentGrant {
     pub(super) fn of(source: CniSource<'_>, namespace: &str, rule: &Rule) -> Option<Self> {
         let cni = rule.cni.as_ref()?;
-        let networks = |list: &[crds::Cidr]| list.iter().map(|n| n.network()).collect();
         Some(Self {
             trusted: is_trusted(source, namespace, cni),
             plugins: cni.plugins.clone(),
-            addresses: networks(&rule.addresses),
-            routes: networks(&rule.routes),
+            addresses: rule.addresses.clone(),
+            routes: rule.routes.clone(),
         })
     }
 }
@@ -100,15 +98,13 @@ fn against_source(source: CniSource<'_>, namespace: &str, rule: &CniRule) -> Opt
             let definition = format!("{}/{name}", of.unwrap_or(namespace));
             let definitions = rule.definitions.iter().flat_map(|rule| {
                 let names = rule.names.iter();
-                names.map(|name| escaped(&format!("{}/{name}", rule.namespace)))
+                names.map(|name| format!("{}/{name}", rule.namespace))
             });
-            let among = match rule.definitions.is_empty() {
-                true => "is not allowed: the rule lists none".to_owned(),
-                false => format!("is not among [{}]", listed(definitions)),
-            };
+            let definitions: Vec<String> = definitions.collect();
             Some(format!(
-                "cni.networkAttachmentDefinition {} {among}",
-                clipped(&definition)
+                "cni.networkAttachmentDefinition {} {}",
+                clipped(&definition),
+                not_among(&definitions, escaped)
             ))
         }
     }

@@ -25,6 +25,7 @@ use super::{
     EventSender,
     annotation::NetworksAnnotation,
     desired::{AttachedState, Desired},
+    outcome::LocalPod,
     pods::RecordedPod,
 };
 
@@ -170,6 +171,12 @@ impl Attachments {
     fn stored(&self, uid: &str) -> Vec<Entry> {
         let engine = self.running.as_ref().map(|running| &running.engine);
         engine.map_or_else(Vec::new, |engine| engine.entries_of(uid))
+    }
+
+    /// What is stored for the current sandbox of a pod.
+    fn stored_here(&self, pod: &LocalPod) -> impl Iterator<Item = Entry> {
+        let stored = self.stored(&pod.uid).into_iter();
+        stored.filter(|entry| entry.chain.container_id == pod.sandbox)
     }
 
     /// Whether something is stored for a pod.

@@ -48,16 +48,14 @@ impl Attachments {
                 ..Requested::default()
             };
         };
-        let stored = self.stored(&pod.uid).into_iter();
-        let here = stored.filter(|entry| entry.chain.container_id == pod.sandbox);
-        let stored: Vec<Stored> = here.map(|entry| of_entry(&entry)).collect();
+        let stored = self.stored_here(pod).map(|entry| of_entry(&entry));
+        let stored: Vec<Stored> = stored.collect();
         requested(object, self.annotation, &stored, &interfaces(pod, configs))
     }
 
     /// What plugins have made in a pod, and what its annotation asks for.
     pub fn networks(&self, pod: &LocalPod, desired: &Desired) -> NetworksOutcome {
-        let stored = self.stored(&pod.uid).into_iter();
-        let here = stored.filter(|entry| entry.chain.container_id == pod.sandbox);
+        let here = self.stored_here(pod);
         let elements = desired.annotation.elements.iter();
         NetworksOutcome {
             attached: here.filter_map(|entry| attached(&entry, desired)).collect(),

@@ -5,7 +5,7 @@ use std::{
     net::IpAddr,
     os::fd::{AsFd as _, OwnedFd},
     path::Path,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
 };
 
 use attachments::{
@@ -26,7 +26,7 @@ use policy::AttachmentGrant;
 use sandbox_record::netns::{self, NetnsFolders};
 use serde_json::{Value, json};
 
-use super::{ports::PortClaims, resolve::result_objections};
+use super::{lock, ports::PortClaims, resolve::result_objections};
 
 /// What a pass has found out about an attachment; its threads read it.
 #[derive(Clone, Debug, Default)]
@@ -72,8 +72,7 @@ impl NodeHost {
     }
 
     fn ruling(&self, entry: &Entry) -> Option<Ruling> {
-        let rulings = self.rulings.lock().unwrap_or_else(PoisonError::into_inner);
-        rulings.get(&entry.slot()).cloned()
+        lock(&self.rulings).get(&entry.slot()).cloned()
     }
 }
 
@@ -103,7 +102,7 @@ impl Host for NodeHost {
         self.ports.claim(entry)?;
         let before = Before {
             links: links.keys().copied().collect(),
-            addresses: addresses(&mut pod, |_| true)?,
+            addresses: addresses(&mut pod)?,
         };
         Ok(Some(before.to_value()))
     }
@@ -115,7 +114,7 @@ impl Host for NodeHost {
         let result = entry.result.clone().unwrap_or_default();
         let result = match CniResult::from_value(result) {
             Ok(result) => result,
-            Err(error) => return refused(Facts::default(), invalid(error.to_string())),
+            Err(error) => return Verdict::Refused(Facts::default(), invalid(error.to_string())),
         };
         let seen = open(netns).and_then(|mut pod| Seen::read(&mut pod, &entry.chain.ifname));
         let seen = match seen {
@@ -126,7 +125,7 @@ impl Host for NodeHost {
         match judge(&ruling, &result, &seen, Before::of(entry)) {
             Ok(None) => Verdict::Accepted(facts),
             Ok(Some(later)) => Verdict::Later(later),
-            Err(failure) => refused(facts, failure),
+            Err(failure) => Verdict::Refused(facts, failure),
         }
     }
 
@@ -211,7 +210,7 @@ struct Seen {
 impl Seen {
     fn read(pod: &mut AttachedLinks, name: &str) -> Result<Self, Failure> {
         let links = pod.links().map_err(kernel)?;
-        let addresses = addresses(pod, |_| true)?;
+        let addresses = addresses(pod)?;
         Ok(Self {
             links: links.values().map(|l| (l.index, l.name.clone())).collect(),
             link: links.into_values().find(|link| link.name == *name),
@@ -297,17 +296,14 @@ fn judge(
 }
 
 /// Addresses that others can reach, by link.
-fn addresses(
-    pod: &mut AttachedLinks,
-    is_counted: impl Fn(u32) -> bool,
-) -> Result<BTreeMap<u32, BTreeSet<IpNetwork>>, Failure> {
+fn addresses(pod: &mut AttachedLinks) -> Result<BTreeMap<u32, BTreeSet<IpNetwork>>, Failure> {
     let mut by_link: BTreeMap<u32, BTreeSet<IpNetwork>> = BTreeMap::new();
     for address in pod.addresses().map_err(kernel)? {
         let is_local = match address.network.ip() {
             IpAddr::V4(v4) => v4.is_link_local(),
             IpAddr::V6(v6) => v6.is_unicast_link_local(),
         };
-        if !is_local && is_counted(address.index) {
+        if !is_local {
             by_link
                 .entry(address.index)
                 .or_default()
@@ -335,8 +331,4 @@ fn unknown(message: String) -> Failure {
 
 fn invalid(message: String) -> Failure {
     Failure::new(FailureReason::ResultInvalid, message)
-}
-
-fn refused(facts: Facts, failure: Failure) -> Verdict {
-    Verdict::Refused(facts, failure)
 }

@@ -4,27 +4,23 @@
 use cni::{NetworkConfig, Trust};
 use crds::{NetworkAttachmentDefinition, PodConfigPolicy};
 use policy::bounded;
-use sandbox_record::Record;
 use store::Stores;
 
 use super::resolve::Resolved;
 
-/// Why a chain may not be of its network. A trusted definition may be of any.
-pub fn objection(resolved: &Resolved, stores: &Stores, record: &Record) -> Option<String> {
+/// Why a chain may not be of its network. A trusted definition may be of any; the judge refuses the pod's first one.
+pub fn objection(resolved: &Resolved, stores: &Stores) -> Option<String> {
     let network = &resolved.chain.network;
     if resolved.grants.iter().any(|grant| grant.trusted) {
         return None;
     }
-    let whose = if *network == record.network {
-        "the network of the cluster"
-    } else if trusted(stores).any(|name| name == *network) {
-        "the network of a definition that a policy trusts"
-    } else {
-        return None;
-    };
-    Some(bounded(format!(
-        "name: {network} is {whose}; give the definition a network name of its own"
-    )))
+    let mut trusted = trusted(stores);
+    trusted.any(|name| name == *network).then(|| {
+        bounded(format!(
+            "name: {network} is the network of a definition that a policy trusts; give the definition a network name of \
+             its own"
+        ))
+    })
 }
 
 /// The networks of all definitions that a policy trusts, in whatever namespace.

@@ -5,7 +5,7 @@ use std::{
     collections::HashMap,
     io,
     net::IpAddr,
-    sync::{Mutex, OnceLock, PoisonError, Weak},
+    sync::{Mutex, OnceLock, Weak},
     time::{Duration, Instant},
 };
 
@@ -16,6 +16,8 @@ use attachments::{
 };
 use cni::FrozenChain;
 use crds::Reason;
+
+use super::lock;
 
 /// The kernel's tables of sockets.
 mod sockets;
@@ -57,7 +59,7 @@ impl PortClaims {
     /// Claims the ports of an attachment that is about to be made.
     pub fn claim(&self, entry: &Entry) -> Result<(), Failure> {
         let (slot, wanted) = (entry.slot(), mapped(&entry.chain));
-        let mut claimed = self.claimed.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut claimed = lock(&self.claimed);
         claimed.remove(&slot);
         if wanted.is_empty() {
             return Ok(());

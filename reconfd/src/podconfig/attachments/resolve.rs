@@ -8,7 +8,7 @@ use cni::{
     netconf::AttachmentInput,
 };
 use crds::{
-    Mac, Reason,
+    Cidr, Mac, Reason,
     podconfig::cni::{Bandwidth, PortMapping, Protocol},
 };
 use policy::{AttachmentGrant, bounded};
@@ -276,19 +276,13 @@ fn digest(bytes: &[u8]) -> String {
 
 /// What of a result no rule allows: its addresses and routes against one rule.
 pub fn result_objections(result: &cni::CniResult, grant: &AttachmentGrant) -> Vec<String> {
-    let within = |networks: &[ipnetwork::IpNetwork], network: ipnetwork::IpNetwork| {
-        networks.iter().any(|allowed| {
-            allowed.is_ipv4() == network.is_ipv4()
-                && allowed.prefix() <= network.prefix()
-                && allowed.contains(network.ip())
-        })
-    };
-    let outside = |ip: &IpAddr| !within(&grant.addresses, (*ip).into());
+    let holds = |networks: &[Cidr], network| networks.iter().any(|one| one.holds(network));
+    let outside = |ip: &IpAddr| !holds(&grant.addresses, (*ip).into());
     let addresses = result.ips.iter().map(|ip| ip.address.ip()).filter(outside);
     let addresses =
         addresses.map(|ip| format!("address {ip} of the result is not in the rule's addresses"));
     let routes = result.routes.iter().map(|route| route.dst);
-    let routes = routes.filter(|to| !within(&grant.routes, *to));
+    let routes = routes.filter(|to| !holds(&grant.routes, *to));
     let routes =
         routes.map(|to| format!("route to {to} of the result is not in the rule's routes"));
     addresses.chain(routes).collect()

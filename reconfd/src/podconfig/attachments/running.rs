@@ -136,7 +136,7 @@ fn resolved(
                 .as_ref()
                 .map(|definition| definition.spec.config.as_str());
             let resolved = resolve(attachment, text, record)?;
-            match networks::objection(&resolved, stores, record) {
+            match networks::objection(&resolved, stores) {
                 Some(objection) => Err((Reason::NotAllowed, objection)),
                 None => Ok(resolved),
             }
