@@ -7,7 +7,9 @@ use std::{
     time::Duration,
 };
 
-use args::{Installation, ListenAddress, Logging, NetnsFolders, RecordsDir, RunDir, SwitchFolder};
+use args::{
+    Installation, ListenAddress, Logging, NetnsFolders, RecordsDir, RunDir, StateDir, SwitchFolder,
+};
 use clap::{Parser, ValueEnum};
 use crds::Cidr;
 use nix::sys::utsname::uname;
@@ -72,14 +74,8 @@ pub struct Config {
     #[arg(long, env = "PODCONFIG_RUNNER_SOCKET", value_name = "PATH")]
     pub runner_socket: Option<PathBuf>,
 
-    /// The folder of what outlives a restart of the node; attachments are in <installation>/attachments
-    #[arg(
-        long,
-        env = "PODCONFIG_STATE_DIR",
-        value_name = "PATH",
-        default_value = "/var/lib/podconfig"
-    )]
-    pub state_dir: PathBuf,
+    #[command(flatten)]
+    pub state_dir: StateDir,
 
     #[command(flatten)]
     pub records: RecordsDir,
@@ -182,7 +178,7 @@ impl Config {
     pub fn attachments(&self) -> Option<AttachmentOptions> {
         Some(AttachmentOptions {
             runner: self.runner_socket.clone()?,
-            state: self.state_dir.clone(),
+            state: self.state_dir.path.clone(),
             installation: self.installation.name.clone(),
             netns: self.netns.folders.clone(),
         })

@@ -72,7 +72,7 @@ pub fn remove(config: &UninstallConfig) -> anyhow::Result<()> {
 /// What CNI plugins made, they undo: the runner is needed for it.
 fn detach(config: &UninstallConfig) -> anyhow::Result<()> {
     let installation = &config.node.installation.name;
-    let folder = Folder::of_installation(&config.state_dir, installation);
+    let folder = Folder::of_installation(&config.state_dir.path, installation);
     let listing = folder.list().context("read the store of attachments")?;
     let number = listing.entries.len();
     if number == 0 {
@@ -86,7 +86,7 @@ fn detach(config: &UninstallConfig) -> anyhow::Result<()> {
     };
     let options = AttachmentOptions {
         runner: runner.clone(),
-        state: config.state_dir.clone(),
+        state: config.state_dir.path.clone(),
         installation: installation.clone(),
         netns: config.netns.folders.clone(),
     };

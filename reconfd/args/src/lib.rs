@@ -38,6 +38,20 @@ pub struct RunDir {
     pub path: PathBuf,
 }
 
+/// What outlives a restart of the node.
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct StateDir {
+    /// The folder of what outlives a restart of the node; attachments are in the folder `attachments` of each installation
+    #[arg(
+        id = "state_dir",
+        long = "state-dir",
+        env = "PODCONFIG_STATE_DIR",
+        value_name = "PATH",
+        default_value = "/var/lib/podconfig"
+    )]
+    pub path: PathBuf,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
 pub struct RecordsDir {
     /// The folder of the plugin's records

@@ -10,7 +10,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use args::{Installation, Logging};
+use args::{Installation, Logging, StateDir};
 use clap::{Args, ValueEnum};
 use sandbox_record::time_of;
 use serde::Serialize;
@@ -28,14 +28,8 @@ pub struct AttachmentsConfig {
     #[command(flatten)]
     pub installation: Installation,
 
-    /// The folder of what outlives a restart of the node; attachments are in the folder `attachments` of each installation
-    #[arg(
-        long,
-        env = "PODCONFIG_STATE_DIR",
-        value_name = "PATH",
-        default_value = "/var/lib/podconfig"
-    )]
-    pub state_dir: PathBuf,
+    #[command(flatten)]
+    pub state_dir: StateDir,
 
     /// Output format
     #[arg(short, long, value_name = "HOW", value_enum, default_value = "table")]
@@ -100,7 +94,7 @@ struct UnreadableFile {
 }
 
 pub fn run(config: &AttachmentsConfig) -> anyhow::Result<()> {
-    let folder = Folder::of_installation(&config.state_dir, &config.installation.name);
+    let folder = Folder::of_installation(&config.state_dir.path, &config.installation.name);
     if let Some(id) = &config.forget {
         return forget(&folder, id);
     }

@@ -9,7 +9,7 @@ mod node;
 use std::{path::PathBuf, time::Duration};
 
 use anyhow::Context as _;
-use args::{Logging, NetnsFolders};
+use args::{Logging, NetnsFolders, StateDir};
 use clap::{Args, ValueEnum};
 use installation::OnNode;
 use store::scope::Scope;
@@ -40,14 +40,8 @@ pub struct UninstallConfig {
     #[arg(long, env = "PODCONFIG_RUNNER_SOCKET", value_name = "PATH")]
     pub runner_socket: Option<PathBuf>,
 
-    /// The folder of what outlives a restart of the node; attachments are in <installation>/attachments
-    #[arg(
-        long,
-        env = "PODCONFIG_STATE_DIR",
-        value_name = "PATH",
-        default_value = "/var/lib/podconfig"
-    )]
-    pub state_dir: PathBuf,
+    #[command(flatten)]
+    pub state_dir: StateDir,
 
     /// How long to wait, in seconds: for daemon and keeper to end; with --cluster, for the nodes
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
