@@ -26,6 +26,8 @@ impl Attachments {
                 let state = pod.slots.entry(slot).or_default();
                 if is_new {
                     state.start_over();
+                    // It was of what is no longer requested.
+                    state.failure = None;
                 }
             }
         }

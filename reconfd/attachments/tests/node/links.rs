@@ -118,6 +118,29 @@ fn a_change_that_cannot_run_leaves_what_is_made_on_the_link() {
     model.attached(&[chain("b", "c1", "net1"), chain("v", "c1", "vlan")]);
 }
 
+/// What was requested in between is no trouble of the link any more.
+#[test]
+fn a_change_that_could_not_run_and_is_withdrawn_leaves_no_failure() {
+    let (mut model, mut state, pod) = started();
+    let request = |network| pod.request(vec![pod.link("net1", network, &[])]);
+    state.request(request("a"));
+    model.settle(&mut state, MINUTE).unwrap();
+    model.faults.unavailable = 1;
+    state.request(request("b"));
+    model.settle(&mut state, Duration::ZERO).unwrap();
+    assert!(matches!(state.outcome("u1").links[0], LinkState::Failed(_)));
+    state.request(request("a"));
+    model.settle(&mut state, Duration::ZERO).unwrap();
+    let outcome = state.outcome("u1");
+    assert!(
+        matches!(
+            &outcome.links[0],
+            LinkState::Attached { degraded: None, .. }
+        ),
+        "{outcome:?}"
+    );
+}
+
 #[test]
 fn a_change_that_cannot_run_leaves_what_is_attached() {
     let (mut model, mut state, pod) = started();
