@@ -53,11 +53,14 @@ fn domains(hit: &str) -> Value {
     json!(domains)
 }
 
-/// Definitions of 16 namespaces, of which the last one has the one in question.
-fn definitions(namespace: &str, hit: &str) -> Value {
-    let of = |namespace: String, name: &str| json!({"namespace": namespace, "names": ["some-device", name]});
-    let mut all: Vec<Value> = (1..16).map(|n| of(format!("others-{n:02}"), "x")).collect();
-    all.push(of(namespace.to_owned(), hit));
+/// Definitions of 16 namespaces, of which the last one has the one in question. No two rules list the same other
+/// one, so only those with the same `hit` match alike.
+fn definitions(rule: &str, hit: &str) -> Value {
+    let of = |namespace: String, name: &str| json!({"namespace": namespace, "names": [format!("{rule}-first"), name]});
+    let mut all: Vec<Value> = (1..16)
+        .map(|n| of(format!("others-{n:02}"), &format!("{rule}-second")))
+        .collect();
+    all.push(of("networks".to_owned(), hit));
     json!(all)
 }
 
@@ -77,7 +80,7 @@ fn met(kind: &str) -> Value {
             "peers": networks("fd77::/64"), "groups": networks("ff05::/16"), "modes": ["Shared", "Exclusive"]})
         }
         "cni" => {
-            json!({"definitions": definitions("networks", DEVICE), "cniArgs": (0..16).map(arg).collect::<Vec<_>>(),
+            json!({"definitions": definitions("met", DEVICE), "cniArgs": (0..16).map(arg).collect::<Vec<_>>(),
             "hostPorts": ranges(1, (30000, 30099))})
         }
         _ => json!({"hostBridges": names(DEVICE), "bridges": "Own"}),
@@ -100,7 +103,7 @@ fn missed(kind: &str, number: usize) -> Value {
         "vlan" => rule["vlan"]["ids"] = json!(numbers(1 + 15 * number, 15)),
         "vxlan" => rule["vxlan"]["vnis"] = json!(numbers(1 + 15 * number, 15)),
         "cni" => {
-            rule["cni"]["definitions"] = definitions("networks", &format!("another-{number}"));
+            rule["cni"]["definitions"] = definitions(&format!("rule-{number}"), &format!("another-{number}"));
             rule["cni"]["cniArgs"] = json!([]);
         }
         _ => {
