@@ -174,7 +174,12 @@ fn exit_1_with_a_mebibyte_or_escapes_is_bounded() {
         unreachable!()
     };
     assert_eq!(error.code, 7);
-    assert!(error.message(cni::Command::Add, "bad").len() <= 1 << 10);
+    assert!(
+        error
+            .message(cni::Command::Add, "bad", &cni::Secrets::default())
+            .len()
+            <= 1 << 10
+    );
 }
 
 #[test]

@@ -83,6 +83,16 @@ pub fn argument_objections(arguments: &Map<String, Value>, allowed: &[String]) -
         .collect()
 }
 
+/// Whether the value of a plugin's key is no secret: a device, an address, a switch.
+pub(crate) fn is_public(plugin_type: &str, key: &str, is_ipam: bool) -> bool {
+    let role = match is_ipam {
+        true => Role::Ipam,
+        false => Role::Interface,
+    };
+    let known = known::find(plugin_type, role).and_then(|known| known.key(key));
+    matches!(known, Some(Key::Harmless(_) | Key::Listed)) || crate::secrets::is_shown(key)
+}
+
 impl TenantRules<'_> {
     /// What is not allowed of the object of a plugin, whose path ends in a dot.
     fn object_to(&self, object: &Map<String, Value>, path: &str, role: Role) -> Vec<Objection> {

@@ -21,6 +21,8 @@ pub mod plugin_types;
 pub mod request;
 /// Results of plugins.
 pub mod result;
+/// What of a configuration no message may repeat.
+pub mod secrets;
 /// Which networks a pod's annotation asks for.
 pub mod selection;
 /// Versions of the specification.
@@ -31,4 +33,5 @@ pub use netconf::{AttachmentInput, NetworkConfig, Trust};
 pub use plugin_error::PluginError;
 pub use request::{Command, PluginInput, PluginRequest};
 pub use result::CniResult;
+pub use secrets::Secrets;
 pub use version::Version;

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::Command;
+use crate::{Command, Secrets};
 
 /// Of a message for people, in bytes.
 pub const LONGEST_MESSAGE: usize = 1 << 10;
@@ -95,20 +95,17 @@ impl PluginError {
         self.code == LIMITED_CONNECTIVITY
     }
 
-    /// For a report: command, type, code and message, at most 1 KiB, printable, and without a configuration.
-    pub fn message(&self, command: Command, plugin_type: &str) -> String {
+    /// For a report: command, type, code and message, as [`shown`] has it.
+    pub fn message(&self, command: Command, plugin_type: &str, secrets: &Secrets) -> String {
         let code = match self.code {
             0 => String::new(),
             code => format!(" (code {code})"),
         };
-        let msg = match self.msg.split_once(CONFIGURATION) {
-            Some((before, _)) => format!("{before}{{…}}"),
-            None => self.msg.clone(),
-        };
-        let text = format!("{command} of {plugin_type} failed{code}: {msg}");
-        let mut message = printable(&text);
-        truncate(&mut message, LONGEST_MESSAGE);
-        message
+        shown(
+            format!("{command} of {plugin_type} failed{code}: "),
+            &self.msg,
+            secrets,
+        )
     }
 
     fn bounded(mut self) -> Self {
@@ -116,6 +113,19 @@ impl PluginError {
         truncate(&mut self.details, LONGEST_KEPT);
         self
     }
+}
+
+/// What a plugin has said, for a report: at most 1 KiB with what is before it, printable, and without a configuration or
+/// a secret of one.
+pub fn shown(before: String, said: &str, secrets: &Secrets) -> String {
+    let said = secrets.conceal(said);
+    let said = match said.split_once(CONFIGURATION) {
+        Some((before, _)) => format!("{before}{{…}}"),
+        None => said,
+    };
+    let mut message = before + &printable(&said);
+    truncate(&mut message, LONGEST_MESSAGE);
+    message
 }
 
 fn joined(details: &str, stderr: &str) -> String {

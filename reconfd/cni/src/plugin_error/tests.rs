@@ -19,7 +19,7 @@ fn the_printed_error_is_read() {
     };
     assert_eq!(error, expected);
     assert_eq!(
-        error.message(Command::Add, "bridge"),
+        error.message(Command::Add, "bridge", &Secrets::default()),
         "ADD of bridge failed (code 7): bad"
     );
 }
@@ -55,7 +55,11 @@ fn without_an_error_object_stdout_and_stderr_are_details_alone() {
             "{stdout}"
         );
         assert!(error.details.contains("hunter2"));
-        assert!(!error.message(Command::Del, "x").contains("hunter2"));
+        assert!(
+            !error
+                .message(Command::Del, "x", &Secrets::default())
+                .contains("hunter2")
+        );
     }
     assert!(failed("{}", "").msg.ends_with("an error without a message"));
 }
@@ -82,7 +86,7 @@ fn attack_28_a_configuration_in_the_message_is_not_shown() {
             msg: msg.into(),
             ..PluginError::default()
         };
-        let message = error.message(Command::Add, "macvlan");
+        let message = error.message(Command::Add, "macvlan", &Secrets::default());
         assert!(!message.contains("hunter2"), "{message}");
         assert!(message.ends_with("{…}"), "{message}");
     }
@@ -95,7 +99,7 @@ fn attack_28_escape_sequences_and_line_breaks_are_escaped() {
         ..PluginError::default()
     };
     assert_eq!(
-        error.message(Command::Add, "x"),
+        error.message(Command::Add, "x", &Secrets::default()),
         "ADD of x failed: a\\n\\u{1b}[31mb\\u{202e}c\\u{9b}\"d\"\\0"
     );
 }
@@ -105,7 +109,7 @@ fn attack_28_a_mebibyte_is_cut() {
     let large = "ä".repeat(1 << 20);
     let error = failed(&format!("{{\"msg\":\"{large}\"}}"), &large);
     assert!(error.msg.len() <= 4096 && error.details.len() <= 4096);
-    assert!(error.message(Command::Add, "x").len() <= 1024);
+    assert!(error.message(Command::Add, "x", &Secrets::default()).len() <= 1024);
 }
 
 proptest! {
@@ -116,7 +120,7 @@ proptest! {
         let printed = serde_json::json!({"code": code, "msg": stdout.repeat(50)}).to_string();
         for output in [printed, stdout] {
             let error = PluginError::of(Exit::Status(1), output.as_bytes(), &stderr).unwrap();
-            let message = error.message(Command::Add, "bridge");
+            let message = error.message(Command::Add, "bridge", &Secrets::default());
             prop_assert!(message.len() <= LONGEST_MESSAGE);
             prop_assert!(!message.chars().any(char::is_control));
         }

@@ -12,7 +12,7 @@ use attachments::{
     ports::{AddOutcome, CheckOutcome, DelOutcome, NetnsFd, Ready, Runner},
     status::{Failure, FailureReason},
 };
-use cni::FrozenChain;
+use cni::{FrozenChain, Secrets, plugin_error};
 use runner::{
     client::{Client, Unanswered},
     protocol::{Executed, Fault, Operation, Refusal, RefusalKind, Request, Response, Step},
@@ -86,13 +86,13 @@ impl Runner for Executor {
         for (step, fault) in faults(&executed) {
             match fault {
                 Fault::Plugin(error) if error.is_limited_connectivity() => {
-                    limited = Some(failure(step, fault));
+                    limited = Some(failure(chain, step, fault));
                 }
                 Fault::Plugin(error) if error.is_not_available() => {
-                    let message = failure(step, fault).message;
+                    let message = failure(chain, step, fault).message;
                     return Err(Failure::new(FailureReason::PluginNotAvailable, message));
                 }
-                _ => return Err(failure(step, fault)),
+                _ => return Err(failure(chain, step, fault)),
             }
         }
         Ok(Ready {
@@ -108,7 +108,7 @@ impl Runner for Executor {
             Err(NotExecuted::Unknown(failure)) => return AddOutcome::Unknown(failure),
         };
         match (executed.first_fault(), executed.result.clone()) {
-            (Some((step, fault)), _) => AddOutcome::Failed(failure(step, fault)),
+            (Some((step, fault)), _) => AddOutcome::Failed(failure(&entry.chain, step, fault)),
             (None, Some(result)) => AddOutcome::Added(result),
             (None, None) => AddOutcome::Failed(Failure::new(
                 FailureReason::ResultInvalid,
@@ -138,7 +138,7 @@ impl Runner for Executor {
         let succeeded: BTreeSet<usize> = succeeded.map(|step| step.index).collect();
         let mut remaining = which.unwrap_or_else(|| (0..entry.chain.plugins.len()).collect());
         remaining.retain(|index| !succeeded.contains(index));
-        DelOutcome::Failed(remaining, failure(step, fault))
+        DelOutcome::Failed(remaining, failure(&entry.chain, step, fault))
     }
 
     fn check(
@@ -158,7 +158,7 @@ impl Runner for Executor {
                     passed: passed.map(|step| step.index).collect(),
                     failure: executed
                         .first_fault()
-                        .map(|(step, fault)| failure(step, fault)),
+                        .map(|(step, fault)| failure(&entry.chain, step, fault)),
                     is_complete: true,
                 }
             }
@@ -193,17 +193,19 @@ fn refused(refusal: Refusal) -> Failure {
 }
 
 /// A fault in the words of a report.
-fn failure(step: &Step, fault: &Fault) -> Failure {
+fn failure(chain: &FrozenChain, step: &Step, fault: &Fault) -> Failure {
     let Step {
         command,
         plugin_type,
         ..
     } = step;
     let of_step = |what: String| format!("{command} of {plugin_type}: {what}");
+    let secrets = Secrets::of(chain);
+    let said = |before: String, what: &str| plugin_error::shown(before, what, &secrets);
     match fault {
         Fault::Plugin(error) => Failure::new(
             FailureReason::PluginFailed,
-            error.message(*command, plugin_type),
+            error.message(*command, plugin_type, &secrets),
         ),
         Fault::TimedOut(seconds) => Failure::new(
             FailureReason::PluginTimeout,
@@ -215,7 +217,10 @@ fn failure(step: &Step, fault: &Fault) -> Failure {
             FailureReason::PluginFailed,
             of_step(format!("it printed more than {bytes} bytes, and was ended")),
         ),
-        Fault::Result(what) => Failure::new(FailureReason::ResultInvalid, of_step(what.clone())),
+        Fault::Result(what) => Failure::new(
+            FailureReason::ResultInvalid,
+            said(of_step(String::new()), what),
+        ),
         Fault::NotRun(what) => Failure::new(
             FailureReason::PluginFailed,
             of_step(format!("it could not be executed: {what}")),
