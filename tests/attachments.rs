@@ -14,6 +14,8 @@ use crate::support::{
 mod annotation;
 /// What tenants try.
 mod attacks;
+/// What tenants try while plugins run.
+mod hostile;
 /// What is refused.
 mod refused;
 /// Daemons and runners that end.
