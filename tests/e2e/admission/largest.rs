@@ -103,7 +103,8 @@ fn missed(kind: &str, number: usize) -> Value {
         "vlan" => rule["vlan"]["ids"] = json!(numbers(1 + 15 * number, 15)),
         "vxlan" => rule["vxlan"]["vnis"] = json!(numbers(1 + 15 * number, 15)),
         "cni" => {
-            rule["cni"]["definitions"] = definitions(&format!("rule-{number}"), &format!("another-{number}"));
+            rule["cni"]["definitions"] =
+                definitions(&format!("rule-{number}"), &format!("another-{number}"));
             rule["cni"]["cniArgs"] = json!([]);
         }
         _ => {
