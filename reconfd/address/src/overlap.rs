@@ -3,10 +3,16 @@
 
 use std::net::IpAddr;
 
-use crds::{policy::MayOverlap, reserved::ReservedNetwork};
+use crds::{
+    policy::MayOverlap,
+    reserved::{ReservedNetwork, Usage},
+};
 use ipnetwork::IpNetwork;
 
-use super::reserved::{Query, Reserved};
+use super::{
+    kernel,
+    reserved::{Query, Reserved},
+};
 
 /// The networks, addresses and routes of a link.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,6 +25,34 @@ pub struct LinkNetworks {
     pub addresses: Vec<IpAddr>,
     /// The destinations of its routes.
     pub routes: Vec<IpNetwork>,
+    /// What the node has because of this link.
+    pub on_node: Vec<NodeNetwork>,
+}
+
+/// A network that the node has on a link because of a pod's link, such as that of a gateway on a bridge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeNetwork {
+    /// The link on the node.
+    pub link: String,
+    pub network: IpNetwork,
+}
+
+impl NodeNetwork {
+    /// A link that is called as one of the cluster's network plugin is taken for it: only a route to a single address is
+    /// not a pod network.
+    fn is(&self, reserved: &ReservedNetwork) -> bool {
+        let network = reserved.prefix.network();
+        let may_be = match reserved.usage {
+            Usage::Connected | Usage::Address => true,
+            Usage::Pods => network.prefix() == IpNetwork::from(network.ip()).prefix(),
+            _ => false,
+        };
+        may_be
+            && reserved.kind == kernel::KIND
+            && reserved.object == self.link
+            && (network.network(), network.prefix())
+                == (self.network.network(), self.network.prefix())
+    }
 }
 
 /// The result of an overlap check.
@@ -39,6 +73,7 @@ impl LinkNetworks {
         self.networks.extend(&other.networks);
         self.addresses.extend(&other.addresses);
         self.routes.extend(&other.routes);
+        self.on_node.extend(other.on_node.iter().cloned());
     }
 
     /// Whether it has an address in common with one of these networks.
@@ -72,6 +107,7 @@ fn check_rule(reach: &LinkNetworks, reserved: &[&Reserved], rule: &[MayOverlap])
     };
     let query = Query {
         namespace: &reach.namespace,
+        own: &|reserved| reach.on_node.iter().any(|own| own.is(reserved)),
         exempt: &exempt,
     };
     // A default route is the last resort: the rule's routes allow it explicitly.
@@ -105,7 +141,7 @@ pub fn overlap(a: IpNetwork, b: IpNetwork) -> bool {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use crds::reserved::{Source, Usage};
+    use crds::reserved::Source;
 
     use super::*;
 
@@ -133,6 +169,49 @@ mod tests {
             networks: vec![network.parse().unwrap()],
             ..LinkNetworks::default()
         }
+    }
+
+    fn on_node(link: &str, network: &str, usage: Usage) -> ReservedNetwork {
+        ReservedNetwork {
+            kind: kernel::KIND.into(),
+            object: link.into(),
+            ..reserved(network, usage, Source::NodeRoutes)
+        }
+    }
+
+    /// A plugin gives its bridge the gateway's address, or the node a route to the pod's.
+    #[test]
+    fn what_the_node_has_because_of_a_link_is_not_in_its_way() {
+        let of = |link: &str, network: &str| LinkNetworks {
+            addresses: vec!["10.77.0.5".parse().unwrap()],
+            on_node: vec![NodeNetwork {
+                link: link.into(),
+                network: network.parse().unwrap(),
+            }],
+            ..reach("10.77.0.5/24")
+        };
+        let collides = |one: &ReservedNetwork, reach: &LinkNetworks| {
+            let all = Reserved::new([one.clone()]);
+            check_overlap(reach, &[&all], &[]).collision.is_some()
+        };
+        let bridge = on_node("cbr", "10.77.0.0/24", Usage::Connected);
+        let host_end = on_node("veth1", "10.77.0.5/32", Usage::Address);
+        assert!(!collides(&bridge, &of("cbr", "10.77.0.1/24")));
+        assert!(!collides(&host_end, &of("veth1", "10.77.0.5/32")));
+        // Another link, another network around it, and what only looks like the kernel's.
+        assert!(collides(&bridge, &of("eth0", "10.77.0.1/24")));
+        assert!(collides(&host_end, &of("veth2", "10.77.0.5/32")));
+        let wider = on_node("cbr", "10.0.0.0/8", Usage::Connected);
+        assert!(collides(&wider, &of("cbr", "10.77.0.1/24")));
+        let machines = ReservedNetwork {
+            kind: "Kind".into(),
+            ..bridge.clone()
+        };
+        assert!(collides(&machines, &of("cbr", "10.77.0.1/24")));
+        let cluster = on_node("cni0", "10.77.0.0/24", Usage::Pods);
+        assert!(collides(&cluster, &of("cni0", "10.77.0.1/24")));
+        let pod = on_node("cali1", "10.77.0.5/32", Usage::Pods);
+        assert!(!collides(&pod, &of("cali1", "10.77.0.5/32")));
     }
 
     #[test]

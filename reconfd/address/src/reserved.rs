@@ -17,6 +17,8 @@ pub struct Reserved {
 pub struct Query<'a> {
     /// The namespace of its pod: reservations of other tenants do not apply.
     pub namespace: &'a str,
+    /// What the node has because of the link itself.
+    pub own: &'a dyn Fn(&ReservedNetwork) -> bool,
     /// Overlaps that the rules of a policy allow.
     pub exempt: &'a dyn Fn(&ReservedNetwork, IpNetwork) -> bool,
 }
@@ -86,7 +88,9 @@ impl Query<'_> {
     /// An address in use is never exempt, whatever a policy allows for the network around it.
     fn is_exempt(&self, reserved: &ReservedNetwork, network: IpNetwork) -> bool {
         let may_be = reserved.usage.may_be_overlapped() && reserved.usage != Usage::Address;
-        !reserved.concerns(self.namespace) || may_be && (self.exempt)(reserved, network)
+        !reserved.concerns(self.namespace)
+            || (self.own)(reserved)
+            || may_be && (self.exempt)(reserved, network)
     }
 }
 
@@ -149,6 +153,7 @@ mod tests {
 
     const NONE: &Query<'static> = &Query {
         namespace: "tenant-a",
+        own: &|_| false,
         exempt: &|_, _| false,
     };
 
@@ -183,6 +188,7 @@ mod tests {
         ]);
         let exempt = &Query {
             namespace: "tenant-a",
+            own: &|_| false,
             exempt: &|reserved, _| reserved.source == Source::NodeRoutes,
         };
         assert!(

@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use address::overlap::NodeNetwork;
 use attachments::{
     engine::{Engine, EngineError, Parts},
     entry::{Entry, Slot},
@@ -39,6 +40,8 @@ mod history;
 mod host;
 /// Names of networks that are not a tenant's.
 mod networks;
+/// Pure: networks of the node that plugins made for a link.
+mod on_node;
 /// Outcomes of links.
 mod outcomes;
 /// Ports of the node.
@@ -86,6 +89,8 @@ struct Running {
 pub struct AttachedResult {
     pub slot: Slot,
     pub result: CniResult,
+    /// What the node has because of it.
+    pub on_node: Vec<NodeNetwork>,
 }
 
 impl AttachedResult {
@@ -160,9 +165,12 @@ impl Attachments {
         self.stored(uid)
             .into_iter()
             .filter_map(|entry| {
+                let slot = entry.slot();
+                let result = CniResult::from_value(entry.result?).ok()?;
                 Some(AttachedResult {
-                    slot: entry.slot(),
-                    result: CniResult::from_value(entry.result?).ok()?,
+                    slot,
+                    on_node: on_node::networks(&entry.chain, &result),
+                    result,
                 })
             })
             .collect()

@@ -4,9 +4,12 @@ use std::net::IpAddr;
 
 use address::{
     claims::{AddressRequest, Allocation, LinkKey, lineage::Lineage},
+    kernel,
     overlap::{LinkNetworks, check_overlap},
+    reserved::Reserved,
 };
 use crds::Reason;
+use node::networks::{By, KernelNetwork};
 
 use crate::podconfig::{
     Addressing,
@@ -68,8 +71,11 @@ impl Addressing {
             networks: ips.collect(),
             addresses: addresses.clone(),
             routes: routes.collect(),
+            on_node: attached.on_node.clone(),
         };
-        let reserved = [self.networks.reserved(), &desired.reserved];
+        // What the kernel reports of the plugins' work may come later than this pass.
+        let made = Reserved::new(kernel::of_node(&made_on_node(&reach)));
+        let reserved = [self.networks.reserved(), &desired.reserved, &made];
         let overlap = check_overlap(&reach, &reserved, &request.permit.overlaps);
         let refusal = overlap.collision.map(|why| (Reason::NetworkReserved, why));
         let unknown = self.networks.unknown();
@@ -84,4 +90,14 @@ impl Addressing {
             lineage: lineage.clone(),
         }
     }
+}
+
+/// What plugins have given to the node for a link, as the kernel reports it.
+fn made_on_node(reach: &LinkNetworks) -> Vec<KernelNetwork> {
+    let made = reach.on_node.iter().map(|made| KernelNetwork {
+        prefix: made.network,
+        by: By::Address,
+        link: made.link.clone(),
+    });
+    made.collect()
 }
