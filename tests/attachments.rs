@@ -14,6 +14,8 @@ use crate::support::{
 mod annotation;
 /// What tenants try.
 mod attacks;
+/// Addresses and routes that plugins give to the node.
+mod gateways;
 /// What tenants try while plugins run.
 mod hostile;
 /// What is refused.

@@ -92,6 +92,10 @@ impl Host for NodeHost {
     }
 
     fn before_add(&self, entry: &Entry, netns: &OwnedFd) -> Result<Option<Value>, Failure> {
+        // What a pass has found out about the attachment before this one says nothing about its result.
+        if let Some(ruling) = lock(&self.rulings).get_mut(&entry.slot()) {
+            ruling.addresses = Addresses::Unknown;
+        }
         let mut pod = open(netns)?;
         let links = pod.links().map_err(kernel)?;
         let name = &entry.chain.ifname;
