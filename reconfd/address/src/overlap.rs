@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use crds::{
     policy::MayOverlap,
-    reserved::{ReservedNetwork, Usage},
+    reserved::{ReservedNetwork, Source, Usage},
 };
 use ipnetwork::IpNetwork;
 
@@ -27,6 +27,44 @@ pub struct LinkNetworks {
     pub routes: Vec<IpNetwork>,
     /// What the node has because of this link.
     pub on_node: Vec<NodeNetwork>,
+    /// The pools that its addresses may be from, if CNI plugins gave them.
+    pub pools: PluginPools,
+}
+
+/// Pools from which IPAM plugins give out addresses, each once. They are reserved from all others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PluginPools {
+    /// Those of NetworkAttachmentDefinitions.
+    pub definitions: Definitions,
+    /// Those of whereabouts.
+    pub whereabouts: bool,
+}
+
+/// Of which namespaces NetworkAttachmentDefinitions are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Definitions {
+    #[default]
+    None,
+    /// The namespace of the pod.
+    Own,
+    All,
+}
+
+impl PluginPools {
+    fn have(self, reserved: &ReservedNetwork, namespace: &str) -> bool {
+        match reserved.source {
+            Source::Whereabouts => self.whereabouts,
+            Source::NetworkAttachments => match self.definitions {
+                Definitions::None => false,
+                Definitions::Own => {
+                    let object = reserved.object.split_once('/');
+                    object.is_some_and(|(of, _)| of == namespace)
+                }
+                Definitions::All => true,
+            },
+            _ => false,
+        }
+    }
 }
 
 /// A network that the node has on a link because of a pod's link, such as that of a gateway on a bridge.
@@ -107,7 +145,10 @@ fn check_rule(reach: &LinkNetworks, reserved: &[&Reserved], rule: &[MayOverlap])
     };
     let query = Query {
         namespace: &reach.namespace,
-        own: &|reserved| reach.on_node.iter().any(|own| own.is(reserved)),
+        own: &|reserved| {
+            reach.pools.have(reserved, &reach.namespace)
+                || reach.on_node.iter().any(|own| own.is(reserved))
+        },
         exempt: &exempt,
     };
     // A default route is the last resort: the rule's routes allow it explicitly.
@@ -141,8 +182,6 @@ pub fn overlap(a: IpNetwork, b: IpNetwork) -> bool {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use crds::reserved::Source;
-
     use super::*;
 
     fn reserved(prefix: &str, usage: Usage, source: Source) -> ReservedNetwork {
@@ -212,6 +251,43 @@ mod tests {
         assert!(collides(&cluster, &of("cni0", "10.77.0.1/24")));
         let pod = on_node("cali1", "10.77.0.5/32", Usage::Pods);
         assert!(!collides(&pod, &of("cali1", "10.77.0.5/32")));
+    }
+
+    /// An IPAM plugin gives each address out once: its pool is not in the way of what it gave.
+    #[test]
+    fn pools_of_plugins_are_not_in_the_way_of_addresses_from_them() {
+        let pool = |source, object: &str, usage| ReservedNetwork {
+            object: object.into(),
+            ..reserved("10.77.0.0/24", usage, source)
+        };
+        let own = pool(Source::NetworkAttachments, "tenant-a/fast", Usage::Pool);
+        let everybodys = pool(Source::NetworkAttachments, "default/fast", Usage::Pool);
+        let given = pool(
+            Source::Whereabouts,
+            "kube-system/10.77.0.0-24",
+            Usage::Address,
+        );
+        let collides = |one: &ReservedNetwork, definitions, whereabouts| {
+            let reach = LinkNetworks {
+                namespace: "tenant-a".into(),
+                addresses: vec!["10.77.0.5".parse().unwrap()],
+                pools: PluginPools {
+                    definitions,
+                    whereabouts,
+                },
+                ..reach("10.77.0.5/24")
+            };
+            let all = Reserved::new([one.clone()]);
+            check_overlap(&reach, &[&all], &[]).collision.is_some()
+        };
+        assert!(!collides(&own, Definitions::Own, false));
+        assert!(!collides(&everybodys, Definitions::All, false));
+        assert!(!collides(&given, Definitions::None, true));
+        assert!(collides(&own, Definitions::None, true));
+        assert!(collides(&everybodys, Definitions::Own, true));
+        assert!(collides(&given, Definitions::All, false));
+        let machines = pool(Source::Nodes, "n0", Usage::Pods);
+        assert!(collides(&machines, Definitions::All, true));
     }
 
     #[test]

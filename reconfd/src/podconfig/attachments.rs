@@ -16,7 +16,7 @@ use attachments::{
     folder::Folder,
     limits::Limits,
 };
-use cni::CniResult;
+use cni::{CniResult, FrozenChain};
 use crds::{Reason, report::LinkState};
 use sandbox_record::{Record, boot_id, netns::NetnsFolders};
 use store::{Stores, Trigger};
@@ -91,6 +91,8 @@ pub struct AttachedResult {
     pub result: CniResult,
     /// What the node has because of it.
     pub on_node: Vec<NodeNetwork>,
+    /// Whether its addresses are from whereabouts, which keeps them in objects of the cluster.
+    pub by_whereabouts: bool,
 }
 
 impl AttachedResult {
@@ -170,6 +172,7 @@ impl Attachments {
                 Some(AttachedResult {
                     slot,
                     on_node: on_node::networks(&entry.chain, &result),
+                    by_whereabouts: by_whereabouts(&entry.chain),
                     result,
                 })
             })
@@ -291,4 +294,9 @@ fn unavailable(desired: &Desired) -> AttachedState {
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn by_whereabouts(chain: &FrozenChain) -> bool {
+    let mut plugins = chain.plugins.iter();
+    plugins.any(|plugin| plugin.ipam_type.as_deref() == Some("whereabouts"))
 }

@@ -66,7 +66,7 @@ fn reach(link: &crds::podconfig::Link, namespace: &str) -> LinkNetworks {
         networks,
         addresses: link.addresses.iter().map(|address| address.ip()).collect(),
         routes: link.routes.iter().map(|route| route.to.network()).collect(),
-        on_node: Vec::new(),
+        ..LinkNetworks::default()
     }
 }
 

@@ -42,7 +42,7 @@ impl DesiredLink {
             networks: link.addresses.iter().copied().chain(ranges).collect(),
             addresses: link.addresses.iter().map(IpNetwork::ip).collect(),
             routes: link.routes.iter().map(|route| route.to).collect(),
-            on_node: Vec::new(),
+            ..LinkNetworks::default()
         }
     }
 

@@ -5,11 +5,12 @@ use std::net::IpAddr;
 use address::{
     claims::{AddressRequest, Allocation, LinkKey, lineage::Lineage},
     kernel,
-    overlap::{LinkNetworks, check_overlap},
+    overlap::{Definitions, LinkNetworks, PluginPools, check_overlap},
     reserved::Reserved,
 };
 use crds::Reason;
 use node::networks::{By, KernelNetwork};
+use policy::Permit;
 
 use crate::podconfig::{
     Addressing,
@@ -72,6 +73,10 @@ impl Addressing {
             addresses: addresses.clone(),
             routes: routes.collect(),
             on_node: attached.on_node.clone(),
+            pools: PluginPools {
+                definitions: definitions(&request.permit),
+                whereabouts: attached.by_whereabouts,
+            },
         };
         // What the kernel reports of the plugins' work may come later than this pass.
         let made = Reserved::new(kernel::of_node(&made_on_node(&reach)));
@@ -89,6 +94,15 @@ impl Addressing {
             may_return: lineage.may_return(),
             lineage: lineage.clone(),
         }
+    }
+}
+
+/// A tenant's definition may give out addresses of no other namespace.
+fn definitions(permit: &Permit) -> Definitions {
+    if permit.attachments.iter().any(|grant| grant.trusted) {
+        Definitions::All
+    } else {
+        Definitions::Own
     }
 }
 
