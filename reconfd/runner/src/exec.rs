@@ -3,12 +3,9 @@
 
 use std::{
     io::{self, Read, Write},
-    os::{
-        fd::{AsFd, BorrowedFd, OwnedFd},
-        unix::process::ExitStatusExt as _,
-    },
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::Path,
-    process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio},
+    process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, Stdio},
     thread::sleep,
     time::{Duration, Instant},
 };
@@ -21,6 +18,7 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
+use rustix::process::{WaitId, WaitIdOptions, waitid};
 
 use crate::{chain::Execution, protocol::Fault};
 
@@ -108,19 +106,18 @@ impl<'a> Running<'a> {
         let ended = self.run(deadline, limit);
         if ended.is_err() {
             end_all_others();
-            // The kernel ends it at once; without this it would stay as a zombie until the jail ends.
-            let _ = self.child.wait();
+            // The kernel ends it at once.
+            let _ = self.ended(WaitIdOptions::empty());
         }
-        let status = ended?;
-        match PluginError::of(exit(status), &self.output, &self.errors) {
+        match PluginError::of(ended?, &self.output, &self.errors) {
             None => Ok(self.output),
             Some(error) => Err(Fault::Plugin(error)),
         }
     }
 
-    fn run(&mut self, deadline: Instant, limit: Duration) -> Result<ExitStatus, Fault> {
+    fn run(&mut self, deadline: Instant, limit: Duration) -> Result<Exit, Fault> {
         let broken = |error: io::Error| Fault::NotRun(error.to_string());
-        let mut exited: Option<(ExitStatus, Instant)> = None;
+        let mut exited: Option<(Exit, Instant)> = None;
         loop {
             self.transfer().map_err(broken)?;
             if self.output.len() > MOST_OUTPUT {
@@ -128,13 +125,13 @@ impl<'a> Running<'a> {
             }
             let is_drained = self.stdout.is_none() && self.stderr.is_none();
             match exited {
-                Some((status, until)) if is_drained || Instant::now() >= until => {
-                    return Ok(status);
+                Some((exit, until)) if is_drained || Instant::now() >= until => {
+                    return Ok(exit);
                 }
                 Some(_) => {}
                 None => {
-                    let status = self.child.try_wait().map_err(broken)?;
-                    exited = status.map(|status| (status, Instant::now() + AFTER_EXIT));
+                    let exit = self.ended(WaitIdOptions::NOHANG).map_err(broken)?;
+                    exited = exit.map(|exit| (exit, Instant::now() + AFTER_EXIT));
                 }
             }
             if exited.is_none() && Instant::now() >= deadline {
@@ -146,6 +143,18 @@ impl<'a> Running<'a> {
                 Some(_) => {}
             }
         }
+    }
+
+    /// How the process ended. It stays as a zombie, which the kernel reaps with the jail: a process is reaped with its
+    /// entries in procfs, and right after its end the kernel would spin until its last threads have given theirs up.
+    fn ended(&self, how: WaitIdOptions) -> io::Result<Option<Exit>> {
+        let process = WaitId::Pid(rustix::process::Pid::from_child(&self.child));
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | how;
+        let ended = waitid(process, options)?;
+        Ok(ended.map(|status| match status.terminating_signal() {
+            Some(signal) => Exit::Signal(signal),
+            None => Exit::Status(status.exit_status().unwrap_or(-1)),
+        }))
     }
 
     /// Waits until something can be transferred, or the process has ended.
@@ -232,13 +241,6 @@ fn pidfd(child: &Child) -> Option<OwnedFd> {
 fn set_nonblocking(fd: BorrowedFd<'_>) -> nix::Result<()> {
     let flags = OFlag::from_bits_retain(fcntl(fd, FcntlArg::F_GETFL)?);
     fcntl(fd, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK)).map(drop)
-}
-
-fn exit(status: ExitStatus) -> Exit {
-    match status.signal() {
-        Some(signal) => Exit::Signal(signal),
-        None => Exit::Status(status.code().unwrap_or(-1)),
-    }
 }
 
 /// Ends every other process of the jail: the plugin and what it has started. Nothing where this is not process 1, for
