@@ -28,6 +28,8 @@ use serde_json::{Value, json};
 
 use super::{lock, ports::PortClaims, resolve::result_objections};
 
+const UNCLAIMED: &str = "its addresses are not claimed yet";
+
 /// What a pass has found out about an attachment; its threads read it.
 #[derive(Clone, Debug, Default)]
 pub struct Ruling {
@@ -120,6 +122,10 @@ impl Host for NodeHost {
             Ok(result) => result,
             Err(error) => return Verdict::Refused(Facts::default(), invalid(error.to_string())),
         };
+        // The next pass claims them, and then the pod is looked at once.
+        if is_unclaimed(&ruling, &result) {
+            return Verdict::Later(UNCLAIMED.to_owned());
+        }
         let seen = open(netns).and_then(|mut pod| Seen::read(&mut pod, &entry.chain.ifname));
         let seen = match seen {
             Ok(seen) => seen,
@@ -235,6 +241,14 @@ impl Seen {
     }
 }
 
+/// Whether a result that may be accepted waits for the claims of its addresses.
+fn is_unclaimed(ruling: &Ruling, result: &CniResult) -> bool {
+    let is_allowed = |grant: &AttachmentGrant| result_objections(result, grant).is_empty();
+    ruling.addresses == Addresses::Unknown
+        && !result.ips.is_empty()
+        && ruling.grants.iter().any(is_allowed)
+}
+
 /// `Ok(None)`: accepted. `Ok(Some)`: what it waits for.
 fn judge(
     ruling: &Ruling,
@@ -288,9 +302,7 @@ fn judge(
     match &ruling.addresses {
         _ if needed.is_empty() => Ok(None),
         Addresses::Held(held) if needed.is_subset(held) => Ok(None),
-        Addresses::Held(_) | Addresses::Unknown => {
-            Ok(Some("its addresses are not claimed yet".to_owned()))
-        }
+        Addresses::Held(_) | Addresses::Unknown => Ok(Some(UNCLAIMED.to_owned())),
         Addresses::Pending(what) => Ok(Some(what.clone())),
         Addresses::Refused(reason, what) => Err(Failure::new(
             FailureReason::Judged(reason.as_str()),
