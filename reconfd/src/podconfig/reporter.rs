@@ -31,6 +31,8 @@ mod example;
 mod log;
 /// The pod's own status.
 mod pod;
+/// Reports of pods that are still being worked on.
+mod unfinished;
 use events::PodConfigEvents;
 
 /// The first outcome after a pause is written at once; those of a burst are coalesced into one
@@ -69,6 +71,8 @@ pub struct Reporter {
     /// PodConfigs by namespace and name → uids of the pods that they request links in.
     pods_of: HashMap<(String, String), BTreeSet<String>>,
     stale: BTreeSet<(String, String)>,
+    /// Pods by uid whose newest outcome is not reported, and since when.
+    unreported: HashMap<String, Instant>,
     flushed: Instant,
     /// What happened in this pass, by PodConfig.
     podconfig_events: PodConfigEvents,
@@ -105,6 +109,7 @@ impl Reporter {
             statuses: HashMap::new(),
             pods_of: HashMap::new(),
             stale: BTreeSet::new(),
+            unreported: HashMap::new(),
             flushed: Instant::now(),
         }
     }
@@ -115,17 +120,22 @@ impl Reporter {
             match tellings.recv_timeout(self.patience()) {
                 Ok(reporter) => self.take(reporter),
                 Err(RecvTimeoutError::Timeout) => self.flush(),
-                Err(RecvTimeoutError::Disconnected) => return self.flush(),
+                Err(RecvTimeoutError::Disconnected) => {
+                    self.report_unfinished(None);
+                    return self.flush();
+                }
             }
+            self.report_unfinished(Some(Instant::now()));
         }
     }
 
     /// How long to wait for more jobs before statuses are written.
     fn patience(&self) -> Duration {
-        match self.stale.is_empty() {
+        let patience = match self.stale.is_empty() {
             true => IDLE,
             false => COALESCE,
-        }
+        };
+        patience.min(self.until_unfinished(Instant::now()))
     }
 
     fn take(&mut self, reporter: ReportJob) {
@@ -136,7 +146,7 @@ impl Reporter {
             ReportJob::AllPodConfigs => self.mark_all_stale(),
             ReportJob::Done => {
                 self.send_podconfig_events();
-                if self.flushed.elapsed() >= COALESCE {
+                if self.flushed.elapsed() >= COALESCE && self.unreported.is_empty() {
                     self.flush();
                 }
             }
@@ -201,13 +211,11 @@ impl Reporter {
             match outcome.is_anothers() {
                 true => {
                     self.reports.remove(&uid);
+                    self.unreported.remove(&uid);
                     let pod = &outcome.pod;
                     self.sink.leave_pod(&pod.namespace, &pod.name);
                 }
-                false => {
-                    self.report(&outcome);
-                    self.report_to_pod(&outcome);
-                }
+                false => self.report_or_wait(&outcome),
             }
         }
         self.forget(&uid);
@@ -268,6 +276,7 @@ impl Reporter {
             return;
         };
         self.reports.remove(uid);
+        self.unreported.remove(uid);
         let (namespace, name) = (&outcome.pod.namespace, &outcome.pod.name);
         let is_back = self
             .outcomes

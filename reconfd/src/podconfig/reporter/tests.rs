@@ -50,3 +50,40 @@ fn a_start_takes_away_the_report_of_a_pod_that_has_ended() {
     teller.take(ReportJob::Started);
     assert!(!sink.is_drained());
 }
+
+fn with(state: LinkState, reason: Reason) -> ReportJob {
+    let links = vec![example::link("l", state, reason, &[])];
+    let outcome = example::outcome(links, SystemTime::UNIX_EPOCH);
+    ReportJob::Pod(Box::new(outcome))
+}
+
+#[test]
+fn a_link_that_is_attached_meanwhile_costs_one_report() {
+    let (mut teller, sink) = teller("Running");
+    teller.take(with(LinkState::Pending, Reason::Reconciling));
+    teller.report_unfinished(Some(Instant::now()));
+    assert!(sink.is_drained(), "it was reported too early");
+    teller.take(with(LinkState::Ready, Reason::LinkReady));
+    assert!(!sink.is_drained());
+    assert!(teller.unreported.is_empty(), "it would be reported again");
+}
+
+#[test]
+fn a_link_that_takes_longer_is_reported_meanwhile() {
+    let (mut teller, sink) = teller("Running");
+    teller.take(with(LinkState::Pending, Reason::Reconciling));
+    let first = teller.until_unfinished(Instant::now());
+    assert!(first < IDLE, "{first:?}");
+    // Outcomes that are no further do not put it off.
+    teller.take(with(LinkState::Pending, Reason::Reconciling));
+    assert!(teller.until_unfinished(Instant::now()) <= first);
+    teller.report_unfinished(Some(Instant::now() + first));
+    assert!(!sink.is_drained());
+}
+
+#[test]
+fn what_waits_for_others_is_reported_at_once() {
+    let (mut teller, sink) = teller("Running");
+    teller.take(with(LinkState::Pending, Reason::ClaimPending));
+    assert!(!sink.is_drained());
+}
