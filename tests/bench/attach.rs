@@ -29,7 +29,7 @@ use self::{
 use crate::{
     Programs,
     cost::{Cost, Costs, micros},
-    daemon::Daemon,
+    daemon::{Daemon, settle},
     node::{self, Pod},
     table::Table,
     wish,
@@ -43,7 +43,7 @@ const RESERVATIONS: &str = "/var/lib/cni";
 
 /// Daemon and runner of one series of rounds, in one account.
 pub struct Installation {
-    pub daemon: Daemon,
+    _daemon: Daemon,
     _runner: Runner,
     pub account: Account,
 }
@@ -52,14 +52,21 @@ impl Installation {
     fn start(programs: &Programs) -> Result<Self> {
         let account = Account::new("podconfig")?;
         let runner = Runner::start(&programs.daemon, &account)?;
-        let (daemon, _) = Daemon::start_with(&programs.daemon, &runner::FLAGS)?;
-        account.take(daemon.pid())?;
-        daemon.settle()?;
-        Ok(Self {
-            daemon,
+        let (daemon, _) = Daemon::start_prepared(&programs.daemon, |command| {
+            account.take(command.args(runner::FLAGS))
+        })?;
+        let installation = Self {
+            _daemon: daemon,
             _runner: runner,
             account,
-        })
+        };
+        installation.settle()?;
+        Ok(installation)
+    }
+
+    /// Waits until neither has anything left to do. What they use meanwhile is counted as their work.
+    pub fn settle(&self) -> Result<()> {
+        settle(|| self.account.cpu())
     }
 }
 
@@ -108,7 +115,7 @@ fn one(programs: &Programs, kind: Kind, check: Check, table: &mut Table) -> Resu
         sleep(Duration::from_millis(60));
         let waited = installation.account.cpu()? - before;
         let by_podconfig = through_podconfig(&installation, &pods[0], kind, check)?;
-        let by_hand = by_hand(&pods[1], kind)?;
+        let by_hand = by_hand(&pods[1], kind, check)?;
         if round > 0 {
             idle.push(Cost {
                 cpu: waited,
@@ -158,17 +165,21 @@ fn through_podconfig(
     if check == Check::Report {
         sleep(CHECK_AFTER);
     }
-    installation.daemon.settle()?;
+    installation.settle()?;
     let cpu = installation.account.cpu()? - cpu;
-    withdraw(&pod.name)?;
-    installation.daemon.settle()?;
+    withdraw(&pod.name, pods)?;
+    installation.settle()?;
     Ok(Cost { cpu, wall })
 }
 
-fn by_hand(pod: &Pod, kind: Kind) -> Result<Cost> {
+/// The wall time of ADD; the CPU time with that of a CHECK, where podconfig does one as well.
+fn by_hand(pod: &Pod, kind: Kind, check: Check) -> Result<Cost> {
     let hand = Hand::new(pod, kind)?;
     wish::rest();
-    let (cost, result) = hand::cost(|| hand.add())?;
+    let (mut cost, result) = hand::cost(|| hand.add())?;
+    if check == Check::Report {
+        cost.cpu += hand::cost(|| hand.check(&result))?.0.cpu;
+    }
     hand.del(&result)?;
     Ok(cost)
 }

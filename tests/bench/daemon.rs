@@ -35,11 +35,14 @@ pub struct Daemon {
 impl Daemon {
     /// Starts it and waits until it is ready; how long that took.
     pub fn start(program: &str) -> Result<(Self, Duration)> {
-        Self::start_with(program, &[])
+        Self::start_prepared(program, |_| Ok(()))
     }
 
-    /// The same with further flags.
-    pub fn start_with(program: &str, more: &[&str]) -> Result<(Self, Duration)> {
+    /// The same after something was done to its command.
+    pub fn start_prepared(
+        program: &str,
+        prepare: impl FnOnce(&mut Command) -> Result<()>,
+    ) -> Result<(Self, Duration)> {
         let log = File::options().append(true).create(true).open(LOG)?;
         let mut command = Command::new(program);
         command
@@ -59,11 +62,11 @@ impl Daemon {
                 "--log-format",
                 "json",
             ])
-            .args(more)
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log);
         end_with_parent(&mut command);
+        prepare(&mut command)?;
         let start = Instant::now();
         let child = command
             .spawn()
@@ -91,21 +94,9 @@ impl Daemon {
         Whose::Process(Pid::from_raw(self.child.id().cast_signed()))
     }
 
-    pub fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
     /// Waits until it has nothing left to do. What it uses while it waits is counted as its work.
     pub fn settle(&self) -> Result<()> {
-        let mut before = self.cpu().cpu()?;
-        loop {
-            sleep(QUIET);
-            let now = self.cpu().cpu()?;
-            if now - before < IDLE_MICROS {
-                return Ok(());
-            }
-            before = now;
-        }
+        settle(|| self.cpu().cpu())
     }
 
     /// The sum over all label sets of a metric.
@@ -148,6 +139,19 @@ impl Drop for Daemon {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// Waits until this account of CPU time stands still.
+pub fn settle(cpu: impl Fn() -> Result<f64>) -> Result<()> {
+    let mut before = cpu()?;
+    loop {
+        sleep(QUIET);
+        let now = cpu()?;
+        if now - before < IDLE_MICROS {
+            return Ok(());
+        }
+        before = now;
     }
 }
 

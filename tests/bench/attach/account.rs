@@ -1,8 +1,11 @@
 //! CPU time of a group of processes with all that they have started, also of those that ended, by a control group.
 
 use std::{
-    fs,
+    fs::{self, File},
+    io::Write as _,
+    os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 use anyhow::{Context, Result};
@@ -26,12 +29,17 @@ impl Account {
         Ok(Self { folder, is_unified })
     }
 
-    /// Takes a process, and what it starts from here on.
-    pub fn take(&self, pid: u32) -> Result<()> {
-        Ok(fs::write(
-            self.folder.join("cgroup.procs"),
-            pid.to_string(),
-        )?)
+    /// Takes the process of a command from its start, before it has started others.
+    #[allow(unsafe_code)]
+    pub fn take(&self, command: &mut Command) -> Result<()> {
+        let processes = File::options()
+            .write(true)
+            .open(self.folder.join("cgroup.procs"))?;
+        // SAFETY: write is a plain system call: it allocates nothing and takes no lock.
+        unsafe {
+            command.pre_exec(move || (&processes).write_all(b"0"));
+        }
+        Ok(())
     }
 
     /// Microseconds so far.

@@ -62,6 +62,14 @@ impl Hand {
         Ok(result)
     }
 
+    /// CHECK of the whole chain. Some plugins fail it right after a good ADD.
+    pub fn check(&self, result: &CniResult) -> Result<()> {
+        for index in 0..self.chain.plugins.len() {
+            let _ = self.execute(index, cni::Command::Check, Some(result));
+        }
+        Ok(())
+    }
+
     pub fn del(&self, result: &CniResult) -> Result<()> {
         for index in (0..self.chain.plugins.len()).rev() {
             self.execute(index, cni::Command::Del, Some(result))?;

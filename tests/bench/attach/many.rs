@@ -11,7 +11,7 @@ use cni::CniResult;
 
 use super::{
     BAR, Installation,
-    hand::Hand,
+    hand::{self, Hand},
     wanted::{self, CHECK_AFTER, Check, Kind, grant, withdraw},
 };
 use crate::{
@@ -41,7 +41,7 @@ pub fn run(programs: &Programs, check: Check, table: &mut Table) -> Result<()> {
     let (mut by_podconfig, mut by_hand) = (Costs::default(), Costs::default());
     for _ in 0..rounds {
         by_podconfig.push(through_podconfig(programs, &prefix, &ours, check)?);
-        by_hand.push(all_by_hand(&theirs)?);
+        by_hand.push(all_by_hand(&theirs, check)?);
     }
     let what = format!("{PODS} pods with one link each, check: {}", check.name());
     table.title(&format!(
@@ -73,14 +73,14 @@ fn through_podconfig(programs: &Programs, name: &str, pods: &[Pod], check: Check
     if check == Check::Report {
         sleep(CHECK_AFTER);
     }
-    installation.daemon.settle()?;
+    installation.settle()?;
     let cpu = installation.account.cpu()? - cpu;
-    withdraw(name)?;
-    installation.daemon.settle()?;
+    withdraw(name, pods)?;
+    installation.settle()?;
     Ok(Cost { cpu, wall })
 }
 
-fn all_by_hand(pods: &[Pod]) -> Result<Cost> {
+fn all_by_hand(pods: &[Pod], check: Check) -> Result<Cost> {
     let chains = pods.iter().zip(KINDS.iter().cycle());
     let chains: Vec<Hand> = chains
         .map(|(pod, kind)| Hand::new(pod, *kind))
@@ -100,7 +100,12 @@ fn all_by_hand(pods: &[Pod]) -> Result<Cost> {
         anyhow::Ok(())
     })?;
     let wall = micros(start.elapsed());
-    let cpu = own + Whose::Children.cpu()? - children;
+    let mut cpu = own + Whose::Children.cpu()? - children;
+    if check == Check::Report {
+        let mut checks = results.iter();
+        let check = || checks.try_for_each(|(at, result)| chains[*at].check(result));
+        cpu += hand::cost(check)?.0.cpu;
+    }
     results
         .iter()
         .try_for_each(|(at, result)| chains[*at].del(result))?;

@@ -42,12 +42,12 @@ impl Runner {
             .stdout(log.try_clone()?)
             .stderr(log);
         end_with_parent(&mut command);
+        account.take(&mut command)?;
         let runner = Self(
             command
                 .spawn()
                 .with_context(|| format!("start {program}"))?,
         );
-        account.take(runner.0.id())?;
         for _ in 0..1000 {
             if Path::new(SOCKET).exists() {
                 return Ok(runner);

@@ -171,11 +171,11 @@ fn report(pod: &Pod) -> String {
     fs::read_to_string(file).unwrap_or_default()
 }
 
-/// Takes the manifest away, until nothing is attached.
-pub fn withdraw(name: &str) -> Result<()> {
+/// Takes the manifest away, until nothing is attached, and no report says that it is: the next round waits for those.
+pub fn withdraw(name: &str, pods: &[Pod]) -> Result<()> {
     node::withdraw(name)?;
     let start = Instant::now();
-    while fs::read_dir(STORE)?.count() > 0 {
+    while fs::read_dir(STORE)?.count() > 0 || pods.iter().any(is_ready) {
         if start.elapsed() > PATIENCE {
             bail!(
                 "links have not gone after {PATIENCE:?}:\n{}",
