@@ -1,7 +1,7 @@
 //! What the engine of attachments must know of pods, rules and the kernel. Called from its threads.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap},
     net::IpAddr,
     os::fd::{AsFd as _, OwnedFd},
     path::Path,
@@ -14,17 +14,20 @@ use attachments::{
     status::{Failure, FailureReason},
 };
 use cni::CniResult;
-use crds::{Mac, Reason};
-use ipnetwork::IpNetwork;
+use crds::Reason;
 use node::{
     attached::AttachedLinks,
-    link_info::LinkInfo,
     netlink::Error,
     sandbox::{self, Unreachable},
 };
 use policy::AttachmentGrant;
 use sandbox_record::netns::{self, NetnsFolders};
-use serde_json::{Value, json};
+use serde_json::Value;
+
+/// What a pod has before and after ADD.
+mod seen;
+
+use seen::{Before, Seen, addresses};
 
 use super::{lock, ports::PortClaims, resolve::result_objections};
 
@@ -181,66 +184,6 @@ fn remains(entry: &Entry, netns: &OwnedFd) -> Result<Remains, Failure> {
     Ok(Remains::Deleted(failure))
 }
 
-/// The pod before ADD.
-#[derive(Debug, Default)]
-struct Before {
-    links: BTreeSet<u32>,
-    addresses: BTreeMap<u32, BTreeSet<IpNetwork>>,
-}
-
-impl Before {
-    fn to_value(&self) -> Value {
-        json!({"links": self.links, "addresses": self.addresses})
-    }
-
-    fn of(entry: &Entry) -> Self {
-        let member = |name: &str| {
-            entry
-                .before
-                .as_ref()
-                .and_then(|before| before.get(name))
-                .cloned()
-        };
-        let read = member("links").and_then(|value| serde_json::from_value(value).ok());
-        let addresses = member("addresses").and_then(|value| serde_json::from_value(value).ok());
-        Self {
-            links: read.unwrap_or_default(),
-            addresses: addresses.unwrap_or_default(),
-        }
-    }
-}
-
-/// The pod after ADD.
-struct Seen {
-    link: Option<LinkInfo>,
-    links: BTreeMap<u32, String>,
-    addresses: BTreeMap<u32, BTreeSet<IpNetwork>>,
-}
-
-impl Seen {
-    fn read(pod: &mut AttachedLinks, name: &str) -> Result<Self, Failure> {
-        let links = pod.links().map_err(kernel)?;
-        let addresses = addresses(pod)?;
-        Ok(Self {
-            links: links.values().map(|l| (l.index, l.name.clone())).collect(),
-            link: links.into_values().find(|link| link.name == *name),
-            addresses,
-        })
-    }
-
-    fn facts(&self) -> Facts {
-        let link = self.link.as_ref();
-        Facts {
-            ifindex: link.map(|link| link.index),
-            mac: link
-                .and_then(|link| link.mac)
-                .map(|mac| Mac(mac).to_string()),
-            mtu: link.map(|link| link.mtu),
-            host_links: Vec::new(),
-        }
-    }
-}
-
 /// Whether a result that may be accepted waits for the claims of its addresses.
 fn is_unclaimed(ruling: &Ruling, result: &CniResult) -> bool {
     let is_allowed = |grant: &AttachmentGrant| result_objections(result, grant).is_empty();
@@ -309,24 +252,6 @@ fn judge(
             what.clone(),
         )),
     }
-}
-
-/// Addresses that others can reach, by link.
-fn addresses(pod: &mut AttachedLinks) -> Result<BTreeMap<u32, BTreeSet<IpNetwork>>, Failure> {
-    let mut by_link: BTreeMap<u32, BTreeSet<IpNetwork>> = BTreeMap::new();
-    for address in pod.addresses().map_err(kernel)? {
-        let is_local = match address.network.ip() {
-            IpAddr::V4(v4) => v4.is_link_local(),
-            IpAddr::V6(v6) => v6.is_unicast_link_local(),
-        };
-        if !is_local {
-            by_link
-                .entry(address.index)
-                .or_default()
-                .insert(address.network);
-        }
-    }
-    Ok(by_link)
 }
 
 fn open(netns: &OwnedFd) -> Result<AttachedLinks, Failure> {

@@ -1,0 +1,95 @@
+//! What a pod has before and after ADD.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
+
+use attachments::{
+    entry::{Entry, Facts},
+    status::Failure,
+};
+use crds::Mac;
+use ipnetwork::IpNetwork;
+use node::{attached::AttachedLinks, link_info::LinkInfo};
+use serde_json::{Value, json};
+
+use super::kernel;
+
+/// The pod before ADD.
+#[derive(Debug, Default)]
+pub struct Before {
+    pub links: BTreeSet<u32>,
+    pub addresses: BTreeMap<u32, BTreeSet<IpNetwork>>,
+}
+
+impl Before {
+    pub fn to_value(&self) -> Value {
+        json!({"links": self.links, "addresses": self.addresses})
+    }
+
+    pub fn of(entry: &Entry) -> Self {
+        let member = |name: &str| {
+            entry
+                .before
+                .as_ref()
+                .and_then(|before| before.get(name))
+                .cloned()
+        };
+        let read = member("links").and_then(|value| serde_json::from_value(value).ok());
+        let addresses = member("addresses").and_then(|value| serde_json::from_value(value).ok());
+        Self {
+            links: read.unwrap_or_default(),
+            addresses: addresses.unwrap_or_default(),
+        }
+    }
+}
+
+/// The pod after ADD.
+pub struct Seen {
+    pub link: Option<LinkInfo>,
+    pub links: BTreeMap<u32, String>,
+    pub addresses: BTreeMap<u32, BTreeSet<IpNetwork>>,
+}
+
+impl Seen {
+    pub fn read(pod: &mut AttachedLinks, name: &str) -> Result<Self, Failure> {
+        let links = pod.links().map_err(kernel)?;
+        let addresses = addresses(pod)?;
+        Ok(Self {
+            links: links.values().map(|l| (l.index, l.name.clone())).collect(),
+            link: links.into_values().find(|link| link.name == *name),
+            addresses,
+        })
+    }
+
+    pub fn facts(&self) -> Facts {
+        let link = self.link.as_ref();
+        Facts {
+            ifindex: link.map(|link| link.index),
+            mac: link
+                .and_then(|link| link.mac)
+                .map(|mac| Mac(mac).to_string()),
+            mtu: link.map(|link| link.mtu),
+            host_links: Vec::new(),
+        }
+    }
+}
+
+/// Addresses that others can reach, by link.
+pub fn addresses(pod: &mut AttachedLinks) -> Result<BTreeMap<u32, BTreeSet<IpNetwork>>, Failure> {
+    let mut by_link: BTreeMap<u32, BTreeSet<IpNetwork>> = BTreeMap::new();
+    for address in pod.addresses().map_err(kernel)? {
+        let is_local = match address.network.ip() {
+            IpAddr::V4(v4) => v4.is_link_local(),
+            IpAddr::V6(v6) => v6.is_unicast_link_local(),
+        };
+        if !is_local {
+            by_link
+                .entry(address.index)
+                .or_default()
+                .insert(address.network);
+        }
+    }
+    Ok(by_link)
+}
