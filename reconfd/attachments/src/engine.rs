@@ -195,6 +195,12 @@ impl Engine {
         self.shared.lock().attachments.entries().cloned().collect()
     }
 
+    /// The interfaces of a pod that are taken from Multus, or were since its newest request.
+    pub fn taken_over(&self, uid: &str) -> Vec<Slot> {
+        let inner = self.shared.lock();
+        inner.attachments.taken_over(uid).cloned().collect()
+    }
+
     /// What is stored for a pod.
     pub fn entries_of(&self, uid: &str) -> Vec<Entry> {
         let inner = self.shared.lock();

@@ -1,6 +1,8 @@
 //! One attachment as it is stored: the frozen chain, its result, and what must be known to undo it after a restart.
 
 mod file;
+/// What Multus stores.
+mod multus;
 
 use std::{collections::BTreeSet, fmt};
 
@@ -9,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use file::{FileError, decode, encode};
+pub use multus::{MultusFile, MultusFileError};
 
 /// The only version of the member `podconfig` so far. A file of a newer one is left alone.
 pub const VERSION: u32 = 1;
@@ -49,6 +52,12 @@ pub enum Requester {
         #[serde(default)]
         element: String,
     },
+    /// Multus, at pod start. podconfig stores it only to undo it.
+    #[serde(rename_all = "camelCase")]
+    Multus {
+        /// `namespace/name` of its definition, as `network-status` names it.
+        definition: String,
+    },
 }
 
 /// Identity of the sandbox's network namespace: a cookie is unique within one boot.
@@ -87,6 +96,9 @@ pub enum Phase {
     Attached,
     /// DEL may have run in part.
     Deleting(Deletion),
+    /// Of Multus: undone, and its own file of it removed. Stored until `network-status` does not list it any more, so
+    /// that no daemon takes it for attached.
+    Detached,
 }
 
 /// The state of a DEL.
@@ -187,6 +199,11 @@ impl Entry {
         }
     }
 
+    /// Whether Multus has attached it.
+    pub fn is_of_multus(&self) -> bool {
+        matches!(self.requester, Requester::Multus { .. })
+    }
+
     /// This entry with a DEL that has not run yet. One that is in progress goes on for the reason it began with.
     #[must_use]
     pub fn deleting(mut self, why: Why) -> Self {
@@ -234,6 +251,7 @@ impl fmt::Display for Phase {
             Self::Added => "Added",
             Self::Attached => "Attached",
             Self::Deleting(_) => "Deleting",
+            Self::Detached => "Detached",
         })
     }
 }

@@ -8,6 +8,8 @@ mod attach;
 mod check;
 /// DEL, and the removal of the entry.
 mod delete;
+/// DEL of what Multus attached.
+mod multus;
 /// Requests and responses.
 mod protocol;
 
@@ -42,6 +44,8 @@ pub enum EndResult {
     /// Attached. STATUS may say that it is limited.
     Attached(Option<Failure>),
     Detached,
+    /// What Multus attached is undone, or was not there.
+    TakenOver,
     /// The next chain, of this specification, can run.
     Ready(String),
     /// Requester and place were stored.
@@ -84,6 +88,10 @@ enum Step {
     Lose,
     Check,
     SaveBaseline,
+    ReadMultus,
+    Look,
+    RemoveMultus,
+    SaveDetached,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +102,7 @@ enum Goal {
     Judge,
     Check,
     Adopt,
+    TakeOver,
 }
 
 /// One operation on one slot.
@@ -115,6 +124,8 @@ pub struct Operation {
     /// Why the newest DEL failed.
     del_failure: Option<Failure>,
     limited: Option<Failure>,
+    /// Whether Multus has a file of the entry.
+    is_found: bool,
     events: Vec<Event>,
 }
 
@@ -182,6 +193,7 @@ impl Operation {
             failure: None,
             del_failure: None,
             limited: None,
+            is_found: false,
             events: Vec::new(),
         }
     }
@@ -209,6 +221,7 @@ impl Operation {
             Step::Create => Request::Create(entry()),
             Step::Add => Request::Add(entry()),
             Step::SaveResult
+            | Step::SaveDetached
             | Step::SaveAttached
             | Step::SaveDeleting
             | Step::SaveFailed
@@ -220,6 +233,9 @@ impl Operation {
             Step::Remove | Step::RemoveUnrun => Request::Remove(self.entry.id()),
             Step::Lose => Request::Lose(self.entry.id()),
             Step::Check => Request::Check(entry(), self.entry.baseline.clone()),
+            Step::ReadMultus => Request::ReadMultus(self.entry.slot()),
+            Step::Look => Request::Look(entry()),
+            Step::RemoveMultus => Request::RemoveMultus(entry()),
         }
     }
 
@@ -245,6 +261,10 @@ impl Operation {
             (Step::Lose, Response::Stored(moved)) => self.lost(moved),
             (Step::Check, Response::Check(outcome)) => self.checked(outcome),
             (Step::SaveBaseline, Response::Stored(_)) => self.baseline_stored(),
+            (Step::ReadMultus, Response::ReadMultus(file)) => self.multus_read(file),
+            (Step::Look, Response::Look(facts)) => self.looked(facts),
+            (Step::RemoveMultus, Response::RemoveMultus(removed)) => self.multus_removed(removed),
+            (Step::SaveDetached, Response::Stored(written)) => self.detached_stored(written),
             (step, response) => {
                 let message = format!("unexpected response to {step:?}: {response:?}");
                 self.fail(Failure::new(FailureReason::RunnerUnavailable, message))
@@ -253,6 +273,9 @@ impl Operation {
     }
 
     fn preflight(mut self, ready: Result<Ready, Failure>) -> Progress {
+        if self.goal == Goal::TakeOver {
+            return self.multus_can_run(ready);
+        }
         let Ready { digests, limited } = match ready {
             Ok(ready) => ready,
             Err(failure) => {
@@ -278,6 +301,7 @@ impl Operation {
             (Goal::Attach, Opened::Alive) => self.to(Step::BeforeAdd),
             (Goal::Judge, Opened::Alive) => self.to(Step::Judge),
             (Goal::Check, Opened::Alive) => self.to(Step::Check),
+            (Goal::TakeOver, Opened::Alive) => self.to(Step::ReadMultus),
             (Goal::Judge, Opened::Gone) => {
                 self.delete_for(Why::SandboxEnded);
                 self.to(Step::SaveDeleting)
@@ -286,7 +310,7 @@ impl Operation {
                 let step = self.first_step_of_delete();
                 self.to(step)
             }
-            (Goal::Attach | Goal::Check, Opened::Gone) => {
+            (Goal::Attach | Goal::Check | Goal::TakeOver, Opened::Gone) => {
                 let gone = "the pod's network namespace is gone";
                 self.not_opened(Failure::new(FailureReason::SandboxUnknown, gone))
             }
@@ -296,7 +320,7 @@ impl Operation {
     fn not_opened(self, failure: Failure) -> Progress {
         match self.goal {
             Goal::Attach => self.attach_failed(failure),
-            Goal::Delete => self.delete_failed(failure),
+            Goal::Delete | Goal::TakeOver => self.delete_failed(failure),
             Goal::Judge | Goal::Check | Goal::Adopt | Goal::Probe => self.fail(failure),
         }
     }

@@ -12,7 +12,7 @@ use serde_json::Value;
 use cni::FrozenChain;
 
 use crate::{
-    entry::{Entry, Facts},
+    entry::{Entry, Facts, MultusFile, Slot},
     status::Failure,
 };
 
@@ -34,6 +34,10 @@ pub trait Runner: Send + Sync {
     /// CHECK forward, of the plugins at these places of the chain, or of all.
     fn check(&self, entry: &Entry, which: Option<&BTreeSet<usize>>, netns: NetnsFd)
     -> CheckOutcome;
+    /// What Multus has stored of an interface that it attached at pod start.
+    fn read_multus(&self, slot: &Slot) -> Result<Option<MultusFile>, Failure>;
+    /// Removes that, as libcni does after DEL. A missing file counts as removed.
+    fn remove_multus(&self, entry: &Entry) -> Result<(), Failure>;
 }
 
 /// Knows pods, policies and the kernel.
@@ -44,6 +48,9 @@ pub trait Host: Send + Sync {
     fn before_add(&self, entry: &Entry, netns: &OwnedFd) -> Result<Option<Value>, Failure>;
     /// After ADD: whether result and kernel are as the rule allows. Must give the same answer when it is asked again.
     fn judge(&self, entry: &Entry, netns: &OwnedFd) -> Verdict;
+    /// Before what Multus attached is deleted: what the kernel shows of it, by its name, else by the
+    /// MAC address of its result.
+    fn look(&self, entry: &Entry, netns: &OwnedFd) -> Result<Facts, Failure>;
     /// Before DEL: gives a renamed link its name back.
     fn before_del(&self, entry: &Entry, netns: &OwnedFd) -> Result<(), Failure>;
     /// After DEL: whether the link is gone.

@@ -21,7 +21,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub use self::pod::{CheckMode, LinkRequest, PodRequest, Sandbox, Target, Wanted};
+pub use self::pod::{CheckMode, LinkRequest, PodRequest, Sandbox, Takeover, Target, Wanted};
 
 use self::{
     action::Action,
@@ -189,6 +189,13 @@ impl Attachments {
             Action::Judge => Operation::judge(stored()?, terms),
             Action::Adopt => Operation::adopt(stored()?, next()?, terms),
             Action::Check => Operation::check(stored()?, terms),
+            Action::Forget => Operation::forget(stored()?, terms),
+            Action::TakeOver => match pod.asked(slot) {
+                Asked::TakeOver(takeover) => {
+                    Operation::take_over(pod.unknown(slot, takeover)?, terms)
+                }
+                _ => return None,
+            },
         })
     }
 

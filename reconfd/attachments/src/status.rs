@@ -49,6 +49,8 @@ pub enum LinkState {
     },
     /// An earlier attachment of the same name must go first.
     Detaching(Option<Failure>),
+    /// What Multus attached is undone.
+    Detached,
     /// The newest try failed; the next one follows the backoff.
     Failed(Failure),
 }

@@ -11,6 +11,8 @@ mod fairness;
 mod links;
 #[path = "node/model.rs"]
 mod model;
+#[path = "node/multus.rs"]
+mod multus;
 #[path = "node/random.rs"]
 mod random;
 #[path = "node/samples.rs"]

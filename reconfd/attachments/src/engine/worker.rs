@@ -89,6 +89,14 @@ impl Shared {
             Request::Check(entry, which) => {
                 Response::Check(self.runner.check(&entry, which.as_ref(), visit.clone()))
             }
+            Request::ReadMultus(slot) => Response::ReadMultus(self.runner.read_multus(&slot)),
+            Request::RemoveMultus(entry) => {
+                Response::RemoveMultus(self.runner.remove_multus(&entry))
+            }
+            Request::Look(entry) => Response::Look(match visit {
+                Some(netns) => self.host.look(&entry, netns),
+                None => Err(closed()),
+            }),
             Request::BeforeAdd(entry) => Response::BeforeAdd(match visit {
                 Some(netns) => self.host.before_add(&entry, netns),
                 None => Err(closed()),

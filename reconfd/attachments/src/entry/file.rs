@@ -12,7 +12,7 @@ use thiserror::Error;
 use super::{Entry, Facts, NetnsId, Phase, PodRef, Requester, VERSION, id};
 
 /// `kind` of libcni's files.
-const KIND: &str = "cniCacheV1";
+pub(super) const KIND: &str = "cniCacheV1";
 
 /// Why a file is not one of ours. Such a file is reported and stays as it is.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]

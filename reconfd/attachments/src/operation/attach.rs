@@ -26,7 +26,14 @@ impl Operation {
         match written {
             Ok(()) => {
                 self.is_stored();
-                self.to(Step::Add)
+                let step = match self.goal {
+                    Goal::TakeOver => self.step_of_del(),
+                    _ => Step::Add,
+                };
+                self.to(step)
+            }
+            Err(problem) if self.goal == Goal::TakeOver => {
+                self.delete_failed(store_failure(problem))
             }
             Err(problem) => self.attach_failed(store_failure(problem)),
         }

@@ -39,7 +39,15 @@ impl Operation {
             (false, true) => Step::BeforeDel,
             (false, false) => Step::Del,
             (true, true) => Step::AfterDel,
-            (true, false) => Step::Remove,
+            (true, false) => self.step_after_del(),
+        }
+    }
+
+    /// Once nothing of the attachment is left. Multus' own file of it goes first: libcni would remove it.
+    pub(super) fn step_after_del(&self) -> Step {
+        match self.entry.is_of_multus() {
+            true => Step::RemoveMultus,
+            false => Step::Remove,
         }
     }
 
@@ -81,17 +89,21 @@ impl Operation {
 
     pub(super) fn after_del(mut self, remains: Remains) -> Progress {
         match remains {
-            Remains::Nothing => self.to(Step::Remove),
+            Remains::Nothing => {
+                let step = self.step_after_del();
+                self.to(step)
+            }
             Remains::Deleted(failure) => {
                 self.event(Change::DetachIncomplete(failure));
-                self.to(Step::Remove)
+                let step = self.step_after_del();
+                self.to(step)
             }
             Remains::Link(failure) => self.del_failed(BTreeSet::new(), failure),
         }
     }
 
     /// Counts a failed try. With the namespace alive there is no end to the tries.
-    fn del_failed(mut self, remaining: BTreeSet<usize>, failure: Failure) -> Progress {
+    pub(super) fn del_failed(mut self, remaining: BTreeSet<usize>, failure: Failure) -> Progress {
         let mut deletion = self.deletion();
         deletion.failures = deletion.failures.saturating_add(1);
         deletion.remaining = Some(remaining);
@@ -127,7 +139,9 @@ impl Operation {
         if let Some(failure) = self.failure.take() {
             return self.attach_failed(failure);
         }
-        self.event(Change::Detached(self.deletion().why));
+        if self.entry.phase != Phase::Detached {
+            self.event(Change::Detached(self.deletion().why));
+        }
         match self.next.take() {
             Some(next) if self.is_alive => {
                 self.entry = next;

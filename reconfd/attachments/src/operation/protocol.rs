@@ -6,7 +6,7 @@ use cni::FrozenChain;
 use serde_json::Value;
 
 use crate::{
-    entry::Entry,
+    entry::{Entry, Facts, MultusFile, Slot},
     ports::{AddOutcome, CheckOutcome, DelOutcome, Ready, Remains, Verdict},
     status::Failure,
 };
@@ -30,6 +30,12 @@ pub enum Request {
     Remove(String),
     Lose(String),
     Check(Box<Entry>, Option<BTreeSet<usize>>),
+    /// Reads what Multus has stored of a slot.
+    ReadMultus(Slot),
+    /// Reads what the kernel shows of it.
+    Look(Box<Entry>),
+    /// Removes what Multus has stored.
+    RemoveMultus(Box<Entry>),
 }
 
 /// What came of a request, in the order of [`Request`].
@@ -46,6 +52,9 @@ pub enum Response {
     Del(DelOutcome),
     AfterDel(Remains),
     Check(CheckOutcome),
+    ReadMultus(Result<Option<MultusFile>, Failure>),
+    Look(Result<Facts, Failure>),
+    RemoveMultus(Result<(), Failure>),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

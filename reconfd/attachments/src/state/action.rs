@@ -12,4 +12,8 @@ pub(crate) enum Action {
     Judge,
     Adopt,
     Check,
+    /// Deletes what Multus attached.
+    TakeOver,
+    /// Drops the entry of that.
+    Forget,
 }

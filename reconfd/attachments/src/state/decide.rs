@@ -113,10 +113,19 @@ fn parents<'a>(slot: &'a Slot, stored: &'a Entry) -> impl Iterator<Item = Slot> 
 fn action(pod: &Pod, slot: &Slot, state: &SlotState, node: Node<'_>) -> Option<Action> {
     let asked = pod.asked(slot);
     let Some(stored) = &state.stored else {
-        let may_attach =
+        let may_begin =
             !node.is_draining && !pod.has_ended && !pod.ended.contains(&slot.container_id);
-        return (may_attach && matches!(asked, Asked::Attach(_))).then_some(Action::Attach);
+        return match asked {
+            Asked::Attach(_) if may_begin => Some(Action::Attach),
+            Asked::TakeOver(_) if may_begin && !state.is_taken_over => Some(Action::TakeOver),
+            _ => None,
+        };
     };
+    if stored.phase == Phase::Detached {
+        let stays = matches!(asked, Asked::Unknown | Asked::Keep | Asked::TakeOver(_))
+            && end(pod, slot, stored, asked, node).is_none();
+        return (!stays).then_some(Action::Forget);
+    }
     if let Some(why) = end(pod, slot, stored, asked, node) {
         return Some(Action::Delete(why));
     }
@@ -125,7 +134,9 @@ fn action(pod: &Pod, slot: &Slot, state: &SlotState, node: Node<'_>) -> Option<A
         (Phase::Deleting(deletion), _) => return Some(Action::Delete(deletion.why)),
         (Phase::Adding, _) => return Some(Action::Delete(Why::CutOff)),
         (_, Asked::Unknown | Asked::Keep) => return None,
-        (_, Asked::Nothing) => return Some(Action::Delete(Why::NotRequested)),
+        (_, Asked::Nothing | Asked::TakeOver(_)) => {
+            return Some(Action::Delete(Why::NotRequested));
+        }
         (_, Asked::OtherSandbox) => return Some(Action::Delete(Why::SandboxEnded)),
         (_, Asked::Attach(wanted)) => wanted,
     };
@@ -182,7 +193,7 @@ fn in_order<'a>(pod: &Pod, actions: &BTreeMap<&'a Slot, Action>) -> Vec<(&'a Slo
         let stored = pod.slots.get(*slot).and_then(|state| state.stored.as_ref());
         let stored = stored.map_or(0, |stored| i64::from(stored.order));
         match action {
-            Action::Delete(_) => (0, -stored),
+            Action::Delete(_) | Action::Forget | Action::TakeOver => (0, -stored),
             Action::Probe | Action::Change(_) | Action::Attach => (1, place(pod, slot)),
             Action::Judge | Action::Adopt => (2, place(pod, slot)),
             Action::Check => (3, place(pod, slot)),
@@ -206,7 +217,12 @@ fn can_begin(pod: &Pod, slot: &Slot, action: Action, now: Instant) -> bool {
         Action::Delete(_) => has_no_children(pod, slot, now),
         Action::Change(_) => has_no_children(pod, slot, now) && parents_are_there(),
         Action::Attach => parents_are_there(),
-        Action::Probe | Action::Judge | Action::Adopt | Action::Check => true,
+        Action::Probe
+        | Action::Judge
+        | Action::Adopt
+        | Action::Check
+        | Action::TakeOver
+        | Action::Forget => true,
     }
 }
 

@@ -21,13 +21,15 @@ impl Attachments {
                         wanted.spec_hash != before.spec_hash
                     }
                     (Target::Attach(_), _) => true,
-                    (Target::Keep, _) => false,
+                    (Target::TakeOver(_), Asked::TakeOver(_)) | (Target::Keep, _) => false,
+                    (Target::TakeOver(_), _) => true,
                 };
                 let state = pod.slots.entry(slot).or_default();
                 if is_new {
                     state.start_over();
                     // It was of what is no longer requested.
                     state.failure = None;
+                    state.is_taken_over = false;
                 }
             }
         }

@@ -51,6 +51,16 @@ impl Attachments {
             .collect()
     }
 
+    /// The interfaces of a pod that are taken from Multus, or were since its newest request.
+    pub fn taken_over(&self, uid: &str) -> impl Iterator<Item = &Slot> {
+        let slots = self.pods.get(uid).into_iter().flat_map(|pod| &pod.slots);
+        let is_taken = |state: &SlotState| {
+            let stored = state.stored.as_deref();
+            state.is_taken_over || stored.is_some_and(Entry::is_of_multus)
+        };
+        slots.filter_map(move |(slot, state)| is_taken(state).then_some(slot))
+    }
+
     pub fn counts(&self) -> Counts {
         let mut counts = Counts {
             unreadable: self.unreadable,
@@ -104,8 +114,11 @@ impl Attachments {
         let state = pod.slots.get(&slot).unwrap_or(&none);
         let is_same = |stored: &Entry| match &link.target {
             Target::Attach(wanted) => wanted.spec_hash == stored.spec_hash,
-            Target::Keep => true,
+            Target::Keep | Target::TakeOver(_) => true,
         };
+        if let Target::TakeOver(_) = link.target {
+            return taken_over(state);
+        }
         let running = self.running.get(uid).filter(|running| running.slot == slot);
         match state.stored.as_deref() {
             // The next specification may not have been able to run.
@@ -126,6 +139,18 @@ impl Attachments {
                 (None, None) => LinkState::Pending(waits_for(pod, &slot)),
             },
         }
+    }
+}
+
+fn taken_over(state: &SlotState) -> LinkState {
+    let is_stored = state.stored.is_some();
+    let is_detached = state
+        .stored
+        .as_ref()
+        .is_some_and(|stored| stored.phase == Phase::Detached);
+    match is_detached || (state.is_taken_over && !is_stored) {
+        true => LinkState::Detached,
+        false => LinkState::Detaching(state.failure.clone()),
     }
 }
 
@@ -161,7 +186,7 @@ impl Counts {
             Phase::Adding => &mut self.adding,
             Phase::Added => &mut self.added,
             Phase::Attached => &mut self.attached,
-            Phase::Deleting(_) => &mut self.deleting,
+            Phase::Deleting(_) | Phase::Detached => &mut self.deleting,
         } += 1;
     }
 }

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cni::FrozenChain;
+use cni::{FrozenChain, Version};
 
 use super::slot::SlotState;
-use crate::entry::{Entry, NetnsId, Phase, PodRef, Requester, Slot};
+use crate::entry::{Deletion, Entry, NetnsId, Phase, PodRef, Requester, Slot, Why};
 
 /// What is requested for a pod, whole: what is not in it is detached.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,6 +34,17 @@ pub enum Target {
     Attach(Box<Wanted>),
     /// Whether it is wanted is not known: what is there stays, and nothing begins.
     Keep,
+    /// Multus attached it at pod start, and it is to be detached.
+    TakeOver(Takeover),
+}
+
+/// What Multus attached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Takeover {
+    /// `namespace/name` of its definition.
+    pub definition: String,
+    /// Where the runtime keeps the pod's network namespace.
+    pub netns: String,
 }
 
 /// A judged attachment.
@@ -75,6 +86,7 @@ pub(crate) enum Asked<'a> {
     Unknown,
     Attach(&'a Wanted),
     Keep,
+    TakeOver(&'a Takeover),
     /// The sandbox is the current one, and the link is not requested.
     Nothing,
     /// Another sandbox is the current one.
@@ -95,6 +107,7 @@ impl Pod {
                 Some(link) => match &link.target {
                     Target::Attach(wanted) => Asked::Attach(wanted),
                     Target::Keep => Asked::Keep,
+                    Target::TakeOver(takeover) => Asked::TakeOver(takeover),
                 },
             },
         }
@@ -116,6 +129,41 @@ impl Pod {
             phase: Phase::Adding,
             order: u32::try_from(place).unwrap_or(u32::MAX),
             after: wanted.after.clone(),
+            facts: Default::default(),
+            before: None,
+            baseline: None,
+        })
+    }
+
+    /// The entry of what Multus attached, whose chain is not known yet.
+    pub(crate) fn unknown(&self, slot: &Slot, takeover: &Takeover) -> Option<Entry> {
+        let request = self.request.as_ref()?;
+        let sandbox = request.sandbox.as_ref()?;
+        let chain = FrozenChain {
+            network: String::new(),
+            cni_version: Version::LATEST,
+            plugins: Vec::new(),
+            disable_check: true,
+            disable_gc: true,
+            runtime_config: Default::default(),
+            args: Vec::new(),
+            container_id: slot.container_id.clone(),
+            ifname: slot.ifname.clone(),
+            netns: takeover.netns.clone(),
+            digests: Default::default(),
+        };
+        Some(Entry {
+            chain,
+            result: None,
+            pod: request.pod.clone(),
+            requester: Requester::Multus {
+                definition: takeover.definition.clone(),
+            },
+            spec_hash: String::new(),
+            netns: sandbox.netns.clone(),
+            phase: Phase::Deleting(Deletion::new(Why::NotRequested)),
+            order: 0,
+            after: Vec::new(),
             facts: Default::default(),
             before: None,
             baseline: None,
@@ -151,7 +199,10 @@ impl Pod {
 
     /// Drops slots in which nothing is stored and nothing is requested.
     pub(crate) fn prune(&mut self) {
-        let is_requested = |slot: &Slot| matches!(self.asked(slot), Asked::Attach(_) | Asked::Keep);
+        let is_requested = |slot: &Slot| {
+            let asked = self.asked(slot);
+            matches!(asked, Asked::Attach(_) | Asked::Keep | Asked::TakeOver(_))
+        };
         let slots = self.slots.iter();
         let unused: Vec<Slot> = slots
             .filter(|(slot, state)| state.stored.is_none() && !is_requested(slot))

@@ -34,6 +34,8 @@ pub(crate) struct SlotState {
     pub(crate) ready_for: Option<String>,
     pub(crate) needs_repair: bool,
     pub(crate) last_repair: Option<Instant>,
+    /// Whether nothing of what Multus attached is there any more.
+    pub(crate) is_taken_over: bool,
 }
 
 impl SlotState {
@@ -69,6 +71,13 @@ impl SlotState {
                 *self = Self {
                     stored: self.stored.take(),
                     last_repair,
+                    ..Self::default()
+                };
+            }
+            EndResult::TakenOver => {
+                *self = Self {
+                    stored: self.stored.take(),
+                    is_taken_over: true,
                     ..Self::default()
                 };
             }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use attachments::{
-    entry::{Entry, Facts, Phase, Slot},
+    entry::{Entry, Facts, MultusFile, Phase, Slot},
     limits::Limits,
     operation::{Opened, Progress, Request, Response},
     ports::{AddOutcome, CheckOutcome, DelOutcome, Ready, Remains, Verdict},
@@ -48,6 +48,10 @@ pub struct Faults {
     /// CHECK of this plugin fails.
     pub check: BTreeSet<usize>,
     pub timeout: bool,
+    /// Multus' file cannot be read so many times.
+    pub read_multus: u32,
+    /// It cannot be removed so many times.
+    pub remove_multus: u32,
 }
 
 pub struct Model {
@@ -55,6 +59,8 @@ pub struct Model {
     pub lost: BTreeMap<String, Entry>,
     /// What plugins have made: by slot and place in the chain, with the chain that made it.
     pub effects: BTreeMap<(Slot, usize), FrozenChain>,
+    /// Files of Multus.
+    pub multus: BTreeMap<Slot, FrozenChain>,
     /// Containers whose namespace is there.
     pub alive: BTreeSet<String>,
     pub faults: Faults,
@@ -81,6 +87,7 @@ impl Model {
             disk: BTreeMap::new(),
             lost: BTreeMap::new(),
             effects: BTreeMap::new(),
+            multus: BTreeMap::new(),
             alive: containers.iter().map(|&id| id.into()).collect(),
             faults: Faults::default(),
             fuel: None,
@@ -226,12 +233,61 @@ impl Model {
                 Response::Stored(Ok(()))
             }
             Request::Check(entry, which) => self.check(&entry, which),
+            Request::ReadMultus(slot) => self.read_multus(&slot),
+            Request::Look(entry) => Response::Look(Ok(Facts {
+                ifindex: self.effects.contains_key(&(entry.slot(), 0)).then_some(4),
+                ..Facts::default()
+            })),
+            Request::RemoveMultus(entry) => self.remove_multus(&entry),
         };
         self.step()?;
         Ok(response)
     }
 
+    /// What Multus attaches at pod start.
+    pub fn start_by_multus(&mut self, chain: &FrozenChain) {
+        let slot = Slot::of(chain);
+        for place in 0..chain.plugins.len() {
+            self.effects.insert((slot.clone(), place), chain.clone());
+        }
+        self.multus.insert(slot, chain.clone());
+    }
+
+    /// What Multus deletes with the pod: what it has a file of.
+    pub fn end_by_multus(&mut self) {
+        for slot in std::mem::take(&mut self.multus).into_keys() {
+            self.effects.retain(|(of, _), _| *of != slot);
+        }
+    }
+
+    fn read_multus(&mut self, slot: &Slot) -> Response {
+        if take(&mut self.faults.read_multus) {
+            return Response::ReadMultus(Err(busy()));
+        }
+        let file = self.multus.get(slot).map(|chain| MultusFile {
+            chain: chain.clone(),
+            result: Some(json!({"cniVersion": "1.0.0"})),
+        });
+        Response::ReadMultus(Ok(file))
+    }
+
+    fn remove_multus(&mut self, entry: &Entry) -> Response {
+        if take(&mut self.faults.remove_multus) {
+            let failure = Failure::new(FailureReason::PluginFailed, "EROFS");
+            return Response::RemoveMultus(Err(failure));
+        }
+        let is_stored = self.disk.contains_key(&entry.id());
+        assert!(is_stored, "removed before it was stored\n{}", self.story());
+        self.log.push(format!("remove Multus' {}", entry.id()));
+        self.multus.remove(&entry.slot());
+        Response::RemoveMultus(Ok(()))
+    }
+
     fn preflight(&mut self) -> Response {
+        if self.faults.no_binary {
+            let failure = Failure::new(FailureReason::PluginNotFound, "no such binary");
+            return Response::Preflight(Err(failure));
+        }
         Response::Preflight(match take(&mut self.faults.unavailable) {
             true => Err(Failure::new(FailureReason::PluginNotAvailable, "50")),
             false => Ok(Ready {

@@ -2,7 +2,7 @@
 
 use attachments::{
     entry::{NetnsId, PodRef, Requester},
-    state::{CheckMode, LinkRequest, PodRequest, Sandbox, Target, Wanted},
+    state::{CheckMode, LinkRequest, PodRequest, Sandbox, Takeover, Target, Wanted},
 };
 use cni::{FrozenChain, FrozenPlugin, Version};
 use serde_json::json;
@@ -70,6 +70,17 @@ impl Pod {
                 },
             }),
             links,
+        }
+    }
+
+    /// What Multus attached is to be detached.
+    pub fn take_over(&self, ifname: &str) -> LinkRequest {
+        LinkRequest {
+            ifname: ifname.into(),
+            target: Target::TakeOver(Takeover {
+                definition: "networks/fast".into(),
+                netns: format!("/run/netns/{}", self.container_id),
+            }),
         }
     }
 

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use cni::FrozenChain;
 
 use crate::{
-    entry::{Entry, Facts},
+    entry::{Entry, Facts, MultusFile, Slot},
     ports::{
         self, AddOutcome, CheckOutcome, DelOutcome, Netns, NetnsFd, Ready, Remains, Runner, Verdict,
     },
@@ -137,6 +137,14 @@ impl Runner for Plugins {
             is_complete: true,
         }
     }
+
+    fn read_multus(&self, _: &Slot) -> Result<Option<MultusFile>, Failure> {
+        Ok(None)
+    }
+
+    fn remove_multus(&self, _: &Entry) -> Result<(), Failure> {
+        Ok(())
+    }
 }
 
 impl Host {
@@ -166,6 +174,10 @@ impl ports::Host for Host {
 
     fn judge(&self, _: &Entry, _: &OwnedFd) -> Verdict {
         Verdict::Accepted(Facts::default())
+    }
+
+    fn look(&self, _: &Entry, _: &OwnedFd) -> Result<Facts, Failure> {
+        Ok(Facts::default())
     }
 
     fn before_del(&self, _: &Entry, _: &OwnedFd) -> Result<(), Failure> {
