@@ -10,8 +10,10 @@ use std::{
     time::Duration,
 };
 
+use serde::de::DeserializeOwned;
+
 use crate::{
-    protocol::{Request, Response},
+    protocol::{FileRequest, FileResponse, Outgoing, Request, Response},
     wire,
 };
 
@@ -35,13 +37,26 @@ impl Client {
         request: &Request,
         netns: Option<BorrowedFd<'_>>,
     ) -> Result<Response, Unanswered> {
+        self.exchange(&Outgoing::Chain(request), netns)
+    }
+
+    /// The same for a file of the node.
+    pub fn file(&self, request: &FileRequest) -> Result<FileResponse, Unanswered> {
+        self.exchange(&Outgoing::File(request), None)
+    }
+
+    fn exchange<T: DeserializeOwned>(
+        &self,
+        request: &Outgoing<'_>,
+        netns: Option<BorrowedFd<'_>>,
+    ) -> Result<T, Unanswered> {
         let connection = UnixStream::connect(&self.socket).map_err(Unanswered::NotSent)?;
         connection
             .set_read_timeout(Some(TO_RESPOND))
             .map_err(Unanswered::NotSent)?;
         wire::send(&connection, request, netns.map(|fd| fd.as_raw_fd()))
             .map_err(Unanswered::Broken)?;
-        match wire::receive::<Response>(&connection) {
+        match wire::receive::<T>(&connection) {
             Ok(Some((response, _))) => Ok(response),
             Ok(None) => Err(Unanswered::Broken(io::ErrorKind::UnexpectedEof.into())),
             Err(error) => Err(Unanswered::Broken(error)),

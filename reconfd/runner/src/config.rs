@@ -5,7 +5,10 @@ use std::{path::PathBuf, time::Duration};
 use args::Logging;
 use clap::Args;
 
-use crate::jail::{Layout, TimeLimits};
+use crate::{
+    jail::{Layout, TimeLimits},
+    node_files::NodeFiles,
+};
 
 /// What is hidden from plugins: secrets of the node and of its pods, podconfig's own store, and what the runtime and
 /// Multus have stored about attachments of their own, beside the plugins' folders.
@@ -48,6 +51,10 @@ pub struct RunConfig {
     /// Socket, file or folder below /run that plugins need beside those of CNI; may be repeated
     #[arg(long = "share", value_name = "PATH")]
     pub shared: Vec<PathBuf>,
+    /// Multus' folder of what it has attached, its cniDir. An attachment of a pod that does not request it any more is
+    /// undone by its file there, which is removed then
+    #[arg(long, value_name = "PATH", default_value = "/var/lib/cni/multus")]
+    pub multus_cni_dir: PathBuf,
     /// Number of chains that run at the same time
     #[arg(long, value_name = "NUMBER", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub parallel: u16,
@@ -63,12 +70,20 @@ pub struct RunConfig {
 
 impl RunConfig {
     pub fn layout(&self) -> Layout {
+        let mut hidden: Vec<PathBuf> = HIDDEN.iter().map(PathBuf::from).collect();
+        if !hidden.contains(&self.multus_cni_dir) {
+            hidden.push(self.multus_cni_dir.clone());
+        }
         Layout {
             root: self.root.clone(),
             writable: vec!["/var/lib/cni".into()],
             run: self.shared.clone(),
-            hidden: HIDDEN.iter().map(PathBuf::from).collect(),
+            hidden,
         }
+    }
+
+    pub fn files(&self) -> NodeFiles {
+        NodeFiles::new(&self.root, &self.multus_cni_dir)
     }
 
     pub fn limits(&self) -> TimeLimits {

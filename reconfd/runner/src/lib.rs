@@ -14,6 +14,8 @@ pub mod config;
 mod exec;
 /// The jail of a chain.
 mod jail;
+/// Files of the node.
+mod node_files;
 /// Requests and responses.
 pub mod protocol;
 /// The server.

@@ -43,6 +43,53 @@ pub enum Operation {
     Gc { valid: Vec<ValidAttachment> },
 }
 
+/// What the daemon asks for beside executions: files of the node, which the runner alone sees.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum FileRequest {
+    /// What Multus has stored of an attachment.
+    #[serde(rename_all = "camelCase")]
+    MultusAttachment {
+        container_id: String,
+        ifname: String,
+    },
+    /// Removes it. Only what is libcni's file of that attachment is removed.
+    #[serde(rename_all = "camelCase")]
+    RemoveMultusAttachment {
+        network: String,
+        container_id: String,
+        ifname: String,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum FileResponse {
+    /// There is none; or there is none any more.
+    Missing,
+    Found {
+        name: String,
+        text: String,
+    },
+    Refused(String),
+}
+
+/// What is sent on a connection.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum Outgoing<'a> {
+    Chain(&'a Request),
+    File(&'a FileRequest),
+}
+
+/// What arrives on a connection.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum Incoming {
+    Chain(Box<Request>),
+    File(FileRequest),
+}
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Response {

@@ -26,7 +26,11 @@ use crate::{
     chain::{KnownVersions, known_preflight},
     config::RunConfig,
     jail::{ForkServer, Layout, Order, TimeLimits},
-    protocol::{Executed, Operation, Refusal, RefusalKind, Request, Response},
+    node_files::NodeFiles,
+    protocol::{
+        Executed, FileRequest, FileResponse, Incoming, Operation, Refusal, RefusalKind, Request,
+        Response,
+    },
     wire,
 };
 
@@ -44,6 +48,7 @@ const MOST_CONNECTIONS: usize = 256;
 
 struct Server {
     binaries: Binaries,
+    files: NodeFiles,
     layout: Layout,
     limits: TimeLimits,
     fork_server: ForkServer,
@@ -66,6 +71,7 @@ pub fn run(config: &RunConfig) -> io::Result<()> {
             config.folders.clone(),
             config.plugins.clone(),
         ),
+        files: config.files(),
         layout: config.layout(),
         limits: config.limits(),
         fork_server: ForkServer::default(),
@@ -122,7 +128,7 @@ impl Server {
         let received = is_of_root(connection).and_then(|()| {
             connection.set_read_timeout(Some(TO_SEND))?;
             connection.set_write_timeout(Some(TO_SEND))?;
-            wire::receive::<Request>(connection)
+            wire::receive::<Incoming>(connection)
         });
         let (request, netns) = match received {
             Ok(Some(received)) => received,
@@ -131,6 +137,10 @@ impl Server {
                 tracing::warn!("refused a connection: {error}");
                 return;
             }
+        };
+        let request = match request {
+            Incoming::Chain(request) => *request,
+            Incoming::File(request) => return self.serve_file(connection, &request),
         };
         let (response, held) = match self.answer(connection, request, netns) {
             Ok(answer) => (Response::Ran(answer.executed), answer.held),
@@ -141,6 +151,16 @@ impl Server {
             tracing::warn!("cannot respond to the daemon: {error}");
         }
         drop(held);
+    }
+
+    fn serve_file(&self, connection: &UnixStream, request: &FileRequest) {
+        let response = self.files.answer(request);
+        if let FileResponse::Refused(why) = &response {
+            tracing::warn!("refused a file: {why}");
+        }
+        if let Err(error) = wire::send(connection, &response, None) {
+            tracing::warn!("cannot respond to the daemon: {error}");
+        }
     }
 
     fn answer(

@@ -1,0 +1,159 @@
+use std::{
+    fs,
+    os::unix::fs::{PermissionsExt as _, symlink},
+};
+
+use serde_json::json;
+
+use super::*;
+
+struct Node {
+    root: tempfile::TempDir,
+    files: NodeFiles,
+}
+
+impl Node {
+    fn new() -> Self {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir_all(root.path().join("var/lib/cni/multus/results")).unwrap();
+        let files = NodeFiles::new(root.path(), Path::new("/var/lib/cni/multus"));
+        Self { root, files }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.root
+            .path()
+            .join("var/lib/cni/multus/results")
+            .join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        fs::write(self.path(name), text).unwrap();
+        fs::set_permissions(self.path(name), fs::Permissions::from_mode(0o600)).unwrap();
+    }
+
+    fn find(&self, container_id: &str, ifname: &str) -> FileResponse {
+        self.files.answer(&FileRequest::MultusAttachment {
+            container_id: container_id.into(),
+            ifname: ifname.into(),
+        })
+    }
+
+    fn remove(&self, network: &str, ifname: &str) -> FileResponse {
+        self.files.answer(&FileRequest::RemoveMultusAttachment {
+            network: network.into(),
+            container_id: "c1".into(),
+            ifname: ifname.into(),
+        })
+    }
+}
+
+fn cached(network: &str, container_id: &str, ifname: &str) -> String {
+    json!({"kind": "cniCacheV1", "networkName": network, "containerId": container_id, "ifName": ifname}).to_string()
+}
+
+#[test]
+fn a_file_is_found_by_container_and_interface_alone() {
+    let node = Node::new();
+    let text = cached("fast", "c1", "net1");
+    node.write("fast-c1-net1", &text);
+    node.write("fast-c1-net11", "{}");
+    node.write("fast-c2-net1", "{}");
+    node.write("-c1-net1", "{}");
+    let name = "fast-c1-net1".into();
+    assert_eq!(node.find("c1", "net1"), FileResponse::Found { name, text });
+    assert_eq!(node.find("c3", "net1"), FileResponse::Missing);
+    assert_eq!(node.find("1", "net1"), FileResponse::Missing);
+    node.write("slow-c1-net1", "{}");
+    assert!(matches!(node.find("c1", "net1"), FileResponse::Refused(_)));
+}
+
+#[test]
+fn neither_a_path_nor_the_pods_own_interface_is_looked_for() {
+    let node = Node::new();
+    for (container_id, ifname) in [
+        ("../c1", "net1"),
+        ("c1", "../net1"),
+        ("c1", "eth0"),
+        ("c1", ""),
+        ("", "net1"),
+    ] {
+        let answer = node.find(container_id, ifname);
+        assert!(
+            matches!(answer, FileResponse::Refused(_)),
+            "{container_id} {ifname}"
+        );
+    }
+    assert!(matches!(
+        node.remove("../../fast", "net1"),
+        FileResponse::Refused(_)
+    ));
+    assert!(matches!(
+        node.remove("fast", "eth0"),
+        FileResponse::Refused(_)
+    ));
+}
+
+#[test]
+fn only_a_file_of_the_attachment_is_removed() {
+    let node = Node::new();
+    node.write("fast-c1-net1", &cached("fast", "c1", "net1"));
+    node.write("fast-c1-net2", &cached("fast", "c1", "other"));
+    node.write("fast-c1-net3", "{\"kind\":");
+    assert_eq!(node.remove("fast", "net1"), FileResponse::Missing);
+    assert!(!node.path("fast-c1-net1").exists());
+    assert_eq!(node.remove("fast", "net1"), FileResponse::Missing);
+    for ifname in ["net2", "net3"] {
+        assert!(matches!(
+            node.remove("fast", ifname),
+            FileResponse::Refused(_)
+        ));
+        assert!(node.path(&format!("fast-c1-{ifname}")).exists());
+    }
+}
+
+#[test]
+fn a_link_a_pipe_and_a_file_of_others_are_not_read() {
+    let node = Node::new();
+    fs::write(node.root.path().join("secret"), "{}").unwrap();
+    symlink(node.root.path().join("secret"), node.path("fast-c1-net1")).unwrap();
+    nix::unistd::mkfifo(&node.path("fast-c1-net2"), Mode::S_IRUSR).unwrap();
+    node.write("fast-c1-net3", "{}");
+    fs::set_permissions(node.path("fast-c1-net3"), fs::Permissions::from_mode(0o666)).unwrap();
+    node.write("fast-c1-net4", &" ".repeat(3 << 20));
+    for ifname in ["net1", "net2", "net3", "net4"] {
+        assert!(
+            matches!(node.find("c1", ifname), FileResponse::Refused(_)),
+            "{ifname}"
+        );
+    }
+}
+
+/// A missing folder says nothing about what is attached: the flag may name another one than Multus uses.
+#[test]
+fn a_missing_folder_is_no_missing_file() {
+    let node = Node::new();
+    let files = NodeFiles::new(node.root.path(), Path::new("/var/lib/cni/other"));
+    let request = FileRequest::MultusAttachment {
+        container_id: "c1".into(),
+        ifname: "net1".into(),
+    };
+    let FileResponse::Refused(why) = files.answer(&request) else {
+        unreachable!("it was answered");
+    };
+    assert!(why.contains("/var/lib/cni/other/results"), "{why}");
+}
+
+/// On a node such a folder may be elsewhere; a link means the node's path, not the runner's.
+#[test]
+fn a_link_to_a_folder_is_the_nodes() {
+    let node = Node::new();
+    node.write("fast-c1-net1", "{}");
+    symlink("/var/lib/cni", node.root.path().join("cni")).unwrap();
+    let files = NodeFiles::new(node.root.path(), Path::new("/cni/multus"));
+    let request = FileRequest::MultusAttachment {
+        container_id: "c1".into(),
+        ifname: "net1".into(),
+    };
+    assert!(matches!(files.answer(&request), FileResponse::Found { .. }));
+}
