@@ -27,6 +27,8 @@ pub struct PodStatusWrite {
     pub uid: String,
     pub gate: Option<Gate>,
     pub networks: Option<Vec<Network>>,
+    /// Interfaces that others list in the annotation, and podconfig has detached.
+    pub detached: Vec<String>,
 }
 
 /// The condition of the readiness gate.
@@ -94,7 +96,7 @@ fn patch(pod: &Pod, desired: &PodStatusWrite, now: &Time) -> Option<Value> {
     let annotation = desired
         .networks
         .as_ref()
-        .and_then(|own| annotation(pod, own));
+        .and_then(|own| annotation(pod, own, &desired.detached));
     if condition.is_none() && annotation.is_none() {
         return None;
     }
@@ -127,8 +129,9 @@ fn condition(pod: &Pod, gate: &Gate, now: &Time) -> Option<Value> {
     (!is_current).then_some(condition)
 }
 
-/// The annotation with our entries after those of others, which are kept unchanged. `null` if nothing is left.
-fn annotation(pod: &Pod, own: &[Network]) -> Option<Value> {
+/// The annotation with our entries after those of others, which are kept unchanged but for what is detached. `null` if
+/// nothing is left.
+fn annotation(pod: &Pod, own: &[Network], detached: &[String]) -> Option<Value> {
     let annotations = pod.metadata.annotations.as_ref();
     let before = annotations.and_then(|all| all.get(NETWORK_STATUS));
     let entries: Vec<Value> = match before.map(|text| serde_json::from_str(text)) {
@@ -139,12 +142,14 @@ fn annotation(pod: &Pod, own: &[Network]) -> Option<Value> {
     };
     let (ours, mut entries): (Vec<Value>, Vec<Value>) =
         entries.into_iter().partition(is_own_network);
+    let others = entries.len();
+    entries.retain(|entry| !is_detached(entry, detached));
     let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
     let now: Vec<Value> = own
         .iter()
         .map(|network| entry(network, namespace))
         .collect();
-    if ours == now {
+    if ours == now && entries.len() == others {
         return None;
     }
     entries.extend(now);
@@ -152,6 +157,12 @@ fn annotation(pod: &Pod, own: &[Network]) -> Option<Value> {
         true => Some(Value::Null),
         false => Some(Value::from(Value::Array(entries).to_string())),
     }
+}
+
+/// The pod's own network is never among what is detached.
+fn is_detached(entry: &Value, detached: &[String]) -> bool {
+    let is_it = |interface: &str| detached.iter().any(|other| other == interface);
+    entry["default"] != true && entry["interface"].as_str().is_some_and(is_it)
 }
 
 fn entry(network: &Network, namespace: &str) -> Value {

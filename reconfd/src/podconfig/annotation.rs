@@ -20,8 +20,8 @@ mod naming;
 /// Elements of the annotation `network-status`.
 mod status_entry;
 
-use naming::Naming;
-use status_entry::StatusEntry;
+use naming::{Named, Naming};
+pub use status_entry::StatusEntry;
 
 /// The name of the annotation as a PodConfig, in reports. No object can have it.
 pub const ANNOTATION: &str = NETWORKS;
@@ -54,6 +54,8 @@ pub struct Stored {
     pub definition: Option<String>,
     /// Whether it is deleted because nothing requests it any more.
     pub is_leaving: bool,
+    /// Whether Multus attached it, and podconfig detaches it.
+    pub is_of_multus: bool,
 }
 
 /// What the annotation of a pod requests.
@@ -65,6 +67,8 @@ pub struct Requested {
     pub elements: BTreeMap<String, NetworkSelection>,
     /// Elements that are refused before any policy, by interface.
     pub refused: Vec<(String, Cause)>,
+    /// What Multus attached at pod start, and the annotation does not list.
+    pub left_over: Vec<StatusEntry>,
     /// Whether everything stays as it is.
     pub is_held: bool,
     /// Why, where that is to be reported.
@@ -93,16 +97,15 @@ pub fn requested(
     stored: &[Stored],
     taken: &BTreeSet<String>,
 ) -> Requested {
-    let Some(text) = pod.annotation(NETWORKS) else {
-        return Requested::default();
-    };
     if !mode.is_followed() {
         return Requested::default();
     }
+    let text = pod.annotation(NETWORKS);
     // At pod start its networks are Multus' to attach.
     if !pod.is_running() {
-        return Requested::held(None);
+        return text.map_or_else(Requested::default, |_| Requested::held(None));
     }
+    let text = text.unwrap_or_default();
     let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
     let elements = match selection::parse(text, namespace) {
         Ok(elements) => elements,
@@ -117,6 +120,13 @@ pub fn requested(
     as_podconfig(namespace, naming.name(elements))
 }
 
+/// Multus' entry in `network-status` would be taken for that of the next attachment.
+fn leaves_first() -> Cause {
+    let message =
+        "what Multus attached under this name is detached, and listed in network-status until then";
+    (Reason::Reconciling, message.to_owned())
+}
+
 fn unnamed_element(index: usize, elements: &[NetworkSelection]) -> Cause {
     let definition = elements.get(index).map(definition).unwrap_or_default();
     let message = format!(
@@ -125,9 +135,14 @@ fn unnamed_element(index: usize, elements: &[NetworkSelection]) -> Cause {
     (Reason::InterfaceUnnamed, message)
 }
 
-fn as_podconfig(namespace: &str, named: Vec<(String, NetworkSelection)>) -> Requested {
+fn as_podconfig(namespace: &str, named: Named) -> Requested {
+    let Named { own, left_over } = named;
     let (mut links, mut refused) = (Vec::new(), Vec::new());
-    for (interface, element) in &named {
+    for (interface, element) in &own {
+        if left_over.iter().any(|entry| entry.interface == *interface) {
+            refused.push((interface.clone(), leaves_first()));
+            continue;
+        }
         match link::of(interface, element) {
             Ok(link) => links.push(link),
             Err(why) => refused.push((interface.clone(), (Reason::Invalid, why))),
@@ -135,8 +150,9 @@ fn as_podconfig(namespace: &str, named: Vec<(String, NetworkSelection)>) -> Requ
     }
     Requested {
         config: (!links.is_empty()).then(|| link::podconfig(namespace, links)),
-        elements: named.into_iter().collect(),
+        elements: own.into_iter().collect(),
         refused,
+        left_over,
         ..Requested::default()
     }
 }

@@ -166,6 +166,8 @@ impl Attachments {
     pub fn results(&self, uid: &str) -> Vec<AttachedResult> {
         self.stored(uid)
             .into_iter()
+            // The addresses of what Multus attached were never podconfig's to claim.
+            .filter(|entry| !entry.is_of_multus())
             .filter_map(|entry| {
                 let slot = entry.slot();
                 let result = CniResult::from_value(entry.result?).ok()?;

@@ -57,6 +57,25 @@ pub struct NetworksOutcome {
     pub attached: Vec<AttachedNetwork>,
     /// The elements of the annotation that are podconfig's to attach.
     pub elements: Vec<NetworkElement>,
+    /// What Multus attached, and podconfig detaches.
+    pub taken_over: Vec<TakenOver>,
+}
+
+/// What Multus attached at pod start, and the annotation does not list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TakenOver {
+    pub element: NetworkElement,
+    pub progress: TakeoverProgress,
+}
+
+/// How far it is detached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TakeoverProgress {
+    Detaching,
+    /// The newest try failed.
+    Failing,
+    /// `network-status` is not to list it.
+    Detached,
 }
 
 /// What one chain of plugins has made.

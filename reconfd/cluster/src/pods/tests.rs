@@ -28,6 +28,7 @@ fn ready() -> PodStatusWrite {
             message: String::new(),
         }),
         networks: None,
+        detached: Vec::new(),
     }
 }
 
@@ -36,6 +37,7 @@ fn with(networks: Vec<Network>) -> PodStatusWrite {
         uid: "u".into(),
         gate: None,
         networks: Some(networks),
+        detached: Vec::new(),
     }
 }
 
@@ -125,4 +127,25 @@ fn an_annotation_that_is_no_list_is_left_alone() {
         let pod = pod(None, Some(odd));
         assert_eq!(patch(&pod, &with(vec![data0()]), &NOW), None, "{odd}");
     }
+}
+
+/// What Multus attached and podconfig has detached is listed no more; the rest stays as it is.
+#[test]
+fn what_is_detached_of_others_is_taken_out() {
+    let theirs = r#"[{"name":"cluster","interface":"net1","default":true},{"name":"t/fast","interface":"net1","dns":{}},
+        {"name":"t/slow","interface":"net2","dns":{}}]"#;
+    let pod = pod(None, Some(theirs));
+    let mut write = with(Vec::new());
+    assert_eq!(patch(&pod, &write, &NOW), None);
+    write.detached = vec!["net1".into()];
+    let first = patch(&pod, &write, &NOW).unwrap();
+    let left = entries(&first);
+    assert_eq!(left.len(), 2, "{left:?}");
+    assert_eq!(
+        (&left[0]["default"], &left[1]["interface"]),
+        (&json!(true), &json!("net2"))
+    );
+    assert_eq!(first["metadata"]["resourceVersion"], "7");
+    write.detached = vec!["net9".into()];
+    assert_eq!(patch(&pod, &write, &NOW), None);
 }

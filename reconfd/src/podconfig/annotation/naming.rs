@@ -2,16 +2,29 @@
 
 use std::collections::BTreeSet;
 
-use cni::selection::NetworkSelection;
+use cni::{names, selection::NetworkSelection};
 
 use super::{Stored, definition, status_entry::StatusEntry};
 
+/// What podconfig detaches of a pod at most; as many as elements are read.
+const MOST_LEFT_OVER: usize = 32;
+
 /// What a pod has, and what else is requested in it.
 pub struct Naming<'a> {
+    status: &'a [StatusEntry],
     /// What others have attached, such as Multus at pod start.
     others: Vec<&'a StatusEntry>,
     stored: &'a [Stored],
     taken: &'a BTreeSet<String>,
+}
+
+/// What the elements come to.
+#[derive(Debug, Default)]
+pub struct Named {
+    /// The elements that podconfig attaches, each with its interface, in their order.
+    pub own: Vec<(String, NetworkSelection)>,
+    /// What others have attached, and no element lists.
+    pub left_over: Vec<StatusEntry>,
 }
 
 impl<'a> Naming<'a> {
@@ -25,29 +38,47 @@ impl<'a> Naming<'a> {
             stored.any(|stored| stored.interface == entry.interface)
         };
         Self {
+            status,
             others: status.iter().filter(|entry| !is_stored(entry)).collect(),
             stored,
             taken,
         }
     }
 
-    /// The elements that podconfig attaches, each with its interface, in their order. What others have attached is left
-    /// alone.
-    pub fn name(&self, elements: Vec<NetworkSelection>) -> Vec<(String, NetworkSelection)> {
+    /// What others have attached is left alone as long as an element lists it.
+    pub fn name(&self, elements: Vec<NetworkSelection>) -> Named {
         let named = elements.iter().filter_map(|one| one.interface.clone());
         let mut claimed: BTreeSet<String> = named.collect();
-        let mut all = Vec::new();
+        let (mut own, mut listed) = (Vec::new(), BTreeSet::new());
         for element in elements {
             let interface = match &element.interface {
                 Some(interface) => interface.clone(),
                 None => self.interface_of(&definition(&element), &claimed),
             };
             claimed.insert(interface.clone());
-            if !self.is_others(&definition(&element), &interface) {
-                all.push((interface, element));
+            match self.is_others(&definition(&element), &interface) {
+                true => drop(listed.insert(interface)),
+                false => own.push((interface, element)),
             }
         }
-        all
+        let left_over = self.left_over(listed);
+        Named { own, left_over }
+    }
+
+    /// The pod's own network has another interface, whatever its entry says. What podconfig takes from Multus is left
+    /// over until `network-status` does not list it.
+    fn left_over(&self, mut seen: BTreeSet<String>) -> Vec<StatusEntry> {
+        let of_podconfig = self.stored.iter().filter(|stored| !stored.is_of_multus);
+        seen.extend(of_podconfig.map(|stored| stored.interface.clone()));
+        seen.extend(self.taken.iter().cloned());
+        let mut left_over = Vec::new();
+        for entry in self.status {
+            let may_go = names::attached_interface(&entry.interface).is_ok();
+            if may_go && seen.insert(entry.interface.clone()) && left_over.len() < MOST_LEFT_OVER {
+                left_over.push(entry.clone());
+            }
+        }
+        left_over
     }
 
     /// The interface of an element without a name: what the pod has of that definition and no other element claims,

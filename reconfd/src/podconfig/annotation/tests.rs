@@ -20,6 +20,7 @@ fn stored(interface: &str, definition: Option<&str>) -> Stored {
         interface: interface.into(),
         definition: definition.map(Into::into),
         is_leaving: false,
+        is_of_multus: false,
     }
 }
 
@@ -201,4 +202,71 @@ fn what_is_not_supported_concerns_its_own_element() {
     let addresses: Vec<String> = link.addresses.iter().map(ToString::to_string).collect();
     assert_eq!(addresses, ["10.0.0.9/32", "10.0.0.8/24"]);
     assert!(link.mac.is_some());
+}
+
+fn left_over(requested: &Requested) -> Vec<&str> {
+    let all = requested.left_over.iter();
+    all.map(|entry| entry.interface.as_str()).collect()
+}
+
+#[test]
+fn what_multus_attached_and_no_element_lists_is_left_over() {
+    let status = json!([
+        {"name": "cluster", "interface": "eth0", "default": true},
+        {"name": "odd", "interface": "eth0"}, {"name": "odd", "interface": "lo"}, {"name": "odd"},
+        {"name": "t/fast", "interface": "net1"}, {"name": "t/fast", "interface": "net2"},
+        {"name": "t/default", "interface": "net3", "default": true},
+        {"name": "t/own", "interface": "net4", "podconfig.dev/attached": true},
+        {"name": "podconfig.dev/t/links", "interface": "net5"},
+        {"name": "t/stored", "interface": "net6"}, {"name": "t/taken", "interface": "net7"},
+    ]);
+    let networks = json!([{"name": "fast", "interface": "net1"}]);
+    let pod = pod(networks, status.clone());
+    let taken = ["net7".to_owned()].into();
+    let have = [stored("net6", Some("t/stored"))];
+    let requested = requested(&pod, NetworksAnnotation::Match, &have, &taken);
+    assert_eq!(left_over(&requested), ["net2"]);
+    assert!(requested.config.is_none());
+    // A missing annotation lists nothing; one that cannot be followed changes nothing.
+    assert_eq!(
+        left_over(&of(json!(""), status.clone(), &have)),
+        ["net1", "net2", "net7"]
+    );
+    assert_eq!(left_over(&of(json!("[null]"), status, &have)), [""; 0]);
+}
+
+#[test]
+fn an_element_waits_until_what_has_its_name_is_detached() {
+    let status = json!([{"name": "t/fast", "interface": "net1"}]);
+    let multus = Stored {
+        is_leaving: true,
+        is_of_multus: true,
+        ..stored("net1", None)
+    };
+    let networks = json!([{"name": "fast", "interface": "net1"}]);
+    for (networks, have) in [
+        (networks.clone(), vec![multus.clone()]),
+        (json!([{"name": "slow", "interface": "net1"}]), vec![]),
+    ] {
+        let held = of(networks, status.clone(), &have);
+        assert_eq!(left_over(&held), ["net1"]);
+        assert!(held.config.is_none());
+        let [(interface, (reason, _))] = held.refused.as_slice() else {
+            unreachable!("{held:?}");
+        };
+        assert_eq!((interface.as_str(), *reason), ("net1", Reason::Reconciling));
+    }
+    // Once it is not listed any more, podconfig attaches it.
+    let free = of(networks, none(), &[multus]);
+    assert_eq!(links(&free), pairs(&[("net1", "t/fast")]));
+    assert!(free.left_over.is_empty());
+}
+
+#[test]
+fn a_flood_in_the_status_is_bounded() {
+    let entries: Vec<Value> = (0..10_000)
+        .map(|n| json!({"name": "t/fast", "interface": format!("n{n}")}))
+        .collect();
+    let flood = of(json!("fast@n1"), json!(entries), &[]);
+    assert_eq!(flood.left_over.len(), 32);
 }

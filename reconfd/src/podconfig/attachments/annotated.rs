@@ -5,21 +5,26 @@ use std::sync::Arc;
 
 use attachments::{
     entry::{Entry, Phase, Requester, Why},
-    state::{LinkRequest, Target},
+    state::{LinkRequest, Takeover, Target},
+    status::LinkState,
 };
 use cni::{CniResult, network_status, selection::NetworkSelection};
 use crds::{PodConfig, Reason};
 use policy::bounded;
+use sandbox_record::Record;
 
 use super::{
     Attachments, outcomes,
     resolve::{Resolved, element_hash},
 };
 use crate::podconfig::{
-    annotation::{NetworksAnnotation, Requested, Stored, definition, requested},
+    annotation::{NetworksAnnotation, Requested, StatusEntry, Stored, definition, requested},
     cause::Cause,
     desired::{ConfigurationSource, Desired, DesiredAttachment, interfaces},
-    outcome::{AttachedNetwork, LinkOutcome, LocalPod, NetworkElement, NetworksOutcome},
+    outcome::{
+        AttachedNetwork, LinkOutcome, LocalPod, NetworkElement, NetworksOutcome, TakenOver,
+        TakeoverProgress,
+    },
 };
 
 impl Attachments {
@@ -48,9 +53,25 @@ impl Attachments {
                 ..Requested::default()
             };
         };
-        let stored = self.stored_here(pod).map(|entry| of_entry(&entry));
-        let stored: Vec<Stored> = stored.collect();
+        let stored = self.stored_here(pod).filter(|entry| !entry.is_of_multus());
+        let stored = stored.filter_map(|entry| of_entry(&entry));
+        let stored: Vec<Stored> = stored.chain(self.taken_over(pod)).collect();
         requested(object, self.annotation, &stored, &interfaces(pod, configs))
+    }
+
+    /// What Multus attached in a pod, and podconfig detaches, or has detached.
+    fn taken_over(&self, pod: &LocalPod) -> impl Iterator<Item = Stored> {
+        let running = self.running.as_ref();
+        let slots = running.map_or_else(Vec::new, |running| running.engine.taken_over(&pod.uid));
+        let here = slots
+            .into_iter()
+            .filter(|slot| slot.container_id == pod.sandbox);
+        here.map(|slot| Stored {
+            interface: slot.ifname,
+            definition: None,
+            is_leaving: true,
+            is_of_multus: true,
+        })
     }
 
     /// What plugins have made in a pod, and what its annotation asks for.
@@ -59,6 +80,7 @@ impl Attachments {
         let elements = desired.annotation.elements.iter();
         NetworksOutcome {
             attached: here.filter_map(|entry| attached(&entry, desired)).collect(),
+            taken_over: desired.attached.networks.taken_over.clone(),
             elements: elements
                 .map(|(interface, element)| NetworkElement {
                     interface: interface.clone(),
@@ -70,19 +92,22 @@ impl Attachments {
     }
 }
 
-fn of_entry(entry: &Entry) -> Stored {
+/// Not of what Multus attached.
+fn of_entry(entry: &Entry) -> Option<Stored> {
     let definition = match &entry.requester {
         Requester::Annotation { definition, .. } => Some(definition.clone()),
         Requester::PodConfig { .. } => None,
+        Requester::Multus { .. } => return None,
     };
     let is_leaving = |why: Why| why == Why::NotRequested || why.is_final();
-    Stored {
+    Some(Stored {
         interface: entry.chain.ifname.clone(),
         definition,
         is_leaving: entry
             .deletion()
             .is_some_and(|deletion| is_leaving(deletion.why)),
-    }
+        is_of_multus: false,
+    })
 }
 
 /// What asks for an attachment.
@@ -143,7 +168,10 @@ pub fn as_attached(
 pub fn kept(desired: &Desired, stored: &[Entry]) -> (Vec<LinkRequest>, Vec<(usize, LinkOutcome)>) {
     let is_kept = |entry: &&Entry| {
         desired.annotation.is_held
-            && matches!(entry.requester, Requester::Annotation { .. })
+            && matches!(
+                entry.requester,
+                Requester::Annotation { .. } | Requester::Multus { .. }
+            )
             && !desired
                 .attachments
                 .iter()
@@ -154,7 +182,7 @@ pub fn kept(desired: &Desired, stored: &[Entry]) -> (Vec<LinkRequest>, Vec<(usiz
         ifname: entry.chain.ifname.clone(),
         target: Target::Keep,
     };
-    let first = desired.granted.len() + desired.attachments.len() + desired.refused.len();
+    let first = desired.next_order();
     let attached = kept.iter().filter(|entry| entry.phase == Phase::Attached);
     let outcomes = attached
         .enumerate()
@@ -169,11 +197,13 @@ fn attached(entry: &Entry, desired: &Desired) -> Option<AttachedNetwork> {
         Phase::Deleting(deletion) => {
             !matches!(deletion.why, Why::Refused | Why::AddFailed | Why::CutOff)
         }
-        Phase::Adding | Phase::Added => false,
+        Phase::Adding | Phase::Added | Phase::Detached => false,
     };
     let name = match &entry.requester {
         Requester::Annotation { definition, .. } => definition.clone(),
         Requester::PodConfig { name, .. } => of_podconfig(entry, name, desired),
+        // Its entry is Multus'.
+        Requester::Multus { .. } => return None,
     };
     let result = CniResult::from_value(entry.result.clone().filter(|_| was_allowed)?).ok()?;
     Some(AttachedNetwork {
@@ -197,17 +227,55 @@ fn of_podconfig(entry: &Entry, podconfig: &str, desired: &Desired) -> String {
     }
 }
 
+/// Requests to detach what Multus attached and the annotation does not list. The pod's own interface is not of them.
+pub fn takeovers(desired: &Desired, record: &Record) -> Vec<(LinkRequest, NetworkElement)> {
+    let left_over = desired.annotation.left_over.iter();
+    let others = left_over.filter(|entry| entry.interface != record.ifname);
+    let request = |entry: &StatusEntry| {
+        let takeover = Takeover {
+            definition: entry.definition.clone(),
+            netns: record.netns.display().to_string(),
+        };
+        let request = LinkRequest {
+            ifname: entry.interface.clone(),
+            target: Target::TakeOver(takeover),
+        };
+        (request, element_of(&entry.definition, &entry.interface))
+    };
+    others.map(request).collect()
+}
+
+/// How far it is, and what is to be reported of it.
+pub fn taken_over(element: NetworkElement, state: &LinkState) -> (TakenOver, Option<LinkOutcome>) {
+    let (progress, outcome) = match state {
+        LinkState::Detached => (TakeoverProgress::Detached, None),
+        LinkState::Detaching(Some(failure)) => {
+            let outcome = outcomes::not_detached(&element.interface, failure);
+            (TakeoverProgress::Failing, Some(outcome))
+        }
+        _ => (TakeoverProgress::Detaching, None),
+    };
+    (TakenOver { element, progress }, outcome)
+}
+
+fn element_of(definition: &str, interface: &str) -> NetworkElement {
+    let network = definition.rsplit('/').next().unwrap_or_default();
+    NetworkElement {
+        interface: interface.to_owned(),
+        network: network.to_owned(),
+        attributes: String::new(),
+    }
+}
+
 fn element(entry: &Entry, desired: &Desired) -> Option<NetworkElement> {
     let Requester::Annotation { definition, .. } = &entry.requester else {
         return None;
     };
     let interface = &entry.chain.ifname;
     let asked = desired.annotation.elements.get(interface);
-    let network = definition.rsplit('/').next().unwrap_or_default();
     Some(NetworkElement {
-        interface: interface.clone(),
-        network: network.to_owned(),
         attributes: asked.map(attributes).unwrap_or_default(),
+        ..element_of(definition, interface)
     })
 }
 

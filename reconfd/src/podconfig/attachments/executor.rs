@@ -8,14 +8,17 @@ use std::{
 };
 
 use attachments::{
-    entry::Entry,
+    entry::{Entry, MultusFile, Slot},
     ports::{AddOutcome, CheckOutcome, DelOutcome, NetnsFd, Ready, Runner},
     status::{Failure, FailureReason},
 };
 use cni::{FrozenChain, Secrets, plugin_error};
 use runner::{
     client::{Client, Unanswered},
-    protocol::{Executed, Fault, Operation, Refusal, RefusalKind, Request, Response, Step},
+    protocol::{
+        Executed, Fault, FileRequest, FileResponse, Operation, Refusal, RefusalKind, Request,
+        Response, Step,
+    },
 };
 use telemetry::metrics::Metrics;
 
@@ -50,8 +53,6 @@ impl Executor {
     }
 
     fn execute(&self, request: &Request, netns: &NetnsFd) -> Result<Executed, NotExecuted> {
-        let unavailable =
-            |error: &Unanswered| Failure::new(FailureReason::RunnerUnavailable, error.to_string());
         let fd: Option<BorrowedFd<'_>> = netns.as_ref().map(|fd| fd.as_fd());
         match self.client.ask(request, fd) {
             Ok(Response::Ran(executed)) => {
@@ -169,6 +170,52 @@ impl Runner for Executor {
             },
         }
     }
+
+    fn read_multus(&self, slot: &Slot) -> Result<Option<MultusFile>, Failure> {
+        let request = FileRequest::MultusAttachment {
+            container_id: slot.container_id.clone(),
+            ifname: slot.ifname.clone(),
+        };
+        match self
+            .client
+            .file(&request)
+            .map_err(|error| unavailable(&error))?
+        {
+            FileResponse::Missing => Ok(None),
+            FileResponse::Refused(why) => Err(of_multus(why)),
+            FileResponse::Found { name, text } => {
+                let file = MultusFile::decode(&name, text.as_bytes(), slot);
+                file.map(Some)
+                    .map_err(|error| of_multus(format!("{name} {error}")))
+            }
+        }
+    }
+
+    fn remove_multus(&self, entry: &Entry) -> Result<(), Failure> {
+        let request = FileRequest::RemoveMultusAttachment {
+            network: entry.chain.network.clone(),
+            container_id: entry.chain.container_id.clone(),
+            ifname: entry.chain.ifname.clone(),
+        };
+        match self
+            .client
+            .file(&request)
+            .map_err(|error| unavailable(&error))?
+        {
+            FileResponse::Missing => Ok(()),
+            FileResponse::Found { .. } => Err(of_multus("it is still there")),
+            FileResponse::Refused(why) => Err(of_multus(why)),
+        }
+    }
+}
+
+fn unavailable(error: &Unanswered) -> Failure {
+    Failure::new(FailureReason::RunnerUnavailable, error.to_string())
+}
+
+fn of_multus(what: impl std::fmt::Display) -> Failure {
+    let message = format!("what Multus has stored of this interface cannot be used: {what}");
+    Failure::new(FailureReason::DetachIncomplete, message)
 }
 
 fn request(entry: &Entry, operation: Operation) -> Request {

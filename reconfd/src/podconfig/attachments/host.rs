@@ -142,6 +142,12 @@ impl Host for NodeHost {
         }
     }
 
+    fn look(&self, entry: &Entry, netns: &OwnedFd) -> Result<Facts, Failure> {
+        let mut pod = open(netns)?;
+        let links = pod.links().map_err(kernel)?;
+        Ok(seen::of_multus(entry, &links))
+    }
+
     fn before_del(&self, entry: &Entry, netns: &OwnedFd) -> Result<(), Failure> {
         let Some(index) = entry.facts.ifindex else {
             return Ok(());

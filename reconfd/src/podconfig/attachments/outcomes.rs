@@ -58,6 +58,7 @@ fn not_attached(desired: &DesiredAttachment, state: &State) -> LinkOutcome {
             (Reason::DetachIncomplete, bounded(failure.message.clone())),
         ),
         State::Failed(failure) => desired.outcome(LinkState::Failed, cause_of(failure)),
+        State::Detached => pending(""),
     }
 }
 
@@ -69,6 +70,24 @@ pub fn kept(entry: &Entry) -> LinkOutcome {
         present: facts(entry),
         ..LinkOutcome::absent(&entry.chain.ifname, of, CNI, LinkState::Ready, ready)
     }
+}
+
+/// The outcome of what Multus attached, is not requested any more, and cannot be detached.
+pub fn not_detached(interface: &str, failure: &Failure) -> LinkOutcome {
+    let (reason, message) = cause_of(failure);
+    let of = (ANNOTATION, Revision::default());
+    LinkOutcome::absent(
+        interface,
+        of,
+        CNI,
+        LinkState::Failed,
+        (
+            reason,
+            bounded(format!(
+                "Multus attached it, and the annotation does not list it: {message}"
+            )),
+        ),
+    )
 }
 
 fn facts(entry: &Entry) -> Option<PresentFacts> {

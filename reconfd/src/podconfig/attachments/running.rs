@@ -32,7 +32,9 @@ impl Running {
         stores: &Stores,
     ) -> AttachedState {
         let uid = &known.pod.uid;
-        if desired.attachments.is_empty() && !self.pods.contains_key(uid) {
+        let takeovers = annotated::takeovers(desired, &known.record);
+        let has_none = desired.attachments.is_empty() && takeovers.is_empty();
+        if has_none && !self.pods.contains_key(uid) {
             return AttachedState::default();
         }
         self.pods.insert(uid.clone(), Some(known.record.clone()));
@@ -64,6 +66,9 @@ impl Running {
             }
         }
         links.extend(kept);
+        let (takeovers, elements): (Vec<_>, Vec<_>) = takeovers.into_iter().unzip();
+        let first_takeover = links.len();
+        links.extend(takeovers);
         self.engine.request(PodRequest {
             pod: pod_ref(known),
             sandbox: self.sandbox(known),
@@ -75,6 +80,14 @@ impl Running {
             let since = self.history.since(uid, &attachment.name, link, now);
             let outcome = outcomes::outcome(attachment, link, cause, since);
             state.outcomes.push((attachment.order, outcome));
+        }
+        for (element, link) in elements.into_iter().zip(&links[first_takeover..]) {
+            let (taken_over, outcome) = annotated::taken_over(element, link);
+            let order = desired.next_order() + state.outcomes.len();
+            state
+                .outcomes
+                .extend(outcome.map(|outcome| (order, outcome)));
+            state.networks.taken_over.push(taken_over);
         }
         let stored = self.engine.entries_of(uid);
         state.removed = self.history.removed(uid, &stored);

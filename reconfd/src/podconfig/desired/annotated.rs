@@ -12,7 +12,7 @@ use policy::bounded;
 
 use super::{CNI, Desired, selects};
 use crate::podconfig::{
-    annotation::{ANNOTATION, Requested, WHOLE},
+    annotation::{ANNOTATION, Requested, StatusEntry, WHOLE},
     cause::Cause,
     outcome::{LinkOutcome, LocalPod},
 };
@@ -24,6 +24,8 @@ pub struct AnnotationState {
     pub elements: BTreeMap<String, NetworkSelection>,
     /// Whether what is attached for it stays as it is.
     pub is_held: bool,
+    /// What Multus attached at pod start, and the annotation does not list.
+    pub left_over: Vec<StatusEntry>,
 }
 
 impl Desired {
@@ -43,6 +45,7 @@ impl Desired {
         self.annotation = AnnotationState {
             elements: requested.elements,
             is_held: requested.is_held,
+            left_over: requested.left_over,
         };
         self
     }
@@ -58,8 +61,8 @@ pub fn interfaces(pod: &LocalPod, configs: &[Arc<PodConfig>]) -> BTreeSet<String
 /// What does not come to a link.
 fn outcome(name: &str, (reason, message): Cause) -> LinkOutcome {
     let state = match reason {
-        // It waits for the annotation alone.
-        Reason::InterfaceUnnamed => LinkState::Pending,
+        // It waits for the annotation alone, or for what has its name.
+        Reason::InterfaceUnnamed | Reason::Reconciling => LinkState::Pending,
         _ => LinkState::Failed,
     };
     LinkOutcome::absent(

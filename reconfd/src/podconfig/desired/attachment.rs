@@ -82,6 +82,11 @@ pub struct AttachedState {
 }
 
 impl Desired {
+    /// An order after those of all requests.
+    pub fn next_order(&self) -> usize {
+        self.granted.len() + self.attachments.len() + self.refused.len()
+    }
+
     /// The orders of the requests that are not refused.
     pub fn kept_orders(&self) -> impl Iterator<Item = usize> {
         let links = self.granted.iter().map(|granted| granted.order);

@@ -8,7 +8,7 @@ use super::Reporter;
 use crate::{
     podconfig::{
         desired::CNI,
-        outcome::{LinkOutcome, PodOutcome},
+        outcome::{LinkOutcome, PodOutcome, TakeoverProgress},
     },
     report_sink::ReportSink,
 };
@@ -26,6 +26,7 @@ impl Reporter {
             uid: pod.uid.clone(),
             gate: (self.manner.gate && has_gate).then(|| gate(outcome)),
             networks: self.networks(outcome),
+            detached: detached(outcome),
         };
         if request.gate.is_some() || request.networks.is_some() {
             sink.set_pod_status(&pod.namespace, &pod.name, request);
@@ -52,6 +53,15 @@ fn attached(outcome: &PodOutcome) -> impl Iterator<Item = Network> {
     let entries = attached.flat_map(|attached| &attached.status);
     let entries = entries.filter_map(|entry| serde_json::to_value(entry).ok());
     entries.map(Network::Attachment)
+}
+
+/// Pure: interfaces of Multus that podconfig has detached.
+fn detached(outcome: &PodOutcome) -> Vec<String> {
+    let all = outcome.networks.taken_over.iter();
+    let detached = all.filter(|taken| taken.progress == TakeoverProgress::Detached);
+    detached
+        .map(|taken| taken.element.interface.clone())
+        .collect()
 }
 
 /// Pure: a pod is ready if it has all of its links, and at least one.

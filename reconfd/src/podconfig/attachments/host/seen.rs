@@ -1,7 +1,7 @@
 //! What a pod has before and after ADD.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     net::IpAddr,
 };
 
@@ -9,6 +9,7 @@ use attachments::{
     entry::{Entry, Facts},
     status::Failure,
 };
+use cni::CniResult;
 use crds::Mac;
 use ipnetwork::IpNetwork;
 use node::{attached::AttachedLinks, link_info::LinkInfo};
@@ -64,16 +65,34 @@ impl Seen {
     }
 
     pub fn facts(&self) -> Facts {
-        let link = self.link.as_ref();
-        Facts {
-            ifindex: link.map(|link| link.index),
-            mac: link
-                .and_then(|link| link.mac)
-                .map(|mac| Mac(mac).to_string()),
-            mtu: link.map(|link| link.mtu),
-            host_links: Vec::new(),
-        }
+        self.link.as_ref().map(facts_of).unwrap_or_default()
     }
+}
+
+fn facts_of(link: &LinkInfo) -> Facts {
+    Facts {
+        ifindex: Some(link.index),
+        mac: link.mac.map(|mac| Mac(mac).to_string()),
+        mtu: Some(link.mtu),
+        host_links: Vec::new(),
+    }
+}
+
+/// What there is of an interface that Multus attached: by its name; if nothing has that any more, by the MAC address of
+/// its result, where one link alone has it.
+pub fn of_multus(entry: &Entry, links: &HashMap<u32, LinkInfo>) -> Facts {
+    let by_name = links.values().find(|link| link.name == entry.chain.ifname);
+    let link = by_name.or_else(|| renamed(entry, links));
+    link.map(facts_of).unwrap_or_default()
+}
+
+fn renamed<'a>(entry: &Entry, links: &'a HashMap<u32, LinkInfo>) -> Option<&'a LinkInfo> {
+    let result = CniResult::from_value(entry.result.clone()?).ok()?;
+    let mut interfaces = result.interfaces.iter();
+    let written = interfaces.find(|interface| interface.name == entry.chain.ifname)?;
+    let mac = written.mac.as_deref()?.parse::<Mac>().ok()?;
+    let mut all = links.values().filter(|link| link.mac == Some(mac.0));
+    all.next().filter(|_| all.next().is_none())
 }
 
 /// Addresses that others can reach, by link.

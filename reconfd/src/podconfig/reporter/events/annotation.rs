@@ -4,7 +4,9 @@ use crds::{Reason, report::LinkState};
 
 use crate::podconfig::{
     annotation::ANNOTATION,
-    outcome::{AttachedNetwork, LinkOutcome, NetworkElement, PodOutcome},
+    outcome::{
+        AttachedNetwork, LinkOutcome, NetworkElement, PodOutcome, TakenOver, TakeoverProgress,
+    },
 };
 
 /// One Event on a pod.
@@ -43,7 +45,40 @@ pub fn network_events(before: Option<&PodOutcome>, now: &PodOutcome) -> Vec<Netw
         );
         warning("FailedRemovingInterface", element, note)
     });
-    added.chain(failed).chain(removed).chain(kept).collect()
+    let of_multus = of_multus(before, now, &pod);
+    added
+        .chain(failed)
+        .chain(removed)
+        .chain(kept)
+        .chain(of_multus)
+        .collect()
+}
+
+/// What Multus attached, and podconfig has detached, or cannot.
+fn of_multus<'a>(
+    before: &'a PodOutcome,
+    now: &'a PodOutcome,
+    pod: &'a str,
+) -> impl Iterator<Item = NetworkEvent> + 'a {
+    let is_new = |taken: &&TakenOver| {
+        let mut had = before.networks.taken_over.iter();
+        !had.any(|had| had == *taken)
+    };
+    let news = now.networks.taken_over.iter().filter(is_new);
+    news.filter_map(move |TakenOver { element, progress }| {
+        let spelled = spelled(element, "from");
+        match progress {
+            TakeoverProgress::Detaching => None,
+            TakeoverProgress::Detached => {
+                let note = format!("{pod}: removed interface {spelled}");
+                Some(event("RemovedInterface", element, note))
+            }
+            TakeoverProgress::Failing => {
+                let note = format!("{pod}: failed removing interface {spelled}");
+                Some(warning("FailedRemovingInterface", element, note))
+            }
+        }
+    })
 }
 
 fn spelled(element: &NetworkElement, way: &str) -> String {

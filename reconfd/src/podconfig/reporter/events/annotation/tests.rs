@@ -98,3 +98,33 @@ fn a_pod_that_ends_has_no_events_and_one_of_the_nodes_network_is_rejected() {
     );
     assert_eq!(notes(&host, &host), []);
 }
+
+#[test]
+fn what_multus_attached_is_removed_once_and_a_failure_is_a_warning() {
+    let at = |progress| {
+        let mut outcome = outcome(&[]);
+        let element = element("");
+        outcome.networks.taken_over = vec![TakenOver { element, progress }];
+        outcome
+    };
+    let none = outcome(&[]);
+    let detaching = at(TakeoverProgress::Detaching);
+    let failing = at(TakeoverProgress::Failing);
+    let detached = at(TakeoverProgress::Detached);
+    let failed = "pod [t/a]: failed removing interface ens58 from network: fast";
+    let removed = "pod [t/a]: removed interface ens58 from network: fast";
+    assert_eq!(notes(&none, &detaching), []);
+    assert_eq!(
+        notes(&detaching, &failing),
+        [("FailedRemovingInterface", failed.to_owned())]
+    );
+    assert_eq!(notes(&failing, &failing), []);
+    assert_eq!(
+        notes(&failing, &detached),
+        [("RemovedInterface", removed.to_owned())]
+    );
+    assert_eq!(notes(&detached, &detached), []);
+    assert_eq!(notes(&detached, &none), []);
+    // The element came back before anything was done.
+    assert_eq!(notes(&detaching, &none), []);
+}
