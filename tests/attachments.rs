@@ -18,6 +18,8 @@ mod attacks;
 mod gateways;
 /// What tenants try while plugins run.
 mod hostile;
+/// What Multus attached at pod start.
+mod multus;
 /// What is refused.
 mod refused;
 /// Daemons and runners that end.

@@ -29,6 +29,8 @@ pub mod manifests;
 pub mod monitor;
 /// Words about multicast groups.
 pub mod multicast;
+/// What Multus does when a pod starts.
+pub mod multus;
 /// The throwaway node.
 pub mod node;
 /// Pings.

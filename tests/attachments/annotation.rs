@@ -3,13 +3,13 @@ use serde_json::json;
 use super::*;
 use crate::support::pod::TestPod;
 
-const NETWORKS: &str = "k8s.v1.cni.cncf.io/networks";
-const STATUS: &str = "k8s.v1.cni.cncf.io/network-status";
+pub const NETWORKS: &str = "k8s.v1.cni.cncf.io/networks";
+pub const STATUS: &str = "k8s.v1.cni.cncf.io/network-status";
 const WHOLE: &str = "networks annotation";
 const RULE: &str = "{cni: {definitions: [{namespace: networks, names: [fast, slow, static]}], cniArgs: [logicNetworkName]}, addresses: [10.77.0.0/16], macs: Any}";
 
 /// A node whose daemon reads the annotation in this mode.
-fn open_mode(node: &TestNode, mode: &str) -> Opened {
+pub fn open_mode(node: &TestNode, mode: &str) -> Opened {
     let runner = prepare(node);
     node.apply("policy", &policy("telco", "{}", &format!("[{RULE}]")));
     define(node, "fast", &macvlan("10.77.0.0/24"));
@@ -20,7 +20,7 @@ fn open_mode(node: &TestNode, mode: &str) -> Opened {
     }
 }
 
-fn start(node: &TestNode, mode: &str) -> Daemon {
+pub fn start(node: &TestNode, mode: &str) -> Daemon {
     let flags = [FLAGS.as_slice(), &["--networks-annotation", mode]].concat();
     node.daemon_with(&Options {
         more: &flags,
@@ -32,11 +32,11 @@ fn ask(pod: &mut TestPod<'_>, elements: Value) {
     pod.annotate(json!({NETWORKS: elements.to_string()}));
 }
 
-fn element(name: &str, interface: &str) -> Value {
+pub fn element(name: &str, interface: &str) -> Value {
     json!({"name": name, "namespace": "networks", "interface": interface})
 }
 
-fn index_of(pod: &TestPod<'_>, link: &str) -> Value {
+pub fn index_of(pod: &TestPod<'_>, link: &str) -> Value {
     pod.link(link)["ifindex"].clone()
 }
 
