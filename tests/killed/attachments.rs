@@ -23,16 +23,15 @@ const CYCLES_EACH: u64 = 15;
 const PLUGINS: [&str; 5] = ["macvlan", "bridge", "host-local", "tuning", "portmap"];
 const RULE: &str = "{cni: {definitions: [{namespace: networks, names: [fast, chain]}], \
     hostPorts: [{min: 30000, max: 30010}]}, addresses: [10.77.0.0/16], routes: [0.0.0.0/0]}";
-/// Without `ipMasq`: the bridge plugin finds its rules by the addresses of the link, so they stay where its DEL was cut
-/// off or the namespace is gone, whoever executes it.
 const CHAIN: &str = r#"{"cniVersion": "1.0.0", "name": "chain", "plugins": [
-    {"type": "bridge", "bridge": "cbr",
+    {"type": "bridge", "bridge": "cbr", "isGateway": true, "ipMasq": true,
      "ipam": {"type": "host-local", "ranges": [[{"subnet": "10.77.1.0/24"}]]}},
     {"type": "tuning", "sysctl": {"net.ipv4.conf.IFNAME.arp_notify": "1"}},
     {"type": "portmap", "capabilities": {"portMappings": true}}]}"#;
 /// Links and addresses of the node, rules, reservations, mounts, processes, and files of the store and of claims.
-const TRACES: [&str; 6] = [
+const TRACES: [&str; 7] = [
     "ip -br link | cut -d' ' -f1 | sort",
+    "ip -br -4 address | awk '{print $1, $3}' | sort",
     "iptables-save | grep -E '^[-:]' | sed 's/ \\[.*//' | sort",
     "find /var/lib/cni /run/podconfig/state /run/podconfig/objects-claims -type f ! -name 'last_reserved*' ! -name lock | sort",
     "awk '{print $5}' /proc/self/mountinfo | sort",

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use crate::{CniResult, FrozenChain, Version, frozen::FrozenError};
 
 /// Where plugins find iptables, ip and the like.
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const RESERVED_PREFIX: &str = "cni.dev/";
 
 /// What a plugin is asked to do.

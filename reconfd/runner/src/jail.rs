@@ -37,6 +37,8 @@ mod limits;
 mod mounts;
 /// Fallback where the kernel has no mount_setattr.
 mod remount;
+/// What plugins leave on the node.
+mod sweep;
 
 pub use fork_server::{ForkServer, SUBCOMMAND, serve};
 
@@ -161,7 +163,11 @@ fn execute_chain(order: &Order, has_netns: bool) -> crate::protocol::Executed {
             None => not_run(Fault::NotRun("it was not chosen".to_owned())),
         }
     };
-    chain.run(&order.operation, &mut execute)
+    let mut executed = chain.run(&order.operation, &mut execute);
+    if let Operation::Del { prev_result, .. } = &order.operation {
+        sweep::masquerade(&order.chain, prev_result.as_ref(), &mut executed);
+    }
+    executed
 }
 
 fn not_run(fault: Fault) -> Execution {

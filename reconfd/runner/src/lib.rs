@@ -14,6 +14,8 @@ pub mod config;
 mod exec;
 /// The jail of a chain.
 mod jail;
+/// Pure: rules of masquerading that plugins leave.
+mod masquerade;
 /// Files of the node.
 mod node_files;
 /// Requests and responses.

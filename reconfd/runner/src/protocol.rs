@@ -141,6 +141,8 @@ pub enum Fault {
     Result(String),
     /// It could not be executed.
     NotRun(String),
+    /// Its DEL succeeded, and what it left on the node could not be deleted.
+    Left(String),
 }
 
 /// Why no plugin has run.

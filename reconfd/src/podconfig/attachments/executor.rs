@@ -272,5 +272,9 @@ fn failure(chain: &FrozenChain, step: &Step, fault: &Fault) -> Failure {
             FailureReason::PluginFailed,
             of_step(format!("it could not be executed: {what}")),
         ),
+        Fault::Left(what) => Failure::new(
+            FailureReason::DetachIncomplete,
+            of_step(format!("rules that it left cannot be deleted: {what}")),
+        ),
     }
 }
