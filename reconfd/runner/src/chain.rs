@@ -16,6 +16,9 @@ use crate::protocol::{Executed, Fault, Operation, Step};
 /// Executes one plugin of the chain: the request, the type; what it printed, or why it failed.
 pub type Execute<'a> = dyn FnMut(&PluginRequest, &str) -> Execution + 'a;
 
+/// Plugins that change the pod's network namespace alone: without it there is nothing to delete, and their DEL fails.
+const INSIDE_ALONE: [&str; 1] = ["sbr"];
+
 /// One execution.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Execution {
@@ -149,7 +152,7 @@ impl Chain<'_> {
     ) -> Executed {
         let (mut executed, result) = (Executed::default(), parsed(result));
         for index in self.all().rev().filter(|index| is_among(*index, which)) {
-            let (step, _) = self.step((index, Command::Del), result.as_ref(), &[], execute);
+            let step = self.del_one(index, result.as_ref(), execute);
             let failed = step.fault.is_some();
             executed.steps.push(step);
             if failed && !all {
@@ -157,6 +160,23 @@ impl Chain<'_> {
             }
         }
         executed
+    }
+
+    /// Without the namespace a plugin may leave its address reserved, as host-device does: DEL of its IPAM, which may be
+    /// repeated, is executed as well.
+    fn del_one(&self, index: usize, result: Option<&CniResult>, execute: &mut Execute<'_>) -> Step {
+        let plugin = &self.chain.plugins[index];
+        if !self.has_netns && INSIDE_ALONE.contains(&plugin.plugin_type.as_str()) {
+            return self.report((index, Command::Del), Duration::ZERO, None);
+        }
+        let (mut step, _) = self.step((index, Command::Del), result, &[], execute);
+        if let (Some(ipam), None, false) = (&plugin.ipam_type, &step.fault, self.has_netns) {
+            let input = self.input(result, &[]);
+            if let Ok(request) = self.chain.request(index, Command::Del, input) {
+                step.fault = execute(&request, ipam).printed.err();
+            }
+        }
+        step
     }
 
     fn check(
@@ -194,12 +214,7 @@ impl Chain<'_> {
         valid_attachments: &[ValidAttachment],
         execute: &mut Execute<'_>,
     ) -> (Step, Option<Vec<u8>>) {
-        let input = PluginInput {
-            prev_result,
-            has_netns: self.has_netns,
-            cni_path: self.cni_path,
-            valid_attachments,
-        };
+        let input = self.input(prev_result, valid_attachments);
         let execution = match self.chain.request(index, command, input) {
             Ok(request) => execute(&request, &self.chain.plugins[index].plugin_type),
             Err(error) => Execution {
@@ -215,6 +230,19 @@ impl Chain<'_> {
             self.report((index, command), execution.took, fault),
             printed,
         )
+    }
+
+    fn input<'a>(
+        &'a self,
+        prev_result: Option<&'a CniResult>,
+        valid_attachments: &'a [ValidAttachment],
+    ) -> PluginInput<'a> {
+        PluginInput {
+            prev_result,
+            has_netns: self.has_netns,
+            cni_path: self.cni_path,
+            valid_attachments,
+        }
     }
 
     fn report(

@@ -30,6 +30,15 @@ fn run(
     operation: &Operation,
     failing: &str,
 ) -> (Executed, Vec<(String, Value)>) {
+    run_in(chain, operation, failing, true)
+}
+
+fn run_in(
+    chain: &FrozenChain,
+    operation: &Operation,
+    failing: &str,
+    has_netns: bool,
+) -> (Executed, Vec<(String, Value)>) {
     let mut seen = Vec::new();
     let mut execute = |request: &PluginRequest, plugin_type: &str| {
         let command = &request.environment[0].1;
@@ -53,7 +62,7 @@ fn run(
     let chain = Chain {
         chain,
         cni_path: "/opt/cni/bin",
-        has_netns: true,
+        has_netns,
         known: &KnownVersions::new(),
     };
     let executed = chain.run(operation, &mut execute);
@@ -110,6 +119,23 @@ fn del_of_a_later_try_goes_on_and_repeats_what_remains() {
     assert_eq!(executed.first_fault().unwrap().0.index, 1);
     let (_, seen) = run(&chain, &del(Some(&[1]), true), "");
     assert_eq!(names(&seen), ["DEL b"]);
+}
+
+/// host-device answers success and keeps the address, and sbr fails.
+#[test]
+fn del_without_the_namespace_frees_addresses_and_skips_what_was_inside() {
+    let mut chain = chain(&["a", "b", "sbr"], "1.0.0");
+    let with_ipam = json!({"type": "a", "ipam": {"type": "ipam"}});
+    chain.plugins[0] = cni::FrozenPlugin::of(with_ipam.as_object().unwrap().clone()).unwrap();
+    let (executed, seen) = run_in(&chain, &del(None, false), "sbr", false);
+    assert_eq!(names(&seen), ["DEL b", "DEL a", "DEL ipam"]);
+    assert_eq!(executed.steps.len(), 3);
+    assert_eq!(executed.first_fault(), None);
+    let (executed, _) = run_in(&chain, &del(None, false), "ipam", false);
+    assert_eq!(executed.first_fault().unwrap().0.index, 0);
+    let (executed, seen) = run(&chain, &del(None, true), "sbr");
+    assert_eq!(names(&seen), ["DEL sbr", "DEL b", "DEL a"]);
+    assert_eq!(executed.first_fault().unwrap().0.index, 2);
 }
 
 /// Attack: a prevResult that is forged in the configuration reaches the first plugin of libcni.
