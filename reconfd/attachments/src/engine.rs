@@ -201,6 +201,11 @@ impl Engine {
         inner.attachments.taken_over(uid).cloned().collect()
     }
 
+    /// Whether an operation is in progress that may attach in this slot.
+    pub fn is_attaching(&self, slot: &Slot) -> bool {
+        self.shared.lock().attachments.is_attaching(slot)
+    }
+
     /// What is stored for a pod.
     pub fn entries_of(&self, uid: &str) -> Vec<Entry> {
         let inner = self.shared.lock();

@@ -20,6 +20,12 @@ impl Attachments {
         slots.filter_map(|slot| slot.stored.as_deref())
     }
 
+    /// Whether an operation is in progress that may attach in this slot; what it has stored is not among the entries yet.
+    pub fn is_attaching(&self, slot: &Slot) -> bool {
+        let mut running = self.running.values();
+        running.any(|running| running.is_attaching && running.slot == *slot)
+    }
+
     /// What is stored for a pod.
     pub fn entries_of(&self, uid: &str) -> impl Iterator<Item = &Entry> {
         let slots = self

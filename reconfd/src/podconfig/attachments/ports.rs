@@ -6,7 +6,6 @@ use std::{
     io,
     net::IpAddr,
     sync::{Mutex, OnceLock, Weak},
-    time::{Duration, Instant},
 };
 
 use attachments::{
@@ -21,9 +20,6 @@ use super::lock;
 
 /// The kernel's tables of sockets.
 mod sockets;
-
-/// An attachment is stored right after its ports are claimed; until then the claim alone keeps others away.
-const TO_STORE: Duration = Duration::from_secs(10);
 
 /// A port of the node. Without an address it is one of all addresses.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,7 +43,8 @@ impl HostPort {
 #[derive(Default)]
 pub struct PortClaims {
     engine: OnceLock<Weak<Engine>>,
-    claimed: Mutex<HashMap<Slot, (Instant, Vec<HostPort>)>>,
+    /// Of attachments that are being made, which are not among the engine's entries yet.
+    claimed: Mutex<HashMap<Slot, Vec<HostPort>>>,
 }
 
 impl PortClaims {
@@ -64,24 +61,25 @@ impl PortClaims {
         if wanted.is_empty() {
             return Ok(());
         }
-        claimed.retain(|_, (at, _)| at.elapsed() < TO_STORE);
-        let fresh = claimed.values().flat_map(|(_, ports)| ports.clone());
-        let others: Vec<_> = self.stored(&slot).into_iter().chain(fresh).collect();
+        let engine = self.engine.get().and_then(Weak::upgrade);
+        claimed.retain(|slot, _| {
+            engine
+                .as_ref()
+                .is_some_and(|engine| engine.is_attaching(slot))
+        });
+        // Read after that: what has ended in between is among them.
+        let entries = engine.map(|engine| engine.entries()).unwrap_or_default();
+        let stored = entries.iter().filter(|entry| entry.slot() != slot);
+        let stored = stored.flat_map(|entry| mapped(&entry.chain));
+        let others: Vec<_> = stored.chain(claimed.values().flatten().cloned()).collect();
         let listening = sockets::listening().map_err(|error| unread(&error))?;
         match objection(&wanted, &others, &listening) {
             Some(objection) => Err(refused(objection)),
             None => {
-                claimed.insert(slot, (Instant::now(), wanted));
+                claimed.insert(slot, wanted);
                 Ok(())
             }
         }
-    }
-
-    fn stored(&self, own: &Slot) -> Vec<HostPort> {
-        let engine = self.engine.get().and_then(Weak::upgrade);
-        let entries = engine.map(|engine| engine.entries()).unwrap_or_default();
-        let others = entries.iter().filter(|entry| entry.slot() != *own);
-        others.flat_map(|entry| mapped(&entry.chain)).collect()
     }
 }
 
