@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+pub use crate::support::plugins::{FLAGS, define, options};
 use crate::support::{
     daemon::{Daemon, Options},
     manifests::{config, policy},
@@ -20,17 +21,13 @@ mod gateways;
 mod hostile;
 /// What Multus attached at pod start.
 mod multus;
+/// Debian's plugins, each in every version and way to end.
+mod plugins;
 /// What is refused.
 mod refused;
 /// Daemons and runners that end.
 mod restart;
 
-const FLAGS: [&str; 4] = [
-    "--runner-socket",
-    "/run/podconfig/run.sock",
-    "--state-dir",
-    "/run/podconfig/state",
-];
 const RULE: &str = "{cni: {definitions: [{namespace: networks, names: [fast, slow]}]}, addresses: [10.77.0.0/16], routes: [0.0.0.0/0]}";
 const LINK: &str = "[{name: net1, cni: {networkAttachmentDefinition: networks/fast}}]";
 
@@ -55,21 +52,6 @@ fn prepare(node: &TestNode) -> TestRunner {
     );
     let plugins = ["macvlan", "bridge", "host-local", "static", "tuning", "bad"];
     node.runner(&plugins, &["--plugin-timeout", "2"])
-}
-
-pub fn options() -> Options<'static> {
-    Options {
-        more: &FLAGS,
-        ..Options::default()
-    }
-}
-
-/// A NetworkAttachmentDefinition in the namespace `networks`.
-pub fn define(node: &TestNode, name: &str, configuration: &str) {
-    let object = format!(
-        "apiVersion: k8s.cni.cncf.io/v1\nkind: NetworkAttachmentDefinition\nmetadata: {{name: {name}, namespace: networks}}\nspec:\n  config: |\n    {configuration}\n"
-    );
-    node.apply(&format!("definition-{name}"), &object);
 }
 
 pub fn macvlan(subnet: &str) -> String {

@@ -9,6 +9,9 @@ mod harness;
 /// A kernel without IPv6.
 #[path = "full/ipv6_disabled.rs"]
 mod ipv6_disabled;
+/// CNI plugins that make devices of the kernel.
+#[path = "full/plugins.rs"]
+mod plugins;
 /// Links on 802.1Q networks.
 #[path = "full/vlan.rs"]
 mod vlan;

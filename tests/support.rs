@@ -37,6 +37,8 @@ pub mod node;
 pub mod ping;
 /// Counted pings.
 pub mod ping_stream;
+/// A CNI plugin and the ways in which its link ends.
+pub mod plugins;
 /// Pods.
 pub mod pod;
 /// The runner of CNI plugins.
