@@ -325,6 +325,25 @@ fn the_runner_shares_a_socket_with_the_daemon_alone() {
     assert_eq!(folder(&daemon), folder(&runner));
 }
 
+/// Where the annotation is followed, the daemon keeps `network-status`: the one right that this adds.
+#[test]
+fn the_networks_annotation_comes_with_its_right_and_needs_no_other() {
+    let follows = |path: &str| {
+        let daemon = container(&daemon_pod(path), "daemon");
+        let args = strings(&daemon["args"]);
+        args.contains(&"--networks-annotation=match")
+    };
+    assert!(!follows(DAEMONS[0]) && follows(DAEMONS[1]));
+    // It is rendered without the readiness gate.
+    let objects = documents(DAEMONS[1]);
+    let role = find(&objects, "ClusterRole", "podconfig-pod-status");
+    let rules = list(role, "rules");
+    assert_eq!(rules.len(), 1);
+    assert_eq!(strings(&rules[0]["resources"]), ["pods/status"]);
+    assert_eq!(strings(&rules[0]["verbs"]), ["patch"]);
+    find(&objects, "ClusterRoleBinding", "podconfig-pod-status");
+}
+
 #[test]
 fn no_role_of_a_program_reaches_what_it_does_not_need() {
     let objects = documents("install/install.yaml");

@@ -96,4 +96,15 @@ readOnlyRootFilesystem: true
 {{- if and .Values.namespaces .Values.exceptNamespaces }}
 {{- fail "namespaces and exceptNamespaces exclude each other" }}
 {{- end }}
+{{- with .Values.reinvoke.networksAnnotation }}
+{{- if not $.Values.reinvoke.plugins }}
+{{- fail "reinvoke.networksAnnotation needs reinvoke.plugins: without plugins nothing can be attached" }}
+{{- end }}
+{{- /* Each would take the other's attachments for its own. Without a cluster to ask, as in `helm template`, none is found. */}}
+{{- range (lookup "apps/v1" "DaemonSet" "" "").items }}
+{{- if eq .metadata.name "dynamic-networks-controller-ds" }}
+{{- fail (printf "reinvoke.networksAnnotation: the DaemonSet %s/%s follows the same annotation; remove it first" .metadata.namespace .metadata.name) }}
+{{- end }}
+{{- end }}
+{{- end }}
 {{- end -}}

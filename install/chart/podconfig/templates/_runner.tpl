@@ -14,6 +14,11 @@ The container that executes CNI plugins, for links with `cni`. It is only there 
 /var/lib/podconfig/{{ .Values.installation }}
 {{- end -}}
 
+{{/* Whether Multus' folder is not in the one that plugins write. */}}
+{{- define "podconfig.hasMultusFolder" -}}
+{{- if not (hasPrefix "/var/lib/cni/" .Values.reinvoke.multus.cniDir) }}true{{ end -}}
+{{- end -}}
+
 {{- define "podconfig.runner" -}}
 # Executes CNI plugins of the node, those of the list alone, each chain in a jail of its own. No token, no listening
 # port: the daemon asks on a socket that is in no other container.
@@ -33,6 +38,7 @@ The container that executes CNI plugins, for links with `cni`. It is only there 
   {{- range .Values.reinvoke.share }}
   - --share={{ . }}
   {{- end }}
+  - --multus-cni-dir={{ .Values.reinvoke.multus.cniDir }}
   - --log={{ .Values.log.level }}
   securityContext:
     privileged: false
@@ -60,12 +66,19 @@ The container that executes CNI plugins, for links with `cni`. It is only there 
   - {name: host, mountPath: /host, readOnly: true, mountPropagation: HostToContainer}
   # Where plugins keep their reservations.
   - {name: cni-state, mountPath: /host/var/lib/cni}
+  {{- if include "podconfig.hasMultusFolder" . }}
+  # What Multus has stored of its attachments, which goes when one is undone.
+  - {name: multus-state, mountPath: /host{{ .Values.reinvoke.multus.cniDir }}}
+  {{- end }}
 {{- end -}}
 
 {{- define "podconfig.runnerVolumes" -}}
 - {name: runner, emptyDir: {medium: Memory, sizeLimit: 1Mi}}
 - {name: host, hostPath: {path: /, type: Directory}}
 - {name: cni-state, hostPath: {path: /var/lib/cni, type: DirectoryOrCreate}}
+{{- if include "podconfig.hasMultusFolder" . }}
+- {name: multus-state, hostPath: {path: {{ .Values.reinvoke.multus.cniDir }}, type: DirectoryOrCreate}}
+{{- end }}
 # What was attached: it outlives a restart of the node.
 - {name: state, hostPath: {path: {{ include "podconfig.stateFolder" . }}, type: DirectoryOrCreate}}
 {{- end -}}
