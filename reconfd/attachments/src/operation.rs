@@ -252,8 +252,7 @@ impl Operation {
             (Step::Judge, Response::Judge(verdict)) => self.judged(verdict),
             (Step::SaveAttached, Response::Stored(written)) => self.attached(written),
             (Step::SaveDeleting, Response::Stored(written)) => self.delete_announced(written),
-            // DEL by name may still do the most, and the link is looked at after it.
-            (Step::BeforeDel, Response::BeforeDel(_)) => self.to(Step::Del),
+            (Step::BeforeDel, Response::BeforeDel(shown)) => self.before_del(shown),
             (Step::Del, Response::Del(outcome)) => self.deleted(outcome),
             (Step::AfterDel, Response::AfterDel(remains)) => self.after_del(remains),
             (Step::SaveFailed, Response::Stored(_)) => self.failure_stored(),

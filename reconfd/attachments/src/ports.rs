@@ -51,8 +51,8 @@ pub trait Host: Send + Sync {
     /// Before what Multus attached is deleted: what the kernel shows of it, by its name, else by the
     /// MAC address of its result.
     fn look(&self, entry: &Entry, netns: &OwnedFd) -> Result<Facts, Failure>;
-    /// Before DEL: gives a renamed link its name back.
-    fn before_del(&self, entry: &Entry, netns: &OwnedFd) -> Result<(), Failure>;
+    /// Before DEL: gives a renamed link its name back. Of an entry without a result, returns one that the kernel shows.
+    fn before_del(&self, entry: &Entry, netns: &OwnedFd) -> Result<Option<Value>, Failure>;
     /// After DEL: whether the link is gone.
     fn after_del(&self, entry: &Entry, netns: &OwnedFd) -> Remains;
 }
@@ -70,8 +70,8 @@ pub struct Ready {
 pub enum AddOutcome {
     /// With the final result.
     Added(Value),
-    /// A plugin failed, or a limit was reached. Earlier ones have run.
-    Failed(Failure),
+    /// A plugin failed, or a limit was reached. Earlier ones have run: with the result of the last that succeeded.
+    Failed(Failure, Option<Value>),
     /// No plugin has run.
     NotRun(Failure),
     /// The connection broke: plugins may have run.

@@ -124,19 +124,17 @@ impl Chain<'_> {
     fn add(&self, execute: &mut Execute<'_>) -> Executed {
         let (mut executed, mut last) = (Executed::default(), None);
         for index in self.all() {
-            let (step, printed) = self.step((index, Command::Add), last.as_ref(), &[], execute);
+            let (mut step, printed) = self.step((index, Command::Add), last.as_ref(), &[], execute);
+            let printed = printed.map(|printed| CniResult::parse(&printed, self.chain.cni_version));
+            match printed {
+                Some(Ok(result)) => last = Some(result),
+                Some(Err(error)) => step.fault = Some(Fault::Result(error.to_string())),
+                None => {}
+            }
             executed.steps.push(step);
-            let Some(printed) = printed else {
+            if executed.first_fault().is_some() {
+                executed.partial = last.map(|result| result.render(self.chain.cni_version));
                 return executed;
-            };
-            match CniResult::parse(&printed, self.chain.cni_version) {
-                Ok(result) => last = Some(result),
-                Err(error) => {
-                    let step = executed.steps.last_mut();
-                    step.into_iter()
-                        .for_each(|step| step.fault = Some(Fault::Result(error.to_string())));
-                    return executed;
-                }
             }
         }
         executed.result = last.map(|result| result.render(self.chain.cni_version));

@@ -108,6 +108,9 @@ pub struct Executed {
     pub steps: Vec<Step>,
     /// The final result of ADD, if all plugins succeeded.
     pub result: Option<Value>,
+    /// Of an ADD that failed: the result of the last plugin that succeeded.
+    #[serde(default)]
+    pub partial: Option<Value>,
     /// Of a preflight: digests of the binaries, by type.
     #[serde(default)]
     pub digests: BTreeMap<String, String>,

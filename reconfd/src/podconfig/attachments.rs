@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeSet, HashMap},
     net::IpAddr,
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError, Weak},
     thread,
     time::{Duration, Instant},
 };
@@ -55,7 +55,6 @@ use executor::Executor;
 use history::History;
 pub use host::Addresses;
 use host::{NodeHost, Rulings};
-use ports::PortClaims;
 
 /// Between two looks at what is left of a drain.
 const DRAIN_POLL: Duration = Duration::from_millis(20);
@@ -66,6 +65,21 @@ pub struct AttachmentOptions {
     pub state: PathBuf,
     pub installation: String,
     pub netns: Vec<PathBuf>,
+}
+
+/// The engine, for what it calls itself: nothing before it has started.
+#[derive(Clone, Default)]
+struct EngineRef(Arc<OnceLock<Weak<Engine>>>);
+
+impl EngineRef {
+    fn set(&self, engine: &Arc<Engine>) {
+        // It is set once, at the start.
+        let _ = self.0.set(Arc::downgrade(engine));
+    }
+
+    fn get(&self) -> Option<Arc<Engine>> {
+        self.0.get().and_then(Weak::upgrade)
+    }
 }
 
 /// Without `running` this node executes no plugins.
@@ -110,8 +124,8 @@ impl Attachments {
         let rulings = Rulings::default();
         let boot_id = boot_id()?;
         let folders = NetnsFolders::new(&options.netns);
-        let ports = Arc::new(PortClaims::default());
-        let shared = (rulings.clone(), ports.clone());
+        let engine_ref = EngineRef::default();
+        let shared = (rulings.clone(), engine_ref.clone());
         let host = NodeHost::new(folders.clone(), boot_id.clone(), shared);
         let parts = Parts {
             folder: Folder::of_installation(&options.state, &options.installation),
@@ -126,7 +140,7 @@ impl Attachments {
         };
         let (engine, unreadable) = Engine::start(parts)?;
         let engine = Arc::new(engine);
-        ports.read_from(Arc::downgrade(&engine));
+        engine_ref.set(&engine);
         for file in unreadable {
             tracing::error!(
                 file = file.file,

@@ -46,7 +46,10 @@ impl Operation {
                 self.entry.phase = Phase::Added;
                 self.to(Step::SaveResult)
             }
-            AddOutcome::Failed(failure) => self.undo(Why::AddFailed, failure),
+            AddOutcome::Failed(failure, partial) => {
+                self.entry.result = partial;
+                self.undo(Why::AddFailed, failure)
+            }
             AddOutcome::Unknown(failure) => self.undo(Why::CutOff, failure),
             AddOutcome::NotRun(failure) => {
                 self.failure = Some(failure);
@@ -111,11 +114,14 @@ impl Operation {
         self.end(EndResult::Attached(limited))
     }
 
-    /// Deletes what a failed ADD left. `Adding` is stored and says the same: nothing is written before.
+    /// Deletes what a failed ADD left. `Adding` is stored and says the same, but for a result.
     fn undo(mut self, why: Why, failure: Failure) -> Progress {
         self.failure = Some(failure);
         self.delete_for(why);
-        let step = self.step_of_del();
+        let step = match self.entry.result {
+            Some(_) => Step::SaveDeleting,
+            None => self.step_of_del(),
+        };
         self.to(step)
     }
 }

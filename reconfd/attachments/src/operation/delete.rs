@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use serde_json::Value;
+
 use super::{EndResult, Operation, Progress, Step, store_failure};
 use crate::{
     entry::{Deletion, Phase, Why},
@@ -54,11 +56,26 @@ impl Operation {
     pub(super) fn delete_announced(mut self, written: Result<(), String>) -> Progress {
         match written {
             Ok(()) => self.is_stored(),
-            Err(_) if needs_no_write(self.deletion().why) => {}
+            Err(_) if needs_no_write(self.deletion().why) || self.is_announced() => {}
             Err(problem) => return self.delete_failed(store_failure(problem)),
         }
         let step = self.step_of_del();
         self.to(step)
+    }
+
+    /// Whether what is stored leads to DEL.
+    fn is_announced(&self) -> bool {
+        let stored = self.stored.as_ref();
+        stored.is_some_and(|stored| is_announced(&stored.phase))
+    }
+
+    /// An ADD that was cut off has no result, by which some plugins delete their rules. If nothing is shown, DEL by name
+    /// may still do the most, and the link is looked at after it.
+    pub(super) fn before_del(mut self, shown: Result<Option<Value>, Failure>) -> Progress {
+        if self.entry.result.is_none() {
+            self.entry.result = shown.unwrap_or_default();
+        }
+        self.to(Step::Del)
     }
 
     pub(super) fn deleted(mut self, outcome: DelOutcome) -> Progress {

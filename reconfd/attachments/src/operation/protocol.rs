@@ -48,7 +48,7 @@ pub enum Response {
     /// Of `Create`, `Save`, `Remove` and `Lose`.
     Stored(Result<(), String>),
     Judge(Verdict),
-    BeforeDel(Result<(), Failure>),
+    BeforeDel(Result<Option<Value>, Failure>),
     Del(DelOutcome),
     AfterDel(Remains),
     Check(CheckOutcome),

@@ -275,10 +275,23 @@ fn del_has_the_result_of_an_add_that_is_known_and_none_of_another() {
     state.request(pod.request(vec![]));
     model.settle(&mut state, Duration::ZERO).unwrap();
     assert!(model.del_had_result);
-    model.faults.add = Some((2, 1));
+    model.faults.add = Some((0, 1));
     state.request(pod.request(vec![pod.link("net1", "a", &[])]));
     model.settle(&mut state, Duration::ZERO).unwrap();
     assert!(!model.del_had_result);
+}
+
+/// Some plugins know by it alone what they have made.
+#[test]
+fn del_after_a_failed_add_has_the_result_of_the_plugins_before() {
+    let pod = Pod::new("tenant", "u1", "c1");
+    let mut model = Model::new(&["c1"]);
+    model.faults.add = Some((2, 1));
+    let mut state = model.start();
+    state.request(pod.request(vec![pod.link("net1", "a", &[])]));
+    model.settle(&mut state, Duration::ZERO).unwrap();
+    assert!(model.del_had_result);
+    model.attached(&[]);
 }
 
 #[test]

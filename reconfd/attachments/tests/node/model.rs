@@ -222,7 +222,7 @@ impl Model {
             Request::Save(entry) => self.store(&entry, false),
             Request::Add(entry) => self.add(&entry)?,
             Request::Judge(entry) => self.judge(&entry),
-            Request::BeforeDel(_) => Response::BeforeDel(Ok(())),
+            Request::BeforeDel(_) => Response::BeforeDel(Ok(None)),
             Request::Del(entry) => self.del(&entry)?,
             Request::AfterDel(entry) => self.after_del(&entry),
             Request::Remove(id) => self.remove(&id),
@@ -357,7 +357,8 @@ impl Model {
                     false => FailureReason::PluginFailed,
                 };
                 let failure = Failure::new(reason, "ADD");
-                return Ok(Response::Add(AddOutcome::Failed(failure)));
+                let partial = (place > 0).then(|| json!({"cniVersion": "1.0.0"}));
+                return Ok(Response::Add(AddOutcome::Failed(failure, partial)));
             }
             self.effects
                 .insert((slot.clone(), place), entry.chain.clone());

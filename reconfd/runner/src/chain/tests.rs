@@ -96,6 +96,8 @@ fn add_ends_at_the_first_error_and_has_no_result() {
     assert_eq!(names(&seen), ["ADD a", "ADD b"]);
     assert_eq!(executed.first_fault().unwrap().0.index, 1);
     assert_eq!(executed.result, None);
+    // What DEL must know of what was made.
+    assert_eq!(executed.partial.unwrap()["interfaces"][0]["name"], "by-a");
 }
 
 #[test]

@@ -109,12 +109,15 @@ impl Runner for Executor {
             Err(NotExecuted::Unknown(failure)) => return AddOutcome::Unknown(failure),
         };
         match (executed.first_fault(), executed.result.clone()) {
-            (Some((step, fault)), _) => AddOutcome::Failed(failure(&entry.chain, step, fault)),
+            (Some((step, fault)), _) => {
+                let failure = failure(&entry.chain, step, fault);
+                AddOutcome::Failed(failure, executed.partial.clone())
+            }
             (None, Some(result)) => AddOutcome::Added(result),
-            (None, None) => AddOutcome::Failed(Failure::new(
-                FailureReason::ResultInvalid,
-                "the chain has no result",
-            )),
+            (None, None) => {
+                let why = "the chain has no result";
+                AddOutcome::Failed(Failure::new(FailureReason::ResultInvalid, why), None)
+            }
         }
     }
 

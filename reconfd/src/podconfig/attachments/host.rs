@@ -29,7 +29,7 @@ mod seen;
 
 use seen::{Before, Seen, addresses};
 
-use super::{lock, ports::PortClaims, resolve::result_objections};
+use super::{EngineRef, lock, ports::PortClaims, resolve::result_objections};
 
 const UNCLAIMED: &str = "its addresses are not claimed yet";
 
@@ -59,20 +59,22 @@ pub struct NodeHost {
     folders: NetnsFolders,
     boot_id: String,
     rulings: Rulings,
-    ports: Arc<PortClaims>,
+    engine: EngineRef,
+    ports: PortClaims,
 }
 
 impl NodeHost {
     pub fn new(
         folders: NetnsFolders,
         boot_id: String,
-        (rulings, ports): (Rulings, Arc<PortClaims>),
+        (rulings, engine): (Rulings, EngineRef),
     ) -> Self {
         Self {
             folders,
             boot_id,
             rulings,
-            ports,
+            ports: PortClaims::new(engine.clone()),
+            engine,
         }
     }
 
@@ -148,18 +150,26 @@ impl Host for NodeHost {
         Ok(seen::of_multus(entry, &links))
     }
 
-    fn before_del(&self, entry: &Entry, netns: &OwnedFd) -> Result<(), Failure> {
-        let Some(index) = entry.facts.ifindex else {
-            return Ok(());
-        };
+    fn before_del(&self, entry: &Entry, netns: &OwnedFd) -> Result<Option<Value>, Failure> {
         let mut pod = open(netns)?;
+        if entry.result.is_none() {
+            let seen = Seen::read(&mut pod, &entry.chain.ifname)?;
+            let others = self.engine.get().map(|engine| engine.entries());
+            return Ok(seen.result(&entry.chain, &others.unwrap_or_default()));
+        }
+        let Some(index) = entry.facts.ifindex else {
+            return Ok(None);
+        };
         let links = pod.links().map_err(kernel)?;
         let name = &entry.chain.ifname;
         let is_free = !links.values().any(|link| link.name == *name);
         match links.get(&index) {
-            Some(link) if link.name != *name && is_free => pod.rename(index, name).map_err(kernel),
-            _ => Ok(()),
+            Some(link) if link.name != *name && is_free => {
+                pod.rename(index, name).map_err(kernel)?;
+            }
+            _ => {}
         }
+        Ok(None)
     }
 
     fn after_del(&self, entry: &Entry, netns: &OwnedFd) -> Remains {

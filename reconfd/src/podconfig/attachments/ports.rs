@@ -1,22 +1,16 @@
 //! Ports of the node that lead to pods: none on which a program of the node listens, and none that another attachment
 //! has. The check is made right before ADD, and again with each try.
 
-use std::{
-    collections::HashMap,
-    io,
-    net::IpAddr,
-    sync::{Mutex, OnceLock, Weak},
-};
+use std::{collections::HashMap, io, net::IpAddr, sync::Mutex};
 
 use attachments::{
-    engine::Engine,
     entry::{Entry, Slot},
     status::{Failure, FailureReason},
 };
 use cni::FrozenChain;
 use crds::Reason;
 
-use super::lock;
+use super::{EngineRef, lock};
 
 /// The kernel's tables of sockets.
 mod sockets;
@@ -40,17 +34,18 @@ impl HostPort {
 }
 
 /// The ports that attachments have.
-#[derive(Default)]
 pub struct PortClaims {
-    engine: OnceLock<Weak<Engine>>,
+    engine: EngineRef,
     /// Of attachments that are being made, which are not among the engine's entries yet.
     claimed: Mutex<HashMap<Slot, Vec<HostPort>>>,
 }
 
 impl PortClaims {
-    pub fn read_from(&self, engine: Weak<Engine>) {
-        // It is set once, at the start.
-        let _ = self.engine.set(engine);
+    pub fn new(engine: EngineRef) -> Self {
+        Self {
+            engine,
+            claimed: Mutex::default(),
+        }
     }
 
     /// Claims the ports of an attachment that is about to be made.
@@ -61,7 +56,7 @@ impl PortClaims {
         if wanted.is_empty() {
             return Ok(());
         }
-        let engine = self.engine.get().and_then(Weak::upgrade);
+        let engine = self.engine.get();
         claimed.retain(|slot, _| {
             engine
                 .as_ref()

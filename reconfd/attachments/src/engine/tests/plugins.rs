@@ -102,7 +102,7 @@ impl Runner for Plugins {
             let made = File::create_new(self.effect(entry, place));
             if made.is_err() {
                 self.note(&format!("DOUBLE {}", entry.id()));
-                return AddOutcome::Failed(failure(FailureReason::PluginFailed));
+                return AddOutcome::Failed(failure(FailureReason::PluginFailed), None);
             }
         }
         self.pause();
@@ -180,8 +180,8 @@ impl ports::Host for Host {
         Ok(Facts::default())
     }
 
-    fn before_del(&self, _: &Entry, _: &OwnedFd) -> Result<(), Failure> {
-        Ok(())
+    fn before_del(&self, _: &Entry, _: &OwnedFd) -> Result<Option<Value>, Failure> {
+        Ok(None)
     }
 
     fn after_del(&self, _: &Entry, _: &OwnedFd) -> Remains {

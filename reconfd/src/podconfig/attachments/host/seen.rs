@@ -6,10 +6,10 @@ use std::{
 };
 
 use attachments::{
-    entry::{Entry, Facts},
+    entry::{Entry, Facts, Slot},
     status::Failure,
 };
-use cni::CniResult;
+use cni::{CniResult, FrozenChain};
 use crds::Mac;
 use ipnetwork::IpNetwork;
 use node::{attached::AttachedLinks, link_info::LinkInfo};
@@ -66,6 +66,28 @@ impl Seen {
 
     pub fn facts(&self) -> Facts {
         self.link.as_ref().map(facts_of).unwrap_or_default()
+    }
+
+    /// The result that an ADD would have had, which was cut off: for the DEL of plugins that know their rules by its
+    /// addresses alone. A tenant may have put any on the link, so those of other attachments are left out.
+    pub fn result(&self, chain: &FrozenChain, stored: &[Entry]) -> Option<Value> {
+        let link = self.link.as_ref()?;
+        let others = stored
+            .iter()
+            .filter(|entry| entry.slot() != Slot::of(chain));
+        let others = others.filter_map(|entry| CniResult::from_value(entry.result.clone()?).ok());
+        let others: BTreeSet<IpAddr> = others
+            .flat_map(|result| result.ips.into_iter().map(|ip| ip.address.ip()))
+            .collect();
+        let own = self.addresses.get(&link.index)?.iter();
+        let own = own.filter(|address| !others.contains(&address.ip()));
+        let ips: Vec<Value> = own
+            .map(|address| json!({"address": address, "interface": 0}))
+            .collect();
+        let interface = json!({"name": link.name, "sandbox": chain.netns});
+        let result = json!({"cniVersion": "1.0.0", "interfaces": [interface], "ips": ips});
+        let result = CniResult::from_value(result).ok()?;
+        (!ips.is_empty()).then(|| result.render(chain.cni_version))
     }
 }
 
