@@ -21,6 +21,8 @@ mod cut_off;
 mod gateways;
 /// What tenants try while plugins run.
 mod hostile;
+/// What a configuration makes plugins try.
+mod hostile_configuration;
 /// What Multus attached at pod start.
 mod multus;
 /// Debian's plugins, each in every version and way to end.

@@ -111,6 +111,21 @@ fn define_own(node: &TestNode, name: &str, configuration: &str) {
 const OWN_BRIDGE: &str =
     r#""bridge", "bridge": "ok0", "ipam": {"type": "host-local", "subnet": "10.77.0.0/24"}"#;
 
+/// The attacks below fail for what they are, and not for how they are asked.
+#[test]
+fn what_the_policy_gives_is_made() {
+    let node = TestNode::new();
+    let tenant = Tenant::on(&node);
+    tenant.asks(&inline(&plugin(OWN_BRIDGE), ""));
+    tenant.pod.ready("net1");
+    node.withdraw("web");
+    tenant.pod.lacks("net1");
+    is_clean(&node);
+    eventually("the node is as before", || {
+        seen(state(&node) == tenant.before, state(&node))
+    });
+}
+
 /// Row 1.
 #[test]
 fn a_device_of_the_node_is_not_taken() {
@@ -268,6 +283,29 @@ fn a_port_on_which_a_program_listens_is_not_led_away() {
     );
     drop(listener);
     tenant.pod.ready("net1");
+}
+
+/// Row 11: rule 7.
+#[test]
+fn a_port_that_leads_to_another_pod_is_not_led_away() {
+    let node = TestNode::new();
+    let tenant = Tenant::on(&node);
+    tenant.asks(&inline(MAPPED, MAPPING));
+    tenant.pod.ready("net1");
+    let rules = || node.shell("iptables-save | grep -c 'dport 30080' || true");
+    let before = rules();
+    let other = node.bare_pod("tenant-b", "other");
+    let links = format!("[{}]", inline(MAPPED, MAPPING));
+    node.apply("other", &config("tenant-b", "other", "other", &links));
+    let report = other.reason("net1", "NotAllowed");
+    let message = report["message"].as_str().unwrap();
+    assert!(
+        message.contains("hostPort 30080/tcp leads to another pod"),
+        "{message}"
+    );
+    assert_eq!(rules(), before);
+    node.withdraw("web");
+    other.ready("net1");
 }
 
 /// Rows 12 to 16: words in rules, files, sockets, settings.
