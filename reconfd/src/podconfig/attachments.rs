@@ -260,6 +260,14 @@ impl Attachments {
         }
     }
 
+    /// Something changed in a pod: what is attached there is checked.
+    pub fn links_changed(&self, uid: &str) {
+        let Some(running) = &self.running else { return };
+        if let Some(Some(record)) = running.pods.get(uid) {
+            running.engine.links_changed(&record.container_id);
+        }
+    }
+
     /// The numbers of what is stored.
     pub fn count(&self, metrics: &Metrics) {
         let Some(running) = &self.running else { return };

@@ -52,6 +52,7 @@ impl NodeReconciler {
         let Some(uid) = self.kernel_ids.netns_owner(number) else {
             return;
         };
+        self.attachments.links_changed(uid);
         let now = Instant::now();
         self.schedule
             .enqueue_if(uid, |applied| note_pod_event(applied, what, now));

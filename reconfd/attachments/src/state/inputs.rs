@@ -86,7 +86,7 @@ impl Attachments {
         self.wake(uid);
     }
 
-    /// The links of a sandbox have changed: CHECK runs, though not too often.
+    /// The links of a sandbox have changed: CHECK runs, though not too often. The baseline has its own time.
     pub fn links_changed(&mut self, container_id: &str, now: Instant) {
         let Some(uid) = self.containers.get(container_id).cloned() else {
             return;
@@ -96,7 +96,9 @@ impl Attachments {
             return;
         };
         for (slot, state) in &mut pod.slots {
-            if slot.container_id == container_id && state.check_due.is_some() {
+            let stored = state.stored.as_ref();
+            let has_baseline = stored.is_some_and(|stored| stored.baseline.is_some());
+            if slot.container_id == container_id && has_baseline {
                 let due = state
                     .last_check
                     .map_or(now, |last| now.max(last + at_least));

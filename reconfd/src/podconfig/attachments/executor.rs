@@ -12,7 +12,7 @@ use attachments::{
     ports::{AddOutcome, CheckOutcome, DelOutcome, NetnsFd, Ready, Runner},
     status::{Failure, FailureReason},
 };
-use cni::{FrozenChain, Secrets, plugin_error};
+use cni::{Command, FrozenChain, Secrets, plugin_error};
 use runner::{
     client::{Client, Unanswered},
     protocol::{
@@ -254,7 +254,10 @@ fn failure(chain: &FrozenChain, step: &Step, fault: &Fault) -> Failure {
     let said = |before: String, what: &str| plugin_error::shown(before, what, &secrets);
     match fault {
         Fault::Plugin(error) => Failure::new(
-            FailureReason::PluginFailed,
+            match command {
+                Command::Check => FailureReason::Drifted,
+                _ => FailureReason::PluginFailed,
+            },
             error.message(*command, plugin_type, &secrets),
         ),
         Fault::TimedOut(seconds) => Failure::new(
