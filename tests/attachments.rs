@@ -23,6 +23,8 @@ mod gateways;
 mod hostile;
 /// What a configuration makes plugins try.
 mod hostile_configuration;
+/// Plugins that do wrong.
+mod misbehaving;
 /// What Multus attached at pod start.
 mod multus;
 /// Debian's plugins, each in every version and way to end.
