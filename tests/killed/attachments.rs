@@ -159,7 +159,7 @@ impl<'n> Field<'n> {
             self.attach(number, definition);
         }
         within(
-            Duration::from_secs(30),
+            Duration::from_secs(60),
             &format!("one address each {what}"),
             || {
                 self.keep_runner();
@@ -207,7 +207,7 @@ impl<'n> Field<'n> {
 
     fn is_as_before(&mut self, before: &[String], what: &str) {
         within(
-            Duration::from_secs(30),
+            Duration::from_secs(60),
             &format!("nothing is left {what}"),
             || {
                 self.keep_runner();
@@ -232,7 +232,7 @@ fn attachments_survive_the_end_of_daemon_runner_and_plugins_without_a_trace() {
     let mut dice = Dice::new();
     // What plugins leave for the next one, such as the bridge and the common chains of portmap, is there from here on.
     field.attach(0, "chain");
-    within(Duration::from_secs(10), "the first link", || {
+    within(Duration::from_secs(60), "the first link", || {
         let report = field.pods[0].as_ref().and_then(|pod| pod.reported("net1"));
         seen(
             report
@@ -243,7 +243,7 @@ fn attachments_survive_the_end_of_daemon_runner_and_plugins_without_a_trace() {
     });
     field.detach(0);
     field.end(0);
-    within(Duration::from_secs(10), "its end", || {
+    within(Duration::from_secs(60), "its end", || {
         let left =
             node.shell("find /var/lib/cni /run/podconfig/state -name '10.*' -o -name '*net1*'");
         seen(left.is_empty(), left)
