@@ -10,7 +10,7 @@ use super::{
 use crds::{
     Cidr,
     podconfig::{Cni, cni::PortMapping},
-    policy::{CniRule, Inline, PluginRule, PortRange, Rule},
+    policy::{CniRule, Inline, Macs, PluginRule, PortRange, Rule},
 };
 
 /// What one rule permits an attachment.
@@ -24,6 +24,8 @@ pub struct AttachmentGrant {
     pub addresses: Vec<Cidr>,
     /// Networks that must contain the destination of every route of the result.
     pub routes: Vec<Cidr>,
+    /// Whether any hardware address may be asked for: `macs: Any`.
+    pub any_mac: bool,
 }
 
 impl AttachmentGrant {
@@ -34,6 +36,7 @@ impl AttachmentGrant {
             plugins: cni.plugins.clone(),
             addresses: rule.addresses.clone(),
             routes: rule.routes.clone(),
+            any_mac: rule.macs == Some(Macs::Any),
         })
     }
 }

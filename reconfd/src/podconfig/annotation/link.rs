@@ -35,9 +35,6 @@ pub fn of(interface: &str, element: &NetworkSelection) -> Result<Link, String> {
     if !element.default_route.is_empty() {
         return Err("default-route is not supported: routes of other interfaces stay".to_owned());
     }
-    if element.infiniband_guid.is_some() {
-        return Err("infiniband-guid is not supported".to_owned());
-    }
     let addresses = element.ips.iter().map(|ip| {
         let prefix = ip
             .prefix

@@ -191,13 +191,12 @@ fn a_pod_that_does_not_run_yet_keeps_what_it_has() {
 fn what_is_not_supported_concerns_its_own_element() {
     let networks = json!([
         {"name": "fast", "interface": "a", "default-route": ["10.0.0.1"]},
-        {"name": "fast", "interface": "b", "infiniband-guid": "c2:11:22:33:44:55:66:77"},
         {"name": "fast", "interface": "c", "ips": ["10.0.0.9", "10.0.0.8/24"], "mac": "02:00:00:00:00:01"},
     ]);
     let all = of(networks, none(), &[]);
     assert_eq!(links(&all), pairs(&[("c", "t/fast")]));
     let refused: Vec<&str> = all.refused.iter().map(|(name, _)| name.as_str()).collect();
-    assert_eq!(refused, ["a", "b"]);
+    assert_eq!(refused, ["a"]);
     let link = &all.config.as_ref().unwrap().spec.links[0];
     let addresses: Vec<String> = link.addresses.iter().map(ToString::to_string).collect();
     assert_eq!(addresses, ["10.0.0.9/32", "10.0.0.8/24"]);

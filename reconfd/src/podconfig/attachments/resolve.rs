@@ -62,6 +62,27 @@ pub fn resolve(
     })
 }
 
+/// The rules that allow all of the link, with the GUID that its element asks for: that is a hardware address.
+fn grants(desired: &DesiredAttachment) -> Result<Vec<&AttachmentGrant>, Cause> {
+    let guid = guid(desired);
+    let grants = desired.permit.attachments.iter();
+    let grants: Vec<_> = grants
+        .filter(|grant| grant.any_mac || guid.is_none())
+        .collect();
+    match guid {
+        Some(guid) if grants.is_empty() => Err((
+            Reason::NotAllowed,
+            format!("infiniband-guid {guid} needs macs: Any, which is not there"),
+        )),
+        _ => Ok(grants),
+    }
+}
+
+fn guid(desired: &DesiredAttachment) -> Option<&String> {
+    let element = desired.element.as_ref()?;
+    element.infiniband_guid.as_ref()
+}
+
 /// The configuration, and the rules that allow all of it. A trusted one is read as it is written.
 fn judged(
     desired: &DesiredAttachment,
@@ -69,12 +90,9 @@ fn judged(
     record: &Record,
 ) -> Result<(NetworkConfig, Vec<AttachmentGrant>), Cause> {
     let parse = |trust| NetworkConfig::parse(text, default_name, trust);
-    let grants = &desired.permit.attachments;
-    let trusted: Vec<_> = grants
-        .iter()
-        .filter(|grant| grant.trusted)
-        .cloned()
-        .collect();
+    let grants = grants(desired)?;
+    let trusted = grants.iter().filter(|grant| grant.trusted);
+    let trusted: Vec<_> = trusted.map(|grant| (*grant).clone()).collect();
     if !trusted.is_empty() {
         let config = parse(Trust::Trusted).map_err(|error| invalid(error.to_string()))?;
         return Ok((config, trusted));
@@ -198,6 +216,9 @@ fn runtime_config(desired: &DesiredAttachment) -> Map<String, Value> {
     let mut values = Map::new();
     if let Some(mac) = desired.mac {
         values.insert("mac".into(), Mac(mac).to_string().into());
+    }
+    if let Some(guid) = guid(desired) {
+        values.insert("infinibandGUID".into(), guid.as_str().into());
     }
     let addresses = addresses(desired);
     if !addresses.is_empty() {

@@ -204,3 +204,27 @@ fn a_tenants_network_is_not_called_as_the_clusters() {
     assert_eq!(reason, Reason::NotAllowed);
     assert!(message.contains("cluster"), "{message}");
 }
+
+fn with_guid(rule: Value) -> DesiredAttachment {
+    let element = json!([{"name": "fast", "namespace": "networks", "interface": "net1",
+        "infiniband-guid": "C2-11-22-33-44-55-66-77"}]);
+    let elements = cni::selection::parse(&element.to_string(), "tenant-a").unwrap();
+    let mut desired = attachment(fast(json!({})), rule);
+    desired.element = elements.into_iter().next();
+    desired
+}
+
+#[test]
+fn a_guid_is_a_hardware_address_and_a_capability() {
+    let rule = |macs: Value| json!({"cni": {"definitions": [{"namespace": "networks", "names": ["fast"]}]}, "macs": macs});
+    let desired = with_guid(rule("Any".into()));
+    let resolved = resolve(&desired, Some(MACVLAN), &record()).unwrap();
+    let guid = &resolved.chain.runtime_config["infinibandGUID"];
+    assert_eq!(*guid, "c2:11:22:33:44:55:66:77");
+    for macs in [Value::Null, "Assigned".into()] {
+        let refused = resolve(&with_guid(rule(macs)), Some(MACVLAN), &record());
+        let (reason, message) = refused.unwrap_err();
+        assert_eq!(reason, Reason::NotAllowed);
+        assert!(message.contains("macs: Any"), "{message}");
+    }
+}
