@@ -29,6 +29,8 @@ use super::{
 
 /// Debian's plugins.
 const PLUGINS: &str = "/usr/lib/cni";
+/// The CNI configuration of a node; what the machine has is none of its.
+pub const CONF_DIR: &str = "/run/net.d";
 const SOCKET: &str = "/run/podconfig/run.sock";
 
 /// A runner that ends with its node.
@@ -81,6 +83,7 @@ impl TestNode {
     pub fn runner_process(&self, plugins: &[&str]) -> RunnerProcess {
         let mut command = self.command(&binary("RECONFD_BIN", "reconfd"));
         command.args(["run", "--socket", SOCKET, "--plugin-folder", PLUGINS]);
+        command.args(["--conf-dir", CONF_DIR]);
         for plugin in plugins {
             command.args(["--plugin", plugin]);
         }
@@ -104,6 +107,7 @@ impl TestNode {
             "--plugin-folder",
         ]);
         command.arg(fakes.path());
+        command.args(["--conf-dir", CONF_DIR]);
         for plugin in plugins {
             command.args(["--plugin", plugin]);
         }

@@ -55,6 +55,9 @@ pub struct RunConfig {
     /// undone by its file there, which is removed then
     #[arg(long, value_name = "PATH", default_value = "/var/lib/cni/multus")]
     pub multus_cni_dir: PathBuf,
+    /// Folder of the node's own CNI configuration: tenants may use neither its plugins nor its networks
+    #[arg(long, value_name = "PATH", default_value = "/etc/cni/net.d")]
+    pub conf_dir: PathBuf,
     /// Number of chains that run at the same time
     #[arg(long, value_name = "NUMBER", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub parallel: u16,
@@ -83,7 +86,7 @@ impl RunConfig {
     }
 
     pub fn files(&self) -> NodeFiles {
-        NodeFiles::new(&self.root, &self.multus_cni_dir)
+        NodeFiles::new(&self.root, &self.multus_cni_dir, &self.conf_dir)
     }
 
     pub fn limits(&self) -> TimeLimits {

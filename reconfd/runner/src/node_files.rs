@@ -20,6 +20,9 @@ use serde::Deserialize;
 
 use crate::protocol::{FileRequest, FileResponse};
 
+/// What the node's own configuration names.
+mod own_networks;
+
 /// Below Multus' cniDir.
 const RESULTS: &str = "results";
 /// A cached attachment has its configuration in base64, and its result.
@@ -32,6 +35,8 @@ pub struct NodeFiles {
     root: PathBuf,
     /// Multus' cniDir, as a path of the node.
     multus_cni_dir: PathBuf,
+    /// The folder of the node's CNI configuration.
+    conf_dir: PathBuf,
 }
 
 /// Whose file of libcni it is.
@@ -47,10 +52,11 @@ struct Cached {
 type Answer = Result<FileResponse, String>;
 
 impl NodeFiles {
-    pub fn new(root: &Path, multus_cni_dir: &Path) -> Self {
+    pub fn new(root: &Path, multus_cni_dir: &Path, conf_dir: &Path) -> Self {
         Self {
             root: root.to_owned(),
             multus_cni_dir: multus_cni_dir.to_owned(),
+            conf_dir: conf_dir.to_owned(),
         }
     }
 
@@ -65,6 +71,7 @@ impl NodeFiles {
                 container_id,
                 ifname,
             } => self.remove_multus_attachment((network, container_id, ifname)),
+            FileRequest::NodeNetworks => self.node_networks(),
         };
         answer.unwrap_or_else(FileResponse::Refused)
     }
@@ -127,12 +134,16 @@ impl NodeFiles {
         opened.map_err(|error| self.cannot("open", &error))
     }
 
-    /// A folder of the node. Links on the way lead to what they mean there.
     fn folder(&self, path: &Path) -> io::Result<OwnedFd> {
-        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        let root = open(&self.root, flags, Mode::empty())?;
+        self.open(path, OFlag::O_RDONLY | OFlag::O_DIRECTORY)
+    }
+
+    /// A path of the node. Links on the way lead to what they mean there.
+    fn open(&self, path: &Path, flags: OFlag) -> io::Result<OwnedFd> {
+        let folder = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let root = open(&self.root, folder, Mode::empty())?;
         let how = OpenHow::new()
-            .flags(flags)
+            .flags(flags | OFlag::O_CLOEXEC)
             .resolve(ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS);
         Ok(openat2(&root, path, how)?)
     }

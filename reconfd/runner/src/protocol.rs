@@ -60,6 +60,8 @@ pub enum FileRequest {
         container_id: String,
         ifname: String,
     },
+    /// What the node's own CNI configuration names.
+    NodeNetworks,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,7 +73,18 @@ pub enum FileResponse {
         name: String,
         text: String,
     },
+    NodeNetworks(NodeNetworks),
     Refused(String),
+}
+
+/// The node's own CNI configuration, which belongs to no tenant.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeNetworks {
+    /// The types of the plugins in the chains, without those that do their IPAM.
+    pub types: BTreeSet<String>,
+    /// The names of the networks.
+    pub networks: BTreeSet<String>,
 }
 
 /// What is sent on a connection.

@@ -38,6 +38,7 @@ The container that executes CNI plugins, for links with `cni`. It is only there 
   {{- range .Values.reinvoke.share }}
   - --share={{ . }}
   {{- end }}
+  - --conf-dir={{ .Values.node.cniConf }}
   - --multus-cni-dir={{ .Values.reinvoke.multus.cniDir }}
   - --log={{ .Values.log.level }}
   securityContext:

@@ -16,7 +16,11 @@ impl Node {
     fn new() -> Self {
         let root = tempfile::tempdir().unwrap();
         fs::create_dir_all(root.path().join("var/lib/cni/multus/results")).unwrap();
-        let files = NodeFiles::new(root.path(), Path::new("/var/lib/cni/multus"));
+        let files = NodeFiles::new(
+            root.path(),
+            Path::new("/var/lib/cni/multus"),
+            Path::new("/etc/cni/net.d"),
+        );
         Self { root, files }
     }
 
@@ -133,7 +137,11 @@ fn a_link_a_pipe_and_a_file_of_others_are_not_read() {
 #[test]
 fn a_missing_folder_is_no_missing_file() {
     let node = Node::new();
-    let files = NodeFiles::new(node.root.path(), Path::new("/var/lib/cni/other"));
+    let files = NodeFiles::new(
+        node.root.path(),
+        Path::new("/var/lib/cni/other"),
+        Path::new("/"),
+    );
     let request = FileRequest::MultusAttachment {
         container_id: "c1".into(),
         ifname: "net1".into(),
@@ -150,10 +158,46 @@ fn a_link_to_a_folder_is_the_nodes() {
     let node = Node::new();
     node.write("fast-c1-net1", "{}");
     symlink("/var/lib/cni", node.root.path().join("cni")).unwrap();
-    let files = NodeFiles::new(node.root.path(), Path::new("/cni/multus"));
+    let files = NodeFiles::new(node.root.path(), Path::new("/cni/multus"), Path::new("/"));
     let request = FileRequest::MultusAttachment {
         container_id: "c1".into(),
         ifname: "net1".into(),
     };
     assert!(matches!(files.answer(&request), FileResponse::Found { .. }));
+}
+
+#[test]
+fn the_plugins_of_the_nodes_own_chains_are_found_and_their_ipam_is_not() {
+    let node = Node::new();
+    let none = FileResponse::NodeNetworks(Default::default());
+    assert_eq!(node.files.answer(&FileRequest::NodeNetworks), none);
+    let folder = node.root.path().join("etc/cni/net.d");
+    fs::create_dir_all(&folder).unwrap();
+    let list = json!({"name": "cbr0", "plugins": [
+        {"type": "flannel", "delegate": {"type": "bridge", "ipam": {"type": "host-local"}}}, {"type": "portmap"}]});
+    let multus = json!({"name": "multus", "type": "multus", "delegates": [{"name": "cni0", "plugins": [{"type": "ptp"}]}]});
+    fs::write(folder.join("10-flannel.conflist"), list.to_string()).unwrap();
+    fs::write(folder.join("00-multus.conf"), multus.to_string()).unwrap();
+    fs::write(folder.join("99-torn.conf"), "{").unwrap();
+    fs::write(
+        folder.join("99-old.conf.bak"),
+        json!({"type": "calico"}).to_string(),
+    )
+    .unwrap();
+    symlink("/etc/cni/other", folder.join("50-link.conf")).unwrap();
+    fs::write(
+        node.root.path().join("etc/cni/other"),
+        json!({"type": "linked"}).to_string(),
+    )
+    .unwrap();
+    let FileResponse::NodeNetworks(found) = node.files.answer(&FileRequest::NodeNetworks) else {
+        unreachable!("it was refused");
+    };
+    let types: Vec<_> = found.types.iter().map(String::as_str).collect();
+    assert_eq!(
+        types,
+        ["bridge", "flannel", "linked", "multus", "portmap", "ptp"]
+    );
+    let networks: Vec<_> = found.networks.iter().map(String::as_str).collect();
+    assert_eq!(networks, ["cbr0", "cni0", "multus"]);
 }
