@@ -123,3 +123,72 @@ fn a_node_without_a_runner_says_so() {
     node.apply("web", &config("tenant-a", "web", "web", LINK));
     pod.reason("net1", "PluginNotFound");
 }
+
+const OWN: &str = "{cni: {plugins: [{type: macvlan, keys: {master: [up0]}}, {type: host-local}]}, addresses: [10.77.0.0/16]}";
+
+/// The plugin of the pod's first network, and a network of its name.
+#[test]
+fn what_the_nodes_own_configuration_names_is_run_for_trusted_definitions_alone() {
+    let node = TestNode::new();
+    let _opened = open(&node);
+    let folder = crate::support::runner::CONF_DIR;
+    node.apply("own", &policy("own", "{}", &format!("[{OWN}]")));
+    define(&node, "fast", &macvlan("10.77.0.0/24"));
+    let own = |name: &str| {
+        let mut network: Value = serde_json::from_str(&macvlan("10.77.5.0/24")).unwrap();
+        network["name"] = name.into();
+        let object = format!(
+            "apiVersion: k8s.cni.cncf.io/v1\nkind: NetworkAttachmentDefinition\nmetadata: {{name: own, namespace: tenant-a}}\nspec:\n  config: |\n    {network}\n"
+        );
+        node.apply("definition-own", &object);
+    };
+    let link = |definition: &str| LINK.replace("networks/fast", definition);
+    let chain = |text: &str| {
+        node.shell(&format!(
+            "mkdir -p {folder} && printf '%s' '{text}' >{folder}/10-own.conflist"
+        ))
+    };
+    let pod = node.bare_pod("tenant-a", "web");
+    chain(
+        r#"{"name": "cluster-net", "plugins": [{"type": "macvlan", "ipam": {"type": "host-local"}}]}"#,
+    );
+    own("mine");
+    node.apply(
+        "web",
+        &config("tenant-a", "web", "web", &link("tenant-a/own")),
+    );
+    let report = pod.reason("net1", "NotAllowed");
+    assert!(
+        report["message"]
+            .as_str()
+            .unwrap()
+            .contains("type macvlan is in the node's own"),
+        "{report}"
+    );
+    assert_eq!(pod.find("net1"), None);
+    node.apply("web", &config("tenant-a", "web", "web", LINK));
+    pod.ready("net1");
+    node.withdraw("web");
+    pod.lacks("net1");
+    is_clean(&node);
+    // The types of its IPAM are not the chain's.
+    chain(
+        r#"{"name": "cluster-net", "plugins": [{"type": "ptp", "ipam": {"type": "host-local"}}]}"#,
+    );
+    node.apply(
+        "web",
+        &config("tenant-a", "web", "web", &link("tenant-a/own")),
+    );
+    pod.ready("net1");
+    own("cluster-net");
+    let report = pod.reason("net1", "NotAllowed");
+    assert!(
+        report["message"]
+            .as_str()
+            .unwrap()
+            .contains("cluster-net is a network of the node's own"),
+        "{report}"
+    );
+    pod.lacks("net1");
+    is_clean(&node);
+}

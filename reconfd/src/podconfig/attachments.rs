@@ -18,6 +18,7 @@ use attachments::{
 };
 use cni::{CniResult, FrozenChain};
 use crds::{Reason, report::LinkState};
+use runner::client::Client;
 use sandbox_record::{Record, boot_id, netns::NetnsFolders};
 use store::{Stores, Trigger};
 use telemetry::metrics::Metrics;
@@ -126,7 +127,8 @@ impl Attachments {
         let folders = NetnsFolders::new(&options.netns);
         let engine_ref = EngineRef::default();
         let shared = (rulings.clone(), engine_ref.clone());
-        let host = NodeHost::new(folders.clone(), boot_id.clone(), shared);
+        let client = Client::new(options.runner.clone());
+        let host = NodeHost::new(folders.clone(), boot_id.clone(), shared, client);
         let parts = Parts {
             folder: Folder::of_installation(&options.state, &options.installation),
             runner: Box::new(Executor::new(options.runner.clone(), metrics)),

@@ -184,7 +184,7 @@ impl Runner for Executor {
             .file(&request)
             .map_err(|error| unavailable(&error))?
         {
-            FileResponse::Missing => Ok(None),
+            FileResponse::Missing | FileResponse::NodeNetworks(_) => Ok(None),
             FileResponse::Refused(why) => Err(of_multus(why)),
             FileResponse::Found { name, text } => {
                 let file = MultusFile::decode(&name, text.as_bytes(), slot);
@@ -206,8 +206,10 @@ impl Runner for Executor {
             .map_err(|error| unavailable(&error))?
         {
             FileResponse::Missing => Ok(()),
-            FileResponse::Found { .. } => Err(of_multus("it is still there")),
             FileResponse::Refused(why) => Err(of_multus(why)),
+            FileResponse::Found { .. } | FileResponse::NodeNetworks(_) => {
+                Err(of_multus("it is still there"))
+            }
         }
     }
 }

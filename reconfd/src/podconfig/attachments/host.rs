@@ -21,9 +21,12 @@ use node::{
     sandbox::{self, Unreachable},
 };
 use policy::AttachmentGrant;
+use runner::client::Client;
 use sandbox_record::netns::{self, NetnsFolders};
 use serde_json::Value;
 
+/// The node's own networks.
+mod node_chain;
 /// What a pod has before and after ADD.
 mod seen;
 
@@ -61,6 +64,7 @@ pub struct NodeHost {
     rulings: Rulings,
     engine: EngineRef,
     ports: PortClaims,
+    runner: Client,
 }
 
 impl NodeHost {
@@ -68,6 +72,7 @@ impl NodeHost {
         folders: NetnsFolders,
         boot_id: String,
         (rulings, engine): (Rulings, EngineRef),
+        runner: Client,
     ) -> Self {
         Self {
             folders,
@@ -75,6 +80,7 @@ impl NodeHost {
             rulings,
             ports: PortClaims::new(engine.clone()),
             engine,
+            runner,
         }
     }
 
@@ -110,6 +116,7 @@ impl Host for NodeHost {
             let taken = format!("the pod has an interface {name} already, which is not this link");
             return Err(Failure::new(FailureReason::NameTaken, taken));
         }
+        node_chain::is_not_of_the_node(entry, self.ruling(entry), &self.runner)?;
         self.ports.claim(entry)?;
         let before = Before {
             links: links.keys().copied().collect(),
