@@ -258,6 +258,24 @@ fn a_link_whose_plugin_was_removed_is_reported_until_it_is_undone() {
     is_gone(&node);
 }
 
+/// Requests 40 links for each pod of tenant-a, half of them in each of two objects, or withdraws them.
+fn flap(node: &TestNode, request: bool) {
+    let links: Vec<String> = (0..40)
+        .map(|number| {
+            format!("{{name: net{number}, cni: {{networkAttachmentDefinition: networks/fast}}}}")
+        })
+        .collect();
+    let (first, second) = links.split_at(20);
+    for (name, links) in [("flap-a", first), ("flap-b", second)] {
+        let links = format!("[{}]", links.join(", "));
+        let object = crate::support::manifests::config_for("tenant-a", name, "{}", &links);
+        match request {
+            true => node.apply(name, &object),
+            false => node.withdraw(name),
+        }
+    }
+}
+
 /// Row 27: thirty pods request and withdraw 32 attachments each. What runs is bounded, and another pod's link comes in
 /// its usual time.
 #[test]
@@ -279,22 +297,6 @@ fn attachments_that_flap_delay_no_other_pod() {
     let pods: Vec<_> = (0..PODS)
         .map(|number| node.bare_pod("tenant-a", &format!("flap-{number}")))
         .collect();
-    let links: Vec<String> = (0..40)
-        .map(|number| {
-            format!("{{name: net{number}, cni: {{networkAttachmentDefinition: networks/fast}}}}")
-        })
-        .collect();
-    let (first, second) = links.split_at(20);
-    let flap = |request: bool| {
-        for (name, links) in [("flap-a", first), ("flap-b", second)] {
-            let links = format!("[{}]", links.join(", "));
-            let object = crate::support::manifests::config_for("tenant-a", name, "{}", &links);
-            match request {
-                true => node.apply(name, &object),
-                false => node.withdraw(name),
-            }
-        }
-    };
     let started = Instant::now();
     let runs = |command: &str| -> usize {
         let count = node.shell(&format!(
@@ -303,7 +305,7 @@ fn attachments_that_flap_delay_no_other_pod() {
         count.trim().parse().unwrap()
     };
     for round in 0..3 {
-        flap(true);
+        flap(&node, true);
         let so_far = runs("ADD");
         within(PATIENT, "some are attached", || {
             seen(runs("ADD") > so_far, "none")
@@ -323,7 +325,7 @@ fn attachments_that_flap_delay_no_other_pod() {
             "{:?}",
             asked.elapsed()
         );
-        flap(false);
+        flap(&node, false);
     }
     // 64 at once, then two a second.
     let most = 64 + 2 * usize::try_from(started.elapsed().as_secs() + 1).unwrap();

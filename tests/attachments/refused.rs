@@ -1,4 +1,5 @@
 use super::*;
+use crate::support::pod::TestPod;
 
 /// A pod whose link is made by a plugin that is this script.
 fn made_by(script: &str, check: impl FnOnce(&TestNode, &crate::support::pod::TestPod<'_>)) {
@@ -126,6 +127,14 @@ fn a_node_without_a_runner_says_so() {
 
 const OWN: &str = "{cni: {plugins: [{type: macvlan, keys: {master: [up0]}}, {type: host-local}]}, addresses: [10.77.0.0/16]}";
 
+fn is_refused(pod: &TestPod<'_>, words: &str) {
+    let report = pod.reason("net1", "NotAllowed");
+    assert!(
+        report["message"].as_str().unwrap().contains(words),
+        "{report}"
+    );
+}
+
 /// The plugin of the pod's first network, and a network of its name.
 #[test]
 fn what_the_nodes_own_configuration_names_is_run_for_trusted_definitions_alone() {
@@ -157,14 +166,7 @@ fn what_the_nodes_own_configuration_names_is_run_for_trusted_definitions_alone()
         "web",
         &config("tenant-a", "web", "web", &link("tenant-a/own")),
     );
-    let report = pod.reason("net1", "NotAllowed");
-    assert!(
-        report["message"]
-            .as_str()
-            .unwrap()
-            .contains("type macvlan is in the node's own"),
-        "{report}"
-    );
+    is_refused(&pod, "type macvlan is in the node's own");
     assert_eq!(pod.find("net1"), None);
     node.apply("web", &config("tenant-a", "web", "web", LINK));
     pod.ready("net1");
@@ -181,14 +183,7 @@ fn what_the_nodes_own_configuration_names_is_run_for_trusted_definitions_alone()
     );
     pod.ready("net1");
     own("cluster-net");
-    let report = pod.reason("net1", "NotAllowed");
-    assert!(
-        report["message"]
-            .as_str()
-            .unwrap()
-            .contains("cluster-net is a network of the node's own"),
-        "{report}"
-    );
+    is_refused(&pod, "cluster-net is a network of the node's own");
     pod.lacks("net1");
     is_clean(&node);
 }
