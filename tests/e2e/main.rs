@@ -7,6 +7,8 @@
 mod admission;
 /// Stories that disturb everybody: daemons, nodes and the API server come and go. One after another.
 mod alone;
+/// Attachments by real CNI plugins, on an installation with a runner: after all others.
+mod attachments;
 /// Counted pings, as on throwaway nodes.
 #[path = "../support/ping_stream.rs"]
 #[allow(dead_code)]

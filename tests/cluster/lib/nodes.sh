@@ -55,7 +55,10 @@ furnish() {
     # Another program may have added to the chain already: a node that comes back keeps it.
     in_node "$name" test -e /etc/cni/net.d/10-podnet.conflist ||
         fill_in "$1" <"$cluster/conf/podnet.conflist" | put "$name" /etc/cni/net.d/10-podnet.conflist
+    in_node "$name" sh -c 'cp /opt/cluster/cni/* /opt/cni/bin/'
     put "$name" /etc/login <"$LOGIN/$name"
+    # For plugins that ask the API server: delegates and whereabouts.
+    put "$name" /etc/login-plugins <"$LOGIN/admin"
     put "$name" /etc/login-kube-proxy <"$LOGIN/kube-proxy"
     put "$name" /etc/ca.crt <"$PKI/ca.crt"
     put "$name" /etc/kubelet.crt <"$PKI/$name-kubelet.crt"

@@ -21,7 +21,8 @@ pods_of() { printf '10.244.%s.0/24' "$1"; }
 CGROUP=podconfig-$(sha256sum <<<"$STATE" | cut -c 1-8)
 
 PROGRAMS=(kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy kubectl etcd
-    containerd containerd-shim-runc-v2 ctr helm)
+    containerd containerd-shim-runc-v2 ctr helm whereabouts-reconcile
+    cni/{bridge,delegates,host-local,macvlan,portmap,static,tuning,whereabouts})
 
 say() { printf '[%(%T)T] %s\n' -1 "$*" >&2; }
 fail() {
