@@ -15,6 +15,8 @@ use crate::support::{
 mod annotation;
 /// What tenants try.
 mod attacks;
+/// Plugins that cannot serve ADD yet.
+mod availability;
 /// An ADD that has no result.
 mod cut_off;
 /// Addresses and routes that plugins give to the node.

@@ -41,8 +41,7 @@ pub struct Ending {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EndResult {
-    /// Attached. STATUS may say that it is limited.
-    Attached(Option<Failure>),
+    Attached,
     Detached,
     /// What Multus attached is undone, or was not there.
     TakenOver,
@@ -123,7 +122,6 @@ pub struct Operation {
     failure: Option<Failure>,
     /// Why the newest DEL failed.
     del_failure: Option<Failure>,
-    limited: Option<Failure>,
     /// Whether Multus has a file of the entry.
     is_found: bool,
     events: Vec<Event>,
@@ -192,7 +190,6 @@ impl Operation {
             terms,
             failure: None,
             del_failure: None,
-            limited: None,
             is_found: false,
             events: Vec::new(),
         }
@@ -275,7 +272,7 @@ impl Operation {
         if self.goal == Goal::TakeOver {
             return self.multus_can_run(ready);
         }
-        let Ready { digests, limited } = match ready {
+        let Ready { digests } = match ready {
             Ok(ready) => ready,
             Err(failure) => {
                 // What is attached stays as it is.
@@ -289,7 +286,6 @@ impl Operation {
             return self.end(EndResult::Ready(spec_hash));
         }
         next.chain.digests = digests;
-        self.limited = limited;
         self.to(Step::Open)
     }
 

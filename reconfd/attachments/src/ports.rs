@@ -62,8 +62,6 @@ pub trait Host: Send + Sync {
 pub struct Ready {
     /// Of the binaries, by type: frozen with the chain.
     pub digests: BTreeMap<String, String>,
-    /// STATUS says 51: what is attached may be limited.
-    pub limited: Option<Failure>,
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -41,7 +41,7 @@ pub enum LinkState {
     /// Not begun, or it waits for the reason given.
     Pending(String),
     Attaching,
-    /// Attached with this result. A failed CHECK, a limited plugin, or an entry that could not be written is stated
+    /// Attached with this result. A failed CHECK, or an entry that could not be written, is stated
     /// beside it.
     Attached {
         entry: Box<Entry>,

@@ -90,7 +90,7 @@ impl PluginError {
         self.code == NOT_AVAILABLE
     }
 
-    /// STATUS: as `is_not_available`, and containers that are attached already may have no connection.
+    /// STATUS: it cannot serve ADD now either, and containers that are attached already may have no connection.
     pub fn is_limited_connectivity(&self) -> bool {
         self.code == LIMITED_CONNECTIVITY
     }

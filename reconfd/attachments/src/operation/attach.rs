@@ -109,9 +109,9 @@ impl Operation {
         if self.goal == Goal::Adopt {
             return self.end(EndResult::Adopted);
         }
-        let (result, limited) = (self.entry.result.clone(), self.limited.take());
+        let result = self.entry.result.clone();
         self.event(Change::Attached(result));
-        self.end(EndResult::Attached(limited))
+        self.end(EndResult::Attached)
     }
 
     /// Deletes what a failed ADD left. `Adding` is stored and says the same, but for a result.

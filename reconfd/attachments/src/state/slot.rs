@@ -24,7 +24,7 @@ pub(crate) struct SlotState {
     /// Of the newest operation.
     pub(crate) failure: Option<Failure>,
     pub(crate) waiting: Option<String>,
-    /// STATUS: limited. CHECK: drifted.
+    /// CHECK failed, or the entry could not be written.
     pub(crate) degraded: Option<Failure>,
     pub(crate) last_failed_del: Option<Instant>,
     pub(crate) hit_limit: bool,
@@ -57,11 +57,10 @@ impl SlotState {
         let was_deleting = matches!(action, Action::Delete(_) | Action::Change(_));
         self.waiting = None;
         match result {
-            EndResult::Attached(limited) => {
+            EndResult::Attached => {
                 *self = Self {
                     stored: self.stored.take(),
                     last_repair: self.last_repair,
-                    degraded: limited,
                     check_due: Some(now + limits.baseline_after),
                     ..Self::default()
                 };

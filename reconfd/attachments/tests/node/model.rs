@@ -292,7 +292,6 @@ impl Model {
             true => Err(Failure::new(FailureReason::PluginNotAvailable, "50")),
             false => Ok(Ready {
                 digests: self.digests.clone(),
-                limited: None,
             }),
         })
     }

@@ -83,23 +83,12 @@ impl Runner for Executor {
                 return Err(failure);
             }
         };
-        let mut limited = None;
-        for (step, fault) in faults(&executed) {
-            match fault {
-                Fault::Plugin(error) if error.is_limited_connectivity() => {
-                    limited = Some(failure(chain, step, fault));
-                }
-                Fault::Plugin(error) if error.is_not_available() => {
-                    let message = failure(chain, step, fault).message;
-                    return Err(Failure::new(FailureReason::PluginNotAvailable, message));
-                }
-                _ => return Err(failure(chain, step, fault)),
-            }
+        match executed.first_fault() {
+            None => Ok(Ready {
+                digests: executed.digests,
+            }),
+            Some((step, fault)) => Err(not_ready(failure(chain, step, fault), fault)),
         }
-        Ok(Ready {
-            digests: executed.digests,
-            limited,
-        })
     }
 
     fn add(&self, entry: &Entry, netns: NetnsFd) -> AddOutcome {
@@ -228,6 +217,21 @@ fn request(entry: &Entry, operation: Operation) -> Request {
         operation,
         chain: entry.chain.clone(),
         cookie: Some(entry.netns.cookie),
+    }
+}
+
+/// STATUS may say that it is a matter of time, and what it means for links that are attached already.
+fn not_ready(failure: Failure, fault: &Fault) -> Failure {
+    let unavailable = |more: &str| {
+        let message = format!("{}{more}", failure.message);
+        Failure::new(FailureReason::PluginNotAvailable, message)
+    };
+    match fault {
+        Fault::Plugin(error) if error.is_limited_connectivity() => {
+            unavailable("; attached links of the network may have no connection")
+        }
+        Fault::Plugin(error) if error.is_not_available() => unavailable(""),
+        _ => failure,
     }
 }
 

@@ -85,7 +85,6 @@ impl Runner for Plugins {
     fn preflight(&self, chain: &FrozenChain) -> Result<Ready, Failure> {
         Ok(Ready {
             digests: chain.digests.clone(),
-            limited: None,
         })
     }
 
