@@ -4,7 +4,7 @@ use std::{
     fs::{self, File},
     os::{fd::AsFd as _, unix::fs::PermissionsExt as _},
     path::{Path, PathBuf},
-    process::Child,
+    process::{Child, Command},
 };
 
 use cni::{FrozenChain, FrozenPlugin};
@@ -18,10 +18,11 @@ use runner::{
 };
 use sandbox_record::netns::Netns;
 use serde_json::Value;
+use tempfile::NamedTempFile;
 
 use super::{
     binary,
-    daemon::child_of,
+    daemon::{child_of, log_end},
     node::TestNode,
     pod::TestPod,
     wait::{eventually, seen},
@@ -38,6 +39,28 @@ pub struct TestRunner {
     client: Client,
     /// Plugins that a test has written, outside of what a jail covers.
     fakes: tempfile::TempDir,
+    _log: RunnerLog,
+}
+
+/// What a runner prints, shown only if the test fails: between the words of the test program it would make the line of a
+/// result unreadable.
+struct RunnerLog(NamedTempFile);
+
+impl RunnerLog {
+    fn of(command: &mut Command) -> Self {
+        let log = NamedTempFile::new().expect("a temporary file can be made");
+        command.stdout(log_end(&log)).stderr(log_end(&log));
+        Self(log)
+    }
+}
+
+impl Drop for RunnerLog {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = fs::read_to_string(self.0.path()).unwrap_or_default();
+            eprintln!("the runner's log:\n{log}");
+        }
+    }
 }
 
 /// A runner that a test ends.
@@ -45,6 +68,7 @@ pub struct RunnerProcess {
     /// `nsenter`, which ends with the runner.
     door: Child,
     pid: Pid,
+    _log: RunnerLog,
 }
 
 impl RunnerProcess {
@@ -87,9 +111,14 @@ impl TestNode {
         for plugin in plugins {
             command.args(["--plugin", plugin]);
         }
+        let log = RunnerLog::of(&mut command);
         let door = command.spawn().expect("reconfd is built");
         let pid = eventually("the runner's process", || child_of(door.id()));
-        RunnerProcess { door, pid }
+        RunnerProcess {
+            door,
+            pid,
+            _log: log,
+        }
     }
 
     /// A runner that may execute these plugins. Reservations are in a file system of the node's own.
@@ -111,12 +140,14 @@ impl TestNode {
         for plugin in plugins {
             command.args(["--plugin", plugin]);
         }
-        self.keep(command.args(flags).spawn().expect("reconfd is built"));
+        let log = RunnerLog::of(command.args(flags));
+        self.keep(command.spawn().expect("reconfd is built"));
         let socket = self.path(SOCKET);
         eventually("the runner listens", || seen(socket.exists(), "no socket"));
         TestRunner {
             client: Client::new(socket),
             fakes,
+            _log: log,
         }
     }
 }
