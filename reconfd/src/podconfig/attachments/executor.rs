@@ -235,11 +235,6 @@ fn not_ready(failure: Failure, fault: &Fault) -> Failure {
     }
 }
 
-fn faults(executed: &Executed) -> impl Iterator<Item = (&Step, &Fault)> {
-    let steps = executed.steps.iter();
-    steps.filter_map(|step| Some((step, step.fault.as_ref()?)))
-}
-
 fn refused(refusal: Refusal) -> Failure {
     let reason = match refusal.kind {
         RefusalKind::Plugin => FailureReason::PluginNotFound,
