@@ -30,7 +30,7 @@ bench: setup ## what podconfig costs, as ratios, in one table; needs root (PARTS
 e2e: setup ## tests of a real cluster: two nodes, podconfig installed, pods; needs root and Go (T="words of names")
 	@.ci/e2e $(T) $(STORIES)
 
-bench-cluster: setup ## what podconfig costs on that cluster, next to the API server's own times (PARTS="one many")
+bench-cluster: setup ## what podconfig costs on that cluster, next to the API server's own times (PARTS="one many claims attach")
 	@.ci/e2e --bench $(PARTS)
 
 build: setup ## the daemon, the plugin and the installer, optimised and static, into target/

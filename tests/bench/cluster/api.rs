@@ -18,6 +18,7 @@ use k8s_openapi::{
 use kube::{
     Client,
     api::{DeleteParams, ListParams, Patch, PatchParams, WatchEvent, WatchParams},
+    core::{ApiResource, DynamicObject, GroupVersionKind},
 };
 use serde_json::Value;
 use tokio::runtime::Runtime;
@@ -89,6 +90,35 @@ impl Api {
         let (api, start) = (self.namespaced::<PodConfig>(), Instant::now());
         self.runtime
             .block_on(api.delete(name, &DeleteParams::default()))?;
+        Ok(start)
+    }
+
+    /// A NetworkAttachmentDefinition of the bench's namespace.
+    pub fn define(&self, name: &str, config: &Value) -> Result<()> {
+        let kind = GroupVersionKind::gvk("k8s.cni.cncf.io", "v1", "NetworkAttachmentDefinition");
+        let resource = ApiResource::from_gvk_with_plural(&kind, "network-attachment-definitions");
+        let api: kube::Api<DynamicObject> =
+            kube::Api::namespaced_with(self.client.clone(), NAMESPACE, &resource);
+        let object = serde_json::json!({
+            "apiVersion": "k8s.cni.cncf.io/v1", "kind": "NetworkAttachmentDefinition",
+            "metadata": {"name": name}, "spec": {"config": config.to_string()},
+        });
+        let params = PatchParams::apply("bench").force();
+        self.runtime
+            .block_on(api.patch(name, &params, &Patch::Apply(&object)))?;
+        Ok(())
+    }
+
+    /// Writes the networks annotation of the only pod with that label; when it was sent.
+    pub fn annotate(&self, label: &str, networks: &str) -> Result<Instant> {
+        let pod = self.running(&format!("app={label}"), 1)?.swap_remove(0);
+        let name = pod.metadata.name.context("a pod has a name")?;
+        let patch = serde_json::json!({
+            "metadata": {"annotations": {"k8s.v1.cni.cncf.io/networks": networks}},
+        });
+        let (api, start) = (self.namespaced::<Pod>(), Instant::now());
+        self.runtime
+            .block_on(api.patch(&name, &PatchParams::default(), &Patch::Merge(&patch)))?;
         Ok(start)
     }
 
@@ -169,6 +199,7 @@ spec:
   allow:
   - veth: {bridges: Own}
     addresses: [10.0.0.0/8]
+  - cni: {definitions: [{namespace: bench, names: [bridge, macvlan]}]}
 ";
 
 async fn tell(api: &kube::Api<PodConfig>, version: &str, sender: &Sender<Told>) -> Result<()> {

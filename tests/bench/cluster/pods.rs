@@ -44,6 +44,11 @@ pub fn find_switch() -> Result<()> {
     point(SWITCH, Path::new(&inside))
 }
 
+/// The network namespace of the node, under this name here.
+pub fn name_node(name: &str) -> Result<()> {
+    point(name, Path::new(&format!("/proc/{}/ns/net", pid_of(NODE)?)))
+}
+
 fn point(name: &str, namespace: &Path) -> Result<()> {
     let path = node::namespace_path(name);
     if path.is_symlink() {
