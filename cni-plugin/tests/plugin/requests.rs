@@ -136,12 +136,10 @@ fn odd_addresses_in_a_result_are_left_out() {
     }
 }
 
-/// Not more: a program that is not optimised took most of its second for ten megabytes, and on a busy machine it left
-/// the record out.
 #[test]
-fn three_megabytes_are_passed_on() {
+fn ten_megabytes_are_passed_on() {
     let node = Node::new();
-    let result = format!("{{\"x\":\"{}\"}}", "x".repeat(3 << 20));
+    let result = format!("{{\"x\":\"{}\"}}", "x".repeat(10 << 20));
     node.call("ADD")
         .config("prevResult", &result)
         .run()
