@@ -41,6 +41,8 @@ pub mod ping_stream;
 pub mod plugins;
 /// Pods.
 pub mod pod;
+/// What a program prints.
+pub mod program_log;
 /// The runner of CNI plugins.
 pub mod runner;
 /// A container runtime's CRI socket.

@@ -2,11 +2,11 @@
 
 use std::{
     cell::Cell,
-    fs::{self, File},
+    fs,
     io::{Read, Write},
     net::TcpStream,
     path::Path,
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{Child, Command, ExitStatus},
     time::{Duration, Instant},
 };
 
@@ -14,12 +14,12 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use tempfile::NamedTempFile;
 
 use super::{
     binary,
     enter::with_netns,
     node::TestNode,
+    program_log::ProgramLog,
     wait::{eventually, seen, within},
 };
 
@@ -32,7 +32,7 @@ pub struct Daemon {
     door: Child,
     pid: Pid,
     port: u16,
-    log: NamedTempFile,
+    log: ProgramLog,
     over: Cell<bool>,
 }
 
@@ -60,10 +60,9 @@ impl TestNode {
     }
 
     pub fn daemon_unawaited(&self, options: &Options<'_>) -> Daemon {
-        let log = NamedTempFile::new().expect("a temporary file can be made");
         let port = options.port.unwrap_or(PORT);
-        let door = self
-            .command(&binary("RECONFD_BIN", "reconfd"))
+        let mut command = self.command(&binary("RECONFD_BIN", "reconfd"));
+        command
             .args([
                 "--source",
                 &format!(
@@ -90,12 +89,9 @@ impl TestNode {
                 "json",
             ])
             .args(rest(options.more))
-            .args(options.more)
-            .stdin(Stdio::null())
-            .stdout(log_end(&log))
-            .stderr(log_end(&log))
-            .spawn()
-            .expect("nsenter runs");
+            .args(options.more);
+        let log = ProgramLog::of("daemon", &mut command);
+        let door = command.spawn().expect("nsenter runs");
         // One that refuses to start may have ended before it was seen.
         let pid = eventually("the daemon's process", || {
             child_of(door.id()).or_else(|why| ended(door.id()).ok_or(why))
@@ -125,13 +121,6 @@ fn ended(pid: u32) -> Option<Pid> {
     let state = stat.rsplit(") ").next()?;
     let pid = i32::try_from(pid).ok()?;
     state.starts_with('Z').then(|| Pid::from_raw(pid))
-}
-
-pub(super) fn log_end(log: &NamedTempFile) -> File {
-    File::options()
-        .append(true)
-        .open(log.path())
-        .expect("the log can be opened again")
 }
 
 pub(super) fn child_of(parent: u32) -> Result<Pid, String> {
@@ -221,7 +210,7 @@ impl Daemon {
     }
 
     pub fn log(&self) -> String {
-        fs::read_to_string(self.log.path()).unwrap_or_default()
+        self.log.text()
     }
 
     /// Resident bytes.
@@ -323,12 +312,6 @@ impl Drop for Daemon {
         if !self.over.get() {
             let _ = kill(self.pid, Signal::SIGKILL);
             let _ = self.door.wait();
-        }
-        if std::thread::panicking() {
-            let log = self.log();
-            let tail: Vec<&str> = log.lines().rev().take(60).collect();
-            eprintln!("the daemon's last words:");
-            tail.iter().rev().for_each(|line| eprintln!("  {line}"));
         }
     }
 }

@@ -11,12 +11,12 @@ use nix::{
     unistd::Pid,
 };
 use serde_json::json;
-use tempfile::NamedTempFile;
 
 use super::{
     binary,
-    daemon::{child_of, log_end},
+    daemon::child_of,
     node::TestNode,
+    program_log::ProgramLog,
     wait::{eventually, seen, within},
 };
 
@@ -31,7 +31,7 @@ pub struct Keeper<'n> {
     node: &'n TestNode,
     door: Child,
     pid: Pid,
-    log: NamedTempFile,
+    log: ProgramLog,
 }
 
 fn where_it_is() -> Vec<String> {
@@ -151,17 +151,10 @@ impl TestNode {
     }
 
     pub fn keeper_unawaited(&self, more: &[&str]) -> Keeper<'_> {
-        let log = NamedTempFile::new().expect("a temporary file can be made");
-        let door = self
-            .command(&binary("RECONFD_BIN", "reconfd"))
-            .arg("keep")
-            .args(where_it_is())
-            .args(more)
-            .stdin(Stdio::null())
-            .stdout(log_end(&log))
-            .stderr(log_end(&log))
-            .spawn()
-            .expect("nsenter runs");
+        let mut command = self.command(&binary("RECONFD_BIN", "reconfd"));
+        command.arg("keep").args(where_it_is()).args(more);
+        let log = ProgramLog::of("keeper", &mut command);
+        let door = command.spawn().expect("nsenter runs");
         let pid = eventually("the keeper's process", || child_of(door.id()));
         Keeper {
             node: self,
@@ -174,7 +167,7 @@ impl TestNode {
 
 impl Keeper<'_> {
     pub fn log(&self) -> String {
-        fs::read_to_string(self.log.path()).unwrap_or_default()
+        self.log.text()
     }
 
     /// SIGTERM, and how it ended.
@@ -212,9 +205,6 @@ impl Drop for Keeper<'_> {
         if matches!(self.door.try_wait(), Ok(None)) {
             let _ = kill(self.pid, Signal::SIGKILL);
             let _ = self.door.wait();
-        }
-        if std::thread::panicking() {
-            eprintln!("the keeper's words:\n{}", self.log());
         }
     }
 }

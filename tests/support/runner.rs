@@ -18,13 +18,13 @@ use runner::{
 };
 use sandbox_record::netns::Netns;
 use serde_json::Value;
-use tempfile::NamedTempFile;
 
 use super::{
     binary,
-    daemon::{child_of, log_end},
+    daemon::child_of,
     node::TestNode,
     pod::TestPod,
+    program_log::ProgramLog,
     wait::{eventually, seen},
 };
 
@@ -39,28 +39,7 @@ pub struct TestRunner {
     client: Client,
     /// Plugins that a test has written, outside of what a jail covers.
     fakes: tempfile::TempDir,
-    _log: RunnerLog,
-}
-
-/// What a runner prints, shown only if the test fails: between the words of the test program it would make the line of a
-/// result unreadable.
-struct RunnerLog(NamedTempFile);
-
-impl RunnerLog {
-    fn of(command: &mut Command) -> Self {
-        let log = NamedTempFile::new().expect("a temporary file can be made");
-        command.stdout(log_end(&log)).stderr(log_end(&log));
-        Self(log)
-    }
-}
-
-impl Drop for RunnerLog {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            let log = fs::read_to_string(self.0.path()).unwrap_or_default();
-            eprintln!("the runner's log:\n{log}");
-        }
-    }
+    _log: ProgramLog,
 }
 
 /// A runner that a test ends.
@@ -68,7 +47,7 @@ pub struct RunnerProcess {
     /// `nsenter`, which ends with the runner.
     door: Child,
     pid: Pid,
-    _log: RunnerLog,
+    _log: ProgramLog,
 }
 
 impl RunnerProcess {
@@ -105,13 +84,8 @@ impl TestNode {
 
     /// A runner with Debian's plugins, which may not listen yet.
     pub fn runner_process(&self, plugins: &[&str]) -> RunnerProcess {
-        let mut command = self.command(&binary("RECONFD_BIN", "reconfd"));
-        command.args(["run", "--socket", SOCKET, "--plugin-folder", PLUGINS]);
-        command.args(["--conf-dir", CONF_DIR]);
-        for plugin in plugins {
-            command.args(["--plugin", plugin]);
-        }
-        let log = RunnerLog::of(&mut command);
+        let mut command = self.run_command(plugins);
+        let log = ProgramLog::of("runner", &mut command);
         let door = command.spawn().expect("reconfd is built");
         let pid = eventually("the runner's process", || child_of(door.id()));
         RunnerProcess {
@@ -126,21 +100,9 @@ impl TestNode {
         self.prepare_for_plugins();
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
         let fakes = tempfile::tempdir_in(folder).expect("the build has a folder for files");
-        let mut command = self.command(&binary("RECONFD_BIN", "reconfd"));
-        command.args([
-            "run",
-            "--socket",
-            SOCKET,
-            "--plugin-folder",
-            PLUGINS,
-            "--plugin-folder",
-        ]);
-        command.arg(fakes.path());
-        command.args(["--conf-dir", CONF_DIR]);
-        for plugin in plugins {
-            command.args(["--plugin", plugin]);
-        }
-        let log = RunnerLog::of(command.args(flags));
+        let mut command = self.run_command(plugins);
+        command.arg("--plugin-folder").arg(fakes.path()).args(flags);
+        let log = ProgramLog::of("runner", &mut command);
         self.keep(command.spawn().expect("reconfd is built"));
         let socket = self.path(SOCKET);
         eventually("the runner listens", || seen(socket.exists(), "no socket"));
@@ -149,6 +111,17 @@ impl TestNode {
             fakes,
             _log: log,
         }
+    }
+
+    /// `reconfd run` with these of Debian's plugins.
+    fn run_command(&self, plugins: &[&str]) -> Command {
+        let mut command = self.command(&binary("RECONFD_BIN", "reconfd"));
+        command.args(["run", "--socket", SOCKET, "--plugin-folder", PLUGINS]);
+        command.args(["--conf-dir", CONF_DIR]);
+        for plugin in plugins {
+            command.args(["--plugin", plugin]);
+        }
+        command
     }
 }
 
