@@ -39,6 +39,14 @@ mod restart;
 const RULE: &str = "{cni: {definitions: [{namespace: networks, names: [fast, slow]}]}, addresses: [10.77.0.0/16], routes: [0.0.0.0/0]}";
 const LINK: &str = "[{name: net1, cni: {networkAttachmentDefinition: networks/fast}}]";
 
+/// A plugin's script: ADD makes a link, DEL deletes it.
+const MAKES_A_LINK: &str = "case $CNI_COMMAND in
+ADD) nsenter --net=$CNI_NETNS ip link add $CNI_IFNAME type bridge
+nsenter --net=$CNI_NETNS ip link set $CNI_IFNAME up
+echo \"{\\\"cniVersion\\\":\\\"1.0.0\\\",\\\"interfaces\\\":[{\\\"name\\\":\\\"$CNI_IFNAME\\\",\\\"sandbox\\\":\\\"x\\\"}]}\";;
+DEL) nsenter --net=$CNI_NETNS ip link delete $CNI_IFNAME; exit 0;;
+esac";
+
 struct Opened {
     daemon: Daemon,
     runner: TestRunner,

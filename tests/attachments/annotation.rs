@@ -133,14 +133,7 @@ fn strict_waits_until_each_element_has_a_name() {
     let index = index_of(&pod, "ens58");
     let unnamed = json!({"name": "slow", "namespace": "networks"});
     ask(&mut pod, json!([element("fast", "ens59"), unnamed]));
-    let report = pod.reason(WHOLE, "InterfaceUnnamed");
-    assert!(
-        report["message"]
-            .as_str()
-            .unwrap()
-            .contains("networks/slow"),
-        "{report}"
-    );
+    pod.says(WHOLE, "InterfaceUnnamed", "networks/slow");
     // What is attached stays, and is in the report.
     pod.ready("ens58");
     assert!(pod.find("ens59").is_none());
@@ -224,14 +217,7 @@ fn what_the_policy_does_not_allow_takes_nothing_good_with_it() {
             device
         ]),
     );
-    let report = pod.reason("ens1", "NotAllowed");
-    assert!(
-        report["message"]
-            .as_str()
-            .unwrap()
-            .contains("networks/secret"),
-        "{report}"
-    );
+    pod.says("ens1", "NotAllowed", "networks/secret");
     pod.reason("ens3", "NotAllowed");
     pod.reason("ens4", "Invalid");
     pod.ready("ens2");

@@ -297,11 +297,10 @@ fn a_port_that_leads_to_another_pod_is_not_led_away() {
     let other = node.bare_pod("tenant-b", "other");
     let links = format!("[{}]", inline(MAPPED, MAPPING));
     node.apply("other", &config("tenant-b", "other", "other", &links));
-    let report = other.reason("net1", "NotAllowed");
-    let message = report["message"].as_str().unwrap();
-    assert!(
-        message.contains("hostPort 30080/tcp leads to another pod"),
-        "{message}"
+    other.says(
+        "net1",
+        "NotAllowed",
+        "hostPort 30080/tcp leads to another pod",
     );
     assert_eq!(rules(), before);
     node.withdraw("web");

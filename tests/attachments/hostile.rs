@@ -6,13 +6,6 @@ use super::*;
 use crate::support::{pod::TestPod, wait::within};
 
 const PATIENT: Duration = Duration::from_secs(60);
-/// ADD makes a link, DEL deletes it.
-const MAKES_A_LINK: &str = "case $CNI_COMMAND in
-ADD) nsenter --net=$CNI_NETNS ip link add $CNI_IFNAME type bridge
-nsenter --net=$CNI_NETNS ip link set $CNI_IFNAME up
-echo \"{\\\"cniVersion\\\":\\\"1.0.0\\\",\\\"interfaces\\\":[{\\\"name\\\":\\\"$CNI_IFNAME\\\",\\\"sandbox\\\":\\\"x\\\"}]}\";;
-DEL) nsenter --net=$CNI_NETNS ip link delete $CNI_IFNAME; exit 0;;
-esac";
 
 fn attached<'a>(node: &'a TestNode) -> (Opened, TestPod<'a>) {
     let opened = open(node);

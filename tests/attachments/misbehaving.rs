@@ -24,10 +24,6 @@ fn with_plugin(script: &str, link: &str, check: impl FnOnce(&TestNode, &TestPod<
     drop(opened.daemon);
 }
 
-fn message(report: &Value) -> &str {
-    report["message"].as_str().unwrap_or_default()
-}
-
 /// How often a command was executed.
 fn count(node: &TestNode, command: &str) -> usize {
     let lines = node.shell(&format!(
@@ -43,8 +39,7 @@ fn a_plugin_that_is_killed_half_way_leaves_no_link() {
         DEL) detach; exit 0;;
     esac";
     with_plugin(script, LINK, |node, pod| {
-        let report = pod.reason("net1", "PluginFailed");
-        assert!(message(&report).contains("signal 9"), "{report}");
+        pod.says("net1", "PluginFailed", "signal 9");
         pod.lacks("net1");
         is_clean(node);
     });
@@ -63,8 +58,7 @@ fn a_plugin_that_changes_another_interface_is_undone() {
     let pod = node.bare_pod("tenant-a", "web");
     pod.shell("ip link add mine type bridge && ip address add 10.50.0.1/24 dev mine");
     node.apply("web", &config("tenant-a", "web", "web", LINK));
-    let report = pod.reason("net1", "ResultInvalid");
-    assert!(message(&report).contains("another interface"), "{report}");
+    pod.says("net1", "ResultInvalid", "another interface");
     pod.lacks("net1");
     is_clean(&node);
     drop(opened.daemon);
@@ -92,8 +86,7 @@ fn a_result_of_another_version_is_undone() {
         DEL) detach;;
     esac"#;
     with_plugin(script, LINK, |node, pod| {
-        let report = pod.reason("net1", "ResultInvalid");
-        assert!(message(&report).contains("2.0.0"), "{report}");
+        pod.says("net1", "ResultInvalid", "2.0.0");
         pod.lacks("net1");
         is_clean(node);
     });
@@ -201,7 +194,8 @@ fn what_has_drifted_is_reported_and_left_as_it_is() {
         let index = drift(node, pod);
         within(CHECKED, "the drift is reported", || {
             let report = pod.reported("net1").unwrap_or_default();
-            let is_said = message(&report).contains("it has drifted");
+            let message = report["message"].as_str().unwrap_or_default();
+            let is_said = message.contains("it has drifted");
             seen(report["reason"] == "Drifted" && is_said, report)
         });
         let link = pod.find("net1").expect("the link is there");

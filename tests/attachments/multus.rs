@@ -265,11 +265,7 @@ fn a_file_that_is_missing_torn_or_of_another_attachment_is_reported_and_nothing_
     for fault in faults {
         node.shell(&fault);
         pod.ask(&[], &[]);
-        let report = pod.pod.reason("net1", "DetachIncomplete");
-        assert!(
-            report["message"].as_str().unwrap().contains("Multus"),
-            "{report}"
-        );
+        pod.pod.says("net1", "DetachIncomplete", "Multus");
         assert!(pod.pod.find("net1").is_some());
         assert_eq!(states(&node), "", "{fault}");
         pod.ask(&["net1"], &[]);
@@ -295,11 +291,7 @@ fn a_plugin_that_the_nodes_list_does_not_name_is_not_run() {
     let config = json!({"cniVersion": "1.0.0", "type": "unlisted"});
     let mut pod = Pod::with(&node, &[folder.parent().unwrap()], &[config]);
     pod.ask(&[], &[]);
-    let report = pod.pod.reason("net1", "PluginNotFound");
-    assert!(
-        report["message"].as_str().unwrap().contains("unlisted"),
-        "{report}"
-    );
+    pod.pod.says("net1", "PluginNotFound", "unlisted");
     assert!(pod.has_file(1) && pod.pod.find("net1").is_some());
     assert_eq!((states(&node), deletions(&node)), (String::new(), 0));
 }

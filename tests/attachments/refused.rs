@@ -1,5 +1,4 @@
 use super::*;
-use crate::support::pod::TestPod;
 
 /// A pod whose link is made by a plugin that is this script.
 fn made_by(script: &str, check: impl FnOnce(&TestNode, &crate::support::pod::TestPod<'_>)) {
@@ -29,11 +28,7 @@ fn result(ips: &str, routes: &str) -> String {
 fn a_result_outside_of_the_rule_is_undone() {
     let script = format!("{LINKED}\n{}", result(r#"{"address":"10.96.0.1/16"}"#, ""));
     made_by(&script, |node, pod| {
-        let report = pod.reason("net1", "NotAllowed");
-        assert!(
-            report["message"].as_str().unwrap().contains("10.96.0.1"),
-            "{report}"
-        );
+        pod.says("net1", "NotAllowed", "10.96.0.1");
         pod.lacks("net1");
         is_clean(node);
     });
@@ -58,11 +53,7 @@ fn success_without_an_interface_is_no_success() {
     made_by(
         &format!("cat >/dev/null\n{}", result("", "")),
         |node, pod| {
-            let report = pod.reason("net1", "ResultInvalid");
-            assert!(
-                report["message"].as_str().unwrap().contains("no interface"),
-                "{report}"
-            );
+            pod.says("net1", "ResultInvalid", "no interface");
             is_clean(node);
         },
     );
@@ -106,11 +97,7 @@ fn an_address_in_a_network_of_the_node_is_undone() {
     define(&node, "fast", &macvlan("10.77.5.0/24"));
     let pod = node.bare_pod("tenant-a", "web");
     node.apply("web", &config("tenant-a", "web", "web", LINK));
-    let report = pod.reason("net1", "NetworkReserved");
-    assert!(
-        report["message"].as_str().unwrap().contains("10.77.5."),
-        "{report}"
-    );
+    pod.says("net1", "NetworkReserved", "10.77.5.");
     pod.lacks("net1");
     is_clean(&node);
 }
@@ -126,14 +113,6 @@ fn a_node_without_a_runner_says_so() {
 }
 
 const OWN: &str = "{cni: {plugins: [{type: macvlan, keys: {master: [up0]}}, {type: host-local}]}, addresses: [10.77.0.0/16]}";
-
-fn is_refused(pod: &TestPod<'_>, words: &str) {
-    let report = pod.reason("net1", "NotAllowed");
-    assert!(
-        report["message"].as_str().unwrap().contains(words),
-        "{report}"
-    );
-}
 
 /// The plugin of the pod's first network, and a network of its name.
 #[test]
@@ -166,7 +145,7 @@ fn what_the_nodes_own_configuration_names_is_run_for_trusted_definitions_alone()
         "web",
         &config("tenant-a", "web", "web", &link("tenant-a/own")),
     );
-    is_refused(&pod, "type macvlan is in the node's own");
+    pod.says("net1", "NotAllowed", "type macvlan is in the node's own");
     assert_eq!(pod.find("net1"), None);
     node.apply("web", &config("tenant-a", "web", "web", LINK));
     pod.ready("net1");
@@ -183,7 +162,11 @@ fn what_the_nodes_own_configuration_names_is_run_for_trusted_definitions_alone()
     );
     pod.ready("net1");
     own("cluster-net");
-    is_refused(&pod, "cluster-net is a network of the node's own");
+    pod.says(
+        "net1",
+        "NotAllowed",
+        "cluster-net is a network of the node's own",
+    );
     pod.lacks("net1");
     is_clean(&node);
 }

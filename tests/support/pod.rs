@@ -291,6 +291,14 @@ impl TestPod<'_> {
         })
     }
 
+    /// Waits for that reason, whose message has these words.
+    pub fn says(&self, link: &str, reason: &str, words: &str) -> Value {
+        let report = self.reason(link, reason);
+        let message = report["message"].as_str().unwrap_or_default();
+        assert!(message.contains(words), "no {words:?} in {report}");
+        report
+    }
+
     pub fn reported(&self, link: &str) -> Option<Value> {
         let report = self.report()?;
         report["status"]["links"]
