@@ -39,18 +39,9 @@ const POD: &str = "tiny-winy-pod";
 /// A namespace that may attach its two networks, whose pods the plugin "delegates" serves.
 fn tenant(name: &str) -> Tenant {
     let tenant = Tenant::without_policy(name);
-    let list = [
-        ("type", json!("macvlan")),
-        ("master", json!("eth0")),
-        ("mode", json!("bridge")),
-    ];
-    let macvlan: Value = list
-        .into_iter()
-        .map(|(key, value)| (key.to_owned(), value))
-        .collect();
-    let plain = json!({"cniVersion": "0.3.0", "disableCheck": true, "plugins": [macvlan]});
+    let plain = json!({"cniVersion": "0.3.0", "disableCheck": true, "plugins": [macvlan()]});
     define(&tenant, NETWORK, &plain);
-    let mut with_ipam = macvlan;
+    let mut with_ipam = macvlan();
     with_ipam["capabilities"] = json!({"ips": true});
     with_ipam["ipam"] = json!({"type": "static"});
     let plugins = json!([with_ipam, {"type": "tuning"}]);
@@ -65,6 +56,10 @@ fn tenant(name: &str) -> Tenant {
              addresses: [10.10.10.0/24, 10.98.0.0/24]\n    macs: Any\n",
     )));
     tenant
+}
+
+fn macvlan() -> Value {
+    json!({"type": "macvlan", "master": "eth0", "mode": "bridge"})
 }
 
 fn define(tenant: &Tenant, name: &str, config: &Value) {

@@ -58,8 +58,8 @@ fn leave_an_orphan() {
 #[test]
 fn an_address_survives_the_reconciler_while_attached_and_is_free_after_detach() {
     let tenant = tenant("multus-whereabouts");
-    let ipam = json!({"type": "whereabouts", "range": RANGE});
-    let plugin = json!({"type": "macvlan", "master": "eth0", "mode": "bridge", "ipam": ipam});
+    let mut plugin = macvlan();
+    plugin["ipam"] = json!({"type": "whereabouts", "range": RANGE});
     define(
         &tenant,
         "whereabouts",
