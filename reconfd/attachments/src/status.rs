@@ -41,8 +41,7 @@ pub enum LinkState {
     /// Not begun, or it waits for the reason given.
     Pending(String),
     Attaching,
-    /// Attached with this result. A failed CHECK, or an entry that could not be written, is stated
-    /// beside it.
+    /// Attached with this result. A failed CHECK, or an entry that could not be written, is stated beside it.
     Attached {
         entry: Box<Entry>,
         degraded: Option<Failure>,
