@@ -29,6 +29,8 @@ mod hostile_configuration;
 mod misbehaving;
 /// What Multus attached at pod start.
 mod multus;
+/// Definitions whose configuration is a file of the node.
+mod node_file;
 /// Debian's plugins, each in every version and way to end.
 mod plugins;
 /// What is refused.

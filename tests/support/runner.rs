@@ -32,6 +32,8 @@ use super::{
 const PLUGINS: &str = "/usr/lib/cni";
 /// The CNI configuration of a node; what the machine has is none of its.
 pub const CONF_DIR: &str = "/run/net.d";
+/// Multus' confDir on a node.
+pub const MULTUS_CONF_DIR: &str = "/run/multus.d";
 const SOCKET: &str = "/run/podconfig/run.sock";
 
 /// A runner that ends with its node.
@@ -117,7 +119,7 @@ impl TestNode {
     fn run_command(&self, plugins: &[&str]) -> Command {
         let mut command = self.command(&binary("RECONFD_BIN", "reconfd"));
         command.args(["run", "--socket", SOCKET, "--plugin-folder", PLUGINS]);
-        command.args(["--conf-dir", CONF_DIR]);
+        command.args(["--conf-dir", CONF_DIR, "--multus-conf-dir", MULTUS_CONF_DIR]);
         for plugin in plugins {
             command.args(["--plugin", plugin]);
         }

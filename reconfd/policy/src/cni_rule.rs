@@ -39,6 +39,11 @@ impl AttachmentGrant {
             any_mac: rule.macs == Some(Macs::Any),
         })
     }
+
+    /// Whether one of these rules believes the configuration as it is written.
+    pub fn any_trusted(grants: &[Self]) -> bool {
+        grants.iter().any(|grant| grant.trusted)
+    }
 }
 
 pub(super) fn against_cni(

@@ -55,6 +55,10 @@ pub struct RunConfig {
     /// undone by its file there, which is removed then
     #[arg(long, value_name = "PATH", default_value = "/var/lib/cni/multus")]
     pub multus_cni_dir: PathBuf,
+    /// Multus' folder of configurations, its confDir: that of a NetworkAttachmentDefinition with an empty spec is in a
+    /// file there
+    #[arg(long, value_name = "PATH", default_value = "/etc/cni/multus/net.d")]
+    pub multus_conf_dir: PathBuf,
     /// Folder of the node's own CNI configuration: tenants may use neither its plugins nor its networks
     #[arg(long, value_name = "PATH", default_value = "/etc/cni/net.d")]
     pub conf_dir: PathBuf,
@@ -86,7 +90,12 @@ impl RunConfig {
     }
 
     pub fn files(&self) -> NodeFiles {
-        NodeFiles::new(&self.root, &self.multus_cni_dir, &self.conf_dir)
+        NodeFiles {
+            root: self.root.clone(),
+            multus_cni_dir: self.multus_cni_dir.clone(),
+            multus_conf_dir: self.multus_conf_dir.clone(),
+            conf_dir: self.conf_dir.clone(),
+        }
     }
 
     pub fn limits(&self) -> TimeLimits {

@@ -20,6 +20,8 @@ use serde::Deserialize;
 
 use crate::protocol::{FileRequest, FileResponse};
 
+/// Configurations of networks, which definitions only name.
+mod configuration;
 /// What the node's own configuration names.
 mod own_networks;
 
@@ -32,11 +34,13 @@ const LARGEST: u64 = 2 << 20;
 #[derive(Clone, Debug)]
 pub struct NodeFiles {
     /// Where the node's file system is.
-    root: PathBuf,
+    pub root: PathBuf,
     /// Multus' cniDir, as a path of the node.
-    multus_cni_dir: PathBuf,
+    pub multus_cni_dir: PathBuf,
+    /// Multus' confDir, the same.
+    pub multus_conf_dir: PathBuf,
     /// The folder of the node's CNI configuration.
-    conf_dir: PathBuf,
+    pub conf_dir: PathBuf,
 }
 
 /// Whose file of libcni it is.
@@ -52,14 +56,6 @@ struct Cached {
 type Answer = Result<FileResponse, String>;
 
 impl NodeFiles {
-    pub fn new(root: &Path, multus_cni_dir: &Path, conf_dir: &Path) -> Self {
-        Self {
-            root: root.to_owned(),
-            multus_cni_dir: multus_cni_dir.to_owned(),
-            conf_dir: conf_dir.to_owned(),
-        }
-    }
-
     pub fn answer(&self, request: &FileRequest) -> FileResponse {
         let answer = match request {
             FileRequest::MultusAttachment {
@@ -72,6 +68,7 @@ impl NodeFiles {
                 ifname,
             } => self.remove_multus_attachment((network, container_id, ifname)),
             FileRequest::NodeNetworks => self.node_networks(),
+            FileRequest::NodeConfiguration { network } => self.node_configuration(network),
         };
         answer.unwrap_or_else(FileResponse::Refused)
     }
@@ -148,6 +145,11 @@ impl NodeFiles {
         Ok(openat2(&root, path, how)?)
     }
 
+    /// A file of the node to read, whatever it is.
+    fn open_file(&self, path: &Path) -> io::Result<OwnedFd> {
+        self.open(path, OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY)
+    }
+
     fn cannot(&self, what: &str, error: &io::Error) -> String {
         let folder = self.multus_cni_dir.join(RESULTS);
         format!(
@@ -189,13 +191,25 @@ fn read_trusted(folder: &OwnedFd, name: &str) -> io::Result<String> {
         | OFlag::O_NONBLOCK
         | OFlag::O_NOCTTY
         | OFlag::O_CLOEXEC;
-    let file = openat(folder, name, flags, Mode::empty())?;
+    read_plain(openat(folder, name, flags, Mode::empty())?, Writers::Root)
+}
+
+/// Who may have written a file that is read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Writers {
+    Root,
+    Any,
+}
+
+fn read_plain(file: OwnedFd, writers: Writers) -> io::Result<String> {
     let stat = fstat(&file)?;
-    let is_plain = SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG;
-    if !is_plain || stat.st_uid != geteuid().as_raw() || stat.st_mode & 0o022 != 0 {
-        return Err(io::Error::other(
-            "it is not a plain file that root alone may write",
-        ));
+    let kind = SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT;
+    if kind != SFlag::S_IFREG {
+        return Err(io::Error::other("it is not a plain file"));
+    }
+    let is_roots = stat.st_uid == geteuid().as_raw() && stat.st_mode & 0o022 == 0;
+    if writers == Writers::Root && !is_roots {
+        return Err(io::Error::other("not root alone may write it"));
     }
     let mut text = String::new();
     File::from(file)

@@ -62,6 +62,8 @@ pub enum FileRequest {
     },
     /// What the node's own CNI configuration names.
     NodeNetworks,
+    /// The configuration of a network that a NetworkAttachmentDefinition only names.
+    NodeConfiguration { network: String },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -41,6 +41,8 @@ mod history;
 mod host;
 /// Names of networks that are not a tenant's.
 mod networks;
+/// Configurations that are files of the node.
+mod node_configurations;
 /// Pure: networks of the node that plugins made for a link.
 mod on_node;
 /// Outcomes of links.
@@ -56,6 +58,7 @@ use executor::Executor;
 use history::History;
 pub use host::Addresses;
 use host::{NodeHost, Rulings};
+use node_configurations::NodeConfigurations;
 
 /// Between two looks at what is left of a drain.
 const DRAIN_POLL: Duration = Duration::from_millis(20);
@@ -96,6 +99,7 @@ struct Running {
     folders: NetnsFolders,
     boot_id: String,
     history: History,
+    configurations: NodeConfigurations,
     /// The newest record of each pod that has, or has requested, attachments.
     pods: HashMap<String, Option<Arc<Record>>>,
 }
@@ -128,6 +132,7 @@ impl Attachments {
         let engine_ref = EngineRef::default();
         let shared = (rulings.clone(), engine_ref.clone());
         let client = Client::new(options.runner.clone());
+        let configurations = NodeConfigurations::start(client.clone(), events.clone())?;
         let host = NodeHost::new(folders.clone(), boot_id.clone(), shared, client);
         let parts = Parts {
             folder: Folder::of_installation(&options.state, &options.installation),
@@ -154,6 +159,7 @@ impl Attachments {
         let running = Running {
             pods: stored.map(|uid| (uid, None)).collect(),
             history: History::of(engine.entries()),
+            configurations,
             engine,
             rulings,
             folders,

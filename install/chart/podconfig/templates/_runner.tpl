@@ -40,6 +40,7 @@ The container that executes CNI plugins, for links with `cni`. It is only there 
   {{- end }}
   - --conf-dir={{ .Values.node.cniConf }}
   - --multus-cni-dir={{ .Values.reinvoke.multus.cniDir }}
+  - --multus-conf-dir={{ .Values.reinvoke.multus.confDir }}
   - --log={{ .Values.log.level }}
   securityContext:
     privileged: false

@@ -1,23 +1,15 @@
 //! The node's own CNI configuration: which plugins and networks it names. What is read here only takes from tenants, so
 //! it is read generously; a file that is not JSON is not the runtime's either.
 
-use std::{
-    fs::File,
-    io::{self, Read as _},
-    path::Path,
-};
+use std::{io, path::Path};
 
-use nix::{
-    fcntl::OFlag,
-    sys::stat::{SFlag, fstat},
-};
 use serde_json::Value;
 
-use super::{Answer, LARGEST, NodeFiles, names_in};
+use super::{Answer, NodeFiles, Writers, names_in, read_plain};
 use crate::protocol::{FileResponse, NodeNetworks};
 
 /// As the runtime reads them.
-const ENDINGS: [&str; 3] = [".conf", ".conflist", ".json"];
+pub(super) const ENDINGS: [&str; 3] = [".conf", ".conflist", ".json"];
 
 impl NodeFiles {
     pub(super) fn node_networks(&self) -> Answer {
@@ -42,13 +34,7 @@ impl NodeFiles {
     }
 
     fn configuration(&self, path: &Path) -> io::Result<Value> {
-        let file = self.open(path, OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY)?;
-        let kind = SFlag::from_bits_truncate(fstat(&file)?.st_mode) & SFlag::S_IFMT;
-        if kind != SFlag::S_IFREG {
-            return Err(io::Error::other("it is not a plain file"));
-        }
-        let mut text = String::new();
-        File::from(file).take(LARGEST).read_to_string(&mut text)?;
+        let text = read_plain(self.open_file(path)?, Writers::Any)?;
         Ok(serde_json::from_str(&text)?)
     }
 }

@@ -16,11 +16,12 @@ impl Node {
     fn new() -> Self {
         let root = tempfile::tempdir().unwrap();
         fs::create_dir_all(root.path().join("var/lib/cni/multus/results")).unwrap();
-        let files = NodeFiles::new(
-            root.path(),
-            Path::new("/var/lib/cni/multus"),
-            Path::new("/etc/cni/net.d"),
-        );
+        let files = NodeFiles {
+            root: root.path().to_owned(),
+            multus_cni_dir: "/var/lib/cni/multus".into(),
+            multus_conf_dir: "/etc/cni/multus/net.d".into(),
+            conf_dir: "/etc/cni/net.d".into(),
+        };
         Self { root, files }
     }
 
@@ -137,11 +138,10 @@ fn a_link_a_pipe_and_a_file_of_others_are_not_read() {
 #[test]
 fn a_missing_folder_is_no_missing_file() {
     let node = Node::new();
-    let files = NodeFiles::new(
-        node.root.path(),
-        Path::new("/var/lib/cni/other"),
-        Path::new("/"),
-    );
+    let files = NodeFiles {
+        multus_cni_dir: "/var/lib/cni/other".into(),
+        ..node.files.clone()
+    };
     let request = FileRequest::MultusAttachment {
         container_id: "c1".into(),
         ifname: "net1".into(),
@@ -158,7 +158,10 @@ fn a_link_to_a_folder_is_the_nodes() {
     let node = Node::new();
     node.write("fast-c1-net1", "{}");
     symlink("/var/lib/cni", node.root.path().join("cni")).unwrap();
-    let files = NodeFiles::new(node.root.path(), Path::new("/cni/multus"), Path::new("/"));
+    let files = NodeFiles {
+        multus_cni_dir: "/cni/multus".into(),
+        ..node.files.clone()
+    };
     let request = FileRequest::MultusAttachment {
         container_id: "c1".into(),
         ifname: "net1".into(),
@@ -200,4 +203,76 @@ fn the_plugins_of_the_nodes_own_chains_are_found_and_their_ipam_is_not() {
     );
     let networks: Vec<_> = found.networks.iter().map(String::as_str).collect();
     assert_eq!(networks, ["cbr0", "cni0", "multus"]);
+}
+
+impl Node {
+    /// A file of Multus' confDir.
+    fn configure(&self, name: &str, text: &str) {
+        let folder = self.root.path().join("etc/cni/multus/net.d");
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join(name), text).unwrap();
+        fs::set_permissions(folder.join(name), fs::Permissions::from_mode(0o644)).unwrap();
+    }
+
+    /// The name of the file that has the network's configuration, or why none does.
+    fn configuration_of(&self, network: &str) -> Result<String, String> {
+        let network = network.into();
+        let request = FileRequest::NodeConfiguration { network };
+        match self.files.answer(&request) {
+            FileResponse::Found { name, .. } => Ok(name),
+            FileResponse::Missing => Ok(String::new()),
+            other => Err(format!("{other:?}")),
+        }
+    }
+}
+
+#[test]
+fn the_first_file_of_a_network_has_its_configuration() {
+    let node = Node::new();
+    assert_eq!(node.configuration_of("fast"), Ok(String::new()));
+    node.configure("20-b.conf", r#"{"name": "fast", "type": "ptp"}"#);
+    node.configure("10-a.conflist", r#"{"name": "fast", "plugins": []}"#);
+    node.configure("30-c.json", r#"{"name": "slow", "type": "ptp"}"#);
+    node.configure("00-a.conf.bak", "{");
+    assert_eq!(node.configuration_of("fast"), Ok("10-a.conflist".into()));
+    assert_eq!(node.configuration_of("slow"), Ok("30-c.json".into()));
+    assert_eq!(node.configuration_of("none"), Ok(String::new()));
+}
+
+#[test]
+fn a_file_that_cannot_be_used_ends_the_search() {
+    let node = Node::new();
+    node.configure("20.conf", r#"{"name": "fast", "type": "ptp"}"#);
+    for (text, why) in [
+        ("{", "it is no network configuration"),
+        (r#"{"name": 5}"#, "it is no network configuration"),
+        (r#"{"name": "fast", "plugins": []}"#, "it has no type"),
+    ] {
+        node.configure("10.conf", text);
+        let said = node.configuration_of("fast").unwrap_err();
+        assert!(
+            said.contains("/etc/cni/multus/net.d/10.conf (--multus-conf-dir)"),
+            "{said}"
+        );
+        assert!(said.contains(why), "{said}");
+    }
+    node.configure("10.conf", r#"{"name": "other", "type": "ptp"}"#);
+    assert_eq!(node.configuration_of("fast"), Ok("20.conf".into()));
+    let folder = node.root.path().join("etc/cni/multus/net.d");
+    fs::set_permissions(folder.join("10.conf"), fs::Permissions::from_mode(0o666)).unwrap();
+    let said = node.configuration_of("fast").unwrap_err();
+    assert!(said.contains("not root alone may write it"), "{said}");
+    fs::remove_file(folder.join("10.conf")).unwrap();
+    nix::unistd::mkfifo(&folder.join("10.conf"), Mode::S_IRUSR).unwrap();
+    let said = node.configuration_of("fast").unwrap_err();
+    assert!(said.contains("not a plain file"), "{said}");
+}
+
+#[test]
+fn no_path_is_the_name_of_a_network() {
+    let node = Node::new();
+    node.configure("10.conf", r#"{"name": "../fast", "type": "ptp"}"#);
+    for name in ["../fast", "", "/etc/passwd"] {
+        assert!(node.configuration_of(name).is_err(), "{name}");
+    }
 }

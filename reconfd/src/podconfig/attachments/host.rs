@@ -227,7 +227,7 @@ fn judge(
             "the plugins made no interface of that name in the pod".to_owned(),
         ));
     };
-    let is_trusted = ruling.grants.iter().any(|grant| grant.trusted);
+    let is_trusted = AttachmentGrant::any_trusted(&ruling.grants);
     let mut further = seen
         .links
         .iter()

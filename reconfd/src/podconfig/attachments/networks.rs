@@ -3,7 +3,7 @@
 
 use cni::{NetworkConfig, Trust};
 use crds::{NetworkAttachmentDefinition, PodConfigPolicy};
-use policy::bounded;
+use policy::{AttachmentGrant, bounded};
 use store::Stores;
 
 use super::resolve::Resolved;
@@ -11,7 +11,7 @@ use super::resolve::Resolved;
 /// Why a chain may not be of its network. A trusted definition may be of any; the judge refuses the pod's first one.
 pub fn objection(resolved: &Resolved, stores: &Stores) -> Option<String> {
     let network = &resolved.chain.network;
-    if resolved.grants.iter().any(|grant| grant.trusted) {
+    if AttachmentGrant::any_trusted(&resolved.grants) {
         return None;
     }
     let mut trusted = trusted(stores);

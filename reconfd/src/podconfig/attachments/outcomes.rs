@@ -18,7 +18,8 @@ use crate::podconfig::{
     outcome::{LinkOutcome, PresentFacts},
 };
 
-/// `cause`: why its chain could not be made; what is attached stays. `since`: when it was attached.
+/// `cause`: why its chain could not be made; what is attached stays, and one that is still to be read says nothing of it.
+/// `since`: when it was attached.
 pub fn outcome(
     desired: &DesiredAttachment,
     state: &State,
@@ -27,6 +28,7 @@ pub fn outcome(
 ) -> LinkOutcome {
     match (state, cause) {
         (State::Attached { entry, degraded }, cause) => {
+            let cause = cause.filter(|cause| cause.0 != Reason::Reconciling);
             let why = cause.or(degraded.as_ref().map(cause_of));
             let why = why.unwrap_or((Reason::LinkReady, String::new()));
             LinkOutcome {
@@ -35,6 +37,9 @@ pub fn outcome(
                 last_change: since,
                 ..desired.outcome(LinkState::Ready, why)
             }
+        }
+        (_, Some(cause)) if cause.0 == Reason::Reconciling => {
+            desired.outcome(LinkState::Pending, cause)
         }
         (_, Some(cause)) => desired.outcome(LinkState::Failed, cause),
         (state, None) => not_attached(desired, state),

@@ -31,13 +31,12 @@ pub struct Resolved {
     pub spec_hash: String,
 }
 
-/// `text`: the configuration, `None` if its definition is not there.
+/// `text`: the configuration.
 pub fn resolve(
     desired: &DesiredAttachment,
-    text: Option<&str>,
+    text: &str,
     record: &Record,
 ) -> Result<Resolved, Cause> {
-    let text = text.ok_or_else(|| missing(&desired.source))?;
     let default_name = match &desired.source {
         ConfigurationSource::Definition { name, .. } => name.clone(),
         ConfigurationSource::Inline(text) => inline_name(&record.pod_namespace, text),
@@ -143,18 +142,6 @@ fn against(config: &NetworkConfig, grant: &AttachmentGrant, record: &Record) -> 
     };
     let objections = objections(config, rules).into_iter();
     objections.map(|objection| objection.to_string()).collect()
-}
-
-fn missing(source: &ConfigurationSource) -> Cause {
-    match source {
-        ConfigurationSource::Definition { namespace, name } => (
-            Reason::DefinitionNotFound,
-            bounded(format!(
-                "there is no NetworkAttachmentDefinition {namespace}/{name}"
-            )),
-        ),
-        ConfigurationSource::Inline(_) => invalid("the configuration is empty".to_owned()),
-    }
 }
 
 fn invalid(message: String) -> Cause {

@@ -2,6 +2,7 @@
 
 use std::{
     os::fd::{AsFd as _, OwnedFd},
+    sync::Arc,
     time::SystemTime,
 };
 
@@ -11,6 +12,7 @@ use attachments::{
 };
 use crds::{NetworkAttachmentDefinition, Reason, podconfig::Check, report::LinkState};
 use node::sandbox;
+use policy::{AttachmentGrant, bounded};
 use sandbox_record::Record;
 use store::Stores;
 
@@ -45,7 +47,7 @@ impl Running {
         let (mut state, mut requested, mut links) = (AttachedState::default(), vec![], vec![]);
         state.outcomes.extend(outcomes);
         for attachment in &desired.attachments {
-            let resolved = resolved(attachment, stores, &known.record);
+            let resolved = self.resolved(attachment, stores, &known.record);
             match annotated::as_attached(attachment, resolved, &stored) {
                 (Ok(resolved), outdated) => {
                     links.push(self.link_request(attachment, resolved));
@@ -94,6 +96,51 @@ impl Running {
         state
     }
 
+    fn resolved(
+        &self,
+        attachment: &DesiredAttachment,
+        stores: &Stores,
+        record: &Record,
+    ) -> Result<Resolved, Cause> {
+        let text = self.configuration(attachment, stores)?;
+        let resolved = resolve(attachment, &text, record)?;
+        match networks::objection(&resolved, stores) {
+            Some(objection) => Err((Reason::NotAllowed, objection)),
+            None => Ok(resolved),
+        }
+    }
+
+    /// The text of the configuration. A definition without one names a file of the node, whose content is no tenant's to
+    /// use or to learn from what is refused.
+    fn configuration(
+        &self,
+        attachment: &DesiredAttachment,
+        stores: &Stores,
+    ) -> Result<Arc<str>, Cause> {
+        let (namespace, name) = match &attachment.source {
+            ConfigurationSource::Inline(text) => return Ok(text.as_str().into()),
+            ConfigurationSource::Definition { namespace, name } => (namespace, name),
+        };
+        let definition = stores.get::<NetworkAttachmentDefinition>(namespace, name);
+        match definition {
+            None => Err((
+                Reason::DefinitionNotFound,
+                bounded(format!(
+                    "there is no NetworkAttachmentDefinition {namespace}/{name}"
+                )),
+            )),
+            Some(found) if !found.spec.config.is_empty() => Ok(found.spec.config.as_str().into()),
+            Some(_) if !AttachmentGrant::any_trusted(&attachment.permit.attachments) => Err((
+                Reason::NotAllowed,
+                bounded(format!(
+                    "NetworkAttachmentDefinition {namespace}/{name} has no configuration, which stands for a file of the node; \
+                     only a definition that a policy trusts (cni.definitions) may be empty"
+                )),
+            )),
+            Some(_) => self.configurations.of((namespace.clone(), name.clone())),
+        }
+    }
+
     /// What is requested in one slot, and the rules for its result.
     fn link_request(&self, attachment: &DesiredAttachment, resolved: Resolved) -> LinkRequest {
         let slot = Slot::of(&resolved.chain);
@@ -136,27 +183,6 @@ impl Running {
     }
 }
 
-fn resolved(
-    attachment: &DesiredAttachment,
-    stores: &Stores,
-    record: &Record,
-) -> Result<Resolved, Cause> {
-    match &attachment.source {
-        ConfigurationSource::Inline(text) => resolve(attachment, Some(text), record),
-        ConfigurationSource::Definition { namespace, name } => {
-            let definition = stores.get::<NetworkAttachmentDefinition>(namespace, name);
-            let text = definition
-                .as_ref()
-                .map(|definition| definition.spec.config.as_str());
-            let resolved = resolve(attachment, text, record)?;
-            match networks::objection(&resolved, stores) {
-                Some(objection) => Err((Reason::NotAllowed, objection)),
-                None => Ok(resolved),
-            }
-        }
-    }
-}
-
 fn pod_ref(known: &RecordedPod) -> PodRef {
     PodRef {
         namespace: known.pod.namespace.clone(),
@@ -165,10 +191,13 @@ fn pod_ref(known: &RecordedPod) -> PodRef {
     }
 }
 
-/// A definition that is missing or broken detaches nothing: links outlive an object that is replaced.
+/// A definition that is missing, broken or not read yet detaches nothing: links outlive an object that is replaced.
 fn keeps(reason: Reason) -> bool {
     matches!(
         reason,
-        Reason::DefinitionNotFound | Reason::DefinitionInvalid
+        Reason::DefinitionNotFound
+            | Reason::DefinitionInvalid
+            | Reason::PluginNotAvailable
+            | Reason::Reconciling
     )
 }

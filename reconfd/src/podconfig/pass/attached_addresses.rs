@@ -10,7 +10,7 @@ use address::{
 };
 use crds::Reason;
 use node::networks::{By, KernelNetwork};
-use policy::Permit;
+use policy::{AttachmentGrant, Permit};
 
 use crate::podconfig::{
     Addressing,
@@ -99,7 +99,7 @@ impl Addressing {
 
 /// A tenant's definition may give out addresses of no other namespace.
 fn definitions(permit: &Permit) -> Definitions {
-    if permit.attachments.iter().any(|grant| grant.trusted) {
+    if AttachmentGrant::any_trusted(&permit.attachments) {
         Definitions::All
     } else {
         Definitions::Own

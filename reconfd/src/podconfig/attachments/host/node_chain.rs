@@ -8,6 +8,7 @@ use attachments::{
 };
 use cni::plugin_types;
 use crds::Reason;
+use policy::AttachmentGrant;
 use runner::{
     client::Client,
     protocol::{FileRequest, FileResponse, NodeNetworks},
@@ -22,7 +23,7 @@ pub fn is_not_of_the_node(
     runner: &Client,
 ) -> Result<(), Failure> {
     let grants = ruling.map(|ruling| ruling.grants).unwrap_or_default();
-    if grants.iter().any(|grant| grant.trusted) {
+    if AttachmentGrant::any_trusted(&grants) {
         return Ok(());
     }
     let unknown = |why: String| {

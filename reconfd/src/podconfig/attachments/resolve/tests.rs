@@ -62,7 +62,7 @@ const MACVLAN: &str = r#"{"cniVersion": "1.0.0", "type": "macvlan", "master": "u
 
 #[test]
 fn a_trusted_definition_becomes_a_chain_with_the_runtimes_arguments() {
-    let resolved = resolve(&trusted(fast(json!({}))), Some(MACVLAN), &record()).unwrap();
+    let resolved = resolve(&trusted(fast(json!({}))), MACVLAN, &record()).unwrap();
     let chain = resolved.chain;
     assert_eq!(
         (chain.network.as_str(), chain.ifname.as_str()),
@@ -89,9 +89,7 @@ fn what_the_link_asks_for_reaches_the_capabilities_and_the_arguments() {
     }));
     link["mac"] = json!("02:00:00:00:00:01");
     link["addresses"] = json!(["10.99.0.10/24"]);
-    let chain = resolve(&trusted(link), Some(MACVLAN), &record())
-        .unwrap()
-        .chain;
+    let chain = resolve(&trusted(link), MACVLAN, &record()).unwrap().chain;
     assert_eq!(chain.runtime_config["mac"], "02:00:00:00:00:01");
     assert_eq!(chain.runtime_config["ips"], json!(["10.99.0.10/24"]));
     assert_eq!(chain.runtime_config["portMappings"][0]["protocol"], "tcp");
@@ -106,13 +104,10 @@ fn what_the_link_asks_for_reaches_the_capabilities_and_the_arguments() {
 }
 
 #[test]
-fn a_definition_that_is_missing_or_invalid_is_named() {
+fn what_makes_a_definition_invalid_is_named() {
     let desired = trusted(fast(json!({})));
-    let (reason, message) = resolve(&desired, None, &record()).unwrap_err();
-    assert_eq!(reason, Reason::DefinitionNotFound);
-    assert!(message.contains("networks/fast"), "{message}");
     let twice = r#"{"cniVersion": "1.0.0", "type": "macvlan", "master": "a", "MASTER": "b"}"#;
-    let (reason, message) = resolve(&desired, Some(twice), &record()).unwrap_err();
+    let (reason, message) = resolve(&desired, twice, &record()).unwrap_err();
     assert_eq!(reason, Reason::DefinitionInvalid);
     assert!(message.contains("MASTER"), "{message}");
 }
@@ -130,24 +125,19 @@ fn an_inline_configuration_is_judged_and_its_network_is_of_the_tenant() {
             rule.clone(),
         )
     };
-    let allowed = resolve(&of("trunk0"), None, &record());
-    // The text is in the source, wherever it is looked for.
-    assert!(allowed.is_err());
     let text = |desired: &DesiredAttachment| match &desired.source {
         ConfigurationSource::Inline(text) => text.clone(),
         ConfigurationSource::Definition { .. } => unreachable!(),
     };
     let desired = of("trunk0");
-    let chain = resolve(&desired, Some(&text(&desired)), &record())
-        .unwrap()
-        .chain;
+    let chain = resolve(&desired, &text(&desired), &record()).unwrap().chain;
     assert!(
         chain.network.starts_with("pc.tenant-a."),
         "{}",
         chain.network
     );
     let desired = of("eth0");
-    let (reason, message) = resolve(&desired, Some(&text(&desired)), &record()).unwrap_err();
+    let (reason, message) = resolve(&desired, &text(&desired), &record()).unwrap_err();
     assert_eq!(reason, Reason::NotAllowed);
     assert!(message.contains("master"), "{message}");
 }
@@ -155,9 +145,9 @@ fn an_inline_configuration_is_judged_and_its_network_is_of_the_tenant() {
 #[test]
 fn another_sandbox_makes_no_other_attachment_and_another_setting_does() {
     let desired = trusted(fast(json!({})));
-    let first = resolve(&desired, Some(MACVLAN), &record()).unwrap();
+    let first = resolve(&desired, MACVLAN, &record()).unwrap();
     let other = MACVLAN.replace("up0", "up1");
-    let other = resolve(&desired, Some(&other), &record()).unwrap();
+    let other = resolve(&desired, &other, &record()).unwrap();
     assert_ne!(first.spec_hash, other.spec_hash);
     let moved = Record {
         netns: "/run/netns/cni-2".into(),
@@ -165,7 +155,7 @@ fn another_sandbox_makes_no_other_attachment_and_another_setting_does() {
     };
     assert_eq!(
         first.spec_hash,
-        resolve(&desired, Some(MACVLAN), &moved).unwrap().spec_hash
+        resolve(&desired, MACVLAN, &moved).unwrap().spec_hash
     );
 }
 
@@ -199,8 +189,8 @@ fn a_tenants_network_is_not_called_as_the_clusters() {
         json!({"cniVersion": "1.0.0", "name": name, "type": "macvlan", "master": "trunk0"})
             .to_string()
     };
-    resolve(&desired, Some(&text("mine")), &record()).unwrap();
-    let (reason, message) = resolve(&desired, Some(&text("cluster")), &record()).unwrap_err();
+    resolve(&desired, &text("mine"), &record()).unwrap();
+    let (reason, message) = resolve(&desired, &text("cluster"), &record()).unwrap_err();
     assert_eq!(reason, Reason::NotAllowed);
     assert!(message.contains("cluster"), "{message}");
 }
@@ -218,11 +208,11 @@ fn with_guid(rule: Value) -> DesiredAttachment {
 fn a_guid_is_a_hardware_address_and_a_capability() {
     let rule = |macs: Value| json!({"cni": {"definitions": [{"namespace": "networks", "names": ["fast"]}]}, "macs": macs});
     let desired = with_guid(rule("Any".into()));
-    let resolved = resolve(&desired, Some(MACVLAN), &record()).unwrap();
+    let resolved = resolve(&desired, MACVLAN, &record()).unwrap();
     let guid = &resolved.chain.runtime_config["infinibandGUID"];
     assert_eq!(*guid, "c2:11:22:33:44:55:66:77");
     for macs in [Value::Null, "Assigned".into()] {
-        let refused = resolve(&with_guid(rule(macs)), Some(MACVLAN), &record());
+        let refused = resolve(&with_guid(rule(macs)), MACVLAN, &record());
         let (reason, message) = refused.unwrap_err();
         assert_eq!(reason, Reason::NotAllowed);
         assert!(message.contains("macs: Any"), "{message}");
