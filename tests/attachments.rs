@@ -19,6 +19,8 @@ mod attacks;
 mod availability;
 /// An ADD that has no result.
 mod cut_off;
+/// Default routes that elements of the annotation ask for.
+mod default_route;
 /// Addresses and routes that plugins give to the node.
 mod gateways;
 /// What tenants try while plugins run.

@@ -74,6 +74,7 @@ fn entry(ifname: &str, phase: Phase) -> Entry {
         order: 0,
         after: vec![],
         facts: Default::default(),
+        gateways: Vec::new(),
         before: None,
         baseline: None,
     }

@@ -207,7 +207,7 @@ fn what_the_policy_does_not_allow_takes_nothing_good_with_it() {
     let mut args = element("fast", "ens3");
     args["cni-args"] = json!({"other": "1"});
     let mut device = element("fast", "ens4");
-    device["default-route"] = json!(["10.77.0.1"]);
+    device["default-route"] = json!(["10.77.0.1", "10.77.0.2"]);
     ask(
         &mut pod,
         json!([

@@ -4,7 +4,7 @@ mod file;
 /// What Multus stores.
 mod multus;
 
-use std::{collections::BTreeSet, fmt};
+use std::{collections::BTreeSet, fmt, net::IpAddr};
 
 use cni::FrozenChain;
 use serde::{Deserialize, Serialize};
@@ -162,7 +162,9 @@ pub struct Entry {
     /// Interfaces of the same pod that this one is made on.
     pub after: Vec<String>,
     pub facts: Facts,
-    /// What the judge noted before ADD.
+    /// Gateways of default routes that the pod is to have through the link, one of a family at most.
+    pub gateways: Vec<IpAddr>,
+    /// What the host noted before ADD: for the judge, and for undoing what replaces default routes.
     pub before: Option<Value>,
     /// Places in the chain of the plugins whose first CHECK passed; none before it ran.
     pub baseline: Option<BTreeSet<usize>>,

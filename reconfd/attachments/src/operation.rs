@@ -77,6 +77,7 @@ enum Step {
     RemoveUnrun,
     SaveResult,
     Judge,
+    SetRoutes,
     SaveAttached,
     SaveDeleting,
     BeforeDel,
@@ -224,6 +225,7 @@ impl Operation {
             | Step::SaveFailed
             | Step::SaveBaseline => Request::Save(entry()),
             Step::Judge => Request::Judge(entry()),
+            Step::SetRoutes => Request::SetRoutes(entry()),
             Step::BeforeDel => Request::BeforeDel(entry()),
             Step::Del => Request::Del(entry()),
             Step::AfterDel => Request::AfterDel(entry()),
@@ -247,6 +249,7 @@ impl Operation {
             (Step::RemoveUnrun, Response::Stored(removed)) => self.unrun(removed),
             (Step::SaveResult, Response::Stored(written)) => self.result_stored(written),
             (Step::Judge, Response::Judge(verdict)) => self.judged(verdict),
+            (Step::SetRoutes, Response::SetRoutes(set)) => self.routes_set(set),
             (Step::SaveAttached, Response::Stored(written)) => self.attached(written),
             (Step::SaveDeleting, Response::Stored(written)) => self.delete_announced(written),
             (Step::BeforeDel, Response::BeforeDel(shown)) => self.before_del(shown),

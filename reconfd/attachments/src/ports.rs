@@ -48,10 +48,15 @@ pub trait Host: Send + Sync {
     fn before_add(&self, entry: &Entry, netns: &OwnedFd) -> Result<Option<Value>, Failure>;
     /// After ADD: whether result and kernel are as the rule allows. Must give the same answer when it is asked again.
     fn judge(&self, entry: &Entry, netns: &OwnedFd) -> Verdict;
+    /// After a result with gateways was accepted: sets default routes through the link in place of those that were noted
+    /// before ADD. Once more, it changes nothing.
+    fn set_default_routes(&self, entry: &Entry, netns: &OwnedFd) -> Result<(), Failure>;
+    /// What of these routes is not there any more.
+    fn check_default_routes(&self, entry: &Entry, netns: &OwnedFd) -> Option<Failure>;
     /// Before what Multus attached is deleted: what the kernel shows of it, by its name, else by the
     /// MAC address of its result.
     fn look(&self, entry: &Entry, netns: &OwnedFd) -> Result<Facts, Failure>;
-    /// Before DEL: gives a renamed link its name back. Of an entry without a result, returns one that the kernel shows.
+    /// Before DEL: gives a renamed link its name back, and the pod its default routes. Of an entry without a result, returns one that the kernel shows.
     fn before_del(&self, entry: &Entry, netns: &OwnedFd) -> Result<Option<Value>, Failure>;
     /// After DEL: whether the link is gone.
     fn after_del(&self, entry: &Entry, netns: &OwnedFd) -> Remains;

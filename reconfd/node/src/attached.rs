@@ -16,6 +16,10 @@ use super::{
     watched_netns::read_links,
 };
 
+/// Default routes.
+mod default_routes;
+pub use default_routes::DefaultRoute;
+
 /// A pod's namespace, for links that are not podconfig's.
 pub struct AttachedLinks {
     socket: Socket,

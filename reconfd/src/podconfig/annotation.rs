@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use clap::ValueEnum;
 use cni::selection::{self, NetworkSelection};
-use crds::{PodConfig, Reason};
+use crds::{PodConfig, Reason, podconfig::Link};
 use store::{
     Pod,
     pod::{NETWORK_STATUS, NETWORKS},
@@ -137,13 +137,13 @@ fn unnamed_element(index: usize, elements: &[NetworkSelection]) -> Cause {
 
 fn as_podconfig(namespace: &str, named: Named) -> Requested {
     let Named { own, left_over } = named;
-    let (mut links, mut refused) = (Vec::new(), Vec::new());
+    let (mut links, mut refused) = (Vec::<Link>::new(), Vec::new());
     for (interface, element) in &own {
         if left_over.iter().any(|entry| entry.interface == *interface) {
             refused.push((interface.clone(), leaves_first()));
             continue;
         }
-        match link::of(interface, element) {
+        match link::of(interface, element).and_then(|link| link::with_own_routes(link, &links)) {
             Ok(link) => links.push(link),
             Err(why) => refused.push((interface.clone(), (Reason::Invalid, why))),
         }

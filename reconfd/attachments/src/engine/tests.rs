@@ -123,6 +123,7 @@ fn request(namespace: &str, uid: &str, names: &[&str]) -> PodRequest {
                 element: "1".into(),
             },
             spec_hash: "1".into(),
+            gateways: Vec::new(),
             after: vec![],
             check: CheckMode::Never,
         };

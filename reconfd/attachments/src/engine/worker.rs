@@ -87,7 +87,11 @@ impl Shared {
             Request::Add(entry) => Response::Add(self.runner.add(&entry, visit.clone())),
             Request::Del(entry) => Response::Del(self.runner.del(&entry, visit.clone())),
             Request::Check(entry, which) => {
-                Response::Check(self.runner.check(&entry, which.as_ref(), visit.clone()))
+                let mut outcome = self.runner.check(&entry, which.as_ref(), visit.clone());
+                let netns = visit.as_ref().filter(|_| !entry.gateways.is_empty());
+                let routes = netns.and_then(|netns| self.host.check_default_routes(&entry, netns));
+                outcome.failure = outcome.failure.or(routes);
+                Response::Check(outcome)
             }
             Request::ReadMultus(slot) => Response::ReadMultus(self.runner.read_multus(&slot)),
             Request::RemoveMultus(entry) => {
@@ -104,6 +108,10 @@ impl Shared {
             Request::Judge(entry) => Response::Judge(match visit {
                 Some(netns) => self.host.judge(&entry, netns),
                 None => Verdict::Later(closed().message),
+            }),
+            Request::SetRoutes(entry) => Response::SetRoutes(match visit {
+                Some(netns) => self.host.set_default_routes(&entry, netns),
+                None => Err(closed()),
             }),
             Request::BeforeDel(entry) => Response::BeforeDel(match visit {
                 Some(netns) => self.host.before_del(&entry, netns),

@@ -1,7 +1,7 @@
 //! The format of a file: libcni's result cache, with a member of podconfig's. libcni and programs that read its cache
 //! find what they know; podconfig reads its own member, and compares the rest with it.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, net::IpAddr};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use cni::FrozenChain;
@@ -61,6 +61,8 @@ struct Own {
     after: Vec<String>,
     #[serde(flatten)]
     facts: Facts,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    gateways: Vec<IpAddr>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     before: Option<Value>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -91,6 +93,7 @@ pub fn encode(entry: &Entry) -> Result<Vec<u8>, serde_json::Error> {
             order: entry.order,
             after: entry.after.clone(),
             facts: entry.facts.clone(),
+            gateways: entry.gateways.clone(),
             before: entry.before.clone(),
             baseline: entry.baseline.clone(),
             chain: chain.clone(),
@@ -141,6 +144,7 @@ pub fn decode(name: &str, text: &[u8]) -> Result<Entry, FileError> {
         order: own.order,
         after: own.after,
         facts: own.facts,
+        gateways: own.gateways,
         before: own.before,
         baseline: own.baseline,
     })

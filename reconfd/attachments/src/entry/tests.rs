@@ -30,6 +30,7 @@ fn an_entry_is_read_as_it_was_written() {
     let bare = Entry {
         result: None,
         facts: Facts::default(),
+        gateways: Vec::new(),
         before: None,
         baseline: None,
         after: vec![],

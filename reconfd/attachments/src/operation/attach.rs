@@ -84,21 +84,40 @@ impl Operation {
         match verdict {
             Verdict::Accepted(facts) => {
                 self.entry.facts = facts;
+                if !self.entry.gateways.is_empty() {
+                    return self.to(Step::SetRoutes);
+                }
                 self.entry.before = None;
                 self.entry.phase = Phase::Attached;
                 self.to(Step::SaveAttached)
             }
             Verdict::Refused(facts, failure) => {
                 self.entry.facts = facts;
-                self.failure = Some(failure);
-                self.delete_for(Why::Refused);
-                self.to(Step::SaveDeleting)
+                self.refuse(failure)
             }
             Verdict::Later(what) => {
                 self.event(Change::Waiting(what.clone()));
                 self.end(EndResult::Waiting(what))
             }
         }
+    }
+
+    /// What they replaced was written before ADD, and stays written.
+    pub(super) fn routes_set(mut self, set: Result<(), Failure>) -> Progress {
+        match set {
+            Ok(()) => {
+                self.entry.phase = Phase::Attached;
+                self.to(Step::SaveAttached)
+            }
+            Err(failure) => self.refuse(failure),
+        }
+    }
+
+    /// Deletes what a successful ADD made.
+    fn refuse(mut self, failure: Failure) -> Progress {
+        self.failure = Some(failure);
+        self.delete_for(Why::Refused);
+        self.to(Step::SaveDeleting)
     }
 
     pub(super) fn attached(mut self, written: Result<(), String>) -> Progress {

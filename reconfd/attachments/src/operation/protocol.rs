@@ -24,6 +24,7 @@ pub enum Request {
     /// Replaces an entry's file.
     Save(Box<Entry>),
     Judge(Box<Entry>),
+    SetRoutes(Box<Entry>),
     BeforeDel(Box<Entry>),
     Del(Box<Entry>),
     AfterDel(Box<Entry>),
@@ -48,6 +49,7 @@ pub enum Response {
     /// Of `Create`, `Save`, `Remove` and `Lose`.
     Stored(Result<(), String>),
     Judge(Verdict),
+    SetRoutes(Result<(), Failure>),
     BeforeDel(Result<Option<Value>, Failure>),
     Del(DelOutcome),
     AfterDel(Remains),

@@ -1,6 +1,9 @@
 //! What one pod has stored, and what is requested for it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 use cni::{FrozenChain, Version};
 
@@ -54,6 +57,8 @@ pub struct Wanted {
     pub requester: Requester,
     /// Of everything that makes it another attachment: configuration, arguments, and what it asks for.
     pub spec_hash: String,
+    /// Gateways of default routes through the link.
+    pub gateways: Vec<IpAddr>,
     /// Interfaces of the pod that must be attached before.
     pub after: Vec<String>,
     pub check: CheckMode,
@@ -130,6 +135,7 @@ impl Pod {
             order: u32::try_from(place).unwrap_or(u32::MAX),
             after: wanted.after.clone(),
             facts: Default::default(),
+            gateways: wanted.gateways.clone(),
             before: None,
             baseline: None,
         })
@@ -165,6 +171,7 @@ impl Pod {
             order: 0,
             after: Vec::new(),
             facts: Default::default(),
+            gateways: Vec::new(),
             before: None,
             baseline: None,
         })

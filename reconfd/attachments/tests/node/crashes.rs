@@ -204,6 +204,17 @@ fn a_result_that_is_refused_and_judged_late() {
 }
 
 #[test]
+fn a_default_route_that_the_kernel_refuses() {
+    let pod = pod();
+    let stages = [stage(&pod, &[("net1", "a")]), stage(&pod, &[])];
+    let faults = Faults {
+        routes: 1,
+        ..Faults::default()
+    };
+    explore(&stages, &faults);
+}
+
+#[test]
 fn a_runner_that_breaks_off_and_one_that_is_busy() {
     let pod = pod();
     let stages = [stage(&pod, &[("net1", "a")]), stage(&pod, &[])];

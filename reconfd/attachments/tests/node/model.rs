@@ -31,6 +31,8 @@ pub struct Faults {
     pub del: BTreeMap<usize, u32>,
     /// The judge refuses so many results.
     pub refuse: u32,
+    /// The kernel refuses default routes so many times.
+    pub routes: u32,
     /// The judge is not ready so many times.
     pub later: u32,
     /// So many writes fail.
@@ -59,6 +61,8 @@ pub struct Model {
     pub lost: BTreeMap<String, Entry>,
     /// What plugins have made: by slot and place in the chain, with the chain that made it.
     pub effects: BTreeMap<(Slot, usize), FrozenChain>,
+    /// Links that default routes of the pod lead through.
+    pub routes: BTreeSet<Slot>,
     /// Files of Multus.
     pub multus: BTreeMap<Slot, FrozenChain>,
     /// Containers whose namespace is there.
@@ -87,6 +91,7 @@ impl Model {
             disk: BTreeMap::new(),
             lost: BTreeMap::new(),
             effects: BTreeMap::new(),
+            routes: BTreeSet::new(),
             multus: BTreeMap::new(),
             alive: containers.iter().map(|&id| id.into()).collect(),
             faults: Faults::default(),
@@ -222,7 +227,11 @@ impl Model {
             Request::Save(entry) => self.store(&entry, false),
             Request::Add(entry) => self.add(&entry)?,
             Request::Judge(entry) => self.judge(&entry),
-            Request::BeforeDel(_) => Response::BeforeDel(Ok(None)),
+            Request::SetRoutes(entry) => self.set_routes(&entry),
+            Request::BeforeDel(entry) => {
+                self.routes.remove(&entry.slot());
+                Response::BeforeDel(Ok(None))
+            }
             Request::Del(entry) => self.del(&entry)?,
             Request::AfterDel(entry) => self.after_del(&entry),
             Request::Remove(id) => self.remove(&id),
@@ -305,6 +314,19 @@ impl Model {
         })
     }
 
+    /// What they replace is stored.
+    fn set_routes(&mut self, entry: &Entry) -> Response {
+        let stored = self.disk.get(&entry.id());
+        let is_noted = stored.is_some_and(|stored| stored.before.is_some());
+        assert!(is_noted, "{}", self.story());
+        if take(&mut self.faults.routes) {
+            let failure = Failure::new(FailureReason::Judged("KernelRefused"), "gateway");
+            return Response::SetRoutes(Err(failure));
+        }
+        self.routes.insert(entry.slot());
+        Response::SetRoutes(Ok(()))
+    }
+
     fn store(&mut self, entry: &Entry, is_new: bool) -> Response {
         let is_phase = self.faults.fail_write.as_ref() == Some(&entry.phase);
         if is_phase {
@@ -320,6 +342,12 @@ impl Model {
         let before = self.disk.insert(entry.id(), entry.clone());
         assert_eq!(before.is_none(), is_new, "{}", self.story());
         let slot = entry.slot();
+        let is_routed = entry.gateways.is_empty() || self.routes.contains(&slot);
+        assert!(
+            entry.phase != Phase::Attached || is_routed,
+            "{}",
+            self.story()
+        );
         let of_slot = self.disk.values().filter(|other| other.slot() == slot);
         assert_eq!(of_slot.count(), 1, "two truths\n{}", self.story());
         Response::Stored(Ok(()))
@@ -337,6 +365,7 @@ impl Model {
         assert_eq!(stored.phase, Phase::Adding, "{}", self.story());
         assert_eq!(stored.chain, entry.chain, "{}", self.story());
         let slot = entry.slot();
+        assert!(!self.routes.contains(&slot), "{}", self.story());
         assert!(
             !self.effects.keys().any(|(other, _)| *other == slot),
             "double\n{}",

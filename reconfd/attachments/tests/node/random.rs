@@ -38,7 +38,7 @@ fn act() -> impl Strategy<Value = Act> {
         1 => (0..PODS).prop_map(Act::SandboxEnded),
         1 => (0..PODS).prop_map(Act::NamespaceGone),
         1 => (0..PODS).prop_map(Act::NewSandbox),
-        3 => (0..8_u8, 1..4_u32).prop_map(|(which, times)| Act::Fault(which, times)),
+        3 => (0..9_u8, 1..4_u32).prop_map(|(which, times)| Act::Fault(which, times)),
         2 => (0..700_u64).prop_map(Act::Wait),
     ]
 }
@@ -179,6 +179,7 @@ fn fault(faults: &mut Faults, which: u8, times: u32) {
         4 => faults.disk_full = times,
         5 => faults.broken = times,
         6 => faults.not_run = times,
+        7 => faults.routes = times,
         _ => faults.unavailable = times,
     }
 }

@@ -104,6 +104,11 @@ impl Pod {
                 link: ifname.into(),
             },
             spec_hash: network.into(),
+            // Of one interface, so that both kinds of link are made.
+            gateways: match ifname {
+                "net1" => vec!["10.0.0.1".parse().unwrap()],
+                _ => Vec::new(),
+            },
             after: after.iter().map(|&name| name.into()).collect(),
             check,
         };

@@ -1,10 +1,12 @@
 //! Pure: an element of the annotation as a link of a PodConfig, for the policies.
 
+use std::net::IpAddr;
+
 use cni::selection::{self, NetworkSelection};
 use crds::{
-    InterfaceAddress, PodConfig,
+    Cidr, InterfaceAddress, PodConfig,
     podconfig::{
-        Cni, Link, PodConfigSpec,
+        Cni, Link, PodConfigSpec, Route,
         cni::{Bandwidth, PortMapping, Protocol},
     },
 };
@@ -30,11 +32,8 @@ pub fn podconfig(namespace: &str, links: Vec<Link>) -> PodConfig {
     }
 }
 
-/// An element as a link, or what podconfig does not do for it.
+/// An element as a link, or what is invalid in it.
 pub fn of(interface: &str, element: &NetworkSelection) -> Result<Link, String> {
-    if !element.default_route.is_empty() {
-        return Err("default-route is not supported: routes of other interfaces stay".to_owned());
-    }
     let addresses = element.ips.iter().map(|ip| {
         let prefix = ip
             .prefix
@@ -54,9 +53,42 @@ pub fn of(interface: &str, element: &NetworkSelection) -> Result<Link, String> {
             .collect::<Result<_, _>>()
             .map_err(|why| format!("ips: {why}"))?,
         ipam: None,
-        routes: Vec::new(),
+        routes: default_routes(&element.default_route)?,
         slaac: None,
     })
+}
+
+/// The policies judge them as those of other links.
+fn default_routes(gateways: &[IpAddr]) -> Result<Vec<Route>, String> {
+    let of_family = |ipv6: bool| gateways.iter().filter(move |via| via.is_ipv6() == ipv6);
+    if of_family(true).count() > 1 || of_family(false).count() > 1 {
+        return Err("default-route has several gateways of one family".to_owned());
+    }
+    let route = |via: &IpAddr| {
+        let to = if via.is_ipv6() { "::/0" } else { "0.0.0.0/0" };
+        Ok(Route {
+            to: to.parse::<Cidr>()?,
+            via: Some(*via),
+            metric: None,
+            table: None,
+        })
+    };
+    gateways.iter().map(route).collect()
+}
+
+/// The link, if no earlier one of the annotation has a default route of the same family.
+pub fn with_own_routes(link: Link, earlier: &[Link]) -> Result<Link, String> {
+    let has_one = |other: &&Link| {
+        let mut routes = other.routes.iter();
+        routes.any(|route| link.routes.iter().any(|own| own.to == route.to))
+    };
+    match earlier.iter().find(has_one) {
+        Some(other) => Err(format!(
+            "default-route: the element of interface {} has one of this family already",
+            other.name
+        )),
+        None => Ok(link),
+    }
 }
 
 fn cni(element: &NetworkSelection) -> Cni {

@@ -188,9 +188,9 @@ fn a_pod_that_does_not_run_yet_keeps_what_it_has() {
 }
 
 #[test]
-fn what_is_not_supported_concerns_its_own_element() {
+fn what_is_invalid_concerns_its_own_element() {
     let networks = json!([
-        {"name": "fast", "interface": "a", "default-route": ["10.0.0.1"]},
+        {"name": "fast", "interface": "a", "default-route": ["10.0.0.1", "10.0.0.2"]},
         {"name": "fast", "interface": "c", "ips": ["10.0.0.9", "10.0.0.8/24"], "mac": "02:00:00:00:00:01"},
     ]);
     let all = of(networks, none(), &[]);
@@ -201,6 +201,27 @@ fn what_is_not_supported_concerns_its_own_element() {
     let addresses: Vec<String> = link.addresses.iter().map(ToString::to_string).collect();
     assert_eq!(addresses, ["10.0.0.9/32", "10.0.0.8/24"]);
     assert!(link.mac.is_some());
+}
+
+#[test]
+fn default_routes_are_judged_as_routes_and_one_element_has_that_of_a_family() {
+    let networks = json!([
+        {"name": "fast", "interface": "a", "default-route": ["10.0.0.1", "fd00::1"]},
+        {"name": "fast", "interface": "b", "default-route": ["fd00::2"]},
+        {"name": "fast", "interface": "c", "default-route": []},
+    ]);
+    let all = of(networks, none(), &[]);
+    assert_eq!(links(&all), pairs(&[("a", "t/fast"), ("c", "t/fast")]));
+    let links = &all.config.as_ref().unwrap().spec.links;
+    let routes = serde_json::to_value(&links[0].routes).unwrap();
+    assert_eq!(
+        routes,
+        json!([{"to": "0.0.0.0/0", "via": "10.0.0.1"}, {"to": "::/0", "via": "fd00::1"}])
+    );
+    assert!(links[1].routes.is_empty());
+    let (refused, (reason, why)) = &all.refused[0];
+    assert_eq!((refused.as_str(), *reason), ("b", Reason::Invalid));
+    assert!(why.contains("interface a"), "{why}");
 }
 
 fn left_over(requested: &Requested) -> Vec<&str> {

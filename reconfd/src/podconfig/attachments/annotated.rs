@@ -206,10 +206,15 @@ fn attached(entry: &Entry, desired: &Desired) -> Option<AttachedNetwork> {
         Requester::Multus { .. } => return None,
     };
     let result = CniResult::from_value(entry.result.clone().filter(|_| was_allowed)?).ok()?;
+    let mut status = network_status::of_result(&name, &result);
+    if !entry.gateways.is_empty() {
+        let all = status.iter_mut();
+        all.for_each(|one| one.gateway.clone_from(&entry.gateways));
+    }
     Some(AttachedNetwork {
         interface: entry.chain.ifname.clone(),
         element: element(entry, desired),
-        status: network_status::of_result(&name, &result),
+        status,
         has_failed_del: entry
             .deletion()
             .is_some_and(|deletion| deletion.failures > 0),

@@ -25,6 +25,8 @@ use runner::client::Client;
 use sandbox_record::netns::{self, NetnsFolders};
 use serde_json::Value;
 
+/// Default routes through a link.
+mod default_routes;
 /// The node's own networks.
 mod node_chain;
 /// What a pod has before and after ADD.
@@ -121,6 +123,7 @@ impl Host for NodeHost {
         let before = Before {
             links: links.keys().copied().collect(),
             addresses: addresses(&mut pod)?,
+            routes: default_routes::noted(&mut pod, entry)?,
         };
         Ok(Some(before.to_value()))
     }
@@ -151,6 +154,14 @@ impl Host for NodeHost {
         }
     }
 
+    fn set_default_routes(&self, entry: &Entry, netns: &OwnedFd) -> Result<(), Failure> {
+        default_routes::set(entry, netns)
+    }
+
+    fn check_default_routes(&self, entry: &Entry, netns: &OwnedFd) -> Option<Failure> {
+        default_routes::check(entry, netns)
+    }
+
     fn look(&self, entry: &Entry, netns: &OwnedFd) -> Result<Facts, Failure> {
         let mut pod = open(netns)?;
         let links = pod.links().map_err(kernel)?;
@@ -159,6 +170,7 @@ impl Host for NodeHost {
 
     fn before_del(&self, entry: &Entry, netns: &OwnedFd) -> Result<Option<Value>, Failure> {
         let mut pod = open(netns)?;
+        default_routes::restore(&mut pod, entry)?;
         if entry.result.is_none() {
             let seen = Seen::read(&mut pod, &entry.chain.ifname)?;
             let others = self.engine.get().map(|engine| engine.entries());

@@ -53,7 +53,7 @@ pub fn resolve(
     let chain = config
         .freeze(input)
         .map_err(|error| invalid(error.to_string()))?;
-    let spec_hash = spec_hash(&chain);
+    let spec_hash = spec_hash(&chain, &desired.gateways);
     Ok(Resolved {
         chain,
         grants,
@@ -259,22 +259,29 @@ fn bandwidth(bandwidth: &Bandwidth) -> Value {
 
 /// Of everything that an element of the annotation asks for beside its definition.
 pub fn element_hash(desired: &DesiredAttachment) -> String {
-    let what = json!([runtime_config(desired), cni_args(desired)]);
-    digest(what.to_string().as_bytes())
+    let mut what = vec![json!(runtime_config(desired)), json!(cni_args(desired))];
+    what.extend(routes(&desired.gateways));
+    digest(Value::from(what).to_string().as_bytes())
 }
 
 /// Where the namespace is and which binaries there are makes no other attachment.
-fn spec_hash(chain: &cni::FrozenChain) -> String {
+fn spec_hash(chain: &cni::FrozenChain, gateways: &[IpAddr]) -> String {
     let plugins: Vec<_> = chain.plugins.iter().map(|plugin| &plugin.object).collect();
-    let what = json!([
-        chain.network,
-        chain.cni_version,
-        plugins,
-        chain.runtime_config,
-        chain.args,
-        chain.disable_check,
-    ]);
-    digest(what.to_string().as_bytes())
+    let mut what = vec![
+        json!(chain.network),
+        json!(chain.cni_version),
+        json!(plugins),
+        json!(chain.runtime_config),
+        json!(chain.args),
+        json!(chain.disable_check),
+    ];
+    what.extend(routes(gateways));
+    digest(Value::from(what).to_string().as_bytes())
+}
+
+/// What default routes add to a hash. Where there are none, it is that of an attachment from before there were any.
+fn routes(gateways: &[IpAddr]) -> Option<Value> {
+    (!gateways.is_empty()).then(|| json!(gateways))
 }
 
 fn digest(bytes: &[u8]) -> String {

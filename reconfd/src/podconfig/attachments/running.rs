@@ -158,6 +158,7 @@ impl Running {
                 chain: resolved.chain,
                 requester: annotated::requester(attachment),
                 spec_hash: resolved.spec_hash,
+                gateways: attachment.gateways.clone(),
                 after: Vec::new(),
                 check,
             })),

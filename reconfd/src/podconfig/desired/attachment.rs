@@ -41,6 +41,8 @@ pub struct DesiredAttachment {
     pub element: Option<NetworkSelection>,
     pub mac: Option<[u8; 6]>,
     pub addresses: Vec<IpNetwork>,
+    /// Gateways of default routes through it, one of a family at most.
+    pub gateways: Vec<IpAddr>,
     /// The routing domain of its addresses.
     pub domain: String,
     pub permit: Permit,
@@ -134,6 +136,12 @@ impl<'a> Evaluator<'a> {
             element: None,
             mac: request.mac.map(|mac| mac.0),
             addresses: addresses.filter(|a| seen.insert(*a)).collect(),
+            // An element of the annotation has no other routes, and a PodConfig none.
+            gateways: request
+                .routes
+                .iter()
+                .filter_map(|route| route.via)
+                .collect(),
             domain: request.domain().to_owned(),
             permit,
             order,

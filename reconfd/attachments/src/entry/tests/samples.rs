@@ -69,6 +69,7 @@ pub fn entry() -> Entry {
             mtu: Some(1500),
             host_links: vec!["veth1".into()],
         },
+        gateways: vec!["10.0.0.1".parse().unwrap()],
         before: Some(json!({"routes": ["default"]})),
         baseline: Some(BTreeSet::from([0])),
     }

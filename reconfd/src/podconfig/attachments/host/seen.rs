@@ -13,36 +13,31 @@ use cni::{CniResult, FrozenChain};
 use crds::Mac;
 use ipnetwork::IpNetwork;
 use node::{attached::AttachedLinks, link_info::LinkInfo};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::kernel;
 
 /// The pod before ADD.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Before {
     pub links: BTreeSet<u32>,
     pub addresses: BTreeMap<u32, BTreeSet<IpNetwork>>,
+    /// Default routes that are to be replaced, as netlink messages.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub routes: Vec<Vec<u8>>,
 }
 
 impl Before {
     pub fn to_value(&self) -> Value {
-        json!({"links": self.links, "addresses": self.addresses})
+        json!(self)
     }
 
     pub fn of(entry: &Entry) -> Self {
-        let member = |name: &str| {
-            entry
-                .before
-                .as_ref()
-                .and_then(|before| before.get(name))
-                .cloned()
-        };
-        let read = member("links").and_then(|value| serde_json::from_value(value).ok());
-        let addresses = member("addresses").and_then(|value| serde_json::from_value(value).ok());
-        Self {
-            links: read.unwrap_or_default(),
-            addresses: addresses.unwrap_or_default(),
-        }
+        let before = entry.before.clone();
+        let read = before.and_then(|before| serde_json::from_value(before).ok());
+        read.unwrap_or_default()
     }
 }
 
