@@ -21,6 +21,8 @@ mod availability;
 mod cut_off;
 /// Default routes that elements of the annotation ask for.
 mod default_route;
+/// GC of networks.
+mod garbage;
 /// Addresses and routes that plugins give to the node.
 mod gateways;
 /// What tenants try while plugins run.

@@ -74,6 +74,16 @@ pub struct Config {
     #[arg(long, env = "PODCONFIG_RUNNER_SOCKET", value_name = "PATH")]
     pub runner_socket: Option<PathBuf>,
 
+    /// GC of networks of CNI 1.1 runs once no pod sandbox of the node was made for so many seconds, and then once a day;
+    /// 0: never
+    #[arg(
+        long,
+        env = "PODCONFIG_GC_AFTER",
+        value_name = "SECONDS",
+        default_value_t = 300
+    )]
+    pub gc_after: u32,
+
     #[command(flatten)]
     pub state_dir: StateDir,
 
@@ -181,6 +191,7 @@ impl Config {
             state: self.state_dir.path.clone(),
             installation: self.installation.name.clone(),
             netns: self.netns.folders.clone(),
+            gc_after: (self.gc_after > 0).then(|| Duration::from_secs(self.gc_after.into())),
         })
     }
 

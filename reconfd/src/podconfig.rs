@@ -216,7 +216,8 @@ impl NodeReconciler {
         self.enqueue_all();
         self.run_passes()?;
         self.rounds.finish_initial_pass();
-        self.attachments.synced(&self.objects.all_uids());
+        self.attachments
+            .synced(&self.objects.all_uids(), &self.objects.stores);
         let waiting = self.segments.owners.forget_unclaimed();
         self.schedule.enqueue(waiting);
         self.run_passes()?;

@@ -89,6 +89,7 @@ fn detach(config: &UninstallConfig) -> anyhow::Result<()> {
         state: config.state_dir.path.clone(),
         installation: installation.clone(),
         netns: config.netns.folders.clone(),
+        gc_after: None,
     };
     let (events, _receiver) = podconfig::event_queue().context("create the event queue")?;
     let attachments = Attachments::start(&options, events, Metrics::default())

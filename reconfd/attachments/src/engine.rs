@@ -13,6 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use cni::request::ValidAttachment;
 use thiserror::Error;
 
 use crate::{
@@ -21,7 +22,7 @@ use crate::{
     limits::Limits,
     ports::{Host, Runner},
     state::{Attachments, PodRequest},
-    status::{Counts, Event, PodOutcome},
+    status::{Counts, Event, Failure, PodOutcome},
 };
 
 /// Receives what happens. Called without a lock held, from any thread of the engine; it must not block. Events of one
@@ -185,9 +186,25 @@ impl Engine {
         Ok(lost)
     }
 
-    /// Valid attachments of a network for GC, as far as this store knows.
-    pub fn attachments_of(&self, network: &str) -> BTreeSet<Slot> {
-        self.shared.lock().attachments.attachments_of(network)
+    /// Networks that [`Self::collect`] may be called for.
+    pub fn networks_with_gc(&self) -> BTreeSet<String> {
+        self.shared.lock().attachments.networks_with_gc()
+    }
+
+    /// GC of a network, beside which no operation of the network runs. None: one runs now. `others`: what is valid beside
+    /// what is stored.
+    pub fn collect(
+        &self,
+        network: &str,
+        others: &BTreeSet<ValidAttachment>,
+    ) -> Option<Result<(), Failure>> {
+        let mut garbage = self.shared.lock().attachments.hold_network(network)?;
+        garbage.valid.extend(others.iter().cloned());
+        let mut chains = garbage.chains.iter();
+        let runner = &self.shared.runner;
+        let done = chains.try_for_each(|chain| runner.collect(chain, &garbage.valid));
+        self.shared.lock().attachments.release_network();
+        Some(done)
     }
 
     /// What is stored, for reports and repairs of the daemon.

@@ -12,13 +12,15 @@ mod delete;
 mod multus;
 /// Requests and responses.
 mod protocol;
+/// What it is about.
+mod scope;
 
 use std::time::Duration;
 
 pub use self::protocol::{Opened, Request, Response};
 
 use crate::{
-    entry::{Entry, Phase, Why},
+    entry::{Entry, Why},
     ports::Ready,
     status::{Change, Event, Failure, FailureReason},
 };
@@ -194,16 +196,6 @@ impl Operation {
             is_found: false,
             events: Vec::new(),
         }
-    }
-
-    /// Whether it may end in a new attachment; such operations are rate-limited.
-    pub fn is_attaching(&self) -> bool {
-        self.goal == Goal::Attach || (self.goal == Goal::Delete && self.next.is_some())
-    }
-
-    /// Whether it deletes what is stored.
-    pub fn is_deleting(&self) -> bool {
-        matches!(self.entry.phase, Phase::Deleting(_))
     }
 
     /// The current request.

@@ -9,7 +9,7 @@ use std::{
 
 use serde_json::Value;
 
-use cni::FrozenChain;
+use cni::{FrozenChain, request::ValidAttachment};
 
 use crate::{
     entry::{Entry, Facts, MultusFile, Slot},
@@ -34,6 +34,12 @@ pub trait Runner: Send + Sync {
     /// CHECK forward, of the plugins at these places of the chain, or of all.
     fn check(&self, entry: &Entry, which: Option<&BTreeSet<usize>>, netns: NetnsFd)
     -> CheckOutcome;
+    /// GC of a chain's network: what is not among these is deleted. Every plugin runs.
+    fn collect(
+        &self,
+        chain: &FrozenChain,
+        valid: &BTreeSet<ValidAttachment>,
+    ) -> Result<(), Failure>;
     /// What Multus has stored of an interface that it attached at pod start.
     fn read_multus(&self, slot: &Slot) -> Result<Option<MultusFile>, Failure>;
     /// Removes that, as libcni does after DEL. A missing file counts as removed.

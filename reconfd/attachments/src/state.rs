@@ -5,6 +5,8 @@
 mod action;
 /// Which operation of a pod is next.
 mod decide;
+/// GC of a network.
+mod garbage;
 /// What the daemon states.
 mod inputs;
 /// What is reported.
@@ -17,10 +19,11 @@ mod queue;
 pub(crate) mod slot;
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     time::{Duration, Instant},
 };
 
+pub use self::garbage::Garbage;
 pub use self::pod::{CheckMode, LinkRequest, PodRequest, Sandbox, Takeover, Target, Wanted};
 
 use self::{
@@ -51,6 +54,8 @@ pub struct Attachments {
     queue: Queue,
     rates: Rates,
     running: HashMap<String, Running>,
+    /// The network whose GC runs.
+    held_network: Option<String>,
     is_draining: bool,
     unreadable: usize,
     lost: usize,
@@ -68,6 +73,15 @@ struct Running {
     slot: Slot,
     action: Action,
     is_attaching: bool,
+    /// Of its chains; none: they are not known yet.
+    networks: Option<BTreeSet<String>>,
+}
+
+impl Running {
+    fn is_of(&self, network: &str) -> bool {
+        let networks = self.networks.as_ref();
+        networks.is_none_or(|networks| networks.contains(network))
+    }
 }
 
 impl Attachments {
@@ -87,6 +101,7 @@ impl Attachments {
             containers: HashMap::new(),
             rates: Rates::default(),
             running: HashMap::new(),
+            held_network: None,
             is_draining: false,
             unreadable,
             lost: 0,
@@ -149,6 +164,11 @@ impl Attachments {
             Choice::Idle => return None,
         };
         let operation = self.operation(pod, &slot, action, now)?;
+        let networks = operation.networks();
+        if let Some(at) = self.held_until(networks.as_ref(), now) {
+            self.queue.add_at(uid, at);
+            return None;
+        }
         if operation.is_attaching() {
             let namespace = pod.request.as_ref().map(|request| &request.pod.namespace);
             let namespace = namespace.cloned().unwrap_or_default();
@@ -161,6 +181,7 @@ impl Attachments {
             slot,
             action,
             is_attaching: operation.is_attaching(),
+            networks,
         };
         self.running.insert(uid.to_owned(), running);
         let uid = uid.to_owned();

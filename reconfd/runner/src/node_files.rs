@@ -20,6 +20,8 @@ use serde::Deserialize;
 
 use crate::protocol::{FileRequest, FileResponse};
 
+/// What others have attached.
+mod cached;
 /// Configurations of networks, which definitions only name.
 mod configuration;
 /// What the node's own configuration names.
@@ -67,7 +69,8 @@ impl NodeFiles {
                 container_id,
                 ifname,
             } => self.remove_multus_attachment((network, container_id, ifname)),
-            FileRequest::NodeNetworks => self.node_networks(),
+            FileRequest::NodeNetworks => self.own_networks().map(FileResponse::NodeNetworks),
+            FileRequest::CachedAttachments { network } => self.cached_attachments(network),
             FileRequest::NodeConfiguration { network } => self.node_configuration(network),
         };
         answer.unwrap_or_else(FileResponse::Refused)

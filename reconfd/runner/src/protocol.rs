@@ -62,6 +62,8 @@ pub enum FileRequest {
     },
     /// What the node's own CNI configuration names.
     NodeNetworks,
+    /// What the caches of the runtime, of Multus and of all installations of podconfig have of a network.
+    CachedAttachments { network: String },
     /// The configuration of a network that a NetworkAttachmentDefinition only names.
     NodeConfiguration { network: String },
 }
@@ -76,6 +78,7 @@ pub enum FileResponse {
         text: String,
     },
     NodeNetworks(NodeNetworks),
+    Cached(CachedAttachments),
     Refused(String),
 }
 
@@ -87,6 +90,15 @@ pub struct NodeNetworks {
     pub types: BTreeSet<String>,
     /// The names of the networks.
     pub networks: BTreeSet<String>,
+}
+
+/// What others have attached of a network.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CachedAttachments {
+    pub attachments: BTreeSet<ValidAttachment>,
+    /// Whether there is a cache of Multus at all.
+    pub has_multus: bool,
 }
 
 /// What is sent on a connection.

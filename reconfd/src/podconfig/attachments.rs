@@ -35,6 +35,8 @@ use super::{
 mod annotated;
 /// The runner, as the engine calls it.
 mod executor;
+/// GC.
+mod garbage;
 /// Pure: since when a link is attached.
 mod history;
 /// Pods, rules and the kernel, as the engine asks for them.
@@ -55,6 +57,7 @@ mod resolve;
 mod running;
 
 use executor::Executor;
+use garbage::{Collector, LastChange};
 use history::History;
 pub use host::Addresses;
 use host::{NodeHost, Rulings};
@@ -69,6 +72,8 @@ pub struct AttachmentOptions {
     pub state: PathBuf,
     pub installation: String,
     pub netns: Vec<PathBuf>,
+    /// GC runs once no sandbox has been made for so long; none: never.
+    pub gc_after: Option<Duration>,
 }
 
 /// The engine, for what it calls itself: nothing before it has started.
@@ -100,6 +105,9 @@ struct Running {
     boot_id: String,
     history: History,
     configurations: NodeConfigurations,
+    runner: Client,
+    gc_after: Option<Duration>,
+    last_change: LastChange,
     /// The newest record of each pod that has, or has requested, attachments.
     pods: HashMap<String, Option<Arc<Record>>>,
 }
@@ -133,7 +141,7 @@ impl Attachments {
         let shared = (rulings.clone(), engine_ref.clone());
         let client = Client::new(options.runner.clone());
         let configurations = NodeConfigurations::start(client.clone(), events.clone())?;
-        let host = NodeHost::new(folders.clone(), boot_id.clone(), shared, client);
+        let host = NodeHost::new(folders.clone(), boot_id.clone(), shared, client.clone());
         let parts = Parts {
             folder: Folder::of_installation(&options.state, &options.installation),
             runner: Box::new(Executor::new(options.runner.clone(), metrics)),
@@ -160,6 +168,9 @@ impl Attachments {
             pods: stored.map(|uid| (uid, None)).collect(),
             history: History::of(engine.entries()),
             configurations,
+            runner: client,
+            gc_after: options.gc_after,
+            last_change: LastChange::default(),
             engine,
             rulings,
             folders,
@@ -255,6 +266,9 @@ impl Attachments {
         let Some(running) = &mut self.running else {
             return;
         };
+        if !uids.is_empty() {
+            running.last_change.is_now();
+        }
         for uid in uids {
             let Some(Some(last)) = running.pods.get(uid) else {
                 continue;
@@ -302,10 +316,22 @@ impl Attachments {
         running.engine.entries().len()
     }
 
-    /// Every pod of the node is known: others have ended.
-    pub fn synced(&self, known: &BTreeSet<String>) {
-        if let Some(running) = &self.running {
-            running.engine.synced(known);
+    /// Every pod of the node is known: others have ended, and what no attachment needs can be found.
+    pub fn synced(&self, known: &BTreeSet<String>, stores: &Stores) {
+        let Some(running) = &self.running else { return };
+        running.engine.synced(known);
+        let Some(quiet) = running.gc_after else {
+            return;
+        };
+        let collector = Collector {
+            engine: Arc::downgrade(&running.engine),
+            runner: running.runner.clone(),
+            stores: stores.clone(),
+            last_change: running.last_change.clone(),
+            quiet,
+        };
+        if let Err(error) = collector.start() {
+            tracing::error!("no GC runs: cannot start its thread: {error}");
         }
     }
 }

@@ -48,15 +48,6 @@ impl Attachments {
             || stored.any(|(slot, _)| slot.container_id == container_id)
     }
 
-    /// Valid attachments of a network for GC, as far as this store knows.
-    pub fn attachments_of(&self, network: &str) -> BTreeSet<Slot> {
-        let entries = self.entries();
-        entries
-            .filter(|entry| entry.chain.network == network)
-            .map(Entry::slot)
-            .collect()
-    }
-
     /// The interfaces of a pod that are taken from Multus, or were since its newest request.
     pub fn taken_over(&self, uid: &str) -> impl Iterator<Item = &Slot> {
         let slots = self.pods.get(uid).into_iter().flat_map(|pod| &pod.slots);

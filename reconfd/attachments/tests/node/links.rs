@@ -494,14 +494,40 @@ fn an_add_whose_end_is_not_known_is_undone_at_once_and_reported() {
 }
 
 #[test]
-fn gc_knows_the_attachments_of_a_network() {
+fn gc_knows_the_attachments_of_a_network_and_none_of_its_operations_runs_beside_it() {
     let (mut model, mut state, pod) = started();
     state.request(pod.request(vec![pod.link("net1", "a", &[]), pod.link("net2", "b", &[])]));
+    assert!(state.networks_with_gc().is_empty());
     model.settle(&mut state, MINUTE).unwrap();
-    let slots: Vec<String> = state
-        .attachments_of("a")
-        .into_iter()
-        .map(|slot| slot.ifname)
+    assert_eq!(
+        state.networks_with_gc(),
+        ["a".to_owned(), "b".to_owned()].into()
+    );
+    let garbage = state.hold_network("a").unwrap();
+    let valid: Vec<&str> = garbage
+        .valid
+        .iter()
+        .map(|one| one.ifname.as_str())
         .collect();
-    assert_eq!(slots, ["net1"]);
+    assert_eq!((valid, garbage.chains.len()), (vec!["net1"], 1));
+    assert_eq!(garbage.chains[0].network, "a");
+    assert!(state.hold_network("b").is_none(), "one at a time");
+    state.request(pod.request(vec![]));
+    model.settle(&mut state, MINUTE).unwrap();
+    model.attached(&[chain("a", "c1", "net1")]);
+    state.release_network();
+    model.settle(&mut state, MINUTE).unwrap();
+    model.attached(&[]);
+}
+
+#[test]
+fn gc_waits_for_the_operations_of_its_network() {
+    let (mut model, mut state, pod) = started();
+    state.request(pod.request(vec![pod.link("net1", "a", &[])]));
+    let work = state.next(model.now).unwrap();
+    assert!(state.hold_network("a").is_none());
+    assert!(state.hold_network("b").is_some());
+    state.release_network();
+    model.run(&mut state, work).unwrap();
+    assert!(state.hold_network("a").is_some());
 }

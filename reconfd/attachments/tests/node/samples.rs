@@ -20,7 +20,7 @@ pub fn chain(network: &str, container_id: &str, ifname: &str) -> FrozenChain {
     };
     FrozenChain {
         network: network.into(),
-        cni_version: Version::V1_0_0,
+        cni_version: Version::V1_1_0,
         plugins: ["macvlan", "tuning", "portmap"].map(plugin).into(),
         disable_check: false,
         disable_gc: false,

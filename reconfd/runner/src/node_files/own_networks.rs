@@ -5,14 +5,14 @@ use std::{io, path::Path};
 
 use serde_json::Value;
 
-use super::{Answer, NodeFiles, Writers, names_in, read_plain};
-use crate::protocol::{FileResponse, NodeNetworks};
+use super::{NodeFiles, Writers, names_in, read_plain};
+use crate::protocol::NodeNetworks;
 
 /// As the runtime reads them.
 pub(super) const ENDINGS: [&str; 3] = [".conf", ".conflist", ".json"];
 
 impl NodeFiles {
-    pub(super) fn node_networks(&self) -> Answer {
+    pub(super) fn own_networks(&self) -> Result<NodeNetworks, String> {
         let cannot =
             |error: &io::Error| format!("cannot read {}: {error}", self.conf_dir.display());
         let names = match self.folder(&self.conf_dir) {
@@ -30,7 +30,7 @@ impl NodeFiles {
                 }
             }
         }
-        Ok(FileResponse::NodeNetworks(found))
+        Ok(found)
     }
 
     fn configuration(&self, path: &Path) -> io::Result<Value> {

@@ -12,7 +12,7 @@ use attachments::{
     ports::{AddOutcome, CheckOutcome, DelOutcome, NetnsFd, Ready, Runner},
     status::{Failure, FailureReason},
 };
-use cni::{Command, FrozenChain, Secrets, plugin_error};
+use cni::{Command, FrozenChain, Secrets, plugin_error, request::ValidAttachment};
 use runner::{
     client::{Client, Unanswered},
     protocol::{
@@ -163,6 +163,27 @@ impl Runner for Executor {
         }
     }
 
+    fn collect(
+        &self,
+        chain: &FrozenChain,
+        valid: &BTreeSet<ValidAttachment>,
+    ) -> Result<(), Failure> {
+        let request = Request {
+            operation: Operation::Gc {
+                valid: valid.iter().cloned().collect(),
+            },
+            chain: chain.clone(),
+            cookie: None,
+        };
+        match self.execute(&request, &None) {
+            Ok(executed) => match executed.first_fault() {
+                None => Ok(()),
+                Some((step, fault)) => Err(failure(chain, step, fault)),
+            },
+            Err(NotExecuted::Refused(failure) | NotExecuted::Unknown(failure)) => Err(failure),
+        }
+    }
+
     fn read_multus(&self, slot: &Slot) -> Result<Option<MultusFile>, Failure> {
         let request = FileRequest::MultusAttachment {
             container_id: slot.container_id.clone(),
@@ -173,7 +194,9 @@ impl Runner for Executor {
             .file(&request)
             .map_err(|error| unavailable(&error))?
         {
-            FileResponse::Missing | FileResponse::NodeNetworks(_) => Ok(None),
+            FileResponse::Missing | FileResponse::NodeNetworks(_) | FileResponse::Cached(_) => {
+                Ok(None)
+            }
             FileResponse::Refused(why) => Err(of_multus(why)),
             FileResponse::Found { name, text } => {
                 let file = MultusFile::decode(&name, text.as_bytes(), slot);
@@ -196,9 +219,9 @@ impl Runner for Executor {
         {
             FileResponse::Missing => Ok(()),
             FileResponse::Refused(why) => Err(of_multus(why)),
-            FileResponse::Found { .. } | FileResponse::NodeNetworks(_) => {
-                Err(of_multus("it is still there"))
-            }
+            FileResponse::Found { .. }
+            | FileResponse::NodeNetworks(_)
+            | FileResponse::Cached(_) => Err(of_multus("it is still there")),
         }
     }
 }

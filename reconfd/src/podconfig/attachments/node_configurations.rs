@@ -153,7 +153,7 @@ impl Reader {
             Ok(FileResponse::Found { text, .. }) => Found::Text(text.into()),
             Ok(FileResponse::Missing) => Found::Missing,
             Ok(FileResponse::Refused(why)) => Found::Refused(why),
-            Ok(FileResponse::NodeNetworks(_)) => {
+            Ok(FileResponse::NodeNetworks(_) | FileResponse::Cached(_)) => {
                 Found::Unavailable("an unexpected response".to_owned())
             }
             Err(error) => Found::Unavailable(error.to_string()),

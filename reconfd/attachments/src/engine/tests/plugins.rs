@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use cni::request::ValidAttachment;
 use serde_json::{Value, json};
 
 use cni::FrozenChain;
@@ -135,6 +136,16 @@ impl Runner for Plugins {
             failure: None,
             is_complete: true,
         }
+    }
+
+    fn collect(
+        &self,
+        chain: &FrozenChain,
+        valid: &BTreeSet<ValidAttachment>,
+    ) -> Result<(), Failure> {
+        let valid: Vec<_> = valid.iter().map(|one| one.ifname.as_str()).collect();
+        self.note(&format!("GC {} {valid:?}", chain.network));
+        Ok(())
     }
 
     fn read_multus(&self, _: &Slot) -> Result<Option<MultusFile>, Failure> {

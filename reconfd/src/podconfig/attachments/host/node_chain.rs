@@ -40,7 +40,7 @@ pub fn is_not_of_the_node(
             }
         },
         FileResponse::Refused(why) => Err(unknown(why)),
-        FileResponse::Missing | FileResponse::Found { .. } => {
+        FileResponse::Missing | FileResponse::Found { .. } | FileResponse::Cached(_) => {
             Err(unknown("an unexpected response".to_owned()))
         }
     }
