@@ -73,7 +73,12 @@ fn prepare(node: &TestNode) -> TestRunner {
         "ip link add up0 type veth peer name up1 && ip link set up0 up && ip link set up1 up",
     );
     let plugins = ["macvlan", "bridge", "host-local", "static", "tuning", "bad"];
-    node.runner(&plugins, &["--plugin-timeout", "2"])
+    let limits = [
+        ["--plugin-timeout", "2"],
+        ["--chain-memory", "128"],
+        ["--chain-processes", "128"],
+    ];
+    node.runner(&plugins, limits.as_flattened())
 }
 
 pub fn macvlan(subnet: &str) -> String {

@@ -6,3 +6,5 @@ mod chains;
 mod hostile;
 /// What a plugin sees of the node.
 mod jail;
+/// What a chain may take.
+mod usage;

@@ -221,3 +221,32 @@ fn what_has_drifted_is_made_anew_where_that_is_asked_for() {
         pod.ready("net1");
     });
 }
+
+/// ADD takes more than its chain may: it is reported in these words, and undone.
+fn is_ended(takes: &str, words: &str) {
+    let script = format!(
+        "echo $CNI_COMMAND >>/var/lib/cni/commands
+        case $CNI_COMMAND in
+            ADD) attach; {takes};;
+            DEL) detach; exit 0;;
+        esac"
+    );
+    with_plugin(&script, LINK, |node, pod| {
+        pod.says("net1", "PluginFailed", words);
+        pod.lacks("net1");
+        is_clean(node);
+        assert!(count(node, "DEL") > 0, "DEL did not follow");
+    });
+}
+
+#[test]
+fn a_plugin_that_allocates_without_end_is_undone() {
+    let words = "took more than 128 MiB of memory, and were ended";
+    is_ended("tail /dev/zero", words);
+}
+
+#[test]
+fn a_fork_bomb_is_undone() {
+    let words = "had more than 128 processes and threads, and was ended";
+    is_ended("bomb() { bomb & bomb & exec sleep 20; }; bomb", words);
+}

@@ -10,7 +10,7 @@ use crate::support::{
     wait::{eventually, seen},
 };
 
-const RESULT: &str = r#"{"cniVersion":"1.0.0","interfaces":[],"ips":[]}"#;
+pub const RESULT: &str = r#"{"cniVersion":"1.0.0","interfaces":[],"ips":[]}"#;
 
 struct Opened {
     runner: TestRunner,
@@ -47,16 +47,9 @@ impl Opened {
         executed.first_fault().unwrap().1.clone()
     }
 
-    /// No process of a plugin and no jail beside their fork server is left, and the runner goes on.
+    /// No process is left, and the runner goes on.
     fn is_clean(&self) {
-        eventually("no process is left", || {
-            let left = self.node.run(&[
-                "sh",
-                "-c",
-                "pgrep -fa fake-mark | grep -v pgrep || pgrep -fa run-jail | grep -v pgrep | tail -n +2",
-            ]);
-            seen(left.is_empty(), left)
-        });
+        no_process_is_left(&self.node);
         self.runner
             .fake("good", &format!("cat >/dev/null; echo '{RESULT}'"));
         let pod = self
@@ -65,6 +58,18 @@ impl Opened {
         self.runner
             .add(&pod, &chain_of(&pod, "1.0.0", &[json!({"type": "good"})]));
     }
+}
+
+/// No process of a plugin, and no jail beside their fork server.
+pub fn no_process_is_left(node: &TestNode) {
+    eventually("no process is left", || {
+        let left = node.run(&[
+            "sh",
+            "-c",
+            "pgrep -fa fake-mark | grep -v pgrep || pgrep -fa run-jail | grep -v pgrep | tail -n +2",
+        ]);
+        seen(left.is_empty(), left)
+    });
 }
 
 fn message(fault: &Fault) -> &str {

@@ -6,8 +6,9 @@ use args::Logging;
 use clap::Args;
 
 use crate::{
-    jail::{Layout, TimeLimits},
+    jail::{Layout, Limits},
     node_files::NodeFiles,
+    usage::UsageLimits,
 };
 
 /// What is hidden from plugins: secrets of the node and of its pods, podconfig's own store, and what the runtime and
@@ -71,6 +72,13 @@ pub struct RunConfig {
     /// Seconds that a chain may take
     #[arg(long, value_name = "SECONDS", default_value_t = 90, value_parser = clap::value_parser!(u64).range(1..=1800))]
     pub chain_timeout: u64,
+    /// MiB of memory that the processes of a chain may take together, without pages of files. A plugin in Go takes 10
+    /// to 50, iptables 60 with 40 000 rules in its table
+    #[arg(long, value_name = "MIB", default_value_t = 256, value_parser = clap::value_parser!(u64).range(16..=65536))]
+    pub chain_memory: u64,
+    /// Processes and threads that a chain may have at the same time. A plugin in Go has 5 to 20, and it starts others
+    #[arg(long, value_name = "NUMBER", default_value_t = 256, value_parser = clap::value_parser!(u64).range(16..=8192))]
+    pub chain_processes: u64,
     #[command(flatten)]
     pub logging: Logging,
 }
@@ -98,10 +106,14 @@ impl RunConfig {
         }
     }
 
-    pub fn limits(&self) -> TimeLimits {
-        TimeLimits {
+    pub fn limits(&self) -> Limits {
+        Limits {
             plugin: Duration::from_secs(self.plugin_timeout),
             chain: Duration::from_secs(self.chain_timeout),
+            usage: UsageLimits {
+                memory: self.chain_memory,
+                processes: self.chain_processes,
+            },
         }
     }
 }

@@ -1,4 +1,4 @@
-//! One execution of a plugin, inside of a jail: bounded in time and output. This process is process 1 of the jail, so
+//! One execution of a plugin, inside of a jail: bounded in time, output, memory and processes. This process is process 1 of the jail, so
 //! it ends everything else there when a limit is reached.
 
 use std::{
@@ -15,12 +15,11 @@ use nix::{
     errno::Errno,
     fcntl::{FcntlArg, OFlag, fcntl},
     poll::{PollFd, PollFlags, PollTimeout, poll},
-    sys::signal::{Signal, kill},
     unistd::Pid,
 };
 use rustix::process::{WaitId, WaitIdOptions, waitid};
 
-use crate::{chain::Execution, protocol::Fault};
+use crate::{chain::Execution, protocol::Fault, usage::UsageWatch};
 
 /// What is kept of the standard output. A result is a few kilobytes; beyond this the plugin is ended.
 pub const MOST_OUTPUT: usize = 256 << 10;
@@ -33,11 +32,18 @@ const BUSY_TRIES: u32 = 6;
 const TICK: Duration = Duration::from_millis(20);
 
 /// Executes the binary until the deadline.
-pub fn execute(binary: &Path, request: &PluginRequest, limit: Duration) -> Execution {
+pub fn execute(
+    binary: &Path,
+    request: &PluginRequest,
+    limit: Duration,
+    usage: &mut UsageWatch,
+) -> Execution {
     let started = Instant::now();
     let printed = start(binary, request, started + limit)
         .map_err(|error| Fault::NotRun(format!("{}: {error}", binary.display())))
-        .and_then(|child| Running::new(child, &request.stdin)?.finish(started + limit, limit));
+        .and_then(|child| {
+            Running::new(child, &request.stdin, usage)?.finish(started + limit, limit)
+        });
     Execution {
         took: started.elapsed(),
         printed,
@@ -76,10 +82,11 @@ struct Running<'a> {
     stderr: Option<ChildStderr>,
     output: Vec<u8>,
     errors: Vec<u8>,
+    usage: &'a mut UsageWatch,
 }
 
 impl<'a> Running<'a> {
-    fn new(mut child: Child, to_write: &'a [u8]) -> Result<Self, Fault> {
+    fn new(mut child: Child, to_write: &'a [u8], usage: &'a mut UsageWatch) -> Result<Self, Fault> {
         let (stdin, stdout, stderr) =
             (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let fds = [
@@ -99,13 +106,14 @@ impl<'a> Running<'a> {
             stderr,
             output: Vec::new(),
             errors: Vec::new(),
+            usage,
         })
     }
 
     fn finish(mut self, deadline: Instant, limit: Duration) -> Result<Vec<u8>, Fault> {
         let ended = self.run(deadline, limit);
         if ended.is_err() {
-            end_all_others();
+            self.usage.end(self.pid());
             // The kernel ends it at once.
             let _ = self.ended(WaitIdOptions::empty());
         }
@@ -123,6 +131,7 @@ impl<'a> Running<'a> {
             if self.output.len() > MOST_OUTPUT {
                 return Err(Fault::TooMuchOutput(MOST_OUTPUT));
             }
+            self.usage.look(self.pid())?;
             let is_drained = self.stdout.is_none() && self.stderr.is_none();
             match exited {
                 Some((exit, until)) if is_drained || Instant::now() >= until => {
@@ -157,7 +166,11 @@ impl<'a> Running<'a> {
         }))
     }
 
-    /// Waits until something can be transferred, or the process has ended.
+    fn pid(&self) -> Pid {
+        Pid::from_raw(i32::try_from(self.child.id()).unwrap_or(i32::MAX))
+    }
+
+    /// Waits until something can be transferred, the process has ended, or its usage is to be looked at.
     fn wait(&self, end: Option<&OwnedFd>, deadline: Instant) -> Result<(), Fault> {
         let mut fds = Vec::with_capacity(4);
         let readable = |fd| PollFd::new(fd, PollFlags::POLLIN);
@@ -169,14 +182,17 @@ impl<'a> Running<'a> {
                 .iter()
                 .map(|fd| PollFd::new(fd.as_fd(), PollFlags::POLLOUT)),
         );
-        let rest = deadline.saturating_duration_since(Instant::now());
+        let now = Instant::now();
+        let rest = deadline.saturating_duration_since(now);
+        // Whole milliseconds: the look would be waited for with polls of none.
+        let look = self.usage.next().saturating_duration_since(now) + Duration::from_millis(1);
         let longest = match (end.is_some(), fds.is_empty()) {
             (true, _) => Duration::MAX,
             (false, false) => TICK,
             // With the outputs closed only its end is left to wait for.
             (false, true) => Duration::from_millis(1),
         };
-        let rest = PollTimeout::try_from(rest.min(longest)).unwrap_or(PollTimeout::MAX);
+        let rest = PollTimeout::try_from(rest.min(longest).min(look)).unwrap_or(PollTimeout::MAX);
         match poll(&mut fds, rest) {
             Ok(_) | Err(Errno::EINTR) => Ok(()),
             Err(errno) => Err(Fault::NotRun(errno.to_string())),
@@ -241,13 +257,4 @@ fn pidfd(child: &Child) -> Option<OwnedFd> {
 fn set_nonblocking(fd: BorrowedFd<'_>) -> nix::Result<()> {
     let flags = OFlag::from_bits_retain(fcntl(fd, FcntlArg::F_GETFL)?);
     fcntl(fd, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK)).map(drop)
-}
-
-/// Ends every other process of the jail: the plugin and what it has started. Nothing where this is not process 1, for
-/// then it would end the processes of the node.
-pub fn end_all_others() {
-    if nix::unistd::getpid().as_raw() == 1 {
-        // Fails only if there is no other process.
-        let _ = kill(Pid::from_raw(-1), Signal::SIGKILL);
-    }
 }

@@ -26,6 +26,7 @@ use crate::{
     chain::{Chain, Execution, KnownVersions},
     exec::execute,
     protocol::{Fault, Operation, Refusal, RefusalKind, Response},
+    usage::{UsageLimits, UsageWatch, end_all_others},
     wire,
 };
 
@@ -53,7 +54,7 @@ pub struct Order {
     pub binaries: BTreeMap<String, PathBuf>,
     /// Of these binaries: VERSION is not asked again.
     pub known_versions: KnownVersions,
-    pub limits: TimeLimits,
+    pub limits: Limits,
 }
 
 /// What of the node is in the jail.
@@ -69,11 +70,14 @@ pub struct Layout {
     pub hidden: Vec<PathBuf>,
 }
 
-/// Limits of time.
+/// What a chain may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TimeLimits {
+pub struct Limits {
+    /// The time of a plugin.
     pub plugin: Duration,
+    /// The time of all.
     pub chain: Duration,
+    pub usage: UsageLimits,
 }
 
 impl Order {
@@ -98,9 +102,13 @@ impl Order {
             cni_path: String::new(),
             binaries: BTreeMap::new(),
             known_versions: KnownVersions::new(),
-            limits: TimeLimits {
+            limits: Limits {
                 plugin: Duration::ZERO,
                 chain: Duration::ZERO,
+                usage: UsageLimits {
+                    memory: 0,
+                    processes: 0,
+                },
             },
         }
     }
@@ -135,14 +143,15 @@ fn run(order: &Order, netns: Option<OwnedFd>) -> Response {
     }
     let executed = execute_chain(order, netns.is_some());
     // What plugins have left ends before the daemon judges what they made.
-    crate::exec::end_all_others();
+    end_all_others();
     Response::Ran(executed)
 }
 
 fn prepare(order: &Order, netns: Option<&OwnedFd>) -> Result<(), Refusal> {
     let refused = |message: String| Refusal::new(RefusalKind::Jail, message);
     let netns = netns.map(|fd| (fd.as_raw_fd(), Path::new(&order.chain.netns)));
-    mounts::build(&order.layout, netns).map_err(refused)?;
+    let processes = order.limits.usage.processes;
+    mounts::build(&order.layout, netns, processes).map_err(refused)?;
     limits::apply().map_err(refused)
 }
 
@@ -154,11 +163,12 @@ fn execute_chain(order: &Order, has_netns: bool) -> crate::protocol::Executed {
         known: &order.known_versions,
     };
     let end = Instant::now() + order.limits.chain;
+    let mut usage = UsageWatch::new(order.limits.usage);
     let mut execute = |request: &cni::PluginRequest, plugin_type: &str| {
         let rest = end.saturating_duration_since(Instant::now());
         let limit = order.limits.plugin.min(rest);
         match order.binaries.get(plugin_type) {
-            Some(binary) if !limit.is_zero() => execute(binary, request, limit),
+            Some(binary) if !limit.is_zero() => execute(binary, request, limit, &mut usage),
             Some(_) => not_run(Fault::TimedOut(order.limits.chain.as_secs())),
             None => not_run(Fault::NotRun("it was not chosen".to_owned())),
         }

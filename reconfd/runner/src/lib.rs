@@ -22,6 +22,8 @@ mod node_files;
 pub mod protocol;
 /// The server.
 pub mod server;
+/// What the processes of a chain take.
+mod usage;
 /// Messages with a descriptor on a unix socket.
 mod wire;
 

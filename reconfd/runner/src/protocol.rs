@@ -167,6 +167,10 @@ pub enum Fault {
     TimedOut(u64),
     /// It printed more than so many bytes.
     TooMuchOutput(usize),
+    /// The processes of its chain took more than so many MiB of memory.
+    TooMuchMemory(u64),
+    /// Its chain had more than so many processes and threads.
+    TooManyProcesses(u64),
     /// Its result is not valid.
     Result(String),
     /// It could not be executed.

@@ -25,7 +25,7 @@ use crate::{
     binaries::{Binaries, Chosen},
     chain::{KnownVersions, known_preflight},
     config::RunConfig,
-    jail::{ForkServer, Layout, Order, TimeLimits},
+    jail::{ForkServer, Layout, Limits, Order},
     node_files::NodeFiles,
     protocol::{
         Executed, FileRequest, FileResponse, Incoming, Operation, Refusal, RefusalKind, Request,
@@ -50,7 +50,7 @@ struct Server {
     binaries: Binaries,
     files: NodeFiles,
     layout: Layout,
-    limits: TimeLimits,
+    limits: Limits,
     fork_server: ForkServer,
     places: Places,
 }

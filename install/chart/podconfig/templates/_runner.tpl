@@ -38,6 +38,8 @@ The container that executes CNI plugins, for links with `cni`. It is only there 
   {{- range .Values.reinvoke.share }}
   - --share={{ . }}
   {{- end }}
+  - --chain-memory={{ .Values.reinvoke.chainMemoryMiB }}
+  - --chain-processes={{ .Values.reinvoke.chainProcesses }}
   - --conf-dir={{ .Values.node.cniConf }}
   - --multus-cni-dir={{ .Values.reinvoke.multus.cniDir }}
   - --multus-conf-dir={{ .Values.reinvoke.multus.confDir }}

@@ -1,5 +1,7 @@
 //! What processes in a jail may do: four capabilities, no new privileges, no core files, no abstract sockets.
 
+/// How many processes there can be.
+pub mod process_numbers;
 /// Unix sockets without a file.
 mod scope;
 

@@ -17,7 +17,7 @@ use nix::{
     unistd::{chdir, chroot},
 };
 
-use super::{Layout, remount};
+use super::{Layout, limits::process_numbers, remount};
 
 const NONE: Option<&str> = None;
 /// Below `/run`: what plugins of the field share with others. The rest of it, sockets of the runtime first of all, is
@@ -27,7 +27,8 @@ const SHARED_RUN: [&str; 3] = ["xtables.lock", "cni", "k8s.cni.cncf.io"];
 pub const OTHER_NETNS: &str = "/run/netns/pod";
 
 /// Builds the jail and enters it. `netns`: the descriptor of the pod's namespace, and the path where plugins expect it.
-pub fn build(layout: &Layout, netns: Option<(RawFd, &Path)>) -> Result<(), String> {
+/// `processes`: how many plugins may have.
+pub fn build(layout: &Layout, netns: Option<(RawFd, &Path)>, processes: u64) -> Result<(), String> {
     let root = layout.root.as_path();
     attempt(
         "make mounts private",
@@ -46,7 +47,7 @@ pub fn build(layout: &Layout, netns: Option<(RawFd, &Path)>) -> Result<(), Strin
     temporary(&under(root, Path::new("/tmp")), "mode=1777,size=16m")?;
     devices::build(&under(root, Path::new("/dev")), &dev)?;
     build_run(layout, &run, netns)?;
-    build_proc(&under(root, Path::new("/proc")))?;
+    build_proc(&under(root, Path::new("/proc")), processes)?;
     attempt(
         "enter",
         root,
@@ -139,10 +140,11 @@ fn build_run(
 
 /// A procfs of this pid namespace. Plugins find themselves in it, and no process of the node. Of the node's settings
 /// only those of the network may be written.
-fn build_proc(proc: &Path) -> Result<(), String> {
+fn build_proc(proc: &Path, processes: u64) -> Result<(), String> {
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     let mounted = mount(Some("proc"), proc, Some("proc"), flags, NONE);
     attempt("mount", proc, mounted.map_err(io::Error::from))?;
+    process_numbers::bound(proc, processes);
     for name in ["sys", "sysrq-trigger", "irq", "bus", "fs"] {
         let path = proc.join(name);
         if path.exists() {

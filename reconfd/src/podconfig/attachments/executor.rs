@@ -294,6 +294,18 @@ fn failure(chain: &FrozenChain, step: &Step, fault: &Fault) -> Failure {
             FailureReason::PluginFailed,
             of_step(format!("it printed more than {bytes} bytes, and was ended")),
         ),
+        Fault::TooMuchMemory(mebibytes) => Failure::new(
+            FailureReason::PluginFailed,
+            of_step(format!(
+                "the processes of its chain took more than {mebibytes} MiB of memory, and were ended"
+            )),
+        ),
+        Fault::TooManyProcesses(number) => Failure::new(
+            FailureReason::PluginFailed,
+            of_step(format!(
+                "its chain had more than {number} processes and threads, and was ended"
+            )),
+        ),
         Fault::Result(what) => Failure::new(
             FailureReason::ResultInvalid,
             said(of_step(String::new()), what),
