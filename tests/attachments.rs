@@ -35,6 +35,8 @@ mod misbehaving;
 mod multus;
 /// Definitions whose configuration is a file of the node.
 mod node_file;
+/// Links on other links of the pod.
+mod on_links;
 /// Debian's plugins, each in every version and way to end.
 mod plugins;
 /// What is refused.

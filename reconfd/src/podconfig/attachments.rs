@@ -49,6 +49,8 @@ mod node_configurations;
 mod on_node;
 /// Outcomes of links.
 mod outcomes;
+/// Pure: links that others are made on.
+mod parents;
 /// Ports of the node.
 mod ports;
 /// From a request to a chain.

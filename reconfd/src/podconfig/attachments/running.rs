@@ -17,7 +17,7 @@ use sandbox_record::Record;
 use store::Stores;
 
 use super::{
-    Running, annotated, lock, networks, outcomes,
+    Running, annotated, lock, networks, outcomes, parents,
     resolve::{Resolved, resolve},
 };
 use crate::podconfig::{
@@ -155,11 +155,11 @@ impl Running {
         LinkRequest {
             ifname: attachment.name.clone(),
             target: Target::Attach(Box::new(Wanted {
+                after: parents::of(&resolved.chain),
                 chain: resolved.chain,
                 requester: annotated::requester(attachment),
                 spec_hash: resolved.spec_hash,
                 gateways: attachment.gateways.clone(),
-                after: Vec::new(),
                 check,
             })),
         }
