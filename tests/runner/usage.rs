@@ -149,6 +149,17 @@ fn a_fork_bomb_is_ended() {
     assert_eq!(after, before, "the node's own bound has changed");
 }
 
+/// It starts so many between two looks that it is stopped to be counted, and goes on.
+#[test]
+fn many_processes_one_after_another_are_no_fork_bomb() {
+    let opened = opened();
+    let many = PROCESSES * 20;
+    opened.succeeds(&format!(
+        "for n in $(seq {many}); do (:); done; [ $( (sleep 0.1; echo went-on) ) = went-on ] || exit 1"
+    ));
+    opened.is_clean();
+}
+
 /// At the kernel's bound all of it may end before process 1 has looked: then the plugin's own error is the outcome.
 #[test]
 fn a_fork_bomb_that_ends_by_itself_harms_nobody() {

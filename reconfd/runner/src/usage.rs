@@ -27,7 +27,8 @@ use crate::protocol::Fault;
 const USUAL: Duration = Duration::from_millis(20);
 /// Beyond the half of a limit. A core fills less than ten mebibytes meanwhile.
 const CLOSE: Duration = Duration::from_millis(2);
-/// At most one part in so many of the time is spent on looks.
+/// After a look, so many times what it took passes until the next one. One that takes longer than `USUAL` was kept from
+/// the processor, and is not put off for that.
 const SHARE: u32 = 5;
 /// A killed process may be in a system call that takes its time.
 const TO_END: Duration = Duration::from_secs(2);
@@ -47,6 +48,8 @@ pub struct UsageWatch {
     next: Instant,
     looked: bool,
     was_over: bool,
+    /// The number of the newest process at the last look; process 1 is the first.
+    newest: u64,
 }
 
 impl UsageWatch {
@@ -56,6 +59,7 @@ impl UsageWatch {
             next: Instant::now() + USUAL,
             looked: false,
             was_over: false,
+            newest: 1,
         }
     }
 
@@ -70,21 +74,34 @@ impl UsageWatch {
         if started < self.next {
             return Ok(());
         }
-        let processes = running(child);
+        let newest = procfs::newest();
+        let is_bomb = newest.abs_diff(self.newest) > self.limits.processes;
+        self.newest = newest;
+        if is_bomb {
+            // Thousands of processes that run would leave this one no time to count them.
+            signal_all_others(Signal::SIGSTOP);
+        }
+        let processes = up_to(self.limits.processes, running(child));
+        let usage = Usage::of(&processes);
+        usage.check_processes(self.limits)?;
+        if is_bomb {
+            signal_all_others(Signal::SIGCONT);
+        }
         if !self.looked {
             // Where the container or the node runs out of memory all the same, the plugin ends, and not the runner.
             processes.iter().for_each(procfs::be_first_victim);
             self.looked = true;
         }
-        let usage = Usage::of(&processes);
-        usage.check_processes(self.limits)?;
         let over = usage.judge_memory(self.limits, || processes.iter().map(procfs::share).sum());
         if over == Over::Surely || over == Over::Probably && self.was_over {
             return Err(Fault::TooMuchMemory(self.limits.memory));
         }
         self.was_over = over == Over::Probably;
         let now = Instant::now();
-        self.next = now + usage.interval(self.limits).max((now - started) * SHARE);
+        self.next = now
+            + usage
+                .interval(self.limits)
+                .max((now - started).min(USUAL) * SHARE);
         Ok(())
     }
 
@@ -97,7 +114,7 @@ impl UsageWatch {
         let until = Instant::now() + TO_END;
         loop {
             end_all_others();
-            if running(child).iter().all(|process| process.is_zombie) || Instant::now() >= until {
+            if running(child).all(|process| process.is_zombie) || Instant::now() >= until {
                 break;
             }
             sleep(Duration::from_millis(1));
@@ -107,24 +124,37 @@ impl UsageWatch {
 }
 
 /// The processes of the jail beside process 1. What has ended and was left to process 1 is reaped: it holds a number.
-fn running(child: Pid) -> Vec<Process> {
-    let mut processes = procfs::all();
-    processes.retain(|process| {
+fn running(child: Pid) -> impl Iterator<Item = Process> {
+    procfs::all().filter(move |process| {
         let is_left = process.is_zombie && process.parent == 1 && process.pid != child.as_raw();
         if is_left {
             procfs::reap(process);
         }
         !is_left
-    });
-    processes
+    })
 }
 
-/// Ends every other process of the jail: the plugin and what it has started. Nothing where this is not process 1, for
-/// then it would end the processes of the node.
+/// With the first that is too many, and not the rest: a fork bomb has thousands, and goes on while they are read.
+fn up_to(most: u64, processes: impl Iterator<Item = Process>) -> Vec<Process> {
+    let mut threads = 0;
+    let read = processes.take_while(|process| {
+        let before = threads;
+        threads += process.threads;
+        before <= most
+    });
+    read.collect()
+}
+
+/// Ends every other process of the jail: the plugin and what it has started.
 pub fn end_all_others() {
+    signal_all_others(Signal::SIGKILL);
+}
+
+/// Nothing where this is not process 1, for then these would be the processes of the node.
+fn signal_all_others(signal: Signal) {
     if nix::unistd::getpid().as_raw() == 1 {
         // Fails only if there is no other process.
-        let _ = kill(Pid::from_raw(-1), Signal::SIGKILL);
+        let _ = kill(Pid::from_raw(-1), signal);
     }
 }
 

@@ -43,14 +43,17 @@ impl Process {
 }
 
 /// Every process but this one.
-pub fn all() -> Vec<Process> {
-    let Ok(entries) = fs::read_dir("/proc") else {
-        return Vec::new();
-    };
+pub fn all() -> impl Iterator<Item = Process> {
+    let entries = fs::read_dir("/proc").into_iter().flatten();
     let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
     pids.filter(|pid| *pid != 1)
         .filter_map(|pid| Some(Process::parse(pid, &read(pid, "status")?)))
-        .collect()
+}
+
+/// The number that was given last in this pid namespace. Numbers are given in their order.
+pub fn newest() -> u64 {
+    let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    load.split_whitespace().next_back().map_or(0, number)
 }
 
 /// The memory of a process, of which it has a part where others share it.

@@ -54,6 +54,18 @@ fn threads_count_as_processes() {
 }
 
 #[test]
+fn of_a_fork_bomb_no_more_is_read_than_shows_that_it_is_one() {
+    let mut read = 0;
+    let bomb = std::iter::repeat_with(|| process(0)).inspect(|_| read += 1);
+    let found = up_to(LIMITS.processes, bomb);
+    assert_eq!(
+        Usage::of(&found).check_processes(LIMITS),
+        Err(Fault::TooManyProcesses(50))
+    );
+    assert!(read <= 52, "{read} were read");
+}
+
+#[test]
 fn beyond_the_half_of_a_limit_it_is_looked_at_more_often() {
     let interval = |processes: &[Process]| Usage::of(processes).interval(LIMITS);
     assert_eq!(interval(&[process(50)]), USUAL);
