@@ -43,6 +43,8 @@ mod plugins;
 mod refused;
 /// Daemons and runners that end.
 mod restart;
+/// What was attached and is no longer allowed.
+mod withdrawn;
 
 const RULE: &str = "{cni: {definitions: [{namespace: networks, names: [fast, slow]}]}, addresses: [10.77.0.0/16], routes: [0.0.0.0/0]}";
 const LINK: &str = "[{name: net1, cni: {networkAttachmentDefinition: networks/fast}}]";

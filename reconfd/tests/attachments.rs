@@ -86,6 +86,7 @@ fn store(dir: &Path) -> Folder {
     folder.create(&entry("net1", Phase::Attached)).unwrap();
     let deletion = Deletion {
         why: Why::PodEnded,
+        was_attached: true,
         failures: 288,
         remaining: Some(BTreeSet::from([1])),
         failing_seconds: 86_400,

@@ -21,7 +21,7 @@ use crate::{
     folder::{Folder, FolderError, Unreadable},
     limits::Limits,
     ports::{Host, Runner},
-    state::{Attachments, PodRequest},
+    state::{Attachments, PodRequest, Refusal},
     status::{Counts, Event, Failure, PodOutcome},
 };
 
@@ -146,6 +146,20 @@ impl Engine {
     /// All pods of the node are known: others have ended.
     pub fn synced(&self, known: &BTreeSet<String>) {
         self.change(|inner| inner.attachments.synced(known));
+    }
+
+    /// States whether what is attached in a slot may stay, as far as that can be judged.
+    pub fn judge_attached(&self, uid: &str, slot: &Slot, refusal: Option<Refusal>) {
+        let mut inner = self.shared.lock();
+        if inner.attachments.judge_attached(uid, slot, refusal) {
+            drop(inner);
+            self.shared.changed.notify_all();
+        }
+    }
+
+    /// What refused the newest result of a slot does so no more: it is tried at that time.
+    pub fn try_again(&self, uid: &str, slot: &Slot, at: Instant) {
+        self.change(|inner| inner.attachments.try_again(uid, slot, at));
     }
 
     /// Tries a pod at once, whatever its backoff is.

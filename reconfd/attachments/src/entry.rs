@@ -106,6 +106,9 @@ pub enum Phase {
 #[serde(rename_all = "camelCase")]
 pub struct Deletion {
     pub why: Why,
+    /// Whether its result was accepted before.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub was_attached: bool,
     /// Tries that failed.
     #[serde(default)]
     pub failures: u32,
@@ -206,11 +209,23 @@ impl Entry {
         matches!(self.requester, Requester::Multus { .. })
     }
 
+    /// Whether its result was accepted, although it may be refused since.
+    pub fn was_accepted(&self) -> bool {
+        match &self.phase {
+            Phase::Attached => true,
+            Phase::Deleting(deletion) => deletion.was_attached,
+            Phase::Adding | Phase::Added | Phase::Detached => false,
+        }
+    }
+
     /// This entry with a DEL that has not run yet. One that is in progress goes on for the reason it began with.
     #[must_use]
     pub fn deleting(mut self, why: Why) -> Self {
         if self.deletion().is_none() {
-            self.phase = Phase::Deleting(Deletion::new(why));
+            self.phase = Phase::Deleting(Deletion {
+                was_attached: self.phase == Phase::Attached,
+                ..Deletion::new(why)
+            });
         }
         self
     }
@@ -220,6 +235,7 @@ impl Deletion {
     pub fn new(why: Why) -> Self {
         Self {
             why,
+            was_attached: false,
             failures: 0,
             remaining: None,
             failing_seconds: 0,

@@ -24,7 +24,9 @@ use std::{
 };
 
 pub use self::garbage::Garbage;
-pub use self::pod::{CheckMode, LinkRequest, PodRequest, Sandbox, Takeover, Target, Wanted};
+pub use self::pod::{
+    CheckMode, LinkRequest, PodRequest, Refusal, Sandbox, Takeover, Target, Wanted,
+};
 
 use self::{
     action::Action,
@@ -204,6 +206,10 @@ impl Attachments {
         let next = || pod.entry(slot, wanted?);
         Some(match action {
             Action::Delete(why) => Operation::delete(stored()?, why, terms),
+            Action::Withdraw => {
+                let failure = state.refusal.as_ref()?.failure.clone();
+                Operation::withdraw(stored()?, failure, terms)
+            }
             Action::Change(why) => Operation::change(stored()?, why, next()?, terms),
             Action::Probe => Operation::probe(stored()?, next()?, terms),
             Action::Attach => Operation::attach(next()?, terms),

@@ -17,3 +17,5 @@ mod multus;
 mod random;
 #[path = "node/samples.rs"]
 mod samples;
+#[path = "node/withdrawn.rs"]
+mod withdrawn;

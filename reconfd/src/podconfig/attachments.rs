@@ -41,6 +41,8 @@ mod garbage;
 mod history;
 /// Pods, rules and the kernel, as the engine asks for them.
 mod host;
+/// Stored results by the rules of today.
+mod judged;
 /// Names of networks that are not a tenant's.
 mod networks;
 /// Configurations that are files of the node.
@@ -115,6 +117,7 @@ struct Running {
 }
 
 /// What is attached to a pod, by its interface: what a pass needs of it.
+#[derive(Clone, Debug)]
 pub struct AttachedResult {
     pub slot: Slot,
     pub result: CniResult,
@@ -122,6 +125,10 @@ pub struct AttachedResult {
     pub on_node: Vec<NodeNetwork>,
     /// Whether its addresses are from whereabouts, which keeps them in objects of the cluster.
     pub by_whereabouts: bool,
+    /// Whether it was attached; else ADD is not over, or was refused.
+    pub was_accepted: bool,
+    /// The result as it is stored.
+    stored: Option<serde_json::Value>,
 }
 
 impl AttachedResult {
@@ -203,16 +210,7 @@ impl Attachments {
             .into_iter()
             // The addresses of what Multus attached were never podconfig's to claim.
             .filter(|entry| !entry.is_of_multus())
-            .filter_map(|entry| {
-                let slot = entry.slot();
-                let result = CniResult::from_value(entry.result?).ok()?;
-                Some(AttachedResult {
-                    slot,
-                    on_node: on_node::networks(&entry.chain, &result),
-                    by_whereabouts: by_whereabouts(&entry.chain),
-                    result,
-                })
-            })
+            .filter_map(|entry| AttachedResult::of(&entry))
             .collect()
     }
 
@@ -253,7 +251,11 @@ impl Attachments {
         };
         for uid in uids {
             running.history.forget(uid);
-            if running.pods.remove(uid).is_some() {
+            if let Some(record) = running.pods.remove(uid) {
+                let container = record.map(|record| record.container_id.clone());
+                let mut rulings = lock(&running.rulings);
+                rulings.retain(|slot, _| Some(&slot.container_id) != container.as_ref());
+                drop(rulings);
                 running.engine.pod_ended(uid);
             }
         }

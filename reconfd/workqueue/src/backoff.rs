@@ -87,6 +87,12 @@ impl Attempts {
         backoff.delay(failures)
     }
 
+    /// Counts so many failures that the next delay is the longest.
+    pub fn exhaust(&mut self, now: Instant) {
+        self.failures = MAX_DOUBLINGS;
+        self.last = Some(now);
+    }
+
     /// The delay if it failed now.
     pub fn delay(&self, backoff: &Backoff, now: Instant) -> Duration {
         backoff.delay(self.recent(backoff, now))

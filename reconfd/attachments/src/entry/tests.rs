@@ -141,6 +141,10 @@ fn a_deletion_goes_on_for_the_reason_it_began_with() {
         ..entry()
     };
     let deletion = attached.deleting(Why::PodEnded).deletion().cloned();
-    assert_eq!(deletion, Some(Deletion::new(Why::PodEnded)));
+    let expected = Deletion {
+        was_attached: true,
+        ..Deletion::new(Why::PodEnded)
+    };
+    assert_eq!(deletion, Some(expected));
     assert_eq!(id(&chain()), "fast-c0ffee-net1");
 }

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::{EndResult, Operation, Progress, Step, store_failure};
+use super::{EndResult, Operation, Progress, Step, Terms, store_failure};
 use crate::{
-    entry::{Deletion, Phase, Why},
+    entry::{Deletion, Entry, Phase, Why},
     ports::{DelOutcome, Remains},
     status::{Change, Failure, FailureReason},
 };
@@ -17,12 +17,19 @@ fn is_announced(phase: &Phase) -> bool {
 }
 
 /// Whether DEL may begin though it could not be written: nothing that the next daemon reads instead leads to
-/// anything but DEL. A refused result is refused again.
-fn needs_no_write(why: Why) -> bool {
-    why.is_final() || why == Why::Refused
+/// anything but DEL. A result that was refused at once is refused again; one that was accepted is stored as attached.
+fn needs_no_write(deletion: &Deletion) -> bool {
+    deletion.why.is_final() || (deletion.why == Why::Refused && !deletion.was_attached)
 }
 
 impl Operation {
+    /// Deletes what the rules of today do not allow. It ends as a refused ADD does.
+    pub fn withdraw(stored: Entry, failure: Failure, terms: Terms) -> Self {
+        let mut operation = Self::delete(stored, Why::Refused, terms);
+        operation.failure = Some(failure);
+        operation
+    }
+
     /// The first step of a DEL whose namespace is known.
     pub(super) fn first_step_of_delete(&self) -> Step {
         match &self.stored {
@@ -56,7 +63,7 @@ impl Operation {
     pub(super) fn delete_announced(mut self, written: Result<(), String>) -> Progress {
         match written {
             Ok(()) => self.is_stored(),
-            Err(_) if needs_no_write(self.deletion().why) || self.is_announced() => {}
+            Err(_) if needs_no_write(&self.deletion()) || self.is_announced() => {}
             Err(problem) => return self.delete_failed(store_failure(problem)),
         }
         let step = self.step_of_del();
@@ -154,6 +161,9 @@ impl Operation {
         }
         self.stored = None;
         if let Some(failure) = self.failure.take() {
+            if self.entry.was_accepted() {
+                self.event(Change::Detached(self.deletion().why));
+            }
             return self.attach_failed(failure);
         }
         if self.entry.phase != Phase::Detached {

@@ -7,6 +7,8 @@ pub(crate) enum Action {
     /// Whether the changed chain can run, before links that are made on this one are deleted for it.
     Probe,
     Delete(Why),
+    /// Deletes what the rules of today do not allow.
+    Withdraw,
     Change(Why),
     Attach,
     Judge,

@@ -59,7 +59,7 @@ fn actions<'a>(pod: &'a Pod, node: Node<'_>) -> BTreeMap<&'a Slot, Action> {
     loop {
         let ending: BTreeSet<Slot> = actions
             .iter()
-            .filter(|(_, action)| matches!(action, Action::Delete(_) | Action::Change(_)))
+            .filter(|(_, action)| is_ending(action))
             .map(|(slot, _)| (*slot).clone())
             .collect();
         let mut has_changed = false;
@@ -67,7 +67,10 @@ fn actions<'a>(pod: &'a Pod, node: Node<'_>) -> BTreeMap<&'a Slot, Action> {
             let Some(stored) = &state.stored else {
                 continue;
             };
-            let is_deleted = matches!(actions.get(slot), Some(Action::Delete(_)));
+            let is_deleted = matches!(
+                actions.get(slot),
+                Some(Action::Delete(_) | Action::Withdraw)
+            );
             if !is_deleted && parents(slot, stored).any(|parent| ending.contains(&parent)) {
                 actions.insert(slot, Action::Delete(Why::ParentDeleted));
                 has_changed = true;
@@ -77,6 +80,14 @@ fn actions<'a>(pod: &'a Pod, node: Node<'_>) -> BTreeMap<&'a Slot, Action> {
             return actions;
         }
     }
+}
+
+/// Whether what is stored in the slot goes.
+fn is_ending(action: &Action) -> bool {
+    matches!(
+        action,
+        Action::Delete(_) | Action::Withdraw | Action::Change(_)
+    )
 }
 
 /// A change that deletes other links for it is one that is known to run.
@@ -128,6 +139,14 @@ fn action(pod: &Pod, slot: &Slot, state: &SlotState, node: Node<'_>) -> Option<A
     }
     if let Some(why) = end(pod, slot, stored, asked, node) {
         return Some(Action::Delete(why));
+    }
+    match asked {
+        // What is requested now is another attachment: it is made at once.
+        Asked::Attach(wanted) if state.is_refused() && wanted.spec_hash != stored.spec_hash => {
+            return Some(Action::Delete(Why::Changed));
+        }
+        Asked::Attach(_) | Asked::Keep if state.is_refused() => return Some(Action::Withdraw),
+        _ => {}
     }
     let wanted = match (&stored.phase, asked) {
         // A DEL in progress goes on, whatever is requested now; so does the undoing of an ADD.
@@ -193,7 +212,9 @@ fn in_order<'a>(pod: &Pod, actions: &BTreeMap<&'a Slot, Action>) -> Vec<(&'a Slo
         let stored = pod.slots.get(*slot).and_then(|state| state.stored.as_ref());
         let stored = stored.map_or(0, |stored| i64::from(stored.order));
         match action {
-            Action::Delete(_) | Action::Forget | Action::TakeOver => (0, -stored),
+            Action::Delete(_) | Action::Withdraw | Action::Forget | Action::TakeOver => {
+                (0, -stored)
+            }
             Action::Probe | Action::Change(_) | Action::Attach => (1, place(pod, slot)),
             Action::Judge | Action::Adopt => (2, place(pod, slot)),
             Action::Check => (3, place(pod, slot)),
@@ -214,7 +235,7 @@ fn place(pod: &Pod, slot: &Slot) -> i64 {
 fn can_begin(pod: &Pod, slot: &Slot, action: Action, now: Instant) -> bool {
     let parents_are_there = || missing_parent(pod, slot).is_none();
     match action {
-        Action::Delete(_) => has_no_children(pod, slot, now),
+        Action::Delete(_) | Action::Withdraw => has_no_children(pod, slot, now),
         Action::Change(_) => has_no_children(pod, slot, now) && parents_are_there(),
         Action::Attach => parents_are_there(),
         Action::Probe

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, time::Instant};
 
-use super::{Attachments, PodRequest, Target, pod::Asked, slot::SlotState};
+use super::{Attachments, PodRequest, Refusal, Target, pod::Asked, slot::SlotState};
 use crate::entry::Slot;
 
 impl Attachments {
@@ -73,6 +73,30 @@ impl Attachments {
         let gone: Vec<String> = uids.filter(|uid| !known.contains(*uid)).cloned().collect();
         for uid in gone {
             self.pod_ended(&uid);
+        }
+    }
+
+    /// States whether what is attached in a slot may stay, as far as that can be judged. Returns whether that is new.
+    pub fn judge_attached(&mut self, uid: &str, slot: &Slot, refusal: Option<Refusal>) -> bool {
+        let pod = self.pods.get_mut(uid);
+        let Some(state) = pod.and_then(|pod| pod.slots.get_mut(slot)) else {
+            return false;
+        };
+        if state.refusal == refusal {
+            return false;
+        }
+        state.refusal = refusal;
+        self.wake(uid);
+        true
+    }
+
+    /// What refused the newest result of a slot does so no more: it is tried at that time.
+    pub fn try_again(&mut self, uid: &str, slot: &Slot, at: Instant) {
+        let pod = self.pods.get_mut(uid);
+        if let Some(state) = pod.and_then(|pod| pod.slots.get_mut(slot)) {
+            state.start_over();
+            state.not_before = Some(at);
+            self.wake(uid);
         }
     }
 

@@ -4,9 +4,9 @@ use std::time::Instant;
 
 use workqueue::Attempts;
 
-use super::{CheckMode, action::Action};
+use super::{CheckMode, action::Action, pod::Refusal};
 use crate::{
-    entry::{Entry, Phase},
+    entry::{Entry, Phase, Why},
     limits::Limits,
     operation::EndResult,
     status::{Failure, FailureReason},
@@ -34,6 +34,8 @@ pub(crate) struct SlotState {
     pub(crate) ready_for: Option<String>,
     pub(crate) needs_repair: bool,
     pub(crate) last_repair: Option<Instant>,
+    /// Why a result that was accepted may not stay, as the newest pass judged it.
+    pub(crate) refusal: Option<Refusal>,
     /// Whether nothing of what Multus attached is there any more.
     pub(crate) is_taken_over: bool,
 }
@@ -54,7 +56,10 @@ impl SlotState {
         mode: CheckMode,
         now: Instant,
     ) {
-        let was_deleting = matches!(action, Action::Delete(_) | Action::Change(_));
+        let was_deleting = matches!(
+            action,
+            Action::Delete(_) | Action::Withdraw | Action::Change(_)
+        );
         self.waiting = None;
         match result {
             EndResult::Attached => {
@@ -97,9 +102,14 @@ impl SlotState {
                 self.check_due = Some(now + limits.check_every);
             }
             EndResult::Failed(failure) => {
+                if self.is_withdrawn(action) {
+                    // Only another address, which an IPAM plugin may give, would be allowed.
+                    self.attempts.exhaust(now);
+                }
                 let delay = self.attempts.failed(&limits.backoff, now);
                 self.not_before = Some(now + delay);
-                self.is_del_waiting = matches!(action, Action::Delete(_)) || self.is_half_deleted();
+                self.is_del_waiting = matches!(action, Action::Delete(_) | Action::Withdraw)
+                    || self.is_half_deleted();
                 self.hit_limit = failure.reason == FailureReason::PluginTimeout;
                 self.failure = Some(failure);
                 self.last_failed_del = was_deleting.then_some(now);
@@ -113,11 +123,32 @@ impl SlotState {
         matches!(phase, Some(Phase::Adding | Phase::Deleting(_)))
     }
 
+    /// Whether a link is gone that the rules do not allow: its next result would most likely be refused as well.
+    fn is_withdrawn(&self, action: Action) -> bool {
+        let refusal = self.refusal.as_ref();
+        action == Action::Withdraw
+            && self.stored.is_none()
+            && refusal.is_some_and(|refusal| refusal.is_lasting)
+    }
+
+    /// Whether what is stored is a result that was accepted and may not stay.
+    pub(crate) fn is_refused(&self) -> bool {
+        let (Some(stored), Some(refusal)) = (&self.stored, &self.refusal) else {
+            return false;
+        };
+        let is_meant = match &stored.phase {
+            Phase::Attached => true,
+            Phase::Deleting(deletion) => deletion.why == Why::Refused,
+            _ => false,
+        };
+        is_meant && stored.result == refusal.result
+    }
+
     /// When an action may begin; none: now.
     pub(crate) fn due(&self, action: Action) -> Option<Instant> {
         match action {
             Action::Check => self.check_due,
-            Action::Delete(_) => self.not_before.filter(|_| self.is_del_waiting),
+            Action::Delete(_) | Action::Withdraw => self.not_before.filter(|_| self.is_del_waiting),
             _ => self.not_before,
         }
     }

@@ -2,8 +2,14 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
+use attachments::{
+    entry::Slot,
+    state::Refusal,
+    status::{Failure, FailureReason},
+};
 use cni::FrozenChain;
 use proptest::prelude::*;
+use serde_json::json;
 
 use crate::{
     model::{Faults, Model},
@@ -22,6 +28,8 @@ enum Act {
     NamespaceGone(usize),
     /// The pod has another sandbox.
     NewSandbox(usize),
+    /// What is attached may not stay; the next result may.
+    Refuse(usize, usize, bool),
     Fault(u8, u32),
     Wait(u64),
 }
@@ -38,6 +46,7 @@ fn act() -> impl Strategy<Value = Act> {
         1 => (0..PODS).prop_map(Act::SandboxEnded),
         1 => (0..PODS).prop_map(Act::NamespaceGone),
         1 => (0..PODS).prop_map(Act::NewSandbox),
+        2 => (0..PODS, 0..3_usize, any::<bool>()).prop_map(|(pod, link, is_lasting)| Act::Refuse(pod, link, is_lasting)),
         3 => (0..9_u8, 1..4_u32).prop_map(|(which, times)| Act::Fault(which, times)),
         2 => (0..700_u64).prop_map(Act::Wait),
     ]
@@ -108,9 +117,23 @@ impl Node {
                 self.has_ended[*pod] = false;
                 self.request(*pod);
             }
+            Act::Refuse(pod, link, is_lasting) => self.refuse(*pod, NAMES[*link], *is_lasting),
             Act::Fault(which, times) => fault(&mut self.model.faults, *which, *times),
             Act::Wait(seconds) => self.model.now += Duration::from_secs(*seconds),
         }
+    }
+
+    fn refuse(&mut self, pod: usize, ifname: &str, is_lasting: bool) {
+        let Pod {
+            uid, container_id, ..
+        } = &self.pods[pod];
+        let refusal = Refusal {
+            result: Some(json!({"cniVersion": "1.0.0"})),
+            failure: Failure::new(FailureReason::Judged("NotAllowed"), "not allowed"),
+            is_lasting,
+        };
+        let slot = Slot::new(container_id, ifname);
+        self.state.judge_attached(uid, &slot, Some(refusal));
     }
 
     fn end(&mut self, pod: usize, container_id: &str) {

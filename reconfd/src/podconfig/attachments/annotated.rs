@@ -195,7 +195,8 @@ fn attached(entry: &Entry, desired: &Desired) -> Option<AttachedNetwork> {
     let was_allowed = match &entry.phase {
         Phase::Attached => true,
         Phase::Deleting(deletion) => {
-            !matches!(deletion.why, Why::Refused | Why::AddFailed | Why::CutOff)
+            let has_failed = matches!(deletion.why, Why::AddFailed | Why::CutOff);
+            !has_failed && (deletion.why != Why::Refused || entry.was_accepted())
         }
         Phase::Adding | Phase::Added | Phase::Detached => false,
     };

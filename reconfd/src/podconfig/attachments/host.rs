@@ -24,6 +24,7 @@ use policy::AttachmentGrant;
 use runner::client::Client;
 use sandbox_record::netns::{self, NetnsFolders};
 use serde_json::Value;
+use workqueue::Attempts;
 
 /// Default routes through a link.
 mod default_routes;
@@ -34,7 +35,11 @@ mod seen;
 
 use seen::{Before, Seen, addresses};
 
-use super::{EngineRef, lock, ports::PortClaims, resolve::result_objections};
+use super::{
+    AttachedResult, EngineRef, lock,
+    ports::PortClaims,
+    resolve::{objection, result_objections},
+};
 
 const UNCLAIMED: &str = "its addresses are not claimed yet";
 
@@ -43,6 +48,10 @@ const UNCLAIMED: &str = "its addresses are not claimed yet";
 pub struct Ruling {
     pub grants: Vec<AttachmentGrant>,
     pub addresses: Addresses,
+    /// The newest result that was refused, until the rules allow it.
+    pub refused: Option<AttachedResult>,
+    /// How often the rules allowed a refused result lately.
+    pub returns: Attempts,
 }
 
 /// Whether the addresses of a result may be used.
@@ -89,6 +98,13 @@ impl NodeHost {
     fn ruling(&self, entry: &Entry) -> Option<Ruling> {
         lock(&self.rulings).get(&entry.slot()).cloned()
     }
+
+    /// Passes find out when the rules allow it.
+    fn remember(&self, result: AttachedResult) {
+        if let Some(ruling) = lock(&self.rulings).get_mut(&result.slot) {
+            ruling.refused = Some(result);
+        }
+    }
 }
 
 impl Host for NodeHost {
@@ -109,7 +125,7 @@ impl Host for NodeHost {
     fn before_add(&self, entry: &Entry, netns: &OwnedFd) -> Result<Option<Value>, Failure> {
         // What a pass has found out about the attachment before this one says nothing about its result.
         if let Some(ruling) = lock(&self.rulings).get_mut(&entry.slot()) {
-            ruling.addresses = Addresses::Unknown;
+            (ruling.addresses, ruling.refused) = (Addresses::Unknown, None);
         }
         let mut pod = open(netns)?;
         let links = pod.links().map_err(kernel)?;
@@ -147,10 +163,16 @@ impl Host for NodeHost {
             Err(failure) => return Verdict::Later(failure.message),
         };
         let facts = seen.facts();
-        match judge(&ruling, &result, &seen, Before::of(entry)) {
+        let all = seen.with_its_addresses(&result);
+        match judge(&ruling, &all, &seen, Before::of(entry)) {
             Ok(None) => Verdict::Accepted(facts),
             Ok(Some(later)) => Verdict::Later(later),
-            Err(failure) => Verdict::Refused(facts, failure),
+            Err(failure) => {
+                if let FailureReason::Judged("NotAllowed" | "NetworkReserved") = failure.reason {
+                    self.remember(AttachedResult::with(entry, all));
+                }
+                Verdict::Refused(facts, failure)
+            }
         }
     }
 
@@ -227,10 +249,10 @@ fn is_unclaimed(ruling: &Ruling, result: &CniResult) -> bool {
         && ruling.grants.iter().any(is_allowed)
 }
 
-/// `Ok(None)`: accepted. `Ok(Some)`: what it waits for.
+/// `Ok(None)`: accepted. `Ok(Some)`: what it waits for. `all`: the result, with what the link has beside it.
 fn judge(
     ruling: &Ruling,
-    result: &CniResult,
+    all: &CniResult,
     seen: &Seen,
     before: Before,
 ) -> Result<Option<String>, Failure> {
@@ -260,20 +282,7 @@ fn judge(
             ));
         }
     }
-    let on_link = seen.addresses.get(&link.index).cloned().unwrap_or_default();
-    let mut all = result.clone();
-    all.ips
-        .extend(on_link.iter().map(|address| cni::result::IpConfig {
-            address: *address,
-            gateway: None,
-            interface: None,
-        }));
-    let objections = ruling
-        .grants
-        .iter()
-        .map(|grant| result_objections(&all, grant));
-    let nearest = objections.min_by_key(Vec::len).unwrap_or_default();
-    if let Some(objection) = nearest.into_iter().next() {
+    if let Some(objection) = objection(all, &ruling.grants) {
         return Err(Failure::new(FailureReason::Judged("NotAllowed"), objection));
     }
     let needed: BTreeSet<IpAddr> = all.ips.iter().map(|ip| ip.address.ip()).collect();

@@ -289,6 +289,13 @@ fn digest(bytes: &[u8]) -> String {
     hash.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// What no rule allows of a result, in the words of the nearest one. Nothing if one rule allows all of it.
+pub fn objection(result: &cni::CniResult, grants: &[AttachmentGrant]) -> Option<String> {
+    let objections = grants.iter().map(|grant| result_objections(result, grant));
+    let nearest = objections.min_by_key(Vec::len)?;
+    nearest.into_iter().next()
+}
+
 /// What of a result no rule allows: its addresses and routes against one rule.
 pub fn result_objections(result: &cni::CniResult, grant: &AttachmentGrant) -> Vec<String> {
     let holds = |networks: &[Cidr], network| networks.iter().any(|one| one.holds(network));

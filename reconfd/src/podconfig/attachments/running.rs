@@ -55,10 +55,7 @@ impl Running {
                 }
                 // What is attached does not depend on its definition any more.
                 (Err(cause), _) if keeps(cause.0) => {
-                    links.push(LinkRequest {
-                        ifname: attachment.name.clone(),
-                        target: Target::Keep,
-                    });
+                    links.push(self.keep_request(&known.record.container_id, attachment));
                     requested.push((attachment, Some(cause)));
                 }
                 (Err(cause), _) => {
@@ -162,6 +159,17 @@ impl Running {
                 gateways: attachment.gateways.clone(),
                 check,
             })),
+        }
+    }
+
+    /// Keeps what is attached, whose configuration is not known any more. All rules that allow the link are for it.
+    fn keep_request(&self, container_id: &str, attachment: &DesiredAttachment) -> LinkRequest {
+        let slot = Slot::new(container_id, &attachment.name);
+        let mut rulings = lock(&self.rulings);
+        rulings.entry(slot).or_default().grants = attachment.permit.attachments.clone();
+        LinkRequest {
+            ifname: attachment.name.clone(),
+            target: Target::Keep,
         }
     }
 

@@ -182,13 +182,10 @@ impl Applied {
         let in_conflict = |granted: &&DesiredLink| {
             granted.conflict.is_some() && self.links.present.contains_key(&granted.link.name)
         };
-        applied.conflicts = self
-            .links
-            .desired
-            .granted
-            .iter()
-            .filter(in_conflict)
-            .count();
+        let attached = self.links.desired.attached.outcomes.iter();
+        let attached = attached.filter(|(_, outcome)| outcome.conflict.is_some());
+        let granted = self.links.desired.granted.iter();
+        applied.conflicts = granted.filter(in_conflict).count() + attached.count();
         let on_node = self
             .links
             .desired

@@ -79,3 +79,15 @@ fn success_starts_over_and_failures_without_end_overflow_nothing() {
     assert!(!attempts.has_failed());
     assert_eq!(attempts.failed(&backoff, now), SECOND);
 }
+
+#[test]
+fn exhausted_attempts_wait_longest_until_they_start_over() {
+    let (mut attempts, now) = (Attempts::default(), Instant::now());
+    attempts.exhaust(now);
+    let backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(300));
+    for _ in 0..3 {
+        assert_eq!(attempts.failed(&backoff, now), Duration::from_secs(300));
+    }
+    attempts.reset();
+    assert_eq!(attempts.failed(&backoff, now), Duration::from_secs(1));
+}

@@ -55,6 +55,7 @@ pub fn entry() -> Entry {
             cookie: u64::MAX,
         },
         phase: Phase::Deleting(Deletion {
+            was_attached: true,
             why: Why::NotRequested,
             failures: 3,
             remaining: Some(BTreeSet::from([1])),

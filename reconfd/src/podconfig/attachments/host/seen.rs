@@ -9,7 +9,7 @@ use attachments::{
     entry::{Entry, Facts, Slot},
     status::Failure,
 };
-use cni::{CniResult, FrozenChain};
+use cni::{CniResult, FrozenChain, result::IpConfig};
 use crds::Mac;
 use ipnetwork::IpNetwork;
 use node::{attached::AttachedLinks, link_info::LinkInfo};
@@ -57,6 +57,20 @@ impl Seen {
             link: links.into_values().find(|link| link.name == *name),
             addresses,
         })
+    }
+
+    /// A result with the addresses that the link has beside it.
+    pub fn with_its_addresses(&self, result: &CniResult) -> CniResult {
+        let link = self.link.as_ref();
+        let on_link = link.and_then(|link| self.addresses.get(&link.index));
+        let mut all = result.clone();
+        all.ips
+            .extend(on_link.into_iter().flatten().map(|address| IpConfig {
+                address: *address,
+                gateway: None,
+                interface: None,
+            }));
+        all
     }
 
     pub fn facts(&self) -> Facts {

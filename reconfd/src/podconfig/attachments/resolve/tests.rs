@@ -179,6 +179,28 @@ fn a_result_outside_of_the_rule_is_refused_by_address_and_by_route() {
     assert!(result_objections(&result("10.99.0.1/24", "0.0.0.0/0"), &allowed).is_empty());
 }
 
+#[test]
+fn one_rule_must_allow_all_of_a_result() {
+    let grant = |addresses: &str, routes: &str| AttachmentGrant {
+        addresses: vec![addresses.parse().unwrap()],
+        routes: vec![routes.parse().unwrap()],
+        ..AttachmentGrant::default()
+    };
+    let result = cni::CniResult::from_value(json!({"cniVersion": "1.0.0",
+        "ips": [{"address": "10.99.0.1/24"}], "routes": [{"dst": "10.88.0.0/16"}]}))
+    .unwrap();
+    let halves = [
+        grant("10.99.0.0/16", "10.1.0.0/16"),
+        grant("10.1.0.0/16", "10.88.0.0/16"),
+    ];
+    let why = objection(&result, &halves).unwrap();
+    assert!(why.contains("route to 10.88.0.0/16"), "{why}");
+    let whole = [halves[0].clone(), grant("10.99.0.0/24", "10.0.0.0/8")];
+    assert_eq!(objection(&result, &whole), None);
+    // Where no rule is known nothing can be said.
+    assert_eq!(objection(&result, &[]), None);
+}
+
 /// Attack: a network that is called as the cluster's fills its reservations.
 #[test]
 fn a_tenants_network_is_not_called_as_the_clusters() {
