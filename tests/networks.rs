@@ -108,6 +108,51 @@ fn what_the_pod_has_otherwise_is_not_taken_from_it() {
     assert!(pod.find("data0").is_none());
 }
 
+/// The regular check takes one pod a second, so with these it comes to a later one after the patience of a test.
+const OTHERS: usize = 45;
+
+/// Something of the pod refuses the link, and is undone.
+fn is_retried(make: &str, undo: &str) {
+    let node = TestNode::builder().any_veth().daemon().start();
+    let others = (0..OTHERS).map(|number| node.bare_pod("tenant-b", &format!("other{number}")));
+    let _others: Vec<TestPod<'_>> = others.collect();
+    let pod = node.bare_pod("tenant-a", "a");
+    pod.shell("ip link add own0 type bridge && ip link set own0 up");
+    pod.shell(make);
+    ask(&node, &on_bridge("data0", "blue", "10.1.0.1/24"));
+    let told = refused(&pod, "NetworkReserved");
+    assert!(told.contains("interface/own0 of the pod"), "{told}");
+    assert!(pod.find("data0").is_none());
+    pod.shell(undo);
+    let link = pod.ready("data0");
+    assert!(addresses(&link).contains(&"10.1.0.1/24".to_owned()));
+}
+
+#[test]
+fn an_interface_of_the_pod_that_goes_lets_the_link_in() {
+    is_retried(
+        "ip address add 10.1.0.200/16 dev own0",
+        "ip link delete own0",
+    );
+}
+
+#[test]
+fn an_address_of_the_pod_that_goes_lets_the_link_in() {
+    is_retried(
+        "ip address add 10.1.0.200/16 dev own0",
+        "ip address delete 10.1.0.200/16 dev own0",
+    );
+}
+
+/// The daemon follows no routes of others: a pod may have a table of a million.
+#[test]
+fn a_route_of_the_pod_that_goes_lets_the_link_in() {
+    is_retried(
+        "ip route add 10.1.0.0/16 dev own0",
+        "ip route delete 10.1.0.0/16 dev own0",
+    );
+}
+
 #[test]
 fn special_addresses_are_refused_whatever_a_policy_allows() {
     let node = TestNode::builder().any_veth().daemon().start();

@@ -93,6 +93,10 @@ pub struct AppliedState {
     /// Changes that the kernel rejected, by link.
     pub rejections: Rejections,
     wait_reported: bool,
+    /// Observations that found a link refused because of what else the pod has, and when the next one is due: nothing
+    /// reports each address and route of a pod that goes, and those of another installation are its own to remove.
+    overlaps: Attempts,
+    overlap_due: Option<Instant>,
     /// An event suggested that an own address, route, rule or peer was deleted.
     pub drift_suspected: bool,
 }
@@ -295,7 +299,24 @@ impl AppliedState {
     /// The next scheduled work without an event.
     pub fn next(&self) -> Option<Instant> {
         let announced = self.announcements.values().copied();
-        announced.chain(self.due).min()
+        announced.chain(self.due).chain(self.overlap_due).min()
+    }
+
+    /// Whether it is to be observed without an event; once for each time.
+    pub fn take_due(&mut self, now: Instant) -> bool {
+        let is_due = |at: &mut Option<Instant>| at.take_if(|at| *at <= now).is_some();
+        is_due(&mut self.due) | is_due(&mut self.overlap_due)
+    }
+
+    /// Whether a link is refused because of another interface or route of the pod. It is tried again with backoff,
+    /// however often the pod is observed meanwhile.
+    pub fn overlaps_in_pod(&mut self, overlaps: bool, now: Instant) {
+        if !overlaps {
+            self.overlaps.reset();
+            self.overlap_due = None;
+        } else if self.overlap_due.is_none() {
+            self.overlap_due = Some(now + self.overlaps.failed(&REJECTED, now));
+        }
     }
 
     pub fn requeue_at(&mut self, at: Instant) {

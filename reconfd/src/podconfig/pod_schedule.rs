@@ -43,8 +43,7 @@ impl PodSchedule {
     /// Enqueues the pods that are due without an event.
     pub fn enqueue_due(&mut self, now: Instant) {
         for (uid, applied) in &mut self.applied {
-            if applied.due.is_some_and(|due| due <= now) {
-                applied.due = None;
+            if applied.take_due(now) {
                 self.dirty.insert(uid.clone());
             }
         }

@@ -104,3 +104,38 @@ fn events_of_own_changes_need_no_observation() {
         EventClass::OwnChange
     );
 }
+
+#[test]
+fn a_link_that_the_pod_itself_refuses_is_tried_again_ever_more_seldom() {
+    let (mut applied, start) = (AppliedState::default(), Instant::now());
+    let mut now = start;
+    let mut waits = Vec::new();
+    for _ in 0..9 {
+        applied.overlaps_in_pod(true, now);
+        let next = applied.next().unwrap();
+        // An observation that came of something else does not put it off.
+        applied.overlaps_in_pod(true, now + Duration::from_millis(10));
+        assert_eq!(applied.next(), Some(next));
+        assert!(!applied.take_due(next - Duration::from_millis(1)));
+        assert!(applied.take_due(next));
+        assert!(!applied.take_due(next));
+        waits.push(next - now);
+        now = next;
+    }
+    assert_eq!(waits[..3], [800, 1600, 3200].map(Duration::from_millis));
+    assert_eq!(waits.last(), Some(&LONGEST_WAIT));
+    applied.overlaps_in_pod(true, now);
+    applied.overlaps_in_pod(false, now);
+    assert_eq!(applied.next(), None);
+    applied.overlaps_in_pod(true, now);
+    assert_eq!(applied.next(), Some(now + waits[0]));
+}
+
+/// The event of a link that goes is a reason to look at once.
+#[test]
+fn an_event_in_the_pod_is_not_kept_waiting_by_that() {
+    let (mut applied, now) = (AppliedState::default(), Instant::now());
+    applied.overlaps_in_pod(true, now);
+    applied.retry_soon(now);
+    assert!(applied.next().unwrap() < now + Duration::from_millis(100));
+}

@@ -272,6 +272,7 @@ pub(super) fn suspend_overlapping(
             }
             let reserved: Vec<&Reserved> = of_pod.iter().collect();
             collision = check_overlap(&reach, &reserved, &granted.permit.overlaps).collision;
+            links.overlaps_in_pod |= collision.is_some();
         }
         links.desired.granted[at].suspended = collision.map(|why| (Reason::NetworkReserved, why));
     }

@@ -36,6 +36,8 @@ pub struct PodLinks {
     pub endpoints: HashMap<String, IpAddr>,
     /// Links with addresses that are being probed.
     pub probing: Vec<PendingProbe>,
+    /// Whether a link is refused because of another interface or route of the pod.
+    pub overlaps_in_pod: bool,
     pub plan: Plan,
     pub drift: Drift,
     pub trouble: Option<Cause>,
@@ -58,6 +60,7 @@ impl PodLinks {
             inside: None,
             endpoints: HashMap::new(),
             probing: Vec::new(),
+            overlaps_in_pod: false,
             plan: Plan::default(),
             drift: Drift::default(),
             trouble: None,

@@ -78,6 +78,7 @@ impl Applied {
         let since = applied.unapplied_since.unwrap_or(now);
         applied.unapplied_since = self.is_behind().then_some(since);
         self.save_rejections(applied, now);
+        applied.overlaps_in_pod(self.links.overlaps_in_pod, now);
         match self.failed() {
             true => applied.failed(now),
             false => applied.succeeded(),
