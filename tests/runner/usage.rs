@@ -153,7 +153,7 @@ fn a_fork_bomb_is_ended() {
 #[test]
 fn many_processes_one_after_another_are_no_fork_bomb() {
     let opened = opened();
-    let many = PROCESSES * 20;
+    let many = PROCESSES * 10;
     opened.succeeds(&format!(
         "for n in $(seq {many}); do (:); done; [ $( (sleep 0.1; echo went-on) ) = went-on ] || exit 1"
     ));

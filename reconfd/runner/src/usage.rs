@@ -50,6 +50,8 @@ pub struct UsageWatch {
     was_over: bool,
     /// The number of the newest process at the last look; process 1 is the first.
     newest: u64,
+    /// With more new processes than this since the last look, it is stopped to be counted.
+    suspicious: u64,
 }
 
 impl UsageWatch {
@@ -60,6 +62,7 @@ impl UsageWatch {
             looked: false,
             was_over: false,
             newest: 1,
+            suspicious: limits.processes,
         }
     }
 
@@ -75,7 +78,7 @@ impl UsageWatch {
             return Ok(());
         }
         let newest = procfs::newest();
-        let is_bomb = newest.abs_diff(self.newest) > self.limits.processes;
+        let is_bomb = newest.abs_diff(self.newest) > self.suspicious;
         self.newest = newest;
         if is_bomb {
             // Thousands of processes that run would leave this one no time to count them.
@@ -85,7 +88,9 @@ impl UsageWatch {
         let usage = Usage::of(&processes);
         usage.check_processes(self.limits)?;
         if is_bomb {
+            // It only has many, one after another, and would not get on if it was stopped again and again.
             signal_all_others(Signal::SIGCONT);
+            self.suspicious = self.suspicious.saturating_mul(4);
         }
         if !self.looked {
             // Where the container or the node runs out of memory all the same, the plugin ends, and not the runner.
