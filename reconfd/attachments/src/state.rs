@@ -15,6 +15,8 @@ mod outcome;
 pub(crate) mod pod;
 /// Which pod is next.
 mod queue;
+/// Results that the rules do not allow any more.
+mod refusal;
 /// One slot of a pod.
 pub(crate) mod slot;
 
@@ -24,9 +26,8 @@ use std::{
 };
 
 pub use self::garbage::Garbage;
-pub use self::pod::{
-    CheckMode, LinkRequest, PodRequest, Refusal, Sandbox, Takeover, Target, Wanted,
-};
+pub use self::pod::{CheckMode, LinkRequest, PodRequest, Sandbox, Takeover, Target, Wanted};
+pub use self::refusal::Refusal;
 
 use self::{
     action::Action,

@@ -6,13 +6,9 @@ use std::{
 };
 
 use cni::{FrozenChain, Version};
-use serde_json::Value;
 
 use super::slot::SlotState;
-use crate::{
-    entry::{Deletion, Entry, NetnsId, Phase, PodRef, Requester, Slot, Why},
-    status::Failure,
-};
+use crate::entry::{Deletion, Entry, NetnsId, Phase, PodRef, Requester, Slot, Why};
 
 /// What is requested for a pod, whole: what is not in it is detached.
 #[derive(Clone, Debug, PartialEq)]
@@ -76,16 +72,6 @@ pub enum CheckMode {
     Report,
     /// A failed CHECK is followed by DEL and ADD.
     Repair,
-}
-
-/// Why what is attached may not stay.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Refusal {
-    /// The result that is meant: the slot may have another one by now.
-    pub result: Option<Value>,
-    pub failure: Failure,
-    /// Whether the next result will hardly be allowed before the rules change.
-    pub is_lasting: bool,
 }
 
 #[derive(Debug, Default)]

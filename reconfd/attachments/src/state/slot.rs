@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use workqueue::Attempts;
 
-use super::{CheckMode, action::Action, pod::Refusal};
+use super::{CheckMode, action::Action, refusal::Refusal};
 use crate::{
     entry::{Entry, Phase, Why},
     limits::Limits,
