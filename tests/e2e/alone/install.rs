@@ -132,8 +132,8 @@ fn two_copies_from_the_chart_serve_their_own_namespaces_and_never_meet() {
         let links = switch_links("n0", "podconfig-hard");
         seen(links.len() > 1, format!("{links:?}"))
     });
-    // It may have looked while the first's link was still there, whose network was the pod's then. Nothing of the second
-    // is in the pod, so no event tells it of that link's end: it looks again within a minute.
+    // The first may still have the claim of the address. Admission lets no installation take over another's, also not for
+    // the same pod, so the second waits until the first has given it back and it has rested for half a minute.
     within(Duration::from_secs(90), "the second's link", || {
         seen(theirs.link("data0").is_some(), "no data0")
     });
