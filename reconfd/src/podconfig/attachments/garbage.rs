@@ -2,7 +2,7 @@
 //! the list is the union of all caches of the node, and GC runs only while no pod is being started.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     io,
     sync::{Arc, Mutex, Weak},
     thread,
@@ -26,7 +26,7 @@ use crate::podconfig::annotation::StatusEntry;
 /// Between two GCs of a network.
 const EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 /// Until a network is tried again whose GC could not run.
-const AGAIN: Duration = Duration::from_secs(60);
+const AGAIN: Duration = Duration::from_secs(10);
 
 /// When a sandbox of the node was made or ended, as far as records say.
 #[derive(Clone)]
@@ -77,6 +77,7 @@ impl Collector {
 
     fn run(&self) {
         let mut left: Option<BTreeSet<String>> = None;
+        let mut logged = BTreeMap::new();
         let mut wait = self.quiet;
         loop {
             thread::sleep(wait);
@@ -88,7 +89,7 @@ impl Collector {
                 return;
             };
             let mut networks = left.take().unwrap_or_else(|| engine.networks_with_gc());
-            networks.retain(|network| !self.is_done(&engine, network));
+            networks.retain(|network| !self.is_done(&engine, network, &mut logged));
             wait = match networks.is_empty() {
                 true => EVERY,
                 false => AGAIN,
@@ -97,11 +98,20 @@ impl Collector {
         }
     }
 
-    fn is_done(&self, engine: &Engine, network: &str) -> bool {
+    /// `logged`: why networks wait. A pod may be started for hours.
+    fn is_done(
+        &self,
+        engine: &Engine,
+        network: &str,
+        logged: &mut BTreeMap<String, String>,
+    ) -> bool {
         match self.collect(engine, network) {
             Ok(()) => tracing::info!(network, "GC of a network has run"),
             Err(Skipped::NotNow(why)) => {
-                tracing::info!(network, "GC of a network waits: {why}");
+                if logged.get(network) != Some(&why) {
+                    tracing::info!(network, "GC of a network waits: {why}");
+                    logged.insert(network.to_owned(), why);
+                }
                 return false;
             }
             Err(Skipped::Unknown(why)) => {
