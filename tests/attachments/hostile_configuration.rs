@@ -94,7 +94,7 @@ fn the_stores_of_others_are_not_written() {
 #[test]
 fn a_pipe_in_place_of_a_file_hangs_until_the_limit() {
     let node = TestNode::new();
-    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let folder = tempfile::tempdir_in(crate::support::runner::VISIBLE).unwrap();
     let pipe = folder.path().join("pipe");
     node.run(&["mkfifo", pipe.to_str().unwrap()]);
     let configuration = host_local(&format!(r#""resolvConf": "{}""#, pipe.display()));

@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File},
     os::{fd::AsFd as _, unix::fs::PermissionsExt as _},
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Child, Command},
 };
 
@@ -34,6 +34,8 @@ const PLUGINS: &str = "/usr/lib/cni";
 pub const CONF_DIR: &str = "/run/net.d";
 /// Multus' confDir on a node.
 pub const MULTUS_CONF_DIR: &str = "/run/multus.d";
+/// A folder that a jail shows, wherever the repository is: it covers `/tmp`, `/home` and `/root`.
+pub const VISIBLE: &str = "/var/tmp";
 const SOCKET: &str = "/run/podconfig/run.sock";
 
 /// A runner that ends with its node.
@@ -100,8 +102,10 @@ impl TestNode {
     /// A runner that may execute these plugins. Reservations are in a file system of the node's own.
     pub fn runner(&self, plugins: &[&str], flags: &[&str]) -> TestRunner {
         self.prepare_for_plugins();
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
-        let fakes = tempfile::tempdir_in(folder).expect("the build has a folder for files");
+        // A guest's root is read-only; its tests execute no fake.
+        let fakes = tempfile::tempdir_in(VISIBLE)
+            .or_else(|_| tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")))
+            .expect("the machine has a folder for files");
         let mut command = self.run_command(plugins);
         command.arg("--plugin-folder").arg(fakes.path()).args(flags);
         let log = ProgramLog::of("runner", &mut command);
