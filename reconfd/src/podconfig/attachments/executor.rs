@@ -35,6 +35,15 @@ enum NotExecuted {
     Unknown(Failure),
 }
 
+impl NotExecuted {
+    /// For what may be asked again in either case.
+    fn failure(self) -> Failure {
+        match self {
+            Self::Refused(failure) | Self::Unknown(failure) => failure,
+        }
+    }
+}
+
 impl Executor {
     pub fn new(socket: PathBuf, metrics: Metrics) -> Self {
         Self {
@@ -77,12 +86,9 @@ impl Runner for Executor {
             chain: chain.clone(),
             cookie: None,
         };
-        let executed = match self.execute(&request, &None) {
-            Ok(executed) => executed,
-            Err(NotExecuted::Refused(failure) | NotExecuted::Unknown(failure)) => {
-                return Err(failure);
-            }
-        };
+        let executed = self
+            .execute(&request, &None)
+            .map_err(NotExecuted::failure)?;
         match executed.first_fault() {
             None => Ok(Ready {
                 digests: executed.digests,
@@ -155,9 +161,9 @@ impl Runner for Executor {
                     is_complete: true,
                 }
             }
-            Err(NotExecuted::Refused(failure) | NotExecuted::Unknown(failure)) => CheckOutcome {
+            Err(not_executed) => CheckOutcome {
                 passed: BTreeSet::new(),
-                failure: Some(failure),
+                failure: Some(not_executed.failure()),
                 is_complete: false,
             },
         }
@@ -175,12 +181,12 @@ impl Runner for Executor {
             chain: chain.clone(),
             cookie: None,
         };
-        match self.execute(&request, &None) {
-            Ok(executed) => match executed.first_fault() {
-                None => Ok(()),
-                Some((step, fault)) => Err(failure(chain, step, fault)),
-            },
-            Err(NotExecuted::Refused(failure) | NotExecuted::Unknown(failure)) => Err(failure),
+        let executed = self
+            .execute(&request, &None)
+            .map_err(NotExecuted::failure)?;
+        match executed.first_fault() {
+            None => Ok(()),
+            Some((step, fault)) => Err(failure(chain, step, fault)),
         }
     }
 

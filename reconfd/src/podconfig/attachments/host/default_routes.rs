@@ -8,10 +8,7 @@ use attachments::{
     status::{Failure, FailureReason},
 };
 use crds::Reason;
-use node::{
-    attached::{AttachedLinks, DefaultRoute},
-    netlink::Error,
-};
+use node::attached::{AttachedLinks, DefaultRoute};
 
 use super::{Before, kernel, open};
 
@@ -49,10 +46,8 @@ pub fn set(entry: &Entry, netns: &OwnedFd) -> Result<(), Failure> {
         for route in present.iter().filter(is_in_the_way) {
             pod.delete_default_route(route).map_err(refused)?;
         }
-        pod.add_default_route(index, *gateway).map_err(|error| {
-            let what = format!("default-route {gateway}: {error}");
-            Failure::new(FailureReason::Judged(Reason::KernelRefused.as_str()), what)
-        })?;
+        pod.add_default_route(index, *gateway)
+            .map_err(|error| refused(format!("default-route {gateway}: {error}")))?;
     }
     Ok(())
 }
@@ -109,7 +104,7 @@ fn index(entry: &Entry) -> Result<u32, Failure> {
     entry.facts.ifindex.ok_or_else(unknown)
 }
 
-fn refused(error: Error) -> Failure {
+fn refused(what: impl ToString) -> Failure {
     let reason = FailureReason::Judged(Reason::KernelRefused.as_str());
-    Failure::new(reason, error.to_string())
+    Failure::new(reason, what.to_string())
 }
