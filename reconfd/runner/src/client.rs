@@ -13,9 +13,13 @@ use std::{
 use serde::de::DeserializeOwned;
 
 use crate::{
-    protocol::{FileRequest, FileResponse, Outgoing, Request, Response},
+    protocol::{Outgoing, Request, Response},
     wire,
 };
+
+/// Files of the node.
+mod files;
+pub use files::FileError;
 
 /// Longer than a chain may take, after others have.
 const TO_RESPOND: Duration = Duration::from_secs(600);
@@ -38,11 +42,6 @@ impl Client {
         netns: Option<BorrowedFd<'_>>,
     ) -> Result<Response, Unanswered> {
         self.exchange(&Outgoing::Chain(request), netns)
-    }
-
-    /// The same for a file of the node.
-    pub fn file(&self, request: &FileRequest) -> Result<FileResponse, Unanswered> {
-        self.exchange(&Outgoing::File(request), None)
     }
 
     fn exchange<T: DeserializeOwned>(

@@ -14,11 +14,8 @@ use attachments::{
 };
 use cni::{Command, FrozenChain, Secrets, plugin_error, request::ValidAttachment};
 use runner::{
-    client::{Client, Unanswered},
-    protocol::{
-        Executed, Fault, FileRequest, FileResponse, Operation, Refusal, RefusalKind, Request,
-        Response, Step,
-    },
+    client::{Client, FileError, Unanswered},
+    protocol::{Executed, Fault, Operation, Refusal, RefusalKind, Request, Response, Step},
 };
 use telemetry::metrics::Metrics;
 
@@ -191,44 +188,32 @@ impl Runner for Executor {
     }
 
     fn read_multus(&self, slot: &Slot) -> Result<Option<MultusFile>, Failure> {
-        let request = FileRequest::MultusAttachment {
-            container_id: slot.container_id.clone(),
-            ifname: slot.ifname.clone(),
-        };
-        match self
+        let found = self
             .client
-            .file(&request)
-            .map_err(|error| unavailable(&error))?
-        {
-            FileResponse::Missing | FileResponse::NodeNetworks(_) | FileResponse::Cached(_) => {
-                Ok(None)
-            }
-            FileResponse::Refused(why) => Err(of_multus(why)),
-            FileResponse::Found { name, text } => {
-                let file = MultusFile::decode(&name, text.as_bytes(), slot);
-                file.map(Some)
-                    .map_err(|error| of_multus(format!("{name} {error}")))
-            }
-        }
+            .multus_attachment(&slot.container_id, &slot.ifname);
+        let Some((name, text)) = found.map_err(multus_unread)? else {
+            return Ok(None);
+        };
+        let file = MultusFile::decode(&name, text.as_bytes(), slot);
+        file.map(Some)
+            .map_err(|error| of_multus(format!("{name} {error}")))
     }
 
     fn remove_multus(&self, entry: &Entry) -> Result<(), Failure> {
-        let request = FileRequest::RemoveMultusAttachment {
-            network: entry.chain.network.clone(),
-            container_id: entry.chain.container_id.clone(),
-            ifname: entry.chain.ifname.clone(),
-        };
-        match self
-            .client
-            .file(&request)
-            .map_err(|error| unavailable(&error))?
-        {
-            FileResponse::Missing => Ok(()),
-            FileResponse::Refused(why) => Err(of_multus(why)),
-            FileResponse::Found { .. }
-            | FileResponse::NodeNetworks(_)
-            | FileResponse::Cached(_) => Err(of_multus("it is still there")),
-        }
+        let chain = &entry.chain;
+        let removed = self.client.remove_multus_attachment(
+            &chain.network,
+            &chain.container_id,
+            &chain.ifname,
+        );
+        removed.map_err(multus_unread)
+    }
+}
+
+fn multus_unread(error: FileError) -> Failure {
+    match error {
+        FileError::Unanswered(error) => unavailable(&error),
+        error => of_multus(error),
     }
 }
 

@@ -11,10 +11,7 @@ use std::{
 
 use attachments::engine::Engine;
 use cni::request::ValidAttachment;
-use runner::{
-    client::Client,
-    protocol::{FileRequest, FileResponse},
-};
+use runner::client::{Client, FileError};
 use store::{
     Stores,
     pod::{NETWORK_STATUS, NETWORKS},
@@ -147,15 +144,11 @@ impl Collector {
     }
 
     fn attached_by_others(&self, network: &str) -> Result<BTreeSet<ValidAttachment>, Skipped> {
-        let request = FileRequest::CachedAttachments {
-            network: network.to_owned(),
-        };
-        let cached = match self.runner.file(&request) {
-            Ok(FileResponse::Cached(cached)) => cached,
-            Ok(FileResponse::Refused(why)) => return Err(Skipped::Unknown(why)),
-            Ok(_) => return Err(Skipped::Unknown("an unexpected response".to_owned())),
-            Err(error) => return Err(Skipped::NotNow(error.to_string())),
-        };
+        let cached = self.runner.cached_attachments(network);
+        let cached = cached.map_err(|error| match error {
+            FileError::Unanswered(error) => Skipped::NotNow(error.to_string()),
+            error => Skipped::Unknown(error.to_string()),
+        })?;
         if !cached.has_multus
             && let Some(pod) = self.pod_with_other_networks()
         {

@@ -14,10 +14,7 @@ use std::{
 
 use crds::Reason;
 use policy::bounded;
-use runner::{
-    client::Client,
-    protocol::{FileRequest, FileResponse},
-};
+use runner::client::{Client, FileError};
 use store::{Trigger, kinds::ObjectKind};
 
 use super::lock;
@@ -145,17 +142,10 @@ impl Reader {
     }
 
     fn read(&self, name: &str) -> Found {
-        let network = name.to_owned();
-        match self
-            .runner
-            .file(&FileRequest::NodeConfiguration { network })
-        {
-            Ok(FileResponse::Found { text, .. }) => Found::Text(text.into()),
-            Ok(FileResponse::Missing) => Found::Missing,
-            Ok(FileResponse::Refused(why)) => Found::Refused(why),
-            Ok(FileResponse::NodeNetworks(_) | FileResponse::Cached(_)) => {
-                Found::Unavailable("an unexpected response".to_owned())
-            }
+        match self.runner.node_configuration(name) {
+            Ok(Some(text)) => Found::Text(text.into()),
+            Ok(None) => Found::Missing,
+            Err(FileError::Refused(why)) => Found::Refused(why),
             Err(error) => Found::Unavailable(error.to_string()),
         }
     }

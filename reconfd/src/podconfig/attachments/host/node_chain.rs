@@ -9,10 +9,7 @@ use attachments::{
 use cni::plugin_types;
 use crds::Reason;
 use policy::AttachmentGrant;
-use runner::{
-    client::Client,
-    protocol::{FileRequest, FileResponse, NodeNetworks},
-};
+use runner::{client::Client, protocol::NodeNetworks};
 
 use super::Ruling;
 
@@ -30,18 +27,13 @@ pub fn is_not_of_the_node(
         let message = format!("the node's own CNI configuration is not known: {why}");
         Failure::new(FailureReason::RunnerUnavailable, message)
     };
-    let answer = runner.file(&FileRequest::NodeNetworks);
-    match answer.map_err(|error| unknown(error.to_string()))? {
-        FileResponse::NodeNetworks(own) => match objection(entry, &own) {
-            None => Ok(()),
-            Some(message) => {
-                let reason = FailureReason::Judged(Reason::NotAllowed.as_str());
-                Err(Failure::new(reason, message))
-            }
-        },
-        FileResponse::Refused(why) => Err(unknown(why)),
-        FileResponse::Missing | FileResponse::Found { .. } | FileResponse::Cached(_) => {
-            Err(unknown("an unexpected response".to_owned()))
+    let own = runner.node_networks();
+    let own = own.map_err(|error| unknown(error.to_string()))?;
+    match objection(entry, &own) {
+        None => Ok(()),
+        Some(message) => {
+            let reason = FailureReason::Judged(Reason::NotAllowed.as_str());
+            Err(Failure::new(reason, message))
         }
     }
 }
